@@ -1,0 +1,36 @@
+/**
+ * What a device may still consume: granted minus consumed.
+ *
+ * Promise: credit counts every channel's grants once, so changing channel or seller loses none; it is
+ * the only thing that keeps the relay closed.
+ */
+import { addCounters, msUntilUsed } from "./units.ts";
+
+export interface Account {
+  /** Units granted to this device over all its channels, cumulative. */
+  readonly granted: number;
+  /** Register when the account was opened, metered units. */
+  readonly registerAtOpen: number;
+}
+
+/** Units left; negative when the device consumed on credit (policy "dim" or "on"). */
+export function creditOf(account: Account, registerTotal: number): number {
+  return account.granted - (registerTotal - account.registerAtOpen);
+}
+
+/** The account after a channel's cumulative grant rose from one value to another; a lower one changes nothing. */
+export function raiseGrant(account: Account, channelFrom: number, channelTo: number): Account {
+  if (channelTo <= channelFrom) return account;
+  return {
+    granted: addCounters(account.granted, channelTo - channelFrom),
+    registerAtOpen: account.registerAtOpen,
+  };
+}
+
+/**
+ * Milliseconds until credit ends at the given load, rounded up; Infinity without load.
+ * @param loadMilliwatts present power (for other units: thousandths of a unit per hour)
+ */
+export function msUntilCreditEnds(creditUnits: number, loadMilliwatts: number): number {
+  return msUntilUsed(creditUnits, loadMilliwatts);
+}

@@ -1,0 +1,174 @@
+/**
+ * What a device hears and does: the machine's events and effects, and nothing else.
+ *
+ * Counters keep DESIGN's names and units: `charged`, `maxClaimable`, `balance` in atomic token units;
+ * `granted`, `register` in metered units (mWh for a lamp); both integers in 0..2^48-1.
+ */
+
+import type { Account } from "./credit.ts";
+import type { Refusal, WireRefusal } from "./refusal.ts";
+import type { Register } from "./register.ts";
+
+export type Scheme = "batch-settlement" | "exact";
+
+/** When something happened, as the host's ports told it. */
+export interface Moment {
+  /** Monotonic clock, milliseconds since some start of the host; never steps back. */
+  readonly nowMs: number;
+  /** Unix time in seconds; null while the host does not trust its wall clock. */
+  readonly wallSeconds: number | null;
+  /** Uniform in 0..1, fresh for every event: jitter. */
+  readonly random: number;
+}
+
+/** What is signed and for whom: the part of an offer that policy judges and the signer needs. */
+export interface Terms {
+  readonly scheme: Scheme;
+  /** CAIP-2, as "eip155:8453". */
+  readonly network: string;
+  /** Token contract, 0x and 40 lower-case hex digits. */
+  readonly asset: string;
+  /** Seller's address, as asset. */
+  readonly payTo: string;
+  /** Contract that verifies the signature: batch settlement, or for exact the token. */
+  readonly contract: string;
+  /** EIP-712 name and version of the token (exact). */
+  readonly tokenName: string;
+  readonly tokenVersion: string;
+}
+
+/** An offer whose tag was right; its channel id was recomputed by the host, not read from the message. */
+export interface Offer {
+  /** Rises with every offer of a gateway to this device; an older one is ignored. */
+  readonly revision: number;
+  /** 0x and 64 lower-case hex digits. */
+  readonly channelId: string;
+  readonly terms: Terms;
+  /** What is metered: "mWh", "s", "request", "byte". */
+  readonly unit: string;
+  /** Money per purchase, atomic units. */
+  readonly quantumAtomic: number;
+  /** Atomic units per million metered units (mWh: per kWh). */
+  readonly pricePerMillionUnits: number;
+  /** Deposited in the channel, or promised to be at the next payment. */
+  readonly balance: number;
+  readonly charged: number;
+  readonly granted: number;
+}
+
+/** A GRANT frame whose tag was right. `refusal` null means granted. */
+export interface Grant {
+  readonly refusal: WireRefusal | null;
+  /** First four bytes of the channel id, unsigned. */
+  readonly channelTag: number;
+  readonly charged: number;
+  readonly granted: number;
+  readonly pricePerMillionUnits: number;
+  /** Unix seconds until which the price holds; 0 when not told. */
+  readonly validUntilSeconds: number;
+}
+
+/** One look at the meter; null in an event when the meter gave none. */
+export interface Reading {
+  /** The meter's own counter, metered units, integer. */
+  readonly raw: number;
+  /** Present power, milliwatts (for other units: thousandths of a unit per hour). */
+  readonly powerMilliwatts: number;
+}
+
+/** A step of the lamp's plan: from this minute of the UTC day on, this level. */
+export interface PlanStep {
+  /** 0..1439 */
+  readonly minuteOfDay: number;
+  /** 0..100 per cent of full light. */
+  readonly levelPercent: number;
+}
+
+export type Event =
+  | { readonly type: "power-up"; readonly at: Moment; readonly reading: Reading | null }
+  | { readonly type: "tick"; readonly at: Moment; readonly reading: Reading | null }
+  | { readonly type: "link"; readonly at: Moment; readonly up: boolean }
+  | { readonly type: "offer"; readonly at: Moment; readonly offer: Offer }
+  | { readonly type: "offer-refused"; readonly at: Moment; readonly refusal: Refusal }
+  | { readonly type: "grant"; readonly at: Moment; readonly grant: Grant }
+  | { readonly type: "plan"; readonly at: Moment; readonly plan: readonly PlanStep[] }
+  | {
+      readonly type: "host-failed";
+      readonly at: Moment;
+      readonly refusal: "journal-failed" | "signer-failed";
+    }
+  | {
+      readonly type: "host-recovered";
+      readonly at: Moment;
+      readonly refusal: "journal-failed" | "signer-failed";
+    };
+
+/** What a device remembers of a channel it buys on. */
+export interface ChannelMark {
+  readonly id: string;
+  /** Most that was surely signed, atomic units. */
+  readonly signed: number;
+  /** No rung above this was ever signed: raised and persisted before signing beyond it. */
+  readonly reserved: number;
+  readonly granted: number;
+  readonly quantumAtomic: number;
+}
+
+/** What survives a power cut. Written seldom: see RESERVED_RUNGS in purchase.ts. */
+export interface Checkpoint {
+  readonly register: Register;
+  readonly account: Account | null;
+  /** The present channel first, then former ones. */
+  readonly channels: readonly ChannelMark[];
+  readonly budget: Budget;
+}
+
+/** Money signed today, atomic units, apart from the present channel's rungs since `signedAtStart`. */
+export interface Budget {
+  /** Unix day; never steps back. */
+  readonly day: number;
+  readonly spentBefore: number;
+  /** `signed` of the present channel when the day or the channel began. */
+  readonly signedAtStart: number;
+}
+
+/** One payment to be signed and published. */
+export interface Payment {
+  readonly channelId: string;
+  readonly terms: Terms;
+  /** Cumulative, after this payment. */
+  readonly maxClaimable: number;
+  /** This payment's own money: maxClaimable less what was charged before. */
+  readonly amountAtomic: number;
+  readonly register: number;
+  /** True when the same rung was published before. */
+  readonly again: boolean;
+}
+
+/** What the outside may know of the device; published as retained `state`. */
+export interface Report {
+  readonly register: number;
+  readonly credit: number;
+  readonly powerMilliwatts: number;
+  readonly levelPercent: number;
+  readonly wantedPercent: number;
+  /** True while the lamp should shine, and credit keeps it from it. */
+  readonly starved: boolean;
+  readonly refusal: Refusal | null;
+  readonly channelId: string | null;
+  readonly charged: number;
+  readonly maxClaimable: number;
+  readonly granted: number;
+  readonly epoch: number;
+}
+
+/** Carried out in the order given; a failed `persist` forbids the effects behind it. */
+export type Effect =
+  | { readonly type: "persist"; readonly checkpoint: Checkpoint }
+  | { readonly type: "lamp"; readonly levelPercent: number }
+  | { readonly type: "pay"; readonly payment: Payment }
+  | { readonly type: "hello" }
+  | { readonly type: "report"; readonly report: Report }
+  | { readonly type: "reading"; readonly register: number; readonly powerMilliwatts: number }
+  /** Wake the machine with a tick at this monotonic time; replaces the wake before. */
+  | { readonly type: "wake"; readonly atMs: number };

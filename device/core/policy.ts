@@ -1,0 +1,67 @@
+/**
+ * What a device's owner allows it to sign.
+ *
+ * Promise (P1): an offer outside the policy is refused with a code before anything is signed, and no
+ * day's signatures exceed the day's budget, whoever asks.
+ */
+import type { Budget, Offer } from "./events.ts";
+import type { DeviceRefusal } from "./refusal.ts";
+
+/** What the lamp does while it has no credit. */
+export type Unpaid =
+  | { readonly kind: "off" }
+  | { readonly kind: "dim"; readonly levelPercent: number }
+  | { readonly kind: "on" };
+
+export interface Policy {
+  readonly schemes: readonly string[];
+  /** CAIP-2 network, as "eip155:8453". */
+  readonly network: string;
+  readonly asset: string;
+  /** Contracts whose EIP-712 domain may be signed for: batch settlement and, for exact, the token. */
+  readonly contracts: readonly string[];
+  /** Sellers that may be paid; empty allows any. */
+  readonly payees: readonly string[];
+  readonly unit: string;
+  /** Highest price accepted, atomic units per million metered units. */
+  readonly priceCeiling: number;
+  /** Largest single purchase, atomic units. */
+  readonly quantumMaxAtomic: number;
+  /** Most that may be signed in one UTC day, atomic units. */
+  readonly dailyBudgetAtomic: number;
+  readonly unpaid: Unpaid;
+}
+
+const SECONDS_PER_DAY = 86400;
+
+/** The first rule that an offer breaks; null when it may be bought. */
+export function refuseOffer(policy: Policy, offer: Offer): DeviceRefusal | null {
+  const terms = offer.terms;
+  if (policy.schemes.indexOf(terms.scheme) < 0) return "scheme-not-allowed";
+  if (terms.network !== policy.network) return "network-not-allowed";
+  if (terms.asset !== policy.asset) return "token-not-allowed";
+  if (policy.contracts.indexOf(terms.contract) < 0) return "contract-not-allowed";
+  if (policy.payees.length > 0 && policy.payees.indexOf(terms.payTo) < 0) return "payee-not-allowed";
+  if (offer.unit !== policy.unit) return "unit-mismatch";
+  if (offer.quantumAtomic > policy.quantumMaxAtomic || offer.quantumAtomic < 1) return "quantum-above-limit";
+  return refusePrice(policy, offer.pricePerMillionUnits);
+}
+
+/** Prices float; each one heard is held against the ceiling. */
+export function refusePrice(policy: Policy, pricePerMillionUnits: number): DeviceRefusal | null {
+  return pricePerMillionUnits > policy.priceCeiling ? "price-above-ceiling" : null;
+}
+
+/**
+ * The budget of the day that the wall clock tells. Days only move on: a clock set back, or not set at
+ * all, keeps the day that has begun, so no step of the clock refills it twice.
+ */
+export function budgetOn(budget: Budget, wallSeconds: number | null, signed: number): Budget {
+  const day = wallSeconds === null ? budget.day : Math.floor(wallSeconds / SECONDS_PER_DAY);
+  return day > budget.day ? { day, spentBefore: 0, signedAtStart: signed } : budget;
+}
+
+/** Atomic units signed today, the present channel's included. */
+export function spentToday(budget: Budget, signed: number): number {
+  return budget.spentBefore + Math.max(0, signed - budget.signedAtStart);
+}
