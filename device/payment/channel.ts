@@ -1,0 +1,42 @@
+/**
+ * The identity of an x402 batch-settlement channel: the EIP-712 digest of its configuration.
+ *
+ * Promise: whoever knows the configuration can recompute the id, so nobody has to be believed about it.
+ */
+import type { ChannelConfig } from "#protocol/messages";
+import { type Hex, toHex, wordOfAddress, wordOfBytes32, wordOfInteger } from "./bytes.ts";
+import { domainSeparator, hashStruct, typedDataDigest, typeHash } from "./eip712.ts";
+
+/** x402BatchSettlement at its canonical address on every chain (x402 specification, scheme batch-settlement). */
+export const BATCH_SETTLEMENT_ADDRESS: Hex = "0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003";
+
+/** Collector of deposits by EIP-3009, likewise canonical. */
+export const DEPOSIT_COLLECTOR_ADDRESS: Hex = "0x4020806089470a89826cb9fb1f4059150b550004";
+
+const CHANNEL_TYPE_HASH = typeHash(
+  "ChannelConfig(address payer,address payerAuthorizer,address receiver,address receiverAuthorizer,address token,uint40 withdrawDelay,bytes32 salt)",
+);
+
+/** Separator of the contract's four structs. */
+export function batchSettlementSeparator(chainId: number): Uint8Array {
+  return domainSeparator({
+    name: "x402 Batch Settlement",
+    version: "1",
+    chainId,
+    verifyingContract: BATCH_SETTLEMENT_ADDRESS,
+  });
+}
+
+/** The channel id on a chain: 0x and 64 lower-case hex digits. */
+export function channelIdOf(config: ChannelConfig, chainId: number): Hex {
+  const struct = hashStruct(CHANNEL_TYPE_HASH, [
+    wordOfAddress(config.payer),
+    wordOfAddress(config.payerAuthorizer),
+    wordOfAddress(config.receiver),
+    wordOfAddress(config.receiverAuthorizer),
+    wordOfAddress(config.token),
+    wordOfInteger(config.withdrawDelay),
+    wordOfBytes32(config.salt),
+  ]);
+  return toHex(typedDataDigest(batchSettlementSeparator(chainId), struct));
+}

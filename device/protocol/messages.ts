@@ -1,0 +1,254 @@
+/**
+ * The JSON messages between device and gateway, and their strict decoding.
+ *
+ * Promise: a decoded message has version 1, the members below and no other, within their bounds.
+ * Every message but the general transport's and the last will is sealed (tag.ts).
+ */
+import type { Refusal } from "../core/refusal.ts";
+import {
+  anything,
+  type Check,
+  counter,
+  decimal,
+  flag,
+  hex,
+  integer,
+  object,
+  oneOf,
+  orNull,
+  readJson,
+  text,
+} from "./shape.ts";
+
+const VERSION = integer(1, 1);
+
+/** Enrolment, on every connect. */
+export interface Hello {
+  readonly v: 1;
+  /** Compressed secp256k1 key, 0x and 66 hex digits; its address is the device's name. */
+  readonly publicKey: string;
+  readonly model: string;
+  readonly firmware: string;
+  readonly meter: string;
+  readonly unit: string;
+  /** What one purchase should last for: the gateway picks the quantum nearest to it. */
+  readonly wantedUnits: number;
+  readonly register: number;
+}
+
+/** x402 PaymentRequirements as the seller sent them. */
+export interface OfferedRequirements {
+  readonly scheme: string;
+  readonly network: string;
+  readonly amount: string;
+  readonly asset: string;
+  readonly payTo: string;
+  readonly maxTimeoutSeconds: number;
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+/** x402 batch-settlement ChannelConfig. */
+export interface ChannelConfig {
+  readonly payer: string;
+  readonly payerAuthorizer: string;
+  readonly receiver: string;
+  readonly receiverAuthorizer: string;
+  readonly token: string;
+  readonly withdrawDelay: number;
+  readonly salt: string;
+}
+
+export interface OfferMessage {
+  readonly v: 1;
+  readonly revision: number;
+  readonly resource: string;
+  readonly requirements: OfferedRequirements;
+  /** Null for exact: there is no channel but the device's own wallet. */
+  readonly channel: ChannelConfig | null;
+  readonly unit: string;
+  readonly pricePerMillionUnits: number;
+  readonly validUntilSeconds: number;
+  readonly balance: number;
+  readonly charged: number;
+  readonly granted: number;
+}
+
+export interface StateMessage {
+  readonly v: 1;
+  readonly status: "online" | "lost";
+  readonly register: number;
+  readonly credit: number;
+  readonly powerMilliwatts: number;
+  readonly levelPercent: number;
+  readonly wantedPercent: number;
+  readonly starved: boolean;
+  readonly refusal: Refusal | null;
+  readonly channelId: string | null;
+  readonly charged: number;
+  readonly maxClaimable: number;
+  readonly granted: number;
+  readonly epoch: number;
+}
+
+/** The last will: all that can be said in advance. */
+export interface LostMessage {
+  readonly v: 1;
+  readonly status: "lost";
+}
+
+export interface ReadingMessage {
+  readonly v: 1;
+  readonly register: number;
+  readonly powerMilliwatts: number;
+  /** Unix seconds; 0 while the device does not trust its clock. */
+  readonly atSeconds: number;
+}
+
+/** The general transport: x402's own flow, one resource at a time, told apart by `id`. */
+export interface RequestMessage {
+  readonly v: 1;
+  readonly id: string;
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly url: string;
+  readonly body?: string;
+}
+export interface PaymentRequiredMessage {
+  readonly v: 1;
+  readonly id: string;
+  readonly paymentRequired: unknown;
+}
+export interface PaymentMessage {
+  readonly v: 1;
+  readonly id: string;
+  readonly payment: unknown;
+}
+export interface ResponseMessage {
+  readonly v: 1;
+  readonly id: string;
+  readonly status: number;
+  readonly body: string;
+  /** x402 SettleResponse, when something was paid. */
+  readonly settlement?: unknown;
+  /** Why the gateway did not forward the request. */
+  readonly error?: string;
+}
+
+const ADDRESS = hex(40);
+const ID = text(64);
+const SIGNED = integer(-281474976710655, 281474976710655);
+
+const HELLO = object({
+  v: VERSION,
+  publicKey: hex(66),
+  model: text(64),
+  firmware: text(32),
+  meter: text(64),
+  unit: text(16),
+  wantedUnits: integer(1, 281474976710655),
+  register: counter,
+});
+
+const REQUIREMENTS = object({
+  scheme: oneOf(["batch-settlement", "exact"]),
+  network: text(64),
+  amount: decimal,
+  asset: ADDRESS,
+  payTo: ADDRESS,
+  maxTimeoutSeconds: integer(1, 4294967295),
+  extra: anything,
+});
+
+const CHANNEL = object({
+  payer: ADDRESS,
+  payerAuthorizer: ADDRESS,
+  receiver: ADDRESS,
+  receiverAuthorizer: ADDRESS,
+  token: ADDRESS,
+  withdrawDelay: integer(0, 4294967295),
+  salt: hex(64),
+});
+
+const OFFER = object({
+  v: VERSION,
+  revision: integer(1, 9007199254740991),
+  resource: text(512),
+  requirements: REQUIREMENTS,
+  channel: orNull(CHANNEL),
+  unit: text(16),
+  pricePerMillionUnits: integer(1, 4294967295),
+  validUntilSeconds: integer(0, 4294967295),
+  balance: counter,
+  charged: counter,
+  granted: counter,
+});
+
+const STATE = object({
+  v: VERSION,
+  status: oneOf(["online", "lost"]),
+  register: counter,
+  credit: SIGNED,
+  powerMilliwatts: counter,
+  levelPercent: integer(0, 100),
+  wantedPercent: integer(0, 100),
+  starved: flag,
+  refusal: orNull(text(40)),
+  channelId: orNull(hex(64)),
+  charged: counter,
+  maxClaimable: counter,
+  granted: counter,
+  epoch: counter,
+});
+
+const LOST = object({ v: VERSION, status: oneOf(["lost"]) });
+
+const READING = object({ v: VERSION, register: counter, powerMilliwatts: counter, atSeconds: counter });
+
+const REQUEST = object(
+  { v: VERSION, id: ID, method: oneOf(["GET", "POST", "PUT", "DELETE"]), url: text(2048) },
+  { body: text(8192) },
+);
+const PAYMENT_REQUIRED = object({ v: VERSION, id: ID, paymentRequired: anything });
+const PAYMENT = object({ v: VERSION, id: ID, payment: anything });
+const RESPONSE = object(
+  { v: VERSION, id: ID, status: integer(0, 599), body: text(49152) },
+  { settlement: anything, error: text(256) },
+);
+
+/** A decoded message, or in a few words what is wrong with it. */
+export type Read<Message> =
+  | { readonly message: Message; readonly error: null }
+  | { readonly message: null; readonly error: string };
+
+export function readHello(json: string): Read<Hello> {
+  return read(json, HELLO);
+}
+export function readOffer(json: string): Read<OfferMessage> {
+  return read(json, OFFER);
+}
+export function readState(json: string): Read<StateMessage> {
+  return read(json, STATE);
+}
+export function readLost(json: string): Read<LostMessage> {
+  return read(json, LOST);
+}
+export function readReading(json: string): Read<ReadingMessage> {
+  return read(json, READING);
+}
+export function readRequest(json: string): Read<RequestMessage> {
+  return read(json, REQUEST);
+}
+export function readPaymentRequired(json: string): Read<PaymentRequiredMessage> {
+  return read(json, PAYMENT_REQUIRED);
+}
+export function readPayment(json: string): Read<PaymentMessage> {
+  return read(json, PAYMENT);
+}
+export function readResponse(json: string): Read<ResponseMessage> {
+  return read(json, RESPONSE);
+}
+
+function read<Message>(json: string, check: Check): Read<Message> {
+  const { value, error } = readJson(json, check);
+  if (error !== null) return { message: null, error };
+  return { message: value as Message, error: null };
+}

@@ -1,0 +1,76 @@
+/**
+ * x402 version 2 as it travels over HTTP: types and header codec of the official package, with bounds.
+ *
+ * Promise: a header decoded here is base64 of a valid version 2 object of at most 16 KiB, or an error
+ * text says why not; nothing is guessed from a broken one.
+ */
+import {
+  decodePaymentRequiredHeader,
+  decodePaymentResponseHeader,
+  encodePaymentSignatureHeader,
+} from "@x402/core/http";
+import { isPaymentPayloadV2, isPaymentRequiredV2 } from "@x402/core/schemas";
+import type { PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse } from "@x402/core/types";
+
+export type { PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse };
+
+/** Headers of x402 over HTTP (specification, transport "http"). */
+export const PAYMENT_REQUIRED_HEADER = "payment-required";
+export const PAYMENT_SIGNATURE_HEADER = "payment-signature";
+export const PAYMENT_RESPONSE_HEADER = "payment-response";
+
+/** Longest header value accepted, characters. */
+export const HEADER_MAX = 16384;
+
+export type HeaderRead<Value> =
+  | { readonly value: Value; readonly error: null }
+  | { readonly value: null; readonly error: string };
+
+export function encodePaymentHeader(payload: PaymentPayload): string {
+  return encodePaymentSignatureHeader(payload);
+}
+
+export function readPaymentRequiredHeader(header: string): HeaderRead<PaymentRequired> {
+  return readHeader(header, PAYMENT_REQUIRED_HEADER, decodePaymentRequiredHeader, (value) =>
+    isPaymentRequiredV2(value as PaymentRequired),
+  );
+}
+
+export function readPaymentResponseHeader(header: string): HeaderRead<SettleResponse> {
+  return readHeader(header, PAYMENT_RESPONSE_HEADER, decodePaymentResponseHeader, isSettleResponse);
+}
+
+/** True for a version 2 payment payload, as devices send it over the general transport. */
+export function isPaymentPayload(value: unknown): value is PaymentPayload {
+  return typeof value === "object" && value !== null && isPaymentPayloadV2(value as PaymentPayload);
+}
+
+function isSettleResponse(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { success, transaction, network } = value as Record<string, unknown>;
+  return typeof success === "boolean" && typeof transaction === "string" && typeof network === "string";
+}
+
+function readHeader<Value>(
+  header: string,
+  name: string,
+  decode: (header: string) => Value,
+  isValid: (value: unknown) => boolean,
+): HeaderRead<Value> {
+  if (header.length > HEADER_MAX) {
+    return {
+      value: null,
+      error: `${name}: expected at most ${HEADER_MAX} characters, found ${header.length}`,
+    };
+  }
+  try {
+    const value = decode(header);
+    if (isValid(value)) return { value, error: null };
+  } catch {
+    // Not base64, or not JSON: reported below like any other wrong content.
+  }
+  return {
+    value: null,
+    error: `${name}: expected base64 of an x402 version 2 object, found "${header.slice(0, 40)}"`,
+  };
+}
