@@ -1,0 +1,207 @@
+// One purchase, from payment to answer, without a transport: the official x402 resource server verifies and
+// settles, the account store commits charge and grant in one step, and only then is there an answer. The same
+// payment presented again, by however many at once, is charged once and answered alike.
+
+import type { x402ResourceServer } from "@x402/core/server";
+import type { PaymentPayload, PaymentRequirements, SettleResponse } from "@x402/core/types";
+import { SettleError } from "@x402/core/types";
+import { depositAuthorization, identify, type PaymentIdentity, voucherAlone } from "./payment-identity.ts";
+import type { AccountStore, Chain, StoredAnswer } from "./ports.ts";
+
+/** Payments being worked on at once; one more is refused with status 503. */
+export const MAX_PAYMENTS_IN_FLIGHT = 10_000;
+
+/** Our own refusal beside the SDK's: the payer asked to withdraw, so this channel buys nothing more. */
+export const WITHDRAWAL_PENDING = "channel_withdrawal_pending";
+export const NO_MATCH = "No matching payment requirements";
+export const PAYLOAD_UNSUPPORTED = "payment_payload_unsupported";
+
+const EXCEEDS_BALANCE = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
+const NONCE_USED = "invalid_exact_evm_nonce_already_used";
+
+export type SaleOutcome =
+  | { readonly kind: "sold"; readonly stored: StoredAnswer }
+  /** A refund was asked for and sent: nothing sold. */
+  | { readonly kind: "acknowledged"; readonly body: unknown; readonly receipt: SettleResponse }
+  /** Not paid; `payment` (when given) lets the official server add its corrective state. */
+  | { readonly kind: "unpaid"; readonly reason: string; readonly payment: PaymentPayload | undefined }
+  | { readonly kind: "unsettled"; readonly receipt: SettleResponse }
+  /** Nothing is known to be wrong with the payment: present the same one again. */
+  | { readonly kind: "unavailable"; readonly reason: string };
+
+export interface EnergySaleParts {
+  readonly resourceServer: x402ResourceServer;
+  readonly store: AccountStore & { readonly isFull: boolean };
+  readonly chain: Chain;
+  /** Whether the signature of an EIP-3009 authorization is its payer's. */
+  readonly authorizationIsSigned: (
+    payment: PaymentPayload,
+    requirements: PaymentRequirements,
+  ) => Promise<boolean>;
+  /** One line about something that went wrong and cannot be told to the buyer. */
+  readonly warn: (line: string) => void;
+}
+
+export class EnergySale {
+  readonly #parts: EnergySaleParts;
+  readonly #inFlight = new Map<string, Promise<SaleOutcome>>();
+
+  constructor(parts: EnergySaleParts) {
+    this.#parts = parts;
+  }
+
+  /** Sells one quantum, the amount of `offers`, for `payment`. */
+  async sell(payment: PaymentPayload, offers: readonly PaymentRequirements[]): Promise<SaleOutcome> {
+    const identity = identify(payment);
+    if (identity === undefined) return { kind: "unpaid", reason: PAYLOAD_UNSUPPORTED, payment: undefined };
+    const known = this.#answered(identity);
+    if (known !== undefined) return { kind: "sold", stored: known };
+
+    const key = `${identity.type} ${identity.account} ${identity.reference} ${identity.signature}`;
+    const running = this.#inFlight.get(key);
+    if (running !== undefined) return running;
+    if (this.#inFlight.size >= MAX_PAYMENTS_IN_FLIGHT || this.#parts.store.isFull) {
+      return { kind: "unavailable", reason: "too many payments at once; present the same one again" };
+    }
+    const sale = this.#sell(payment, offers, identity).finally(() => this.#inFlight.delete(key));
+    this.#inFlight.set(key, sale);
+    return sale;
+  }
+
+  /** Resolves when no payment is being worked on any more. */
+  async idle(): Promise<void> {
+    while (this.#inFlight.size > 0) await Promise.allSettled([...this.#inFlight.values()]);
+  }
+
+  /** The stored answer of a payment charged before, if it bore this very signature. */
+  #answered(identity: PaymentIdentity): StoredAnswer | undefined {
+    if (identity.type === "refund") return undefined;
+    const stored = this.#parts.store.answer(identity.account, identity.reference);
+    return stored?.signature === identity.signature ? stored : undefined;
+  }
+
+  async #sell(
+    payment: PaymentPayload,
+    offers: readonly PaymentRequirements[],
+    identity: PaymentIdentity,
+  ): Promise<SaleOutcome> {
+    const { resourceServer } = this.#parts;
+    const requirements = resourceServer.findMatchingRequirements([...offers], payment);
+    if (requirements === undefined) return { kind: "unpaid", reason: NO_MATCH, payment: undefined };
+    try {
+      if (identity.scheme === "exact") return await this.#sellExact(payment, requirements, identity);
+      const leaving = (this.#parts.store.channel(identity.account)?.withdrawRequestedAt ?? 0) !== 0;
+      if (leaving && identity.type !== "refund")
+        return { kind: "unpaid", reason: WITHDRAWAL_PENDING, payment };
+      return await this.#sellOnChannel(payment, requirements, identity);
+    } catch (error) {
+      const reason = (error as Error).message.split("\n")[0] ?? "unknown";
+      this.#parts.warn(`payment ${identity.account} ${identity.reference}: ${reason}`);
+      return {
+        kind: "unavailable",
+        reason: "the payment could not be worked on; present the same one again",
+      };
+    }
+  }
+
+  async #sellOnChannel(
+    presented: PaymentPayload,
+    requirements: PaymentRequirements,
+    identity: PaymentIdentity,
+  ): Promise<SaleOutcome> {
+    const { resourceServer, store, chain } = this.#parts;
+    let payment = presented;
+    let verified = await resourceServer.verifyPayment(payment, requirements);
+    if (!verified.isValid && identity.type !== "refund") {
+      const deposited = identity.type === "deposit" && (await this.#alreadyDeposited(payment));
+      // The money may be on the channel without our having seen it come: a deposit whose answer was lost
+      // before it was stored, or one made by others. Then the voucher alone is the payment.
+      if (deposited || verified.invalidReason === EXCEEDS_BALANCE) {
+        const readAtMs = Date.now();
+        await store.refreshChannels(await chain.readChannels([identity.account]), readAtMs);
+        if (deposited) payment = voucherAlone(payment);
+        verified = await resourceServer.verifyPayment(payment, requirements);
+      }
+    }
+    if (!verified.isValid) {
+      return { kind: "unpaid", reason: verified.invalidReason ?? "payment refused", payment };
+    }
+    const receipt = await this.#settle(payment, requirements);
+    if (!receipt.success) return { kind: "unsettled", receipt };
+    if (verified.skipHandler !== undefined) {
+      return { kind: "acknowledged", body: verified.skipHandler.body, receipt };
+    }
+    if (receipt.transaction !== "") await store.recordDeposit(identity.account, identity.reference, receipt);
+    const stored = store.answer(identity.account, identity.reference);
+    if (stored === undefined) throw new Error("settled, but not in the store");
+    return { kind: "sold", stored };
+  }
+
+  async #sellExact(
+    payment: PaymentPayload,
+    requirements: PaymentRequirements,
+    identity: PaymentIdentity,
+  ): Promise<SaleOutcome> {
+    const { resourceServer, store } = this.#parts;
+    const verified = await resourceServer.verifyPayment(payment, requirements);
+    let receipt: SettleResponse | undefined;
+    if (verified.isValid) {
+      receipt = await this.#settle(payment, requirements);
+      if (!receipt.success) return { kind: "unsettled", receipt };
+    } else {
+      const reason = verified.invalidReason ?? "payment refused";
+      // Used up, and unknown to the store: if that very transfer came to us, it was settled and the answer
+      // lost before it could be stored.
+      if (reason === NONCE_USED) receipt = await this.#paidBefore(payment, requirements, identity);
+      if (receipt === undefined) return { kind: "unpaid", reason, payment };
+    }
+    const stored = await store.chargeExact({
+      payer: identity.account,
+      nonce: identity.reference,
+      signature: identity.signature,
+      quantumAtomic: Number(requirements.amount),
+      receipt,
+    });
+    return { kind: "sold", stored };
+  }
+
+  async #settle(payment: PaymentPayload, requirements: PaymentRequirements): Promise<SettleResponse> {
+    const { resourceServer } = this.#parts;
+    const cancellation = resourceServer.createPaymentCancellationDispatcher(payment, requirements);
+    try {
+      return await resourceServer.settlePayment(payment, requirements);
+    } catch (error) {
+      // Else the channel stays reserved, and every further payment on it busy, until the reservation expires.
+      await cancellation.cancel({ reason: "handler_threw", error });
+      if (!(error instanceof SettleError)) throw error;
+      const { errorReason, errorMessage, transaction, network } = error;
+      return {
+        success: false,
+        transaction,
+        network,
+        ...(errorReason === undefined ? {} : { errorReason }),
+        ...(errorMessage === undefined ? {} : { errorMessage }),
+      };
+    }
+  }
+
+  async #alreadyDeposited(payment: PaymentPayload): Promise<boolean> {
+    const deposit = depositAuthorization(payment);
+    return deposit === undefined ? false : this.#parts.chain.authorizationUsed(deposit.payer, deposit.nonce);
+  }
+
+  async #paidBefore(
+    payment: PaymentPayload,
+    requirements: PaymentRequirements,
+    identity: PaymentIdentity,
+  ): Promise<SettleResponse | undefined> {
+    if (!(await this.#parts.authorizationIsSigned(payment, requirements))) return undefined;
+    const transaction = await this.#parts.chain.paymentByAuthorization(
+      identity.account,
+      identity.reference,
+      BigInt(requirements.amount),
+    );
+    if (transaction === undefined) return undefined;
+    return { success: true, transaction, network: requirements.network, payer: identity.account };
+  }
+}

@@ -1,0 +1,62 @@
+// The x402 facilitator that verifies payments against the chain and sends the transactions: the official one
+// in this process with a wallet of ours, or any other by its URL.
+
+import { x402Facilitator } from "@x402/core/facilitator";
+import { type FacilitatorClient, HTTPFacilitatorClient } from "@x402/core/server";
+import type { Network } from "@x402/core/types";
+import { toFacilitatorEvmSigner } from "@x402/evm";
+import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/facilitator";
+import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
+import type { Account, Chain, Hex, PublicClient, Transport, WalletClient } from "viem";
+
+export type Wallet = WalletClient<Transport, Chain, Account>;
+
+/** How long a transaction may take to be mined before the payment is answered "pending". */
+export const CONFIRMATION_TIMEOUT_MS = 60_000;
+
+export function facilitatorAt(url: string): FacilitatorClient {
+  return new HTTPFacilitatorClient({ url });
+}
+
+/** The official facilitator for both schemes, paying gas from `wallet`. */
+export function facilitatorInProcess(
+  network: Network,
+  wallet: Wallet,
+  chain: PublicClient,
+): FacilitatorClient {
+  const inTurn = oneAtATime();
+  const signer = toFacilitatorEvmSigner(
+    {
+      address: wallet.account.address,
+      readContract: (call) => chain.readContract({ ...call, args: call.args ?? [] }),
+      verifyTypedData: (message) =>
+        chain.verifyTypedData(message as Parameters<typeof chain.verifyTypedData>[0]),
+      // Two transactions prepared at once would take the same nonce, and one that fails to be sent after its
+      // nonce was counted would hold up all later ones. So they are sent one after the other, mined together.
+      writeContract: (call) =>
+        inTurn(() => wallet.writeContract(call as unknown as Parameters<typeof wallet.writeContract>[0])),
+      sendTransaction: (transaction) => inTurn(() => wallet.sendTransaction(transaction)),
+      waitForTransactionReceipt: (wait) => chain.waitForTransactionReceipt(wait),
+      getCode: (place) => chain.getCode(place),
+    },
+    { confirmationTimeoutMs: CONFIRMATION_TIMEOUT_MS },
+  );
+  const facilitator = new x402Facilitator();
+  facilitator.register(network, new BatchSettlementEvmScheme(signer));
+  facilitator.register(network, new ExactEvmScheme(signer));
+  return {
+    verify: (payload, requirements) => facilitator.verify(payload, requirements),
+    settle: (payload, requirements) => facilitator.settle(payload, requirements),
+    getSupported: async () =>
+      facilitator.getSupported() as Awaited<ReturnType<FacilitatorClient["getSupported"]>>,
+  };
+}
+
+function oneAtATime(): (send: () => Promise<Hex>) => Promise<Hex> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (send) => {
+    const turn = last.then(send);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+}

@@ -1,0 +1,134 @@
+// The electricity API on HTTP: tariff, purchase, accounts. It carries x402's headers and statuses and decides
+// nothing; every decision is the sale's.
+
+import { decodePaymentSignatureHeader, encodePaymentResponseHeader } from "@x402/core/http";
+import { type PaymentPayload, PaymentPayloadV2Schema } from "@x402/core/schemas";
+import type { PaymentPayload as Payment } from "@x402/core/types";
+import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
+import type { EnergySale } from "./energy-sale.ts";
+import type { AccountStore } from "./ports.ts";
+import type { Quote } from "./tariff.ts";
+import type { Terms } from "./terms.ts";
+
+/** A stock voucher header is 1.6 kB, a deposit 2 kB. */
+const MAX_HEADER_BYTES = 16_384;
+/** A request carries its payment in a header; the body is ignored. */
+const MAX_BODY_BYTES = 4_096;
+const RETRY_AFTER_SECONDS = 1;
+
+export interface ServerParts {
+  readonly sale: EnergySale;
+  readonly store: AccountStore;
+  readonly quote: () => Quote;
+  readonly terms: Terms;
+}
+
+export function energyServer(parts: ServerParts): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    bodyLimit: MAX_BODY_BYTES,
+    http: { maxHeaderSize: MAX_HEADER_BYTES },
+    forceCloseConnections: "idle",
+  });
+  const unpaid = new Map<number, string>();
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, _body, done) => done(null));
+
+  app.get("/livez", async () => ({ status: "ok" }));
+
+  app.get("/v1/tariff", async () => ({ unit: "mWh", ...parts.quote(), menu: parts.terms.menu }));
+
+  app.get<{ Params: { id: string } }>("/v1/accounts/:id", async (request, reply) => {
+    const id = request.params.id.toLowerCase();
+    const account = parts.store.account(id);
+    if (account === undefined) return reply.code(404).send({ error: `no account ${id.slice(0, 66)}` });
+    const { scheme, charged, granted } = account;
+    const channel = parts.store.channel(id);
+    if (channel === undefined) {
+      return { account: id, scheme, charged, granted, claimed: charged, unclaimed: 0 };
+    }
+    const claimed = Number(channel.totalClaimed);
+    return {
+      account: id,
+      scheme,
+      charged,
+      granted,
+      signedMaxClaimable: Number(channel.signedMaxClaimable),
+      balance: Number(channel.balance),
+      claimed,
+      unclaimed: Math.max(0, charged - claimed),
+      withdrawRequestedAt: channel.withdrawRequestedAt,
+    };
+  });
+
+  app.post<{ Querystring: { quantum?: string } }>("/v1/energy", async (request, reply) => {
+    const { terms } = parts;
+    const base = app.listeningOrigin;
+    const quantum = /^\d{1,15}$/.test(request.query.quantum ?? "")
+      ? Number(request.query.quantum)
+      : Number.NaN;
+    const offers = terms.offers(quantum);
+    if (offers === undefined) {
+      const error = `quantum: expected one of the menu, found "${String(request.query.quantum).slice(0, 20)}"`;
+      return reply.code(400).send({ error, menu: terms.menu });
+    }
+    const header = request.headers["payment-signature"];
+    if (typeof header !== "string") {
+      let terms402 = unpaid.get(quantum);
+      if (terms402 === undefined) {
+        terms402 = await terms.paymentRequired(base, quantum, "Payment required");
+        unpaid.set(quantum, terms402);
+      }
+      return paymentRequired(reply, terms402, "Payment required");
+    }
+    const payment = decode(header);
+    if (payment === undefined) {
+      const error = "PAYMENT-SIGNATURE: expected base64 of an x402 version 2 PaymentPayload";
+      return paymentRequired(reply, await terms.paymentRequired(base, quantum, error), error);
+    }
+    const outcome = await parts.sale.sell(payment, offers);
+    switch (outcome.kind) {
+      case "sold":
+        return paid(reply, encodePaymentResponseHeader(outcome.stored.receipt)).send(outcome.stored.answer);
+      case "acknowledged":
+        return paid(reply, encodePaymentResponseHeader(outcome.receipt)).send(outcome.body);
+      case "unpaid": {
+        const required = await terms.paymentRequired(base, quantum, outcome.reason, outcome.payment);
+        return paymentRequired(reply, required, outcome.reason);
+      }
+      case "unsettled":
+        return reply
+          .code(402)
+          .header("cache-control", "no-store")
+          .header("PAYMENT-RESPONSE", encodePaymentResponseHeader(outcome.receipt))
+          .send({ error: outcome.receipt.errorReason ?? "settlement failed" });
+      case "unavailable":
+        return reply.code(503).header("retry-after", RETRY_AFTER_SECONDS).send({ error: outcome.reason });
+    }
+  });
+
+  return app;
+}
+
+function decode(header: string): Payment | undefined {
+  try {
+    const read: { success: boolean; data?: PaymentPayload } = PaymentPayloadV2Schema.safeParse(
+      decodePaymentSignatureHeader(header),
+    );
+    return read.success ? (read.data as Payment) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function paid(reply: FastifyReply, receipt: string): FastifyReply {
+  return reply.code(200).header("cache-control", "private").header("PAYMENT-RESPONSE", receipt);
+}
+
+function paymentRequired(reply: FastifyReply, terms: string, error: string): FastifyReply {
+  return reply
+    .code(402)
+    .header("cache-control", "no-store")
+    .header("PAYMENT-REQUIRED", terms)
+    .send({ error });
+}

@@ -1,0 +1,346 @@
+// The utility: an electricity seller on a real chain, put together. It starts only on ground that holds (its
+// chain, its token, its database) and stops by turning every charged voucher into settled money.
+
+import { x402ResourceServer } from "@x402/core/server";
+import { authorizationTypes } from "@x402/evm";
+import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
+import { ExactEvmScheme } from "@x402/evm/exact/server";
+import type { FastifyInstance } from "fastify";
+import {
+  type Address,
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  type Hex,
+  http,
+  type PublicClient,
+  verifyTypedData,
+} from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import { tokenAbi } from "#simulator/chain/abi";
+import { connectChain, MULTICALL3_ADDRESS } from "#simulator/chain/place";
+import type { Scheme } from "./accounts.ts";
+import { type ClaimRound, Claims } from "./claims.ts";
+import { EnergySale, type EnergySaleParts } from "./energy-sale.ts";
+import { evmChain } from "./evm-chain.ts";
+import { facilitatorAt, facilitatorInProcess } from "./facilitator.ts";
+import type { AccountStore, Chain, Clock } from "./ports.ts";
+import { energyServer } from "./server.ts";
+import { SqliteAccounts } from "./sqlite-accounts.ts";
+import { quoting, type Tariff } from "./tariff.ts";
+import { Terms } from "./terms.ts";
+
+export const DEFAULT_MENU = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000] as const;
+/** A week of one lamp's light: one deposit (120k gas) carries some ten thousand purchases. */
+export const DEFAULT_MIN_DEPOSIT_ATOMIC = 1_000_000;
+/**
+ * A day. From the moment a payer asks to withdraw the seller has this long to claim, so it must outlast an
+ * outage of node or seller that someone repairs next morning; longer would lock the payer's money for nothing.
+ */
+export const DEFAULT_WITHDRAW_DELAY_SECONDS = 86_400;
+export const DEFAULT_CLAIM_INTERVAL_SECONDS = 3_600;
+/** Withdrawals are looked for at least this often, however rarely claims are made. */
+export const MAX_WATCH_INTERVAL_SECONDS = 30;
+export const STOP_TIMEOUT_MS = 60_000;
+const MAX_TIMEOUT_SECONDS = 60;
+const RECEIPT_POLL_MS = 20;
+const RPC_TIMEOUT_MS = 10_000;
+const LAST_ROUND_PAUSE_MS = 1_000;
+
+export interface UtilityOptions {
+  readonly rpcUrl: string;
+  readonly expectedChainId?: number;
+  /** 0 or absent: any free port */
+  readonly port?: number;
+  readonly host?: string;
+  readonly dataDirectory: string;
+  readonly receiverKey: Hex;
+  /** Pays the gas; the receiver's own key when absent. */
+  readonly facilitatorKey?: Hex;
+  /** A facilitator elsewhere instead of the one in this process. */
+  readonly facilitatorUrl?: string;
+  readonly token: Address;
+  readonly tariff: Tariff;
+  readonly clock?: Clock;
+  readonly menu?: readonly number[];
+  readonly schemes?: readonly Scheme[];
+  readonly claimIntervalSeconds?: number;
+  readonly watchIntervalSeconds?: number;
+  readonly withdrawDelaySeconds?: number;
+  readonly minDepositAtomic?: number;
+  /** One line for the operator; standard error when absent. */
+  readonly log?: (line: string) => void;
+}
+
+export interface StopReport {
+  readonly claims: { readonly transactions: number; readonly channels: number; readonly gas: number };
+  readonly settles: { readonly transactions: number; readonly gas: number; readonly amountAtomic: number };
+  readonly deposits: { readonly transactions: number; readonly gas: number };
+  readonly exact: { readonly transactions: number; readonly gas: number; readonly amountAtomic: number };
+  /** Channels that could not be claimed in full, and why. */
+  readonly excluded: ClaimRound["excluded"];
+  /** Set when the last claims could not be made in time; what is missing stays in the database. */
+  readonly interrupted: string | undefined;
+}
+
+export interface Utility {
+  readonly url: string;
+  readonly receiver: Address;
+  /** Takes no more payments, claims, settles, closes. Totals count from the database's first day. */
+  stop(): Promise<StopReport>;
+}
+
+export async function startUtility(options: UtilityOptions): Promise<Utility> {
+  const log = options.log ?? ((line: string) => process.stderr.write(`${line}\n`));
+  const { chainId } = await connectChain(options.rpcUrl, options.expectedChainId);
+  const network = `eip155:${chainId}` as const;
+  const chainDefinition = defineChain({
+    id: chainId,
+    name: network,
+    nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
+    rpcUrls: { default: { http: [options.rpcUrl] } },
+    contracts: { multicall3: { address: MULTICALL3_ADDRESS } },
+  });
+  const connection = {
+    chain: chainDefinition,
+    transport: http(options.rpcUrl, { timeout: RPC_TIMEOUT_MS }),
+    pollingInterval: RECEIPT_POLL_MS,
+  };
+  const client: PublicClient = createPublicClient(connection);
+  const { name: tokenName, version: tokenVersion } = await describeToken(client, options.token);
+  const receiver = privateKeyToAccount(options.receiverKey);
+  const wallet = createWalletClient({
+    ...connection,
+    account: privateKeyToAccount(options.facilitatorKey ?? options.receiverKey),
+  });
+  const facilitator =
+    options.facilitatorUrl === undefined
+      ? facilitatorInProcess(network, wallet, client)
+      : facilitatorAt(options.facilitatorUrl);
+
+  const clock = options.clock ?? { nowSeconds: () => Math.floor(Date.now() / 1000) };
+  const quoteAt = quoting(options.tariff);
+  const quote = () => quoteAt(clock.nowSeconds());
+  const withdrawDelay = options.withdrawDelaySeconds ?? DEFAULT_WITHDRAW_DELAY_SECONDS;
+  const store = new SqliteAccounts({
+    directory: options.dataDirectory,
+    identity: { network, token: options.token, receiver: receiver.address },
+    quote,
+  });
+  try {
+    return await serve();
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+
+  async function serve(): Promise<Utility> {
+    const scheme = new BatchSettlementEvmScheme(receiver.address, {
+      storage: store,
+      receiverAuthorizerSigner: receiver,
+      withdrawDelay,
+      // The watcher tells of withdrawals; the rest of a channel's state changes only through this seller or to
+      // its advantage. So cached state may serve long: no RPC per voucher. A third of the delay is still a
+      // bound should the watcher be blind, and leaves two thirds to claim in.
+      onchainStateTtlMs: (withdrawDelay * 1000) / 3,
+    });
+    const resourceServer = new x402ResourceServer(facilitator)
+      .register(network, scheme)
+      .register(network, new ExactEvmScheme());
+    await resourceServer.initialize();
+    const chain = evmChain({
+      client,
+      facilitator,
+      scheme,
+      network,
+      token: options.token,
+      receiver: receiver.address,
+    });
+    const terms = await Terms.build({
+      resourceServer,
+      schemes: options.schemes ?? ["batch-settlement", "exact"],
+      network,
+      token: options.token,
+      tokenName,
+      tokenVersion,
+      receiver: receiver.address,
+      minDepositAtomic: options.minDepositAtomic ?? DEFAULT_MIN_DEPOSIT_ATOMIC,
+      maxTimeoutSeconds: MAX_TIMEOUT_SECONDS,
+      menu: options.menu ?? DEFAULT_MENU,
+    });
+    const sale = new EnergySale({
+      resourceServer,
+      store,
+      chain,
+      authorizationIsSigned: authorizationCheck(chainId, options.token, tokenName, tokenVersion),
+      warn: log,
+    });
+    const claims = new Claims(store, chain, () => Date.now());
+    await claims.catchUp();
+    const app = energyServer({ sale, store, quote, terms });
+    await listen(app, options.host ?? "127.0.0.1", options.port ?? 0);
+
+    const claimIntervalSeconds = options.claimIntervalSeconds ?? DEFAULT_CLAIM_INTERVAL_SECONDS;
+    const watchIntervalSeconds =
+      options.watchIntervalSeconds ?? Math.min(claimIntervalSeconds, MAX_WATCH_INTERVAL_SECONDS);
+    const rounds = every(claimIntervalSeconds, async () => report(await claims.round(), log), log);
+    const watch = every(
+      watchIntervalSeconds,
+      async () => {
+        const leaving = await claims.watch();
+        for (const id of leaving) log(`channel ${id}: its payer withdraws; claimed and no longer served`);
+        await learnGas(store, chain);
+      },
+      log,
+    );
+    let stopping: Promise<StopReport> | undefined;
+    return {
+      url: app.listeningOrigin,
+      receiver: receiver.address,
+      stop: () => {
+        stopping ??= (async () => {
+          const deadlineMs = Date.now() + STOP_TIMEOUT_MS;
+          await within(deadlineMs, app.close());
+          await within(deadlineMs, sale.idle());
+          await within(deadlineMs, Promise.all([rounds.stop(), watch.stop()]));
+          const last = await lastRound(claims, deadlineMs);
+          await within(deadlineMs, learnGas(store, chain)).catch(() => undefined);
+          const { claim, settle, deposit, exact } = store.totals();
+          store.close();
+          return {
+            claims: { transactions: claim.transactions, channels: claim.channels, gas: claim.gas },
+            settles: {
+              transactions: settle.transactions,
+              gas: settle.gas,
+              amountAtomic: settle.amountAtomic,
+            },
+            deposits: { transactions: deposit.transactions, gas: deposit.gas },
+            exact: { transactions: exact.transactions, gas: exact.gas, amountAtomic: exact.amountAtomic },
+            excluded: last?.excluded ?? [],
+            interrupted: last === undefined ? `no end within ${STOP_TIMEOUT_MS} ms` : last.interrupted,
+          };
+        })();
+        return stopping;
+      },
+    };
+  }
+}
+
+async function describeToken(
+  client: PublicClient,
+  token: Address,
+): Promise<{ name: string; version: string }> {
+  const code = await client.getCode({ address: token });
+  if (code === undefined) throw new Error(`token ${token}: expected a contract on this chain, found no code`);
+  try {
+    const [name, version] = await Promise.all([
+      client.readContract({ address: token, abi: tokenAbi, functionName: "name" }),
+      client.readContract({ address: token, abi: tokenAbi, functionName: "version" }),
+    ]);
+    return { name, version };
+  } catch {
+    throw new Error(`token ${token}: expected an EIP-3009 token with name() and version(), found neither`);
+  }
+}
+
+function authorizationCheck(
+  chainId: number,
+  token: Address,
+  name: string,
+  version: string,
+): EnergySaleParts["authorizationIsSigned"] {
+  return async (payment) => {
+    const { signature, authorization } = payment.payload as {
+      signature: Hex;
+      authorization: Record<"from" | "to" | "nonce", Hex> &
+        Record<"value" | "validAfter" | "validBefore", string>;
+    };
+    return verifyTypedData({
+      address: authorization.from,
+      domain: { name, version, chainId, verifyingContract: token },
+      types: authorizationTypes,
+      primaryType: "TransferWithAuthorization",
+      message: {
+        from: authorization.from,
+        to: authorization.to,
+        value: BigInt(authorization.value),
+        validAfter: BigInt(authorization.validAfter),
+        validBefore: BigInt(authorization.validBefore),
+        nonce: authorization.nonce,
+      },
+      signature,
+    }).catch(() => false);
+  };
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EADDRINUSE") throw error;
+    throw new Error(`port ${port} on ${host}: in use by another process; choose another with --port`);
+  }
+}
+
+/** Runs `job` again and again, never twice at once; a failure is told and the next turn comes as ever. */
+function every(
+  seconds: number,
+  job: () => Promise<void>,
+  log: (line: string) => void,
+): { stop(): Promise<void> } {
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> = Promise.resolve();
+  let stopped = false;
+  const arm = () => {
+    timer = setTimeout(() => {
+      running = job()
+        .catch((error: Error) => log(`utility: ${error.message.split("\n")[0]}`))
+        .finally(() => {
+          if (!stopped) arm();
+        });
+    }, seconds * 1000);
+  };
+  arm();
+  return {
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+      return running;
+    },
+  };
+}
+
+function report(round: ClaimRound, log: (line: string) => void): void {
+  for (const { channelId, reason } of round.excluded) log(`channel ${channelId}: ${reason}`);
+  if (round.interrupted !== undefined) log(`claims: ${round.interrupted}; the next round goes on`);
+}
+
+/** The last claims and settlement, tried again while the chain does not answer and time is left. */
+async function lastRound(claims: Claims, deadlineMs: number): Promise<ClaimRound | undefined> {
+  for (;;) {
+    const round = await within(deadlineMs, claims.round());
+    if (round === undefined || round.interrupted === undefined) return round;
+    if (Date.now() + LAST_ROUND_PAUSE_MS >= deadlineMs) return round;
+    await new Promise((resolve) => setTimeout(resolve, LAST_ROUND_PAUSE_MS));
+  }
+}
+
+async function learnGas(store: AccountStore, chain: Chain): Promise<void> {
+  for (const transaction of store.transactionsWithoutGas()) {
+    await store.recordTransaction({ ...transaction, gas: await chain.gasUsed(transaction.hash) });
+  }
+}
+
+/** What `promise` resolves with, or `undefined` when the deadline comes first. */
+async function within<T>(deadlineMs: number, promise: PromiseLike<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), Math.max(0, deadlineMs - Date.now()));
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
