@@ -19,7 +19,7 @@ import type {
   StoredAnswer,
   TransactionKind,
 } from "./ports.ts";
-import { openDatabase, type SellerIdentity } from "./sqlite-file.ts";
+import { closeDatabase, openDatabase, type SellerIdentity } from "./sqlite-file.ts";
 import type { Quote } from "./tariff.ts";
 
 /** Answers kept per channel: a buyer repeats its newest payments, older ones are refused uncharged. */
@@ -226,7 +226,7 @@ export class SqliteAccounts implements AccountStore, ChannelStorage {
   /** Writes what waits and closes the file. */
   close(): void {
     this.#commit.close();
-    this.#db.close();
+    closeDatabase(this.#db);
   }
 
   async #update(

@@ -56,6 +56,17 @@ export function openDatabase(directory: string, identity: SellerIdentity): Libsq
   }
 }
 
+/**
+ * Puts all into the one file and lets go of it. The driver keeps its connection until the last statement is
+ * collected, so the lock has to be given up by words; an exclusive lock only leaves with write-ahead mode.
+ */
+export function closeDatabase(db: Libsql.Database): void {
+  db.prepare("PRAGMA journal_mode = DELETE").all();
+  db.prepare("PRAGMA locking_mode = NORMAL").all();
+  db.prepare("SELECT version FROM seller").all();
+  db.close();
+}
+
 function create(db: Libsql.Database): void {
   db.exec(`
     BEGIN IMMEDIATE;

@@ -1,0 +1,192 @@
+// `watt402-simulate utility`: the utility as a process of its own. Ready is one JSON line on standard output
+// (and a message to a parent that forked it); SIGTERM and SIGINT claim, settle, report and exit 0; whatever
+// keeps it from starting is one line and exit 1.
+
+import { existsSync, readFileSync } from "node:fs";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { Address, Hex } from "viem";
+import type { Scheme } from "./accounts.ts";
+import type { Clock } from "./ports.ts";
+import { flatTariff, type Tariff } from "./tariff.ts";
+import { tariffFromCsv, tariffFromToml } from "./tariff-text.ts";
+import { DEFAULT_MENU, startUtility, type UtilityOptions } from "./utility.ts";
+
+/** Keys may come from the environment instead of files, as 0x and 64 hex digits. */
+export const RECEIVER_KEY_VARIABLE = "WATT402_RECEIVER_KEY";
+export const FACILITATOR_KEY_VARIABLE = "WATT402_FACILITATOR_KEY";
+
+interface Flags {
+  readonly rpc: string;
+  readonly chainId?: number;
+  readonly port: number;
+  readonly host: string;
+  readonly data: string;
+  readonly receiverKey?: string;
+  readonly facilitatorKey?: string;
+  readonly facilitator?: string;
+  readonly token: Address;
+  readonly tariff: string;
+  readonly tariffEpoch?: number;
+  readonly speed: number;
+  readonly tokensPerEuro: number;
+  readonly menu: readonly number[];
+  readonly scheme: "both" | Scheme;
+  readonly claimInterval: number;
+  readonly watchInterval?: number;
+  readonly withdrawDelay: number;
+  readonly minDeposit: number;
+}
+
+/** Runs until a signal; `argv` are the arguments after the command's name. Resolves with the exit code. */
+export async function runUtility(argv: readonly string[]): Promise<number> {
+  try {
+    const flags = readFlags(argv);
+    const utility = await startUtility(optionsOf(flags));
+    const stopped = signalled();
+    tell({ ready: true, url: utility.url });
+    await stopped;
+    const report = await utility.stop();
+    tell({ stopped: true, report });
+    return report.interrupted === undefined ? 0 : 1;
+  } catch (error) {
+    // Commander has printed its own complaint or help.
+    if (error instanceof CommanderError) return error.exitCode;
+    process.stderr.write(`utility: ${(error as Error).message.split("\n")[0]}\n`);
+    return 1;
+  }
+}
+
+function readFlags(argv: readonly string[]): Flags {
+  const command = new Command("watt402-simulate utility")
+    .description("sell electricity over x402 on an EVM chain")
+    .requiredOption("--rpc <url>", "JSON-RPC of an EVM node that has x402's contracts")
+    .option("--chain-id <id>", "refuse a node of another chain", integer(1, Number.MAX_SAFE_INTEGER))
+    .option("--port <number>", "port to listen on, 0 for any free one", integer(0, 65_535), 0)
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .requiredOption("--data <directory>", "where accounts.db is kept")
+    .option("--receiver-key <file>", `private key of the payee (or ${RECEIVER_KEY_VARIABLE})`)
+    .option("--facilitator-key <file>", `private key that pays gas (or ${FACILITATOR_KEY_VARIABLE})`)
+    .option("--facilitator <url>", "an x402 facilitator instead of the built-in one")
+    .requiredOption("--token <address>", "EIP-3009 token to be paid in", address)
+    .option(
+      "--tariff <kind>",
+      "flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh",
+      "flat:200000",
+    )
+    .option("--tariff-epoch <unix>", "tariff time at the start", integer(0, Number.MAX_SAFE_INTEGER))
+    .option("--speed <factor>", "tariff seconds in a second", positive, 1)
+    .option("--tokens-per-euro <rate>", "whole tokens to a euro, for EUR/MWh series", positive, 1)
+    .option("--menu <quanta>", "quanta sold, atomic units, comma separated", menu, [...DEFAULT_MENU])
+    .addOption(
+      new Option("--scheme <scheme>", "payment schemes offered")
+        .choices(["both", "batch-settlement", "exact"])
+        .default("both"),
+    )
+    .option("--claim-interval <seconds>", "between claims", positive, 3_600)
+    .option("--watch-interval <seconds>", "between looks for withdrawals", positive)
+    .option("--withdraw-delay <seconds>", "channels' withdraw delay", integer(900, 2_592_000), 86_400)
+    .option("--min-deposit <atomic>", "deposit proposed to clients", integer(1, 2 ** 48 - 1), 1_000_000)
+    .exitOverride();
+  command.parse([...argv], { from: "user" });
+  return command.opts<Flags>();
+}
+
+function optionsOf(flags: Flags): UtilityOptions {
+  const receiverKey = readKey(flags.receiverKey, RECEIVER_KEY_VARIABLE);
+  if (receiverKey === undefined) {
+    throw new Error(`receiver key: expected --receiver-key FILE or ${RECEIVER_KEY_VARIABLE}, found neither`);
+  }
+  const facilitatorKey = readKey(flags.facilitatorKey, FACILITATOR_KEY_VARIABLE);
+  return {
+    rpcUrl: flags.rpc,
+    port: flags.port,
+    host: flags.host,
+    dataDirectory: flags.data,
+    receiverKey,
+    token: flags.token,
+    tariff: readTariff(flags.tariff, flags.tokensPerEuro),
+    clock: movedClock(flags.tariffEpoch, flags.speed),
+    menu: flags.menu,
+    schemes: flags.scheme === "both" ? ["batch-settlement", "exact"] : [flags.scheme],
+    claimIntervalSeconds: flags.claimInterval,
+    withdrawDelaySeconds: flags.withdrawDelay,
+    minDepositAtomic: flags.minDeposit,
+    ...(flags.chainId === undefined ? {} : { expectedChainId: flags.chainId }),
+    ...(flags.watchInterval === undefined ? {} : { watchIntervalSeconds: flags.watchInterval }),
+    ...(facilitatorKey === undefined ? {} : { facilitatorKey }),
+    ...(flags.facilitator === undefined ? {} : { facilitatorUrl: flags.facilitator }),
+  };
+}
+
+/** `flat:PRICE`, `tou:FILE` or `csv:FILE`. Throws `TariffError` or one line about the file. */
+export function readTariff(argument: string, tokensPerEuro: number): Tariff {
+  const [kind, value] = [argument.slice(0, argument.indexOf(":")), argument.slice(argument.indexOf(":") + 1)];
+  if (kind === "flat" && /^\d+$/.test(value)) return flatTariff(Number(value));
+  if (kind === "tou") return tariffFromToml(readText(value, "tariff"));
+  if (kind === "csv") return tariffFromCsv(readText(value, "tariff"), { tokensPerEuro });
+  throw new Error(`tariff: expected flat:PRICE, tou:FILE or csv:FILE, found "${argument}"`);
+}
+
+/** Wall time, or a clock that showed `epochSeconds` at this call and runs `speed` times as fast. */
+export function movedClock(epochSeconds: number | undefined, speed: number): Clock {
+  const startMs = Date.now();
+  const epochMs = epochSeconds === undefined ? startMs : epochSeconds * 1000;
+  return { nowSeconds: () => Math.floor((epochMs + (Date.now() - startMs) * speed) / 1000) };
+}
+
+function readKey(file: string | undefined, variable: string): Hex | undefined {
+  const text = file === undefined ? process.env[variable] : readText(file, "key");
+  if (text === undefined) return undefined;
+  const key = text.trim();
+  if (/^0x[0-9a-fA-F]{64}$/.test(key)) return key as Hex;
+  // Never the key itself: this line ends up in logs.
+  throw new Error(
+    `key ${file ?? variable}: expected 0x and 64 hex digits, found ${key.length} other characters`,
+  );
+}
+
+function readText(file: string, what: string): string {
+  if (!existsSync(file)) throw new Error(`${what} ${file}: expected a file, found none`);
+  return readFileSync(file, "utf8");
+}
+
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once("SIGTERM", () => resolve());
+    process.once("SIGINT", () => resolve());
+    // A parent that is gone will not send a signal any more.
+    process.once("disconnect", () => resolve());
+  });
+}
+
+function tell(message: Record<string, unknown>): void {
+  process.stdout.write(`${JSON.stringify(message)}\n`);
+  if (process.connected) process.send?.(message);
+}
+
+function integer(lowest: number, highest: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= lowest && value <= highest) return value;
+    throw new InvalidArgumentError(`expected a whole number from ${lowest} to ${highest}`);
+  };
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError("expected a number above 0");
+}
+
+function address(text: string): Address {
+  if (/^0x[0-9a-fA-F]{40}$/.test(text)) return text as Address;
+  throw new InvalidArgumentError("expected 0x and 40 hex digits");
+}
+
+function menu(text: string): number[] {
+  const quanta = text
+    .split(",")
+    .map((part) => (/^[1-9]\d{0,11}$/.test(part.trim()) ? Number(part) : Number.NaN));
+  if (quanta.every(Number.isInteger)) return quanta;
+  throw new InvalidArgumentError("expected atomic units separated by commas, such as 10,100,1000");
+}

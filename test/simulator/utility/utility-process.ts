@@ -1,0 +1,5 @@
+// The utility as a process to be started and killed: what `watt402-simulate utility` does, and nothing else.
+
+import { runUtility } from "#simulator/utility/run-utility";
+
+process.exit(await runUtility(process.argv.slice(2)));
