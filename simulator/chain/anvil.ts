@@ -54,7 +54,11 @@ export async function startAnvil(options: AnvilOptions = {}): Promise<Anvil> {
   args.push("--accounts", String(ACCOUNT_COUNT), "--mnemonic", DEVELOPMENT_MNEMONIC, "--color", "never");
   if (blockTimeSeconds !== undefined) args.push("--block-time", String(blockTimeSeconds));
 
-  const node = spawn(anvilBinary(), args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const node = spawn(anvilBinary(), args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+    windowsHide: true,
+  });
   const watcher = node.pid === undefined ? undefined : killWhenThisProcessEnds(node.pid);
   // First of all listeners: once the node is gone its number may be another process's, which must not be killed.
   node.once("exit", () => watcher?.kill("SIGKILL"));
@@ -141,6 +145,7 @@ function killWhenThisProcessEnds(pid: number): ChildProcess {
   return spawn(process.execPath, ["-e", script], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
+    windowsHide: true,
     env: { ...process.env, NODE_OPTIONS: "" },
   });
 }
