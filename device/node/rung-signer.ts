@@ -1,0 +1,89 @@
+/**
+ * From a payment the machine decided to the bytes of its PAY frame.
+ *
+ * Promise: a rung sent again carries the signature it had before. For `exact` that means one end of
+ * validity per rung, kept until it is nearly over; signed anew then, it has the same nonce, so the
+ * token pays at most one of the two.
+ */
+import type { Payment } from "#core/events";
+import type { Signer, SigningRequest } from "#core/ports";
+import { channelTagOf } from "#core/purchase";
+import { encodePay } from "#protocol/frames";
+
+/** How long an exact authorization may be used, seconds of the chain's time. */
+export const EXACT_WINDOW_SECONDS = 600;
+
+/** An exact authorization this near its end is signed anew: it might expire on its way to the chain. */
+export const EXACT_RENEW_SECONDS = 60;
+
+export class RungSigner {
+  private readonly signer: Signer;
+  private readonly chainSeconds: () => number | null;
+  private latest: { readonly request: SigningRequest; signature: Uint8Array | null } | null = null;
+
+  /** @param chainSeconds Unix seconds as the chain counts them; null while unknown */
+  constructor(signer: Signer, chainSeconds: () => number | null) {
+    this.signer = signer;
+    this.chainSeconds = chainSeconds;
+  }
+
+  /** What is to be signed; null for an exact payment while the chain's time is unknown. */
+  requestFor(payment: Payment): SigningRequest | null {
+    const exact = payment.terms.scheme === "exact";
+    const nowSeconds = exact ? this.chainSeconds() : 0;
+    if (nowSeconds === null) return null;
+    const before = this.latest;
+    if (before !== null && isSameRung(before.request, payment)) {
+      const leftSeconds = before.request.validBeforeSeconds - nowSeconds;
+      // More than a whole window left means that the clock was set back since.
+      if (!exact || (leftSeconds > EXACT_RENEW_SECONDS && leftSeconds <= EXACT_WINDOW_SECONDS)) {
+        return before.request;
+      }
+    }
+    const request: SigningRequest = {
+      terms: payment.terms,
+      channelId: payment.channelId,
+      maxClaimable: payment.maxClaimable,
+      amountAtomic: payment.amountAtomic,
+      validBeforeSeconds: exact ? Math.floor(nowSeconds) + EXACT_WINDOW_SECONDS : 0,
+    };
+    this.latest = { request, signature: null };
+    return request;
+  }
+
+  /** Calls back with 65 bytes, or null when the signer failed. */
+  sign(request: SigningRequest, done: (signature: Uint8Array | null) => void): void {
+    const latest = this.latest;
+    if (latest !== null && latest.request === request && latest.signature !== null) {
+      done(latest.signature);
+      return;
+    }
+    this.signer.sign(request, (signature) => {
+      if (latest !== null && latest.request === request) latest.signature = signature;
+      done(signature);
+    });
+  }
+}
+
+/** The PAY frame of a signed payment, without its tag. */
+export function payFrame(payment: Payment, request: SigningRequest, signature: Uint8Array): Uint8Array {
+  return encodePay({
+    again: payment.again,
+    channelTag: channelTagOf(payment.channelId),
+    maxClaimable: payment.maxClaimable,
+    register: payment.register,
+    validBeforeSeconds: request.validBeforeSeconds,
+    signature,
+  });
+}
+
+function isSameRung(request: SigningRequest, payment: Payment): boolean {
+  return (
+    request.channelId === payment.channelId &&
+    request.maxClaimable === payment.maxClaimable &&
+    request.amountAtomic === payment.amountAtomic &&
+    request.terms.scheme === payment.terms.scheme &&
+    request.terms.tokenName === payment.terms.tokenName &&
+    request.terms.tokenVersion === payment.terms.tokenVersion
+  );
+}
