@@ -1,0 +1,15 @@
+/**
+ * The broker as the gateway sees it, embedded or external.
+ */
+import type { Leaf } from "#protocol/topics";
+import type { Devices } from "../purchase/ports.ts";
+
+export interface Broker extends Devices {
+  /** Where devices connect, as "mqtt://127.0.0.1:1883". */
+  readonly url: string;
+  /** Takes no more messages and closes; bounded in time. */
+  close(): Promise<void>;
+}
+
+/** A message of a device, already bound to its topic's device and leaf and within the leaf's size. */
+export type Receive = (device: string, leaf: Leaf, payload: Uint8Array) => void;

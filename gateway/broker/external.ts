@@ -1,0 +1,72 @@
+/**
+ * A broker that somebody else runs: mqtt.js over MQTT 3.1.1 or 5, TCP or TLS.
+ *
+ * Promise: only up leaves of well-formed topics come through; while the broker is away nothing is queued
+ * here, because every device presents its rung again.
+ */
+import { readFileSync } from "node:fs";
+import type { Socket } from "node:net";
+import mqtt from "mqtt";
+import { LEAVES, type Leaf, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
+import type { Note } from "../purchase/ports.ts";
+import type { Broker, Receive } from "./broker.ts";
+
+export interface ExternalOptions {
+  readonly url: string;
+  readonly version: 4 | 5;
+  readonly username: string | null;
+  readonly password: string | null;
+  /** PEM file of the authority that signed the broker's certificate. */
+  readonly caFile: string | null;
+  readonly clientId: string;
+  readonly note: Note;
+}
+
+const RECONNECT_MS = 1_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export async function openExternalBroker(options: ExternalOptions, receive: Receive): Promise<Broker> {
+  const { url, note } = options;
+  const client = mqtt.connect(url, {
+    protocolVersion: options.version,
+    clientId: options.clientId,
+    clean: true,
+    reconnectPeriod: RECONNECT_MS,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    queueQoSZero: false,
+    ...(options.username === null ? {} : { username: options.username }),
+    ...(options.password === null ? {} : { password: options.password }),
+    ...(options.caFile === null ? {} : { ca: readFileSync(options.caFile) }),
+  });
+  let lastError = "";
+  client.on("connect", () => {
+    lastError = "";
+    // mqtt.js leaves Nagle on; an answer 2 ms after its PUBACK would wait 40 ms for the other side's ACK.
+    (client.stream as unknown as Partial<Socket>).setNoDelay?.(true);
+    note("info", "connected to the broker", { url });
+  });
+  client.on("error", (error) => {
+    if (error.message === lastError) return;
+    lastError = error.message;
+    note("warn", "broker error", { url, reason: error.message || String((error as { code?: string }).code) });
+  });
+  client.on("message", (topic, payload) => {
+    const read = readTopic(topic);
+    if (read === null || LEAVES[read.leaf].direction !== "up") return;
+    if (payload.length <= LEAVES[read.leaf].bytesMax) receive(read.device, read.leaf, payload);
+  });
+  const filters = (Object.keys(LEAVES) as Leaf[])
+    .filter((leaf) => LEAVES[leaf].direction === "up")
+    .map((leaf) => `${TOPIC_PREFIX}+/${leaf}`);
+  client.subscribe(filters, { qos: 1 });
+  return {
+    url,
+    publish(device, leaf, payload, retained) {
+      if (!client.connected) return;
+      client.publish(topicOf(device, leaf), Buffer.from(payload), { qos: 1, retain: retained });
+    },
+    async close() {
+      await client.endAsync(!client.connected);
+    },
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * The gateway's configuration: one TOML file, checked whole before anything starts.
+ *
+ * Promise: a wrong value is told by file and key with what was expected; secrets are named by file and
+ * never stand in it.
+ */
+import { readFileSync } from "node:fs";
+import { parse, TomlError } from "smol-toml";
+import { z } from "zod";
+import { COUNTER_MAX } from "#core/units";
+
+const address = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits");
+const atomic = z.number().int().min(1).max(COUNTER_MAX);
+const port = z.number().int().min(0).max(65_535);
+const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
+const scheme = z.enum(["batch-settlement", "exact"]);
+
+const SELLER = z.strictObject({
+  kind: z.enum(["electricity", "fixed"]).default("electricity"),
+  url: httpUrl,
+  /** CAIP-2 */
+  network: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'expected a network like "eip155:8453"'),
+  asset: address,
+  schemes: z.array(scheme).min(1).default(["batch-settlement", "exact"]),
+  method: z.enum(["GET", "POST"]).default("GET"),
+  unit: z.string().max(16).default("mWh"),
+  unitsPerPayment: atomic.optional(),
+});
+
+const CONFIG = z.strictObject({
+  gateway: z.strictObject({ key: z.string(), data: z.string() }),
+  broker: z
+    .discriminatedUnion("kind", [
+      z.strictObject({
+        kind: z.literal("embedded"),
+        host: z.string().default("127.0.0.1"),
+        port: port.default(1883),
+        connections: z.number().int().min(1).max(1_000_000).default(20_000),
+      }),
+      z.strictObject({
+        kind: z.literal("external"),
+        url: z.string().regex(/^(mqtts?|wss?):\/\//, "expected an mqtt, mqtts, ws or wss URL"),
+        version: z.union([z.literal(4), z.literal(5)]).default(4),
+        username: z.string().optional(),
+        passwordFile: z.string().optional(),
+        caFile: z.string().optional(),
+        clientId: z.string().default("watt402-gateway"),
+      }),
+    ])
+    .default({ kind: "embedded", host: "127.0.0.1", port: 1883, connections: 20_000 }),
+  seller: SELLER,
+  treasury: z.strictObject({
+    key: z.string(),
+    depositAtomic: atomic.default(200_000),
+    perChannelAtomic: atomic.default(20_000_000),
+    perDayAtomic: atomic.default(1_000_000_000),
+  }),
+  chain: z.strictObject({ rpc: httpUrl }),
+  limits: z
+    .strictObject({
+      devices: z.number().int().min(1).max(1_000_000).default(20_000),
+      purchases: z.number().int().min(1).max(10_000).default(256),
+      sellerConnections: z.number().int().min(1).max(1_024).default(32),
+      sellerTimeoutMs: z.number().int().min(100).max(600_000).default(30_000),
+    })
+    .prefault({}),
+  /** Origins that devices may reach by the general transport. */
+  forward: z.strictObject({ origins: z.array(httpUrl).default([]) }).prefault({}),
+});
+
+export type Config = z.infer<typeof CONFIG>;
+
+/** Reads and checks a configuration file. Throws one line per wrong value. */
+export function readConfig(file: string): Config {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`config ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+  return checkConfig(parseToml(file, text), file);
+}
+
+/** Checks an already parsed configuration. */
+export function checkConfig(value: unknown, source: string): Config {
+  const checked = CONFIG.safeParse(value);
+  if (!checked.success) {
+    const lines = checked.error.issues.map(
+      ({ path, message }) => `config ${source}: ${path.join(".") || "file"}: ${message}`,
+    );
+    throw new Error(lines.join("\n"));
+  }
+  const { seller } = checked.data;
+  if (seller.kind === "fixed" && seller.unitsPerPayment === undefined) {
+    throw new Error(
+      `config ${source}: seller.unitsPerPayment: expected how many ${seller.unit} one paid answer is worth, found nothing`,
+    );
+  }
+  return checked.data;
+}
+
+function parseToml(file: string, text: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    throw new Error(
+      `config ${file}: line ${error.line}, column ${error.column}: ${error.message.split("\n")[0]}`,
+    );
+  }
+}

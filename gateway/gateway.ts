@@ -1,0 +1,144 @@
+/**
+ * The gateway put together: broker, sessions, seller, treasury, chain and ledger from one configuration.
+ *
+ * Promise: when this resolves, the gateway takes payments; after `stop` no payment is half-done: those
+ * under way were finished or are resumed by their devices.
+ */
+import { mkdirSync, readFileSync } from "node:fs";
+import { hmacSha256 } from "#node/hmac";
+import { openKeyFile } from "#node/keystore";
+import { type Hex, toHex } from "#payment/bytes";
+import { chainIdOf } from "#payment/eip712";
+import { openKey } from "#payment/key";
+import type { Broker, Receive } from "./broker/broker.ts";
+import { openEmbeddedBroker } from "./broker/embedded.ts";
+import { openExternalBroker } from "./broker/external.ts";
+import type { Config } from "./config.ts";
+import { openSqliteLedger } from "./ledger/sqlite-ledger.ts";
+import { openForward } from "./purchase/forward.ts";
+import type { Note, Seller } from "./purchase/ports.ts";
+import type { Counts } from "./purchase/session.ts";
+import { openSessions } from "./purchase/sessions.ts";
+import { electricitySeller } from "./sellers/electricity-seller.ts";
+import { fixedSeller } from "./sellers/fixed-seller.ts";
+import { type Http, openHttp } from "./sellers/http.ts";
+import { fetchResource } from "./sellers/resource.ts";
+import { watchTariff } from "./sellers/tariff-watch.ts";
+import { connectChain } from "./treasury/evm-chain.ts";
+import { keyTreasury } from "./treasury/key-treasury.ts";
+
+export interface Gateway {
+  /** Where devices connect. */
+  readonly brokerUrl: string;
+  readonly address: Hex;
+  /** Compressed, 0x and 66 hex digits: what devices are provisioned with. */
+  readonly publicKey: Hex;
+  readonly treasury: Hex;
+  status(): GatewayStatus;
+  stop(): Promise<void>;
+}
+
+export interface GatewayStatus extends Readonly<Counts> {
+  readonly devices: number;
+  readonly ledgerPayments: number;
+  readonly ledgerCommits: number;
+}
+
+export async function startGateway(config: Config, note: Note): Promise<Gateway> {
+  const key = openKey(openKeyFile(config.gateway.key));
+  const treasurySecret = openKeyFile(config.treasury.key);
+  const treasury = keyTreasury(openKey(treasurySecret));
+  const chain = await connectChain(config.chain.rpc, chainIdOf(config.seller.network), treasurySecret);
+  mkdirSync(config.gateway.data, { recursive: true });
+  const ledger = openSqliteLedger(config.gateway.data);
+  const http = openHttp({
+    connections: config.limits.sellerConnections,
+    timeoutMs: config.limits.sellerTimeoutMs,
+  });
+  const seller = sellerOf(config, http);
+  const counts: Counts = { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 };
+
+  // The broker delivers to the sessions, and they answer through it: one of the two has to come first.
+  let receive: Receive = () => {};
+  const broker = await openBroker(config, key.address, note, (device, leaf, payload) =>
+    receive(device, leaf, payload),
+  ).catch(async (error) => {
+    ledger.close();
+    await http.close();
+    throw error;
+  });
+
+  const watch = watchTariff(seller, note, () => sessions.renewOffers());
+  const forward = openForward({
+    devices: broker,
+    fetch: fetchResource(http),
+    origins: config.forward.origins.map((origin) => new URL(origin).origin),
+  });
+  const sessions = openSessions(
+    {
+      key,
+      hmac: hmacSha256,
+      devices: broker,
+      seller,
+      ledger,
+      treasury,
+      chain,
+      limits: config.treasury,
+      note,
+      counts,
+      now: () => Date.now() / 1000,
+      tariff: watch.tariff,
+      quote: watch.quote,
+    },
+    forward,
+    { devicesMax: config.limits.devices, purchasesMax: config.limits.purchases },
+  );
+  receive = sessions.receive;
+
+  return {
+    brokerUrl: broker.url,
+    address: key.address,
+    publicKey: toHex(key.publicKey),
+    treasury: treasury.address as Hex,
+    status: () => ({
+      ...counts,
+      devices: sessions.size,
+      ledgerPayments: ledger.counts.payments,
+      ledgerCommits: ledger.counts.commits,
+    }),
+    async stop() {
+      watch.stop();
+      await withinMs(STOP_MAX_MS, sessions.drain());
+      await withinMs(STOP_MAX_MS, broker.close());
+      await withinMs(STOP_MAX_MS, http.close());
+      ledger.close();
+    },
+  };
+}
+
+/** Longest wait for each part to end; what is cut off is resumed by its device. */
+const STOP_MAX_MS = 5_000;
+
+function withinMs(limitMs: number, work: Promise<unknown>): Promise<unknown> {
+  return Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
+}
+
+function sellerOf({ seller }: Config, http: Http): Seller {
+  const payable = { schemes: seller.schemes, network: seller.network, asset: seller.asset };
+  if (seller.kind === "electricity") return electricitySeller(http, seller.url, payable);
+  const { url, method, unit, unitsPerPayment } = seller;
+  return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment! }, payable);
+}
+
+function openBroker(config: Config, gateway: string, note: Note, receive: Receive): Promise<Broker> {
+  const { broker } = config;
+  if (broker.kind === "embedded") {
+    const { host, port, connections } = broker;
+    return openEmbeddedBroker({ host, port, gateway, connectionsMax: connections, note }, receive);
+  }
+  const { url, version, clientId, passwordFile } = broker;
+  const password = passwordFile === undefined ? null : readFileSync(passwordFile, "utf8").trim();
+  const username = broker.username ?? null;
+  const caFile = broker.caFile ?? null;
+  return openExternalBroker({ url, version, username, password, caFile, clientId, note }, receive);
+}

@@ -1,0 +1,128 @@
+/**
+ * One deposit: intended in the ledger, signed by the treasury, carried by the device's next payment, or
+ * for exact sent to the device's wallet.
+ *
+ * Promise: the intent is stored before the signature leaves, and its index is the nonce; so a crash at
+ * any point ends in the same deposit sent again, which the token admits once.
+ */
+import {
+  type Authorization,
+  depositNonce,
+  receiveDigest,
+  type Token,
+  transferDigest,
+} from "#payment/authorization";
+import { fromHex, toHex } from "#payment/bytes";
+import { DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
+import { chainIdOf } from "#payment/eip712";
+import type { Chain, ChannelRecord, DepositRecord, Ledger, Treasury, WallClock } from "./ports.ts";
+
+export interface DepositParts {
+  readonly ledger: Ledger;
+  readonly treasury: Treasury;
+  readonly chain: Chain;
+  readonly now: WallClock;
+}
+
+/** Life of a deposit's authorization, seconds: longer than an outage that a payment waits out. */
+const DEPOSIT_LIFE_SECONDS = 3600;
+
+/** Signed anew when less than this is left of it, seconds. */
+const DEPOSIT_MARGIN_SECONDS = 60;
+
+/** The deposit that is under way into a channel, if any. */
+export function openDeposit(ledger: Ledger, channelId: string): DepositRecord | null {
+  return ledger.deposits(channelId).find((deposit) => deposit.state === "intended") ?? null;
+}
+
+/**
+ * Stores what the treasury is about to sign: the deposit under way, or a new one of this size.
+ * @param amountAtomic size of a new one, at least 1
+ */
+export async function intendDeposit(
+  parts: DepositParts,
+  channel: ChannelRecord,
+  amountAtomic: number,
+): Promise<DepositRecord> {
+  const open = openDeposit(parts.ledger, channel.id);
+  const now = Math.floor(parts.now());
+  if (open && open.validBeforeSeconds - now > DEPOSIT_MARGIN_SECONDS) return open;
+
+  const index = open ? open.index : parts.ledger.deposits(channel.id).length;
+  const amount = open ? open.amountAtomic : amountAtomic;
+  const validBeforeSeconds = now + DEPOSIT_LIFE_SECONDS;
+  const authorization = authorizationOf(parts, channel, index, amount, validBeforeSeconds);
+  const token = tokenOf(channel);
+  const digest = channel.config ? receiveDigest(token, authorization) : transferDigest(token, authorization);
+  const record: DepositRecord = {
+    channelId: channel.id,
+    index,
+    amountAtomic: amount,
+    validBeforeSeconds,
+    signature: toHex(parts.treasury.sign(digest)),
+    state: "intended",
+    atSeconds: open ? open.atSeconds : now,
+  };
+  await parts.ledger.saveDeposit(record);
+  return record;
+}
+
+/** Marks a deposit as arrived; the channel's balance is the sum of these. */
+export async function confirmDeposit(
+  parts: DepositParts,
+  channel: ChannelRecord,
+  deposit: DepositRecord,
+): Promise<ChannelRecord> {
+  await parts.ledger.saveDeposit({ ...deposit, state: "confirmed" });
+  const balance = channel.balance + deposit.amountAtomic;
+  return { ...channel, balance, promised: Math.max(channel.promised, balance) };
+}
+
+/** Asks the chain whether a deposit whose answer was lost arrived after all. */
+export function hasArrived(
+  parts: DepositParts,
+  channel: ChannelRecord,
+  deposit: DepositRecord,
+): Promise<boolean> {
+  const nonce = depositNonce(channel.id, deposit.index);
+  return parts.chain.authorizationUsed(channel.requirements.asset, parts.treasury.address, nonce);
+}
+
+/** Sends an intended deposit to a device's own wallet (exact), unless it arrived before. */
+export async function fundWallet(
+  parts: DepositParts,
+  channel: ChannelRecord,
+  deposit: DepositRecord,
+): Promise<ChannelRecord> {
+  if (!(await hasArrived(parts, channel, deposit))) {
+    const { index, amountAtomic, validBeforeSeconds } = deposit;
+    const authorization = authorizationOf(parts, channel, index, amountAtomic, validBeforeSeconds);
+    await parts.chain.submitTransfer(channel.requirements.asset, authorization, fromHex(deposit.signature));
+  }
+  return confirmDeposit(parts, channel, deposit);
+}
+
+function authorizationOf(
+  parts: DepositParts,
+  channel: ChannelRecord,
+  index: number,
+  value: number,
+  validBeforeSeconds: number,
+): Authorization {
+  return {
+    from: parts.treasury.address,
+    to: channel.config ? DEPOSIT_COLLECTOR_ADDRESS : `0x${channel.device}`,
+    value,
+    validBeforeSeconds,
+    nonce: depositNonce(channel.id, index),
+  };
+}
+
+function tokenOf({ requirements }: ChannelRecord): Token {
+  return {
+    chainId: chainIdOf(requirements.network),
+    address: requirements.asset,
+    name: String(requirements.extra.name),
+    version: String(requirements.extra.version),
+  };
+}

@@ -1,0 +1,139 @@
+/**
+ * The general transport: any x402 resource, any scheme, carried for a device over MQTT.
+ *
+ * Promise: `PaymentRequired`, `PaymentPayload` and `SettleResponse` pass unchanged; the same id with the
+ * same payment gets the same answer and is paid once, with another payment it is a conflict; only hosts
+ * on the list are called.
+ */
+
+import { type RequestMessage, type ResponseMessage, readPayment, readRequest } from "#protocol/messages";
+import { LEAVES } from "#protocol/topics";
+import { isPaymentPayload, type PaymentPayload } from "#protocol/x402";
+import type { Devices } from "./ports.ts";
+
+/** What came back from a resource. */
+export type Fetched =
+  | { readonly kind: "answer"; readonly status: number; readonly body: string; readonly settlement: unknown }
+  | { readonly kind: "payment-required"; readonly paymentRequired: unknown }
+  | { readonly kind: "unavailable"; readonly reason: string };
+
+/** One HTTP exchange with a resource, with or without a payment. */
+export type FetchResource = (request: RequestMessage, payment: PaymentPayload | null) => Promise<Fetched>;
+
+export interface ForwardParts {
+  readonly devices: Devices;
+  readonly fetch: FetchResource;
+  /** Origins that devices may reach, as "https://api.example.org". */
+  readonly origins: readonly string[];
+}
+
+export interface Forward {
+  receive(device: string, leaf: "request" | "payment", payload: Uint8Array): Promise<void>;
+}
+
+/** Exchanges remembered per device: the answer to a repeated payment comes from here. */
+const EXCHANGES_MAX = 8;
+
+interface Exchange {
+  readonly request: RequestMessage;
+  /** The payment as JSON text, once one came. */
+  payment: string | null;
+  answer: Promise<ResponseMessage> | null;
+}
+
+export function openForward(parts: ForwardParts): Forward {
+  const exchanges = new Map<string, Map<string, Exchange>>();
+
+  async function takeRequest(device: string, text: string): Promise<void> {
+    const { message: request, error } = readRequest(text);
+    if (request === null) return answer(device, failed("", `request: ${error}`));
+    if (!parts.origins.includes(originOf(request.url))) {
+      const listed = parts.origins.join(", ") || "none";
+      return answer(
+        device,
+        failed(
+          request.id,
+          `expected a resource of the listed origins (${listed}), found ${request.url.slice(0, 80)}`,
+        ),
+      );
+    }
+    remember(device, request);
+    const fetched = await parts.fetch(request, null);
+    if (fetched.kind !== "payment-required") return answer(device, responseOf(request.id, fetched));
+    publish(device, "payment-required", {
+      v: 1,
+      id: request.id,
+      paymentRequired: fetched.paymentRequired,
+    });
+  }
+
+  async function takePayment(device: string, text: string): Promise<void> {
+    const { message, error } = readPayment(text);
+    if (message === null) return answer(device, failed("", `payment: ${error}`));
+    const { id, payment } = message;
+    if (!isPaymentPayload(payment)) {
+      return answer(device, failed(id, "expected an x402 version 2 PaymentPayload, found something else"));
+    }
+    const exchange = exchanges.get(device)?.get(id);
+    if (!exchange) return answer(device, failed(id, "no request with this id is remembered; send it first"));
+    const paid = JSON.stringify(payment);
+    if (exchange.payment !== null && exchange.payment !== paid) {
+      return answer(device, {
+        ...failed(id, "conflict: this id was paid with another payment"),
+        status: 409,
+      });
+    }
+    exchange.payment = paid;
+    exchange.answer ??= pay(exchange, payment);
+    return answer(device, await exchange.answer);
+  }
+
+  async function pay(exchange: Exchange, payment: PaymentPayload): Promise<ResponseMessage> {
+    const fetched = await parts.fetch(exchange.request, payment);
+    // Nobody knows whether it was paid: let the device present the same payment again.
+    if (fetched.kind === "unavailable") exchange.answer = null;
+    if (fetched.kind !== "payment-required") return responseOf(exchange.request.id, fetched);
+    exchange.payment = null;
+    exchange.answer = null;
+    return { v: 1, id: exchange.request.id, status: 402, body: JSON.stringify(fetched.paymentRequired) };
+  }
+
+  function remember(device: string, request: RequestMessage): void {
+    const known = exchanges.get(device) ?? new Map<string, Exchange>();
+    exchanges.set(device, known);
+    if (known.has(request.id)) return;
+    const oldest = known.size >= EXCHANGES_MAX ? known.keys().next().value : undefined;
+    if (oldest !== undefined) known.delete(oldest);
+    known.set(request.id, { request, payment: null, answer: null });
+  }
+
+  function answer(device: string, response: ResponseMessage): void {
+    publish(device, "response", response);
+  }
+
+  function publish(device: string, leaf: "payment-required" | "response", message: object): void {
+    const bytes = new TextEncoder().encode(JSON.stringify(message));
+    if (bytes.length <= LEAVES[leaf].bytesMax) parts.devices.publish(device, leaf, bytes, false);
+  }
+
+  return {
+    receive(device, leaf, payload) {
+      const text = new TextDecoder().decode(payload);
+      return leaf === "request" ? takeRequest(device, text) : takePayment(device, text);
+    },
+  };
+}
+
+function responseOf(id: string, fetched: Exclude<Fetched, { kind: "payment-required" }>): ResponseMessage {
+  if (fetched.kind === "unavailable") return { ...failed(id, fetched.reason), status: 504 };
+  const { status, body, settlement } = fetched;
+  return { v: 1, id, status, body, ...(settlement === null ? {} : { settlement }) };
+}
+
+function failed(id: string, error: string): ResponseMessage {
+  return { v: 1, id, status: 400, body: "", error: error.slice(0, 256) };
+}
+
+function originOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).origin : "";
+}

@@ -1,0 +1,74 @@
+/**
+ * From a 99-byte PAY to the complete x402 PaymentPayload of 1.2 kB: everything both sides already know,
+ * put back.
+ *
+ * Promise: what the device signed is carried unchanged; nothing in the payload is the gateway's own word
+ * except a deposit that its treasury signed.
+ */
+
+import { purchaseNonce } from "#payment/authorization";
+import { toHex, wordOfInteger } from "#payment/bytes";
+import type { Pay } from "#protocol/frames";
+import type { PaymentPayload } from "#protocol/x402";
+import type { ChannelRecord, DepositRecord } from "./ports.ts";
+
+/** Batch-settlement: a voucher, or the first one behind a new deposit. */
+export function voucherPayload(
+  channel: ChannelRecord,
+  pay: Pay,
+  deposit: DepositRecord | null,
+): PaymentPayload {
+  const voucher = {
+    channelId: channel.id,
+    maxClaimableAmount: String(pay.maxClaimable),
+    signature: toHex(pay.signature),
+  };
+  const channelConfig = channel.config;
+  const payload =
+    deposit === null
+      ? { type: "voucher", channelConfig, voucher }
+      : {
+          type: "deposit",
+          channelConfig,
+          voucher,
+          deposit: {
+            amount: String(deposit.amountAtomic),
+            authorization: {
+              erc3009Authorization: {
+                validAfter: "0",
+                validBefore: String(deposit.validBeforeSeconds),
+                salt: toHex(wordOfInteger(deposit.index)),
+                signature: deposit.signature,
+              },
+            },
+          },
+        };
+  return complete(channel, pay.maxClaimable - channel.charged, payload);
+}
+
+/** Exact: one EIP-3009 transfer from the device's wallet. */
+export function authorizationPayload(channel: ChannelRecord, pay: Pay): PaymentPayload {
+  const amountAtomic = pay.maxClaimable - channel.charged;
+  const payload = {
+    signature: toHex(pay.signature),
+    authorization: {
+      from: `0x${channel.device}`,
+      to: channel.requirements.payTo,
+      value: String(amountAtomic),
+      validAfter: "0",
+      validBefore: String(pay.validBeforeSeconds),
+      nonce: purchaseNonce(channel.id, channel.charged),
+    },
+  };
+  return complete(channel, amountAtomic, payload);
+}
+
+function complete(
+  channel: ChannelRecord,
+  amountAtomic: number,
+  payload: Record<string, unknown>,
+): PaymentPayload {
+  // The seller matches `accepted` against its own requirements for this amount, member by member.
+  const accepted = { ...channel.requirements, amount: String(amountAtomic) } as PaymentPayload["accepted"];
+  return { x402Version: 2, resource: { url: channel.resource }, accepted, payload };
+}

@@ -1,0 +1,161 @@
+/**
+ * What the gateway's rules ask of the outside. Adapters live in sellers/, ledger/, treasury/ and broker/.
+ *
+ * Counters are DESIGN's: `charged`, `balance` in atomic units; `granted`, `register` in metered units.
+ */
+import type { Authorization } from "#payment/authorization";
+import type { ChannelConfig, OfferedRequirements } from "#protocol/messages";
+import type { Leaf } from "#protocol/topics";
+import type { PaymentPayload } from "#protocol/x402";
+
+/** A device that said hello with a right tag. */
+export interface DeviceRecord {
+  /** 40 lower-case hex digits. */
+  readonly device: string;
+  /** Compressed, 0x and 66 hex digits. */
+  readonly publicKey: string;
+  readonly model: string;
+  readonly firmware: string;
+  readonly meter: string;
+  readonly unit: string;
+  readonly wantedUnits: number;
+}
+
+/** One line of credit between a device and a seller: a batch-settlement channel, or an exact account. */
+export interface ChannelRecord {
+  /** Channel id, or exact account: 0x and 64 lower-case hex digits. */
+  readonly id: string;
+  readonly device: string;
+  /** Full name of the resource bought. */
+  readonly resource: string;
+  readonly requirements: OfferedRequirements;
+  /** Null for exact. */
+  readonly config: ChannelConfig | null;
+  /** Sum of the confirmed deposits; the ledger derives it when it reads the record. */
+  readonly balance: number;
+  /** The device may sign up to here: balance, or what the next deposit will raise it to. */
+  readonly promised: number;
+  readonly charged: number;
+  readonly granted: number;
+  readonly revision: number;
+}
+
+/** One paid quantum, keyed by the money: channel and cumulative amount. */
+export interface PaymentRecord {
+  readonly channelId: string;
+  readonly maxClaimable: number;
+  readonly amountAtomic: number;
+  /** The seller's counters after it. */
+  readonly charged: number;
+  readonly granted: number;
+  readonly pricePerMillionUnits: number;
+  readonly register: number;
+  readonly signature: string;
+  /** On-chain transaction, when this payment made one. */
+  readonly transaction: string;
+  readonly atSeconds: number;
+}
+
+/** Money the treasury moved, or is about to move, towards a channel. */
+export interface DepositRecord {
+  readonly channelId: string;
+  /** 0, 1, 2, ...: also the salt of the deposit's nonce, so one index is paid at most once. */
+  readonly index: number;
+  readonly amountAtomic: number;
+  readonly validBeforeSeconds: number;
+  readonly signature: string;
+  readonly state: "intended" | "confirmed";
+  readonly atSeconds: number;
+}
+
+/** Durable memory. Reads are immediate; a write's promise resolves when it would survive a power cut. */
+export interface Ledger {
+  device(device: string): DeviceRecord | null;
+  saveDevice(record: DeviceRecord): Promise<void>;
+  channelsOf(device: string): readonly ChannelRecord[];
+  saveChannel(record: ChannelRecord): Promise<void>;
+  payment(channelId: string, maxClaimable: number): PaymentRecord | null;
+  /** The payment and the channel's counters after it, in one transaction; a payment already there stays as it is. */
+  recordPayment(payment: PaymentRecord, channel: ChannelRecord): Promise<void>;
+  /** In the order of their index. */
+  deposits(channelId: string): readonly DepositRecord[];
+  saveDeposit(record: DepositRecord): Promise<void>;
+  /** Sum of all deposits intended or confirmed since a time, atomic units. */
+  depositedSince(atSeconds: number): number;
+}
+
+/** What a seller asks for one quantum. */
+export interface Quote {
+  readonly resource: string;
+  readonly requirements: OfferedRequirements;
+}
+
+export interface Tariff {
+  readonly unit: string;
+  /** Atomic units per million metered units. */
+  readonly pricePerMillionUnits: number;
+  /** Unix seconds; 0 when the seller does not say. */
+  readonly validUntilSeconds: number;
+  /** Quanta on sale, atomic units, ascending; never empty. */
+  readonly menu: readonly number[];
+}
+
+/** The seller's counters of a channel. */
+export interface SellerCounters {
+  readonly charged: number;
+  readonly granted: number;
+}
+
+/** What came of presenting a payment. */
+export type Sale =
+  | {
+      readonly kind: "paid";
+      readonly counters: SellerCounters;
+      readonly pricePerMillionUnits: number;
+      readonly validUntilSeconds: number;
+      readonly transaction: string;
+    }
+  /** HTTP 402: `charged` is the seller's counter when it told one (corrective 402). */
+  | { readonly kind: "unpaid"; readonly reason: string; readonly charged: number | null }
+  | { readonly kind: "unavailable"; readonly reason: string };
+
+export interface Seller {
+  /** Resolves with null, and a reason, while the seller does not answer. */
+  tariff(): Promise<{ readonly tariff: Tariff | null; readonly reason: string }>;
+  quote(quantumAtomic: number): Promise<{ readonly quote: Quote | null; readonly reason: string }>;
+  pay(channel: ChannelRecord, amountAtomic: number, payload: PaymentPayload): Promise<Sale>;
+  /**
+   * The counters of a channel on which the seller has charged more than the ledger knows, because an
+   * answer was lost; null when the seller cannot tell now.
+   */
+  recover(channel: ChannelRecord, charged: number): Promise<SellerCounters | null>;
+}
+
+/** The operator's money, and the chain it is on. */
+export interface Treasury {
+  /** 0x and 40 lower-case hex digits. */
+  readonly address: string;
+  /** Signs an EIP-3009 digest: see payment/authorization.ts. */
+  sign(digest: Uint8Array): Uint8Array;
+}
+
+export interface Chain {
+  /** Escrow deposited in a channel so far, atomic units. */
+  channelBalance(channelId: string): Promise<number>;
+  tokenBalance(token: string, owner: string): Promise<number>;
+  /** EIP-3009 authorizationState: true once the nonce was used. */
+  authorizationUsed(token: string, from: string, nonce: string): Promise<boolean>;
+  /** Submits a signed EIP-3009 transfer and resolves when it is mined (exact: a wallet is funded). */
+  submitTransfer(token: string, authorization: Authorization, signature: Uint8Array): Promise<void>;
+}
+
+/** The way back to devices. */
+export interface Devices {
+  publish(device: string, leaf: Leaf, payload: Uint8Array, retained: boolean): void;
+}
+
+/** Unix time in seconds. */
+export type WallClock = () => number;
+
+/** Something an operator should know; `fields` are safe to log. */
+export type Note = (level: "info" | "warn", text: string, fields: Readonly<Record<string, unknown>>) => void;

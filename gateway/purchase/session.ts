@@ -1,0 +1,245 @@
+/**
+ * One device's conversation with the gateway: hello to offer, PAY to GRANT, and what it tells of itself.
+ *
+ * Promise: nothing is believed without a right tag; one purchase of a device is under way at a time, in
+ * the order of its rungs; what cannot be answered is counted and dropped, never thrown.
+ */
+
+import type { Grant } from "#core/events";
+import type { Hmac } from "#core/ports";
+import { channelTagOf } from "#core/purchase";
+import { fromHex } from "#payment/bytes";
+import { addressOf, type Key } from "#payment/key";
+import { tagKeyBetween } from "#payment/tag-key";
+import { decodePay, encodeGrant, type Pay } from "#protocol/frames";
+import { type Hello, readHello, readReading, readState, type StateMessage } from "#protocol/messages";
+import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
+import { LEAVES, type Leaf } from "#protocol/topics";
+import { channelFor, chooseQuantum, offerOf, promiseDeposit } from "./channels.ts";
+import type { ChannelRecord, DeviceRecord, Devices, Quote, Tariff } from "./ports.ts";
+import { type PurchaseParts, purchase, refuse } from "./purchase.ts";
+
+export interface SessionParts extends PurchaseParts {
+  readonly key: Key;
+  readonly hmac: Hmac;
+  readonly devices: Devices;
+  /** The tariff as last heard; null before the first answer of the seller. */
+  readonly tariff: () => Tariff | null;
+  readonly quote: (
+    quantumAtomic: number,
+  ) => Promise<{ readonly quote: Quote | null; readonly reason: string }>;
+  readonly counts: Counts;
+}
+
+/** What happened since the gateway started; every number only rises. */
+export interface Counts {
+  hellos: number;
+  offers: number;
+  pays: number;
+  grants: number;
+  refusals: number;
+  /** Frames and messages dropped: wrong tag, malformed, from nobody known. */
+  dropped: number;
+}
+
+export interface Session {
+  record: DeviceRecord;
+  readonly tagger: Tagger;
+  /** The channel offered last; null until an offer could be made. */
+  channel: ChannelRecord | null;
+  /** Older channels of this device, by the tag their frames carry. */
+  readonly former: Map<number, ChannelRecord>;
+  /** A payment, an offer is under way or waits its turn. */
+  paying: boolean;
+  offering: boolean;
+  /** Ends when all work of this session so far has: payments and offers read and write the same channel. */
+  turn: Promise<void>;
+  state: StateMessage | null;
+  register: number;
+}
+
+/** The session of a device that the ledger knows. */
+export function openSession(parts: SessionParts, record: DeviceRecord): Session {
+  const key = tagKeyBetween(parts.key, fromHex(record.publicKey));
+  const former = new Map<number, ChannelRecord>();
+  for (const channel of parts.ledger.channelsOf(record.device)) former.set(channelTagOf(channel.id), channel);
+  return {
+    record,
+    tagger: { hmac: parts.hmac, key },
+    channel: null,
+    former,
+    paying: false,
+    offering: false,
+    turn: Promise.resolve(),
+    state: null,
+    register: 0,
+  };
+}
+
+/** The device that a hello proves, or in a few words why it proves none. */
+export function proveHello(
+  parts: SessionParts,
+  device: string,
+  payload: Uint8Array,
+): { readonly hello: Hello; readonly error: null } | { readonly hello: null; readonly error: string } {
+  const text = peekJson(payload);
+  if (text === null)
+    return { hello: null, error: "hello: expected a sealed JSON object, found too few bytes" };
+  const { message, error } = readHello(text);
+  if (message === null) return { hello: null, error: `hello: ${error}` };
+  const publicKey = fromHex(message.publicKey);
+  try {
+    const address = addressOf(publicKey);
+    if (address !== `0x${device}`) {
+      return { hello: null, error: `hello: expected the key of 0x${device}, found the key of ${address}` };
+    }
+  } catch {
+    return { hello: null, error: "hello: expected a public key of secp256k1, found a point off the curve" };
+  }
+  const tagger = { hmac: parts.hmac, key: tagKeyBetween(parts.key, publicKey) };
+  if (openJson(tagger, "hello", payload) === null) {
+    return {
+      hello: null,
+      error: "hello: wrong tag; is this device provisioned with this gateway's public key?",
+    };
+  }
+  return { hello: message, error: null };
+}
+
+/** Finds the channel to buy on and publishes its offer, retained. */
+export function makeOffer(parts: SessionParts, session: Session): Promise<void> {
+  if (session.offering) return session.turn;
+  session.offering = true;
+  return inTurn(session, async () => {
+    try {
+      await offerChannel(parts, session);
+    } catch (error) {
+      parts.note("warn", "no offer could be made", { device: session.record.device, reason: String(error) });
+    } finally {
+      session.offering = false;
+    }
+  });
+}
+
+function inTurn(session: Session, work: () => Promise<void>): Promise<void> {
+  session.turn = session.turn.then(work);
+  return session.turn;
+}
+
+async function offerChannel(parts: SessionParts, session: Session): Promise<void> {
+  const tariff = parts.tariff();
+  const { device, wantedUnits } = session.record;
+  if (tariff === null) return;
+  const { quote, reason } = await parts.quote(chooseQuantum(tariff, wantedUnits));
+  if (quote === null) {
+    parts.note("warn", "no offer could be made", { device, reason });
+    return;
+  }
+  const channel = await promiseDeposit(parts, channelFor(parts, session.record, quote, parts.now() * 1000));
+  if (channel.promised < channel.charged + Number(quote.requirements.amount)) {
+    parts.note("warn", "the treasury's limits allow no deposit: the device cannot buy", { device });
+  }
+  await parts.ledger.saveChannel(channel);
+  session.channel = channel;
+  session.former.set(channelTagOf(channel.id), channel);
+  parts.counts.offers += 1;
+  const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff));
+  parts.devices.publish(device, "offer", sealed, LEAVES.offer.retained);
+}
+
+/** One PAY frame. */
+export function takePay(parts: SessionParts, session: Session, frame: Uint8Array): Promise<void> {
+  const decoded = isSealedFrame(session.tagger, "pay", frame) ? decodePay(frame) : null;
+  if (decoded === null || decoded.frame === null) {
+    parts.counts.dropped += 1;
+    return session.turn;
+  }
+  parts.counts.pays += 1;
+  const pay = decoded.frame;
+  session.register = Math.max(session.register, pay.register);
+  // The device sends a rung again while its answer is on the way; that answer serves both.
+  if (session.paying) return session.turn;
+  session.paying = true;
+  return inTurn(session, async () => {
+    try {
+      await answerPay(parts, session, pay);
+    } catch (error) {
+      parts.note("warn", "a payment was not answered; the device will present it again", {
+        device: session.record.device,
+        reason: String(error),
+      });
+    } finally {
+      session.paying = false;
+    }
+    if (session.channel !== null && needsOffer(parts, session.channel, session.record)) {
+      void makeOffer(parts, session);
+    }
+  });
+}
+
+async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promise<void> {
+  const channel = session.former.get(pay.channelTag);
+  if (channel === undefined) {
+    publishGrant(parts, session, { ...NOTHING, channelTag: pay.channelTag });
+    return;
+  }
+  const { channel: after, grant } = await purchase(parts, channel, pay);
+  session.former.set(pay.channelTag, after);
+  if (session.channel?.id === after.id) session.channel = after;
+  publishGrant(parts, session, grant);
+}
+
+const NOTHING: Grant = {
+  refusal: "unknown-channel",
+  channelTag: 0,
+  charged: 0,
+  granted: 0,
+  pricePerMillionUnits: 0,
+  validUntilSeconds: 0,
+};
+
+/** Refuses a PAY without looking at it, because too many are under way. */
+export function refuseOverloaded(parts: SessionParts, session: Session, frame: Uint8Array): void {
+  const decoded = isSealedFrame(session.tagger, "pay", frame) ? decodePay(frame) : null;
+  const channel = decoded?.frame ? session.former.get(decoded.frame.channelTag) : undefined;
+  if (channel) publishGrant(parts, session, refuse(channel, "overloaded").grant);
+  else parts.counts.dropped += 1;
+}
+
+/** The offer no longer fits: its deposit runs out, or the tariff makes another quantum the better one. */
+function needsOffer(parts: SessionParts, channel: ChannelRecord, record: DeviceRecord): boolean {
+  const tariff = parts.tariff();
+  const quantum = Number(channel.requirements.amount);
+  if (tariff !== null && chooseQuantum(tariff, record.wantedUnits) !== quantum) return true;
+  return channel.promised < channel.charged + REOFFER_AHEAD * quantum;
+}
+
+/** Purchases left in the offered balance when the next offer is due. */
+const REOFFER_AHEAD = 4;
+
+/** What the device says of itself; telemetry, believed only with a right tag. */
+export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf, payload: Uint8Array): void {
+  const text = openJson(session.tagger, leaf, payload);
+  if (text === null) {
+    // The last will is written before the connection and cannot be sealed with anything fresh.
+    if (leaf === "state") session.state = null;
+    else parts.counts.dropped += 1;
+    return;
+  }
+  if (leaf === "state") {
+    const { message } = readState(text);
+    if (message === null) parts.counts.dropped += 1;
+    else session.state = message;
+    return;
+  }
+  const { message } = readReading(text);
+  if (message === null) parts.counts.dropped += 1;
+  else session.register = Math.max(session.register, message.register);
+}
+
+function publishGrant(parts: SessionParts, session: Session, grant: Grant): void {
+  if (grant.refusal === null) parts.counts.grants += 1;
+  else parts.counts.refusals += 1;
+  const sealed = sealFrame(session.tagger, "grant", encodeGrant(grant));
+  parts.devices.publish(session.record.device, "grant", sealed, LEAVES.grant.retained);
+}

@@ -1,0 +1,96 @@
+/**
+ * A seller that speaks the electricity API: a tariff, a menu of quanta, cumulative grants.
+ *
+ * Promise: counters come from the seller's own answers; a sale whose answer was lost is read back from
+ * its accounts.
+ */
+import { z } from "zod";
+import { COUNTER_MAX } from "#core/units";
+import type { ChannelRecord, Sale, Seller, SellerCounters } from "../purchase/ports.ts";
+import type { Answer, Http } from "./http.ts";
+import { chargedInRequired, chooseRequirements, type Payable } from "./requirements.ts";
+
+const counter = z.number().int().min(0).max(COUNTER_MAX);
+const price = z.number().int().min(1).max(4_294_967_295);
+const seconds = z.number().int().min(0).max(4_294_967_295);
+
+const TARIFF = z.object({
+  unit: z.string().max(16),
+  pricePerMillionUnits: price,
+  validUntilSeconds: seconds,
+  menu: z.array(counter.min(1)).min(1).max(64),
+});
+const SOLD = z.object({
+  charged: counter,
+  granted: counter,
+  pricePerMillionUnits: price,
+  validUntilSeconds: seconds,
+});
+const ACCOUNT = z.object({ charged: counter, granted: counter });
+
+/** @param baseUrl of the API, as "http://127.0.0.1:4021" */
+export function electricitySeller(http: Http, baseUrl: string, payable: Payable): Seller {
+  const base = baseUrl.replace(/\/+$/, "");
+  const energyUrl = (quantumAtomic: number) => `${base}/v1/energy?quantum=${quantumAtomic}`;
+  return {
+    async tariff() {
+      const answer = await http.call("GET", `${base}/v1/tariff`, null);
+      const parsed = answer.kind === "paid" ? TARIFF.safeParse(jsonIn(answer.body)) : null;
+      if (parsed?.success)
+        return { tariff: { ...parsed.data, menu: parsed.data.menu.toSorted((a, b) => a - b) }, reason: "" };
+      return { tariff: null, reason: `${base}/v1/tariff: expected a tariff, ${found(answer)}` };
+    },
+    async quote(quantumAtomic) {
+      const url = energyUrl(quantumAtomic);
+      const answer = await http.call("POST", url, null);
+      if (answer.kind !== "payment-required") {
+        return { quote: null, reason: `${url}: expected payment requirements, ${found(answer)}` };
+      }
+      const { requirements, reason } = chooseRequirements(answer.required, payable);
+      return { quote: requirements && { resource: url, requirements }, reason: `${url}: ${reason}` };
+    },
+    async pay(channel, amountAtomic, payload): Promise<Sale> {
+      const answer = await http.call("POST", energyUrl(amountAtomic), payload);
+      if (answer.kind === "unavailable") return answer;
+      if (answer.kind === "payment-required") {
+        return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };
+      }
+      if (answer.kind === "refused") return { kind: "unpaid", reason: found(answer), charged: null };
+      const sold = SOLD.safeParse(jsonIn(answer.body));
+      if (!sold.success)
+        return { kind: "unavailable", reason: `${channel.resource}: expected counters, ${found(answer)}` };
+      const { charged, granted, pricePerMillionUnits, validUntilSeconds } = sold.data;
+      return {
+        kind: "paid",
+        counters: { charged, granted },
+        pricePerMillionUnits,
+        validUntilSeconds,
+        transaction: answer.receipt?.transaction ?? "",
+      };
+    },
+    async recover(channel, _charged): Promise<SellerCounters | null> {
+      const answer = await http.call("GET", `${base}/v1/accounts/${accountOf(channel)}`, null);
+      const account = answer.kind === "paid" ? ACCOUNT.safeParse(jsonIn(answer.body)) : null;
+      return account?.success ? account.data : null;
+    },
+  };
+}
+
+/** The API keeps exact accounts by the payer's address. */
+function accountOf(channel: ChannelRecord): string {
+  return channel.config === null ? `0x${channel.device}` : channel.id;
+}
+
+function jsonIn(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}
+
+function found(answer: Answer): string {
+  if (answer.kind === "unavailable") return answer.reason;
+  if (answer.kind === "payment-required") return `found HTTP 402 ${answer.error}`;
+  return `found HTTP ${answer.status} ${answer.body.slice(0, 120)}`;
+}

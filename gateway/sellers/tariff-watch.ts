@@ -1,0 +1,68 @@
+/**
+ * The seller's tariff, kept fresh, and its quotes, kept as long as the tariff.
+ *
+ * Promise: a price is never older than its validity or one minute; while the seller is away the last one
+ * heard stays, and is asked for again with back-off.
+ */
+import type { Note, Quote, Seller, Tariff } from "../purchase/ports.ts";
+
+export interface TariffWatch {
+  /** The tariff last heard; null before the first. */
+  tariff(): Tariff | null;
+  quote(quantumAtomic: number): Promise<{ readonly quote: Quote | null; readonly reason: string }>;
+  stop(): void;
+}
+
+const REFRESH_MAX_MS = 60_000;
+const REFRESH_MIN_MS = 1_000;
+
+/** @param changed called after every first or changed tariff */
+export function watchTariff(seller: Seller, note: Note, changed: () => void): TariffWatch {
+  let tariff: Tariff | null = null;
+  let failures = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const quotes = new Map<number, Quote>();
+
+  async function refresh(): Promise<void> {
+    const heard = await seller.tariff();
+    if (stopped) return;
+    if (heard.tariff === null) {
+      failures += 1;
+      if (failures === 1) note("warn", "the seller's tariff is out of reach", { reason: heard.reason });
+    } else {
+      if (failures > 0) note("info", "the seller is back", {});
+      const before = tariff;
+      const back = failures > 0 || before === null;
+      failures = 0;
+      tariff = heard.tariff;
+      if (back || before?.pricePerMillionUnits !== tariff.pricePerMillionUnits) {
+        quotes.clear();
+        changed();
+      }
+    }
+    timer = setTimeout(() => void refresh(), nextRefreshMs(tariff, failures));
+  }
+  void refresh();
+
+  return {
+    tariff: () => tariff,
+    async quote(quantumAtomic) {
+      const known = quotes.get(quantumAtomic);
+      if (known) return { quote: known, reason: "" };
+      const fresh = await seller.quote(quantumAtomic);
+      if (fresh.quote !== null) quotes.set(quantumAtomic, fresh.quote);
+      return fresh;
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+function nextRefreshMs(tariff: Tariff | null, failures: number): number {
+  if (failures > 0) return Math.min(REFRESH_MAX_MS, REFRESH_MIN_MS * 2 ** Math.min(failures - 1, 6));
+  const validMs = tariff?.validUntilSeconds ? tariff.validUntilSeconds * 1000 - Date.now() : REFRESH_MAX_MS;
+  return Math.max(REFRESH_MIN_MS, Math.min(REFRESH_MAX_MS, validMs));
+}

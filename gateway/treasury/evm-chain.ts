@@ -1,0 +1,98 @@
+/**
+ * What the gateway reads from, and rarely writes to, the chain.
+ *
+ * Promise: reads are of the latest block; a submitted transfer resolves only when mined and successful.
+ */
+import {
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  type Hex,
+  http,
+  nonceManager,
+  parseAbi,
+  parseSignature,
+  type Chain as ViemChain,
+} from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import { toHex } from "#payment/bytes";
+import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import type { Chain } from "../purchase/ports.ts";
+
+const ESCROW_ABI = parseAbi([
+  "function channels(bytes32 channelId) view returns (uint128 balance, uint128 totalClaimed)",
+]);
+const TOKEN_ABI = parseAbi([
+  "function balanceOf(address owner) view returns (uint256)",
+  "function authorizationState(address authorizer, bytes32 nonce) view returns (bool)",
+  "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
+]);
+
+/** Blocks come fast on a development chain and every 2 s on Base: polling faster costs only requests. */
+const POLL_MS = 200;
+const RPC_TIMEOUT_MS = 10_000;
+
+/**
+ * @param secret of the account that pays the gas of wallet funding (exact), 32 bytes
+ * Throws when the node does not answer or is of another chain.
+ */
+export async function connectChain(rpcUrl: string, chainId: number, secret: Uint8Array): Promise<Chain> {
+  const transport = http(rpcUrl, { timeout: RPC_TIMEOUT_MS });
+  const chain: ViemChain = defineChain({
+    id: chainId,
+    name: `eip155:${chainId}`,
+    nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
+    rpcUrls: { default: { http: [rpcUrl] } },
+  });
+  const reader = createPublicClient({ chain, transport, pollingInterval: POLL_MS });
+  const found = await reader.getChainId().catch((error: { shortMessage?: string }) => {
+    throw new Error(
+      `chain.rpc ${rpcUrl}: expected a node, found none (${error.shortMessage ?? "no answer"})`,
+    );
+  });
+  if (found !== chainId) {
+    throw new Error(
+      `chain.rpc ${rpcUrl}: expected chain id ${chainId}, found ${found}; check seller.network`,
+    );
+  }
+  const account = privateKeyToAccount(toHex(secret), { nonceManager });
+  const writer = createWalletClient({ account, chain, transport });
+  return {
+    async channelBalance(channelId) {
+      const [balance] = await reader.readContract({
+        address: BATCH_SETTLEMENT_ADDRESS,
+        abi: ESCROW_ABI,
+        functionName: "channels",
+        args: [channelId as Hex],
+      });
+      return Number(balance);
+    },
+    async tokenBalance(token, owner) {
+      const args = [owner as Hex] as const;
+      return Number(
+        await reader.readContract({ address: token as Hex, abi: TOKEN_ABI, functionName: "balanceOf", args }),
+      );
+    },
+    authorizationUsed(token, from, nonce) {
+      const args = [from as Hex, nonce as Hex] as const;
+      return reader.readContract({
+        address: token as Hex,
+        abi: TOKEN_ABI,
+        functionName: "authorizationState",
+        args,
+      });
+    },
+    async submitTransfer(token, authorization, signature) {
+      const { from, to, value, validBeforeSeconds, nonce } = authorization;
+      const { r, s, v } = parseSignature(toHex(signature));
+      const hash = await writer.writeContract({
+        address: token as Hex,
+        abi: TOKEN_ABI,
+        functionName: "transferWithAuthorization",
+        args: [from as Hex, to as Hex, BigInt(value), 0n, BigInt(validBeforeSeconds), nonce, Number(v), r, s],
+      });
+      const receipt = await reader.waitForTransactionReceipt({ hash });
+      if (receipt.status !== "success") throw new Error(`transfer ${hash}: expected success, found a revert`);
+    },
+  };
+}
