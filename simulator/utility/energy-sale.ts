@@ -17,7 +17,6 @@ export const NO_MATCH = "No matching payment requirements";
 export const PAYLOAD_UNSUPPORTED = "payment_payload_unsupported";
 
 const EXCEEDS_BALANCE = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
-const NONCE_USED = "invalid_exact_evm_nonce_already_used";
 
 export type SaleOutcome =
   | { readonly kind: "sold"; readonly stored: StoredAnswer }
@@ -28,6 +27,15 @@ export type SaleOutcome =
   | { readonly kind: "unsettled"; readonly receipt: SettleResponse }
   /** Nothing is known to be wrong with the payment: present the same one again. */
   | { readonly kind: "unavailable"; readonly reason: string };
+
+/** A payment once through the official server; `acknowledgement` when it was no purchase but a refund. */
+type Attempt =
+  | Extract<SaleOutcome, { kind: "unpaid" | "unsettled" }>
+  | {
+      readonly kind: "settled";
+      readonly receipt: SettleResponse;
+      readonly acknowledgement: { readonly body?: unknown } | undefined;
+    };
 
 export interface EnergySaleParts {
   readonly resourceServer: x402ResourceServer;
@@ -105,36 +113,39 @@ export class EnergySale {
   }
 
   async #sellOnChannel(
-    presented: PaymentPayload,
+    payment: PaymentPayload,
     requirements: PaymentRequirements,
     identity: PaymentIdentity,
   ): Promise<SaleOutcome> {
-    const { resourceServer, store, chain } = this.#parts;
-    let payment = presented;
-    let verified = await resourceServer.verifyPayment(payment, requirements);
-    if (!verified.isValid && identity.type !== "refund") {
-      const deposited = identity.type === "deposit" && (await this.#alreadyDeposited(payment));
+    const { store, chain } = this.#parts;
+    let attempt = await this.#verifyAndSettle(payment, requirements);
+    if (attempt.kind !== "settled" && identity.type !== "refund") {
       // The money may be on the channel without our having seen it come: a deposit whose answer was lost
       // before it was stored, or one made by others. Then the voucher alone is the payment.
-      if (deposited || verified.invalidReason === EXCEEDS_BALANCE) {
+      const deposited = identity.type === "deposit" && (await this.#alreadyDeposited(payment));
+      if (deposited || (attempt.kind === "unpaid" && attempt.reason === EXCEEDS_BALANCE)) {
         const readAtMs = Date.now();
         await store.refreshChannels(await chain.readChannels([identity.account]), readAtMs);
-        if (deposited) payment = voucherAlone(payment);
-        verified = await resourceServer.verifyPayment(payment, requirements);
+        attempt = await this.#verifyAndSettle(deposited ? voucherAlone(payment) : payment, requirements);
       }
     }
+    if (attempt.kind !== "settled") return attempt;
+    const { receipt, acknowledgement } = attempt;
+    if (acknowledgement !== undefined) return { kind: "acknowledged", body: acknowledgement.body, receipt };
+    if (receipt.transaction !== "") await store.recordDeposit(identity.account, identity.reference, receipt);
+    const stored = store.answer(identity.account, identity.reference);
+    if (stored === undefined) throw new Error("settled, but not in the store");
+    return { kind: "sold", stored };
+  }
+
+  async #verifyAndSettle(payment: PaymentPayload, requirements: PaymentRequirements): Promise<Attempt> {
+    const verified = await this.#parts.resourceServer.verifyPayment(payment, requirements);
     if (!verified.isValid) {
       return { kind: "unpaid", reason: verified.invalidReason ?? "payment refused", payment };
     }
     const receipt = await this.#settle(payment, requirements);
     if (!receipt.success) return { kind: "unsettled", receipt };
-    if (verified.skipHandler !== undefined) {
-      return { kind: "acknowledged", body: verified.skipHandler.body, receipt };
-    }
-    if (receipt.transaction !== "") await store.recordDeposit(identity.account, identity.reference, receipt);
-    const stored = store.answer(identity.account, identity.reference);
-    if (stored === undefined) throw new Error("settled, but not in the store");
-    return { kind: "sold", stored };
+    return { kind: "settled", receipt, acknowledgement: verified.skipHandler };
   }
 
   async #sellExact(
@@ -142,18 +153,16 @@ export class EnergySale {
     requirements: PaymentRequirements,
     identity: PaymentIdentity,
   ): Promise<SaleOutcome> {
-    const { resourceServer, store } = this.#parts;
-    const verified = await resourceServer.verifyPayment(payment, requirements);
-    let receipt: SettleResponse | undefined;
-    if (verified.isValid) {
-      receipt = await this.#settle(payment, requirements);
-      if (!receipt.success) return { kind: "unsettled", receipt };
-    } else {
-      const reason = verified.invalidReason ?? "payment refused";
+    const { store } = this.#parts;
+    const attempt = await this.#verifyAndSettle(payment, requirements);
+    let receipt: SettleResponse;
+    if (attempt.kind === "settled") receipt = attempt.receipt;
+    else {
       // Used up, and unknown to the store: if that very transfer came to us, it was settled and the answer
       // lost before it could be stored.
-      if (reason === NONCE_USED) receipt = await this.#paidBefore(payment, requirements, identity);
-      if (receipt === undefined) return { kind: "unpaid", reason, payment };
+      const found = await this.#paidBefore(payment, requirements, identity);
+      if (found === undefined) return attempt;
+      receipt = found;
     }
     const stored = await store.chargeExact({
       payer: identity.account,
@@ -195,8 +204,10 @@ export class EnergySale {
     requirements: PaymentRequirements,
     identity: PaymentIdentity,
   ): Promise<SettleResponse | undefined> {
+    const { chain } = this.#parts;
     if (!(await this.#parts.authorizationIsSigned(payment, requirements))) return undefined;
-    const transaction = await this.#parts.chain.paymentByAuthorization(
+    if (!(await chain.authorizationUsed(identity.account, identity.reference))) return undefined;
+    const transaction = await chain.paymentByAuthorization(
       identity.account,
       identity.reference,
       BigInt(requirements.amount),

@@ -8,6 +8,7 @@ import type { Scheme } from "./accounts.ts";
 
 const hex = (digits: number) => z.string().regex(new RegExp(`^0x[0-9a-fA-F]{${digits}}$`));
 const anyHex = z.string().regex(/^0x[0-9a-fA-F]*$/);
+const uint256 = z.string().regex(/^\d{1,78}$/);
 const atomic = z.string().regex(/^\d{1,39}$/);
 
 const onChannel = z.object({
@@ -17,7 +18,14 @@ const onChannel = z.object({
 
 const byAuthorization = z.object({
   signature: anyHex,
-  authorization: z.object({ from: hex(40), nonce: hex(64) }),
+  authorization: z.object({
+    from: hex(40),
+    to: hex(40),
+    value: uint256,
+    validAfter: uint256,
+    validBefore: uint256,
+    nonce: hex(64),
+  }),
 });
 
 export interface PaymentIdentity {

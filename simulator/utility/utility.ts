@@ -42,7 +42,8 @@ export const DEFAULT_CLAIM_INTERVAL_SECONDS = 3_600;
 /** Withdrawals are looked for at least this often, however rarely claims are made. */
 export const MAX_WATCH_INTERVAL_SECONDS = 30;
 export const STOP_TIMEOUT_MS = 60_000;
-const MAX_TIMEOUT_SECONDS = 60;
+/** How long a buyer's authorization of a transfer stays good: long enough to be presented again after a restart. */
+const MAX_TIMEOUT_SECONDS = 300;
 const RECEIPT_POLL_MS = 20;
 const RPC_TIMEOUT_MS = 10_000;
 const LAST_ROUND_PAUSE_MS = 1_000;

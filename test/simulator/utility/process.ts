@@ -22,14 +22,10 @@ export interface UtilityProcess {
   readonly ended: Promise<Ended>;
 }
 
-export function spawnUtility(
-  args: readonly string[],
-  environment: Record<string, string> = {},
-): UtilityProcess {
-  const child = spawn(process.execPath, ["--import", TSX, ENTRY, ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...environment },
-  });
+/** From the sources, or from a bundle of them. */
+export function spawnUtility(args: readonly string[], bundle?: string): UtilityProcess {
+  const program = bundle === undefined ? ["--import", TSX, ENTRY] : [bundle];
+  const child = spawn(process.execPath, [...program, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   let stdout = "";
   let stderr = "";
   child.stderr!.on("data", (chunk) => {
