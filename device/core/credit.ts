@@ -4,7 +4,7 @@
  * Promise: credit counts every channel's grants once, so changing channel or seller loses none; it is
  * the only thing that keeps the relay closed.
  */
-import { addCounters, msUntilUsed } from "./units.ts";
+import { msUntilUsed, raiseCounter } from "./units.ts";
 
 export interface Account {
   /** Units granted to this device over all its channels, cumulative. */
@@ -22,14 +22,14 @@ export function creditOf(account: Account, registerTotal: number): number {
 export function raiseGrant(account: Account, channelFrom: number, channelTo: number): Account {
   if (channelTo <= channelFrom) return account;
   return {
-    granted: addCounters(account.granted, channelTo - channelFrom),
+    granted: raiseCounter(account.granted, channelTo - channelFrom),
     registerAtOpen: account.registerAtOpen,
   };
 }
 
 /**
  * Milliseconds until credit ends at the given load, rounded up; Infinity without load.
- * @param loadMilliwatts present power (for other units: thousandths of a unit per hour)
+ * @param loadMilliwatts present power (for other units: units per hour)
  */
 export function msUntilCreditEnds(creditUnits: number, loadMilliwatts: number): number {
   return msUntilUsed(creditUnits, loadMilliwatts);

@@ -70,9 +70,9 @@ export interface Grant {
 
 /** One look at the meter; null in an event when the meter gave none. */
 export interface Reading {
-  /** The meter's own counter, metered units, integer. */
+  /** The meter's own counter, metered units, integer in 0..2^48-1. */
   readonly raw: number;
-  /** Present power, milliwatts (for other units: thousandths of a unit per hour). */
+  /** Present power, milliwatts (for other units: units per hour), integer in 0..2^48-1. */
   readonly powerMilliwatts: number;
 }
 
@@ -106,9 +106,11 @@ export type Event =
 /** What a device remembers of a channel it buys on. */
 export interface ChannelMark {
   readonly id: string;
+  /** Atomic units, as the seller's latest answer or offer told. */
+  readonly charged: number;
   /** Most that was surely signed, atomic units. */
   readonly signed: number;
-  /** No rung above this was ever signed: raised and persisted before signing beyond it. */
+  /** No rung above this was ever signed: raised and persisted before signing beyond it. On the ladder. */
   readonly reserved: number;
   readonly granted: number;
   readonly quantumAtomic: number;

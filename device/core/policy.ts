@@ -6,6 +6,7 @@
  */
 import type { Budget, Offer } from "./events.ts";
 import type { DeviceRefusal } from "./refusal.ts";
+import { QUANTUM_MAX } from "./units.ts";
 
 /** What the lamp does while it has no credit. */
 export type Unpaid =
@@ -43,8 +44,13 @@ export function refuseOffer(policy: Policy, offer: Offer): DeviceRefusal | null 
   if (policy.contracts.indexOf(terms.contract) < 0) return "contract-not-allowed";
   if (policy.payees.length > 0 && policy.payees.indexOf(terms.payTo) < 0) return "payee-not-allowed";
   if (offer.unit !== policy.unit) return "unit-mismatch";
-  if (offer.quantumAtomic > policy.quantumMaxAtomic || offer.quantumAtomic < 1) return "quantum-above-limit";
-  return refusePrice(policy, offer.pricePerMillionUnits);
+  return refuseQuantum(policy, offer.quantumAtomic) || refusePrice(policy, offer.pricePerMillionUnits);
+}
+
+/** One purchase's money; asked again of each rung, since a ladder begun under an older policy goes on. */
+export function refuseQuantum(policy: Policy, quantumAtomic: number): DeviceRefusal | null {
+  const max = Math.min(policy.quantumMaxAtomic, QUANTUM_MAX);
+  return quantumAtomic >= 1 && quantumAtomic <= max ? null : "quantum-above-limit";
 }
 
 /** Prices float; each one heard is held against the ceiling. */

@@ -5,6 +5,7 @@
  * purchase in flight. Counters only move up, so a lost, repeated or late answer changes nothing.
  */
 import type { ChannelMark, Grant, Offer, Terms } from "./events.ts";
+import type { DeviceRefusal } from "./refusal.ts";
 
 /** The channel a device buys on. */
 export interface Channel {
@@ -20,9 +21,11 @@ export interface Channel {
   readonly charged: number;
   readonly granted: number;
   readonly signed: number;
+  /** Highest rung that may have been signed: `signed`, or after a power cut all that was reserved. On the ladder. */
+  readonly maybeSigned: number;
   readonly reserved: number;
-  /** A grant was heard since power-up, so no rung of an earlier life is in flight. */
-  readonly confirmed: boolean;
+  /** False for a channel that this device knew nothing of when it was first offered since power-up. */
+  readonly remembered: boolean;
 }
 
 export interface Pending {
@@ -59,11 +62,12 @@ export function openChannel(offer: Offer, mark: ChannelMark | null): Channel {
     quantumOfferedAtomic: offer.quantumAtomic,
     pricePerMillionUnits: offer.pricePerMillionUnits,
     balance: offer.balance,
-    charged: offer.charged,
+    charged: mark === null ? offer.charged : Math.max(mark.charged, offer.charged),
     granted: mark === null ? offer.granted : Math.max(mark.granted, offer.granted),
     signed,
+    maybeSigned: mark === null ? signed : mark.reserved,
     reserved: mark === null ? signed : mark.reserved,
-    confirmed: mark === null,
+    remembered: mark !== null,
   };
 }
 
@@ -79,55 +83,73 @@ export function renewChannel(channel: Channel, offer: Offer): Channel {
     charged: Math.max(channel.charged, offer.charged),
     granted: Math.max(channel.granted, offer.granted),
     signed: Math.max(channel.signed, offer.charged),
+    maybeSigned: Math.max(channel.maybeSigned, offer.charged),
+    reserved: Math.max(channel.reserved, offer.charged),
   };
 }
 
-/** The channel after an authentic answer. The caller has checked `charged` against the reserve. */
+/**
+ * Why a seller's counter cannot be: only rungs of this ladder were signed, so nothing else can have been
+ * charged. What is not above the counters known needs no judging, it changes nothing.
+ */
+export function refuseCharged(mark: ChannelMark, charged: number): DeviceRefusal | null {
+  if (charged <= mark.charged) return null;
+  if (charged > mark.reserved) return "charged-above-signed";
+  return (mark.reserved - charged) % mark.quantumAtomic === 0 ? null : "counter-off-ladder";
+}
+
+/** The channel after an authentic answer. The caller has judged `charged`. */
 export function answerChannel(channel: Channel, grant: Grant): Channel {
-  const granted = grant.refusal === null;
+  // The price of an echo is an old one; 0 tells none.
+  const news = grant.refusal === null && grant.charged > channel.charged && grant.pricePerMillionUnits > 0;
   return {
     ...channel,
     charged: Math.max(channel.charged, grant.charged),
     granted: Math.max(channel.granted, grant.granted),
     signed: Math.max(channel.signed, grant.charged),
-    pricePerMillionUnits: granted ? grant.pricePerMillionUnits : channel.pricePerMillionUnits,
-    confirmed: channel.confirmed || granted,
+    pricePerMillionUnits: news ? grant.pricePerMillionUnits : channel.pricePerMillionUnits,
   };
 }
 
-/** Takes up an offered quantum, but never while a rung of the old ladder may still be in flight. */
+/**
+ * Takes up an offered quantum, but never while a rung of the old ladder may still be in flight. The old
+ * ladder's reserve goes with it, so the next rung is stored together with its quantum.
+ */
 export function settleQuantum(channel: Channel): Channel {
-  const idle = channel.confirmed && channel.charged === channel.signed;
-  if (!idle || channel.quantumAtomic === channel.quantumOfferedAtomic) return channel;
-  return { ...channel, quantumAtomic: channel.quantumOfferedAtomic };
+  const inFlight = channel.charged < channel.maybeSigned;
+  if (inFlight || channel.quantumAtomic === channel.quantumOfferedAtomic) return channel;
+  return { ...channel, quantumAtomic: channel.quantumOfferedAtomic, reserved: channel.charged };
 }
 
-/**
- * The next rung's cumulative amount; null when the seller's counter is not on this ladder, which
- * would mean signing a new amount below one already signed.
- */
-export function nextRung(channel: Channel): number | null {
-  const rung = channel.charged + channel.quantumAtomic;
-  const below = channel.signed - rung;
-  return below <= 0 || below % channel.quantumAtomic === 0 ? rung : null;
+/** The next rung's cumulative amount: on the ladder, since `charged` is. */
+export function nextRung(channel: Channel): number {
+  return channel.charged + channel.quantumAtomic;
 }
 
 /** The channel with a rung's signing reserved; the same object when the reserve already covers it. */
 export function reserveRung(channel: Channel, rung: number): Channel {
   if (rung <= channel.reserved) return channel;
-  const ahead = rung + (RESERVED_RUNGS - 1) * channel.quantumAtomic;
-  return { ...channel, reserved: Math.max(rung, Math.min(ahead, channel.balance)) };
+  // Whole rungs only: what a power cut leaves of the ladder is known from its top.
+  const rungsFunded = Math.floor((channel.balance - rung) / channel.quantumAtomic);
+  const ahead = Math.max(0, Math.min(RESERVED_RUNGS - 1, rungsFunded));
+  return { ...channel, reserved: rung + ahead * channel.quantumAtomic };
 }
 
 /** What a checkpoint keeps of a channel. */
 export function markOf(channel: Channel): ChannelMark {
   return {
     id: channel.id,
+    charged: channel.charged,
     signed: channel.signed,
     reserved: channel.reserved,
     granted: channel.granted,
     quantumAtomic: channel.quantumAtomic,
   };
+}
+
+/** The same of a channel left behind: nothing more will be signed on it, so the reserve ends where the signing did. */
+export function closedMarkOf(channel: Channel): ChannelMark {
+  return { ...markOf(channel), reserved: channel.maybeSigned };
 }
 
 /** Monotonic time of the next attempt after `attempts` of them; jitter keeps a fleet from marching in step. */

@@ -5,8 +5,8 @@
  * keeps its number for ever: add at the end, never reuse.
  */
 
-/** What a device does about a refused rung: send the same bytes again later, sign afresh from the counters it was told, or wait for a new offer. */
-export type Reaction = "again" | "afresh" | "halt";
+/** What a device does about a refused rung: present it again when its time has come, or wait for a new offer. */
+export type Reaction = "again" | "halt";
 
 /** Refusals a gateway sends in the status byte of a GRANT. Status 0 is a grant. */
 export type WireRefusal =
@@ -52,15 +52,15 @@ interface WireEntry {
 
 export const WIRE_REFUSALS: readonly WireEntry[] = [
   { status: 1, code: "unknown-channel", reaction: "again" },
-  { status: 2, code: "counter-mismatch", reaction: "afresh" },
-  { status: 3, code: "bad-signature", reaction: "afresh" },
+  { status: 2, code: "counter-mismatch", reaction: "again" },
+  { status: 3, code: "bad-signature", reaction: "again" },
   { status: 4, code: "seller-unavailable", reaction: "again" },
   { status: 5, code: "seller-refused", reaction: "again" },
   { status: 6, code: "unfunded", reaction: "again" },
   { status: 7, code: "overloaded", reaction: "again" },
   { status: 8, code: "channel-closing", reaction: "halt" },
   { status: 9, code: "ledger-unavailable", reaction: "again" },
-  { status: 10, code: "expired", reaction: "afresh" },
+  { status: 10, code: "expired", reaction: "again" },
 ];
 
 /** The refusal of a status byte; null for 0 (granted) and for numbers nobody assigned. */

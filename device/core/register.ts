@@ -4,7 +4,7 @@
  * Promise (E1): `total` never falls and never jumps by more than the meter's rated power allows.
  * A reset or roll-over starts a new epoch and never yields negative energy.
  */
-import { COUNTER_MAX, energyMilliwattHours } from "./units.ts";
+import { energyMilliwattHours, isCounter, raiseCounter } from "./units.ts";
 
 /** How a meter's own counter behaves. */
 export interface MeterLimits {
@@ -30,6 +30,9 @@ export type RegisterNote = "first" | "counted" | "roll-over" | "reset" | "implau
 /** Readings that must agree before an impossible jump is taken for a meter exchanged or reprogrammed. */
 const REBASE_AFTER = 3;
 
+/** After power-up nobody knows the time since the last reading: so much of full load is believed at once. */
+const UNKNOWN_ELAPSED_MS = 86400000;
+
 /** Steps smaller than this are never suspected: resolution and polling jitter of coarse meters. */
 const PLAUSIBLE_SLACK = 10000;
 
@@ -40,6 +43,7 @@ export const NEW_REGISTER: Register = { total: 0, raw: -1, epoch: 0, suspect: nu
 
 /**
  * Takes one reading of the meter's raw counter.
+ * @param raw a value that is no counter is implausible
  * @param elapsedMs time since the last accepted reading; Infinity when unknown (power-up)
  * @param estimatedUnits units probably used since the counter last moved: what a reset would hide
  */
@@ -50,26 +54,26 @@ export function takeReading(
   estimatedUnits: number,
   limits: MeterLimits,
 ): { readonly register: Register; readonly note: RegisterNote } {
+  if (!isCounter(raw)) return { register, note: "implausible" };
   if (register.raw < 0) return accept(register, raw, 0, register.epoch, "first");
-  const stepMax =
-    elapsedMs === Infinity
-      ? COUNTER_MAX
-      : PLAUSIBLE_SLACK + PLAUSIBLE_FACTOR * energyMilliwattHours(limits.powerMaxMilliwatts, elapsedMs);
+  const known = elapsedMs !== Infinity;
+  const window = energyMilliwattHours(limits.powerMaxMilliwatts, known ? elapsedMs : UNKNOWN_ELAPSED_MS);
+  const stepMax = PLAUSIBLE_SLACK + PLAUSIBLE_FACTOR * window;
 
   if (raw >= register.raw) {
     const step = raw - register.raw;
     if (step <= stepMax) return accept(register, raw, step, register.epoch, "counted");
-    return doubt(register, raw, estimatedUnits);
+    return doubt(register, raw, stepMax, estimatedUnits);
   }
   if (limits.rollOverAt > register.raw) {
     const step = limits.rollOverAt - register.raw + raw;
-    const window = elapsedMs === Infinity ? limits.rollOverAt / 2 : stepMax;
-    if (step <= window) return accept(register, raw, step, register.epoch + 1, "roll-over");
+    if (step <= stepMax) return accept(register, raw, step, register.epoch + 1, "roll-over");
   }
-  // A meter that starts again at zero has counted `raw` since; the estimate covers what it forgot.
-  if (raw <= stepMax)
+  // A meter that starts again at zero has counted `raw` since; the estimate covers what it forgot. After
+  // power-up a lower counter is as likely another meter's, and what that one counted is nobody's debt here.
+  if (raw <= (known ? stepMax : PLAUSIBLE_SLACK))
     return accept(register, raw, Math.max(raw, estimatedUnits), register.epoch + 1, "reset");
-  return doubt(register, raw, estimatedUnits);
+  return doubt(register, raw, stepMax, estimatedUnits);
 }
 
 function accept(
@@ -79,17 +83,18 @@ function accept(
   epoch: number,
   note: RegisterNote,
 ): { register: Register; note: RegisterNote } {
-  const total = Math.min(COUNTER_MAX, register.total + step);
+  const total = raiseCounter(register.total, step);
   return { register: { total, raw, epoch, suspect: null }, note };
 }
 
 function doubt(
   register: Register,
   raw: number,
+  stepMax: number,
   estimatedUnits: number,
 ): { register: Register; note: RegisterNote } {
   const seen = register.suspect;
-  const agrees = seen !== null && raw >= seen.raw && raw - seen.raw <= PLAUSIBLE_SLACK;
+  const agrees = seen !== null && raw >= seen.raw && raw - seen.raw <= stepMax;
   const count = agrees && seen !== null ? seen.count + 1 : 1;
   if (count >= REBASE_AFTER) return accept(register, raw, estimatedUnits, register.epoch + 1, "rebased");
   return {

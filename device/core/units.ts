@@ -2,17 +2,18 @@
  * Checked arithmetic on the counters of DESIGN section 2.
  *
  * Promise: every counter is an integer in 0..2^48-1, so it fits six bytes on the wire and a double
- * holds it exactly; a computation that would leave that range throws instead of rounding.
+ * holds it exactly; one that would rise beyond stops there instead of rounding.
  * This folder runs on Espruino too: plain objects, no BigInt, Map, Set, spread of arrays or async.
  */
 
 /** Largest value of a counter: 2^48 - 1 atomic units or metered units. */
 export const COUNTER_MAX = 281474976710655;
 
-const SAFE_MAX = 9007199254740991;
-
 /** Metered units in which tariffs are quoted: a price is in atomic units per million units (mWh: per kWh). */
 export const PRICED_UNITS = 1000000;
+
+/** Largest quantum whose energy is reckoned exactly, atomic units: 2^53 / 10^6. */
+export const QUANTUM_MAX = 9007199254;
 
 const MS_PER_HOUR = 3600000;
 
@@ -21,23 +22,18 @@ export function isCounter(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value <= COUNTER_MAX && Math.floor(value) === value;
 }
 
-/** The sum of two counters. Throws when it leaves the counter range. */
-export function addCounters(left: number, right: number): number {
-  const sum = left + right;
-  if (!isCounter(sum)) {
-    throw new Error(`counter out of range: expected 0..2^48-1, found ${left} + ${right}`);
-  }
-  return sum;
+/** A counter raised, or held at its largest value: what a peer claims must never make a device throw. */
+export function raiseCounter(counter: number, by: number): number {
+  return Math.min(COUNTER_MAX, counter + by);
 }
 
 /**
  * Units bought by one quantum, rounded down in the seller's favour by less than one unit.
- * @param quantumAtomic money spent, atomic units, at most 2^53 / 10^6
+ * @param quantumAtomic money spent, atomic units, at most QUANTUM_MAX
  * @param pricePerMillionUnits atomic units per million units, at least 1
  */
 export function unitsForQuantum(quantumAtomic: number, pricePerMillionUnits: number): number {
-  const scaled = quantumAtomic * PRICED_UNITS;
-  if (!(scaled <= SAFE_MAX) || !(pricePerMillionUnits >= 1)) {
+  if (!(quantumAtomic <= QUANTUM_MAX) || !(pricePerMillionUnits >= 1)) {
     throw new Error(
       "price out of range: expected a quantum up to 9007199254 and a price of at least 1, found " +
         quantumAtomic +
@@ -45,7 +41,7 @@ export function unitsForQuantum(quantumAtomic: number, pricePerMillionUnits: num
         pricePerMillionUnits,
     );
   }
-  return Math.floor(scaled / pricePerMillionUnits);
+  return Math.floor((quantumAtomic * PRICED_UNITS) / pricePerMillionUnits);
 }
 
 /**

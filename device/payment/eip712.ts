@@ -36,7 +36,8 @@ export function hashStruct(hashOfType: Uint8Array, words: readonly Uint8Array[])
 
 /** EIP-712 `domainSeparator` for a domain with all four members. */
 export function domainSeparator(domain: Domain): Uint8Array {
-  const key = `${domain.chainId}|${domain.verifyingContract}|${domain.version}|${domain.name}`;
+  // Name and version come from offers: quoted, no two domains can share a key.
+  const key = JSON.stringify([domain.chainId, domain.verifyingContract, domain.version, domain.name]);
   const cached = separators.get(key);
   if (cached) return cached;
   const separator = hashStruct(DOMAIN_TYPE_HASH, [

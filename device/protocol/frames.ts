@@ -35,13 +35,18 @@ export interface Pay {
   readonly signature: Uint8Array;
 }
 
+const SIGNATURE_BYTES = 65;
+
 /** A decoded frame, or in a few words what is wrong with it. */
 export type Decoded<Frame> =
   | { readonly frame: Frame; readonly error: null }
   | { readonly frame: null; readonly error: string };
 
-/** The frame without its tag: what the tag is computed over. */
+/** The frame without its tag: what the tag is computed over. Throws on a field that does not fit. */
 export function encodePay(pay: Pay): Uint8Array {
+  if (pay.signature.length !== SIGNATURE_BYTES) {
+    throw new Error(`frame field "signature": expected 65 bytes, found ${pay.signature.length}`);
+  }
   const exact = pay.validBeforeSeconds > 0;
   const bytes = new Uint8Array((exact ? PAY_EXACT_BYTES : PAY_BYTES) - TAG_BYTES);
   bytes[0] = exact ? PAY_EXACT : PAY;
@@ -79,7 +84,7 @@ export function decodePay(bytes: Uint8Array): Decoded<Pay> {
   };
 }
 
-/** The frame without its tag. */
+/** The frame without its tag. Throws on a field that does not fit. */
 export function encodeGrant(grant: Grant): Uint8Array {
   const bytes = new Uint8Array(GRANT_BYTES - TAG_BYTES);
   bytes[0] = GRANT;

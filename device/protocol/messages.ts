@@ -13,6 +13,7 @@ import {
   flag,
   hex,
   integer,
+  members,
   object,
   oneOf,
   orNull,
@@ -155,7 +156,7 @@ const REQUIREMENTS = object({
   asset: ADDRESS,
   payTo: ADDRESS,
   maxTimeoutSeconds: integer(1, 4294967295),
-  extra: anything,
+  extra: members,
 });
 
 const CHANNEL = object({

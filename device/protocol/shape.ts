@@ -64,22 +64,26 @@ export function orNull(check: Check): Check {
 export const anything: Check = (value, path) =>
   value === undefined ? `${path}: expected a value, found nothing` : null;
 
+/** Any JSON object, likewise unjudged. */
+export const members: Check = (value, path) =>
+  isObject(value) ? null : `${path}: expected an object, found ${show(value)}`;
+
 /** An object with these members and no other; those in `optional` may be missing. */
 export function object(shape: Shape, optional?: Shape): Check {
+  const required = Object.keys(shape);
   const extra = optional || {};
+  const known = required.concat(Object.keys(extra));
   return (value, path) => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      return `${path}: expected an object, found ${show(value)}`;
-    }
-    const members = value as Record<string, unknown>;
-    for (const name of Object.keys(members)) {
-      const check = shape[name] || extra[name];
-      if (check === undefined) return `${path}.${name}: no such member is known`;
-      const error = check(members[name], `${path}.${name}`);
+    if (!isObject(value)) return `${path}: expected an object, found ${show(value)}`;
+    for (const name of Object.keys(value)) {
+      // Looked up by list: an object would answer for "constructor" and its like.
+      if (known.indexOf(name) < 0) return `${path}.${shortened(name)}: no such member is known`;
+      const check = required.indexOf(name) < 0 ? extra[name]! : shape[name]!;
+      const error = check(value[name], `${path}.${name}`);
       if (error !== null) return error;
     }
-    for (const name of Object.keys(shape)) {
-      if (members[name] === undefined) return `${path}.${name}: expected, found nothing`;
+    for (const name of required) {
+      if (value[name] === undefined) return `${path}.${name}: expected, found nothing`;
     }
     return null;
   };
@@ -97,9 +101,16 @@ export function readJson(json: string, check: Check): { value: unknown; error: s
   return { value: error === null ? value : null, error };
 }
 
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 function show(value: unknown): string {
   const shown = JSON.stringify(value);
-  if (shown === undefined) return "nothing";
+  return shown === undefined ? "nothing" : shortened(shown);
+}
+
+function shortened(shown: string): string {
   return shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
 }
 

@@ -1,0 +1,154 @@
+/**
+ * What a device makes of a gateway's offers and answers.
+ *
+ * Promise (T1): counters only move up, and only as far as this device can have signed; whatever was heard
+ * before, or speaks of older counters, changes nothing.
+ */
+import { raiseGrant } from "./credit.ts";
+import type { ChannelMark, Grant, Moment, Offer } from "./events.ts";
+import { refuseOffer, spentToday } from "./policy.ts";
+import {
+  answerChannel,
+  channelTagOf,
+  closedMarkOf,
+  nextAttemptMs,
+  openChannel,
+  refuseCharged,
+  renewChannel,
+  settleQuantum,
+} from "./purchase.ts";
+import { reactionTo, type WireRefusal } from "./refusal.ts";
+import type { State } from "./state.ts";
+
+/** Channels remembered after a change of seller; older ones are forgotten with whatever was in flight on them. */
+const FORMER_CHANNELS_MAX = 4;
+
+/** Takes an offer whose tag was right. */
+export function takeOffer(state: State, offer: Offer): State {
+  const answered = { ...state, helloAtMs: Infinity };
+  const current = state.channel;
+  if (current !== null && offer.revision <= current.revision) return answered;
+
+  const same = current !== null && current.id === offer.channelId;
+  const refusal = refuseOffer(state.settings.policy, offer);
+  if (refusal !== null) return { ...answered, offerRefusal: refusal, halted: state.halted || same };
+
+  const mark = same ? closedMarkOf(current) : markIn(state.former, offer.channelId);
+  const strange = mark === null ? null : refuseCharged(mark, offer.charged);
+  // A device without memory of a channel may have signed more than it knows: there a new offer is believed.
+  const forgotten = same && !current.remembered && strange === "charged-above-signed";
+  // A counter that cannot be is no answer: hello goes on until a better one comes.
+  if (strange !== null && !forgotten) return { ...state, offerRefusal: strange };
+  if (same) {
+    const renewed = renewChannel(current, offer);
+    return adoptChannel({ ...answered, channel: renewed }, forgotten ? renewed.granted : current.granted);
+  }
+
+  const channel = openChannel(offer, mark);
+  const left = current === null ? [] : [closedMarkOf(current)];
+  const former = left.concat(withoutMark(state.former, offer.channelId)).slice(0, FORMER_CHANNELS_MAX);
+  // Energy granted on a channel this device has no memory of was consumed in a life it forgot.
+  const grantedBefore = mark === null ? channel.granted : mark.granted;
+  // After a power cut the budget goes on with its channel; only a real change of channel closes its sum.
+  const resumed = current === null && mark !== null && mark === state.former[0];
+  const { day } = state.budget;
+  const switched = {
+    ...answered,
+    channel,
+    former,
+    pending: null,
+    persistDue: true,
+    budget: resumed
+      ? state.budget
+      : { day, spentBefore: spentToday(state.budget, signedBefore(state)), signedAtStart: channel.signed },
+  };
+  return adoptChannel(switched, grantedBefore);
+}
+
+/** What the budget must assume was signed on the channel now left; after a power cut, all its reserve. */
+function signedBefore(state: State): number {
+  if (state.channel !== null) return state.channel.maybeSigned;
+  return state.former.length > 0 ? state.former[0]!.reserved : 0;
+}
+
+/** Settles what every accepted offer settles: grants counted, refusals forgotten, an answered rung closed. */
+function adoptChannel(state: State, grantedBefore: number): State {
+  const channel = settleQuantum(state.channel!);
+  const pending =
+    state.pending !== null && channel.charged >= state.pending.maxClaimable ? null : state.pending;
+  return {
+    ...state,
+    channel,
+    pending,
+    halted: false,
+    offerRefusal: null,
+    answerRefusal: null,
+    account: state.account === null ? null : raiseGrant(state.account, grantedBefore, channel.granted),
+  };
+}
+
+/** Takes an answer whose tag was right. */
+export function takeGrant(state: State, grant: Grant, at: Moment): State {
+  const channel = state.channel;
+  if (channel === null || channelTagOf(channel.id) !== grant.channelTag) return takeLateGrant(state, grant);
+  // Only what this device signed can have been charged; whoever says otherwise is not believed in anything.
+  const strange = refuseCharged(closedMarkOf(channel), grant.charged);
+  if (strange !== null) return askForOffer({ ...state, answerRefusal: strange }, at);
+
+  const answered = settleQuantum(answerChannel(channel, grant));
+  const account =
+    state.account === null ? null : raiseGrant(state.account, channel.granted, answered.granted);
+  const next = { ...state, channel: answered, account };
+  const pending = state.pending;
+  if (pending !== null && answered.charged >= pending.maxClaimable) {
+    return { ...next, pending: null, answerRefusal: null };
+  }
+  // A refusal speaks of the rung after the counters it carries; with older counters it is an echo.
+  if (grant.refusal === null || pending === null || grant.charged < channel.charged) return next;
+  return takeRefusal(next, grant.refusal, at);
+}
+
+/**
+ * The rung's next attempt was set when it was published and is left alone: a refusal heard a hundred
+ * times puts it off no further than one.
+ */
+function takeRefusal(state: State, refusal: WireRefusal, at: Moment): State {
+  const refused = { ...state, answerRefusal: refusal };
+  if (reactionTo(refusal) === "halt") return askForOffer({ ...refused, pending: null, halted: true }, at);
+  return refusal === "unknown-channel" ? askForOffer(refused, at) : refused;
+}
+
+/** Only an offer can help: says hello again, backing off with every hello since the link came up. */
+function askForOffer(state: State, at: Moment): State {
+  if (!state.linkUp) return state;
+  const attempts = Math.max(1, state.helloAttempts);
+  const helloAtMs = nextAttemptMs(state.settings.retry, attempts, at.nowMs, at.random);
+  return { ...state, helloAtMs: Math.min(state.helloAtMs, helloAtMs) };
+}
+
+/** A grant of a channel left behind still counts; nothing else of it does. */
+function takeLateGrant(state: State, grant: Grant): State {
+  if (state.account === null) return state;
+  for (const mark of state.former) {
+    if (channelTagOf(mark.id) !== grant.channelTag) continue;
+    if (grant.charged > mark.reserved || grant.granted <= mark.granted) return state;
+    const raised = { ...mark, granted: grant.granted };
+    return {
+      ...state,
+      // In its place: the first of them may be the one that the budget is counted on.
+      former: state.former.map((other) => (other === mark ? raised : other)),
+      account: raiseGrant(state.account, mark.granted, grant.granted),
+      persistDue: true,
+    };
+  }
+  return state;
+}
+
+function markIn(marks: readonly ChannelMark[], id: string): ChannelMark | null {
+  for (const mark of marks) if (mark.id === id) return mark;
+  return null;
+}
+
+function withoutMark(marks: readonly ChannelMark[], id: string): ChannelMark[] {
+  return marks.filter((mark) => mark.id !== id);
+}
