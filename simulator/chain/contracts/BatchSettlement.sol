@@ -57,7 +57,8 @@ contract BatchSettlement is BatchSettlementInterface, EIP712, Multicall, Reentra
         if (newBalance > type(uint128).max) revert DepositOverflow();
         channel.balance = uint128(newBalance);
 
-        if (newBalance == amount && channel.totalClaimed == 0) emit ChannelCreated(channelId, config);
+        // A balance is never below what was claimed: an empty channel is one that nothing was claimed from.
+        if (newBalance == amount) emit ChannelCreated(channelId, config);
         emit Deposited(channelId, msg.sender, amount, uint128(newBalance));
 
         uint256 heldBefore = IERC20(config.token).balanceOf(address(this));
@@ -229,8 +230,7 @@ contract BatchSettlement is BatchSettlementInterface, EIP712, Multicall, Reentra
     }
 
     function _payOut(ChannelConfig calldata config, bytes32 channelId, uint128 amount) private {
-        ChannelState memory channel = channels[channelId];
-        if (channel.balance == 0 && channel.totalClaimed == 0) emit ChannelClosed(channelId, config);
+        if (channels[channelId].balance == 0) emit ChannelClosed(channelId, config);
         if (amount > 0) IERC20(config.token).safeTransfer(config.payer, amount);
     }
 
