@@ -23,7 +23,7 @@ import {
 import { privateKeyToAccount } from "viem/accounts";
 import { batchSettlementAbi, tokenAbi } from "#simulator/chain/abi";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { compileContracts } from "#simulator/chain/compile";
+import type { Artifact } from "#simulator/chain/artifact";
 import { type Contracts, DEVELOPMENT_DOLLAR_DOMAIN, mint, placeContracts } from "#simulator/chain/place";
 
 type Escrow = typeof batchSettlementAbi;
@@ -86,6 +86,20 @@ const testErrorsAbi = parseAbi([
   "error ECDSAInvalidSignature()",
 ]);
 const everyAbi = [...batchSettlementAbi, ...tokenAbi, ...testErrorsAbi] as Abi;
+
+const TEST_CONTRACTS = ["HookedToken", "AllowanceCollector", "Wallet"] as const;
+type TestContract = (typeof TEST_CONTRACTS)[number];
+let testArtifacts: Promise<Record<TestContract, Artifact>> | undefined;
+
+/** The compiler is heavy: it is loaded by the files that deploy a contract of their own, and runs once in each. */
+async function compileTestContracts() {
+  const { compileContracts } = await import("#simulator/chain/compile");
+  const artifacts = await compileContracts(TEST_CONTRACTS, new URL("./contracts/", import.meta.url));
+  return Object.fromEntries(artifacts.map((artifact) => [artifact.contractName, artifact])) as Record<
+    TestContract,
+    Artifact
+  >;
+}
 
 /** Starts a node with the contracts; `stop` ends it. Its dev accounts play the parties, each with dollars to spend. */
 export async function startEscrow() {
@@ -261,11 +275,11 @@ async function openEscrow(anvil: Anvil) {
 
   /** Compiles one of this folder's contracts and puts it on the chain. */
   async function deploy(
-    name: string,
+    name: TestContract,
     constructorArguments: Hex = "0x",
   ): Promise<{ address: Address; abi: Abi }> {
-    const [artifact] = await compileContracts([name], new URL("./contracts/", import.meta.url));
-    if (artifact === undefined) throw new Error(`${name} was not compiled`);
+    testArtifacts ??= compileTestContracts();
+    const artifact = (await testArtifacts)[name];
     const data = `${artifact.bytecode}${constructorArguments.slice(2)}` as Hex;
     const hash = await client.sendTransaction({ account: stranger.address, data, chain: null });
     const { contractAddress } = await client.waitForTransactionReceipt({ hash });
