@@ -50,6 +50,7 @@ export async function prepareGround(): Promise<Ground> {
   const running: Utility[] = [];
   const receiverKey = anvil.accounts[0]!.privateKey;
   const logged: string[] = [];
+  let minting: Promise<void> = Promise.resolve();
   const ground: Ground = {
     anvil,
     contracts,
@@ -77,7 +78,9 @@ export async function prepareGround(): Promise<Ground> {
     },
     payer: async (dollarsAtomic = 100_000_000n) => {
       const payer = new Payer(ground, generatePrivateKey());
-      await mint(anvil, payer.address, dollarsAtomic);
+      // One minter, one nonce at a time.
+      minting = minting.then(() => mint(anvil, payer.address, dollarsAtomic));
+      await minting;
       return payer;
     },
     stop: async () => {
