@@ -1,0 +1,78 @@
+// Sellers who have never heard of this project are paid by configuration alone, and an answer that gets lost
+// after they charged costs nobody anything.
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Ground, prepareGround } from "../gateway/ground.ts";
+import { openLossyProxy } from "../gateway/lossy-proxy.ts";
+import { startStockSeller } from "./stock-seller.ts";
+
+const AMOUNT = 100;
+const UNITS = 500;
+/** 500 mWh in one second: a transfer of its own for each purchase takes its time. */
+const LOAD_MILLIWATTS = 1_800_000;
+
+let ground: Ground;
+beforeAll(async () => {
+  ground = await prepareGround();
+});
+afterAll(() => ground.stop());
+
+const fixed = { kind: "fixed", unitsPerPayment: UNITS };
+
+test("a stock seller by batch-settlement is paid by lights, and gets on chain exactly what it charged", async () => {
+  const seller = await startStockSeller(ground, "batch-settlement", {
+    amountAtomic: AMOUNT,
+    accounts: [1, 2],
+  });
+  const road = await openLossyProxy(seller.url, (payment) => payment % 4 === 2);
+  const gateway = await ground.gateway(ground.config(`${road.url}/energy`, { seller: fixed }), (l, t, f) =>
+    console.log(l, t, JSON.stringify(f)),
+  );
+  const lights = [1, 2, 3].map(() => ground.light(gateway.brokerUrl));
+  await Promise.all(lights.map((light) => light.untilCharged(12 * AMOUNT)));
+  await Promise.all(lights.map((light) => light.stop()));
+  await gateway.stop();
+
+  expect(road.lost).toBeGreaterThan(2);
+  const charges = await seller.charges();
+  for (const light of lights) {
+    const { id, charged, granted, signed } = light.host.state().channel!;
+    const atSeller = Number(charges.get(id));
+    expect(atSeller).toBeGreaterThanOrEqual(charged);
+    expect(atSeller).toBeLessThanOrEqual(signed);
+    expect(granted).toBe((charged / AMOUNT) * UNITS);
+  }
+  const total = [...charges.values()].reduce((sum, charged) => sum + charged, 0n);
+  expect(total).toBe(BigInt(seller.served * AMOUNT));
+  await seller.manager!.claimAndSettle();
+  expect(await seller.received()).toBe(total);
+  await road.close();
+  await seller.close();
+});
+
+test("a stock seller by exact is paid by lights from their own wallets, one transfer for each portion", async () => {
+  const seller = await startStockSeller(ground, "exact", { amountAtomic: AMOUNT, accounts: [4, 5] });
+  const road = await openLossyProxy(seller.url, (payment) => payment % 4 === 2);
+  const gateway = await ground.gateway(ground.config(`${road.url}/energy`, { seller: fixed }), (l, t, f) =>
+    console.log(l, t, JSON.stringify(f)),
+  );
+  const lights = [1, 2].map(() => ground.light(gateway.brokerUrl, { loadMilliwatts: LOAD_MILLIWATTS }));
+  await Promise.all(lights.map((light) => light.untilCharged(8 * AMOUNT, 40_000)));
+  await Promise.all(lights.map((light) => light.stop()));
+  await gateway.stop();
+
+  expect(road.lost).toBeGreaterThan(1);
+  const received = Number(await seller.received());
+  let charged = 0;
+  let signed = 0;
+  for (const light of lights) {
+    const { channel } = light.host.state();
+    charged += channel!.charged;
+    signed += channel!.signed;
+    expect(channel!.granted).toBe((channel!.charged / AMOUNT) * UNITS);
+  }
+  expect(received).toBeGreaterThanOrEqual(charged);
+  expect(received).toBeLessThanOrEqual(signed);
+  await road.close();
+  await seller.close();
+});

@@ -1,0 +1,125 @@
+// A seller as @x402/express's README makes it; ours are only the token of the price and the facilitator's
+// wallet, for the development chain has no public ones.
+
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import {
+  type BatchSettlementChannelManager,
+  BatchSettlementEvmScheme,
+} from "@x402/evm/batch-settlement/server";
+import { ExactEvmScheme } from "@x402/evm/exact/server";
+import { paymentMiddleware, x402ResourceServer } from "@x402/express";
+import express from "express";
+import {
+  type Address,
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  http,
+  type PublicClient,
+} from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import { tokenAbi } from "#simulator/chain/abi";
+import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/place";
+import { facilitatorInProcess } from "#simulator/utility/facilitator";
+import type { Ground } from "../gateway/ground.ts";
+
+export interface StockSeller {
+  readonly url: string;
+  readonly receiver: Address;
+  /** How often the paid route's handler ran. */
+  readonly served: number;
+  /** Tokens that the receiver owns. */
+  received(): Promise<bigint>;
+  /** Of a seller by batch-settlement. */
+  readonly manager: BatchSettlementChannelManager | null;
+  /** Cumulative charges by channel id, as the seller's own storage has them. */
+  charges(): Promise<ReadonlyMap<string, bigint>>;
+  close(): Promise<void>;
+}
+
+export interface StockOptions {
+  readonly amountAtomic: number;
+  /** Development accounts of the receiver and of the facilitator's wallet. */
+  readonly accounts: readonly [receiver: number, facilitator: number];
+}
+
+export async function startStockSeller(
+  ground: Ground,
+  scheme: "exact" | "batch-settlement",
+  options: StockOptions,
+): Promise<StockSeller> {
+  const { anvil, contracts, network } = ground;
+  const [receiverIndex, facilitatorIndex] = options.accounts;
+  const receiver = privateKeyToAccount(anvil.accounts[receiverIndex]!.privateKey);
+  const chain = defineChain({
+    id: anvil.chainId,
+    name: "development",
+    nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
+    rpcUrls: { default: { http: [anvil.rpcUrl] } },
+  });
+  const connection = { chain, transport: http(anvil.rpcUrl), pollingInterval: 20 };
+  const client: PublicClient = createPublicClient(connection);
+  const account = privateKeyToAccount(anvil.accounts[facilitatorIndex]!.privateKey);
+  const facilitator = facilitatorInProcess(network, createWalletClient({ ...connection, account }), client);
+
+  const batch = new BatchSettlementEvmScheme(receiver.address, { receiverAuthorizerSigner: receiver });
+  const resourceServer = new x402ResourceServer(facilitator)
+    .register(network, new ExactEvmScheme())
+    .register(network, batch);
+
+  const app = express();
+  app.use(
+    paymentMiddleware(
+      {
+        "GET /energy": {
+          accepts: {
+            scheme,
+            network,
+            payTo: receiver.address,
+            price: {
+              amount: String(options.amountAtomic),
+              asset: contracts.token,
+              extra: { ...DEVELOPMENT_DOLLAR_DOMAIN },
+            },
+          },
+          description: "one portion of energy",
+        },
+      },
+      resourceServer,
+    ),
+  );
+  let served = 0;
+  app.get("/energy", (_request, response) => {
+    served += 1;
+    response.json({ energy: "one portion" });
+  });
+  const server = createServer(app).listen(0, "127.0.0.1");
+  await once(server, "listening");
+
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/energy`,
+    receiver: receiver.address,
+    get served() {
+      return served;
+    },
+    received: () =>
+      client.readContract({
+        address: contracts.token,
+        abi: tokenAbi,
+        functionName: "balanceOf",
+        args: [receiver.address],
+      }),
+    manager: scheme === "exact" ? null : batch.createChannelManager(facilitator, network, contracts.token),
+    async charges() {
+      const channels = await batch.getStorage().list();
+      return new Map(channels.map((channel) => [channel.channelId, BigInt(channel.chargedCumulativeAmount)]));
+    },
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
