@@ -243,7 +243,8 @@ export class SqliteAccounts implements AccountStore, ChannelStorage {
       this.#reservations.delete(id);
       return { channel: undefined, status: "deleted" };
     }
-    const { pendingRequest, ...durable } = next;
+    const { pendingRequest, ...rest } = next;
+    const durable: Channel = { ...rest, channelId: id };
     const chargeAtomic =
       BigInt(next.chargedCumulativeAmount) - BigInt((current ?? next).chargedCumulativeAmount);
     if (chargeAtomic > 0n) await this.#commit.run(() => this.#charge(id, current!, durable, chargeAtomic));

@@ -41,7 +41,7 @@ export const DEFAULT_WITHDRAW_DELAY_SECONDS = 86_400;
 export const DEFAULT_CLAIM_INTERVAL_SECONDS = 3_600;
 /** Withdrawals are looked for at least this often, however rarely claims are made. */
 export const MAX_WATCH_INTERVAL_SECONDS = 30;
-export const STOP_TIMEOUT_MS = 60_000;
+export const DEFAULT_STOP_TIMEOUT_MS = 60_000;
 /** How long a buyer's authorization of a transfer stays good: long enough to be presented again after a restart. */
 const MAX_TIMEOUT_SECONDS = 300;
 const RECEIPT_POLL_MS = 20;
@@ -69,6 +69,8 @@ export interface UtilityOptions {
   readonly watchIntervalSeconds?: number;
   readonly withdrawDelaySeconds?: number;
   readonly minDepositAtomic?: number;
+  /** How long `stop` may take in all. */
+  readonly stopTimeoutMs?: number;
   /** One line for the operator; standard error when absent. */
   readonly log?: (line: string) => void;
 }
@@ -194,13 +196,14 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
       },
       log,
     );
+    const stopTimeoutMs = options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
     let stopping: Promise<StopReport> | undefined;
     return {
       url: app.listeningOrigin,
       receiver: receiver.address,
       stop: () => {
         stopping ??= (async () => {
-          const deadlineMs = Date.now() + STOP_TIMEOUT_MS;
+          const deadlineMs = Date.now() + stopTimeoutMs;
           await within(deadlineMs, app.close());
           await within(deadlineMs, sale.idle());
           await within(deadlineMs, Promise.all([rounds.stop(), watch.stop()]));
@@ -218,7 +221,7 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
             deposits: { transactions: deposit.transactions, gas: deposit.gas },
             exact: { transactions: exact.transactions, gas: exact.gas, amountAtomic: exact.amountAtomic },
             excluded: last?.excluded ?? [],
-            interrupted: last === undefined ? `no end within ${STOP_TIMEOUT_MS} ms` : last.interrupted,
+            interrupted: last === undefined ? `no end within ${stopTimeoutMs} ms` : last.interrupted,
           };
         })();
         return stopping;
