@@ -1,0 +1,41 @@
+/**
+ * The shape of a stored checkpoint.
+ *
+ * Promise: what passes is a Checkpoint to the last member; a record written by something else, or by
+ * another version, is named and refused rather than half understood.
+ */
+import { z } from "zod";
+import type { Checkpoint } from "#core/events";
+import { COUNTER_MAX } from "#core/units";
+
+const counter = z.int().min(0).max(COUNTER_MAX);
+
+const CHECKPOINT = z.strictObject({
+  register: z.strictObject({
+    total: counter,
+    /** -1 before the meter's first reading. */
+    raw: z.int().min(-1).max(COUNTER_MAX),
+    epoch: counter,
+    suspect: z.strictObject({ raw: counter, count: counter }).nullable(),
+  }),
+  account: z.strictObject({ granted: counter, registerAtOpen: counter }).nullable(),
+  channels: z.array(
+    z.strictObject({
+      id: z.string().regex(/^0x[0-9a-f]{64}$/),
+      charged: counter,
+      signed: counter,
+      reserved: counter,
+      granted: counter,
+      quantumAtomic: counter,
+    }),
+  ),
+  budget: z.strictObject({ day: counter, spentBefore: counter, signedAtStart: counter }),
+});
+
+/** Reads a record's text. Throws naming the first member that is wrong. */
+export function readCheckpoint(json: string): Checkpoint {
+  const { data, error } = CHECKPOINT.safeParse(JSON.parse(json));
+  if (data !== undefined) return data;
+  const first = error.issues[0]!;
+  throw new Error(`${first.path.join(".") || "checkpoint"}: ${first.message}`);
+}

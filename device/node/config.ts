@@ -1,0 +1,295 @@
+/**
+ * The device's configuration file: TOML in, typed settings out.
+ *
+ * Promise: what is returned is complete and within its bounds; otherwise one error lists every fault
+ * with file, key path, what was expected and what was found. Unknown keys are faults: a misspelt budget
+ * must not mean no budget.
+ */
+import { readFileSync } from "node:fs";
+import { parse, TomlError } from "smol-toml";
+import { z } from "zod";
+import type { PlanStep } from "#core/events";
+import type { Settings } from "#core/machine";
+import { COUNTER_MAX } from "#core/units";
+import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { readBrokerUrl } from "./broker-socket.ts";
+
+/** Where the plan's dusk and dawn come from. */
+export interface SunPlan {
+  readonly latitude: number;
+  readonly longitude: number;
+  readonly nightPercent: number;
+  readonly dayPercent: number;
+}
+
+export interface DeviceConfig {
+  readonly model: string;
+  readonly keyFile: string;
+  readonly journalFile: string;
+  readonly unit: string;
+  readonly wantedUnits: number;
+  readonly gateway: {
+    readonly brokerUrl: string;
+    /** Compressed, 0x and 66 hex digits. */
+    readonly publicKey: string;
+    readonly protocolVersion: 4 | 5;
+    readonly keepaliveSeconds: number;
+    readonly tlsFiles: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+    readonly servername: string | null;
+  };
+  readonly settings: Settings;
+  readonly plan: { readonly steps: readonly PlanStep[] } | { readonly sun: SunPlan };
+  /** Tables of the hardware's drivers, judged by hardware/; null means simulated. */
+  readonly meterDriver: Readonly<Record<string, unknown>> | null;
+  readonly lampDriver: Readonly<Record<string, unknown>> | null;
+}
+
+/** Largest money of one purchase for which the energy bought is still computed exactly. */
+const QUANTUM_MAX = 9_007_199_254;
+
+const DAY_MS = 86_400_000;
+
+function integer(min: number, max: number) {
+  const error = `an integer in ${min}..${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+function number(min: number, max: number) {
+  const error = `a number in ${min}..${max}`;
+  return z.number({ error }).min(min, { error }).max(max, { error });
+}
+function text(lengthMax: number) {
+  const error = `a string of 1..${lengthMax} plain characters`;
+  return z.string({ error }).regex(new RegExp(`^[ -~]{1,${lengthMax}}$`), { error });
+}
+function pattern(form: RegExp, error: string) {
+  return z.string({ error }).regex(form, { error });
+}
+function choice<const Word extends string>(words: readonly Word[]) {
+  return z.enum(words, { error: `one of ${words.map((word) => `"${word}"`).join(", ")}` });
+}
+function table<Shape extends z.ZodRawShape>(shape: Shape) {
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === "unrecognized_keys" ? undefined : "a table"),
+  });
+}
+function list<Item extends z.ZodType>(item: Item, least: number) {
+  const error = `a list of at least ${least}`;
+  return z.array(item, { error }).min(least, { error });
+}
+
+const address = pattern(/^0x[0-9a-fA-F]{40}$/, "0x and 40 hex digits").transform((found) =>
+  found.toLowerCase(),
+);
+const path = text(1024);
+const brokerUrl = z.string({ error: "mqtt://host:port or mqtts://host:port" }).refine(isBrokerUrl, {
+  error: "mqtt://host:port or mqtts://host:port",
+});
+const driver = z.looseObject({ kind: text(64) }, { error: "a table with a kind" });
+
+const STEP = table({
+  at: pattern(/^([01][0-9]|2[0-3]):[0-5][0-9]$/, 'a UTC time of day like "18:30"'),
+  level_percent: integer(0, 100),
+});
+
+const CONFIG = table({
+  device: table({ model: text(64).default("watt402 light"), key_file: path, journal_file: path }),
+  gateway: table({
+    broker: brokerUrl,
+    public_key: pattern(
+      /^0x0[23][0-9a-fA-F]{64}$/,
+      "a compressed public key, 0x02 or 0x03 and 64 hex digits",
+    ),
+    mqtt: choice(["3.1.1", "5"]).default("3.1.1"),
+    keepalive_seconds: integer(5, 3600).default(30),
+    tls: table({
+      ca_file: path.optional(),
+      cert_file: path.optional(),
+      key_file: path.optional(),
+      servername: text(255).optional(),
+    }).default({}),
+  }),
+  policy: table({
+    schemes: list(choice(["batch-settlement", "exact"]), 1).default(["batch-settlement"]),
+    network: pattern(/^eip155:[1-9][0-9]{0,14}$/, 'a CAIP-2 network like "eip155:8453"'),
+    asset: address,
+    payees: list(address, 0),
+    price_ceiling_per_million_units: integer(1, 4_294_967_295),
+    quantum_max_atomic: integer(1, QUANTUM_MAX),
+    daily_budget_atomic: integer(1, COUNTER_MAX),
+    unpaid: choice(["off", "dim", "on"]).default("off"),
+    unpaid_level_percent: integer(0, 100).default(20),
+  }),
+  meter: table({
+    unit: text(16).default("mWh"),
+    wanted_units: integer(1, COUNTER_MAX).default(500),
+    roll_over_at: integer(0, COUNTER_MAX).default(0),
+    power_max_milliwatts: integer(1, 1_000_000_000),
+    driver: driver.optional(),
+  }),
+  lamp: table({
+    rated_milliwatts: integer(1, 1_000_000_000),
+    level_percent_without_clock: integer(0, 100).default(0),
+    driver: driver.optional(),
+  }),
+  plan: z
+    .strictObject({
+      steps: list(STEP, 1).optional(),
+      sun: table({
+        latitude: number(-90, 90),
+        longitude: number(-180, 180),
+        night_percent: integer(0, 100).default(100),
+        day_percent: integer(0, 100).default(0),
+      }).optional(),
+    })
+    .refine((plan) => (plan.steps === undefined) !== (plan.sun === undefined), {
+      error: "either steps or a sun table",
+    }),
+  timing: table({
+    tick_ms: integer(100, DAY_MS).default(60_000),
+    reading_ms: integer(100, DAY_MS).default(300_000),
+    retry_first_ms: integer(100, DAY_MS).default(2000),
+    retry_max_ms: integer(100, DAY_MS).default(300_000),
+    low_mark_permille: integer(1, 10_000).default(700),
+  }).prefault({}),
+});
+
+/** Reads and judges a configuration file. Throws one error that lists every fault, a line each. */
+export function loadConfig(file: string): DeviceConfig {
+  let toml: string;
+  try {
+    toml = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`${file}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}`);
+  }
+  return readConfig(toml, file);
+}
+
+/** Judges a configuration's text; `file` names it in errors. */
+export function readConfig(toml: string, file: string): DeviceConfig {
+  const raw = parseToml(toml, file);
+  const { data, error } = CONFIG.safeParse(raw);
+  if (data !== undefined) return configOf(data);
+  throw new Error(error.issues.flatMap((issue) => faultsOf(issue, raw, file)).join("\n"));
+}
+
+function parseToml(toml: string, file: string): unknown {
+  try {
+    return parse(toml);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const reason = error.message.split("\n")[0];
+    throw new Error(`${file}: line ${error.line}, column ${error.column}: expected TOML, found: ${reason}`);
+  }
+}
+
+function faultsOf(issue: z.core.$ZodIssue, raw: unknown, file: string): string[] {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map(
+      (key) => `${file}: ${keyPath([...issue.path, key])}: expected no such key; check its spelling`,
+    );
+  }
+  return [
+    `${file}: ${keyPath(issue.path)}: expected ${issue.message}, found ${show(valueAt(raw, issue.path))}`,
+  ];
+}
+
+function keyPath(keys: readonly PropertyKey[]): string {
+  return keys.map(String).join(".");
+}
+
+function valueAt(raw: unknown, keys: readonly PropertyKey[]): unknown {
+  let value = raw;
+  for (const key of keys) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
+  return value;
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const shown = JSON.stringify(value);
+  return shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
+}
+
+function isBrokerUrl(url: string): boolean {
+  try {
+    readBrokerUrl(url);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
+  const { device, gateway, meter, lamp, plan } = data;
+  const { ca_file, cert_file, key_file, servername } = gateway.tls;
+  return {
+    model: device.model,
+    keyFile: device.key_file,
+    journalFile: device.journal_file,
+    unit: meter.unit,
+    wantedUnits: meter.wanted_units,
+    gateway: {
+      brokerUrl: gateway.broker,
+      publicKey: gateway.public_key.toLowerCase(),
+      protocolVersion: gateway.mqtt === "5" ? 5 : 4,
+      keepaliveSeconds: gateway.keepalive_seconds,
+      tlsFiles: {
+        ...(ca_file === undefined ? {} : { ca: ca_file }),
+        ...(cert_file === undefined ? {} : { cert: cert_file }),
+        ...(key_file === undefined ? {} : { key: key_file }),
+      },
+      servername: servername ?? null,
+    },
+    settings: settingsOf(data),
+    plan: plan.steps === undefined ? { sun: sunOf(plan.sun!) } : { steps: stepsOf(plan.steps) },
+    meterDriver: meter.driver ?? null,
+    lampDriver: lamp.driver ?? null,
+  };
+}
+
+function settingsOf({ policy, meter, lamp, timing }: z.output<typeof CONFIG>): Settings {
+  const exact = policy.schemes.includes("exact");
+  const batch = policy.schemes.includes("batch-settlement");
+  return {
+    policy: {
+      schemes: policy.schemes,
+      network: policy.network,
+      asset: policy.asset,
+      // Under exact the token itself verifies the signature.
+      contracts: [...(batch ? [BATCH_SETTLEMENT_ADDRESS] : []), ...(exact ? [policy.asset] : [])],
+      payees: policy.payees,
+      unit: meter.unit,
+      priceCeiling: policy.price_ceiling_per_million_units,
+      quantumMaxAtomic: policy.quantum_max_atomic,
+      dailyBudgetAtomic: policy.daily_budget_atomic,
+      unpaid:
+        policy.unpaid === "dim"
+          ? { kind: "dim", levelPercent: policy.unpaid_level_percent }
+          : { kind: policy.unpaid },
+    },
+    meter: { rollOverAt: meter.roll_over_at, powerMaxMilliwatts: meter.power_max_milliwatts },
+    ratedMilliwatts: lamp.rated_milliwatts,
+    lowMarkPermille: timing.low_mark_permille,
+    retry: { firstMs: timing.retry_first_ms, maxMs: timing.retry_max_ms },
+    tickMs: timing.tick_ms,
+    readingMs: timing.reading_ms,
+    levelWithoutClock: lamp.level_percent_without_clock,
+  };
+}
+
+function stepsOf(steps: readonly { readonly at: string; readonly level_percent: number }[]): PlanStep[] {
+  const plan = steps.map(({ at, level_percent }) => ({
+    minuteOfDay: Number(at.slice(0, 2)) * 60 + Number(at.slice(3)),
+    levelPercent: level_percent,
+  }));
+  return plan.sort((left, right) => left.minuteOfDay - right.minuteOfDay);
+}
+
+function sunOf(sun: {
+  latitude: number;
+  longitude: number;
+  night_percent: number;
+  day_percent: number;
+}): SunPlan {
+  const { latitude, longitude, night_percent, day_percent } = sun;
+  return { latitude, longitude, nightPercent: night_percent, dayPercent: day_percent };
+}

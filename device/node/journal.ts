@@ -1,0 +1,170 @@
+/**
+ * Crash-safe memory for one checkpoint: a log that is appended to, and rewritten when it grows.
+ *
+ * Promise: a checkpoint whose store was answered without error is there after a power cut at any
+ * instant. The torn end that a cut leaves is removed at the next start; damage before it stops the
+ * runtime, because a device that forgets what it signed must not go on by itself. One writer at a time.
+ */
+import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync } from "node:fs";
+import { type FileHandle, open, rename } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Checkpoint } from "#core/events";
+import type { Journal } from "#core/ports";
+import { readCheckpoint } from "./checkpoint.ts";
+import { lockFile } from "./file-lock.ts";
+import { encodeRecord, MAGIC, readRecords } from "./journal-records.ts";
+
+/** Size above which the log is rewritten with its latest record only. */
+export const COMPACT_BYTES = 65_536;
+
+export interface FileJournal extends Journal {
+  /** Releases the file and its lock; a store under way is finished first. */
+  close(): Promise<void>;
+}
+
+/** Opens or begins the journal at `path`. Throws when it is damaged, or another process holds it. */
+export function openJournal(path: string): FileJournal {
+  const unlock = lockFile(`${path}.lock`);
+  try {
+    return new AppendedJournal(path, unlock, recover(path));
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+interface Recovered {
+  readonly checkpoint: Checkpoint | null;
+  /** Where the next record goes; 0 when there is no file yet. */
+  readonly sizeBytes: number;
+}
+
+function recover(path: string): Recovered {
+  let file: Buffer;
+  try {
+    file = readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    return { checkpoint: null, sizeBytes: 0 };
+  }
+  const read = readRecords(file);
+  if (read.kind === "damaged") throw new Error(damage(path, read.offset, read.found));
+  if (read.goodBytes < file.length) cutTail(path, read.goodBytes);
+  try {
+    return { checkpoint: readCheckpoint(read.latest), sizeBytes: read.goodBytes };
+  } catch (error) {
+    throw new Error(damage(path, read.goodBytes, (error as Error).message));
+  }
+}
+
+function damage(path: string, offset: number, found: string): string {
+  return (
+    `${path}: expected a record at byte ${offset}, found ${found}; ` +
+    "restore the file from a copy no older than the last payment, or enrol the device with a new key"
+  );
+}
+
+function cutTail(path: string, goodBytes: number): void {
+  const file = openSync(path, "r+");
+  try {
+    ftruncateSync(file, goodBytes);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+class AppendedJournal implements FileJournal {
+  private readonly path: string;
+  private readonly unlock: () => void;
+  private readonly checkpoint: Checkpoint | null;
+  private sizeBytes: number;
+  private file: FileHandle | null = null;
+  private storing: Promise<string | null> | null = null;
+  private closed = false;
+
+  constructor(path: string, unlock: () => void, recovered: Recovered) {
+    this.path = path;
+    this.unlock = unlock;
+    this.checkpoint = recovered.checkpoint;
+    this.sizeBytes = recovered.sizeBytes;
+  }
+
+  load(): Checkpoint | null {
+    return this.checkpoint;
+  }
+
+  store(checkpoint: Checkpoint, done: (error: string | null) => void): void {
+    if (this.closed || this.storing !== null) {
+      done(`${this.path}: expected one store at a time, found it ${this.closed ? "closed" : "busy"}`);
+      return;
+    }
+    this.storing = this.write(encodeRecord(JSON.stringify(checkpoint)));
+    void this.storing.then((error) => {
+      this.storing = null;
+      done(error);
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await this.storing;
+    await this.file?.close();
+    this.unlock();
+  }
+
+  private async write(record: Buffer): Promise<string | null> {
+    try {
+      const fits = this.sizeBytes > 0 && this.sizeBytes + record.length <= COMPACT_BYTES;
+      if (fits) await this.append(record);
+      else await this.rewrite(record);
+      return null;
+    } catch (error) {
+      // After a failed write or sync nobody knows what the disk holds: the next store writes a new file.
+      this.sizeBytes = 0;
+      return `${this.path}: ${(error as Error).message}`;
+    }
+  }
+
+  private async append(record: Buffer): Promise<void> {
+    this.file ??= await open(this.path, "r+");
+    await writeWhole(this.file, record, this.sizeBytes);
+    await this.file.datasync();
+    this.sizeBytes += record.length;
+  }
+
+  private async rewrite(record: Buffer): Promise<void> {
+    const draftPath = `${this.path}.new`;
+    const draft = await open(draftPath, "w", 0o600);
+    try {
+      await writeWhole(draft, Buffer.concat([MAGIC, record]), 0);
+      await draft.sync();
+    } finally {
+      await draft.close();
+    }
+    await this.file?.close();
+    this.file = null;
+    await rename(draftPath, this.path);
+    await syncFolder(dirname(this.path));
+    this.sizeBytes = MAGIC.length + record.length;
+  }
+}
+
+async function writeWhole(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  let written = 0;
+  while (written < bytes.length) {
+    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
+    written += bytesWritten;
+  }
+}
+
+/** Makes a rename last: the name lives in the folder. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
