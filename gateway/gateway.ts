@@ -6,10 +6,10 @@
  */
 import { mkdirSync, readFileSync } from "node:fs";
 import { hmacSha256 } from "#node/hmac";
-import { openKeyFile } from "#node/keystore";
+import { loadKey } from "#node/keystore";
 import { type Hex, toHex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
-import { openKey } from "#payment/key";
+import type { Key } from "#payment/key";
 import type { Broker, Receive } from "./broker/broker.ts";
 import { openEmbeddedBroker } from "./broker/embedded.ts";
 import { openExternalBroker } from "./broker/external.ts";
@@ -45,10 +45,10 @@ export interface GatewayStatus extends Readonly<Counts> {
 }
 
 export async function startGateway(config: Config, note: Note): Promise<Gateway> {
-  const key = openKey(openKeyFile(config.gateway.key));
-  const treasurySecret = openKeyFile(config.treasury.key);
-  const treasury = keyTreasury(openKey(treasurySecret));
-  const chain = await connectChain(config.chain.rpc, chainIdOf(config.seller.network), treasurySecret);
+  const key = keyIn("gateway.key", config.gateway.key);
+  const treasuryKey = keyIn("treasury.key", config.treasury.key);
+  const treasury = keyTreasury(treasuryKey);
+  const chain = await connectChain(config.chain.rpc, chainIdOf(config.seller.network), treasuryKey);
   mkdirSync(config.gateway.data, { recursive: true });
   const ledger = openSqliteLedger(config.gateway.data);
   const http = openHttp({
@@ -121,6 +121,14 @@ const STOP_MAX_MS = 5_000;
 
 function withinMs(limitMs: number, work: Promise<unknown>): Promise<unknown> {
   return Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
+}
+
+function keyIn(member: string, file: string): Key {
+  try {
+    return loadKey(file);
+  } catch (error) {
+    throw new Error(`${member}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 function sellerOf({ seller }: Config, http: Http): Seller {

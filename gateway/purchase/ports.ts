@@ -140,8 +140,6 @@ export interface Treasury {
 }
 
 export interface Chain {
-  /** Escrow deposited in a channel so far, atomic units. */
-  channelBalance(channelId: string): Promise<number>;
   tokenBalance(token: string, owner: string): Promise<number>;
   /** EIP-3009 authorizationState: true once the nonce was used. */
   authorizationUsed(token: string, from: string, nonce: string): Promise<boolean>;

@@ -9,19 +9,19 @@ import {
   defineChain,
   type Hex,
   http,
+  keccak256,
+  type LocalAccount,
   nonceManager,
   parseAbi,
   parseSignature,
+  serializeTransaction,
   type Chain as ViemChain,
 } from "viem";
-import { privateKeyToAccount } from "viem/accounts";
-import { toHex } from "#payment/bytes";
-import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { toAccount } from "viem/accounts";
+import { fromHex, toHex } from "#payment/bytes";
+import type { Key } from "#payment/key";
 import type { Chain } from "../purchase/ports.ts";
 
-const ESCROW_ABI = parseAbi([
-  "function channels(bytes32 channelId) view returns (uint128 balance, uint128 totalClaimed)",
-]);
 const TOKEN_ABI = parseAbi([
   "function balanceOf(address owner) view returns (uint256)",
   "function authorizationState(address authorizer, bytes32 nonce) view returns (bool)",
@@ -33,10 +33,10 @@ const POLL_MS = 200;
 const RPC_TIMEOUT_MS = 10_000;
 
 /**
- * @param secret of the account that pays the gas of wallet funding (exact), 32 bytes
+ * @param key of the account that pays the gas of wallet funding (exact)
  * Throws when the node does not answer or is of another chain.
  */
-export async function connectChain(rpcUrl: string, chainId: number, secret: Uint8Array): Promise<Chain> {
+export async function connectChain(rpcUrl: string, chainId: number, key: Key): Promise<Chain> {
   const transport = http(rpcUrl, { timeout: RPC_TIMEOUT_MS });
   const chain: ViemChain = defineChain({
     id: chainId,
@@ -55,18 +55,9 @@ export async function connectChain(rpcUrl: string, chainId: number, secret: Uint
       `chain.rpc ${rpcUrl}: expected chain id ${chainId}, found ${found}; check seller.network`,
     );
   }
-  const account = privateKeyToAccount(toHex(secret), { nonceManager });
+  const account = accountOf(key);
   const writer = createWalletClient({ account, chain, transport });
   return {
-    async channelBalance(channelId) {
-      const [balance] = await reader.readContract({
-        address: BATCH_SETTLEMENT_ADDRESS,
-        abi: ESCROW_ABI,
-        functionName: "channels",
-        args: [channelId as Hex],
-      });
-      return Number(balance);
-    },
     async tokenBalance(token, owner) {
       const args = [owner as Hex] as const;
       return Number(
@@ -95,4 +86,19 @@ export async function connectChain(rpcUrl: string, chainId: number, secret: Uint
       if (receipt.status !== "success") throw new Error(`transfer ${hash}: expected success, found a revert`);
     },
   };
+}
+
+/** A viem account around a key that shows its secret to nobody; it signs transactions and nothing else. */
+function accountOf(key: Key): LocalAccount {
+  const refuse = () => Promise.reject(new Error("expected a transaction to sign, found a message"));
+  return toAccount({
+    address: key.address,
+    nonceManager,
+    signMessage: refuse,
+    signTypedData: refuse,
+    async signTransaction(transaction, { serializer = serializeTransaction } = {}) {
+      const signature = key.sign(fromHex(keccak256(await serializer(transaction))));
+      return serializer(transaction, parseSignature(toHex(signature)));
+    },
+  }) as LocalAccount;
 }
