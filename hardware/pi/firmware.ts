@@ -1,0 +1,7 @@
+/** The version that this runtime tells gateways: the package's own. */
+import { readFileSync } from "node:fs";
+
+export function deviceFirmware(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
