@@ -1,0 +1,41 @@
+/**
+ * `watt402-simulate chain`: a development chain with x402's contracts, for others to use by URL.
+ */
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { fundDevelopmentTreasury } from "../services/chain.ts";
+import { startAnvil } from "./anvil.ts";
+import { placeContracts } from "./place.ts";
+
+const DEFAULT_PORT = 8545;
+
+/** Runs until a signal; `argv` are the arguments after the command's name. Resolves with the exit code. */
+export async function runChain(argv: readonly string[]): Promise<number> {
+  try {
+    const command = new Command("watt402-simulate chain")
+      .description("run a development chain with x402's contracts and a development dollar")
+      .option("--port <number>", "port to listen on, 0 for any free one", port, DEFAULT_PORT)
+      .exitOverride();
+    command.parse([...argv], { from: "user" });
+    const anvil = await startAnvil({ port: command.opts<{ port: number }>().port });
+    const contracts = await placeContracts(anvil);
+    await fundDevelopmentTreasury(anvil);
+    const ready = { ready: true, rpcUrl: anvil.rpcUrl, ...contracts, treasury: anvil.accounts[0]?.address };
+    process.stdout.write(`${JSON.stringify(ready)}\n`);
+    await new Promise<void>((resolve) => {
+      process.once("SIGTERM", resolve);
+      process.once("SIGINT", resolve);
+    });
+    await anvil.stop();
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode;
+    process.stderr.write(`watt402-simulate chain: ${(error as Error).message}\n`);
+    return 1;
+  }
+}
+
+function port(text: string): number {
+  const value = /^[0-9]{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (value <= 65_535) return value;
+  throw new InvalidArgumentError("expected a port from 0 to 65535");
+}

@@ -1,0 +1,142 @@
+/**
+ * Simulated time for a fleet on real sockets: `speed` times as fast as real time, and slower when needed.
+ *
+ * Promise: timers fire in order, each at exactly its simulated instant, however late the machine is; time
+ * never passes a timer that has not fired. While a brake is on, time runs at real speed beyond it, so that
+ * a fleet whose answers are late slows down instead of burning energy nobody sold.
+ */
+import { performance } from "node:perf_hooks";
+import type { Clock } from "#core/ports";
+
+interface Timer {
+  readonly atMs: number;
+  readonly order: number;
+  wake: (() => void) | null;
+}
+
+/** Longest run of timers before sockets get a turn, milliseconds of real time. */
+const SLICE_MS = 8;
+
+/** Real time between two looks at the clock while nothing is due, milliseconds. */
+const IDLE_MS = 20;
+
+export class FleetClock implements Clock {
+  private readonly speed: number;
+  private readonly epochSeconds: number;
+  private readonly heap: Timer[] = [];
+  private order = 0;
+  private now = 0;
+  private lookedAtMs = 0;
+  private running = false;
+  private timer: NodeJS.Timeout | null = null;
+  /** Simulated time up to which it runs at full speed; Infinity without a brake. */
+  private readonly brakeAtMs: () => number;
+
+  /**
+   * @param epochSeconds Unix time of the simulated beginning
+   * @param brakeAtMs simulated time beyond which time runs at real speed for now
+   */
+  constructor(speed: number, epochSeconds: number, brakeAtMs: () => number) {
+    this.speed = speed;
+    this.epochSeconds = epochSeconds;
+    this.brakeAtMs = brakeAtMs;
+  }
+
+  nowMs(): number {
+    return this.now;
+  }
+
+  wallSeconds(): number {
+    return this.epochSeconds + this.now / 1000;
+  }
+
+  at(ms: number, wake: () => void): () => void {
+    const timer: Timer = { atMs: Math.max(ms, this.now), order: this.order++, wake };
+    this.push(timer);
+    return () => {
+      timer.wake = null;
+    };
+  }
+
+  start(): void {
+    this.running = true;
+    this.lookedAtMs = performance.now();
+    this.look();
+  }
+
+  stop(): void {
+    this.running = false;
+    if (this.timer) clearTimeout(this.timer);
+  }
+
+  /** Brings time up to now, before something from outside is taken in. */
+  catchUp(): void {
+    if (this.running) this.advance(this.elapse());
+  }
+
+  private look(): void {
+    if (!this.running) return;
+    const late = !this.advance(this.elapse());
+    const next = this.heap[0];
+    const waitMs = next ? (next.atMs - this.now) / this.speed : IDLE_MS;
+    this.timer = setTimeout(() => this.look(), late ? 0 : Math.min(IDLE_MS, Math.max(0, waitMs)));
+  }
+
+  /** Simulated time that the real time since the last look may bring. */
+  private elapse(): number {
+    const real = performance.now();
+    const realMs = real - this.lookedAtMs;
+    this.lookedAtMs = real;
+    const fullMs = Math.min(realMs * this.speed, Math.max(0, this.brakeAtMs() - this.now));
+    return this.now + fullMs + Math.max(0, realMs - fullMs / this.speed);
+  }
+
+  /** Fires what is due until a time; false when the slice ended before. */
+  private advance(untilMs: number): boolean {
+    const slice = performance.now() + SLICE_MS;
+    for (;;) {
+      const next = this.heap[0];
+      if (!next || next.atMs > untilMs) break;
+      this.pop();
+      if (next.wake === null) continue;
+      this.now = Math.max(this.now, next.atMs);
+      next.wake();
+      // What was not reached is not made up for: the clock has slowed down.
+      if (performance.now() > slice) return false;
+    }
+    this.now = Math.max(this.now, untilMs);
+    return true;
+  }
+
+  private push(timer: Timer): void {
+    const { heap } = this;
+    let child = heap.push(timer) - 1;
+    while (child > 0) {
+      const parent = (child - 1) >> 1;
+      if (!before(timer, heap[parent]!)) break;
+      heap[child] = heap[parent]!;
+      child = parent;
+    }
+    heap[child] = timer;
+  }
+
+  private pop(): void {
+    const { heap } = this;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let parent = 0;
+    for (;;) {
+      let child = 2 * parent + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
+      if (!before(heap[child]!, last)) break;
+      heap[parent] = heap[child]!;
+      parent = child;
+    }
+    heap[parent] = last;
+  }
+}
+
+function before(left: Timer, right: Timer): boolean {
+  return left.atMs < right.atMs || (left.atMs === right.atMs && left.order < right.order);
+}

@@ -1,0 +1,251 @@
+/**
+ * A fleet of simulated lights on real connections, and what it did so far.
+ *
+ * Promise: time starts when every light has an offer; it ends with every purchase answered or given up,
+ * so that what devices signed and sellers charged can be compared to the last atomic unit.
+ */
+import { randomBytes } from "node:crypto";
+import { performance } from "node:perf_hooks";
+import type { Settings } from "#core/machine";
+import type { Policy } from "#core/policy";
+import { energyMilliwattHours } from "#core/units";
+import { systemClock } from "#node/clock";
+import { openMqttLink } from "#node/mqtt-link";
+import { openKey } from "#payment/key";
+import { Brake } from "./brake.ts";
+import { FleetClock } from "./clock.ts";
+import { Light } from "./light.ts";
+import { buildStreet, type Pole, seededRandom } from "./street.ts";
+import type { Violation } from "./violation.ts";
+
+export interface FleetOptions {
+  readonly lights: number;
+  readonly seed: number;
+  readonly speed: number;
+  /** Unix time at which the simulated evening begins. */
+  readonly epochSeconds: number;
+  /** What one purchase should last for at rated power, simulated seconds. */
+  readonly intervalSeconds: number;
+  readonly brokerUrl: string;
+  readonly gatewayPublicKey: Uint8Array;
+  /** What every light's owner allows it to sign. */
+  readonly policy: Policy;
+  readonly onTrouble: (text: string) => void;
+}
+
+export interface FleetProgress {
+  readonly simulatedMs: number;
+  readonly lit: number;
+  readonly dark: number;
+  readonly starved: number;
+  readonly offline: number;
+  readonly made: number;
+  readonly spentAtomic: number;
+  readonly consumedMilliwattHours: number;
+}
+
+/** Real time for all lights to connect and to be offered a channel, milliseconds: plus some per light. */
+const CONNECT_MS = 60_000;
+const CONNECT_PER_LIGHT_MS = 50;
+/** Lights that connect at once; the rest follow, as a broker's backlog is short. */
+const CONNECT_AT_ONCE = 50;
+const CONNECT_STEP_MS = 50;
+
+/** Longest wait for answers under way at the end, milliseconds of real time. */
+const DRAIN_MS = 20_000;
+
+/** Of its interval, the share that a purchase may take before the clock slows down. */
+const PATIENCE = 0.25;
+
+/** A light buys when seven tenths of a purchase are left: the rest is the time an answer may take. */
+const LOW_MARK_PERMILLE = 700;
+
+const TICK_MS = 15_000;
+const READING_MS = 60_000;
+
+/** Round trips kept for the percentiles; a longer run keeps an even sample. */
+const LATENCIES_MAX = 100_000;
+
+export class Fleet {
+  readonly lights: Light[] = [];
+  readonly latenciesMs: number[] = [];
+  private readonly options: FleetOptions;
+  private readonly brake: Brake;
+  private readonly clock: FleetClock;
+  private startedAtMs = 0;
+  private purchases = 0;
+  private readonly sample: () => number;
+
+  constructor(options: FleetOptions) {
+    this.options = options;
+    this.sample = seededRandom(options.seed);
+    this.brake = new Brake(options.intervalSeconds * 1000 * PATIENCE);
+    this.clock = new FleetClock(options.speed, options.epochSeconds, () => this.brake.atMs());
+  }
+
+  /** Connects every light and waits until each has an offer; simulated time runs at real speed meanwhile. */
+  async connect(onConnected: (lights: number) => void): Promise<void> {
+    const { lights, seed } = this.options;
+    this.brake.begin("start", Number.NEGATIVE_INFINITY);
+    this.clock.start();
+    for (const [index, pole] of buildStreet(lights, seed).entries()) {
+      this.lights.push(this.raise(`light-${index + 1}`, pole));
+      if (index % CONNECT_AT_ONCE === CONNECT_AT_ONCE - 1) await sleep(CONNECT_STEP_MS);
+      onConnected(this.connected());
+    }
+    const deadline = performance.now() + CONNECT_MS + CONNECT_PER_LIGHT_MS * lights;
+    while (this.connected() < lights) {
+      if (performance.now() > deadline) throw new Error(this.whyNotConnected());
+      onConnected(this.connected());
+      await sleep(CONNECT_STEP_MS);
+      this.brake.renew("start");
+    }
+    this.brake.end("start");
+    this.startedAtMs = this.clock.nowMs();
+  }
+
+  /** Runs for so much simulated time, or until `isEnough` says so. */
+  async run(simulatedMs: number, isEnough: () => boolean): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const poll = setInterval(() => {
+        if (!isEnough()) return;
+        clearInterval(poll);
+        resolve();
+      }, 50);
+      this.clock.at(this.startedAtMs + simulatedMs, () => {
+        clearInterval(poll);
+        resolve();
+      });
+    });
+  }
+
+  /** Lets purchases under way end, then stops every light. */
+  async stop(): Promise<void> {
+    const deadline = performance.now() + DRAIN_MS;
+    this.brake.begin("stop", Number.NEGATIVE_INFINITY);
+    while (performance.now() < deadline && this.lights.some((light) => light.state().pending !== null)) {
+      await sleep(20);
+    }
+    this.clock.stop();
+    await Promise.all(this.lights.map((light) => light.stop()));
+  }
+
+  progress(): FleetProgress {
+    let lit = 0;
+    let starved = 0;
+    let offline = 0;
+    let made = 0;
+    let spentAtomic = 0;
+    let consumedMilliwattHours = 0;
+    for (const light of this.lights) {
+      const { levelPercent, wantedPercent, linkUp } = light.state();
+      if (levelPercent > 0) lit++;
+      else if (wantedPercent > 0) starved++;
+      if (!linkUp) offline++;
+      made += light.made;
+      spentAtomic += light.madeAtomic;
+      consumedMilliwattHours += light.consumedUnits();
+    }
+    const dark = this.lights.length - lit - starved;
+    const simulatedMs = this.clock.nowMs() - this.startedAtMs;
+    return { simulatedMs, lit, dark, starved, offline, made, spentAtomic, consumedMilliwattHours };
+  }
+
+  violations(): Violation[] {
+    return this.lights.flatMap((light) => light.violations);
+  }
+
+  private connected(): number {
+    return this.lights.filter((light) => light.state().channel !== null).length;
+  }
+
+  private whyNotConnected(): string {
+    const waiting = this.lights.filter((light) => light.state().channel === null);
+    const offline = waiting.filter((light) => !light.state().linkUp).length;
+    const refusal = waiting.map((light) => light.state().offerRefusal).find((reason) => reason !== null);
+    return (
+      `fleet: expected every light to be offered a channel, ${waiting.length} of ${this.lights.length} were not ` +
+      `(${offline} not connected${refusal ? `; offers are refused: ${refusal}` : ""}); is the seller reachable?`
+    );
+  }
+
+  private raise(name: string, pole: Pole): Light {
+    const { brokerUrl, gatewayPublicKey, intervalSeconds, onTrouble } = this.options;
+    const key = openKey(randomBytes(32));
+    const link = openMqttLink({
+      brokerUrl,
+      protocolVersion: 4,
+      key,
+      gatewayPublicKey,
+      keepaliveSeconds: 60,
+      // Connections live in real time, whatever the lights' own clock does.
+      clock: systemClock(),
+      random: pole.random,
+      reconnect: { firstMs: 200, maxMs: 2_000 },
+      onTrouble: (text) => onTrouble(`${name}: ${text}`),
+    });
+    const wanted = energyMilliwattHours(pole.lamp.ratedMilliwatts, intervalSeconds * 1000);
+    return new Light({
+      name,
+      key,
+      pole,
+      settings: this.settings(pole),
+      clock: this.clock,
+      link: {
+        close: () => link.close(),
+        publish: (leaf, payload, retained) => link.publish(leaf, payload, retained),
+        onMessage: (take) =>
+          link.onMessage((leaf, payload) => {
+            this.clock.catchUp();
+            take(leaf, payload);
+          }),
+        onChange: (take) =>
+          link.onChange((up) => {
+            this.clock.catchUp();
+            if (up) this.brake.end(`${name} link`);
+            else this.brake.begin(`${name} link`, this.clock.nowMs());
+            take(up);
+          }),
+      },
+      gatewayPublicKey,
+      wantedUnits: Math.max(1, Math.round(wanted)),
+      onPurchase: (light, begins, roundTripMs) => this.notePurchase(light, begins, roundTripMs),
+    });
+  }
+
+  private settings(pole: Pole): Settings {
+    const { speed, policy } = this.options;
+    return {
+      policy,
+      meter: {
+        rollOverAt: pole.meter.rollOverAt,
+        powerMaxMilliwatts: 2 * pole.lamp.ratedMilliwatts,
+      },
+      ratedMilliwatts: pole.lamp.ratedMilliwatts,
+      lowMarkPermille: LOW_MARK_PERMILLE,
+      // Back-off is a matter of networks, not of simulated time: a quarter of a real second at any speed.
+      retry: { firstMs: Math.max(1_000, 250 * speed), maxMs: Math.max(30_000, 2_000 * speed) },
+      tickMs: TICK_MS,
+      readingMs: READING_MS,
+      levelWithoutClock: 100,
+    };
+  }
+
+  private notePurchase(light: Light, begins: boolean, roundTripMs: number): void {
+    if (begins) {
+      this.brake.begin(light.name, this.clock.nowMs());
+      return;
+    }
+    this.brake.end(light.name);
+    this.purchases++;
+    if (this.latenciesMs.length < LATENCIES_MAX) this.latenciesMs.push(roundTripMs);
+    else {
+      const slot = Math.floor(this.sample() * this.purchases);
+      if (slot < LATENCIES_MAX) this.latenciesMs[slot] = roundTripMs;
+    }
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

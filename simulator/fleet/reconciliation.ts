@@ -1,0 +1,93 @@
+/**
+ * The end of a run: every counter of DESIGN section 2, from whoever writes it, held against the others.
+ *
+ * Promise: money is what the chain's events and balances say, charges are what the seller's accounts
+ * say, signatures and energy are what the lights did; a difference of one atomic unit is a violation.
+ */
+import type { SellerAccount } from "./accounts.ts";
+import type { ChainTruth } from "./chain-truth.ts";
+import type { Light } from "./light.ts";
+import type { Violation } from "./violation.ts";
+
+/** Sums over the fleet, atomic units. */
+export interface Amounts {
+  readonly deposited: bigint;
+  readonly signed: bigint;
+  readonly charged: bigint;
+  readonly claimed: bigint;
+  readonly settled: bigint;
+  readonly refunded: bigint;
+  readonly sellerBalance: bigint;
+}
+
+export interface Reconciliation {
+  readonly amounts: Amounts;
+  /** mWh */
+  readonly consumed: number;
+  readonly granted: number;
+  readonly violations: readonly Violation[];
+}
+
+/** @param accounts the seller's, by account id */
+export function reconcile(
+  lights: readonly Light[],
+  accounts: ReadonlyMap<string, SellerAccount>,
+  chain: ChainTruth,
+): Reconciliation {
+  const violations = lights.flatMap((light) => light.violations);
+  let signed = 0n;
+  let charged = 0n;
+  let consumed = 0;
+  let granted = 0;
+  for (const light of lights) {
+    const account = accounts.get(light.accountId());
+    const chargedHere = BigInt(account?.charged ?? 0);
+    violations.push(...compare(light, account, chain));
+    signed += BigInt(light.signed());
+    charged += chargedHere;
+    consumed += light.consumedUnits();
+    granted += account?.granted ?? 0;
+  }
+  const { deposited, claimed, settled, refunded, sellerBalance } = chain;
+  const amounts: Amounts = { deposited, signed, charged, claimed, settled, refunded, sellerBalance };
+  violations.push(...compareFleet(amounts));
+  return { amounts, consumed, granted, violations };
+}
+
+function compare(light: Light, account: SellerAccount | undefined, chain: ChainTruth): Violation[] {
+  const found: Violation[] = [];
+  const breach = (invariant: Violation["invariant"], expected: string, actual: string) => {
+    found.push({ invariant, light: light.name, expected, actual });
+  };
+  const charged = account?.charged ?? 0;
+  const deposited = chain.depositedBy.get(light.accountId()) ?? 0n;
+  const paid = chain.paidBy.get(light.accountId()) ?? 0n;
+  if (light.signed() < charged) breach("M2", `signed >= charged ${charged}`, `signed ${light.signed()}`);
+  if (BigInt(light.signed()) > deposited) {
+    breach("M1", `signed <= deposited ${deposited}`, `signed ${light.signed()}`);
+  }
+  // The light counts each rung it was answered for once; a rung charged twice shows as a difference.
+  if (charged !== light.madeAtomic + light.unanswered(charged)) {
+    breach("M3", `charged = rungs bought ${light.madeAtomic}`, `charged ${charged}`);
+  }
+  if (paid !== BigInt(charged)) breach("M2", `claimed = charged ${charged}`, `claimed ${paid}`);
+  if (light.grantedUnits() > (account?.granted ?? 0)) {
+    breach(
+      "E2",
+      `granted by the seller ${account?.granted ?? 0} mWh`,
+      `credited ${light.grantedUnits()} mWh`,
+    );
+  }
+  return found;
+}
+
+function compareFleet({ charged, claimed, settled, sellerBalance }: Amounts): Violation[] {
+  const found: Violation[] = [];
+  const breach = (expected: string, actual: string) => {
+    found.push({ invariant: "M2", light: "fleet", expected, actual });
+  };
+  if (claimed !== charged) breach(`claimed = charged ${charged}`, `claimed ${claimed}`);
+  if (settled !== claimed) breach(`settled = claimed ${claimed}`, `settled ${settled}`);
+  if (sellerBalance !== settled) breach(`seller's balance = settled ${settled}`, `balance ${sellerBalance}`);
+  return found;
+}

@@ -1,0 +1,96 @@
+/**
+ * What a run looks like while it goes on: a live view on a terminal, plain lines anywhere else.
+ *
+ * Promise: everything goes to standard error, so that standard output holds the result alone.
+ */
+import { createLogUpdate } from "log-update";
+import type { FleetProgress } from "./fleet.ts";
+
+export interface View {
+  /** A line that stays. */
+  say(text: string): void;
+  show(progress: FleetProgress): void;
+  end(): void;
+}
+
+export interface ViewOptions {
+  readonly simulatedMs: number;
+  readonly epochSeconds: number;
+  readonly speed: number;
+  readonly lights: number;
+}
+
+const PLAIN_EVERY_MS = 5_000;
+const BAR_WIDTH = 40;
+const RATE_WINDOW_MS = 2_000;
+
+export function openView(stream: NodeJS.WriteStream, options: ViewOptions): View {
+  return stream.isTTY && !process.env.NO_COLOR ? liveView(stream, options) : plainView(stream, options);
+}
+
+function plainView(stream: NodeJS.WritableStream, options: ViewOptions): View {
+  let shownAt = 0;
+  const rates = new Rates();
+  return {
+    say: (text) => stream.write(`${text}\n`),
+    show(progress) {
+      rates.take(progress);
+      if (Date.now() - shownAt < PLAIN_EVERY_MS) return;
+      shownAt = Date.now();
+      stream.write(`${summary(progress, options, rates).join("  ")}\n`);
+    },
+    end: () => {},
+  };
+}
+
+function liveView(stream: NodeJS.WriteStream, options: ViewOptions): View {
+  const update = createLogUpdate(stream, { showCursor: true });
+  const rates = new Rates();
+  return {
+    say(text) {
+      update.clear();
+      stream.write(`${text}\n`);
+    },
+    show(progress) {
+      rates.take(progress);
+      const done = Math.min(1, progress.simulatedMs / options.simulatedMs);
+      const filled = Math.round(done * BAR_WIDTH);
+      const bar = `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)} ${Math.round(done * 100)} %`;
+      update(["", ...summary(progress, options, rates), bar].join("\n"));
+    },
+    end: () => update.done(),
+  };
+}
+
+/** Payments a second and the clock's real speed, over the last two seconds. */
+class Rates {
+  private readonly seen: { atMs: number; made: number; simulatedMs: number }[] = [];
+  paymentsPerSecond = 0;
+  speed = 0;
+
+  take({ made, simulatedMs }: FleetProgress): void {
+    const atMs = Date.now();
+    this.seen.push({ atMs, made, simulatedMs });
+    while (this.seen.length > 2 && atMs - this.seen[0]!.atMs > RATE_WINDOW_MS) this.seen.shift();
+    const first = this.seen[0]!;
+    const realMs = Math.max(1, atMs - first.atMs);
+    this.paymentsPerSecond = ((made - first.made) * 1000) / realMs;
+    this.speed = (simulatedMs - first.simulatedMs) / realMs;
+  }
+}
+
+function summary(progress: FleetProgress, options: ViewOptions, rates: Rates): string[] {
+  const { lit, dark, starved, offline, made, spentAtomic, consumedMilliwattHours, simulatedMs } = progress;
+  const clock = new Date(options.epochSeconds * 1000 + simulatedMs).toISOString().slice(11, 19);
+  const slowed = rates.speed > 0 && rates.speed < 0.9 * options.speed;
+  const pace = slowed
+    ? `${rates.speed.toFixed(1)}x, slowed down from ${options.speed}x`
+    : `${options.speed}x`;
+  return [
+    `${clock} (${pace})`,
+    `lights ${lit} on, ${dark} off, ${starved} starved${offline > 0 ? `, ${offline} offline` : ""}`,
+    `payments ${made} (${rates.paymentsPerSecond.toFixed(0)}/s)`,
+    `money $${(spentAtomic / 1e6).toFixed(6)}`,
+    `energy ${(consumedMilliwattHours / 1e6).toFixed(6)} kWh`,
+  ];
+}

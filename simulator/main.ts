@@ -1,0 +1,97 @@
+/**
+ * `watt402-simulate`: a fleet of streetlights buying electricity, with everything real but the poles.
+ *
+ * Promise: the result goes to standard output, everything else to standard error; exit code 0 only when
+ * the run reconciled to the last atomic unit; one clear line for every reason not to start.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { runChain } from "./chain/run-chain.ts";
+import { runFleet } from "./run-fleet.ts";
+import { runUtility } from "./utility/run-utility.ts";
+
+export async function main(argv: readonly string[]): Promise<void> {
+  const [command, ...rest] = argv;
+  if (command === "utility") process.exitCode = await runUtility(rest);
+  else if (command === "chain") process.exitCode = await runChain(rest);
+  else process.exitCode = await simulate(argv);
+  // A parent's channel would keep a finished program alive.
+  if (process.connected) process.disconnect();
+}
+
+async function simulate(argv: readonly string[]): Promise<number> {
+  try {
+    return await runFleet(readOptions(argv));
+  } catch (error) {
+    // Commander has printed its own complaint or help.
+    if (error instanceof CommanderError) return error.exitCode;
+    process.stderr.write(`watt402-simulate: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  }
+}
+
+export interface FleetFlags {
+  readonly lights: number;
+  readonly minutes: number;
+  readonly speed: number;
+  readonly seed: number;
+  readonly interval: number;
+  readonly scheme: "batch-settlement" | "exact";
+  readonly tariff: string;
+  readonly broker?: string;
+  readonly seller?: string;
+  readonly rpc?: string;
+  readonly token?: string;
+  readonly json?: true;
+}
+
+function readOptions(argv: readonly string[]): FleetFlags {
+  const command = new Command("watt402-simulate")
+    .description(
+      "Simulates a fleet of streetlights that buy their electricity: real MQTT, real x402, a real chain.",
+    )
+    .option("--lights <number>", "lights in the fleet", whole(1, 100_000), 25)
+    .option("--minutes <number>", "simulated minutes", positive, 60)
+    .option("--speed <factor>", "simulated seconds in a second, at most", positive, 60)
+    .option("--seed <number>", "draws lamps, meters and plans", whole(0, 4_294_967_295), 1)
+    .option("--interval <seconds>", "what one purchase should last for, at rated power", positive, 30)
+    .addOption(
+      new Option("--scheme <scheme>", "how lights pay")
+        .choices(["batch-settlement", "exact"])
+        .default("batch-settlement"),
+    )
+    .option(
+      "--tariff <kind>",
+      "flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh",
+      "flat:200000",
+    )
+    .option("--broker <url>", "an MQTT broker that runs elsewhere, instead of the gateway's own")
+    .option("--seller <url>", "an electricity API that runs elsewhere, instead of one started here")
+    .option(
+      "--rpc <url>",
+      "a chain that runs elsewhere, with x402's contracts, instead of a development node",
+    )
+    .option("--token <address>", "EIP-3009 token on that chain")
+    .option("--json", "print the result as one JSON document")
+    .addHelpText(
+      "after",
+      "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone)",
+    )
+    .allowExcessArguments(false)
+    .exitOverride();
+  command.parse([...argv], { from: "user" });
+  return command.opts<FleetFlags>();
+}
+
+function whole(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`expected a whole number from ${min} to ${max}`);
+  };
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError("expected a number above 0");
+}

@@ -1,0 +1,140 @@
+/**
+ * The result of a run: one JSON document, or the same as lines for people.
+ */
+import type { Fleet } from "./fleet/fleet.ts";
+import type { Reconciliation } from "./fleet/reconciliation.ts";
+import type { Violation } from "./fleet/violation.ts";
+import type { StopReport } from "./utility/utility.ts";
+
+export interface Result {
+  readonly lights: number;
+  readonly simulatedMinutes: number;
+  readonly wallMs: number;
+  readonly payments: { readonly made: number; readonly resent: number; readonly refused: number };
+  readonly energyMilliwattHours: { readonly consumed: number; readonly granted: number };
+  /** Decimal strings, atomic token units. */
+  readonly amountAtomic: {
+    readonly deposited: string;
+    readonly signed: string;
+    readonly charged: string;
+    readonly claimed: string;
+    readonly settled: string;
+    readonly refunded: string;
+    readonly sellerBalance: string;
+  };
+  /** From a PAY's first publication to its grant, real time. */
+  readonly latencyMs: { readonly p50: number; readonly p99: number };
+  /** `perPayment` is claims, settlements and exact transfers over payments made; null when the seller runs elsewhere. */
+  readonly gas: {
+    readonly deposit: number;
+    readonly claim: number;
+    readonly settle: number;
+    readonly perPayment: number;
+  } | null;
+  /** MQTT payload bytes of PAY and GRANT frames, repetitions included, over payments made. */
+  readonly bytesPerPayment: { readonly up: number; readonly down: number };
+  readonly starvedLightSeconds: number;
+  readonly conserved: boolean;
+  readonly violations: readonly Violation[];
+}
+
+export interface ResultParts {
+  readonly lights: number;
+  readonly simulatedMinutes: number;
+  readonly wallMs: number;
+  readonly fleet: Fleet;
+  readonly reconciliation: Reconciliation;
+  readonly stopReport: StopReport | null;
+  readonly payBytes: number;
+  readonly grantBytes: number;
+}
+
+export function resultOf(parts: ResultParts): Result {
+  const { fleet, reconciliation, stopReport } = parts;
+  const total = (of: (light: Fleet["lights"][number]) => number) =>
+    fleet.lights.reduce((sum, light) => sum + of(light), 0);
+  const made = total((light) => light.made);
+  const resent = total((light) => light.resent);
+  const refused = total((light) => light.refused);
+  const { amounts, consumed, granted, violations } = reconciliation;
+  const perPayment = (bytes: number, frames: number) => (made === 0 ? 0 : round((bytes * frames) / made, 2));
+  return {
+    lights: parts.lights,
+    simulatedMinutes: round(parts.simulatedMinutes, 3),
+    wallMs: parts.wallMs,
+    payments: { made, resent, refused },
+    energyMilliwattHours: { consumed, granted },
+    amountAtomic: {
+      deposited: String(amounts.deposited),
+      signed: String(amounts.signed),
+      charged: String(amounts.charged),
+      claimed: String(amounts.claimed),
+      settled: String(amounts.settled),
+      refunded: String(amounts.refunded),
+      sellerBalance: String(amounts.sellerBalance),
+    },
+    latencyMs: { p50: percentile(fleet.latenciesMs, 50), p99: percentile(fleet.latenciesMs, 99) },
+    gas: stopReport && gasOf(stopReport, made),
+    bytesPerPayment: {
+      up: perPayment(
+        parts.payBytes,
+        total((light) => light.framesUp),
+      ),
+      down: perPayment(
+        parts.grantBytes,
+        total((light) => light.framesDown),
+      ),
+    },
+    starvedLightSeconds: round(total((light) => light.starvedMs) / 1000, 1),
+    conserved: violations.length === 0,
+    violations,
+  };
+}
+
+function gasOf(report: StopReport, made: number): NonNullable<Result["gas"]> {
+  const settling = report.claims.gas + report.settles.gas + report.exact.gas;
+  return {
+    deposit: report.deposits.gas,
+    claim: report.claims.gas,
+    settle: report.settles.gas + report.exact.gas,
+    perPayment: made === 0 ? 0 : round(settling / made, 2),
+  };
+}
+
+/** The result as a person reads it. */
+export function resultLines(result: Result): string[] {
+  const { payments, amountAtomic: amount, energyMilliwattHours: energy, latencyMs, bytesPerPayment } = result;
+  const dollars = (atomic: string) => `$${(Number(atomic) / 1e6).toFixed(6)}`.padStart(14);
+  const lines = [
+    `${result.lights} lights, ${result.simulatedMinutes} simulated minutes in ${(result.wallMs / 1000).toFixed(1)} s`,
+    `payments   ${payments.made} made, ${payments.resent} sent again, ${payments.refused} refused for a while`,
+    `answers    ${latencyMs.p50} ms in the middle, ${latencyMs.p99} ms for the slowest hundredth`,
+    `bytes      ${bytesPerPayment.up} up and ${bytesPerPayment.down} down for a payment`,
+    `energy     ${(energy.consumed / 1e6).toFixed(6)} kWh consumed of ${(energy.granted / 1e6).toFixed(6)} kWh granted`,
+    "",
+    `signed by the lights     ${dollars(amount.signed)}   deposited ${dollars(amount.deposited).trim()}`,
+    `charged by the seller    ${dollars(amount.charged)}`,
+    `claimed on the chain     ${dollars(amount.claimed)}`,
+    `settled on the chain     ${dollars(amount.settled)}`,
+    `the seller's account     ${dollars(amount.sellerBalance)}`,
+  ];
+  if (result.gas !== null) lines.push(`gas for each payment     ${result.gas.perPayment}`);
+  lines.push("");
+  if (result.conserved) return [...lines, "Conserved: every counter agrees to the last atomic unit."];
+  const told = result.violations.map(
+    ({ invariant, light, expected, actual }) =>
+      `  ${invariant} ${light}: expected ${expected}, found ${actual}`,
+  );
+  return [...lines, `NOT conserved, ${told.length} violations:`, ...told];
+}
+
+function percentile(samples: readonly number[], percent: number): number {
+  if (samples.length === 0) return 0;
+  const sorted = samples.toSorted((left, right) => left - right);
+  const index = Math.min(sorted.length - 1, Math.floor((sorted.length * percent) / 100));
+  return round(sorted[index]!, 1);
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

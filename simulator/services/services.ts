@@ -1,0 +1,154 @@
+/**
+ * Chain, seller and gateway of one run, each a process of its own, as an operator would run them.
+ *
+ * Promise: seller and gateway are this project's own programs, started with ordinary configuration and
+ * restarted when they die; everything stops in the order that loses nothing: lights, seller, gateway, chain.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { generatePrivateKey } from "viem/accounts";
+import { fromHex, type Hex } from "#payment/bytes";
+import type { StopReport } from "../utility/utility.ts";
+import type { RunChain } from "./chain.ts";
+import { freePort } from "./free-port.ts";
+import { type Supervised, supervise } from "./supervised.ts";
+
+export interface ServicesOptions {
+  readonly chain: RunChain;
+  readonly schemes: readonly ("batch-settlement" | "exact")[];
+  /** An electricity API that runs elsewhere; null starts one. */
+  readonly sellerUrl: string | null;
+  /** A broker that runs elsewhere; null lets the gateway open its own. */
+  readonly brokerUrl: string | null;
+  /** As `watt402-simulate utility --tariff`. */
+  readonly tariff: string;
+  /** Unix time at which the tariff's clock starts, and its speed. */
+  readonly epochSeconds: number;
+  readonly speed: number;
+  readonly depositAtomic: number;
+  readonly onTrouble: (text: string) => void;
+}
+
+export interface Services {
+  readonly brokerUrl: string;
+  readonly sellerUrl: string;
+  readonly gatewayPublicKey: Uint8Array;
+  readonly gatewayPid: () => number;
+  /** 0 when the seller runs elsewhere. */
+  readonly sellerPid: () => number;
+  /** Lets the seller claim and settle; null when it runs elsewhere. */
+  stopSeller(): Promise<StopReport | null>;
+  stop(): Promise<void>;
+}
+
+interface SellerReady {
+  readonly url: string;
+}
+interface GatewayReady {
+  readonly brokerUrl: string;
+  readonly publicKey: Hex;
+}
+
+export async function startServices(options: ServicesOptions): Promise<Services> {
+  const home = mkdtempSync(join(tmpdir(), "watt402-"));
+  let seller: Supervised<SellerReady> | null = null;
+  try {
+    if (options.sellerUrl === null) seller = await startSeller(options, home);
+    const sellerUrl = options.sellerUrl ?? seller!.ready.url;
+    const gateway = await startGatewayProcess(options, home, sellerUrl);
+    return {
+      brokerUrl: options.brokerUrl ?? gateway.ready.brokerUrl,
+      sellerUrl,
+      gatewayPublicKey: fromHex(gateway.ready.publicKey),
+      gatewayPid: gateway.pid,
+      sellerPid: () => seller?.pid() ?? 0,
+      async stopSeller() {
+        const last = (await seller?.stop()) as { stopped?: true; report?: StopReport } | undefined;
+        return last?.stopped ? (last.report ?? null) : null;
+      },
+      async stop() {
+        await gateway.stop();
+        await seller?.stop();
+        rmSync(home, { recursive: true, force: true });
+      },
+    };
+  } catch (error) {
+    await seller?.stop();
+    rmSync(home, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Claims during a run as well as at its end: once a minute is often for a meter and cheap for a chain. */
+const CLAIM_INTERVAL_SECONDS = 60;
+
+async function startSeller(options: ServicesOptions, home: string): Promise<Supervised<SellerReady>> {
+  const { chain, schemes } = options;
+  const data = join(home, "seller");
+  mkdirSync(data);
+  return supervise<SellerReady>({
+    name: "seller",
+    launcher: "../watt402-simulate.mjs",
+    args: [
+      "utility",
+      ...["--rpc", chain.rpcUrl],
+      ...["--chain-id", String(chain.chainId)],
+      ...["--port", String(await freePort())],
+      ...["--data", data],
+      ...["--token", chain.token],
+      ...["--tariff", options.tariff],
+      ...["--tariff-epoch", String(options.epochSeconds)],
+      ...["--speed", String(options.speed)],
+      ...["--scheme", schemes.length === 2 ? "both" : schemes[0]!],
+      ...["--claim-interval", String(CLAIM_INTERVAL_SECONDS)],
+      ...["--min-deposit", String(options.depositAtomic)],
+    ],
+    env: { WATT402_RECEIVER_KEY: chain.receiverKey, WATT402_FACILITATOR_KEY: chain.facilitatorKey },
+    onTrouble: options.onTrouble,
+  });
+}
+
+async function startGatewayProcess(
+  options: ServicesOptions,
+  home: string,
+  sellerUrl: string,
+): Promise<Supervised<GatewayReady>> {
+  const { chain } = options;
+  const file = (name: string, text: string) => {
+    writeFileSync(join(home, name), text, { mode: 0o600 });
+    return join(home, name);
+  };
+  const broker =
+    options.brokerUrl === null
+      ? { kind: "embedded", port: await freePort() }
+      : { kind: "external", url: options.brokerUrl, clientId: `watt402-${process.pid}` };
+  const sections = {
+    gateway: { key: file("gateway.key", generatePrivateKey()), data: join(home, "gateway") },
+    broker,
+    seller: {
+      url: sellerUrl,
+      network: `eip155:${chain.chainId}`,
+      asset: chain.token,
+      schemes: options.schemes,
+    },
+    treasury: { key: file("treasury.key", chain.treasuryKey), depositAtomic: options.depositAtomic },
+    chain: { rpc: chain.rpcUrl },
+    forward: { origins: [sellerUrl] },
+  };
+  return supervise<GatewayReady>({
+    name: "gateway",
+    launcher: "../../gateway/watt402-gateway.mjs",
+    args: ["--quiet", "--config", file("gateway.toml", toml(sections))],
+    onTrouble: options.onTrouble,
+  });
+}
+
+function toml(sections: Readonly<Record<string, Readonly<Record<string, unknown>>>>): string {
+  return Object.entries(sections)
+    .map(([name, members]) => {
+      const lines = Object.entries(members).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+      return `[${name}]\n${lines.join("\n")}\n`;
+    })
+    .join("\n");
+}
