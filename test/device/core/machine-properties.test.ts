@@ -1,0 +1,234 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Offer } from "#core/events";
+import { WIRE_REFUSALS } from "#core/refusal";
+import { DAY_SECONDS, PRICE_MIN, Surroundings } from "./surroundings.ts";
+
+type Action = (world: Surroundings) => void;
+
+const refusal = fc.constantFrom(...WIRE_REFUSALS.map((entry) => entry.code), null);
+
+const duration = fc.oneof(
+  fc.integer({ min: 0, max: 3_000 }),
+  fc.integer({ min: 0, max: 90_000 }),
+  fc.integer({ min: 0, max: 3_600_000 }),
+);
+
+/** A few actions with a name each, so that a counterexample can be read. */
+function named(name: string, act: Action): Action {
+  return Object.assign(act, { toString: () => name });
+}
+
+const passing = duration.map((ms) => named(`run ${ms}`, (world) => world.run(ms)));
+
+const network = fc.oneof(
+  fc.boolean().map((up) => named(`link ${up}`, (world) => world.setLink(up))),
+  fc.integer({ min: 1, max: 4 }).map((count) =>
+    named(`lose ${count}`, (world) => {
+      world.lose = count;
+    }),
+  ),
+  fc.boolean().map((on) =>
+    named(`double ${on}`, (world) => {
+      world.double = on;
+    }),
+  ),
+  fc.integer({ min: 0, max: 40_000 }).map((ms) =>
+    named(`delay ${ms}`, (world) => {
+      world.delayMs = ms;
+    }),
+  ),
+  fc.nat(1_000).map((index) =>
+    named(`replay ${index}`, (world) => {
+      if (world.sent.length > 0) world.deliver(world.sent[index % world.sent.length]!);
+    }),
+  ),
+);
+
+const market = fc.oneof(
+  refusal.map((code) =>
+    named(`refuse ${code}`, (world) => {
+      world.seller.refusing = code;
+    }),
+  ),
+  fc.integer({ min: PRICE_MIN, max: 500_000 }).map((price) =>
+    named(`price ${price}`, (world) => {
+      world.seller.pricePerMillionUnits = price;
+      world.announce();
+    }),
+  ),
+  fc.constantFrom(50, 70, 100, 150, 200, 300).map((quantum) =>
+    named(`quantum ${quantum}`, (world) => {
+      world.seller.quantumAtomic = quantum;
+      world.announce();
+    }),
+  ),
+  fc.nat(2).map((channel) =>
+    named(`channel ${channel}`, (world) => {
+      world.seller.present = channel;
+      world.announce();
+    }),
+  ),
+);
+
+const surroundings = fc.oneof(
+  fc.constant(named("power cut", (world) => world.powerCut())),
+  fc.constant(
+    named("journal fails", (world) => {
+      world.journalFails = true;
+    }),
+  ),
+  fc.constant(named("journal repaired", (world) => world.repairJournal())),
+  fc.constant(
+    named("signer fails", (world) => {
+      world.signerFails = true;
+    }),
+  ),
+  fc.constant(named("signer repaired", (world) => world.repairSigner())),
+  fc.option(fc.integer({ min: 19_998, max: 20_003 })).map((day) =>
+    named(`day ${day}`, (world) => {
+      world.wallOffset = day === null ? null : day * DAY_SECONDS;
+    }),
+  ),
+  fc
+    .constantFrom("true" as const, "silent" as const, "stuck" as const, "spike" as const)
+    .map((mode) => named(`meter ${mode}`, (world) => world.setMeter(mode))),
+  fc.constant(named("meter reset", (world) => world.resetMeter())),
+  fc.integer({ min: 1, max: 10 }).map((tenths) =>
+    named(`load ${tenths}`, (world) => {
+      world.loadShare = tenths / 10;
+    }),
+  ),
+);
+
+const faults = fc.array(
+  fc.oneof(
+    { arbitrary: passing, weight: 4 },
+    { arbitrary: network, weight: 3 },
+    { arbitrary: market, weight: 2 },
+    { arbitrary: surroundings, weight: 3 },
+  ),
+  { minLength: 1, maxLength: 60 },
+);
+
+const lie: fc.Arbitrary<Partial<Offer>> = fc.record(
+  {
+    revision: fc.integer({ min: 1, max: 100 }),
+    channelId: fc.constantFrom(...[1, 2, 3, 4].map((n) => `0x${`0${n}`.repeat(32)}`)),
+    quantumAtomic: fc.integer({ min: 0, max: 300 }),
+    pricePerMillionUnits: fc.integer({ min: 1, max: 500_000 }),
+    balance: fc.integer({ min: 0, max: 5_000 }),
+    charged: fc.integer({ min: 0, max: 5_000 }),
+    granted: fc.oneof(fc.integer({ min: 0, max: 9_000 }), fc.constant(281_474_976_710_655)),
+    unit: fc.constantFrom("mWh", "s"),
+  },
+  { requiredKeys: [] },
+);
+
+const hostility = fc.oneof(
+  { arbitrary: passing, weight: 3 },
+  { arbitrary: network, weight: 1 },
+  { arbitrary: surroundings, weight: 2 },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(lie, fc.constantFrom("network", "payTo", "asset", "contract", null)).map(
+      ([changes, foreign]): Action =>
+        named(`offer ${JSON.stringify(changes)} ${foreign}`, (world) => {
+          const offer = world.seller.offer();
+          const terms = foreign === null ? offer.terms : { ...offer.terms, [foreign]: "0xdead" };
+          world.deliver({ type: "offer", offer: { ...offer, ...changes, terms } });
+        }),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .record({
+        refusal,
+        channelTag: fc.constantFrom(0x01010101, 0x02020202, 0x03030303, 0x04040404),
+        charged: fc.integer({ min: 0, max: 5_000 }),
+        granted: fc.oneof(fc.integer({ min: 0, max: 9_000 }), fc.constant(281_474_976_710_655)),
+        pricePerMillionUnits: fc.integer({ min: 0, max: 500_000 }),
+        validUntilSeconds: fc.nat(),
+      })
+      .map(
+        (grant): Action =>
+          named(`grant ${JSON.stringify(grant)}`, (world) => world.deliver({ type: "grant", grant })),
+      ),
+  },
+);
+
+/** Longest until light, milliseconds: the slowest hello and rung in a row, an answer each, two looks at the meter. */
+const LIT_WITHIN_MS = 120_000;
+
+describe("a device among faults", () => {
+  it("keeps E1, E2, M1, P1 and S1 at every step, and is lit again when the faults stop (L1)", () => {
+    fc.assert(
+      fc.property(faults, (actions) => {
+        const world = new Surroundings();
+        world.setLink(true);
+        world.run(1_000);
+        for (const act of actions) act(world);
+
+        world.lose = 0;
+        world.double = false;
+        world.delayMs = 50;
+        world.seller.refusing = null;
+        world.seller.pricePerMillionUnits = 200_000;
+        world.seller.quantumAtomic = 100;
+        world.setMeter("true");
+        world.wallOffset = 20_010 * DAY_SECONDS;
+        world.repairJournal();
+        world.repairSigner();
+        world.setLink(true);
+        world.announce();
+        let lit = false;
+        for (let ms = 0; ms < LIT_WITHIN_MS; ms += 1_000) {
+          world.run(1_000);
+          lit = lit || world.level === 100;
+        }
+        expect(lit, "L1: lit within two minutes").toBe(true);
+        world.run(30_000);
+        expect(world.level, "L1: and stays so").toBe(100);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it("keeps M1, P1, S1 and E1 against a gateway that lies in every field (P1)", () => {
+    fc.assert(
+      fc.property(fc.array(hostility, { minLength: 1, maxLength: 60 }), (actions) => {
+        const world = new Surroundings();
+        world.honest = false;
+        world.setLink(true);
+        world.run(1_000);
+        for (const act of actions) act(world);
+        expect(world.state.register.total).toBeGreaterThanOrEqual(0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("changes no counter, price or mark on a message heard before in this life (T1)", () => {
+    fc.assert(
+      fc.property(fc.array(fc.oneof(passing, market, network), { maxLength: 40 }), (actions) => {
+        const world = new Surroundings();
+        world.setLink(true);
+        for (const act of actions) act(world);
+        world.lose = 0;
+        world.setLink(true);
+        world.seller.pricePerMillionUnits = 200_000;
+        world.seller.quantumAtomic = 100;
+        world.announce();
+        world.run(120_000);
+        for (const message of world.sent) {
+          world.deliver(message);
+          const settled = world.counters();
+          world.deliver(message);
+          expect(world.counters()).toBe(settled);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
