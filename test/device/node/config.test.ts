@@ -1,0 +1,90 @@
+import { readFileSync } from "node:fs";
+import { parse, stringify } from "smol-toml";
+import { describe, expect, it } from "vitest";
+import { loadConfig, readConfig } from "#node/config";
+import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+
+const SAMPLE = readFileSync(new URL("../../../hardware/pi/device.sample.toml", import.meta.url), "utf8");
+
+/** The sample with one key set to something else; undefined removes it. */
+function changed(path: string, value: unknown): string {
+  const config = parse(SAMPLE) as Record<string, unknown>;
+  const keys = path.split(".");
+  let table = config;
+  for (const key of keys.slice(0, -1)) table = table[key] as Record<string, unknown>;
+  if (value === undefined) delete table[keys.at(-1)!];
+  else table[keys.at(-1)!] = value;
+  return stringify(config);
+}
+
+describe("a configuration", () => {
+  it("is read from the sample, every unit in its place", () => {
+    const config = readConfig(SAMPLE, "sample.toml");
+    expect(config.gateway).toMatchObject({ brokerUrl: "mqtts://gateway.example:8883", protocolVersion: 4 });
+    expect(config.settings).toMatchObject({ ratedMilliwatts: 60_000, tickMs: 60_000, lowMarkPermille: 700 });
+    expect(config.settings.policy).toMatchObject({
+      schemes: ["batch-settlement"],
+      contracts: [BATCH_SETTLEMENT_ADDRESS],
+      priceCeiling: 400_000,
+      dailyBudgetAtomic: 500_000,
+      unpaid: { kind: "off" },
+    });
+    expect(config.plan).toMatchObject({ sun: { latitude: 52.52, nightPercent: 100 } });
+    expect(config.meterDriver).toBeNull();
+  });
+
+  it("allows the token's own contract only where exact is allowed", () => {
+    const { policy } = readConfig(changed("policy.schemes", ["exact"]), "c.toml").settings;
+    expect(policy.contracts).toEqual([policy.asset]);
+  });
+
+  it("sorts steps by their time of day", () => {
+    const steps = [
+      { at: "22:30", level_percent: 40 },
+      { at: "06:05", level_percent: 0 },
+    ];
+    expect(readConfig(changed("plan", { steps }), "c.toml").plan).toEqual({
+      steps: [
+        { minuteOfDay: 365, levelPercent: 0 },
+        { minuteOfDay: 1350, levelPercent: 40 },
+      ],
+    });
+  });
+
+  it.each([
+    ["device.key_file", undefined, "expected a string of 1..1024 plain characters, found nothing"],
+    ["gateway.broker", "http://x", 'expected mqtt://host:port or mqtts://host:port, found "http://x"'],
+    [
+      "gateway.public_key",
+      "0x04",
+      'expected a compressed public key, 0x02 or 0x03 and 64 hex digits, found "0x04"',
+    ],
+    ["gateway.mqtt", 5, 'expected one of "3.1.1", "5", found 5'],
+    ["policy.payees", undefined, "expected a list of at least 0, found nothing"],
+    ["policy.schemes", [], "expected a list of at least 1, found []"],
+    ["policy.daily_budget_atomic", -1, "expected an integer in 1..281474976710655, found -1"],
+    ["policy.daily_budget_atomic", 1.5, "expected an integer in 1..281474976710655, found 1.5"],
+    ["policy.quantum_max_atomic", 9_007_199_255, "expected an integer in 1..9007199254, found 9007199255"],
+    ["policy.unpaid", "dark", 'expected one of "off", "dim", "on", found "dark"'],
+    ["plan.sun.latitude", 91, "expected a number in -90..90, found 91"],
+    ["plan", {}, "expected either steps or a sun table, found {}"],
+    ["lamp", 3, "expected a table, found 3"],
+    ["policy.daily_budjet_atomic", 1, "expected no such key; check its spelling"],
+  ])("refuses %s = %j, naming file, key, expected and found", (path, value, told) => {
+    expect(() => readConfig(changed(path, value), "c.toml")).toThrow(`c.toml: ${path}: ${told}`);
+  });
+
+  it("tells every fault at once", () => {
+    const toml = changed("policy.unpaid", "dark").replace("tick_ms = 60000", "tick_ms = 0");
+    expect(() => readConfig(toml, "c.toml")).toThrow(/policy\.unpaid.*\n.*timing\.tick_ms/);
+  });
+
+  it("tells where TOML itself is broken, and which file is missing", () => {
+    expect(() => readConfig("[device\n", "c.toml")).toThrow(
+      /^c\.toml: line 1, column \d+: expected TOML, found/,
+    );
+    expect(() => loadConfig("/nowhere/device.toml")).toThrow(
+      "/nowhere/device.toml: expected a readable file, found ENOENT",
+    );
+  });
+});
