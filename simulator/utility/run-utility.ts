@@ -150,18 +150,25 @@ function readText(file: string, what: string): string {
   return readFileSync(file, "utf8");
 }
 
+/** The first SIGTERM, SIGINT or loss of the parent. Later signals are borne: the end is already on its way. */
 function signalled(): Promise<void> {
   return new Promise((resolve) => {
-    process.once("SIGTERM", () => resolve());
-    process.once("SIGINT", () => resolve());
+    const end = () => {
+      // A listener for it would keep the process alive until the parent is gone.
+      process.removeListener("disconnect", end);
+      resolve();
+    };
+    process.on("SIGTERM", end);
+    process.on("SIGINT", end);
     // A parent that is gone will not send a signal any more.
-    process.once("disconnect", () => resolve());
+    if (process.connected) process.on("disconnect", end);
   });
 }
 
 function tell(message: Record<string, unknown>): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
-  if (process.connected) process.send?.(message);
+  // A parent that leaves at this very moment is told of by "disconnect", not by a failure to send.
+  if (process.connected) process.send?.(message, () => undefined);
 }
 
 function integer(lowest: number, highest: number): (text: string) => number {

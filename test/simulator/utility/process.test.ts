@@ -5,17 +5,20 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DATABASE_FILE } from "#simulator/utility/sqlite-file";
+import { bundleUtility } from "./bundle.ts";
 import { type Ground, prepareGround } from "./ground.ts";
 import { spawnUtility, utilityArguments } from "./process.ts";
 
 let ground: Ground;
+let bundle: string;
 beforeAll(async () => {
   ground = await prepareGround();
+  bundle = await bundleUtility(await ground.directory());
 });
 afterAll(() => ground.stop());
 
 async function refusal(args: readonly string[]): Promise<string> {
-  const { code, stderr, stdout } = await spawnUtility(args).ended;
+  const { code, stderr, stdout } = await spawnUtility(bundle, args).ended;
   expect(code).toBe(1);
   expect(stdout).toBe("");
   expect(stderr.trim().split("\n")).toHaveLength(1);
@@ -26,7 +29,7 @@ async function refusal(args: readonly string[]): Promise<string> {
 describe("the process", () => {
   test("says when it is ready, and on SIGTERM claims, settles, reports and exits 0", async () => {
     const directory = await ground.directory();
-    const utility = spawnUtility(await utilityArguments(ground, directory));
+    const utility = spawnUtility(bundle, await utilityArguments(ground, directory));
     const url = await utility.ready;
     const buyer = (await ground.payer()).batch();
     for (let rung = 0; rung < 3; rung += 1) {
@@ -34,19 +37,30 @@ describe("the process", () => {
       expect(bought.status).toBe(200);
     }
     utility.child.kill("SIGTERM");
-    const { code, stdout } = await utility.ended;
+    utility.child.kill("SIGINT");
+    const { code, stdout, messages } = await utility.ended;
     expect(code).toBe(0);
     const lines = stdout
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line) as { report?: object });
     expect(lines).toHaveLength(2);
+    expect(messages).toEqual(lines);
     expect(lines[1]!.report).toMatchObject({
       claims: { transactions: 1, channels: 1 },
       settles: { transactions: 1, amountAtomic: 3_000 },
       deposits: { transactions: 1 },
     });
   });
+});
+
+test("a utility whose parent is gone ends as if it had been told to", async () => {
+  const utility = spawnUtility(bundle, await utilityArguments(ground, await ground.directory()));
+  await utility.ready;
+  utility.child.disconnect();
+  const { code, stdout, stderr } = await utility.ended;
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toContain('"stopped":true');
 });
 
 describe("what keeps it from starting is one line and exit 1", () => {

@@ -1,18 +1,17 @@
 // Starts and ends the utility as a process, as an operator would.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Ground } from "./ground.ts";
-
-const ENTRY = fileURLToPath(new URL("./utility-process.ts", import.meta.url));
-const TSX = fileURLToPath(import.meta.resolve("tsx"));
 
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
+  /** what it sent to its parent */
+  readonly messages: readonly unknown[];
 }
 
 export interface UtilityProcess {
@@ -22,18 +21,21 @@ export interface UtilityProcess {
   readonly ended: Promise<Ended>;
 }
 
-/** From the sources, or from a bundle of them. */
-export function spawnUtility(args: readonly string[], bundle?: string): UtilityProcess {
-  const program = bundle === undefined ? ["--import", TSX, ENTRY] : [bundle];
-  const child = spawn(process.execPath, [...program, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+/** `bundle`: what `bundleUtility` made. */
+export function spawnUtility(bundle: string, args: readonly string[]): UtilityProcess {
+  const child = spawn(process.execPath, [bundle, ...args], {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
+  const messages: unknown[] = [];
+  child.on("message", (message) => messages.push(message));
   let stdout = "";
   let stderr = "";
   child.stderr!.on("data", (chunk) => {
     stderr += chunk;
   });
-  const ended = new Promise<Ended>((resolve) => {
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
-  });
+  // Not "close": that never comes when the channel to the child was cut by the parent.
+  const gone = [once(child, "exit"), once(child.stdout!, "end"), once(child.stderr!, "end")];
+  const ended = Promise.all(gone).then(() => ({ code: child.exitCode, stdout, stderr, messages }));
   const ready = new Promise<string>((resolve, reject) => {
     child.stdout!.on("data", (chunk) => {
       stdout += chunk;

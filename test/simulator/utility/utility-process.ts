@@ -2,4 +2,4 @@
 
 import { runUtility } from "#simulator/utility/run-utility";
 
-process.exit(await runUtility(process.argv.slice(2)));
+process.exitCode = await runUtility(process.argv.slice(2));
