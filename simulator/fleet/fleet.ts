@@ -1,7 +1,7 @@
 /**
  * A fleet of simulated lights on real connections, and what it did so far.
  *
- * Promise: time starts when every light has an offer; it ends with every purchase answered or given up,
+ * Promise: the evening begins when every light has bought once; it ends with every purchase answered or given up,
  * so that what devices signed and sellers charged can be compared to the last atomic unit.
  */
 import { randomBytes } from "node:crypto";
@@ -44,9 +44,9 @@ export interface FleetProgress {
   readonly consumedMilliwattHours: number;
 }
 
-/** Real time for all lights to connect and to be offered a channel, milliseconds: plus some per light. */
+/** Real time for all lights to connect and buy once, milliseconds: plus a deposit's time for each. */
 const CONNECT_MS = 60_000;
-const CONNECT_PER_LIGHT_MS = 50;
+const CONNECT_PER_LIGHT_MS = 250;
 /** Lights that connect at once; the rest follow, as a broker's backlog is short. */
 const CONNECT_AT_ONCE = 50;
 const CONNECT_STEP_MS = 50;
@@ -83,7 +83,7 @@ export class Fleet {
     this.clock = new FleetClock(options.speed, options.epochSeconds, () => this.brake.atMs());
   }
 
-  /** Connects every light and waits until each has an offer; simulated time runs at real speed meanwhile. */
+  /** Connects every light and waits until each has bought once; simulated time runs at real speed meanwhile. */
   async connect(onConnected: (lights: number) => void): Promise<void> {
     const { lights, seed } = this.options;
     this.brake.begin("start", Number.NEGATIVE_INFINITY);
@@ -156,16 +156,20 @@ export class Fleet {
   }
 
   private connected(): number {
-    return this.lights.filter((light) => light.state().channel !== null).length;
+    return this.lights.filter((light) => light.made > 0).length;
   }
 
   private whyNotConnected(): string {
-    const waiting = this.lights.filter((light) => light.state().channel === null);
-    const offline = waiting.filter((light) => !light.state().linkUp).length;
-    const refusal = waiting.map((light) => light.state().offerRefusal).find((reason) => reason !== null);
+    const waiting = this.lights.filter((light) => light.made === 0).map((light) => light.state());
+    const offline = waiting.filter(({ linkUp }) => !linkUp).length;
+    const unoffered = waiting.filter(({ channel }) => channel === null).length;
+    const refusal = waiting
+      .map(({ offerRefusal, answerRefusal }) => offerRefusal ?? answerRefusal)
+      .find(Boolean);
     return (
-      `fleet: expected every light to be offered a channel, ${waiting.length} of ${this.lights.length} were not ` +
-      `(${offline} not connected${refusal ? `; offers are refused: ${refusal}` : ""}); is the seller reachable?`
+      `fleet: expected every light to buy once, ${waiting.length} of ${this.lights.length} did not ` +
+      `(${offline} not connected, ${unoffered} without an offer${refusal ? `, refusal "${refusal}"` : ""}); ` +
+      "are seller and chain reachable, and is the treasury funded?"
     );
   }
 
