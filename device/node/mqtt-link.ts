@@ -14,7 +14,7 @@ import { loginToken } from "#payment/login";
 import type { LostMessage } from "#protocol/messages";
 import { isLeaf, LEAVES, type Leaf, readTopic, topicOf } from "#protocol/topics";
 import { type BrokerAddress, openBrokerSocket, readBrokerUrl, type TlsFiles } from "./broker-socket.ts";
-import type { HostLink } from "./host.ts";
+import type { HostLink } from "./host-parts.ts";
 
 export interface MqttLinkOptions {
   /** mqtt://host:port or mqtts://host:port */
