@@ -21,16 +21,41 @@ export async function runChain(argv: readonly string[]): Promise<number> {
     await fundDevelopmentTreasury(anvil);
     const ready = { ready: true, rpcUrl: anvil.rpcUrl, ...contracts, treasury: anvil.accounts[0]?.address };
     process.stdout.write(`${JSON.stringify(ready)}\n`);
-    await new Promise<void>((resolve) => {
-      process.once("SIGTERM", resolve);
-      process.once("SIGINT", resolve);
-    });
+    const stopped = await untilStopped(anvil.pid);
     await anvil.stop();
+    if (!stopped) throw new Error("the node ended by itself; start it again");
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode;
     process.stderr.write(`watt402-simulate chain: ${(error as Error).message}\n`);
     return 1;
+  }
+}
+
+const LOOK_EVERY_MS = 1_000;
+
+/** True when a signal asked to stop, false when the node was gone first. */
+function untilStopped(nodePid: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    // The node is no handle of this process, so this timer is also what keeps it running.
+    const timer = setInterval(() => {
+      if (!isRunning(nodePid)) end(false);
+    }, LOOK_EVERY_MS);
+    const end = (asked: boolean) => {
+      clearInterval(timer);
+      resolve(asked);
+    };
+    process.once("SIGTERM", () => end(true));
+    process.once("SIGINT", () => end(true));
+  });
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
   }
 }
 
