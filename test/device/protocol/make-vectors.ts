@@ -1,0 +1,218 @@
+/**
+ * Writes device/protocol/vectors.json: `npx tsx test/device/protocol/make-vectors.ts`. Run only when the
+ * wire changes; every other implementation is held against this file.
+ */
+import { createHmac } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Grant } from "#core/events";
+import { channelTagOf } from "#core/purchase";
+import {
+  depositNonce,
+  exactAccountOf,
+  purchaseNonce,
+  receiveDigest,
+  transferDigest,
+} from "#payment/authorization";
+import { fromHex, toHex } from "#payment/bytes";
+import { batchSettlementSeparator, channelIdOf } from "#payment/channel";
+import { openKey } from "#payment/key";
+import { loginToken } from "#payment/login";
+import { tagKeyBetween } from "#payment/tag-key";
+import { voucherDigest } from "#payment/voucher";
+import { encodeGrant, encodePay, type Pay } from "#protocol/frames";
+import { sealFrame, sealJson, type Tagger } from "#protocol/tag";
+import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
+
+const CHAIN_ID = 31337;
+const DEVICE_SECRET = `0x${"11".repeat(32)}`;
+const GATEWAY_SECRET = `0x${"22".repeat(32)}`;
+const SELLER = `0x${"b0".repeat(20)}`;
+const TREASURY = `0x${"a0".repeat(20)}`;
+const TOKEN = { chainId: CHAIN_ID, address: `0x${"c0".repeat(20)}`, name: "USD Coin", version: "2" };
+const ZERO = `0x${"00".repeat(20)}`;
+
+export function makeVectors() {
+  const device = openKey(fromHex(DEVICE_SECRET));
+  const gateway = openKey(fromHex(GATEWAY_SECRET));
+  const tagKey = tagKeyBetween(device, gateway.publicKey);
+  const tagger: Tagger = {
+    key: tagKey,
+    hmac: (key, message) => Uint8Array.from(createHmac("sha256", key).update(message).digest()),
+  };
+  const name = device.address.slice(2);
+
+  const config = {
+    payer: TREASURY,
+    payerAuthorizer: device.address,
+    receiver: SELLER,
+    receiverAuthorizer: SELLER,
+    token: TOKEN.address,
+    withdrawDelay: 900,
+    salt: `0x${"00".repeat(31)}07`,
+  };
+  const channelId = channelIdOf(config, CHAIN_ID);
+  const voucher = voucherDigest(channelId, 296_600, CHAIN_ID);
+
+  const account = exactAccountOf(device.address, SELLER, TOKEN, 0);
+  const authorization = {
+    from: device.address,
+    to: SELLER,
+    value: 100,
+    validBeforeSeconds: 1_800_000_000,
+    nonce: purchaseNonce(account, 5_000),
+  };
+  const transfer = transferDigest(TOKEN, authorization);
+
+  const pays: Pay[] = [
+    {
+      again: false,
+      channelTag: channelTagOf(channelId),
+      maxClaimable: 296_600,
+      register: 1_482_000,
+      validBeforeSeconds: 0,
+      signature: device.sign(voucher),
+    },
+    {
+      again: true,
+      channelTag: channelTagOf(account),
+      maxClaimable: 5_100,
+      register: 281_474_976_710_655,
+      validBeforeSeconds: 1_800_000_000,
+      signature: device.sign(transfer),
+    },
+  ];
+  const grants: Grant[] = [
+    {
+      refusal: null,
+      channelTag: channelTagOf(channelId),
+      charged: 296_600,
+      granted: 1_482_850,
+      pricePerMillionUnits: 200_000,
+      validUntilSeconds: 1_800_000_000,
+    },
+    {
+      refusal: "counter-mismatch",
+      channelTag: 0xffffffff,
+      charged: 281_474_976_710_655,
+      granted: 0,
+      pricePerMillionUnits: 4_294_967_295,
+      validUntilSeconds: 0,
+    },
+  ];
+  const messages: [Leaf, object][] = [
+    [
+      "hello",
+      {
+        v: 1,
+        publicKey: toHex(device.publicKey),
+        model: "Stra\u00dfenlaterne \u2764",
+        firmware: "0.1.0",
+        meter: "sdm120",
+        unit: "mWh",
+        wantedUnits: 500,
+        register: 1_482_000,
+      },
+    ],
+    [
+      "offer",
+      {
+        v: 1,
+        revision: 7,
+        resource: "http://seller.example/v1/energy?quantum=100",
+        requirements: {
+          scheme: "batch-settlement",
+          network: `eip155:${CHAIN_ID}`,
+          amount: "100",
+          asset: TOKEN.address,
+          payTo: SELLER,
+          maxTimeoutSeconds: 60,
+          extra: { name: TOKEN.name, version: TOKEN.version, receiverAuthorizer: SELLER, withdrawDelay: 900 },
+        },
+        channel: config,
+        unit: "mWh",
+        pricePerMillionUnits: 200_000,
+        validUntilSeconds: 1_800_000_000,
+        balance: 1_000_000,
+        charged: 296_500,
+        granted: 1_482_350,
+      },
+    ],
+    [
+      "state",
+      {
+        v: 1,
+        status: "online",
+        register: 1_482_000,
+        credit: -350,
+        powerMilliwatts: 60_000,
+        levelPercent: 100,
+        wantedPercent: 100,
+        starved: false,
+        refusal: null,
+        channelId,
+        charged: 296_500,
+        maxClaimable: 296_600,
+        granted: 1_482_350,
+        epoch: 0,
+      },
+    ],
+    ["reading", { v: 1, register: 1_482_000, powerMilliwatts: 60_000, atSeconds: 1_800_000_000 }],
+  ];
+
+  return {
+    chainId: CHAIN_ID,
+    device: { secret: DEVICE_SECRET, address: device.address, publicKey: toHex(device.publicKey) },
+    gateway: { secret: GATEWAY_SECRET, address: gateway.address, publicKey: toHex(gateway.publicKey) },
+    tagKey: toHex(tagKey),
+    topics: (Object.keys(LEAVES) as Leaf[]).map((leaf) => ({ leaf, topic: topicOf(name, leaf) })),
+    pay: pays.map((pay) => ({
+      ...pay,
+      signature: toHex(pay.signature),
+      frame: toHex(encodePay(pay)),
+      sealed: toHex(sealFrame(tagger, "pay", encodePay(pay))),
+    })),
+    grant: grants.map((grant) => ({
+      ...grant,
+      frame: toHex(encodeGrant(grant)),
+      sealed: toHex(sealFrame(tagger, "grant", encodeGrant(grant))),
+    })),
+    json: messages.map(([leaf, message]) => ({
+      leaf,
+      message,
+      sealed: Buffer.from(sealJson(tagger, leaf, message)).toString("latin1"),
+    })),
+    domainSeparator: toHex(batchSettlementSeparator(CHAIN_ID)),
+    channel: { config, id: channelId },
+    voucher: {
+      channelId,
+      maxClaimable: 296_600,
+      digest: toHex(voucher),
+      signature: toHex(device.sign(voucher)),
+    },
+    exact: {
+      token: TOKEN,
+      payTo: SELLER,
+      epoch: 0,
+      account,
+      chargedAtomic: 5_000,
+      authorization,
+      digest: toHex(transfer),
+      signature: toHex(device.sign(transfer)),
+    },
+    deposit: {
+      salt: 7,
+      nonce: depositNonce(channelId, 7),
+      digest: toHex(receiveDigest(TOKEN, { ...authorization, to: ZERO, nonce: depositNonce(channelId, 7) })),
+    },
+    login: {
+      wallSeconds: 1_800_000_000,
+      token: loginToken(device, gateway.address, 1_800_000_000),
+    },
+  };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const file = new URL("../../../device/protocol/vectors.json", import.meta.url);
+  writeFileSync(file, `${JSON.stringify(makeVectors(), null, 2)}\n`);
+}
