@@ -51,6 +51,9 @@ export function openSqliteLedger(directory: string): SqliteLedger {
       "SELECT c.*, (SELECT coalesce(sum(amount), 0) FROM deposit d WHERE d.channel_id = c.id AND d.state = 'confirmed') AS balance FROM channel c WHERE device = ?",
     ),
     payment: db.prepare("SELECT * FROM payment WHERE channel_id = ? AND max_claimable = ?"),
+    paymentsAfter: db.prepare(
+      "SELECT * FROM payment WHERE channel_id = ? AND max_claimable > ? ORDER BY max_claimable LIMIT ?",
+    ),
     deposits: db.prepare("SELECT * FROM deposit WHERE channel_id = ? ORDER BY idx"),
     since: db.prepare("SELECT coalesce(sum(amount), 0) AS amount FROM deposit WHERE at_seconds >= ?"),
     payments: db.prepare("SELECT count(*) AS payments FROM payment"),
@@ -63,6 +66,8 @@ export function openSqliteLedger(directory: string): SqliteLedger {
     payment: db.prepare("INSERT OR IGNORE INTO payment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
     deposit: db.prepare("INSERT OR REPLACE INTO deposit VALUES (?, ?, ?, ?, ?, ?, ?)"),
   };
+
+  let payments = (select.payments.get() as Row).payments as number;
 
   function putChannel(record: ChannelRecord): void {
     const { id, device, resource, requirements, config, promised, charged, granted, revision } = record;
@@ -96,11 +101,13 @@ export function openSqliteLedger(directory: string): SqliteLedger {
       const row = select.payment.get(channelId, maxClaimable) as Row | undefined;
       return row ? paymentIn(row) : null;
     },
+    paymentsAfter: (channelId, charged, limit) =>
+      (select.paymentsAfter.all(channelId, charged, limit) as Row[]).map(paymentIn),
     recordPayment(payment, channel) {
       const { channelId, maxClaimable, amountAtomic, charged, granted, pricePerMillionUnits } = payment;
       const { register, signature, transaction, atSeconds } = payment;
       return commits.run(() => {
-        write.payment.run(
+        const { changes } = write.payment.run(
           channelId,
           maxClaimable,
           amountAtomic,
@@ -113,6 +120,7 @@ export function openSqliteLedger(directory: string): SqliteLedger {
           atSeconds,
         );
         putChannel(channel);
+        payments += changes;
       });
     },
     deposits: (channelId) => (select.deposits.all(channelId) as Row[]).map(depositIn),
@@ -124,7 +132,7 @@ export function openSqliteLedger(directory: string): SqliteLedger {
     },
     depositedSince: (atSeconds) => (select.since.get(Math.floor(atSeconds)) as Row).amount as number,
     get counts() {
-      return { payments: (select.payments.get() as Row).payments as number, commits: commits.commits };
+      return { payments, commits: commits.commits };
     },
     close() {
       commits.close();

@@ -35,6 +35,15 @@ export function openDeposit(ledger: Ledger, channelId: string): DepositRecord | 
   return ledger.deposits(channelId).find((deposit) => deposit.state === "intended") ?? null;
 }
 
+/** What arrived in a channel, atomic units: the sum of its confirmed deposits. */
+export function confirmedAtomic(ledger: Ledger, channelId: string): number {
+  let sum = 0;
+  for (const { state, amountAtomic } of ledger.deposits(channelId)) {
+    if (state === "confirmed") sum += amountAtomic;
+  }
+  return sum;
+}
+
 /**
  * Stores what the treasury is about to sign: the deposit under way, or a new one of this size.
  * @param amountAtomic size of a new one, at least 1
@@ -78,23 +87,29 @@ export async function confirmDeposit(
   return { ...channel, balance, promised: Math.max(channel.promised, balance) };
 }
 
-/** Asks the chain whether a deposit whose answer was lost arrived after all. */
-export function hasArrived(
+/** Asks the chain whether a deposit whose answer was lost arrived after all; null while it does not answer. */
+export async function hasArrived(
   parts: DepositParts,
   channel: ChannelRecord,
   deposit: DepositRecord,
-): Promise<boolean> {
+): Promise<boolean | null> {
   const nonce = depositNonce(channel.id, deposit.index);
-  return parts.chain.authorizationUsed(channel.requirements.asset, parts.treasury.address, nonce);
+  try {
+    return await parts.chain.authorizationUsed(channel.requirements.asset, parts.treasury.address, nonce);
+  } catch {
+    return null;
+  }
 }
 
-/** Sends an intended deposit to a device's own wallet (exact), unless it arrived before. */
+/** Sends an intended deposit to a device's own wallet (exact), unless it arrived before. Rejects when the chain fails. */
 export async function fundWallet(
   parts: DepositParts,
   channel: ChannelRecord,
   deposit: DepositRecord,
 ): Promise<ChannelRecord> {
-  if (!(await hasArrived(parts, channel, deposit))) {
+  const arrived = await hasArrived(parts, channel, deposit);
+  if (arrived === null) throw new Error("the chain does not answer whether a deposit arrived");
+  if (!arrived) {
     const { index, amountAtomic, validBeforeSeconds } = deposit;
     const authorization = authorizationOf(parts, channel, index, amountAtomic, validBeforeSeconds);
     await parts.chain.submitTransfer(channel.requirements.asset, authorization, fromHex(deposit.signature));

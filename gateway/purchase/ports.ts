@@ -75,6 +75,8 @@ export interface Ledger {
   channelsOf(device: string): readonly ChannelRecord[];
   saveChannel(record: ChannelRecord): Promise<void>;
   payment(channelId: string, maxClaimable: number): PaymentRecord | null;
+  /** Payments beyond a cumulative amount, lowest first, at most `limit` of them. */
+  paymentsAfter(channelId: string, charged: number, limit: number): readonly PaymentRecord[];
   /** The payment and the channel's counters after it, in one transaction; a payment already there stays as it is. */
   recordPayment(payment: PaymentRecord, channel: ChannelRecord): Promise<void>;
   /** In the order of their index. */
@@ -90,13 +92,16 @@ export interface Quote {
   readonly requirements: OfferedRequirements;
 }
 
+/** Highest price that a GRANT has room for, atomic units per million metered units. */
+export const PRICE_MAX = 4_294_967_295;
+
 export interface Tariff {
   readonly unit: string;
-  /** Atomic units per million metered units. */
+  /** Atomic units per million metered units, 1..PRICE_MAX. */
   readonly pricePerMillionUnits: number;
   /** Unix seconds; 0 when the seller does not say. */
   readonly validUntilSeconds: number;
-  /** Quanta on sale, atomic units, ascending; never empty. */
+  /** Quanta on sale, atomic units, 1..QUANTUM_MAX, ascending; never empty. */
   readonly menu: readonly number[];
 }
 
@@ -127,6 +132,7 @@ export interface Seller {
   /**
    * The counters of a channel on which the seller has charged more than the ledger knows, because an
    * answer was lost; null when the seller cannot tell now.
+   * @param charged no more than the device signed
    */
   recover(channel: ChannelRecord, charged: number): Promise<SellerCounters | null>;
 }
@@ -139,10 +145,16 @@ export interface Treasury {
   sign(digest: Uint8Array): Uint8Array;
 }
 
+/** Every call rejects while the node does not answer. */
 export interface Chain {
   tokenBalance(token: string, owner: string): Promise<number>;
   /** EIP-3009 authorizationState: true once the nonce was used. */
   authorizationUsed(token: string, from: string, nonce: string): Promise<boolean>;
+  /**
+   * What the transfer that used a nonce brought the payee, atomic units; null when the nonce is unused, went
+   * elsewhere, or was used longer ago than the adapter looks back.
+   */
+  paidByAuthorization(token: string, from: string, nonce: string, payTo: string): Promise<number | null>;
   /** Submits a signed EIP-3009 transfer and resolves when it is mined (exact: a wallet is funded). */
   submitTransfer(token: string, authorization: Authorization, signature: Uint8Array): Promise<void>;
 }

@@ -8,21 +8,13 @@
 import type { Grant } from "#core/events";
 import { channelTagOf } from "#core/purchase";
 import type { WireRefusal } from "#core/refusal";
-import { purchaseNonce } from "#payment/authorization";
+import { unitsForQuantum } from "#core/units";
 import { toHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
-import { confirmDeposit, type DepositParts, hasArrived, intendDeposit, openDeposit } from "./deposit.ts";
-import { type FundingLimits, minDepositOf, nextDepositAtomic } from "./funding.ts";
-import { authorizationPayload, voucherPayload } from "./payload.ts";
-import type {
-  ChannelRecord,
-  DepositRecord,
-  Note,
-  PaymentRecord,
-  Sale,
-  Seller,
-  SellerCounters,
-} from "./ports.ts";
+import type { DepositParts } from "./deposit.ts";
+import type { FundingLimits } from "./funding.ts";
+import type { ChannelRecord, Note, PaymentRecord, Seller } from "./ports.ts";
+import { present, type Sold } from "./present.ts";
 
 export interface PurchaseParts extends DepositParts {
   readonly seller: Seller;
@@ -35,14 +27,22 @@ export interface Purchase {
   readonly grant: Grant;
 }
 
-type Sold = Extract<Sale, { kind: "paid" }>;
-
-/** Answers one payment whose tag was right. Never throws for what a device, seller or disk may do. */
+/** Answers one payment whose tag was right. Never throws for what a device, seller, chain or disk may do. */
 export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Purchase> {
-  if (pay.maxClaimable <= channel.charged) return answerAgain(parts, channel, pay);
-  const presented = await present(parts, channel, pay);
-  if (presented.refusal !== null) return refuse(presented.channel, presented.refusal);
-  return settle(parts, presented.channel, pay, presented.sold);
+  try {
+    if (pay.maxClaimable <= channel.charged) return answerAgain(parts, channel, pay);
+    const presented = await present(parts, channel, pay);
+    if (presented.refusal !== null) return refuse(presented.channel, presented.refusal);
+    return await settle(parts, presented.channel, pay, presented.sold);
+  } catch (error) {
+    // Seller and chain answer with values: what throws here is the ledger. The rung is presented again.
+    parts.note("warn", "the ledger could not be read or written; the device will present its rung again", {
+      channelId: channel.id,
+      maxClaimable: pay.maxClaimable,
+      reason: String(error),
+    });
+    return refuse(channel, "ledger-unavailable");
+  }
 }
 
 /** A grant frame with a channel's counters as they are. */
@@ -60,7 +60,7 @@ function answerAgain(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Pu
 async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, sold: Sold): Promise<Purchase> {
   // A device is never told of more than it signed, whatever a seller claims to have charged.
   const charged = Math.max(channel.charged, Math.min(sold.counters.charged, pay.maxClaimable));
-  const paid = { ...channel, charged, granted: Math.max(channel.granted, sold.counters.granted) };
+  const paid = { ...channel, charged, granted: grantedAfter(parts, channel, charged, sold) };
   const payment: PaymentRecord = {
     channelId: channel.id,
     maxClaimable: pay.maxClaimable,
@@ -73,107 +73,22 @@ async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, so
     transaction: sold.transaction,
     atSeconds: Math.floor(parts.now()),
   };
-  try {
-    await parts.ledger.recordPayment(payment, paid);
-  } catch (error) {
-    parts.note("warn", "a paid rung could not be stored; the device will present it again", {
-      channelId: channel.id,
-      maxClaimable: pay.maxClaimable,
-      reason: String(error),
-    });
-    return refuse(channel, "ledger-unavailable");
-  }
+  await parts.ledger.recordPayment(payment, paid);
   return { channel: paid, grant: grantOf(paid, null, sold.pricePerMillionUnits, sold.validUntilSeconds) };
 }
 
-// ---- presenting ----
-
-type Presented =
-  | { readonly channel: ChannelRecord; readonly refusal: null; readonly sold: Sold }
-  | { readonly channel: ChannelRecord; readonly refusal: WireRefusal };
-
-async function present(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Presented> {
-  if (channel.config === null) return presentAuthorization(parts, channel, pay);
-  if (pay.validBeforeSeconds > 0) return { channel, refusal: "counter-mismatch" };
-  if (pay.maxClaimable <= channel.balance) return presentVoucher(parts, channel, pay, null);
-
-  const deposit = await depositFor(parts, channel);
-  if (deposit === null) return { channel, refusal: "unfunded" };
-  return presentVoucher(parts, channel, pay, deposit);
-}
-
-async function depositFor(parts: PurchaseParts, channel: ChannelRecord): Promise<DepositRecord | null> {
-  const minimum = minDepositOf(channel.requirements.extra);
-  const amount = nextDepositAtomic(parts.limits, parts.ledger, channel.id, minimum, parts.now());
-  if (amount === 0 && openDeposit(parts.ledger, channel.id) === null) return null;
-  return intendDeposit(parts, channel, amount);
-}
-
-async function presentVoucher(
-  parts: PurchaseParts,
-  channel: ChannelRecord,
-  pay: Pay,
-  deposit: DepositRecord | null,
-): Promise<Presented> {
-  const amountAtomic = pay.maxClaimable - channel.charged;
-  const sale = await parts.seller.pay(channel, amountAtomic, voucherPayload(channel, pay, deposit));
-  if (deposit === null || sale.kind === "unavailable") return judge(parts, channel, pay, sale);
-  if (sale.kind === "paid") {
-    return { channel: await confirmDeposit(parts, channel, deposit), refusal: null, sold: sale };
-  }
-  if (!(await hasArrived(parts, channel, deposit))) return judge(parts, channel, pay, sale);
-  // The deposit went through, its answer did not: what is left to present is the voucher.
-  return presentVoucher(parts, await confirmDeposit(parts, channel, deposit), pay, null);
-}
-
-async function presentAuthorization(
-  parts: PurchaseParts,
-  channel: ChannelRecord,
-  pay: Pay,
-): Promise<Presented> {
-  if (pay.validBeforeSeconds === 0) return { channel, refusal: "counter-mismatch" };
-  const amountAtomic = pay.maxClaimable - channel.charged;
-  const sale = await parts.seller.pay(channel, amountAtomic, authorizationPayload(channel, pay));
-  if (sale.kind !== "unpaid") return judge(parts, channel, pay, sale);
-  const nonce = purchaseNonce(channel.id, channel.charged);
-  const used = await parts.chain.authorizationUsed(channel.requirements.asset, `0x${channel.device}`, nonce);
-  // A nonce of ours is only ever signed towards this seller for this amount: used means paid.
-  return judge(parts, channel, pay, used ? { ...sale, charged: pay.maxClaimable } : sale);
-}
-
-async function judge(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, sale: Sale): Promise<Presented> {
-  if (sale.kind === "paid") return { channel, refusal: null, sold: sale };
-  if (sale.kind === "unpaid" && sale.charged !== null && sale.charged >= pay.maxClaimable) {
-    const counters = await parts.seller.recover(channel, sale.charged);
-    if (counters === null) return { channel, refusal: "seller-unavailable" };
-    return { channel, refusal: null, sold: recovered(channel, counters) };
-  }
-  parts.note("warn", "the seller did not sell", {
+/**
+ * The grant after a sale. The ledger's counter came from the seller, so a seller whose own is lower has lost
+ * sales it made; what it sells now is counted on top, or its devices would pay for nothing until it caught up.
+ */
+function grantedAfter(parts: PurchaseParts, channel: ChannelRecord, charged: number, sold: Sold): number {
+  if (sold.counters.granted >= channel.granted) return sold.counters.granted;
+  parts.note("warn", "the seller's account is behind the ledger: it has lost sales", {
     channelId: channel.id,
-    maxClaimable: pay.maxClaimable,
-    outcome: sale.kind,
-    reason: sale.reason,
+    expectedGranted: channel.granted,
+    foundGranted: sold.counters.granted,
   });
-  if (sale.kind === "unavailable") return { channel, refusal: "seller-unavailable" };
-  return { channel, refusal: refusalOf(sale.reason) };
-}
-
-function recovered(channel: ChannelRecord, counters: SellerCounters): Sold {
-  const units = Math.max(1, counters.granted - channel.granted);
-  const money = Math.max(0, counters.charged - channel.charged);
-  const pricePerMillionUnits = Math.max(1, Math.round((money * 1_000_000) / units));
-  return { kind: "paid", counters, pricePerMillionUnits, validUntilSeconds: 0, transaction: "" };
-}
-
-/** x402's error strings end alike in every scheme; the rest is the seller's own words. */
-function refusalOf(reason: string): WireRefusal {
-  if (/signature/.test(reason)) return "bad-signature";
-  if (/cumulative_(amount_mismatch|below_claimed)/.test(reason)) return "counter-mismatch";
-  if (/channel_busy|verification_state_unavailable/.test(reason)) return "seller-unavailable";
-  if (/valid_before|expired/.test(reason)) return "expired";
-  if (/insufficient|exceeds_balance|deposit_simulation_failed/.test(reason)) return "unfunded";
-  if (/withdraw/.test(reason)) return "channel-closing";
-  return "seller-refused";
+  return channel.granted + unitsForQuantum(charged - channel.charged, sold.pricePerMillionUnits);
 }
 
 function grantOf(

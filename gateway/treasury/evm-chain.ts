@@ -7,14 +7,18 @@ import {
   createPublicClient,
   createWalletClient,
   defineChain,
+  getAbiItem,
   type Hex,
   http,
+  isAddressEqual,
   keccak256,
   type LocalAccount,
   nonceManager,
   parseAbi,
+  parseEventLogs,
   parseSignature,
   serializeTransaction,
+  type TransactionReceipt,
   type Chain as ViemChain,
 } from "viem";
 import { toAccount } from "viem/accounts";
@@ -24,6 +28,8 @@ import type { Chain } from "../purchase/ports.ts";
 
 const TOKEN_ABI = parseAbi([
   "function balanceOf(address owner) view returns (uint256)",
+  "event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)",
+  "event Transfer(address indexed from, address indexed to, uint256 value)",
   "function authorizationState(address authorizer, bytes32 nonce) view returns (bool)",
   "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
 ]);
@@ -31,6 +37,10 @@ const TOKEN_ABI = parseAbi([
 /** Blocks come fast on a development chain and every 2 s on Base: polling faster costs only requests. */
 const POLL_MS = 200;
 const RPC_TIMEOUT_MS = 10_000;
+
+/** Blocks asked for in one eth_getLogs, and in all: public nodes refuse much more. On Base, eleven hours. */
+const BLOCKS_PER_LOG_READ = 5_000n;
+const LOOK_BACK_BLOCKS = 20_000n;
 
 /**
  * @param key of the account that pays the gas of wallet funding (exact)
@@ -72,6 +82,31 @@ export async function connectChain(rpcUrl: string, chainId: number, key: Key): P
         functionName: "authorizationState",
         args,
       });
+    },
+    async paidByAuthorization(token, from, nonce, payTo) {
+      const latest = await reader.getBlockNumber({ cacheTime: 0 });
+      const oldest = latest > LOOK_BACK_BLOCKS ? latest - LOOK_BACK_BLOCKS : 0n;
+      for (let end = latest; end >= oldest; end -= BLOCKS_PER_LOG_READ) {
+        const start = end - BLOCKS_PER_LOG_READ + 1n;
+        const [used] = await reader.getLogs({
+          address: token as Hex,
+          event: getAbiItem({ abi: TOKEN_ABI, name: "AuthorizationUsed" }),
+          args: { authorizer: from as Hex, nonce: nonce as Hex },
+          fromBlock: start > oldest ? start : oldest,
+          toBlock: end,
+        });
+        if (used)
+          return paidIn(await reader.getTransactionReceipt({ hash: used.transactionHash }), from, payTo);
+      }
+      return null;
+
+      function paidIn({ logs }: TransactionReceipt, payer: string, payee: string): number | null {
+        const ours = logs.filter((log) => isAddressEqual(log.address, token as Hex));
+        const transfer = parseEventLogs({ abi: TOKEN_ABI, eventName: "Transfer", logs: ours }).find(
+          ({ args }) => isAddressEqual(args.from, payer as Hex) && isAddressEqual(args.to, payee as Hex),
+        );
+        return transfer ? Number(transfer.args.value) : null;
+      }
     },
     async submitTransfer(token, authorization, signature) {
       const { from, to, value, validBeforeSeconds, nonce } = authorization;

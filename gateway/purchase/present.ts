@@ -1,0 +1,204 @@
+/**
+ * Presenting a payment to the seller, and finding out what became of it when the answer is not a plain yes.
+ *
+ * Promise: what the device signed is the only voucher shown beside those the ledger holds; a counter that
+ * the seller tells is adopted only where the seller sells on it, and never beyond what the device signed;
+ * the seller is asked a bounded number of times for one PAY.
+ */
+import type { WireRefusal } from "#core/refusal";
+import { PRICED_UNITS } from "#core/units";
+import { purchaseNonce } from "#payment/authorization";
+import { fromHex } from "#payment/bytes";
+import type { Pay } from "#protocol/frames";
+import { confirmDeposit, confirmedAtomic, hasArrived, intendDeposit, openDeposit } from "./deposit.ts";
+import { minDepositOf, nextDepositAtomic } from "./funding.ts";
+import { authorizationPayload, voucherPayload } from "./payload.ts";
+import {
+  type ChannelRecord,
+  type DepositRecord,
+  PRICE_MAX,
+  type Sale,
+  type SellerCounters,
+} from "./ports.ts";
+import type { PurchaseParts } from "./purchase.ts";
+
+export type Sold = Extract<Sale, { kind: "paid" }>;
+
+/** Most stored vouchers shown again to a seller that forgot them, for one PAY; the next one goes on. */
+const REMINDERS_MAX = 64;
+
+export type Presented =
+  | { readonly channel: ChannelRecord; readonly refusal: null; readonly sold: Sold }
+  | { readonly channel: ChannelRecord; readonly refusal: WireRefusal };
+
+/** Shows the seller one payment; resolves with the sale or with why there was none. Rejects when the ledger fails. */
+export async function present(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Presented> {
+  if (channel.config === null) return presentAuthorization(parts, channel, pay);
+  if (pay.validBeforeSeconds > 0) return { channel, refusal: "counter-mismatch" };
+  if (pay.maxClaimable <= channel.balance) return presentVoucher(parts, channel, pay, null);
+
+  const balance = confirmedAtomic(parts.ledger, channel.id);
+  const counted = { ...channel, balance };
+  if (pay.maxClaimable <= balance) return presentVoucher(parts, counted, pay, null);
+  const deposit = await depositFor(parts, counted);
+  if (deposit === null) return { channel, refusal: "unfunded" };
+  return presentVoucher(parts, counted, pay, deposit);
+}
+
+async function depositFor(parts: PurchaseParts, channel: ChannelRecord): Promise<DepositRecord | null> {
+  const minimum = minDepositOf(channel.requirements.extra);
+  const amount = nextDepositAtomic(parts.limits, parts.ledger, channel.id, minimum, parts.now());
+  if (amount === 0 && openDeposit(parts.ledger, channel.id) === null) return null;
+  return intendDeposit(parts, channel, amount);
+}
+
+async function presentVoucher(
+  parts: PurchaseParts,
+  before: ChannelRecord,
+  pay: Pay,
+  deposit: DepositRecord | null,
+): Promise<Presented> {
+  const { channel, sale } = await show(parts, before, pay, deposit);
+  if (sale.kind !== "unpaid") return taken(parts, channel, pay, sale);
+  const charged = sale.charged ?? (await askCharged(parts, channel, pay));
+  if (charged === null || charged === channel.charged) return notSold(parts, channel, pay, sale);
+  if (charged >= pay.maxClaimable) return recover(parts, channel, pay.maxClaimable);
+  if (charged < channel.charged) return remind(parts, channel, pay, charged);
+  return overtake(parts, channel, pay, charged, pay.maxClaimable <= channel.balance ? null : deposit);
+}
+
+/** Shows the seller a voucher, behind a deposit if there is one, and confirms the deposit once it arrived. */
+async function show(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+  deposit: DepositRecord | null,
+): Promise<{ readonly channel: ChannelRecord; readonly sale: Sale }> {
+  const amountAtomic = pay.maxClaimable - channel.charged;
+  const sale = await parts.seller.pay(channel, amountAtomic, voucherPayload(channel, pay, deposit));
+  if (deposit === null || sale.kind === "unavailable") return { channel, sale };
+  if (sale.kind === "paid") return { channel: await confirmDeposit(parts, channel, deposit), sale };
+  const arrived = await hasArrived(parts, channel, deposit);
+  if (arrived === null)
+    return { channel, sale: { kind: "unavailable", reason: "the chain does not answer" } };
+  if (!arrived) return { channel, sale };
+  // The deposit went through, its answer did not: what is left to present is the voucher.
+  return show(parts, await confirmDeposit(parts, channel, deposit), pay, null);
+}
+
+/**
+ * A ledger that came from a backup counts less than the seller, and asks for more than the seller has on
+ * sale. Asked for a portion it sells, the seller says what it has charged.
+ */
+async function askCharged(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<number | null> {
+  const quantum = Number(channel.requirements.amount);
+  if (pay.maxClaimable - channel.charged <= quantum) return null;
+  const ahead = { ...channel, charged: pay.maxClaimable - quantum };
+  const sale = await parts.seller.pay(ahead, quantum, voucherPayload(ahead, pay, null));
+  if (sale.kind === "paid") return pay.maxClaimable;
+  return sale.kind === "unpaid" ? sale.charged : null;
+}
+
+/** The seller charged this rung, and its answer was lost. */
+async function recover(parts: PurchaseParts, channel: ChannelRecord, charged: number): Promise<Presented> {
+  const counters = await parts.seller.recover(channel, charged);
+  if (counters === null) return { channel, refusal: "seller-unavailable" };
+  return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
+}
+
+/** The seller charged rungs that the ledger has lost; its counter is adopted only if it sells this one on top. */
+async function overtake(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+  charged: number,
+  deposit: DepositRecord | null,
+): Promise<Presented> {
+  const counters = await parts.seller.recover(channel, charged);
+  if (counters === null) return { channel, refusal: "seller-unavailable" };
+  const ahead = { ...channel, charged, granted: Math.max(channel.granted, counters.granted) };
+  const { channel: after, sale } = await show(parts, ahead, pay, deposit);
+  if (sale.kind === "paid") return { channel: after, refusal: null, sold: sale };
+  return notSold(parts, channel, pay, sale);
+}
+
+/** The seller lost rungs that it charged: it is shown their vouchers again, in order, and then this one. */
+async function remind(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+  charged: number,
+): Promise<Presented> {
+  let known = charged;
+  for (const paid of parts.ledger.paymentsAfter(channel.id, charged, REMINDERS_MAX)) {
+    const then = { ...channel, charged: known };
+    const { maxClaimable, register } = paid;
+    const voucher: Pay = { ...pay, again: true, maxClaimable, register, signature: fromHex(paid.signature) };
+    const { sale } = await show(parts, then, voucher, null);
+    if (sale.kind !== "paid") return notSold(parts, channel, pay, sale);
+    known = paid.charged;
+  }
+  if (known < channel.charged) return { channel, refusal: "seller-unavailable" };
+  const { sale } = await show(parts, channel, pay, null);
+  return taken(parts, channel, pay, sale);
+}
+
+async function presentAuthorization(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+): Promise<Presented> {
+  if (pay.validBeforeSeconds === 0) return { channel, refusal: "counter-mismatch" };
+  const amountAtomic = pay.maxClaimable - channel.charged;
+  const sale = await parts.seller.pay(channel, amountAtomic, authorizationPayload(channel, pay));
+  if (sale.kind !== "unpaid") return taken(parts, channel, pay, sale);
+  const { asset, payTo } = channel.requirements;
+  const nonce = purchaseNonce(channel.id, channel.charged);
+  let paidAtomic: number | null;
+  try {
+    // Used is not yet paid: the wallet's owner may have spent the nonce elsewhere, or on a smaller purchase.
+    paidAtomic = await parts.chain.paidByAuthorization(asset, `0x${channel.device}`, nonce, payTo);
+  } catch (error) {
+    return notSold(parts, channel, pay, { kind: "unavailable", reason: String(error) });
+  }
+  if (paidAtomic === null) return notSold(parts, channel, pay, sale);
+  return recover(parts, channel, Math.min(channel.charged + paidAtomic, pay.maxClaimable));
+}
+
+function taken(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, sale: Sale): Presented {
+  if (sale.kind === "paid") return { channel, refusal: null, sold: sale };
+  return notSold(parts, channel, pay, sale);
+}
+
+function notSold(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+  sale: Exclude<Sale, { kind: "paid" }>,
+): Presented {
+  parts.note("warn", "the seller did not sell", {
+    channelId: channel.id,
+    maxClaimable: pay.maxClaimable,
+    outcome: sale.kind,
+    reason: sale.reason,
+  });
+  return { channel, refusal: sale.kind === "unavailable" ? "seller-unavailable" : refusalOf(sale.reason) };
+}
+
+function recovered(channel: ChannelRecord, counters: SellerCounters): Sold {
+  const units = Math.max(1, counters.granted - channel.granted);
+  const money = counters.charged - channel.charged;
+  const pricePerMillionUnits = Math.min(PRICE_MAX, Math.max(1, Math.round((money * PRICED_UNITS) / units)));
+  return { kind: "paid", counters, pricePerMillionUnits, validUntilSeconds: 0, transaction: "" };
+}
+
+/** x402's error strings end alike in every scheme; the rest is the seller's own words. */
+function refusalOf(reason: string): WireRefusal {
+  if (/signature/.test(reason)) return "bad-signature";
+  if (/cumulative_(amount_mismatch|below_claimed)/.test(reason)) return "counter-mismatch";
+  if (/channel_busy|verification_state_unavailable/.test(reason)) return "seller-unavailable";
+  if (/valid_before|expired/.test(reason)) return "expired";
+  if (/insufficient|exceeds_balance|deposit_simulation_failed/.test(reason)) return "unfunded";
+  if (/withdraw/.test(reason)) return "channel-closing";
+  return "seller-refused";
+}
