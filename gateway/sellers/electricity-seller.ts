@@ -5,20 +5,26 @@
  * its accounts.
  */
 import { z } from "zod";
-import { COUNTER_MAX } from "#core/units";
-import type { ChannelRecord, Sale, Seller, SellerCounters } from "../purchase/ports.ts";
-import type { Answer, Http } from "./http.ts";
+import { COUNTER_MAX, QUANTUM_MAX } from "#core/units";
+import {
+  type ChannelRecord,
+  PRICE_MAX,
+  type Sale,
+  type Seller,
+  type SellerCounters,
+} from "../purchase/ports.ts";
+import { type Answer, type Http, refusalIn } from "./http.ts";
 import { chargedInRequired, chooseRequirements, type Payable } from "./requirements.ts";
 
 const counter = z.number().int().min(0).max(COUNTER_MAX);
-const price = z.number().int().min(1).max(4_294_967_295);
+const price = z.number().int().min(1).max(PRICE_MAX);
 const seconds = z.number().int().min(0).max(4_294_967_295);
 
 const TARIFF = z.object({
   unit: z.string().max(16),
   pricePerMillionUnits: price,
   validUntilSeconds: seconds,
-  menu: z.array(counter.min(1)).min(1).max(64),
+  menu: z.array(counter.min(1).max(QUANTUM_MAX)).min(1).max(64),
 });
 const SOLD = z.object({
   charged: counter,
@@ -92,5 +98,6 @@ function jsonIn(body: string): unknown {
 function found(answer: Answer): string {
   if (answer.kind === "unavailable") return answer.reason;
   if (answer.kind === "payment-required") return `found HTTP 402 ${answer.error}`;
+  if (answer.kind === "refused") return `found ${refusalIn(answer)}`;
   return `found HTTP ${answer.status} ${answer.body.slice(0, 120)}`;
 }

@@ -5,8 +5,8 @@
  * of what it charged.
  */
 import { PRICED_UNITS } from "#core/units";
-import type { ChannelRecord, Sale, Seller } from "../purchase/ports.ts";
-import type { Http } from "./http.ts";
+import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../purchase/ports.ts";
+import { type Http, refusalIn } from "./http.ts";
 import { chargedInReceipt, chargedInRequired, chooseRequirements, type Payable } from "./requirements.ts";
 
 export interface FixedSale {
@@ -41,6 +41,12 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
       if (quoted.quote === null) return { tariff: null, reason: quoted.reason };
       const amount = Number(quoted.quote.requirements.amount);
       const pricePerMillionUnits = priceOf(amount, unitsPerPayment);
+      if (pricePerMillionUnits > PRICE_MAX) {
+        const reason =
+          `${url}: ${amount} atomic units for ${unitsPerPayment} ${unit} is a price above ${PRICE_MAX} per million; ` +
+          "count a finer unit and raise seller.unitsPerPayment";
+        return { tariff: null, reason };
+      }
       return { tariff: { unit, pricePerMillionUnits, validUntilSeconds: 0, menu: [amount] }, reason: "" };
     },
     quote,
@@ -51,20 +57,18 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
         return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };
       }
       if (answer.kind === "refused") {
-        return {
-          kind: "unpaid",
-          reason: `HTTP ${answer.status} ${answer.body.slice(0, 120)}`,
-          charged: null,
-        };
+        return { kind: "unpaid", reason: refusalIn(answer), charged: null };
       }
       if (answer.receipt === null) {
         return { kind: "unavailable", reason: `${url}: expected a PAYMENT-RESPONSE header, found none` };
       }
-      const charged = chargedInReceipt(answer.receipt) ?? channel.charged + amountAtomic;
+      // No seller can be owed more than the device signed, so no more units are granted for it either.
+      const signed = channel.charged + amountAtomic;
+      const charged = Math.min(signed, chargedInReceipt(answer.receipt) ?? signed);
       return {
         kind: "paid",
         counters: { charged, granted: grantedAt(channel, charged, unitsPerPayment) },
-        pricePerMillionUnits: priceOf(amountAtomic, unitsPerPayment),
+        pricePerMillionUnits: Math.min(PRICE_MAX, priceOf(amountAtomic, unitsPerPayment)),
         validUntilSeconds: 0,
         transaction: answer.receipt.transaction,
       };
@@ -75,10 +79,12 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
   };
 }
 
-/** Whole payments only: a seller that charged part of one has not sold its units. */
+/** Units for all that was charged since the channel's counters: whole payments, and of a part its share. */
 function grantedAt(channel: ChannelRecord, charged: number, unitsPerPayment: number): number {
   const quantum = Number(channel.requirements.amount);
-  return channel.granted + unitsPerPayment * Math.floor(Math.max(0, charged - channel.charged) / quantum);
+  const more = Math.max(0, charged - channel.charged);
+  const share = Math.floor(((more % quantum) / quantum) * unitsPerPayment);
+  return channel.granted + unitsPerPayment * Math.floor(more / quantum) + share;
 }
 
 function priceOf(amountAtomic: number, units: number): number {

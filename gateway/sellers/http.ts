@@ -25,7 +25,13 @@ export type Answer =
       readonly receipt: SettleResponse | null;
     }
   | { readonly kind: "payment-required"; readonly required: PaymentRequired; readonly error: string }
-  | { readonly kind: "refused"; readonly status: number; readonly body: string }
+  /** `receipt`: the SettleResponse of a settlement that failed, when there is one. */
+  | {
+      readonly kind: "refused";
+      readonly status: number;
+      readonly body: string;
+      readonly receipt: SettleResponse | null;
+    }
   | { readonly kind: "unavailable"; readonly reason: string };
 
 export interface HttpLimits {
@@ -86,16 +92,15 @@ function judge(
 ): Answer {
   if (status === 402) {
     const header = headers[PAYMENT_REQUIRED_HEADER];
-    if (typeof header !== "string") return { kind: "refused", status, body };
+    if (typeof header !== "string")
+      return { kind: "refused", status, body, receipt: receiptIn(headers).value };
     const { value, error } = readPaymentRequiredHeader(header);
     if (value === null) return { kind: "unavailable", reason: error };
     return { kind: "payment-required", required: value, error: value.error ?? "" };
   }
   if (status >= 200 && status < 300) {
-    const header = headers[PAYMENT_RESPONSE_HEADER];
-    if (typeof header !== "string") return { kind: "paid", status, body, receipt: null };
-    const { value, error } = readPaymentResponseHeader(header);
-    if (value === null) return { kind: "unavailable", reason: error };
+    const { value, error } = receiptIn(headers);
+    if (error !== null) return { kind: "unavailable", reason: error };
     return { kind: "paid", status, body, receipt: value };
   }
   if (status >= 500 || status === 429 || status === 408) {
@@ -104,7 +109,20 @@ function judge(
       reason: `HTTP ${status}${carriedPayment ? " to a payment" : ""}: ${body.slice(0, 200)}`,
     };
   }
-  return { kind: "refused", status, body };
+  return { kind: "refused", status, body, receipt: null };
+}
+
+function receiptIn(
+  headers: Record<string, string | string[] | undefined>,
+): { readonly value: SettleResponse | null; readonly error: null } | { value: null; error: string } {
+  const header = headers[PAYMENT_RESPONSE_HEADER];
+  return typeof header === "string" ? readPaymentResponseHeader(header) : { value: null, error: null };
+}
+
+/** Why a seller refused, in its own words. */
+export function refusalIn(answer: Extract<Answer, { kind: "refused" }>): string {
+  const reason = answer.receipt?.errorReason ?? answer.body.slice(0, 120);
+  return `HTTP ${answer.status} ${reason}`;
 }
 
 function reasonOf(error: unknown): string {

@@ -2,9 +2,9 @@
  * Choosing among a seller's payment requirements, and reading its counters out of x402 answers.
  *
  * Promise: only what the gateway can pay is chosen: version 2, one of the operator's schemes, networks
- * and tokens, by EIP-3009, an amount a counter can hold.
+ * and tokens, by EIP-3009 with the token's domain named, an amount that a device can pay at once.
  */
-import { isCounter } from "#core/units";
+import { isCounter, QUANTUM_MAX } from "#core/units";
 import type { OfferedRequirements } from "#protocol/messages";
 import type { PaymentRequired, SettleResponse } from "#protocol/x402";
 
@@ -30,16 +30,20 @@ export function chooseRequirements(
         option.network === payable.network &&
         option.asset.toLowerCase() === payable.asset.toLowerCase() &&
         method === "eip3009" &&
-        isCounter(amount) &&
-        amount > 0;
+        typeof option.extra?.name === "string" &&
+        typeof option.extra.version === "string" &&
+        /^[1-9][0-9]{0,14}$/.test(option.amount) &&
+        amount <= QUANTUM_MAX;
       if (fits) return { requirements: { ...option, extra: option.extra ?? {} }, reason: "" };
     }
   }
-  const offered = required.accepts.map(({ scheme, network, asset }) => `${scheme} ${network} ${asset}`);
+  const offered = required.accepts.map(
+    ({ scheme, network, asset, amount }) => `${scheme} ${network} ${asset} ${amount}`,
+  );
   return {
     requirements: null,
     reason:
-      `expected ${payable.schemes.join(" or ")} on ${payable.network} in token ${payable.asset}, ` +
+      `expected ${payable.schemes.join(" or ")} on ${payable.network} in token ${payable.asset} by EIP-3009, ` +
       `the seller offers ${offered.join("; ") || "nothing"}`,
   };
 }

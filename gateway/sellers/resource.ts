@@ -11,9 +11,8 @@ export function fetchResource(http: Http): FetchResource {
     const answer = await http.call(request.method, request.url, payment, request.body);
     switch (answer.kind) {
       case "paid":
-        return { kind: "answer", status: answer.status, body: answer.body, settlement: answer.receipt };
       case "refused":
-        return { kind: "answer", status: answer.status, body: answer.body, settlement: null };
+        return { kind: "answer", status: answer.status, body: answer.body, settlement: answer.receipt };
       case "payment-required":
         return { kind: "payment-required", paymentRequired: answer.required };
       case "unavailable":

@@ -9,7 +9,11 @@ import type { Note, Quote, Seller, Tariff } from "../purchase/ports.ts";
 export interface TariffWatch {
   /** The tariff last heard; null before the first. */
   tariff(): Tariff | null;
-  quote(quantumAtomic: number): Promise<{ readonly quote: Quote | null; readonly reason: string }>;
+  /** @param fresh forgets what was quoted before */
+  quote(
+    quantumAtomic: number,
+    fresh: boolean,
+  ): Promise<{ readonly quote: Quote | null; readonly reason: string }>;
   stop(): void;
 }
 
@@ -47,12 +51,12 @@ export function watchTariff(seller: Seller, note: Note, changed: () => void): Ta
 
   return {
     tariff: () => tariff,
-    async quote(quantumAtomic) {
-      const known = quotes.get(quantumAtomic);
+    async quote(quantumAtomic, fresh) {
+      const known = fresh ? undefined : quotes.get(quantumAtomic);
       if (known) return { quote: known, reason: "" };
-      const fresh = await seller.quote(quantumAtomic);
-      if (fresh.quote !== null) quotes.set(quantumAtomic, fresh.quote);
-      return fresh;
+      const heard = await seller.quote(quantumAtomic);
+      if (heard.quote !== null) quotes.set(quantumAtomic, heard.quote);
+      return heard;
     },
     stop() {
       stopped = true;
