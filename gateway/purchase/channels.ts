@@ -75,6 +75,11 @@ export async function promiseDeposit(parts: PurchaseParts, channel: ChannelRecor
   return { ...channel, promised: channel.balance + amount };
 }
 
+/** Do the limits allow another deposit into a channel now? */
+export function mayPromise(parts: PurchaseParts, channel: ChannelRecord): boolean {
+  return openDeposit(parts.ledger, channel.id) !== null || depositSize(parts, channel) > 0;
+}
+
 /** Exact pays from the device's own wallet, so the money has to be there before it signs. */
 async function fundExact(
   parts: PurchaseParts,
@@ -96,11 +101,13 @@ async function fundExact(
 
 /** The offer of a channel as it stands. */
 export function offerOf(channel: ChannelRecord, tariff: Tariff): OfferMessage {
+  // The members that x402 names; a device takes no others, and what else a seller adds is echoed to it only.
+  const { scheme, network, amount, asset, payTo, maxTimeoutSeconds, extra } = channel.requirements;
   return {
     v: 1,
     revision: channel.revision,
     resource: channel.resource,
-    requirements: channel.requirements,
+    requirements: { scheme, network, amount, asset, payTo, maxTimeoutSeconds, extra },
     channel: channel.config,
     unit: tariff.unit,
     pricePerMillionUnits: tariff.pricePerMillionUnits,

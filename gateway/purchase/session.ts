@@ -15,7 +15,7 @@ import { decodePay, encodeGrant, type Pay } from "#protocol/frames";
 import { type Hello, readHello, readReading, readState, type StateMessage } from "#protocol/messages";
 import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
-import { channelFor, chooseQuantum, offerOf, promiseDeposit } from "./channels.ts";
+import { channelFor, chooseQuantum, mayPromise, offerOf, promiseDeposit } from "./channels.ts";
 import type { ChannelRecord, DeviceRecord, Devices, Quote, Tariff } from "./ports.ts";
 import { type PurchaseParts, purchase, refuse } from "./purchase.ts";
 
@@ -25,8 +25,10 @@ export interface SessionParts extends PurchaseParts {
   readonly devices: Devices;
   /** The tariff as last heard; null before the first answer of the seller. */
   readonly tariff: () => Tariff | null;
+  /** @param fresh asks the seller again, because it refused what it asked for before */
   readonly quote: (
     quantumAtomic: number,
+    fresh: boolean,
   ) => Promise<{ readonly quote: Quote | null; readonly reason: string }>;
   readonly counts: Counts;
 }
@@ -52,6 +54,8 @@ export interface Session {
   /** A payment, an offer is under way or waits its turn. */
   paying: boolean;
   offering: boolean;
+  /** The seller refused the last payment: it may have changed its terms. */
+  refused: boolean;
   /** Ends when all work of this session so far has: payments and offers read and write the same channel. */
   turn: Promise<void>;
   state: StateMessage | null;
@@ -70,6 +74,7 @@ export function openSession(parts: SessionParts, record: DeviceRecord): Session 
     former,
     paying: false,
     offering: false,
+    refused: false,
     turn: Promise.resolve(),
     state: null,
     register: 0,
@@ -130,7 +135,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const tariff = parts.tariff();
   const { device, wantedUnits } = session.record;
   if (tariff === null) return;
-  const { quote, reason } = await parts.quote(chooseQuantum(tariff, wantedUnits));
+  const { quote, reason } = await parts.quote(chooseQuantum(tariff, wantedUnits), session.refused);
   if (quote === null) {
     parts.note("warn", "no offer could be made", { device, reason });
     return;
@@ -142,8 +147,14 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   await parts.ledger.saveChannel(channel);
   session.channel = channel;
   session.former.set(channelTagOf(channel.id), channel);
-  parts.counts.offers += 1;
+  session.refused = false;
   const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff));
+  if (sealed.length > LEAVES.offer.bytesMax) {
+    const reason = `expected an offer of at most ${LEAVES.offer.bytesMax} bytes, found ${sealed.length}: the seller's requirements are too long`;
+    parts.note("warn", "no offer could be made", { device, reason });
+    return;
+  }
+  parts.counts.offers += 1;
   parts.devices.publish(device, "offer", sealed, LEAVES.offer.retained);
 }
 
@@ -163,6 +174,7 @@ export function takePay(parts: SessionParts, session: Session, frame: Uint8Array
   return inTurn(session, async () => {
     try {
       await answerPay(parts, session, pay);
+      if (needsOffer(parts, session)) void makeOffer(parts, session);
     } catch (error) {
       parts.note("warn", "a payment was not answered; the device will present it again", {
         device: session.record.device,
@@ -170,9 +182,6 @@ export function takePay(parts: SessionParts, session: Session, frame: Uint8Array
       });
     } finally {
       session.paying = false;
-    }
-    if (session.channel !== null && needsOffer(parts, session.channel, session.record)) {
-      void makeOffer(parts, session);
     }
   });
 }
@@ -184,6 +193,7 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     return;
   }
   const { channel: after, grant } = await purchase(parts, channel, pay);
+  session.refused = grant.refusal === "seller-refused";
   session.former.set(pay.channelTag, after);
   if (session.channel?.id === after.id) session.channel = after;
   publishGrant(parts, session, grant);
@@ -206,9 +216,10 @@ export function refuseOverloaded(parts: SessionParts, session: Session, frame: U
   else parts.counts.dropped += 1;
 }
 
-/** The offer no longer fits: its deposit runs out, or the tariff makes another quantum the better one. */
-function needsOffer(parts: SessionParts, channel: ChannelRecord, record: DeviceRecord): boolean {
+/** The offer no longer fits: its deposit runs out, the seller refuses it, or another quantum is the better one. */
+function needsOffer(parts: SessionParts, { channel, record, refused }: Session): boolean {
   const tariff = parts.tariff();
+  if (channel === null || refused) return true;
   const quantum = Number(channel.requirements.amount);
   if (tariff !== null && chooseQuantum(tariff, record.wantedUnits) !== quantum) return true;
   return channel.promised < channel.charged + REOFFER_AHEAD * quantum;
@@ -233,8 +244,16 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
     return;
   }
   const { message } = readReading(text);
-  if (message === null) parts.counts.dropped += 1;
-  else session.register = Math.max(session.register, message.register);
+  if (message === null) {
+    parts.counts.dropped += 1;
+    return;
+  }
+  session.register = Math.max(session.register, message.register);
+  // A device without deposit says nothing more; what the day's limit forbade yesterday may be allowed today.
+  const exhausted = session.state?.refusal === "deposit-exhausted";
+  if (exhausted && session.channel !== null && mayPromise(parts, session.channel)) {
+    void makeOffer(parts, session);
+  }
 }
 
 function publishGrant(parts: SessionParts, session: Session, grant: Grant): void {
