@@ -134,6 +134,9 @@ export interface ResponseMessage {
   readonly error?: string;
 }
 
+/** Longest body of a general response, characters: with its quotes escaped it still fits the leaf. */
+export const RESPONSE_BODY_MAX = 49152;
+
 const ADDRESS = hex(40);
 const ID = text(64);
 const SIGNED = integer(-281474976710655, 281474976710655);
@@ -211,7 +214,7 @@ const REQUEST = object(
 const PAYMENT_REQUIRED = object({ v: VERSION, id: ID, paymentRequired: anything });
 const PAYMENT = object({ v: VERSION, id: ID, payment: anything });
 const RESPONSE = object(
-  { v: VERSION, id: ID, status: integer(0, 599), body: text(49152) },
+  { v: VERSION, id: ID, status: integer(0, 599), body: text(RESPONSE_BODY_MAX) },
   { settlement: anything, error: text(256) },
 );
 

@@ -6,7 +6,14 @@
  * on the list are called.
  */
 
-import { type RequestMessage, type ResponseMessage, readPayment, readRequest } from "#protocol/messages";
+import {
+  type PaymentRequiredMessage,
+  RESPONSE_BODY_MAX,
+  type RequestMessage,
+  type ResponseMessage,
+  readPayment,
+  readRequest,
+} from "#protocol/messages";
 import { LEAVES } from "#protocol/topics";
 import { isPaymentPayload, type PaymentPayload } from "#protocol/x402";
 import type { Devices } from "./ports.ts";
@@ -57,7 +64,12 @@ export function openForward(parts: ForwardParts): Forward {
         ),
       );
     }
-    remember(device, request);
+    if (!remember(device, request)) {
+      return answer(device, {
+        ...failed(request.id, "conflict: this id named another request"),
+        status: 409,
+      });
+    }
     const fetched = await parts.fetch(request, null);
     if (fetched.kind !== "payment-required") return answer(device, responseOf(request.id, fetched));
     publish(device, "payment-required", {
@@ -90,30 +102,48 @@ export function openForward(parts: ForwardParts): Forward {
 
   async function pay(exchange: Exchange, payment: PaymentPayload): Promise<ResponseMessage> {
     const fetched = await parts.fetch(exchange.request, payment);
-    // Nobody knows whether it was paid: let the device present the same payment again.
-    if (fetched.kind === "unavailable") exchange.answer = null;
+    // Nobody knows whether it was paid, or the settlement failed: the same payment may be presented again.
+    if (fetched.kind === "unavailable" || (fetched.kind === "answer" && fetched.status === 402)) {
+      exchange.answer = null;
+    }
     if (fetched.kind !== "payment-required") return responseOf(exchange.request.id, fetched);
     exchange.payment = null;
     exchange.answer = null;
     return { v: 1, id: exchange.request.id, status: 402, body: JSON.stringify(fetched.paymentRequired) };
   }
 
-  function remember(device: string, request: RequestMessage): void {
+  /** False when the id was used for another request. */
+  function remember(device: string, request: RequestMessage): boolean {
     const known = exchanges.get(device) ?? new Map<string, Exchange>();
     exchanges.set(device, known);
-    if (known.has(request.id)) return;
+    const before = known.get(request.id);
+    if (before !== undefined) return isSameRequest(before.request, request);
     const oldest = known.size >= EXCHANGES_MAX ? known.keys().next().value : undefined;
     if (oldest !== undefined) known.delete(oldest);
     known.set(request.id, { request, payment: null, answer: null });
+    return true;
   }
 
   function answer(device: string, response: ResponseMessage): void {
     publish(device, "response", response);
   }
 
-  function publish(device: string, leaf: "payment-required" | "response", message: object): void {
+  /** What is too long for its leaf is told, never dropped: the device may have paid for it. */
+  function publish(
+    device: string,
+    leaf: "payment-required" | "response",
+    message: ResponseMessage | PaymentRequiredMessage,
+  ): void {
     const bytes = new TextEncoder().encode(JSON.stringify(message));
-    if (bytes.length <= LEAVES[leaf].bytesMax) parts.devices.publish(device, leaf, bytes, false);
+    const bytesMax = LEAVES[leaf].bytesMax;
+    if (bytes.length <= bytesMax && !isLongBody(message)) {
+      parts.devices.publish(device, leaf, bytes, false);
+      return;
+    }
+    const settlement = "settlement" in message ? { settlement: message.settlement } : {};
+    const error = `expected a ${leaf} of at most ${bytesMax} bytes, the resource sent ${bytes.length}`;
+    const short = { ...failed(message.id, error), status: 502, ...settlement };
+    parts.devices.publish(device, "response", new TextEncoder().encode(JSON.stringify(short)), false);
   }
 
   return {
@@ -128,6 +158,14 @@ function responseOf(id: string, fetched: Exclude<Fetched, { kind: "payment-requi
   if (fetched.kind === "unavailable") return { ...failed(id, fetched.reason), status: 504 };
   const { status, body, settlement } = fetched;
   return { v: 1, id, status, body, ...(settlement === null ? {} : { settlement }) };
+}
+
+function isSameRequest(left: RequestMessage, right: RequestMessage): boolean {
+  return left.method === right.method && left.url === right.url && left.body === right.body;
+}
+
+function isLongBody(message: ResponseMessage | PaymentRequiredMessage): boolean {
+  return "body" in message && message.body.length > RESPONSE_BODY_MAX;
 }
 
 function failed(id: string, error: string): ResponseMessage {
