@@ -6,10 +6,11 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { Aedes, type AuthenticateError, type Client } from "aedes";
-import { readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
+import { LEAVES, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
 import type { Note } from "../purchase/ports.ts";
 import { mayPublish, maySubscribe, proveDevice } from "./access.ts";
 import type { Broker, Receive } from "./broker.ts";
+import { guardPackets } from "./packet-guard.ts";
 
 export interface EmbeddedOptions {
   readonly host: string;
@@ -21,9 +22,15 @@ export interface EmbeddedOptions {
   readonly note: Note;
 }
 
-/** A packet larger than the largest leaf is nobody's. */
 const CONNECT_TIMEOUT_MS = 30_000;
+
+/** Packets that a connection may send before it is logged in. */
 const QUEUE_LIMIT = 42;
+
+/** Topic and packet id of a publish, a login with its will: generous, and nothing beside the payload. */
+const PACKET_OVERHEAD_BYTES = 4_096;
+const PACKET_BYTES_MAX =
+  PACKET_OVERHEAD_BYTES + Math.max(...Object.values(LEAVES).map(({ bytesMax }) => bytesMax));
 
 export async function openEmbeddedBroker(options: EmbeddedOptions, receive: Receive): Promise<Broker> {
   const { host, port, gateway, note } = options;
@@ -31,6 +38,11 @@ export async function openEmbeddedBroker(options: EmbeddedOptions, receive: Rece
   const aedes = await Aedes.createBroker({
     connectTimeout: CONNECT_TIMEOUT_MS,
     queueLimit: QUEUE_LIMIT,
+    preConnect(_client, packet, done) {
+      // A session kept for a client that stays away would gather messages for ever; devices need none.
+      packet.clean = true;
+      done(null, true);
+    },
     authenticate(client, username, password, done) {
       const login = { clientId: client.id, username: username ?? "", password: password?.toString() ?? "" };
       const { device, reason } = proveDevice(login, gateway, Date.now() / 1000);
@@ -69,6 +81,7 @@ export async function openEmbeddedBroker(options: EmbeddedOptions, receive: Rece
     }
     sockets.add(socket);
     socket.setNoDelay(true);
+    guardPackets(socket, PACKET_BYTES_MAX);
     socket.on("close", () => sockets.delete(socket));
     aedes.handle(socket);
   });
@@ -93,8 +106,9 @@ function subscribeAll(aedes: Aedes, receive: Receive): Promise<void> {
       `${TOPIC_PREFIX}#`,
       (packet, done) => {
         const read = readTopic(packet.topic);
-        // Our own publishes come by here too; devices are allowed up leaves only.
-        if (read !== null) receive(read.device, read.leaf, packet.payload as Buffer);
+        // Our own publishes come by here too.
+        if (read !== null && LEAVES[read.leaf].direction === "up")
+          receive(read.device, read.leaf, packet.payload as Buffer);
         done();
       },
       () => resolve(),
