@@ -1,115 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Offer } from "#core/events";
-import { WIRE_REFUSALS } from "#core/refusal";
-import { DAY_SECONDS, PRICE_MIN, Surroundings } from "./surroundings.ts";
-
-type Action = (world: Surroundings) => void;
-
-const refusal = fc.constantFrom(...WIRE_REFUSALS.map((entry) => entry.code), null);
-
-const duration = fc.oneof(
-  fc.integer({ min: 0, max: 3_000 }),
-  fc.integer({ min: 0, max: 90_000 }),
-  fc.integer({ min: 0, max: 3_600_000 }),
-);
-
-/** A few actions with a name each, so that a counterexample can be read. */
-function named(name: string, act: Action): Action {
-  return Object.assign(act, { toString: () => name });
-}
-
-const passing = duration.map((ms) => named(`run ${ms}`, (world) => world.run(ms)));
-
-const network = fc.oneof(
-  fc.boolean().map((up) => named(`link ${up}`, (world) => world.setLink(up))),
-  fc.integer({ min: 1, max: 4 }).map((count) =>
-    named(`lose ${count}`, (world) => {
-      world.lose = count;
-    }),
-  ),
-  fc.boolean().map((on) =>
-    named(`double ${on}`, (world) => {
-      world.double = on;
-    }),
-  ),
-  fc.integer({ min: 0, max: 40_000 }).map((ms) =>
-    named(`delay ${ms}`, (world) => {
-      world.delayMs = ms;
-    }),
-  ),
-  fc.nat(1_000).map((index) =>
-    named(`replay ${index}`, (world) => {
-      if (world.sent.length > 0) world.deliver(world.sent[index % world.sent.length]!);
-    }),
-  ),
-);
-
-const market = fc.oneof(
-  refusal.map((code) =>
-    named(`refuse ${code}`, (world) => {
-      world.seller.refusing = code;
-    }),
-  ),
-  fc.integer({ min: PRICE_MIN, max: 500_000 }).map((price) =>
-    named(`price ${price}`, (world) => {
-      world.seller.pricePerMillionUnits = price;
-      world.announce();
-    }),
-  ),
-  fc.constantFrom(50, 70, 100, 150, 200, 300).map((quantum) =>
-    named(`quantum ${quantum}`, (world) => {
-      world.seller.quantumAtomic = quantum;
-      world.announce();
-    }),
-  ),
-  fc.nat(2).map((channel) =>
-    named(`channel ${channel}`, (world) => {
-      world.seller.present = channel;
-      world.announce();
-    }),
-  ),
-);
-
-const surroundings = fc.oneof(
-  fc.constant(named("power cut", (world) => world.powerCut())),
-  fc.constant(
-    named("journal fails", (world) => {
-      world.journalFails = true;
-    }),
-  ),
-  fc.constant(named("journal repaired", (world) => world.repairJournal())),
-  fc.constant(
-    named("signer fails", (world) => {
-      world.signerFails = true;
-    }),
-  ),
-  fc.constant(named("signer repaired", (world) => world.repairSigner())),
-  fc.option(fc.integer({ min: 19_998, max: 20_003 })).map((day) =>
-    named(`day ${day}`, (world) => {
-      world.wallOffset = day === null ? null : day * DAY_SECONDS;
-    }),
-  ),
-  fc
-    .constantFrom("true" as const, "silent" as const, "stuck" as const, "spike" as const)
-    .map((mode) => named(`meter ${mode}`, (world) => world.setMeter(mode))),
-  fc.constant(named("meter reset", (world) => world.resetMeter())),
-  fc.integer({ min: 1, max: 10 }).map((tenths) =>
-    named(`load ${tenths}`, (world) => {
-      world.loadShare = tenths / 10;
-    }),
-  ),
-);
-
-const faults = fc.array(
-  fc.oneof(
-    { arbitrary: passing, weight: 4 },
-    { arbitrary: network, weight: 3 },
-    { arbitrary: market, weight: 2 },
-    { arbitrary: surroundings, weight: 3 },
-  ),
-  { minLength: 1, maxLength: 60 },
-);
+import { type Action, faults, market, named, network, parts, passing, refusal } from "./faults.ts";
+import { DAY_SECONDS, Surroundings } from "./surroundings.ts";
 
 const lie: fc.Arbitrary<Partial<Offer>> = fc.record(
   {
@@ -128,7 +21,7 @@ const lie: fc.Arbitrary<Partial<Offer>> = fc.record(
 const hostility = fc.oneof(
   { arbitrary: passing, weight: 3 },
   { arbitrary: network, weight: 1 },
-  { arbitrary: surroundings, weight: 2 },
+  { arbitrary: parts, weight: 2 },
   {
     weight: 3,
     arbitrary: fc.tuple(lie, fc.constantFrom("network", "payTo", "asset", "contract", null)).map(

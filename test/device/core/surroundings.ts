@@ -130,6 +130,10 @@ export class Seller {
   }
 }
 
+export type Traced =
+  | { readonly boot: Checkpoint | null }
+  | { readonly event: Event; readonly effects: readonly Effect[] };
+
 /** A broken invariant, by its letter in DESIGN section 7. */
 function must(letter: string, holds: boolean, found: () => string): void {
   if (!holds) throw new Error(`${letter}: ${found()}`);
@@ -156,6 +160,8 @@ export class Surroundings {
   honest = true;
   readonly sent: Down[] = [];
   readonly pays: Payment[] = [];
+  /** All that was put to the machine, and what it said. */
+  readonly trace: Traced[] = [];
   wakes = 0;
   consumedUnits = 0;
   private meterBase = 0;
@@ -172,6 +178,7 @@ export class Surroundings {
   constructor(settings: Settings = SETTINGS) {
     this.settings = settings;
     this.state = bootMachine(settings, null);
+    this.trace.push({ boot: null });
     this.powerUp();
   }
 
@@ -181,6 +188,7 @@ export class Surroundings {
     this.inFlight = this.inFlight.filter((one) => one.message.type === "pay");
     const checkpoint = this.stored === null ? null : (JSON.parse(this.stored) as Checkpoint);
     this.state = bootMachine(this.settings, checkpoint);
+    this.trace.push({ boot: checkpoint });
     this.levelPercent = 0;
     this.linkUp = false;
     this.journalFails = false;
@@ -276,6 +284,7 @@ export class Surroundings {
       const before = this.state;
       const step = stepMachine(before, first);
       this.state = step.state;
+      this.trace.push({ event: first, effects: step.effects });
       for (const effect of step.effects) {
         const failed = this.carryOut(effect);
         if (failed === null) continue;
