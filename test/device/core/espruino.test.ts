@@ -4,7 +4,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import vectors from "../../../device/protocol/vectors.json";
 import { bundleForEspruino, lintForEspruino, runWithout, toEs5 } from "./es5.ts";
 import { faults } from "./faults.ts";
-import { SETTINGS, Surroundings, type Traced } from "./surroundings.ts";
+import { SETTINGS } from "./seller.ts";
+import { Surroundings, type Traced } from "./surroundings.ts";
 
 const CORE = ["machine", "credit", "lamp", "policy", "purchase", "refusal", "register", "units"];
 const PROTOCOL = ["topics", "frames", "tag", "shape", "messages"];

@@ -13,7 +13,7 @@ import {
   settleQuantum,
 } from "#core/purchase";
 import { reactionTo, refusalOfStatus, statusOfRefusal, WIRE_REFUSALS } from "#core/refusal";
-import { SETTINGS, Seller, TERMS } from "./surroundings.ts";
+import { SETTINGS, Seller, TERMS } from "./seller.ts";
 
 const { policy } = SETTINGS;
 const offer = { ...new Seller().offer(), charged: 1_000 };

@@ -14,121 +14,14 @@ import {
   type State,
   stepMachine,
 } from "#core/machine";
-import { channelTagOf } from "#core/purchase";
-import type { WireRefusal } from "#core/refusal";
-import { unitsForQuantum } from "#core/units";
+import { QUANTUM_UNITS_MAX, SETTINGS, Seller } from "./seller.ts";
 
 const MS_PER_HOUR = 3_600_000;
 export const DAY_SECONDS = 86_400;
 
-export const TERMS = {
-  scheme: "batch-settlement",
-  network: "eip155:31337",
-  asset: `0x${"aa".repeat(20)}`,
-  payTo: `0x${"bb".repeat(20)}`,
-  contract: `0x${"cc".repeat(20)}`,
-  tokenName: "USD Coin",
-  tokenVersion: "2",
-} as const;
-
-export const SETTINGS: Settings = {
-  policy: {
-    schemes: ["batch-settlement"],
-    network: TERMS.network,
-    asset: TERMS.asset,
-    contracts: [TERMS.contract],
-    payees: [TERMS.payTo],
-    unit: "mWh",
-    priceCeiling: 400_000,
-    quantumMaxAtomic: 200,
-    dailyBudgetAtomic: 4_000,
-    unpaid: { kind: "off" },
-  },
-  meter: { rollOverAt: 0, powerMaxMilliwatts: 100_000 },
-  ratedMilliwatts: 60_000,
-  lowMarkPermille: 700,
-  retry: { firstMs: 2_000, maxMs: 20_000 },
-  tickMs: 10_000,
-  readingMs: 60_000,
-  levelWithoutClock: 100,
-};
-
-/** The largest energy that one quantum buys here, mWh: quantumMax at the lowest price the street has. */
-export const PRICE_MIN = 100_000;
-export const QUANTUM_UNITS_MAX = unitsForQuantum(SETTINGS.policy.quantumMaxAtomic, PRICE_MIN);
-
 export type Down =
   | { readonly type: "grant"; readonly grant: Grant }
   | { readonly type: "offer"; readonly offer: Offer };
-
-interface SellerChannel {
-  readonly id: string;
-  charged: number;
-  granted: number;
-  balance: number;
-}
-
-/** An honest gateway and seller: counters only rise, a rung is charged once, energy is granted for it at the price. */
-export class Seller {
-  readonly channels: SellerChannel[] = [1, 2, 3].map((n) => ({
-    id: `0x${`0${n}`.repeat(32)}`,
-    charged: 0,
-    granted: 0,
-    balance: 1_000_000,
-  }));
-  present = 0;
-  quantumAtomic = 100;
-  pricePerMillionUnits = 200_000;
-  refusing: WireRefusal | null = null;
-  private revision = 0;
-
-  offer(): Offer {
-    const { id, charged, granted, balance } = this.channels[this.present]!;
-    this.revision++;
-    return {
-      revision: this.revision,
-      channelId: id,
-      terms: TERMS,
-      unit: "mWh",
-      quantumAtomic: this.quantumAtomic,
-      pricePerMillionUnits: this.pricePerMillionUnits,
-      balance,
-      charged,
-      granted,
-    };
-  }
-
-  answer(payment: Payment): Grant {
-    const channel = this.channels.find((one) => one.id === payment.channelId);
-    if (channel === undefined) {
-      const unknown = { id: payment.channelId, charged: 0, granted: 0, balance: 0 };
-      return this.grantOf(unknown, "unknown-channel");
-    }
-    const amount = payment.maxClaimable - channel.charged;
-    if (this.refusing !== null) return this.grantOf(channel, this.refusing);
-    if (amount > SETTINGS.policy.quantumMaxAtomic) return this.grantOf(channel, "counter-mismatch");
-    if (amount > 0) {
-      channel.charged += amount;
-      channel.granted += unitsForQuantum(amount, this.pricePerMillionUnits);
-    }
-    return this.grantOf(channel, null);
-  }
-
-  grantedUnits(): number {
-    return this.channels.reduce((sum, channel) => sum + channel.granted, 0);
-  }
-
-  private grantOf(channel: SellerChannel, refusal: WireRefusal | null): Grant {
-    return {
-      refusal,
-      channelTag: channelTagOf(channel.id),
-      charged: channel.charged,
-      granted: channel.granted,
-      pricePerMillionUnits: this.pricePerMillionUnits,
-      validUntilSeconds: 0,
-    };
-  }
-}
 
 export type Traced =
   | { readonly boot: Checkpoint | null }

@@ -1,0 +1,160 @@
+/** The house rules that a compiler cannot hold. Each is a row of a table here, or one short test. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** Which way the arrows run: files under `from` may import only what begins like one of `may`. The first row that fits holds. */
+const ARROWS: readonly { from: RegExp; may: readonly string[] }[] = [
+  { from: /^device\/core\//, may: ["device/core/"] },
+  { from: /^device\/protocol\/x402\.ts$/, may: ["device/core/", "device/protocol/", "@x402/core/"] },
+  { from: /^device\/protocol\//, may: ["device/core/", "device/protocol/"] },
+  {
+    from: /^device\/payment\//,
+    may: ["device/core/", "device/protocol/", "device/payment/", "@noble/"],
+  },
+  {
+    from: /^device\/espruino\//,
+    may: ["device/core/", "device/protocol/", "device/payment/", "device/espruino/"],
+  },
+  {
+    from: /^device\//,
+    may: ["device/core/", "device/protocol/", "device/payment/", "device/node/", "package", "node:"],
+  },
+  {
+    from: /^gateway\/purchase\//,
+    may: ["device/core/", "device/protocol/", "device/payment/", "gateway/purchase/"],
+  },
+  {
+    from: /^simulator\/utility\/(accounts|claims|tariff)\.ts$/,
+    may: [
+      "device/core/",
+      "device/protocol/",
+      "device/payment/",
+      "simulator/utility/ports.ts",
+      "simulator/utility/accounts.ts",
+      "simulator/utility/tariff.ts",
+    ],
+  },
+  { from: /^gateway\//, may: ["device/", "gateway/", "package", "node:"] },
+  { from: /^hardware\//, may: ["device/", "hardware/", "package", "node:"] },
+  { from: /^simulator\//, may: ["device/", "gateway/", "hardware/", "simulator/", "package", "node:"] },
+];
+
+const FLOORS = ["device", "gateway", "hardware", "simulator"];
+const LINES_MAX = 400;
+const TEST_LINES_MAX = 500;
+const FOLDER_OR_FILE_NAMES = /^(utils?|helpers?|common|managers?|misc|shared|I[A-Z]\w*)(\.|$)/;
+const PLATFORM = /\b(Date\.now|new Date|Math\.random|process\.|setTimeout|setInterval|Buffer\b|console\.)/;
+const LOOSE_TYPES = /(:\s*any\b|\bas any\b|<any\b|\bany\[\]|@ts-ignore|@ts-nocheck)/;
+const UNFINISHED = /\b(TODO|FIXME|XXX|HACK)\b/;
+const MACHINE_PATHS = /["'`(\s](\/work\/|\/root\/|\/home\/(?!pi\b)\w+|\/Users\/\w+|[A-Z]:\\\\)/;
+
+function filesUnder(folder: string): string[] {
+  return readdirSync(join(ROOT, folder)).flatMap((name) => {
+    const path = join(folder, name);
+    if (name === "node_modules" || name === "artifacts") return [];
+    return statSync(join(ROOT, path)).isDirectory() ? filesUnder(path) : [path];
+  });
+}
+
+const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
+const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*$/gm, "$1");
+
+const everything = [...FLOORS, "test"].flatMap(filesUnder);
+const sources = everything.filter((path) => /\.m?ts$/.test(path) && !path.startsWith("test/"));
+const tests = everything.filter((path) => path.endsWith(".ts") && path.startsWith("test/"));
+
+/** What a file imports: `device/core/x.ts` for our own, `node:fs` as it is, else the package's name. */
+function importsOf(path: string): string[] {
+  const text = withoutComments(read(path));
+  const found = text.matchAll(/(?:^|[^.\w])(?:from|import)\s*\(?\s*["']([^"']+)["']/g);
+  return [...found].map(([, name]) => {
+    if (name!.startsWith(".")) return relative(ROOT, join(ROOT, dirname(path), name!));
+    const [, room, rest] = /^#(\w+)\/(.+)$/.exec(name!) ?? [];
+    if (room === undefined) return name!;
+    return `${FLOORS.includes(room) ? room : `device/${room}`}/${rest}.ts`;
+  });
+}
+
+const isOurs = (name: string) => FLOORS.some((floor) => name.startsWith(`${floor}/`));
+
+function breaking(paths: readonly string[], rule: RegExp, text = (path: string) => read(path)): string[] {
+  return paths.flatMap((path) => {
+    const found = rule.exec(text(path));
+    return found ? [`${path}: ${found[0].trim()}`] : [];
+  });
+}
+
+describe("the house", () => {
+  it("lets arrows point down only", () => {
+    const wrong = sources.flatMap((path) => {
+      const { may } = ARROWS.find(({ from }) => from.test(path))!;
+      const allowed = (name: string) =>
+        may.some((prefix) => name.startsWith(prefix)) ||
+        (may.includes("package") && !isOurs(name) && !name.startsWith("node:"));
+      return importsOf(path).flatMap((name) => (allowed(name) ? [] : [`${path} imports ${name}`]));
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it("reads the arrows right: this file's own imports are seen", () => {
+    expect(importsOf("test/tidy.test.ts")).toEqual(["node:fs", "node:path", "node:url", "vitest"]);
+    expect(importsOf("device/payment/offer.ts")).toContain("device/core/events.ts");
+    expect(sources.length).toBeGreaterThan(20);
+  });
+
+  it("keeps files short enough to be read in one sitting", () => {
+    const long = (paths: readonly string[], max: number) =>
+      paths
+        .map((path) => ({ path, lines: read(path).split("\n").length - 1 }))
+        .filter(({ lines }) => lines > max);
+    expect(long(sources, LINES_MAX)).toEqual([]);
+    expect(long(tests, TEST_LINES_MAX)).toEqual([]);
+  });
+
+  it("brings time, chance and platform into the device through ports", () => {
+    const pure = sources.filter((path) => /^device\/(core|protocol|payment)\//.test(path));
+    expect(breaking(pure, PLATFORM, (path) => withoutComments(read(path)))).toEqual([]);
+  });
+
+  it("names things by what they are", () => {
+    const named = everything.filter((path) =>
+      path.split("/").some((part) => FOLDER_OR_FILE_NAMES.test(part)),
+    );
+    expect(named).toEqual([]);
+    expect(breaking(sources, /export default|\benum \w+ \{|\bnamespace \w+ \{/)).toEqual([]);
+  });
+
+  it("opens every module by what it promises", () => {
+    expect(sources.filter((path) => !/^(#!.*\n)?(\/\*\*|\/\/)/.test(read(path)))).toEqual([]);
+  });
+
+  it("types everything, finishes everything, and knows no machine", () => {
+    const written = [...sources, ...tests].filter((path) => path !== "test/tidy.test.ts");
+    expect(breaking(written, LOOSE_TYPES, (path) => withoutComments(read(path)))).toEqual([]);
+    expect(breaking(written, UNFINISHED)).toEqual([]);
+    expect(breaking(written, MACHINE_PATHS)).toEqual([]);
+  });
+
+  it("has no test that cannot fail, and none that is left out", () => {
+    const cases = tests.filter((path) => path.endsWith(".test.ts"));
+    expect(cases.filter((path) => !/\b(expect|assert)\b/.test(read(path)))).toEqual([]);
+    const others = cases.filter((path) => path !== "test/tidy.test.ts");
+    expect(breaking(others, /\b(it|test|describe)(\.\w+)*\.(skip|only|todo)\(/)).toEqual([]);
+  });
+
+  it("tells in the README every package it stands on", () => {
+    const { dependencies } = JSON.parse(read("package.json")) as { dependencies: Record<string, string> };
+    const readme = readdirSync(ROOT).includes("README.md") ? read("README.md") : "";
+    const section = /^#+ [^\n]*(?:dependenc|stands on)[^\n]*\n([\s\S]*?)(?=^#+ |$(?![\s\S]))/im.exec(
+      readme,
+    )?.[1];
+    // Without such a section there is no table to be wrong.
+    const rows = section?.matchAll(/^\|\s*\[?`([^`]+)`/gm);
+    const told = rows === undefined ? Object.keys(dependencies) : [...rows].map(([, name]) => name!);
+    expect(told.sort()).toEqual(Object.keys(dependencies).sort());
+  });
+});
