@@ -5,13 +5,11 @@
  * instant. The torn end that a cut leaves is removed at the next start; damage before it stops the
  * runtime, because a device that forgets what it signed must not go on by itself. One writer at a time.
  */
-import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync } from "node:fs";
-import { type FileHandle, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Checkpoint } from "#core/events";
 import type { Journal } from "#core/ports";
 import { readCheckpoint } from "./checkpoint.ts";
-import { lockFile } from "./file-lock.ts";
+import { type DiskFile, type JournalDisk, machineDisk } from "./journal-disk.ts";
 import { encodeRecord, MAGIC, readRecords } from "./journal-records.ts";
 
 /** Size above which the log is rewritten with its latest record only. */
@@ -23,10 +21,10 @@ export interface FileJournal extends Journal {
 }
 
 /** Opens or begins the journal at `path`. Throws when it is damaged, or another process holds it. */
-export function openJournal(path: string): FileJournal {
-  const unlock = lockFile(`${path}.lock`);
+export function openJournal(path: string, disk: JournalDisk = machineDisk): FileJournal {
+  const unlock = disk.lock(`${path}.lock`);
   try {
-    return new AppendedJournal(path, unlock, recover(path));
+    return new AppendedJournal(path, disk, unlock, recover(path, disk));
   } catch (error) {
     unlock();
     throw error;
@@ -39,17 +37,12 @@ interface Recovered {
   readonly sizeBytes: number;
 }
 
-function recover(path: string): Recovered {
-  let file: Buffer;
-  try {
-    file = readFileSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    return { checkpoint: null, sizeBytes: 0 };
-  }
+function recover(path: string, disk: JournalDisk): Recovered {
+  const file = disk.read(path);
+  if (file === null) return { checkpoint: null, sizeBytes: 0 };
   const read = readRecords(file);
   if (read.kind === "damaged") throw new Error(damage(path, read.offset, read.found));
-  if (read.goodBytes < file.length) cutTail(path, read.goodBytes);
+  if (read.goodBytes < file.length) disk.cut(path, read.goodBytes);
   try {
     return { checkpoint: readCheckpoint(read.latest), sizeBytes: read.goodBytes };
   } catch (error) {
@@ -64,27 +57,19 @@ function damage(path: string, offset: number, found: string): string {
   );
 }
 
-function cutTail(path: string, goodBytes: number): void {
-  const file = openSync(path, "r+");
-  try {
-    ftruncateSync(file, goodBytes);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
-
 class AppendedJournal implements FileJournal {
   private readonly path: string;
+  private readonly disk: JournalDisk;
   private readonly unlock: () => void;
   private readonly checkpoint: Checkpoint | null;
   private sizeBytes: number;
-  private file: FileHandle | null = null;
+  private file: DiskFile | null = null;
   private storing: Promise<string | null> | null = null;
   private closed = false;
 
-  constructor(path: string, unlock: () => void, recovered: Recovered) {
+  constructor(path: string, disk: JournalDisk, unlock: () => void, recovered: Recovered) {
     this.path = path;
+    this.disk = disk;
     this.unlock = unlock;
     this.checkpoint = recovered.checkpoint;
     this.sizeBytes = recovered.sizeBytes;
@@ -128,7 +113,7 @@ class AppendedJournal implements FileJournal {
   }
 
   private async append(record: Buffer): Promise<void> {
-    this.file ??= await open(this.path, "r+");
+    this.file ??= await this.disk.open(this.path, "r+");
     await writeWhole(this.file, record, this.sizeBytes);
     await this.file.datasync();
     this.sizeBytes += record.length;
@@ -136,7 +121,7 @@ class AppendedJournal implements FileJournal {
 
   private async rewrite(record: Buffer): Promise<void> {
     const draftPath = `${this.path}.new`;
-    const draft = await open(draftPath, "w", 0o600);
+    const draft = await this.disk.open(draftPath, "w");
     try {
       await writeWhole(draft, Buffer.concat([MAGIC, record]), 0);
       await draft.sync();
@@ -145,26 +130,16 @@ class AppendedJournal implements FileJournal {
     }
     await this.file?.close();
     this.file = null;
-    await rename(draftPath, this.path);
-    await syncFolder(dirname(this.path));
+    await this.disk.rename(draftPath, this.path);
+    await this.disk.syncFolder(dirname(this.path));
     this.sizeBytes = MAGIC.length + record.length;
   }
 }
 
-async function writeWhole(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+async function writeWhole(file: DiskFile, bytes: Buffer, position: number): Promise<void> {
   let written = 0;
   while (written < bytes.length) {
     const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
     written += bytesWritten;
-  }
-}
-
-/** Makes a rename last: the name lives in the folder. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
