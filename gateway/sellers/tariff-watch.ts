@@ -17,14 +17,35 @@ export interface TariffWatch {
   stop(): void;
 }
 
+/** Time as the watch needs it. */
+export interface WatchClock {
+  /** Unix time in milliseconds. */
+  nowMs(): number;
+  /** Calls back once after a delay; returns the cancellation. */
+  after(delayMs: number, act: () => void): () => void;
+}
+
+const WALL: WatchClock = {
+  nowMs: () => Date.now(),
+  after(delayMs, act) {
+    const timer = setTimeout(act, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
 const REFRESH_MAX_MS = 60_000;
 const REFRESH_MIN_MS = 1_000;
 
 /** @param changed called after every first or changed tariff */
-export function watchTariff(seller: Seller, note: Note, changed: () => void): TariffWatch {
+export function watchTariff(
+  seller: Seller,
+  note: Note,
+  changed: () => void,
+  clock: WatchClock = WALL,
+): TariffWatch {
   let tariff: Tariff | null = null;
   let failures = 0;
-  let timer: NodeJS.Timeout | undefined;
+  let cancel = () => {};
   let stopped = false;
   const quotes = new Map<number, Quote>();
 
@@ -45,7 +66,7 @@ export function watchTariff(seller: Seller, note: Note, changed: () => void): Ta
         changed();
       }
     }
-    timer = setTimeout(() => void refresh(), nextRefreshMs(tariff, failures));
+    cancel = clock.after(nextRefreshMs(tariff, failures, clock.nowMs()), () => void refresh());
   }
   void refresh();
 
@@ -60,13 +81,13 @@ export function watchTariff(seller: Seller, note: Note, changed: () => void): Ta
     },
     stop() {
       stopped = true;
-      clearTimeout(timer);
+      cancel();
     },
   };
 }
 
-function nextRefreshMs(tariff: Tariff | null, failures: number): number {
+function nextRefreshMs(tariff: Tariff | null, failures: number, nowMs: number): number {
   if (failures > 0) return Math.min(REFRESH_MAX_MS, REFRESH_MIN_MS * 2 ** Math.min(failures - 1, 6));
-  const validMs = tariff?.validUntilSeconds ? tariff.validUntilSeconds * 1000 - Date.now() : REFRESH_MAX_MS;
+  const validMs = tariff?.validUntilSeconds ? tariff.validUntilSeconds * 1000 - nowMs : REFRESH_MAX_MS;
   return Math.max(REFRESH_MIN_MS, Math.min(REFRESH_MAX_MS, validMs));
 }
