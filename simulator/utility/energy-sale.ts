@@ -38,9 +38,14 @@ type Attempt =
     };
 
 export interface EnergySaleParts {
-  readonly resourceServer: x402ResourceServer;
+  readonly resourceServer: Pick<
+    x402ResourceServer,
+    "findMatchingRequirements" | "verifyPayment" | "settlePayment" | "createPaymentCancellationDispatcher"
+  >;
   readonly store: AccountStore & { readonly isFull: boolean };
   readonly chain: Chain;
+  /** Unix time in milliseconds. */
+  readonly nowMs: () => number;
   /** Whether the signature of an EIP-3009 authorization is its payer's. */
   readonly authorizationIsSigned: (
     payment: PaymentPayload,
@@ -117,14 +122,14 @@ export class EnergySale {
     requirements: PaymentRequirements,
     identity: PaymentIdentity,
   ): Promise<SaleOutcome> {
-    const { store, chain } = this.#parts;
+    const { store, chain, nowMs } = this.#parts;
     let attempt = await this.#verifyAndSettle(payment, requirements);
     if (attempt.kind !== "settled" && identity.type !== "refund") {
       // The money may be on the channel without our having seen it come: a deposit whose answer was lost
       // before it was stored, or one made by others. Then the voucher alone is the payment.
       const deposited = identity.type === "deposit" && (await this.#alreadyDeposited(payment));
       if (deposited || (attempt.kind === "unpaid" && attempt.reason === EXCEEDS_BALANCE)) {
-        const readAtMs = Date.now();
+        const readAtMs = nowMs();
         await store.refreshChannels(await chain.readChannels([identity.account]), readAtMs);
         attempt = await this.#verifyAndSettle(deposited ? voucherAlone(payment) : payment, requirements);
       }

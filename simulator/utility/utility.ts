@@ -175,6 +175,7 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
       resourceServer,
       store,
       chain,
+      nowMs: () => Date.now(),
       authorizationIsSigned: authorizationCheck(chainId, options.token, tokenName, tokenVersion),
       warn: log,
     });
