@@ -25,17 +25,32 @@ export function sunAlmanac(sun: SunPlan): Almanac {
   return { plan: (wallSeconds) => sunPlan(sun, wallSeconds) };
 }
 
-function sunPlan(sun: SunPlan, wallSeconds: number): PlanStep[] {
-  const { latitude, longitude, nightPercent, dayPercent } = sun;
+/** Civil twilight's ends in minutes of the UTC day; or, where the sun crosses no edge that day, what it is all day. */
+export type Twilight =
+  | { readonly kind: "crosses"; readonly dawnMinute: number; readonly duskMinute: number }
+  | { readonly kind: "day" }
+  | { readonly kind: "night" };
+
+/** Twilight of the UTC day that a Unix time falls in, at a place in WGS 84 degrees. */
+export function twilightOn(latitude: number, longitude: number, wallSeconds: number): Twilight {
   const noon = new Date((Math.floor((wallSeconds * 1000) / MS_PER_DAY) + 0.5) * MS_PER_DAY);
   const { dawn, dusk, solarNoon } = getTimes(noon, latitude, longitude);
   if (dawn === null || dusk === null) {
     const isDay = getPosition(solarNoon, latitude, longitude).altitude > TWILIGHT_DEGREES;
-    return [{ minuteOfDay: 0, levelPercent: isDay ? dayPercent : nightPercent }];
+    return { kind: isDay ? "day" : "night" };
+  }
+  return { kind: "crosses", dawnMinute: minuteOf(dawn), duskMinute: minuteOf(dusk) };
+}
+
+function sunPlan(sun: SunPlan, wallSeconds: number): PlanStep[] {
+  const { nightPercent, dayPercent } = sun;
+  const twilight = twilightOn(sun.latitude, sun.longitude, wallSeconds);
+  if (twilight.kind !== "crosses") {
+    return [{ minuteOfDay: 0, levelPercent: twilight.kind === "day" ? dayPercent : nightPercent }];
   }
   const steps = [
-    { minuteOfDay: minuteOf(dawn), levelPercent: dayPercent },
-    { minuteOfDay: minuteOf(dusk), levelPercent: nightPercent },
+    { minuteOfDay: twilight.dawnMinute, levelPercent: dayPercent },
+    { minuteOfDay: twilight.duskMinute, levelPercent: nightPercent },
   ];
   return steps.sort((left, right) => left.minuteOfDay - right.minuteOfDay);
 }
