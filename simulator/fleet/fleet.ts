@@ -12,10 +12,11 @@ import { energyMilliwattHours } from "#core/units";
 import { systemClock } from "#node/clock";
 import { openMqttLink } from "#node/mqtt-link";
 import { openKey } from "#payment/key";
+import { seededRandom } from "../city/random.ts";
 import { Brake } from "./brake.ts";
 import { FleetClock } from "./clock.ts";
 import { Light } from "./light.ts";
-import { buildStreet, type Pole, seededRandom } from "./street.ts";
+import { buildStreet, type Pole } from "./street.ts";
 import type { Violation } from "./violation.ts";
 
 export interface FleetOptions {
@@ -89,7 +90,7 @@ export class Fleet {
     this.brake.begin("start", Number.NEGATIVE_INFINITY);
     this.clock.start();
     for (const [index, pole] of buildStreet(lights, seed).entries()) {
-      this.lights.push(this.raise(`light-${index + 1}`, pole));
+      this.lights.push(this.raise(pole.name, pole));
       if (index % CONNECT_AT_ONCE === CONNECT_AT_ONCE - 1) await sleep(CONNECT_STEP_MS);
       onConnected(this.connected());
     }

@@ -75,7 +75,7 @@ export class Light {
       lamp: this.model,
       journal: memoryJournal(),
       link: parts.link,
-      almanac: { plan: () => pole.plan },
+      almanac: pole.almanac,
       describe: {
         model: `simulated ${pole.lamp.ratedMilliwatts / 1000} W`,
         firmware: "watt402-simulate",
