@@ -15,7 +15,7 @@ export interface Key {
   readonly publicKey: Uint8Array;
   /** Signs a 32-byte digest. */
   sign(digest: Uint8Array): Uint8Array;
-  /** ECDH: the shared point, compressed, 33 bytes. */
+  /** ECDH (SEC 1 section 3.3.1): the shared point's x, 32 bytes. */
   shareWith(publicKey: Uint8Array): Uint8Array;
 }
 
@@ -29,7 +29,7 @@ export function openKey(secret: Uint8Array): Key {
     address: addressOf(publicKey),
     publicKey,
     sign: (digest) => signDigest(secret, digest),
-    shareWith: (other) => secp256k1.getSharedSecret(secret, other, true),
+    shareWith: (other) => secp256k1.getSharedSecret(secret, other, true).slice(1),
   };
 }
 

@@ -24,19 +24,15 @@ describe("tag keys", () => {
       return scalar;
     });
     fc.assert(
-      fc.property(secret, secret, (one, other) => {
-        const [left, right] = [openKey(one), openKey(other)];
+      fc.property(secret, secret, (one, two) => {
+        const [left, right] = [openKey(one), openKey(two)];
         const key = toHex(tagKeyBetween(left, right.publicKey));
         expect(toHex(tagKeyBetween(right, left.publicKey))).toBe(key);
         const ecdh = createECDH("secp256k1");
         ecdh.setPrivateKey(one);
-        const x = ecdh.computeSecret(right.publicKey);
-        expect(
-          [2, 3].map((parity) => {
-            const shared = Buffer.concat([Buffer.from([parity]), x]);
-            return toHex(new Uint8Array(hkdfSync("sha256", shared, "", "watt402 message tag 1", 32)));
-          }),
-        ).toContain(key);
+        const shared = ecdh.computeSecret(right.publicKey);
+        const other = hkdfSync("sha256", shared, "", "watt402 message tag 1", 32);
+        expect(toHex(new Uint8Array(other))).toBe(key);
       }),
       { numRuns: 50 },
     );
