@@ -5,6 +5,7 @@
  * the run reconciled to the last atomic unit; one clear line for every reason not to start.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { readBrokerUrl } from "#node/broker-socket";
 import { runChain } from "./chain/run-chain.ts";
 import { runFleet } from "./run-fleet.ts";
 import { runUtility } from "./utility/run-utility.ts";
@@ -64,18 +65,20 @@ function readOptions(argv: readonly string[]): FleetFlags {
       "flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh",
       "flat:200000",
     )
-    .option("--broker <url>", "an MQTT broker that runs elsewhere, instead of the gateway's own")
-    .option("--seller <url>", "an electricity API that runs elsewhere, instead of one started here")
+    .option("--broker <url>", "an MQTT broker that runs elsewhere, instead of the gateway's own", brokerUrl)
+    .option("--seller <url>", "an electricity API that runs elsewhere, instead of one started here", httpUrl)
     .option(
       "--rpc <url>",
       "a chain that runs elsewhere, with x402's contracts, instead of a development node",
+      httpUrl,
     )
-    .option("--token <address>", "EIP-3009 token on that chain")
+    .option("--token <address>", "EIP-3009 token on that chain", address)
     .option("--json", "print the result as one JSON document")
     .addHelpText(
       "after",
       "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone)",
     )
+    .showHelpAfterError("(watt402-simulate --help lists the options)")
     .allowExcessArguments(false)
     .exitOverride();
   command.parse([...argv], { from: "user" });
@@ -94,4 +97,25 @@ function positive(text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0) return value;
   throw new InvalidArgumentError("expected a number above 0");
+}
+
+/** Without a slash at its end, so that paths can follow. */
+function httpUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol === "http:" || url?.protocol === "https:") return text.replace(/\/+$/, "");
+  throw new InvalidArgumentError("expected an http or https URL");
+}
+
+function brokerUrl(text: string): string {
+  try {
+    readBrokerUrl(text);
+    return text;
+  } catch {
+    throw new InvalidArgumentError("expected mqtt://host:port or mqtts://host:port");
+  }
+}
+
+function address(text: string): string {
+  if (/^0x[0-9a-fA-F]{40}$/.test(text)) return text;
+  throw new InvalidArgumentError("expected 0x and 40 hex digits");
 }

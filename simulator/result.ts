@@ -1,9 +1,10 @@
 /**
  * The result of a run: one JSON document, or the same as lines for people.
  */
-import type { Fleet } from "./fleet/fleet.ts";
+import type { Fleet, FleetProgress } from "./fleet/fleet.ts";
 import type { Reconciliation } from "./fleet/reconciliation.ts";
 import type { Violation } from "./fleet/violation.ts";
+import type { Witness } from "./fleet/witness.ts";
 import type { StopReport } from "./utility/utility.ts";
 
 export interface Result {
@@ -33,16 +34,27 @@ export interface Result {
   } | null;
   /** MQTT payload bytes of PAY and GRANT frames, repetitions included, over payments made. */
   readonly bytesPerPayment: { readonly up: number; readonly down: number };
+  /** Lights at the end of the evening, before they were stopped. */
+  readonly atEnd: {
+    readonly lit: number;
+    readonly dark: number;
+    readonly starved: number;
+    readonly offline: number;
+  };
+  /** Simulated time in which lamps should have shone and did not, summed over the lights. */
   readonly starvedLightSeconds: number;
+  /** The longest such time of one light in one piece. */
+  readonly longestStarvedSeconds: number;
   readonly conserved: boolean;
   readonly violations: readonly Violation[];
 }
 
 export interface ResultParts {
   readonly lights: number;
-  readonly simulatedMinutes: number;
   readonly wallMs: number;
   readonly fleet: Fleet;
+  /** As the evening ended. */
+  readonly atEnd: FleetProgress;
   readonly reconciliation: Reconciliation;
   readonly stopReport: StopReport | null;
   readonly payBytes: number;
@@ -51,16 +63,18 @@ export interface ResultParts {
 
 export function resultOf(parts: ResultParts): Result {
   const { fleet, reconciliation, stopReport } = parts;
-  const total = (of: (light: Fleet["lights"][number]) => number) =>
-    fleet.lights.reduce((sum, light) => sum + of(light), 0);
-  const made = total((light) => light.made);
-  const resent = total((light) => light.resent);
-  const refused = total((light) => light.refused);
+  const { lit, dark, starved, offline, simulatedMs } = parts.atEnd;
+  const witnesses = fleet.lights.map((light) => light.witness);
+  const total = (of: (witness: Witness) => number) =>
+    witnesses.reduce((sum, witness) => sum + of(witness), 0);
+  const made = total((witness) => witness.made);
+  const resent = total((witness) => witness.resent);
+  const refused = total((witness) => witness.refused);
   const { amounts, consumed, granted, violations } = reconciliation;
   const perPayment = (bytes: number, frames: number) => (made === 0 ? 0 : round((bytes * frames) / made, 2));
   return {
     lights: parts.lights,
-    simulatedMinutes: round(parts.simulatedMinutes, 3),
+    simulatedMinutes: round(simulatedMs / 60_000, 3),
     wallMs: parts.wallMs,
     payments: { made, resent, refused },
     energyMilliwattHours: { consumed, granted },
@@ -78,14 +92,19 @@ export function resultOf(parts: ResultParts): Result {
     bytesPerPayment: {
       up: perPayment(
         parts.payBytes,
-        total((light) => light.framesUp),
+        total((witness) => witness.framesUp),
       ),
       down: perPayment(
         parts.grantBytes,
-        total((light) => light.framesDown),
+        total((witness) => witness.framesDown),
       ),
     },
-    starvedLightSeconds: round(total((light) => light.starvedMs) / 1000, 1),
+    atEnd: { lit, dark, starved, offline },
+    starvedLightSeconds: round(total((witness) => witness.starvation().totalMs) / 1000, 1),
+    longestStarvedSeconds: round(
+      witnesses.reduce((longest, witness) => Math.max(longest, witness.starvation().longestMs), 0) / 1000,
+      1,
+    ),
     conserved: violations.length === 0,
     violations,
   };
@@ -103,13 +122,22 @@ function gasOf(report: StopReport, made: number): NonNullable<Result["gas"]> {
 
 /** The result as a person reads it. */
 export function resultLines(result: Result): string[] {
-  const { payments, amountAtomic: amount, energyMilliwattHours: energy, latencyMs, bytesPerPayment } = result;
+  const {
+    payments,
+    amountAtomic: amount,
+    energyMilliwattHours: energy,
+    latencyMs,
+    bytesPerPayment,
+    atEnd,
+  } = result;
   const dollars = (atomic: string) => `$${(Number(atomic) / 1e6).toFixed(6)}`.padStart(14);
   const lines = [
     `${result.lights} lights, ${result.simulatedMinutes} simulated minutes in ${(result.wallMs / 1000).toFixed(1)} s`,
     `payments   ${payments.made} made, ${payments.resent} sent again, ${payments.refused} refused for a while`,
     `answers    ${latencyMs.p50} ms in the middle, ${latencyMs.p99} ms for the slowest hundredth`,
     `bytes      ${bytesPerPayment.up} up and ${bytesPerPayment.down} down for a payment`,
+    `lights     ${atEnd.lit} on, ${atEnd.dark} off, ${atEnd.starved} starved at the end`,
+    `starved    ${starvedLine(result)}`,
     `energy     ${(energy.consumed / 1e6).toFixed(6)} kWh consumed of ${(energy.granted / 1e6).toFixed(6)} kWh granted`,
     "",
     `signed by the lights     ${dollars(amount.signed)}   deposited ${dollars(amount.deposited).trim()}`,
@@ -126,6 +154,11 @@ export function resultLines(result: Result): string[] {
       `  ${invariant} ${light}: expected ${expected}, found ${actual}`,
   );
   return [...lines, `NOT conserved, ${told.length} violations:`, ...told];
+}
+
+function starvedLine({ starvedLightSeconds, longestStarvedSeconds }: Result): string {
+  if (starvedLightSeconds === 0) return "never";
+  return `${longestStarvedSeconds} s at worst, ${starvedLightSeconds} light-seconds in all`;
 }
 
 function percentile(samples: readonly number[], percent: number): number {

@@ -8,13 +8,14 @@ import type { Hex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { GRANT_BYTES, PAY_BYTES, PAY_EXACT_BYTES } from "#protocol/frames";
 import { readAccounts, type SellerAccount } from "./fleet/accounts.ts";
-import { ChainReader, type ChainTruth } from "./fleet/chain-truth.ts";
-import { Fleet } from "./fleet/fleet.ts";
+import { type ChainMark, ChainReader, type ChainTruth } from "./fleet/chain-truth.ts";
+import { DRAIN_MS, Fleet, type FleetProgress } from "./fleet/fleet.ts";
 import { payeeOf } from "./fleet/payee.ts";
-import { type Reconciliation, reconcile } from "./fleet/reconciliation.ts";
+import { reconcile } from "./fleet/reconciliation.ts";
 import { openView, type View } from "./fleet/terminal.ts";
 import type { FleetFlags } from "./main.ts";
 import { type Result, resultLines, resultOf } from "./result.ts";
+import { requireBroker } from "./services/broker.ts";
 import { chainAt, type OwnKeys, ownChain, type RunChain } from "./services/chain.ts";
 import { type Services, startServices } from "./services/services.ts";
 import type { StopReport } from "./utility/utility.ts";
@@ -34,6 +35,7 @@ const SHOW_EVERY_MS = 200;
 
 /** Longest wait for a seller elsewhere to claim by its own interval, milliseconds. */
 const FOREIGN_CLAIMS_MS = 120_000;
+const FOREIGN_LOOK_MS = 1_000;
 
 export async function runFleet(flags: FleetFlags): Promise<number> {
   const startedAt = Date.now();
@@ -45,11 +47,14 @@ export async function runFleet(flags: FleetFlags): Promise<number> {
     lights: flags.lights,
   });
   const interrupt = catchInterrupt(view);
-  const chain = await openChain(flags, view);
+  let chain: RunChain | null = null;
   let services: Services | null = null;
   try {
+    chain = await openChain(flags, view);
+    interrupt.check();
+    const seller = await receiverOf(flags, chain);
     services = await openServices(flags, chain, view);
-    const seller = await receiverOf(flags, chain, services);
+    interrupt.check();
     const reader = new ChainReader(chain.rpcUrl, chain.token, seller);
     const mark = await reader.mark();
     const fleet = new Fleet({
@@ -63,17 +68,30 @@ export async function runFleet(flags: FleetFlags): Promise<number> {
       policy: policyFor(flags, chain, seller),
       onTrouble: (text) => view.say(text),
     });
-    await runLights(fleet, simulatedMs, view, interrupt);
-    view.say("lights stopped; the seller claims and settles");
-    const { accounts, stopReport, truth } = await settle(fleet, services, reader, mark);
-    const reconciliation = reconcile(fleet.lights, accounts, truth);
-    const result = describe(flags, fleet, reconciliation, stopReport, Date.now() - startedAt);
+    const atEnd = await runLights(fleet, simulatedMs, view, interrupt);
+    const settling = settle(fleet, services, reader, mark, view);
+    const { accounts, stopReport, truth } = await view.during(
+      "lights stopped; the seller claims and settles",
+      settling,
+    );
+    const reconciliation = reconcile(fleet.lights, accounts, truth, flags.seller !== undefined);
+    const result = resultOf({
+      lights: flags.lights,
+      wallMs: Date.now() - startedAt,
+      fleet,
+      atEnd,
+      reconciliation,
+      stopReport,
+      payBytes: flags.scheme === "exact" ? PAY_EXACT_BYTES : PAY_BYTES,
+      grantBytes: GRANT_BYTES,
+    });
+    view.end();
     print(result, flags.json === true);
     return result.conserved ? 0 : 1;
   } finally {
     view.end();
     await services?.stop();
-    await chain.stop();
+    await chain?.stop();
     interrupt.release();
   }
 }
@@ -85,8 +103,7 @@ async function openChain(flags: FleetFlags, view: View): Promise<RunChain> {
     if (flags.seller !== undefined) {
       throw new Error("--seller: expected --rpc too, the chain on which that seller is paid");
     }
-    view.say("starting a development chain");
-    return ownChain();
+    return view.during("starting a development chain", ownChain());
   }
   return chainAt(flags.rpc, flags.token ?? null, keysInEnvironment());
 }
@@ -109,8 +126,8 @@ function keysInEnvironment(): OwnKeys | null {
 }
 
 async function openServices(flags: FleetFlags, chain: RunChain, view: View): Promise<Services> {
-  view.say("starting seller and gateway");
-  const services = await startServices({
+  if (flags.broker !== undefined) await requireBroker(flags.broker);
+  const starting = startServices({
     chain,
     schemes: [flags.scheme],
     sellerUrl: flags.seller ?? null,
@@ -121,18 +138,19 @@ async function openServices(flags: FleetFlags, chain: RunChain, view: View): Pro
     depositAtomic: DEPOSIT_ATOMIC,
     onTrouble: (text) => view.say(text),
   });
+  const text = flags.seller === undefined ? "starting seller and gateway" : "starting the gateway";
+  const services = await view.during(text, starting);
   const processes = [`gateway ${services.gatewayPid()}`];
   if (services.sellerPid() > 0) processes.push(`seller ${services.sellerPid()}`);
-  view.say(`broker ${services.brokerUrl}  seller ${services.sellerUrl}  processes: ${processes.join(", ")}`);
+  view.say(`broker ${services.brokerUrl}, seller ${services.sellerUrl}`);
+  view.say(`processes: ${processes.join(", ")}`);
   return services;
 }
 
 /** Whom the lights will pay: our own seller's key, or what a seller elsewhere asks for. */
-async function receiverOf(flags: FleetFlags, chain: RunChain, services: Services): Promise<Hex> {
-  if (flags.seller === undefined) {
-    return privateKeyToAccount(chain.receiverKey).address.toLowerCase() as Hex;
-  }
-  return payeeOf(services.sellerUrl);
+async function receiverOf(flags: FleetFlags, chain: RunChain): Promise<Hex> {
+  if (flags.seller !== undefined) return payeeOf(flags.seller);
+  return privateKeyToAccount(chain.receiverKey).address.toLowerCase() as Hex;
 }
 
 function policyFor(flags: FleetFlags, chain: RunChain, seller: Hex): Policy {
@@ -154,6 +172,8 @@ function policyFor(flags: FleetFlags, chain: RunChain, seller: Hex): Policy {
 
 interface Interrupt {
   readonly happened: () => boolean;
+  /** Throws when it happened: for the time before the lights, when there is nothing to reconcile. */
+  check(): void;
   release(): void;
 }
 
@@ -169,6 +189,9 @@ function catchInterrupt(view: View): Interrupt {
   process.on("SIGTERM", onSignal);
   return {
     happened: () => times > 0,
+    check() {
+      if (times > 0) throw new Error("stopped before the lights were connected; nothing was bought");
+    },
     release() {
       process.off("SIGINT", onSignal);
       process.off("SIGTERM", onSignal);
@@ -176,16 +199,26 @@ function catchInterrupt(view: View): Interrupt {
   };
 }
 
-async function runLights(fleet: Fleet, simulatedMs: number, view: View, interrupt: Interrupt): Promise<void> {
-  view.say("connecting the lights");
-  await fleet.connect(() => {});
-  const timer = setInterval(() => view.show(fleet.progress()), SHOW_EVERY_MS);
+/** Runs the evening and stops every light, whatever happens. Resolves with how it stood when it ended. */
+async function runLights(
+  fleet: Fleet,
+  simulatedMs: number,
+  view: View,
+  interrupt: Interrupt,
+): Promise<FleetProgress> {
+  let drainMs = 0;
+  let timer: NodeJS.Timeout | undefined;
   try {
+    await fleet.connect((bought) => view.connecting(bought), interrupt.happened);
+    timer = setInterval(() => view.show(fleet.progress()), SHOW_EVERY_MS);
     await fleet.run(simulatedMs, interrupt.happened);
-    view.show(fleet.progress());
+    const atEnd = fleet.progress();
+    view.show(atEnd);
+    drainMs = DRAIN_MS;
+    return atEnd;
   } finally {
     clearInterval(timer);
-    await fleet.stop();
+    await fleet.stop(drainMs);
   }
 }
 
@@ -201,41 +234,26 @@ async function settle(
   fleet: Fleet,
   services: Services,
   reader: ChainReader,
-  mark: Awaited<ReturnType<ChainReader["mark"]>>,
+  mark: ChainMark,
+  view: View,
 ): Promise<Settled> {
+  // A purchase that its light gave up may still be under way; accounts are final once no gateway pays.
+  await services.stopGateway();
   const accountIds = fleet.lights.map((light) => light.accountId());
   const accounts = await readAccounts(services.sellerUrl, accountIds);
   const stopReport = await services.stopSeller();
-  const devices = new Set(fleet.lights.map((light) => light.address));
-  const channels = new Set(accountIds.filter((id) => !devices.has(id)));
-  let truth = await reader.read(mark, devices, channels);
-  if (stopReport !== null) return { accounts, stopReport, truth };
+  if (stopReport?.interrupted) view.say(`seller: ${stopReport.interrupted}`);
+  for (const { channelId, reason } of stopReport?.excluded ?? []) view.say(`channel ${channelId}: ${reason}`);
+  const read = () => reader.read(mark, accountIds);
+  let truth = await read();
+  if (services.sellerPid() > 0) return { accounts, stopReport, truth };
   const charged = [...accounts.values()].reduce((total, account) => total + BigInt(account.charged), 0n);
   const deadline = Date.now() + FOREIGN_CLAIMS_MS;
-  while (truth.settled < charged && Date.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    truth = await reader.read(mark, devices, channels);
+  while ((truth.claimed < charged || truth.settled < charged) && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, FOREIGN_LOOK_MS));
+    truth = await read();
   }
   return { accounts, stopReport, truth };
-}
-
-function describe(
-  flags: FleetFlags,
-  fleet: Fleet,
-  reconciliation: Reconciliation,
-  stopReport: StopReport | null,
-  wallMs: number,
-): Result {
-  return resultOf({
-    lights: flags.lights,
-    simulatedMinutes: fleet.progress().simulatedMs / 60_000,
-    wallMs,
-    fleet,
-    reconciliation,
-    stopReport,
-    payBytes: flags.scheme === "exact" ? PAY_EXACT_BYTES : PAY_BYTES,
-    grantBytes: GRANT_BYTES,
-  });
 }
 
 function print(result: Result, asJson: boolean): void {

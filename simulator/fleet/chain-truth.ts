@@ -42,6 +42,24 @@ const TRANSFER = parseAbiItem("event Transfer(address indexed from, address inde
 /** Blocks per request: public nodes refuse more. */
 const BLOCKS_AT_ONCE = 5_000n;
 
+/** Channels or devices per request, for the same reason. */
+const TOPICS_AT_ONCE = 100;
+
+/** 0x and 64 hex digits; a device's address is shorter. */
+const CHANNEL_ID_LENGTH = 66;
+
+interface Blocks {
+  readonly fromBlock: bigint;
+  readonly toBlock: bigint;
+}
+
+interface Sums {
+  readonly paidBy: Map<string, bigint>;
+  readonly depositedBy: Map<string, bigint>;
+  settled: bigint;
+  refunded: bigint;
+}
+
 export class ChainReader {
   private readonly client: PublicClient;
   private readonly token: Hex;
@@ -55,59 +73,69 @@ export class ChainReader {
 
   /** Where a run begins on the chain. */
   async mark(): Promise<ChainMark> {
-    const [block, sellerBalance] = await Promise.all([this.client.getBlockNumber(), this.balance()]);
+    const [block, sellerBalance] = await Promise.all([
+      this.client.getBlockNumber({ cacheTime: 0 }),
+      this.balance(),
+    ]);
     return { fromBlock: block + 1n, sellerBalance };
   }
 
-  /** @param devices addresses of the run's devices, lower case; @param channels their channel ids */
-  async read(
-    since: ChainMark,
-    devices: ReadonlySet<string>,
-    channels: ReadonlySet<string>,
-  ): Promise<ChainTruth> {
-    const paidBy = new Map<string, bigint>();
-    const depositedBy = new Map<string, bigint>();
-    let settled = 0n;
-    let refunded = 0n;
-    const end = await this.client.getBlockNumber();
+  /** @param accountIds of the run's lights: channel ids, and for exact the devices' addresses */
+  async read(since: ChainMark, accountIds: readonly string[]): Promise<ChainTruth> {
+    const sums: Sums = { paidBy: new Map(), depositedBy: new Map(), settled: 0n, refunded: 0n };
+    const channels = accountIds.filter((id) => id.length === CHANNEL_ID_LENGTH) as Hex[];
+    const devices = accountIds.filter((id) => id.length !== CHANNEL_ID_LENGTH) as Hex[];
+    const end = await this.client.getBlockNumber({ cacheTime: 0 });
     for (let from = since.fromBlock; from <= end; from += BLOCKS_AT_ONCE) {
       const to = from + BLOCKS_AT_ONCE - 1n;
-      const range = { fromBlock: from, toBlock: to < end ? to : end };
-      const escrow = { address: BATCH_SETTLEMENT_ADDRESS, ...range };
-      for (const { args } of await this.client.getLogs({ ...escrow, event: DEPOSITED })) {
-        if (channels.has(args.channelId!)) add(depositedBy, args.channelId!, args.amount!);
-      }
-      for (const { args } of await this.client.getLogs({ ...escrow, event: CLAIMED })) {
-        if (channels.has(args.channelId!)) add(paidBy, args.channelId!, args.claimAmount!);
-      }
-      for (const { args } of await this.client.getLogs({ ...escrow, event: REFUNDED })) {
-        if (channels.has(args.channelId!)) refunded += args.amount!;
-      }
-      const sweeps = { receiver: this.seller, token: this.token };
-      for (const { args } of await this.client.getLogs({ ...escrow, event: SETTLED, args: sweeps })) {
-        settled += args.amount!;
-      }
-      const token = { address: this.token, event: TRANSFER, ...range };
-      for (const { args } of await this.client.getLogs({ ...token, args: { to: this.seller } })) {
-        const from = args.from!.toLowerCase();
-        if (!devices.has(from)) continue;
-        add(paidBy, from, args.value!);
-        // An exact payment is claimed and settled by the same transfer.
-        settled += args.value!;
-      }
-      for (const { args } of await this.client.getLogs(token)) {
-        if (devices.has(args.to!.toLowerCase())) add(depositedBy, args.to!.toLowerCase(), args.value!);
-      }
+      const blocks = { fromBlock: from, toBlock: to < end ? to : end };
+      await this.readSettlements(blocks, sums);
+      for (const channelId of portions(channels)) await this.readChannels(blocks, channelId, sums);
+      for (const device of portions(devices)) await this.readTransfers(blocks, device, sums);
     }
     return {
-      deposited: sum(depositedBy),
-      claimed: sum(paidBy),
-      settled,
-      refunded,
+      ...sums,
+      deposited: sum(sums.depositedBy),
+      claimed: sum(sums.paidBy),
       sellerBalance: (await this.balance()) - since.sellerBalance,
-      paidBy,
-      depositedBy,
     };
+  }
+
+  private async readSettlements(blocks: Blocks, sums: Sums): Promise<void> {
+    const args = { receiver: this.seller, token: this.token };
+    const address = BATCH_SETTLEMENT_ADDRESS;
+    for (const log of await this.client.getLogs({ address, event: SETTLED, args, ...blocks })) {
+      sums.settled += log.args.amount!;
+    }
+  }
+
+  private async readChannels(blocks: Blocks, channelId: Hex[], sums: Sums): Promise<void> {
+    const escrow = { address: BATCH_SETTLEMENT_ADDRESS, args: { channelId }, ...blocks };
+    for (const { args } of await this.client.getLogs({ ...escrow, event: DEPOSITED })) {
+      add(sums.depositedBy, args.channelId!, args.amount!);
+    }
+    for (const { args } of await this.client.getLogs({ ...escrow, event: CLAIMED })) {
+      add(sums.paidBy, args.channelId!, args.claimAmount!);
+    }
+    for (const { args } of await this.client.getLogs({ ...escrow, event: REFUNDED })) {
+      sums.refunded += args.amount!;
+    }
+  }
+
+  /** What devices were funded with, and what they paid by transfer. */
+  private async readTransfers(blocks: Blocks, device: Hex[], sums: Sums): Promise<void> {
+    const transfers = { address: this.token, event: TRANSFER, ...blocks };
+    for (const { args } of await this.client.getLogs({ ...transfers, args: { to: device } })) {
+      add(sums.depositedBy, args.to!, args.value!);
+    }
+    for (const { args } of await this.client.getLogs({
+      ...transfers,
+      args: { from: device, to: this.seller },
+    })) {
+      add(sums.paidBy, args.from!, args.value!);
+      // An exact payment is claimed and settled by the same transfer.
+      sums.settled += args.value!;
+    }
   }
 
   private balance(): Promise<bigint> {
@@ -118,6 +146,13 @@ export class ChainReader {
       args: [this.seller],
     });
   }
+}
+
+function portions(ids: readonly Hex[]): Hex[][] {
+  const count = Math.ceil(ids.length / TOPICS_AT_ONCE);
+  return Array.from({ length: count }, (_, index) =>
+    ids.slice(index * TOPICS_AT_ONCE, (index + 1) * TOPICS_AT_ONCE),
+  );
 }
 
 function add(sums: Map<string, bigint>, key: string, amount: bigint): void {

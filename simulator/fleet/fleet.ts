@@ -17,7 +17,7 @@ import { Brake } from "./brake.ts";
 import { FleetClock } from "./clock.ts";
 import { Light } from "./light.ts";
 import { buildStreet, type Pole } from "./street.ts";
-import type { Violation } from "./violation.ts";
+import { Troubles } from "./troubles.ts";
 
 export interface FleetOptions {
   readonly lights: number;
@@ -53,7 +53,7 @@ const CONNECT_AT_ONCE = 50;
 const CONNECT_STEP_MS = 50;
 
 /** Longest wait for answers under way at the end, milliseconds of real time. */
-const DRAIN_MS = 20_000;
+export const DRAIN_MS = 20_000;
 
 /** Of its interval, the share that a purchase may take before the clock slows down. */
 const PATIENCE = 0.25;
@@ -73,29 +73,38 @@ export class Fleet {
   private readonly options: FleetOptions;
   private readonly brake: Brake;
   private readonly clock: FleetClock;
+  private readonly troubles: Troubles;
   private startedAtMs = 0;
   private purchases = 0;
   private readonly sample: () => number;
 
   constructor(options: FleetOptions) {
     this.options = options;
+    this.troubles = new Troubles(options.onTrouble, () => performance.now());
     this.sample = seededRandom(options.seed);
     this.brake = new Brake(options.intervalSeconds * 1000 * PATIENCE);
     this.clock = new FleetClock(options.speed, options.epochSeconds, () => this.brake.atMs());
   }
 
-  /** Connects every light and waits until each has bought once; simulated time runs at real speed meanwhile. */
-  async connect(onConnected: (lights: number) => void): Promise<void> {
+  /**
+   * Connects every light and waits until each has bought once, or until `isEnough` says so; simulated time
+   * runs at real speed meanwhile. Throws when a light cannot buy.
+   * @param onConnected told again and again how many lights have bought
+   */
+  async connect(onConnected: (lights: number) => void, isEnough: () => boolean): Promise<void> {
     const { lights, seed } = this.options;
     this.brake.begin("start", Number.NEGATIVE_INFINITY);
     this.clock.start();
     for (const [index, pole] of buildStreet(lights, seed).entries()) {
+      if (isEnough()) break;
       this.lights.push(this.raise(pole.name, pole));
-      if (index % CONNECT_AT_ONCE === CONNECT_AT_ONCE - 1) await sleep(CONNECT_STEP_MS);
+      if (index % CONNECT_AT_ONCE !== CONNECT_AT_ONCE - 1) continue;
       onConnected(this.connected());
+      await sleep(CONNECT_STEP_MS);
+      this.brake.renew("start");
     }
     const deadline = performance.now() + CONNECT_MS + CONNECT_PER_LIGHT_MS * lights;
-    while (this.connected() < lights) {
+    while (this.connected() < lights && !isEnough()) {
       if (performance.now() > deadline) throw new Error(this.whyNotConnected());
       onConnected(this.connected());
       await sleep(CONNECT_STEP_MS);
@@ -103,6 +112,7 @@ export class Fleet {
     }
     this.brake.end("start");
     this.startedAtMs = this.clock.nowMs();
+    for (const { witness } of this.lights) witness.beginEvening();
   }
 
   /** Runs for so much simulated time, or until `isEnough` says so. */
@@ -120,9 +130,9 @@ export class Fleet {
     });
   }
 
-  /** Lets purchases under way end, then stops every light. */
-  async stop(): Promise<void> {
-    const deadline = performance.now() + DRAIN_MS;
+  /** Lets purchases under way end, within a bound, then stops every light. */
+  async stop(drainMs: number): Promise<void> {
+    const deadline = performance.now() + drainMs;
     this.brake.begin("stop", Number.NEGATIVE_INFINITY);
     while (performance.now() < deadline && this.lights.some((light) => light.state().pending !== null)) {
       await sleep(20);
@@ -139,12 +149,13 @@ export class Fleet {
     let spentAtomic = 0;
     let consumedMilliwattHours = 0;
     for (const light of this.lights) {
+      const { witness } = light;
       const { levelPercent, wantedPercent, linkUp } = light.state();
       if (levelPercent > 0) lit++;
       else if (wantedPercent > 0) starved++;
       if (!linkUp) offline++;
-      made += light.made;
-      spentAtomic += light.madeAtomic;
+      made += witness.made;
+      spentAtomic += witness.madeAtomic;
       consumedMilliwattHours += light.consumedUnits();
     }
     const dark = this.lights.length - lit - starved;
@@ -152,16 +163,12 @@ export class Fleet {
     return { simulatedMs, lit, dark, starved, offline, made, spentAtomic, consumedMilliwattHours };
   }
 
-  violations(): Violation[] {
-    return this.lights.flatMap((light) => light.violations);
-  }
-
   private connected(): number {
-    return this.lights.filter((light) => light.made > 0).length;
+    return this.lights.filter((light) => light.witness.made > 0).length;
   }
 
   private whyNotConnected(): string {
-    const waiting = this.lights.filter((light) => light.made === 0).map((light) => light.state());
+    const waiting = this.lights.filter((light) => light.witness.made === 0).map((light) => light.state());
     const offline = waiting.filter(({ linkUp }) => !linkUp).length;
     const unoffered = waiting.filter(({ channel }) => channel === null).length;
     const refusal = waiting
@@ -175,7 +182,7 @@ export class Fleet {
   }
 
   private raise(name: string, pole: Pole): Light {
-    const { brokerUrl, gatewayPublicKey, intervalSeconds, onTrouble } = this.options;
+    const { brokerUrl, gatewayPublicKey, intervalSeconds } = this.options;
     const key = openKey(randomBytes(32));
     const link = openMqttLink({
       brokerUrl,
@@ -187,7 +194,7 @@ export class Fleet {
       clock: systemClock(),
       random: pole.random,
       reconnect: { firstMs: 200, maxMs: 2_000 },
-      onTrouble: (text) => onTrouble(`${name}: ${text}`),
+      onTrouble: (text) => this.troubles.take(name, text),
     });
     const wanted = energyMilliwattHours(pole.lamp.ratedMilliwatts, intervalSeconds * 1000);
     return new Light({
@@ -214,7 +221,7 @@ export class Fleet {
       },
       gatewayPublicKey,
       wantedUnits: Math.max(1, Math.round(wanted)),
-      onPurchase: (light, begins, roundTripMs) => this.notePurchase(light, begins, roundTripMs),
+      onPurchase: (begins, roundTripMs) => this.notePurchase(name, begins, roundTripMs),
     });
   }
 
@@ -236,12 +243,12 @@ export class Fleet {
     };
   }
 
-  private notePurchase(light: Light, begins: boolean, roundTripMs: number): void {
+  private notePurchase(light: string, begins: boolean, roundTripMs: number): void {
     if (begins) {
-      this.brake.begin(light.name, this.clock.nowMs());
+      this.brake.begin(light, this.clock.nowMs());
       return;
     }
-    this.brake.end(light.name);
+    this.brake.end(light);
     this.purchases++;
     if (this.latenciesMs.length < LATENCIES_MAX) this.latenciesMs.push(roundTripMs);
     else {

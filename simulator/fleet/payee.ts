@@ -6,17 +6,57 @@ import { z } from "zod";
 import type { Hex } from "#payment/bytes";
 import { PAYMENT_REQUIRED_HEADER, readPaymentRequiredHeader } from "#protocol/x402";
 
-const TARIFF = z.object({ menu: z.array(z.number()).min(1) });
+const TARIFF = z.object({ menu: z.array(z.number().int().positive()).min(1) });
 
-/** @returns the payee's address, lower case; throws when the API offers none */
+const ANSWER_MS = 10_000;
+
+/** @returns the payee's address, lower case; throws one line when no electricity API is there, or it asks for nothing */
 export async function payeeOf(sellerUrl: string): Promise<Hex> {
-  const { body } = await request(`${sellerUrl}/v1/tariff`);
-  const [quantum] = TARIFF.parse(await body.json()).menu;
-  const terms = await request(`${sellerUrl}/v1/energy?quantum=${quantum}`, { method: "POST" });
-  await terms.body.dump();
-  const header = terms.headers[PAYMENT_REQUIRED_HEADER];
-  const { value, error } = readPaymentRequiredHeader(typeof header === "string" ? header : "");
+  const tariff = await ask(sellerUrl, "/v1/tariff", "GET");
+  const menu = TARIFF.safeParse(jsonOf(tariff.text));
+  if (!menu.success) {
+    throw new Error(
+      `seller ${sellerUrl}: expected a tariff with a menu at /v1/tariff, found HTTP ${tariff.status} without; ` +
+        "is it an electricity API?",
+    );
+  }
+  const terms = await ask(sellerUrl, `/v1/energy?quantum=${menu.data.menu[0]}`, "POST");
+  const { value, error } = readPaymentRequiredHeader(terms.required);
   const payTo = value?.accepts[0]?.payTo;
-  if (!payTo) throw new Error(`seller ${sellerUrl}: expected payment requirements, found none (${error})`);
-  return payTo.toLowerCase() as Hex;
+  if (payTo) return payTo.toLowerCase() as Hex;
+  throw new Error(
+    `seller ${sellerUrl}: expected payment requirements, found HTTP ${terms.status} (${error ?? "nobody to pay"})`,
+  );
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly required: string;
+}
+
+async function ask(sellerUrl: string, path: string, method: "GET" | "POST"): Promise<Answer> {
+  try {
+    const { statusCode, headers, body } = await request(sellerUrl + path, {
+      method,
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    const header = headers[PAYMENT_REQUIRED_HEADER];
+    return {
+      status: statusCode,
+      text: await body.text(),
+      required: typeof header === "string" ? header : "",
+    };
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new Error(`seller ${sellerUrl}: no answer (${code ?? message}); is it running there?`, { cause });
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

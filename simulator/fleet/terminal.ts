@@ -1,7 +1,8 @@
 /**
  * What a run looks like while it goes on: a live view on a terminal, plain lines anywhere else.
  *
- * Promise: everything goes to standard error, so that standard output holds the result alone.
+ * Promise: everything goes to standard error, so that standard output holds the result alone; no phase is
+ * silent for longer than some seconds.
  */
 import { createLogUpdate } from "log-update";
 import type { FleetProgress } from "./fleet.ts";
@@ -9,7 +10,12 @@ import type { FleetProgress } from "./fleet.ts";
 export interface View {
   /** A line that stays. */
   say(text: string): void;
+  /** Tells what is being done, and that it still is, until the work ends. */
+  during<Outcome>(text: string, work: Promise<Outcome>): Promise<Outcome>;
+  /** How many lights have bought, while they connect. */
+  connecting(bought: number): void;
   show(progress: FleetProgress): void;
+  /** Leaves the terminal as it is; a second call is harmless. */
   end(): void;
 }
 
@@ -21,6 +27,7 @@ export interface ViewOptions {
 }
 
 const PLAIN_EVERY_MS = 5_000;
+const LIVE_EVERY_MS = 200;
 const BAR_WIDTH = 40;
 const RATE_WINDOW_MS = 2_000;
 
@@ -31,13 +38,23 @@ export function openView(stream: NodeJS.WriteStream, options: ViewOptions): View
 function plainView(stream: NodeJS.WritableStream, options: ViewOptions): View {
   let shownAt = 0;
   const rates = new Rates();
+  const say = (text: string) => void stream.write(`${text}\n`);
+  const sometimes = (text: () => string) => {
+    if (Date.now() - shownAt < PLAIN_EVERY_MS) return;
+    shownAt = Date.now();
+    say(text());
+  };
   return {
-    say: (text) => stream.write(`${text}\n`),
+    say,
+    during(text, work) {
+      say(text);
+      shownAt = Date.now();
+      return whileWorking(work, (seconds) => sometimes(() => `${text} (${seconds} s)`));
+    },
+    connecting: (bought) => sometimes(() => connectingLine(bought, options.lights)),
     show(progress) {
       rates.take(progress);
-      if (Date.now() - shownAt < PLAIN_EVERY_MS) return;
-      shownAt = Date.now();
-      stream.write(`${summary(progress, options, rates).join("  ")}\n`);
+      sometimes(() => summary(progress, options, rates).join("  "));
     },
     end: () => {},
   };
@@ -51,15 +68,47 @@ function liveView(stream: NodeJS.WriteStream, options: ViewOptions): View {
       update.clear();
       stream.write(`${text}\n`);
     },
+    async during(text, work) {
+      update(text);
+      try {
+        return await whileWorking(work, (seconds) => update(seconds > 0 ? `${text} (${seconds} s)` : text));
+      } finally {
+        update(text);
+        update.done();
+      }
+    },
+    connecting: (bought) =>
+      update(`${connectingLine(bought, options.lights)}\n${bar(bought / options.lights)}`),
     show(progress) {
       rates.take(progress);
-      const done = Math.min(1, progress.simulatedMs / options.simulatedMs);
-      const filled = Math.round(done * BAR_WIDTH);
-      const bar = `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)} ${Math.round(done * 100)} %`;
-      update(["", ...summary(progress, options, rates), bar].join("\n"));
+      const done = progress.simulatedMs / options.simulatedMs;
+      update(["", ...summary(progress, options, rates), bar(done)].join("\n"));
     },
     end: () => update.done(),
   };
+}
+
+async function whileWorking<Outcome>(
+  work: Promise<Outcome>,
+  tell: (seconds: number) => void,
+): Promise<Outcome> {
+  const startedAt = Date.now();
+  const timer = setInterval(() => tell(Math.floor((Date.now() - startedAt) / 1000)), LIVE_EVERY_MS);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function connectingLine(bought: number, lights: number): string {
+  return `${bought} of ${lights} lights have bought`;
+}
+
+function bar(share: number): string {
+  const done = Math.min(1, Math.max(0, share));
+  const filled = Math.round(done * BAR_WIDTH);
+  return `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)} ${Math.round(done * 100)} %`;
 }
 
 /** Payments a second and the clock's real speed, over the last two seconds. */

@@ -37,7 +37,9 @@ export interface Services {
   readonly gatewayPid: () => number;
   /** 0 when the seller runs elsewhere. */
   readonly sellerPid: () => number;
-  /** Lets the seller claim and settle; null when it runs elsewhere. */
+  /** Lets the gateway finish its payments, so that nothing is charged any more. */
+  stopGateway(): Promise<void>;
+  /** Lets the seller claim and settle; null when it runs elsewhere, or ended without a report. */
   stopSeller(): Promise<StopReport | null>;
   stop(): Promise<void>;
 }
@@ -52,6 +54,9 @@ interface GatewayReady {
 
 export async function startServices(options: ServicesOptions): Promise<Services> {
   const home = mkdtempSync(join(tmpdir(), "watt402-"));
+  // Keys lie there: they go even when the run is left at once.
+  const removeHome = () => rmSync(home, { recursive: true, force: true });
+  process.once("exit", removeHome);
   let seller: Supervised<SellerReady> | null = null;
   try {
     if (options.sellerUrl === null) seller = await startSeller(options, home);
@@ -63,6 +68,9 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       gatewayPublicKey: fromHex(gateway.ready.publicKey),
       gatewayPid: gateway.pid,
       sellerPid: () => seller?.pid() ?? 0,
+      async stopGateway() {
+        await gateway.stop();
+      },
       async stopSeller() {
         const last = (await seller?.stop()) as { stopped?: true; report?: StopReport } | undefined;
         return last?.stopped ? (last.report ?? null) : null;
@@ -70,12 +78,14 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       async stop() {
         await gateway.stop();
         await seller?.stop();
-        rmSync(home, { recursive: true, force: true });
+        removeHome();
+        process.off("exit", removeHome);
       },
     };
   } catch (error) {
     await seller?.stop();
-    rmSync(home, { recursive: true, force: true });
+    removeHome();
+    process.off("exit", removeHome);
     throw error;
   }
 }

@@ -9,19 +9,22 @@ import { fileURLToPath } from "node:url";
 
 export interface SupervisedOptions {
   readonly name: string;
-  /** Launcher, relative to this file. */
+  /** Launcher, relative to this file, or an absolute file URL. */
   readonly launcher: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Told of every unexpected end and every restart, in one line. */
   readonly onTrouble: (text: string) => void;
+  /** Ends in all after which it is not started again; RESTARTS_MAX when absent. */
+  readonly restartsMax?: number;
 }
 
 export interface Supervised<Ready> {
   /** What the program said when it was first ready. */
   readonly ready: Ready;
+  /** Of the program that runs, or ran last. */
   readonly pid: () => number;
-  /** Ends it with SIGTERM and resolves with the last message it sent, if any. */
+  /** Ends it with SIGTERM, a restart under way included; resolves with the last message it sent, if any. */
   stop(): Promise<unknown>;
 }
 
@@ -30,56 +33,83 @@ const STOP_MS = 90_000;
 const RESTARTS_MAX = 100;
 const RESTART_FIRST_MS = 100;
 const RESTART_MAX_MS = 5_000;
-const STDERR_KEPT = 2_000;
+/** A program that ran for so long is restarted as quickly as the first time. */
+const STABLE_MS = 10_000;
+const STDERR_KEPT_CHARACTERS = 2_000;
 
 interface Started<Ready> {
   readonly child: ChildProcess;
   readonly ready: Ready;
+  readonly readyAtMs: number;
+  /** The latest it wrote to standard error. */
+  readonly words: () => string;
 }
 
 /** Starts a program and resolves when it sent `{ready: true, …}`. Throws with its own words when it does not. */
 export async function supervise<Ready>(options: SupervisedOptions): Promise<Supervised<Ready>> {
+  const restartsMax = options.restartsMax ?? RESTARTS_MAX;
   const first = await start<Ready>(options);
-  let child = first.child;
+  let current = first;
   let restarts = 0;
+  let unstable = 0;
   let stopping = false;
   let lastMessage: unknown;
+  let restarting: Promise<void> = Promise.resolve();
+  let endWait = () => {};
 
   function watch(): void {
+    const { child, words, readyAtMs } = current;
     child.on("message", (message) => {
       lastMessage = message;
     });
     child.once("exit", (code, signal) => {
-      if (!stopping) void restart(`${options.name} ended (${signal ?? `exit code ${code}`})`);
+      if (stopping) return;
+      if (performance.now() - readyAtMs >= STABLE_MS) unstable = 0;
+      const last = lastWords(words());
+      const why = `${options.name} ended (${signal ?? `exit code ${code}`})`;
+      restarting = restart(last ? `${why}: ${last}` : why);
     });
   }
 
-  async function restart(why: string): Promise<void> {
-    if (restarts >= RESTARTS_MAX) {
-      options.onTrouble(`${why}; not started again after ${RESTARTS_MAX} times`);
-      return;
+  async function restart(reason: string): Promise<void> {
+    let why = reason;
+    while (restarts < restartsMax) {
+      options.onTrouble(`${why}; starting it again`);
+      await backOff();
+      if (stopping) return;
+      try {
+        current = await start<Ready>(options);
+        lastMessage = undefined;
+        return watch();
+      } catch (error) {
+        why = (error as Error).message;
+      }
     }
-    options.onTrouble(`${why}; starting it again`);
-    const waitMs = Math.min(RESTART_MAX_MS, RESTART_FIRST_MS * 2 ** Math.min(restarts, 6));
+    options.onTrouble(`${why}; not started again after ${restartsMax} times`);
+  }
+
+  function backOff(): Promise<void> {
+    const waitMs = Math.min(RESTART_MAX_MS, RESTART_FIRST_MS * 2 ** unstable);
     restarts++;
-    await new Promise((resolve) => setTimeout(resolve, waitMs));
-    if (stopping) return;
-    try {
-      ({ child } = await start<Ready>(options));
-    } catch (error) {
-      if (!stopping) await restart((error as Error).message);
-      return;
-    }
-    if (stopping) child.kill("SIGKILL");
-    watch();
+    unstable = Math.min(unstable + 1, 16);
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, waitMs);
+      endWait = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   watch();
   return {
     ready: first.ready,
-    pid: () => child.pid ?? 0,
+    pid: () => current.child.pid ?? 0,
     async stop() {
       stopping = true;
+      endWait();
+      await restarting;
+      const { child } = current;
       if (child.exitCode !== null || child.signalCode !== null) return lastMessage;
       const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
       child.kill("SIGTERM");
@@ -101,20 +131,37 @@ function start<Ready>(options: SupervisedOptions): Promise<Started<Ready>> {
   });
   let words = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-    words = (words + text).slice(-STDERR_KEPT);
+    words = (words + text).slice(-STDERR_KEPT_CHARACTERS);
   });
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => child.kill("SIGKILL"), START_MS);
-    child.once("error", reject);
-    child.once("exit", (code) => {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, START_MS);
+    child.on("error", (cause) => {
       clearTimeout(timer);
-      reject(new Error(words.trim() || `${options.name}: ended with exit code ${code} before it was ready`));
+      reject(new Error(`${options.name}: cannot be started: ${cause.message}`, { cause }));
     });
+    // "close" and not "exit": only then all its words have been read.
+    const failed = (code: number | null) => {
+      clearTimeout(timer);
+      if (late) return reject(new Error(`${options.name}: expected it to be ready within ${START_MS} ms`));
+      const why = `${options.name}: ended with exit code ${code} before it was ready`;
+      reject(new Error(lastWords(words) ?? why));
+    };
+    child.once("close", failed);
     child.on("message", (message) => {
       if (typeof message !== "object" || message === null || !("ready" in message)) return;
       clearTimeout(timer);
-      child.removeAllListeners("exit");
-      resolve({ child, ready: message as Ready });
+      child.off("close", failed);
+      resolve({ child, ready: message as Ready, readyAtMs: performance.now(), words: () => words });
     });
   });
+}
+
+/** The line that tells why: a crash's error, which a stack follows, or else the last one. */
+function lastWords(words: string): string | null {
+  const lines = words.trim().split("\n");
+  return (lines.find((line) => /^\w*Error\b/.test(line)) ?? lines.at(-1)) || null;
 }

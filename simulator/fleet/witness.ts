@@ -1,0 +1,148 @@
+/**
+ * The observer of one simulated light, which believes nothing the device says of itself.
+ *
+ * Promise: invariants E1, E2 and M1 are held against the lamp's own energy and the payments on their way
+ * to the link, at every step; a breach is a violation with both values. Purchases, repetitions and time
+ * without light are counted here, and nowhere else.
+ */
+import { performance } from "node:perf_hooks";
+import type { Effect, Event, Payment } from "#core/events";
+import type { State } from "#core/machine";
+import { unitsForQuantum } from "#core/units";
+import type { Violation } from "./violation.ts";
+
+export interface WitnessParts {
+  readonly name: string;
+  /** Simulated milliseconds. */
+  readonly nowMs: () => number;
+  /** What the lamp really drew since its birth, mWh. */
+  readonly deliveredMilliwattHours: () => number;
+  /** Told of every purchase that begins (true) or ends, with its round trip in real milliseconds. */
+  readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
+}
+
+/** Violations kept of one light: the first ones tell the story. */
+const VIOLATIONS_MAX = 8;
+
+export class Witness {
+  readonly violations: Violation[] = [];
+  /** Distinct rungs the seller answered for, and the money of their sum, atomic units. */
+  made = 0;
+  madeAtomic = 0;
+  resent = 0;
+  refused = 0;
+  /** PAY frames sent and GRANT frames received, repetitions included. */
+  framesUp = 0;
+  framesDown = 0;
+  private readonly parts: WitnessParts;
+  private sentAtMs = 0;
+  private pending: Payment | null = null;
+  private registerSeen = 0;
+  private signedMax = 0;
+  private readonly signedRungs = new Set<number>();
+  private evening = false;
+  private starvedMs = 0;
+  private longestStarvedMs = 0;
+  private starvedSinceMs: number | null = null;
+
+  constructor(parts: WitnessParts) {
+    this.parts = parts;
+  }
+
+  /** The highest amount this light has signed, as seen on its way to the link, atomic units. */
+  signed(): number {
+    return this.signedMax;
+  }
+
+  /** Money of the rung whose answer is still missing, when the seller's charge shows that it went through. */
+  unanswered(charged: number): number {
+    return this.pending !== null && charged >= this.pending.maxClaimable ? this.pending.amountAtomic : 0;
+  }
+
+  /** Time without light counts from here on: before, a light cannot have bought. */
+  beginEvening(): void {
+    this.evening = true;
+    if (this.starvedSinceMs !== null) this.starvedSinceMs = this.parts.nowMs();
+  }
+
+  /** Simulated time in which the lamp should have shone and did not: in all, and the longest in one piece. */
+  starvation(): { readonly totalMs: number; readonly longestMs: number } {
+    const presentMs =
+      this.evening && this.starvedSinceMs !== null ? this.parts.nowMs() - this.starvedSinceMs : 0;
+    return {
+      totalMs: this.starvedMs + presentMs,
+      longestMs: Math.max(this.longestStarvedMs, presentMs),
+    };
+  }
+
+  /** Takes one step of the machine, before its effects are carried out. */
+  observe(event: Event, effects: readonly Effect[], state: State): void {
+    this.watchEnergy(state);
+    if (event.type === "grant") {
+      this.framesDown++;
+      if (event.grant.refusal !== null) this.refused++;
+    }
+    this.watchPurchase(effects, state);
+    this.watchStarvation(state);
+  }
+
+  private watchEnergy(state: State): void {
+    if (state.register.total < this.registerSeen) {
+      this.breach("E1", `register >= ${this.registerSeen}`, String(state.register.total));
+    }
+    this.registerSeen = state.register.total;
+    const channel = state.channel;
+    if (channel === null || state.account === null) return;
+    const quantum = unitsForQuantum(channel.quantumAtomic, Math.max(1, channel.pricePerMillionUnits));
+    const allowed = state.account.granted + quantum;
+    const delivered = this.parts.deliveredMilliwattHours();
+    if (delivered > allowed) this.breach("E2", `delivered <= ${allowed} mWh`, `${delivered.toFixed(3)} mWh`);
+  }
+
+  private watchPurchase(effects: readonly Effect[], state: State): void {
+    if (this.pending !== null && state.channel !== null) {
+      if (state.channel.charged >= this.pending.maxClaimable) this.endPurchase(this.pending);
+    }
+    for (const effect of effects) if (effect.type === "pay") this.beginPurchase(effect.payment);
+  }
+
+  private beginPurchase(payment: Payment): void {
+    const { maxClaimable, again } = payment;
+    this.framesUp++;
+    if (again) this.resent++;
+    if (maxClaimable < this.signedMax && !this.signedRungs.has(maxClaimable)) {
+      this.breach("M1", `a rung above ${this.signedMax}, or one signed before`, String(maxClaimable));
+    }
+    this.signedMax = Math.max(this.signedMax, maxClaimable);
+    this.signedRungs.add(maxClaimable);
+    if (this.pending?.maxClaimable === maxClaimable) return;
+    this.pending = payment;
+    this.sentAtMs = performance.now();
+    this.parts.onPurchase(true, 0);
+  }
+
+  private endPurchase(payment: Payment): void {
+    this.made++;
+    this.madeAtomic += payment.amountAtomic;
+    this.pending = null;
+    // A rung that was charged can only be a repetition of itself from now on.
+    for (const rung of this.signedRungs) if (rung < payment.maxClaimable) this.signedRungs.delete(rung);
+    this.parts.onPurchase(false, performance.now() - this.sentAtMs);
+  }
+
+  private watchStarvation(state: State): void {
+    const starved = state.wantedPercent > 0 && state.levelPercent === 0;
+    if (starved) this.starvedSinceMs ??= this.parts.nowMs();
+    else if (this.starvedSinceMs !== null) {
+      const { totalMs, longestMs } = this.starvation();
+      this.starvedMs = totalMs;
+      this.longestStarvedMs = longestMs;
+      this.starvedSinceMs = null;
+    }
+  }
+
+  private breach(invariant: Violation["invariant"], expected: string, actual: string): void {
+    if (this.violations.length >= VIOLATIONS_MAX) return;
+    this.violations.push({ invariant, light: this.parts.name, expected, actual });
+  }
+}

@@ -1,0 +1,18 @@
+/** A broker that runs elsewhere, looked at before a fleet is sent there. */
+import { openBrokerSocket, readBrokerUrl } from "#node/broker-socket";
+
+const ANSWER_MS = 5_000;
+
+/** Throws one line unless something listens at the URL. */
+export function requireBroker(url: string): Promise<void> {
+  const socket = openBrokerSocket(readBrokerUrl(url), {});
+  return new Promise<void>((resolve, reject) => {
+    const refuse = (why: string) =>
+      reject(
+        new Error(`broker ${url}: expected an MQTT broker, found no answer (${why}); is it running there?`),
+      );
+    socket.setTimeout(ANSWER_MS, () => refuse(`none within ${ANSWER_MS} ms`));
+    socket.once("error", (error: NodeJS.ErrnoException) => refuse(error.code ?? error.message));
+    socket.once(url.startsWith("mqtts:") ? "secureConnect" : "connect", () => resolve());
+  }).finally(() => socket.destroy());
+}
