@@ -2,11 +2,11 @@
  * A city drawn from a seed: avenues and side streets, lamps along them, what they are and when they shine.
  *
  * Promise: the same seed, number and place give the same city; the lights nearest to the middle come
- * first, so that a smaller city is the middle of a larger one of the same size class.
+ * first, so that a smaller city is the middle of a larger one.
  */
 import type { City, CityLight, RoadClass } from "./city.ts";
 import { type Draw, drawAt, seededRandom } from "./random.ts";
-import { drawFitting, ROADS } from "./roads.ts";
+import { drawFitting, drawRoad, ROADS, type RoadFitting } from "./roads.ts";
 import { StreetNames } from "./street-names.ts";
 import { nauticalZone } from "./sun.ts";
 
@@ -25,8 +25,10 @@ const BERLIN = { latitude: 52.52, longitude: 13.405, timeZone: "Europe/Berlin" }
 
 /** Between two parallel streets, metres. */
 const BLOCK_METRES = 72;
-/** Every so many blocks a street is a wider one. */
+/** Every so many blocks a street is a wider one, every so many an avenue; both two blocks off the middle. */
 const SECONDARY_EVERY = 4;
+const MAIN_EVERY = 12;
+const WIDE_FROM = 2;
 /** How far a street sways from its line, and over which length, metres. */
 const SWAY_METRES = 14;
 const SWAY_LENGTH_METRES = 420;
@@ -52,17 +54,20 @@ export function generateCity({ lights, seed, place = BERLIN }: CityRequest): Cit
   const timeZone = place.timeZone ?? nauticalZone(place.longitude);
   const spots = nearestSpots(lights, random);
   const onStreet = new Map<string, number>();
+  const roads = new Map<string, RoadFitting>();
   const made = spots.map((spot, index): CityLight => {
     const street = names.of(spot.roadClass, `${spot.across ? "a" : "b"}${spot.line}`);
     const nth = onStreet.get(street) ?? 0;
     onStreet.set(street, nth + 1);
+    const road = roads.get(street) ?? drawRoad(spot.roadClass, random);
+    roads.set(street, road);
     return {
       name: `light-${index + 1}`,
       street,
       feeder: feederName(street, nth),
       roadClass: spot.roadClass,
       ...placeOf(spot, angle, place),
-      ...drawFitting(spot.roadClass, null, random),
+      ...drawFitting(road, random),
     };
   });
   return { name: `city ${seed}`, seed, ...place, timeZone, lights: made };
@@ -70,7 +75,7 @@ export function generateCity({ lights, seed, place = BERLIN }: CityRequest): Cit
 
 /** The cabinet of a street's nth light. */
 export function feederName(street: string, nth: number): string {
-  return nth < FEEDER_LIGHTS ? street : `${street} ${1 + Math.floor(nth / FEEDER_LIGHTS)}`;
+  return nth < FEEDER_LIGHTS ? street : `${street}, cabinet ${1 + Math.floor(nth / FEEDER_LIGHTS)}`;
 }
 
 function checkRequest(lights: number, latitude: number, longitude: number): void {
@@ -106,8 +111,7 @@ function spotsWithin(half: number, swaySeed: number): Spot[] {
   const lines = Math.ceil(half / BLOCK_METRES);
   for (const across of [false, true]) {
     for (let line = -lines; line <= lines; line++) {
-      const roadClass: RoadClass =
-        line === 0 ? "main" : line % SECONDARY_EVERY === 0 ? "secondary" : "residential";
+      const roadClass = classOfLine(line);
       const { spacingMetres, bothSides, kerbMetres } = ROADS[roadClass];
       const phase = 2 * Math.PI * drawAt(swaySeed, 2 * line + (across ? 1 : 0));
       const step = bothSides ? spacingMetres / 2 : spacingMetres;
@@ -117,12 +121,18 @@ function spotsWithin(half: number, swaySeed: number): Spot[] {
         const along = offset + nth * step;
         const side = bothSides && nth % 2 !== 0 ? -1 : 1;
         const sway = SWAY_METRES * Math.sin((2 * Math.PI * along) / SWAY_LENGTH_METRES + phase);
-        const beside = line * BLOCK_METRES + sway + side * kerbMetres;
+        const beside = (line - 0.5) * BLOCK_METRES + sway + side * kerbMetres;
         spots.push({ x: across ? along : beside, y: across ? beside : along, roadClass, line, across });
       }
     }
   }
   return spots;
+}
+
+function classOfLine(line: number): RoadClass {
+  const blocks = line - WIDE_FROM;
+  if (blocks % MAIN_EVERY === 0) return "main";
+  return blocks % SECONDARY_EVERY === 0 ? "secondary" : "residential";
 }
 
 function placeOf(

@@ -7,7 +7,7 @@ import { type LampType, METER_TYPES } from "../fleet/lamp-model.ts";
 import type { CityLight, DimmingPlan, RoadClass } from "./city.ts";
 import { type Draw, pick, pickWeighted } from "./random.ts";
 
-export interface Road {
+interface Road {
   /** Between two lamps of one side, metres. */
   readonly spacingMetres: number;
   readonly bothSides: boolean;
@@ -72,26 +72,34 @@ export const ROADS: Readonly<Record<RoadClass, Road>> = {
   },
 };
 
-/** What stands on one pole; `ratedMilliwatts` null draws a wattage that suits the road. */
+/** What the lamps of one street have in common. */
+export interface RoadFitting {
+  readonly ratedMilliwatts: number;
+  readonly dimming: DimmingPlan;
+}
+
+export function drawRoad(roadClass: RoadClass, draw: Draw): RoadFitting {
+  const { watts, plans } = ROADS[roadClass];
+  const { name, steps } = pickWeighted(plans, draw);
+  return { ratedMilliwatts: 1000 * pick(watts, draw), dimming: { name, steps } };
+}
+
+/** What stands on one pole. */
 export function drawFitting(
-  roadClass: RoadClass,
-  ratedMilliwatts: number | null,
+  { ratedMilliwatts, dimming }: RoadFitting,
   draw: Draw,
 ): Pick<CityLight, "lamp" | "meter" | "meterInitial" | "dimming" | "switchEarlyMinutes"> {
-  const road = ROADS[roadClass];
-  const usual = 1000 * pick(road.watts, draw);
   const lamp: LampType = {
-    ratedMilliwatts: ratedMilliwatts ?? usual,
+    ratedMilliwatts,
     startUpPermille: 1000 + Math.round(150 * draw()),
     startUpMs: Math.round(500 + 2500 * draw()),
     powerFactorPermille: 900 + Math.round(80 * draw()),
   };
-  const { name, steps } = pickWeighted(road.plans, draw);
   return {
     lamp,
     meter: pick(METER_TYPES, draw),
     meterInitial: Math.floor(5_000_000 * draw()),
-    dimming: { name, steps },
+    dimming,
     switchEarlyMinutes: Math.round(6 * draw() - 3),
   };
 }
