@@ -96,6 +96,18 @@ export function checkConfig(value: unknown, source: string): Config {
       `config ${source}: seller.unitsPerPayment: expected how many ${seller.unit} one paid answer is worth, found nothing`,
     );
   }
+  const { depositAtomic, perChannelAtomic, perDayAtomic } = checked.data.treasury;
+  const limits = [
+    ["treasury.depositAtomic", depositAtomic, "treasury.perChannelAtomic", perChannelAtomic],
+    ["treasury.perChannelAtomic", perChannelAtomic, "treasury.perDayAtomic", perDayAtomic],
+  ] as const;
+  for (const [member, atomic, bound, boundAtomic] of limits) {
+    if (atomic > boundAtomic) {
+      throw new Error(
+        `config ${source}: ${member}: expected at most ${bound} (${boundAtomic}), found ${atomic}`,
+      );
+    }
+  }
   return checked.data;
 }
 

@@ -49,7 +49,7 @@ export async function startGateway(config: Config, note: Note): Promise<Gateway>
   const treasuryKey = keyIn("treasury.key", config.treasury.key);
   const treasury = keyTreasury(treasuryKey);
   const chain = await connectChain(config.chain.rpc, chainIdOf(config.seller.network), treasuryKey);
-  mkdirSync(config.gateway.data, { recursive: true });
+  makeFolder(config.gateway.data);
   const ledger = openSqliteLedger(config.gateway.data);
   const http = openHttp({
     connections: config.limits.sellerConnections,
@@ -123,6 +123,24 @@ function withinMs(limitMs: number, work: Promise<unknown>): Promise<unknown> {
   return Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
 }
 
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw new Error(
+      `gateway.data: expected a folder to write to, found ${path} (${(error as NodeJS.ErrnoException).code})`,
+    );
+  }
+}
+
+function readSecret(member: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new Error(`${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
 function keyIn(member: string, file: string): Key {
   try {
     return loadKey(file);
@@ -138,14 +156,14 @@ function sellerOf({ seller }: Config, http: Http): Seller {
   return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment! }, payable);
 }
 
-function openBroker(config: Config, gateway: string, note: Note, receive: Receive): Promise<Broker> {
+async function openBroker(config: Config, gateway: string, note: Note, receive: Receive): Promise<Broker> {
   const { broker } = config;
   if (broker.kind === "embedded") {
     const { host, port, connections } = broker;
     return openEmbeddedBroker({ host, port, gateway, connectionsMax: connections, note }, receive);
   }
   const { url, version, clientId, passwordFile } = broker;
-  const password = passwordFile === undefined ? null : readFileSync(passwordFile, "utf8").trim();
+  const password = passwordFile === undefined ? null : readSecret("broker.passwordFile", passwordFile);
   const username = broker.username ?? null;
   const caFile = broker.caFile ?? null;
   return openExternalBroker({ url, version, username, password, caFile, clientId, note }, receive);

@@ -85,7 +85,11 @@ export async function openEmbeddedBroker(options: EmbeddedOptions, receive: Rece
     socket.on("close", () => sockets.delete(socket));
     aedes.handle(socket);
   });
-  const bound = await listen(server, host, port);
+  const bound = await listen(server, host, port).catch(async (error) => {
+    // Its heartbeat would keep a process alive that has nothing to serve.
+    await new Promise<void>((resolve) => aedes.close(() => resolve()));
+    throw error;
+  });
   return {
     url: `mqtt://${host.includes(":") ? `[${host}]` : host}:${bound}`,
     publish(device, leaf, payload, retained) {

@@ -117,6 +117,7 @@ export interface LightOptions {
   readonly loadMilliwatts?: number;
   readonly priceCeiling?: number;
   readonly unit?: string;
+  readonly readingMs?: number;
   readonly schemes?: readonly string[];
   /** Memory of a light before; it goes on where that one was cut off. */
   readonly memory?: LightMemory;
@@ -187,7 +188,7 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
       lowMarkPermille: 500,
       retry: { firstMs: 100, maxMs: 1000 },
       tickMs: 1000,
-      readingMs: 5000,
+      readingMs: options.readingMs ?? 5000,
       levelWithoutClock: 100,
     },
     key,
