@@ -1,0 +1,154 @@
+// The ledger's file: what resolved is there after any end of the process, once, and read back as it was.
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import Libsql from "libsql";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { openSqliteLedger } from "#gateway/ledger/sqlite-ledger";
+import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
+import { bundleOf } from "../bundle.ts";
+import { deviceOf, newKey, requirementsOf } from "../purchase/bench.ts";
+import { channelNumbered, paymentNumbered } from "./records.ts";
+
+const KILLS = 25;
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "watt402-ledger-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+test(`${KILLS} kills at any moment: every payment whose promise resolved is in the ledger, whole, with its channel`, async () => {
+  const writer = await bundleOf(fileURLToPath(new URL("./writer-process.ts", import.meta.url)), directory);
+  const told = new Set<number>();
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    const child = spawn(process.execPath, [writer, directory, String(kill * 100_000)], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let text = "";
+    await new Promise<void>((resolve) => {
+      child.stdout.on("data", (chunk) => {
+        text += chunk;
+        if (text.split("\n").length > 20 + kill * 7) child.kill("SIGKILL");
+      });
+      child.on("close", () => resolve());
+    });
+    for (const line of text.split("\n").slice(0, -1)) told.add(Number(line));
+  }
+  const ledger = openSqliteLedger(directory);
+  expect(told.size).toBeGreaterThan(KILLS * 20);
+  expect(ledger.counts.payments).toBeGreaterThanOrEqual(told.size);
+  for (const number of told) {
+    const payment = paymentNumbered(number);
+    expect(ledger.payment(payment.channelId, payment.maxClaimable)).toEqual(payment);
+  }
+  const highest = Math.max(...told);
+  const [channel] = ledger.channelsOf(channelNumbered(0).device);
+  expect(channel!.charged).toBeGreaterThanOrEqual(paymentNumbered(highest).charged);
+  ledger.close();
+});
+
+test("a payment recorded again, by whomever and with whatever beside, stays as it was", async () => {
+  const ledger = openSqliteLedger(directory);
+  await ledger.recordPayment(paymentNumbered(1), channelNumbered(1));
+  const other = { ...paymentNumbered(1), granted: 999, signature: "0x00", amountAtomic: 1 };
+  await Promise.all(Array.from({ length: 50 }, () => ledger.recordPayment(other, channelNumbered(1))));
+  expect(ledger.payment(other.channelId, other.maxClaimable)).toEqual(paymentNumbered(1));
+  expect(ledger.counts.payments).toBe(1);
+  ledger.close();
+});
+
+test("a channel's counters never fall, in whatever order they are written", async () => {
+  const ledger = openSqliteLedger(directory);
+  const high: ChannelRecord = { ...channelNumbered(9), promised: 5_000 };
+  await Promise.all([ledger.saveChannel(high), ledger.saveChannel({ ...channelNumbered(3), revision: 1 })]);
+  expect(ledger.channelsOf(high.device)).toEqual([{ ...high, balance: 0 }]);
+  ledger.close();
+});
+
+test("everything is read back as it was after the file was closed and opened", async () => {
+  const device = deviceOf(newKey());
+  const deposit: DepositRecord = {
+    channelId: channelNumbered(0).id,
+    index: 0,
+    amountAtomic: 2 ** 48 - 1,
+    validBeforeSeconds: 1_900_000_000,
+    signature: `0x${"12".repeat(65)}`,
+    state: "confirmed",
+    atSeconds: 1_800_000_000,
+  };
+  const intended: DepositRecord = {
+    ...deposit,
+    index: 1,
+    amountAtomic: 7,
+    state: "intended",
+    atSeconds: 1_800_000_100,
+  };
+  const exact = {
+    ...channelNumbered(2),
+    id: `0x${"ee".repeat(32)}`,
+    config: null,
+    requirements: requirementsOf("exact", 10),
+  };
+  const first = openSqliteLedger(directory);
+  await first.saveDevice(device);
+  await first.recordPayment(paymentNumbered(4), channelNumbered(4));
+  await first.saveChannel(exact);
+  await first.saveDeposit(deposit);
+  await first.saveDeposit(intended);
+  first.close();
+  const again = openSqliteLedger(directory);
+  expect(again.device(device.device)).toEqual(device);
+  expect(again.device("00".repeat(20))).toBeNull();
+  expect(again.deposits(deposit.channelId)).toEqual([deposit, intended]);
+  expect(again.depositedSince(1_800_000_100)).toBe(7);
+  expect(again.depositedSince(0)).toBe(deposit.amountAtomic + 7);
+  const balance = deposit.amountAtomic;
+  expect(again.channelsOf(exact.device)).toEqual(
+    expect.arrayContaining([
+      { ...channelNumbered(4), balance },
+      { ...exact, balance: 0 },
+    ]),
+  );
+  expect(again.counts.payments).toBe(1);
+  again.close();
+});
+
+test("payments beyond a counter come lowest first and no more than asked for", async () => {
+  const ledger = openSqliteLedger(directory);
+  for (const number of [5, 1, 3, 2, 4])
+    await ledger.recordPayment(paymentNumbered(number), channelNumbered(number));
+  const { channelId, charged } = paymentNumbered(2);
+  expect(ledger.paymentsAfter(channelId, charged, 2)).toEqual([paymentNumbered(3), paymentNumbered(4)]);
+  expect(ledger.paymentsAfter(`0x${"00".repeat(32)}`, 0, 9)).toEqual([]);
+  ledger.close();
+});
+
+test.each([
+  ["garbage", (file: string) => writeFileSync(file, "x".repeat(9_000)), "not a database"],
+  [
+    "a later version's file",
+    (file: string) => {
+      const db = new Libsql(file);
+      db.exec("CREATE TABLE future (x); PRAGMA user_version = 99");
+      db.close();
+    },
+    "expected schema version 1, found 99",
+  ],
+])("%s is refused by name, with what to do", (_, spoil, reason) => {
+  const file = join(directory, "ledger.sqlite");
+  spoil(file);
+  const refused = () => openSqliteLedger(directory);
+  expect(refused).toThrow(`ledger ${file}: `);
+  expect(refused).toThrow(reason);
+  expect(refused).toThrow("restore a backup");
+});
+
+test("after it is closed a ledger takes nothing more, and says so", async () => {
+  const ledger = openSqliteLedger(directory);
+  ledger.close();
+  await expect(ledger.saveChannel(channelNumbered(1))).rejects.toThrow("closed");
+});
