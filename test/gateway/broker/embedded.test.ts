@@ -1,0 +1,356 @@
+// The embedded broker against real MQTT clients: who gets in, who may say what, and what is bounded.
+
+import { type EventEmitter, once } from "node:events";
+import { connect as connectTcp, type Socket } from "node:net";
+import fc from "fast-check";
+import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
+import { generatePrivateKey } from "viem/accounts";
+import { afterEach, expect, test } from "vitest";
+import { mayPublish, maySubscribe, proveDevice } from "#gateway/broker/access";
+import type { Broker } from "#gateway/broker/broker";
+import { openEmbeddedBroker } from "#gateway/broker/embedded";
+import { fromHex } from "#payment/bytes";
+import { type Key, openKey } from "#payment/key";
+import { LOGIN_WINDOW_SECONDS, loginToken } from "#payment/login";
+import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
+
+const newKey = () => openKey(fromHex(generatePrivateKey()));
+const GATEWAY = newKey().address;
+const OTHER = "ab".repeat(20);
+
+interface Heard {
+  readonly device: string;
+  readonly leaf: Leaf;
+  readonly payload: string;
+}
+
+const open: { close(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.close();
+});
+
+async function newBroker(connectionsMax = 100) {
+  const heard: Heard[] = [];
+  const notes: string[] = [];
+  const broker = await openEmbeddedBroker(
+    {
+      host: "127.0.0.1",
+      port: 0,
+      gateway: GATEWAY,
+      connectionsMax,
+      note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
+    },
+    (device, leaf, payload) => heard.push({ device, leaf, payload: Buffer.from(payload).toString() }),
+  );
+  open.push(broker);
+  return { broker, heard, notes };
+}
+
+/** Resolves with the client once logged in, or with the reason why not. */
+async function logIn(broker: Broker, key: Key, instead: IClientOptions = {}): Promise<MqttClient | string> {
+  const device = key.address.slice(2);
+  const client = mqtt.connect(broker.url, {
+    protocolVersion: 4,
+    clientId: device,
+    username: device,
+    password: loginToken(key, GATEWAY, Date.now() / 1000),
+    reconnectPeriod: 0,
+    ...instead,
+  });
+  open.push({ close: () => client.endAsync(true) });
+  const refused = new Promise<string>((resolve) => {
+    client.once("error", (error) => resolve(`${(error as { code?: number }).code ?? error.message}`));
+    client.once("close", () => resolve("closed"));
+  });
+  return Promise.race([nextOf(client, "connect").then(() => client), refused]);
+}
+
+async function logged(broker: Broker, key: Key, instead: IClientOptions = {}): Promise<MqttClient> {
+  const client = await logIn(broker, key, instead);
+  if (typeof client === "string") throw new Error(`expected a login, found ${client}`);
+  return client;
+}
+
+/** mqtt.js types its events more narrowly than node's `once` knows. */
+function nextOf(client: MqttClient, event: string): Promise<unknown[]> {
+  return once(client as unknown as EventEmitter, event);
+}
+
+const NOT_AUTHORISED = "5";
+
+test("the holder of a device's key logs in", async () => {
+  const { broker } = await newBroker();
+  expect(await logIn(broker, newKey())).toBeInstanceOf(mqtt.MqttClient);
+});
+
+test.each<[string, (key: Key) => IClientOptions]>([
+  [
+    "another's key",
+    (key) => ({ password: loginToken(newKey(), GATEWAY, Date.now() / 1000), username: key.address.slice(2) }),
+  ],
+  [
+    "a login for another gateway",
+    (key) => ({ password: loginToken(key, newKey().address, Date.now() / 1000) }),
+  ],
+  [
+    "a stale token",
+    (key) => ({ password: loginToken(key, GATEWAY, Date.now() / 1000 - LOGIN_WINDOW_SECONDS - 60) }),
+  ],
+  [
+    "a token of the day after tomorrow",
+    (key) => ({ password: loginToken(key, GATEWAY, Date.now() / 1000 + LOGIN_WINDOW_SECONDS + 60) }),
+  ],
+  ["a client id that is not the user", () => ({ clientId: "cd".repeat(20) })],
+  ["a user name with a wildcard", () => ({ username: "+", clientId: "+" })],
+  ["no password", () => ({ password: "" })],
+  ["no user", () => ({ username: "", password: "" })],
+])("%s gets no connection", async (_, wrong) => {
+  const { broker, notes } = await newBroker();
+  const key = newKey();
+  expect([NOT_AUTHORISED, "closed"]).toContain(await logIn(broker, key, wrong(key)));
+  expect(notes.join()).toContain("login refused");
+});
+
+test("the reason for a refused login says what to check, and shows no password", () => {
+  const login = { clientId: OTHER, username: OTHER, password: "1.0x00" };
+  const { device, reason } = proveDevice(login, GATEWAY, 1_800_000_000);
+  expect(device).toBeNull();
+  expect(reason).toContain("clock");
+  expect(reason).not.toContain("0x00");
+});
+
+test("only a device's own up leaves may be published and its own down leaves subscribed: nothing else of a thousand", () => {
+  const device = "12".repeat(20);
+  const name = fc.constantFrom(device, OTHER, "+", "#", device.toUpperCase(), "", `${device}0`);
+  const leaf = fc.constantFrom(
+    ...Object.keys(LEAVES),
+    "+",
+    "#",
+    "",
+    "pay/x",
+    "PAY",
+    "$SYS",
+    "grant ",
+    "__proto__",
+    "constructor",
+  );
+  const prefix = fc.constantFrom(
+    "x402/1/",
+    "x402/2/",
+    "x402/1",
+    "/x402/1/",
+    "$SYS/",
+    "#",
+    "$share/g/x402/1/",
+  );
+  const bytes = fc.constantFrom(0, 1, 42, 43, 103, 104, 512, 1024, 4097, 16_384, 70_000);
+  let allowed = 0;
+  fc.assert(
+    fc.property(prefix, name, leaf, bytes, fc.boolean(), (before, who, what, size, retained) => {
+      const topic = `${before}${who}/${what}`;
+      const isOwn =
+        before === "x402/1/" &&
+        who === device &&
+        what in LEAVES &&
+        !["__proto__", "constructor"].includes(what);
+      const rule = isOwn ? LEAVES[what as Leaf] : null;
+      const publish = rule?.direction === "up" && size <= rule.bytesMax && (!retained || rule.retained);
+      expect(mayPublish(device, topic, size, retained)).toBe(publish);
+      expect(maySubscribe(device, topic)).toBe(rule?.direction === "down");
+      if (publish) allowed += 1;
+    }),
+    { numRuns: 1_000 },
+  );
+  expect(allowed).toBeGreaterThan(5);
+});
+
+test("what a device may say arrives; what it may not ends its connection and arrives nowhere", async () => {
+  const { broker, heard, notes } = await newBroker();
+  const key = newKey();
+  const device = key.address.slice(2);
+  const good = await logged(broker, key);
+  await good.publishAsync(topicOf(device, "pay"), Buffer.alloc(99, 1), { qos: 1 });
+  await good.publishAsync(topicOf(device, "state"), "{}", { qos: 1, retain: true });
+  expect(heard.map(({ leaf }) => leaf)).toEqual(["pay", "state"]);
+
+  const wrong: [string, Buffer, boolean][] = [
+    [topicOf(OTHER, "pay"), Buffer.alloc(99), false],
+    [topicOf(device, "grant"), Buffer.alloc(42), false],
+    [topicOf(device, "offer"), Buffer.from("{}"), true],
+    [topicOf(device, "pay"), Buffer.alloc(104), false],
+    [topicOf(device, "pay"), Buffer.alloc(99), true],
+    [topicOf(device, "hello"), Buffer.alloc(1_025), false],
+    ["homeassistant/light/x/config", Buffer.from("{}"), true],
+    ["$SYS/x", Buffer.from("{}"), false],
+  ];
+  for (const [topic, payload, retain] of wrong) {
+    // A later login of a device takes the place of the one before.
+    const client = await logged(broker, key);
+    const closed = nextOf(client, "close");
+    client.publish(topic, payload, { qos: 0, retain });
+    await closed;
+  }
+  expect(heard).toHaveLength(2);
+  expect(notes.filter((note) => note.startsWith("publish refused"))).toHaveLength(wrong.length);
+});
+
+test("a device hears its own grants and nobody else's, whatever it subscribes to", async () => {
+  const { broker } = await newBroker();
+  const [one, two] = [newKey(), newKey()];
+  const client = await logged(broker, one);
+  const got: string[] = [];
+  client.on("message", (topic) => got.push(topic));
+  const own = topicOf(one.address.slice(2), "grant");
+  const filters = [
+    topicOf(two.address.slice(2), "grant"),
+    "#",
+    "x402/1/+/grant",
+    `x402/1/${one.address.slice(2)}/#`,
+    "$SYS/#",
+    own,
+  ];
+  for (const filter of filters) await client.subscribeAsync(filter, { qos: 1 }).catch(() => undefined);
+  broker.publish(two.address.slice(2), "grant", new Uint8Array(42), false);
+  broker.publish(one.address.slice(2), "grant", new Uint8Array(42), false);
+  await nextOf(client, "message");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(got).toEqual([own]);
+});
+
+test("a will on a foreign topic is not told, one's own state is", async () => {
+  const { broker, heard } = await newBroker();
+  const [one, two] = [newKey(), newKey()];
+  const will = (device: string) => ({
+    will: {
+      topic: topicOf(device, "state"),
+      payload: Buffer.from('{"v":1,"status":"lost"}'),
+      qos: 1 as const,
+      retain: true,
+    },
+  });
+  for (const [key, device] of [
+    [one, two.address.slice(2)],
+    [two, two.address.slice(2)],
+  ] as const) {
+    const client = await logged(broker, key, will(device));
+    client.stream.destroy();
+  }
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(heard).toEqual([
+    { device: two.address.slice(2), leaf: "state", payload: '{"v":1,"status":"lost"}' },
+  ]);
+});
+
+test("an offer waits, retained, for a device that was away", async () => {
+  const { broker } = await newBroker();
+  const key = newKey();
+  const topic = topicOf(key.address.slice(2), "offer");
+  broker.publish(key.address.slice(2), "offer", Buffer.from("first"), true);
+  broker.publish(key.address.slice(2), "offer", Buffer.from("second"), true);
+  const client = await logged(broker, key);
+  const message = nextOf(client, "message");
+  await client.subscribeAsync(topic, { qos: 1 });
+  expect(String((await message)[1])).toBe("second");
+});
+
+test("nothing is gathered for a device that asks for a session and stays away", async () => {
+  const { broker } = await newBroker();
+  const key = newKey();
+  const device = key.address.slice(2);
+  const first = await logged(broker, key, { clean: false });
+  await first.subscribeAsync(topicOf(device, "grant"), { qos: 1 });
+  await first.endAsync();
+  broker.publish(device, "grant", new Uint8Array(42), false);
+  const got: string[] = [];
+  const again = mqtt.connect(broker.url, {
+    clientId: device,
+    username: device,
+    password: loginToken(key, GATEWAY, Date.now() / 1000),
+    clean: false,
+    reconnectPeriod: 0,
+  });
+  open.push({ close: () => again.endAsync(true) });
+  again.on("message", (topic) => got.push(topic));
+  const [connack] = (await nextOf(again, "connect")) as [{ sessionPresent: boolean }];
+  expect(connack.sessionPresent).toBe(false);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(got).toEqual([]);
+});
+
+test("connections beyond the bound are closed at once, and a place that is free again is taken", async () => {
+  const { broker } = await newBroker(3);
+  const clients = await Promise.all([1, 2, 3].map(() => logged(broker, newKey())));
+  expect(await logIn(broker, newKey())).not.toBeInstanceOf(mqtt.MqttClient);
+  await clients[0]!.endAsync(true);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(await logIn(broker, newKey())).toBeInstanceOf(mqtt.MqttClient);
+});
+
+test("a packet that announces more than any leaf holds ends its connection before it is gathered", async () => {
+  const { broker } = await newBroker();
+  const { port } = new URL(broker.url);
+  // CONNECT, and a PUBLISH of 256 MiB less one byte: neither is anybody's.
+  for (const header of [
+    [0x10, 0xff, 0xff, 0xff, 0x7f],
+    [0x30, 0xff, 0xff, 0xff, 0x7f],
+    [0x10, 0xff, 0xff, 0xff, 0xff, 0x7f],
+  ]) {
+    const socket: Socket = connectTcp(Number(port), "127.0.0.1");
+    socket.on("error", () => undefined);
+    await once(socket, "connect");
+    const closed = once(socket, "close");
+    socket.write(Buffer.from(header));
+    await closed;
+  }
+});
+
+test("packets cut at any byte arrive whole", async () => {
+  const { broker, heard } = await newBroker();
+  const key = newKey();
+  const device = key.address.slice(2);
+  const client = await logged(broker, key);
+  const stream = client.stream as Socket;
+  const write = stream.write.bind(stream);
+  let step = 1;
+  stream.write = ((written: Buffer | string, ...rest: []) => {
+    const chunk = Buffer.from(written as string);
+    for (let at = 0; at < chunk.length; at += step) write(chunk.subarray(at, at + step));
+    step = (step % 7) + 1;
+    return write(Buffer.alloc(0), ...rest);
+  }) as typeof stream.write;
+  for (let length = 0; length < 40; length += 1) {
+    await client.publishAsync(topicOf(device, "request"), Buffer.alloc(length * 400, 65), { qos: 1 });
+  }
+  expect(heard.map(({ payload }) => payload.length)).toEqual(
+    Array.from({ length: 40 }, (_, index) => index * 400),
+  );
+});
+
+test("a small answer leaves at once: Nagle's algorithm is off on every connection", async () => {
+  const { broker } = await newBroker();
+  const key = newKey();
+  const device = key.address.slice(2);
+  const client = await logged(broker, key);
+  (client.stream as Socket).setNoDelay(true);
+  await client.subscribeAsync(topicOf(device, "grant"), { qos: 1 });
+  const times: number[] = [];
+  for (let round = 0; round < 15; round += 1) {
+    const start = performance.now();
+    const answer = nextOf(client, "message");
+    client.publish(topicOf(device, "pay"), Buffer.alloc(99), { qos: 1 });
+    // Two small packets in a row, the second a little later, is what Nagle holds up for 40 ms.
+    setTimeout(() => broker.publish(device, "grant", new Uint8Array(42), false), 3);
+    await answer;
+    times.push(performance.now() - start);
+  }
+  expect(times.sort((a, b) => a - b)[7]).toBeLessThan(35);
+});
+
+test("a busy port is told with its number and what to change", async () => {
+  const { broker } = await newBroker();
+  const port = Number(new URL(broker.url).port);
+  const options = { host: "127.0.0.1", port, gateway: GATEWAY, connectionsMax: 1, note: () => {} };
+  await expect(openEmbeddedBroker(options, () => {})).rejects.toThrow(
+    `broker 127.0.0.1:${port}: the port is in use; choose another broker.port`,
+  );
+});

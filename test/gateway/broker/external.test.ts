@@ -1,0 +1,133 @@
+// The adapter for somebody else's broker, against a plain aedes that knows nothing of devices.
+
+import { once } from "node:events";
+import { createServer, type Server, type Socket } from "node:net";
+import { Aedes } from "aedes";
+import mqtt from "mqtt";
+import { afterEach, expect, test } from "vitest";
+import type { Broker } from "#gateway/broker/broker";
+import { openExternalBroker } from "#gateway/broker/external";
+import { topicOf } from "#protocol/topics";
+import { until } from "../ground.ts";
+
+const DEVICE = "12".repeat(20);
+
+const open: { close(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close();
+});
+
+interface Plain {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+async function plainBroker(port = 0): Promise<Plain> {
+  const aedes = await Aedes.createBroker();
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    socket.setNoDelay(true);
+    aedes.handle(socket);
+  }).listen(port, "127.0.0.1");
+  await once(server, "listening");
+  const plain: Plain = {
+    port: (server.address() as { port: number }).port,
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => aedes.close(() => resolve()));
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+  open.push(plain);
+  return plain;
+}
+
+async function adapter(port: number) {
+  const heard: string[] = [];
+  const notes: string[] = [];
+  const broker: Broker = await openExternalBroker(
+    {
+      url: `mqtt://127.0.0.1:${port}`,
+      version: 4,
+      username: null,
+      password: null,
+      caFile: null,
+      clientId: "gateway",
+      note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
+    },
+    (device, leaf, payload) => heard.push(`${device} ${leaf} ${payload.length}`),
+  );
+  open.push(broker);
+  return { broker, heard, notes };
+}
+
+async function client(port: number) {
+  const connected = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0 });
+  open.push({ close: () => connected.endAsync(true) });
+  return connected;
+}
+
+test("up leaves of well-formed topics within their size come through, and nothing else", async () => {
+  const plain = await plainBroker();
+  const { heard, notes } = await adapter(plain.port);
+  await until(
+    () => notes.length > 0,
+    5_000,
+    () => "a connection",
+  );
+  const anybody = await client(plain.port);
+  const said: [string, number][] = [
+    [topicOf(DEVICE, "pay"), 99],
+    [topicOf(DEVICE, "pay"), 104],
+    [topicOf(DEVICE, "grant"), 42],
+    ["x402/1/nobody/pay", 99],
+    [`x402/1/${DEVICE.toUpperCase().replace(/1/g, "A")}/pay`, 99],
+    [topicOf(DEVICE, "hello"), 300],
+  ];
+  for (const [topic, bytes] of said) await anybody.publishAsync(topic, Buffer.alloc(bytes), { qos: 1 });
+  await until(
+    () => heard.length >= 2,
+    5_000,
+    () => "two messages",
+  );
+  expect(heard).toEqual([`${DEVICE} pay 99`, `${DEVICE} hello 300`]);
+});
+
+test("while the broker is away nothing is queued, and after it is back everything works without a restart", async () => {
+  const plain = await plainBroker();
+  const { broker, heard, notes } = await adapter(plain.port);
+  await until(
+    () => notes.length > 0,
+    5_000,
+    () => "a connection",
+  );
+  await plain.close();
+  open.splice(open.indexOf(plain), 1);
+  await until(
+    () => notes.some((note) => note.startsWith("broker error")),
+    5_000,
+    () => "a broker error",
+  );
+  broker.publish(DEVICE, "grant", new Uint8Array(42), false);
+
+  const again = await plainBroker(plain.port);
+  const device = await client(again.port);
+  const got: number[] = [];
+  device.on("message", (_topic, payload) => got.push(payload.length));
+  await device.subscribeAsync(topicOf(DEVICE, "grant"), { qos: 1 });
+  await until(
+    () => notes.filter((note) => note.startsWith("connected")).length === 2,
+    10_000,
+    () => "a second connection",
+  );
+  broker.publish(DEVICE, "grant", new Uint8Array(41), false);
+  await device.publishAsync(topicOf(DEVICE, "pay"), Buffer.alloc(99), { qos: 1 });
+  await until(
+    () => heard.length === 1 && got.length === 1,
+    5_000,
+    () => "a pay and a grant",
+  );
+  expect(got).toEqual([41]);
+  expect(notes.filter((note) => note.startsWith("broker error"))).toHaveLength(1);
+});
