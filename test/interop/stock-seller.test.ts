@@ -25,9 +25,7 @@ test("a stock seller by batch-settlement is paid by lights, and gets on chain ex
     accounts: [1, 2],
   });
   const road = await openLossyProxy(seller.url, (payment) => payment % 4 === 2);
-  const gateway = await ground.gateway(ground.config(`${road.url}/energy`, { seller: fixed }), (l, t, f) =>
-    console.log(l, t, JSON.stringify(f)),
-  );
+  const gateway = await ground.gateway(ground.config(`${road.url}/energy`, { seller: fixed }));
   const lights = [1, 2, 3].map(() => ground.light(gateway.brokerUrl));
   await Promise.all(lights.map((light) => light.untilCharged(12 * AMOUNT)));
   await Promise.all(lights.map((light) => light.stop()));
@@ -53,9 +51,7 @@ test("a stock seller by batch-settlement is paid by lights, and gets on chain ex
 test("a stock seller by exact is paid by lights from their own wallets, one transfer for each portion", async () => {
   const seller = await startStockSeller(ground, "exact", { amountAtomic: AMOUNT, accounts: [4, 5] });
   const road = await openLossyProxy(seller.url, (payment) => payment % 4 === 2);
-  const gateway = await ground.gateway(ground.config(`${road.url}/energy`, { seller: fixed }), (l, t, f) =>
-    console.log(l, t, JSON.stringify(f)),
-  );
+  const gateway = await ground.gateway(ground.config(`${road.url}/energy`, { seller: fixed }));
   const lights = [1, 2].map(() => ground.light(gateway.brokerUrl, { loadMilliwatts: LOAD_MILLIWATTS }));
   await Promise.all(lights.map((light) => light.untilCharged(8 * AMOUNT, 40_000)));
   await Promise.all(lights.map((light) => light.stop()));
