@@ -155,4 +155,15 @@ describe("the house", () => {
     );
     expect(told.sort()).toEqual(Object.keys(dependencies).sort());
   });
+
+  it("locks every platform's binaries, or a clean install would refuse the lock file", () => {
+    interface Locked {
+      readonly resolved?: string;
+      readonly optionalDependencies?: Record<string, string>;
+    }
+    const { packages } = JSON.parse(read("package-lock.json")) as { packages: Record<string, Locked> };
+    const named = Object.values(packages).flatMap((locked) => Object.keys(locked.optionalDependencies ?? {}));
+    expect(named.filter((name) => packages[`node_modules/${name}`] === undefined)).toEqual([]);
+    expect(Object.values(packages).filter((locked) => locked.resolved !== undefined)).toEqual([]);
+  });
 });
