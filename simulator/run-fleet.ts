@@ -210,6 +210,7 @@ async function runLights(
   let timer: NodeJS.Timeout | undefined;
   try {
     await fleet.connect((bought) => view.connecting(bought), interrupt.happened);
+    if (!interrupt.happened()) view.say(`all ${fleet.lights.length} lights have bought; the evening begins`);
     timer = setInterval(() => view.show(fleet.progress()), SHOW_EVERY_MS);
     await fleet.run(simulatedMs, interrupt.happened);
     const atEnd = fleet.progress();

@@ -4,7 +4,6 @@
  * Promise: a light waiting longer than its share of simulated time holds the clock to real speed; one
  * that has waited half a minute of real time no longer does, for then it is an outage, not load.
  */
-import { performance } from "node:perf_hooks";
 
 interface Wait {
   readonly sinceMs: number;
@@ -15,23 +14,28 @@ const OUTAGE_MS = 30_000;
 
 export class Brake {
   private readonly patienceMs: number;
+  private readonly realMs: () => number;
   /** In the order in which the waits began, so the first is the oldest. */
   private readonly waits = new Map<string, Wait>();
 
-  /** @param patienceMs simulated time that an answer may take before the clock slows down */
-  constructor(patienceMs: number) {
+  /**
+   * @param patienceMs simulated time that an answer may take before the clock slows down
+   * @param realMs real time, monotonic milliseconds
+   */
+  constructor(patienceMs: number, realMs: () => number) {
     this.patienceMs = patienceMs;
+    this.realMs = realMs;
   }
 
   /** Something began to wait; beginning again does not restart it. */
   begin(key: string, nowMs: number): void {
-    if (!this.waits.has(key)) this.waits.set(key, { sinceMs: nowMs, realMs: performance.now() });
+    if (!this.waits.has(key)) this.waits.set(key, { sinceMs: nowMs, realMs: this.realMs() });
   }
 
   /** Something is known to be no outage, however long it takes. */
   renew(key: string): void {
     const wait = this.waits.get(key);
-    if (wait) this.waits.set(key, { ...wait, realMs: performance.now() });
+    if (wait) this.waits.set(key, { ...wait, realMs: this.realMs() });
   }
 
   end(key: string): void {
@@ -40,7 +44,7 @@ export class Brake {
 
   /** Simulated time from which on the clock runs at real speed; Infinity when nobody waits. */
   atMs(): number {
-    const outage = performance.now() - OUTAGE_MS;
+    const outage = this.realMs() - OUTAGE_MS;
     for (const wait of this.waits.values()) {
       if (wait.realMs > outage) return wait.sinceMs + this.patienceMs;
     }

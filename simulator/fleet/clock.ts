@@ -5,7 +5,6 @@
  * never passes a timer that has not fired. While a brake is on, time runs at real speed beyond it, so that
  * a fleet whose answers are late slows down instead of burning energy nobody sold.
  */
-import { performance } from "node:perf_hooks";
 import type { Clock } from "#core/ports";
 
 interface Timer {
@@ -31,15 +30,18 @@ export class FleetClock implements Clock {
   private timer: NodeJS.Timeout | null = null;
   /** Simulated time up to which it runs at full speed; Infinity without a brake. */
   private readonly brakeAtMs: () => number;
+  private readonly realMs: () => number;
 
   /**
    * @param epochSeconds Unix time of the simulated beginning
    * @param brakeAtMs simulated time beyond which time runs at real speed for now
+   * @param realMs real time, monotonic milliseconds
    */
-  constructor(speed: number, epochSeconds: number, brakeAtMs: () => number) {
+  constructor(speed: number, epochSeconds: number, brakeAtMs: () => number, realMs: () => number) {
     this.speed = speed;
     this.epochSeconds = epochSeconds;
     this.brakeAtMs = brakeAtMs;
+    this.realMs = realMs;
   }
 
   nowMs(): number {
@@ -60,7 +62,7 @@ export class FleetClock implements Clock {
 
   start(): void {
     this.running = true;
-    this.lookedAtMs = performance.now();
+    this.lookedAtMs = this.realMs();
     this.look();
   }
 
@@ -84,7 +86,7 @@ export class FleetClock implements Clock {
 
   /** Simulated time that the real time since the last look may bring. */
   private elapse(): number {
-    const real = performance.now();
+    const real = this.realMs();
     const realMs = real - this.lookedAtMs;
     this.lookedAtMs = real;
     const fullMs = Math.min(realMs * this.speed, Math.max(0, this.brakeAtMs() - this.now));
@@ -93,7 +95,7 @@ export class FleetClock implements Clock {
 
   /** Fires what is due until a time; false when the slice ended before. */
   private advance(untilMs: number): boolean {
-    const slice = performance.now() + SLICE_MS;
+    const slice = this.realMs() + SLICE_MS;
     for (;;) {
       const next = this.heap[0];
       if (!next || next.atMs > untilMs) break;
@@ -102,7 +104,7 @@ export class FleetClock implements Clock {
       this.now = Math.max(this.now, next.atMs);
       next.wake();
       // What was not reached is not made up for: the clock has slowed down.
-      if (performance.now() > slice) return false;
+      if (this.realMs() > slice) return false;
     }
     this.now = Math.max(this.now, untilMs);
     return true;

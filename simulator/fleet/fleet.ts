@@ -80,10 +80,11 @@ export class Fleet {
 
   constructor(options: FleetOptions) {
     this.options = options;
-    this.troubles = new Troubles(options.onTrouble, () => performance.now());
+    const realMs = () => performance.now();
+    this.troubles = new Troubles(options.onTrouble, realMs);
     this.sample = seededRandom(options.seed);
-    this.brake = new Brake(options.intervalSeconds * 1000 * PATIENCE);
-    this.clock = new FleetClock(options.speed, options.epochSeconds, () => this.brake.atMs());
+    this.brake = new Brake(options.intervalSeconds * 1000 * PATIENCE, realMs);
+    this.clock = new FleetClock(options.speed, options.epochSeconds, () => this.brake.atMs(), realMs);
   }
 
   /**

@@ -39,6 +39,7 @@ export class Witness {
   private pending: Payment | null = null;
   private registerSeen = 0;
   private signedMax = 0;
+  private answeredMax = 0;
   private readonly signedRungs = new Set<number>();
   private evening = false;
   private starvedMs = 0;
@@ -91,10 +92,7 @@ export class Witness {
       this.breach("E1", `register >= ${this.registerSeen}`, String(state.register.total));
     }
     this.registerSeen = state.register.total;
-    const channel = state.channel;
-    if (channel === null || state.account === null) return;
-    const quantum = unitsForQuantum(channel.quantumAtomic, Math.max(1, channel.pricePerMillionUnits));
-    const allowed = state.account.granted + quantum;
+    const allowed = (state.account?.granted ?? 0) + quantumUnits(state);
     const delivered = this.parts.deliveredMilliwattHours();
     if (delivered > allowed) this.breach("E2", `delivered <= ${allowed} mWh`, `${delivered.toFixed(3)} mWh`);
   }
@@ -115,7 +113,7 @@ export class Witness {
     }
     this.signedMax = Math.max(this.signedMax, maxClaimable);
     this.signedRungs.add(maxClaimable);
-    if (this.pending?.maxClaimable === maxClaimable) return;
+    if (maxClaimable === this.pending?.maxClaimable || maxClaimable <= this.answeredMax) return;
     this.pending = payment;
     this.sentAtMs = performance.now();
     this.parts.onPurchase(true, 0);
@@ -125,6 +123,7 @@ export class Witness {
     this.made++;
     this.madeAtomic += payment.amountAtomic;
     this.pending = null;
+    this.answeredMax = payment.maxClaimable;
     // A rung that was charged can only be a repetition of itself from now on.
     for (const rung of this.signedRungs) if (rung < payment.maxClaimable) this.signedRungs.delete(rung);
     this.parts.onPurchase(false, performance.now() - this.sentAtMs);
@@ -145,4 +144,10 @@ export class Witness {
     if (this.violations.length >= VIOLATIONS_MAX) return;
     this.violations.push({ invariant, light: this.parts.name, expected, actual });
   }
+}
+
+/** What one more purchase would bring, mWh; 0 while there is no channel to buy on. */
+function quantumUnits({ channel }: State): number {
+  if (channel === null) return 0;
+  return unitsForQuantum(channel.quantumAtomic, Math.max(1, channel.pricePerMillionUnits));
 }

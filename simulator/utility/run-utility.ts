@@ -160,8 +160,9 @@ function signalled(): Promise<void> {
     };
     process.on("SIGTERM", end);
     process.on("SIGINT", end);
-    // A parent that is gone will not send a signal any more.
+    // A parent that is gone will not send a signal any more; it may have gone while this one was starting.
     if (process.connected) process.on("disconnect", end);
+    else if (process.send !== undefined) end();
   });
 }
 
