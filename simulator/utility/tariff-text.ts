@@ -17,7 +17,8 @@ export const MAX_SERIES_LINES = 87_700;
 
 /**
  * A series from CSV with the header `start,price` (atomic units per million metered units) or
- * `start,eur_per_mwh` (exchange prices). `start` is ISO 8601 with a zone (`2026-11-01T00:00:00Z`), rising.
+ * `start,eur_per_mwh` (exchange prices). `start` is ISO 8601 with a zone (`2026-11-01T00:00:00Z`), rising, in
+ * steps of an hour, a quarter or whatever they are. Lines that begin with # are remarks.
  *
  * One EUR/MWh is EUR 0.001 per kWh; with `tokensPerEuro` whole tokens of 10^6 atomic units to a euro
  * (default 1) that is 1000 atomic units per kWh, so price = EUR/MWh x 1000 x tokensPerEuro. Negative
@@ -25,14 +26,18 @@ export const MAX_SERIES_LINES = 87_700;
  */
 export function tariffFromCsv(text: string, options: { readonly tokensPerEuro?: number } = {}): Tariff {
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
-  const header = lines[0]?.trim().toLowerCase() ?? "";
-  const factor = factorOf(header, options.tokensPerEuro ?? 1);
+  const headerIndex = Math.max(
+    0,
+    lines.findIndex((line) => !line.startsWith("#")),
+  );
+  const header = lines[headerIndex]!.trim().toLowerCase();
+  const factor = factorOf(header, headerIndex + 1, options.tokensPerEuro ?? 1);
   if (lines.length > MAX_SERIES_LINES) {
     throw new TariffError(`csv: expected at most ${MAX_SERIES_LINES} lines, found ${lines.length}`);
   }
   const points: PricePoint[] = [];
   lines.forEach((line, index) => {
-    if (index === 0 || line.trim() === "") return;
+    if (index <= headerIndex || line.trim() === "" || line.startsWith("#")) return;
     const where = `csv line ${index + 1}`;
     const fields = line.split(",").map((field) => field.trim());
     if (fields.length !== 2) {
@@ -96,10 +101,10 @@ export function tariffFromToml(text: string): Tariff {
   });
 }
 
-function factorOf(header: string, tokensPerEuro: number): number {
+function factorOf(header: string, line: number, tokensPerEuro: number): number {
   if (header === "start,price") return 1;
   if (header === "start,eur_per_mwh") return 1000 * tokensPerEuro;
-  throw new TariffError(`csv line 1: expected "start,price" or "start,eur_per_mwh", found "${header}"`);
+  throw new TariffError(`csv line ${line}: expected "start,price" or "start,eur_per_mwh", found "${header}"`);
 }
 
 function secondsOf(field: string, where: string): number {
