@@ -85,6 +85,7 @@ export async function startGateway(config: Config, note: Note): Promise<Gateway>
       chain,
       limits: config.treasury,
       note,
+      observe: () => {},
       counts,
       now: () => Date.now() / 1000,
       tariff: watch.tariff,

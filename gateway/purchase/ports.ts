@@ -3,8 +3,16 @@
  *
  * Counters are DESIGN's: `charged`, `balance` in atomic units; `granted`, `register` in metered units.
  */
+import type { Grant } from "#core/events";
 import type { Authorization } from "#payment/authorization";
-import type { ChannelConfig, OfferedRequirements } from "#protocol/messages";
+import type { Pay } from "#protocol/frames";
+import type {
+  ChannelConfig,
+  Hello,
+  OfferedRequirements,
+  ReadingMessage,
+  StateMessage,
+} from "#protocol/messages";
 import type { Leaf } from "#protocol/topics";
 import type { PaymentPayload } from "#protocol/x402";
 
@@ -169,3 +177,40 @@ export type WallClock = () => number;
 
 /** Something an operator should know; `fields` are safe to log. */
 export type Note = (level: "info" | "warn", text: string, fields: Readonly<Record<string, unknown>>) => void;
+
+/** Why something that a device sent was dropped without an answer. */
+export type Drop = "wrong-tag" | "malformed" | "unknown-device" | "gateway-full";
+
+/** What happened, told once, to whoever looks on: gateway/observe makes metrics, pages and alarms of it. */
+export type Occurrence =
+  | { readonly type: "hello"; readonly device: string; readonly hello: Hello }
+  | {
+      readonly type: "offered";
+      readonly device: string;
+      readonly channel: ChannelRecord;
+      readonly tariff: Tariff;
+    }
+  | { readonly type: "pay"; readonly device: string; readonly pay: Pay }
+  /** A grant or a refusal left; `channel` is null when the device named none that is known. */
+  | {
+      readonly type: "answered";
+      readonly device: string;
+      readonly channel: ChannelRecord | null;
+      readonly grant: Grant;
+      /** From the PAY to its answer. */
+      readonly tookSeconds: number;
+    }
+  | { readonly type: "state"; readonly device: string; readonly state: StateMessage }
+  | { readonly type: "reading"; readonly device: string; readonly reading: ReadingMessage }
+  | { readonly type: "lost"; readonly device: string }
+  | { readonly type: "dropped"; readonly device: string; readonly leaf: Leaf; readonly reason: Drop }
+  /** Ledger and seller count a channel's grants differently. */
+  | {
+      readonly type: "differs";
+      readonly channelId: string;
+      readonly expectedGranted: number;
+      readonly foundGranted: number;
+    };
+
+/** Looks on; it must return at once and never throw. */
+export type Observe = (occurrence: Occurrence) => void;

@@ -13,13 +13,14 @@ import { toHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
 import type { DepositParts } from "./deposit.ts";
 import type { FundingLimits } from "./funding.ts";
-import type { ChannelRecord, Note, PaymentRecord, Seller } from "./ports.ts";
+import type { ChannelRecord, Note, Observe, PaymentRecord, Seller } from "./ports.ts";
 import { present, type Sold } from "./present.ts";
 
 export interface PurchaseParts extends DepositParts {
   readonly seller: Seller;
   readonly limits: FundingLimits;
   readonly note: Note;
+  readonly observe: Observe;
 }
 
 export interface Purchase {
@@ -83,11 +84,13 @@ async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, so
  */
 function grantedAfter(parts: PurchaseParts, channel: ChannelRecord, charged: number, sold: Sold): number {
   if (sold.counters.granted >= channel.granted) return sold.counters.granted;
-  parts.note("warn", "the seller's account is behind the ledger: it has lost sales", {
+  const difference = {
     channelId: channel.id,
     expectedGranted: channel.granted,
     foundGranted: sold.counters.granted,
-  });
+  };
+  parts.note("warn", "the seller's account is behind the ledger: it has lost sales", difference);
+  parts.observe({ type: "differs", ...difference });
   return channel.granted + unitsForQuantum(charged - channel.charged, sold.pricePerMillionUnits);
 }
 

@@ -12,11 +12,18 @@ import { fromHex } from "#payment/bytes";
 import { addressOf, type Key } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
 import { decodePay, encodeGrant, type Pay } from "#protocol/frames";
-import { type Hello, readHello, readReading, readState, type StateMessage } from "#protocol/messages";
+import {
+  type Hello,
+  readHello,
+  readLost,
+  readReading,
+  readState,
+  type StateMessage,
+} from "#protocol/messages";
 import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { channelFor, chooseQuantum, mayPromise, offerOf, promiseDeposit } from "./channels.ts";
-import type { ChannelRecord, DeviceRecord, Devices, Quote, Tariff } from "./ports.ts";
+import type { ChannelRecord, DeviceRecord, Devices, Drop, Quote, Tariff } from "./ports.ts";
 import { type PurchaseParts, purchase, refuse } from "./purchase.ts";
 
 export interface SessionParts extends PurchaseParts {
@@ -155,18 +162,21 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
     return;
   }
   parts.counts.offers += 1;
+  parts.observe({ type: "offered", device, channel, tariff });
   parts.devices.publish(device, "offer", sealed, LEAVES.offer.retained);
 }
 
 /** One PAY frame. */
 export function takePay(parts: SessionParts, session: Session, frame: Uint8Array): Promise<void> {
+  const { device } = session.record;
   const decoded = isSealedFrame(session.tagger, "pay", frame) ? decodePay(frame) : null;
   if (decoded === null || decoded.frame === null) {
-    parts.counts.dropped += 1;
+    drop(parts, device, "pay", decoded === null ? "wrong-tag" : "malformed");
     return session.turn;
   }
   parts.counts.pays += 1;
   const pay = decoded.frame;
+  parts.observe({ type: "pay", device, pay });
   session.register = Math.max(session.register, pay.register);
   // The device sends a rung again while its answer is on the way; that answer serves both.
   if (session.paying) return session.turn;
@@ -177,7 +187,7 @@ export function takePay(parts: SessionParts, session: Session, frame: Uint8Array
       if (needsOffer(parts, session)) void makeOffer(parts, session);
     } catch (error) {
       parts.note("warn", "a payment was not answered; the device will present it again", {
-        device: session.record.device,
+        device,
         reason: String(error),
       });
     } finally {
@@ -187,16 +197,17 @@ export function takePay(parts: SessionParts, session: Session, frame: Uint8Array
 }
 
 async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promise<void> {
+  const sinceSeconds = parts.now();
   const channel = session.former.get(pay.channelTag);
   if (channel === undefined) {
-    publishGrant(parts, session, { ...NOTHING, channelTag: pay.channelTag });
+    publishGrant(parts, session, null, { ...NOTHING, channelTag: pay.channelTag }, sinceSeconds);
     return;
   }
   const { channel: after, grant } = await purchase(parts, channel, pay);
   session.refused = grant.refusal === "seller-refused";
   session.former.set(pay.channelTag, after);
   if (session.channel?.id === after.id) session.channel = after;
-  publishGrant(parts, session, grant);
+  publishGrant(parts, session, after, grant, sinceSeconds);
 }
 
 const NOTHING: Grant = {
@@ -212,8 +223,8 @@ const NOTHING: Grant = {
 export function refuseOverloaded(parts: SessionParts, session: Session, frame: Uint8Array): void {
   const decoded = isSealedFrame(session.tagger, "pay", frame) ? decodePay(frame) : null;
   const channel = decoded?.frame ? session.former.get(decoded.frame.channelTag) : undefined;
-  if (channel) publishGrant(parts, session, refuse(channel, "overloaded").grant);
-  else parts.counts.dropped += 1;
+  if (channel) publishGrant(parts, session, channel, refuse(channel, "overloaded").grant, parts.now());
+  else drop(parts, session.record.device, "pay", decoded?.frame ? "malformed" : "wrong-tag");
 }
 
 /** The offer no longer fits: its deposit runs out, the seller refuses it, or another quantum is the better one. */
@@ -230,24 +241,26 @@ const REOFFER_AHEAD = 4;
 
 /** What the device says of itself; telemetry, believed only with a right tag. */
 export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf, payload: Uint8Array): void {
+  const { device } = session.record;
   const text = openJson(session.tagger, leaf, payload);
   if (text === null) {
     // The last will is written before the connection and cannot be sealed with anything fresh.
-    if (leaf === "state") session.state = null;
-    else parts.counts.dropped += 1;
+    const isLost = leaf === "state" && readLost(new TextDecoder().decode(payload)).message !== null;
+    if (!isLost) return drop(parts, device, leaf, "wrong-tag");
+    session.state = null;
+    parts.observe({ type: "lost", device });
     return;
   }
   if (leaf === "state") {
     const { message } = readState(text);
-    if (message === null) parts.counts.dropped += 1;
-    else session.state = message;
+    if (message === null) return drop(parts, device, leaf, "malformed");
+    session.state = message;
+    parts.observe({ type: "state", device, state: message });
     return;
   }
   const { message } = readReading(text);
-  if (message === null) {
-    parts.counts.dropped += 1;
-    return;
-  }
+  if (message === null) return drop(parts, device, leaf, "malformed");
+  parts.observe({ type: "reading", device, reading: message });
   session.register = Math.max(session.register, message.register);
   // A device without deposit says nothing more; what the day's limit forbade yesterday may be allowed today.
   const exhausted = session.state?.refusal === "deposit-exhausted";
@@ -256,9 +269,24 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
   }
 }
 
-function publishGrant(parts: SessionParts, session: Session, grant: Grant): void {
+/** Counts what gets no answer. */
+export function drop(parts: SessionParts, device: string, leaf: Leaf, reason: Drop): void {
+  parts.counts.dropped += 1;
+  parts.observe({ type: "dropped", device, leaf, reason });
+}
+
+function publishGrant(
+  parts: SessionParts,
+  session: Session,
+  channel: ChannelRecord | null,
+  grant: Grant,
+  sinceSeconds: number,
+): void {
   if (grant.refusal === null) parts.counts.grants += 1;
   else parts.counts.refusals += 1;
+  const { device } = session.record;
   const sealed = sealFrame(session.tagger, "grant", encodeGrant(grant));
-  parts.devices.publish(session.record.device, "grant", sealed, LEAVES.grant.retained);
+  parts.devices.publish(device, "grant", sealed, LEAVES.grant.retained);
+  const tookSeconds = Math.max(0, parts.now() - sinceSeconds);
+  parts.observe({ type: "answered", device, channel, grant, tookSeconds });
 }

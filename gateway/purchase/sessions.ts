@@ -7,6 +7,7 @@
 import type { Leaf } from "#protocol/topics";
 import type { Forward } from "./forward.ts";
 import {
+  drop,
   makeOffer,
   openSession,
   proveHello,
@@ -62,16 +63,17 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
   async function takeHello(device: string, payload: Uint8Array): Promise<void> {
     const { hello, error } = proveHello(parts, device, payload);
     if (hello === null) {
-      parts.counts.dropped += 1;
+      drop(parts, device, "hello", "wrong-tag");
       parts.note("warn", error, { device });
       return;
     }
     parts.counts.hellos += 1;
+    parts.observe({ type: "hello", device, hello });
     const { v: _, register, ...described } = hello;
     const record = { device, ...described };
     await parts.ledger.saveDevice(record);
     const session = sessions.get(device) ?? admit(openSession(parts, record));
-    if (session === null) return;
+    if (session === null) return drop(parts, device, "hello", "gateway-full");
     session.record = record;
     session.register = Math.max(session.register, register);
     await makeOffer(parts, session);
@@ -86,7 +88,7 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
       }
       const session = find(device);
       if (session === null) {
-        parts.counts.dropped += 1;
+        drop(parts, device, leaf, "unknown-device");
         return;
       }
       if (leaf === "pay") {

@@ -330,6 +330,7 @@ export function newBench(limits: Partial<FundingLimits> = {}): Bench {
       seller: bench.seller,
       limits: bench.limits,
       note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
+      observe: () => {},
       now: () => bench.nowSeconds,
       ...instead,
     }),
