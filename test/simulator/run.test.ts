@@ -1,0 +1,142 @@
+/**
+ * Whole runs of `watt402-simulate` as an operator sees them: processes, signals, exit codes and one
+ * document on standard output.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { endRuns, evening, expectSound, pass, RUN_MS, run } from "./evening.ts";
+import { descendantsOf, documentOf, isRunning, simulate, until } from "./process.ts";
+
+afterEach(endRuns);
+
+test(
+  "prints one document with every figure, nothing else on standard output, and leaves nothing running",
+  async () => {
+    const started = run("--lights", "5", "--minutes", "2");
+    const processes = await evening(started);
+    const result = await documentOf(started);
+    expect(await started.ended).toBe(0);
+    expectSound(result, 5);
+    expect(result).toEqual({
+      lights: 5,
+      simulatedMinutes: expect.closeTo(2, 1),
+      wallMs: expect.any(Number),
+      payments: { made: expect.any(Number), resent: expect.any(Number), refused: expect.any(Number) },
+      energyMilliwattHours: { consumed: expect.any(Number), granted: expect.any(Number) },
+      amountAtomic: {
+        deposited: "1000000",
+        signed: expect.stringMatching(/^\d+$/),
+        charged: expect.stringMatching(/^\d+$/),
+        claimed: expect.stringMatching(/^\d+$/),
+        settled: expect.stringMatching(/^\d+$/),
+        refunded: "0",
+        sellerBalance: expect.stringMatching(/^\d+$/),
+      },
+      latencyMs: { p50: expect.any(Number), p99: expect.any(Number) },
+      gas: {
+        deposit: expect.any(Number),
+        claim: expect.any(Number),
+        settle: expect.any(Number),
+        perPayment: expect.any(Number),
+      },
+      bytesPerPayment: { up: expect.any(Number), down: expect.any(Number) },
+      atEnd: { lit: 5, dark: 0, starved: 0, offline: 0 },
+      starvedLightSeconds: expect.any(Number),
+      longestStarvedSeconds: expect.any(Number),
+      conserved: true,
+      violations: [],
+    });
+    expect(result.bytesPerPayment.up).toBeGreaterThanOrEqual(99);
+    expect(result.bytesPerPayment.down).toBeGreaterThanOrEqual(42);
+    expect(result.gas!.claim).toBeGreaterThan(0);
+    if (process.platform === "linux") expect(processes.length).toBeGreaterThanOrEqual(3);
+    expect(processes.filter(isRunning)).toEqual([]);
+  },
+  RUN_MS,
+);
+
+test(
+  "with the scheme exact, every purchase is a transfer of its own, and the sums agree",
+  async () => {
+    const started = run("--scheme", "exact", "--lights", "4", "--minutes", "2");
+    const result = await documentOf(started);
+    expectSound(result, 4);
+    expect(result.gas).toMatchObject({ deposit: 0, claim: 0 });
+    expect(result.gas!.perPayment).toBeGreaterThan(20_000);
+    expect(await started.ended).toBe(0);
+  },
+  RUN_MS,
+);
+
+test(
+  "Ctrl-C ends the evening early, reconciles what was bought, and exits 0",
+  async () => {
+    const started = run("--lights", "4", "--minutes", "600");
+    const processes = await evening(started);
+    await pass(1_000);
+    started.child.kill("SIGINT");
+    const result = await documentOf(started);
+    expect(started.stderr()).toContain("stopping: the lights finish what they pay for");
+    expectSound(result, 4);
+    expect(result.simulatedMinutes).toBeLessThan(300);
+    expect(await started.ended).toBe(0);
+    expect(processes.filter(isRunning)).toEqual([]);
+  },
+  RUN_MS,
+);
+
+test(
+  "left by SIGKILL in the middle of its start, it leaves nothing running",
+  async () => {
+    const started = run("--lights", "4");
+    await until("it starts its services", () => started.stderr().includes("starting seller"), 30_000);
+    await until("the seller is under way", () => descendantsOf(started.child.pid!).length >= 3);
+    const processes = descendantsOf(started.child.pid!);
+    started.child.kill("SIGKILL");
+    await started.ended;
+    await until("all that it started is gone", () => !processes.some(isRunning), 30_000);
+  },
+  RUN_MS,
+);
+
+test(
+  "a seller and a chain that run elsewhere are paid, and not stopped",
+  async () => {
+    const data = mkdtempSync(join(tmpdir(), "utility-"));
+    const chain = simulate(["chain", "--port", "0"]);
+    try {
+      await until("the chain is ready", () => chain.stdout().includes("\n"), 30_000);
+      const { rpcUrl, token } = JSON.parse(chain.stdout()) as { rpcUrl: string; token: string };
+      const key = join(data, "receiver.key");
+      writeFileSync(key, RECEIVER_KEY, { mode: 0o600 });
+      const seller = simulate([
+        "utility",
+        ...["--rpc", rpcUrl, "--token", token, "--data", join(data, "seller")],
+        ...["--receiver-key", key, "--claim-interval", "2", "--min-deposit", "200000"],
+      ]);
+      try {
+        await until("the seller is ready", () => seller.stdout().includes("\n"), 30_000);
+        const { url } = JSON.parse(seller.stdout().split("\n")[0]!) as { url: string };
+        const started = run("--rpc", rpcUrl, "--seller", `${url}/`, "--lights", "4", "--minutes", "2");
+        const result = await documentOf(started);
+        expectSound(result, 4);
+        expect(result.gas).toBeNull();
+        expect(await started.ended).toBe(0);
+        expect((await fetch(`${url}/livez`)).status).toBe(200);
+      } finally {
+        seller.child.kill("SIGTERM");
+        expect(await seller.ended).toBe(0);
+      }
+    } finally {
+      chain.child.kill("SIGTERM");
+      expect(await chain.ended).toBe(0);
+      rmSync(data, { recursive: true });
+    }
+  },
+  RUN_MS,
+);
+
+/** The second of the public development accounts: it has gas, and no treasury's money. */
+const RECEIVER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
