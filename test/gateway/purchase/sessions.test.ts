@@ -1,0 +1,294 @@
+// Conversations: only a right tag is believed, one purchase of a device at a time, all of it bounded.
+
+import { expect, test } from "vitest";
+import type { Grant } from "#core/events";
+import type { Seller } from "#gateway/purchase/ports";
+import type { SessionParts } from "#gateway/purchase/session";
+import { openSessions } from "#gateway/purchase/sessions";
+import { fromHex, toHex } from "#payment/bytes";
+import { type Key, openKey } from "#payment/key";
+import { tagKeyBetween } from "#payment/tag-key";
+import { decodeGrant, encodePay } from "#protocol/frames";
+import { type OfferMessage, readOffer } from "#protocol/messages";
+import { isSealedFrame, openJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
+import type { Leaf } from "#protocol/topics";
+import { type Bench, hmac, newBench, newKey, PRICE, payOf, QUANTUM, UNITS } from "./bench.ts";
+
+interface Said {
+  readonly device: string;
+  readonly leaf: Leaf;
+  readonly payload: Uint8Array;
+  readonly retained: boolean;
+}
+
+function open(
+  bench: Bench,
+  instead: Partial<SessionParts> = {},
+  limits = { devicesMax: 100, purchasesMax: 100 },
+) {
+  const said: Said[] = [];
+  const key = openKey(fromHex(`0x${"22".repeat(32)}`));
+  const counts = { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 };
+  const parts: SessionParts = {
+    ...bench.parts(),
+    key,
+    hmac,
+    devices: { publish: (device, leaf, payload, retained) => said.push({ device, leaf, payload, retained }) },
+    tariff: () => bench.seller.tariffNow(),
+    quote: (quantum) => bench.seller.quote(quantum),
+    counts,
+    ...instead,
+  };
+  const sessions = openSessions(parts, { receive: async () => {} }, limits);
+  const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
+  return { said, sessions, counts, gateway: key, settled };
+}
+
+class Speaker {
+  readonly key: Key;
+  readonly device: string;
+  readonly tagger: Tagger;
+  wantedUnits = UNITS;
+
+  constructor(gateway: Key, key = newKey()) {
+    this.key = key;
+    this.device = key.address.slice(2);
+    this.tagger = { hmac, key: tagKeyBetween(key, gateway.publicKey) };
+  }
+
+  hello(): Uint8Array {
+    return sealJson(this.tagger, "hello", {
+      v: 1,
+      publicKey: toHex(this.key.publicKey),
+      model: "m",
+      firmware: "1",
+      meter: "none",
+      unit: "mWh",
+      wantedUnits: this.wantedUnits,
+      register: 0,
+    });
+  }
+
+  pay(offer: OfferMessage, channelId: string, maxClaimable: number): Uint8Array {
+    const channel = { id: channelId, device: this.device, config: offer.channel, charged: offer.charged };
+    return sealFrame(this.tagger, "pay", encodePay(payOf(this.key, channel as never, maxClaimable)));
+  }
+
+  offersIn(said: readonly Said[]): OfferMessage[] {
+    return said
+      .filter(({ leaf, device }) => leaf === "offer" && device === this.device)
+      .map(({ payload }) => readOffer(openJson(this.tagger, "offer", payload)!).message!);
+  }
+
+  grantsIn(said: readonly Said[]): Grant[] {
+    return said
+      .filter(({ leaf, device }) => leaf === "grant" && device === this.device)
+      .map(({ payload }) => {
+        expect(isSealedFrame(this.tagger, "grant", payload)).toBe(true);
+        return decodeGrant(payload).frame!;
+      });
+  }
+}
+
+async function enrolled(
+  bench: Bench,
+  instead: Partial<SessionParts> = {},
+  limits?: { devicesMax: number; purchasesMax: number },
+) {
+  const opened = open(bench, instead, limits);
+  const speaker = new Speaker(opened.gateway);
+  opened.sessions.receive(speaker.device, "hello", speaker.hello());
+  await opened.settled();
+  const offer = speaker.offersIn(opened.said)[0]!;
+  const id = [...bench.ledger.channels.values()].find((channel) => channel.device === speaker.device)!.id;
+  return { ...opened, speaker, offer, id };
+}
+
+test("a hello with a right tag brings one retained offer of a channel of its own", async () => {
+  const { said, offer, speaker } = await enrolled(newBench());
+  expect(said).toHaveLength(1);
+  expect(said[0]).toMatchObject({ leaf: "offer", retained: true });
+  expect(offer).toMatchObject({ charged: 0, granted: 0, balance: 1000, pricePerMillionUnits: PRICE });
+  expect(offer.requirements.amount).toBe(String(QUANTUM));
+  expect(offer.channel!.payerAuthorizer).toBe(speaker.key.address);
+});
+
+test("hellos that prove nothing are dropped: a foreign key, a wrong tag, another gateway's, not JSON", async () => {
+  const { said, sessions, counts, gateway, settled } = open(newBench());
+  const [one, two] = [new Speaker(gateway), new Speaker(gateway)];
+  const bent = one.hello();
+  bent[20]! ^= 1;
+  const wrong = [
+    two.hello(),
+    bent,
+    new Speaker(newKey(), one.key).hello(),
+    new Uint8Array(0),
+    new Uint8Array(300),
+  ];
+  for (const payload of wrong) sessions.receive(one.device, "hello", payload);
+  await settled();
+  expect(said).toEqual([]);
+  expect(counts).toMatchObject({ hellos: 0, dropped: wrong.length });
+  expect(sessions.size).toBe(0);
+});
+
+test("a hello replayed changes no counter, and every offer has a higher revision", async () => {
+  const { said, sessions, speaker, offer, id, settled } = await enrolled(newBench());
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
+  await settled();
+  for (let again = 0; again < 3; again += 1) {
+    sessions.receive(speaker.device, "hello", speaker.hello());
+    await settled();
+  }
+  const offers = speaker.offersIn(said);
+  expect(offers.at(-1)).toMatchObject({ charged: QUANTUM, granted: UNITS });
+  const revisions = offers.map(({ revision }) => revision);
+  expect(revisions).toEqual([...new Set(revisions)].sort((left, right) => left - right));
+});
+
+test("a PAY sent a hundred times while its answer is on the way is carried once", async () => {
+  const bench = newBench();
+  const { said, sessions, speaker, offer, id, settled } = await enrolled(bench);
+  const frame = speaker.pay(offer, id, QUANTUM);
+  for (let again = 0; again < 100; again += 1) sessions.receive(speaker.device, "pay", frame);
+  await settled();
+  expect(bench.seller.presented).toBe(1);
+  expect(speaker.grantsIn(said)).toMatchObject([{ refusal: null, charged: QUANTUM, granted: UNITS }]);
+  sessions.receive(speaker.device, "pay", frame);
+  await settled();
+  expect(bench.seller.presented).toBe(1);
+  expect(speaker.grantsIn(said)).toHaveLength(2);
+});
+
+test("a PAY with a wrong tag, of another length or of a device nobody knows gets no answer", async () => {
+  const bench = newBench();
+  const { said, sessions, speaker, offer, id, counts, gateway, settled } = await enrolled(bench);
+  const frame = speaker.pay(offer, id, QUANTUM);
+  const bent = frame.slice();
+  bent[8]! ^= 1;
+  const before = counts.dropped;
+  sessions.receive(speaker.device, "pay", bent);
+  sessions.receive(speaker.device, "pay", frame.slice(0, 98));
+  sessions.receive(new Speaker(gateway).device, "pay", frame);
+  await settled();
+  expect(speaker.grantsIn(said)).toEqual([]);
+  expect(counts.dropped - before).toBe(3);
+  expect(bench.seller.presented).toBe(0);
+});
+
+test("a PAY on a channel nobody offered is told so", async () => {
+  const { said, sessions, speaker, offer, settled } = await enrolled(newBench());
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, `0x${"99".repeat(32)}`, QUANTUM));
+  await settled();
+  expect(speaker.grantsIn(said)).toMatchObject([{ refusal: "unknown-channel", channelTag: 0x99999999 }]);
+});
+
+test("over the bound of purchases under way a PAY is refused, not queued, and sold once there is room", async () => {
+  const bench = newBench();
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const seller: Seller = Object.assign(Object.create(bench.seller), {
+    pay: async (...sale: Parameters<Seller["pay"]>) => {
+      await held;
+      return bench.seller.pay(...sale);
+    },
+  });
+  const { said, sessions, speaker, offer, id, gateway, settled } = await enrolled(
+    bench,
+    { seller },
+    { devicesMax: 9, purchasesMax: 1 },
+  );
+  const other = new Speaker(gateway);
+  sessions.receive(other.device, "hello", other.hello());
+  await settled();
+  const otherId = [...bench.ledger.channels.values()].find(({ device }) => device === other.device)!.id;
+  const otherPay = other.pay(other.offersIn(said)[0]!, otherId, QUANTUM);
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
+  sessions.receive(other.device, "pay", otherPay);
+  await settled();
+  expect(other.grantsIn(said)).toMatchObject([{ refusal: "overloaded", charged: 0 }]);
+  release();
+  await settled();
+  sessions.receive(other.device, "pay", otherPay);
+  await settled();
+  expect(other.grantsIn(said).at(-1)).toMatchObject({ refusal: null, charged: QUANTUM });
+});
+
+test("devices over the bound are turned away; those within go on", async () => {
+  const { said, sessions, speaker, gateway, settled } = await enrolled(
+    newBench(),
+    {},
+    { devicesMax: 1, purchasesMax: 9 },
+  );
+  const late = new Speaker(gateway);
+  sessions.receive(late.device, "hello", late.hello());
+  sessions.receive(speaker.device, "hello", speaker.hello());
+  await settled();
+  expect(late.offersIn(said)).toEqual([]);
+  expect(speaker.offersIn(said)).toHaveLength(2);
+  expect(sessions.size).toBe(1);
+});
+
+test("a price that changes moves the quantum on the menu to what lasts as long as before", async () => {
+  const bench = newBench();
+  const { said, sessions, speaker, offer, id, settled } = await enrolled(bench);
+  bench.seller.price = 10 * PRICE;
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
+  await settled();
+  expect(speaker.offersIn(said).at(-1)!.requirements.amount).toBe("1000");
+});
+
+test("the deposit is promised ahead, and never beyond the treasury's limits", async () => {
+  const bench = newBench({ depositAtomic: 1000, perChannelAtomic: 2000 });
+  const { said, sessions, speaker, offer, id, settled } = await enrolled(bench);
+  for (let rung = 1; rung <= 20; rung += 1) {
+    sessions.receive(speaker.device, "pay", speaker.pay(offer, id, rung * QUANTUM));
+    await settled();
+    const { balance, charged } = speaker.offersIn(said).at(-1)!;
+    expect(balance).toBeLessThanOrEqual(2000);
+    if (rung < 16) expect(balance - charged).toBeGreaterThanOrEqual(3 * QUANTUM);
+  }
+  expect(speaker.grantsIn(said).at(-1)).toMatchObject({ refusal: null, charged: 2000 });
+  expect(bench.chain.escrow.get(id)).toBe(2000);
+});
+
+test("a gateway that restarted answers a PAY without a new hello, and offers again", async () => {
+  const bench = newBench();
+  const { speaker, offer, id } = await enrolled(bench);
+  const again = open(bench);
+  again.sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
+  await again.settled();
+  expect(speaker.grantsIn(again.said)).toMatchObject([{ refusal: null, charged: QUANTUM }]);
+  expect(speaker.offersIn(again.said)).toHaveLength(1);
+});
+
+test("a disk that fails at the hello brings no offer; the next hello does", async () => {
+  const bench = newBench();
+  const disk = { fails: true };
+  const ledger = Object.assign(Object.create(bench.ledger), {
+    saveDevice: (record: Parameters<typeof bench.ledger.saveDevice>[0]) =>
+      disk.fails ? Promise.reject(new Error("disk full")) : bench.ledger.saveDevice(record),
+  });
+  const { said, sessions, gateway, settled } = open(bench, { ledger });
+  const speaker = new Speaker(gateway);
+  sessions.receive(speaker.device, "hello", speaker.hello());
+  await settled();
+  expect(said).toEqual([]);
+  disk.fails = false;
+  sessions.receive(speaker.device, "hello", speaker.hello());
+  await settled();
+  expect(speaker.offersIn(said)).toHaveLength(1);
+});
+
+test("after drain nothing more is taken, and what was under way is answered", async () => {
+  const bench = newBench();
+  const { said, sessions, speaker, offer, id, settled } = await enrolled(bench);
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
+  await sessions.drain();
+  expect(speaker.grantsIn(said)).toHaveLength(1);
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, id, 2 * QUANTUM));
+  await settled();
+  expect(bench.seller.presented).toBe(1);
+});
