@@ -246,20 +246,26 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
   if (text === null) {
     // The last will is written before the connection and cannot be sealed with anything fresh.
     const isLost = leaf === "state" && readLost(new TextDecoder().decode(payload)).message !== null;
-    if (!isLost) return drop(parts, device, leaf, "wrong-tag");
-    session.state = null;
-    parts.observe({ type: "lost", device });
+    if (isLost) {
+      session.state = null;
+      parts.observe({ type: "lost", device });
+    } else drop(parts, device, leaf, "wrong-tag");
     return;
   }
   if (leaf === "state") {
     const { message } = readState(text);
-    if (message === null) return drop(parts, device, leaf, "malformed");
-    session.state = message;
-    parts.observe({ type: "state", device, state: message });
+    if (message === null) drop(parts, device, leaf, "malformed");
+    else {
+      session.state = message;
+      parts.observe({ type: "state", device, state: message });
+    }
     return;
   }
   const { message } = readReading(text);
-  if (message === null) return drop(parts, device, leaf, "malformed");
+  if (message === null) {
+    drop(parts, device, leaf, "malformed");
+    return;
+  }
   parts.observe({ type: "reading", device, reading: message });
   session.register = Math.max(session.register, message.register);
   // A device without deposit says nothing more; what the day's limit forbade yesterday may be allowed today.
