@@ -1,0 +1,74 @@
+/**
+ * What travels between devices and gateway, decoded, for whoever watches.
+ *
+ * Promise: signatures and tags are left out, so nothing shown could be presented to a seller.
+ */
+import type { Occurrence } from "../purchase/ports.ts";
+
+/** One message, as a watcher reads it. */
+export interface Frame {
+  /** Unix seconds. */
+  readonly atSeconds: number;
+  readonly device: string;
+  readonly direction: "up" | "down";
+  readonly leaf: "hello" | "offer" | "pay" | "grant" | "state" | "reading";
+  readonly fields: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+/** The message an occurrence tells of; null when it tells of none that went through. */
+export function frameOf(occurrence: Occurrence, atSeconds: number): Frame | null {
+  switch (occurrence.type) {
+    case "hello": {
+      const { model, firmware, meter, unit, wantedUnits, register } = occurrence.hello;
+      return up("hello", { model, firmware, meter, unit, wantedUnits, register });
+    }
+    case "offered": {
+      const { channel, tariff } = occurrence;
+      const { scheme, network, amount } = channel.requirements;
+      const { pricePerMillionUnits } = tariff;
+      const { promised, charged, granted } = channel;
+      return down("offer", { scheme, network, amount, pricePerMillionUnits, promised, charged, granted });
+    }
+    case "pay": {
+      const { again, channelTag, maxClaimable, register } = occurrence.pay;
+      return up("pay", { maxClaimable, register, again, channelTag: tagText(channelTag) });
+    }
+    case "answered": {
+      const { refusal, channelTag, charged, granted, pricePerMillionUnits } = occurrence.grant;
+      return down("grant", {
+        refusal,
+        charged,
+        granted,
+        pricePerMillionUnits,
+        channelTag: tagText(channelTag),
+      });
+    }
+    case "state": {
+      const { v: _, channelId: _id, ...fields } = occurrence.state;
+      return up("state", fields);
+    }
+    case "reading": {
+      const { v: _, ...fields } = occurrence.reading;
+      return up("reading", fields);
+    }
+    case "lost":
+      return up("state", { status: "lost" });
+    case "dropped":
+    case "differs":
+      return null;
+  }
+
+  function up(leaf: Frame["leaf"], fields: Frame["fields"]): Frame {
+    return { atSeconds, device: deviceOf(), direction: "up", leaf, fields };
+  }
+  function down(leaf: Frame["leaf"], fields: Frame["fields"]): Frame {
+    return { atSeconds, device: deviceOf(), direction: "down", leaf, fields };
+  }
+  function deviceOf(): string {
+    return "device" in occurrence ? occurrence.device : "";
+  }
+}
+
+function tagText(channelTag: number): string {
+  return `0x${channelTag.toString(16).padStart(8, "0")}`;
+}

@@ -1,0 +1,56 @@
+/**
+ * Where lights stand: a list that the operator keeps, device, name, latitude, longitude.
+ *
+ * Promise: a wrong line is told by its number; a device that is not on the list has no place, and is
+ * drawn in a grid instead.
+ */
+import { isDeviceName } from "#protocol/topics";
+
+export interface Place {
+  readonly name: string;
+  /** Degrees north, -90..90. */
+  readonly latitude: number;
+  /** Degrees east, -180..180. */
+  readonly longitude: number;
+}
+
+const COLUMNS = "device,name,latitude,longitude";
+const NAME_MAX = 64;
+
+/** Reads CSV with the header `device,name,latitude,longitude`; quotes as in RFC 4180. Throws on the first wrong line. */
+export function readPlaces(csv: string, source: string): ReadonlyMap<string, Place> {
+  const places = new Map<string, Place>();
+  const [header, ...lines] = csv.replace(/^\uFEFF/, "").split(/\r?\n/);
+  if (header?.replaceAll(" ", "").toLowerCase() !== COLUMNS) {
+    throw new Error(
+      `${source}: line 1: expected the header ${COLUMNS}, found ${JSON.stringify(header?.slice(0, 80))}`,
+    );
+  }
+  for (const [index, line] of lines.entries()) {
+    if (line.trim() === "") continue;
+    const wrong = (what: string) => new Error(`${source}: line ${index + 2}: ${what}`);
+    const fields = fieldsOf(line);
+    if (fields.length !== 4) throw wrong(`expected 4 fields (${COLUMNS}), found ${fields.length}`);
+    const [name40, name, latitudeText, longitudeText] = fields as [string, string, string, string];
+    const device = name40.toLowerCase().replace(/^0x/, "");
+    if (!isDeviceName(device)) throw wrong(`expected a device's address, found ${JSON.stringify(name40)}`);
+    const latitude = degreesOf(latitudeText, 90);
+    const longitude = degreesOf(longitudeText, 180);
+    if (latitude === null || longitude === null) {
+      throw wrong(`expected degrees within 90 and 180, found ${latitudeText}, ${longitudeText}`);
+    }
+    if (places.has(device)) throw wrong(`expected each device once, found ${device} again`);
+    places.set(device, { name: name.slice(0, NAME_MAX), latitude, longitude });
+  }
+  return places;
+}
+
+function fieldsOf(line: string): string[] {
+  const fields = [...line.matchAll(/(?:^|,)\s*(?:"((?:[^"]|"")*)"\s*(?=,|$)|([^,]*))/g)];
+  return fields.map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain!.trim());
+}
+
+function degreesOf(text: string, max: number): number | null {
+  const degrees = text === "" ? Number.NaN : Number(text);
+  return Number.isFinite(degrees) && Math.abs(degrees) <= max ? degrees : null;
+}
