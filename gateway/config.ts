@@ -52,8 +52,12 @@ const CONFIG = z.strictObject({
   treasury: z.strictObject({
     key: z.string(),
     depositAtomic: atomic.default(200_000),
+    /** Days of a device's own use that a deposit pays for once that is known; 0: always `depositAtomic`. */
+    depositDays: z.number().int().min(0).max(366).default(7),
     perChannelAtomic: atomic.default(20_000_000),
+    perDevicePerDayAtomic: atomic.default(20_000_000),
     perDayAtomic: atomic.default(1_000_000_000),
+    fleetAtomic: atomic.default(100_000_000_000),
   }),
   chain: z.strictObject({ rpc: httpUrl }),
   limits: z
@@ -96,10 +100,14 @@ export function checkConfig(value: unknown, source: string): Config {
       `config ${source}: seller.unitsPerPayment: expected how many ${seller.unit} one paid answer is worth, found nothing`,
     );
   }
-  const { depositAtomic, perChannelAtomic, perDayAtomic } = checked.data.treasury;
+  const { depositAtomic, perChannelAtomic, perDevicePerDayAtomic, perDayAtomic, fleetAtomic } =
+    checked.data.treasury;
   const limits = [
     ["treasury.depositAtomic", depositAtomic, "treasury.perChannelAtomic", perChannelAtomic],
-    ["treasury.perChannelAtomic", perChannelAtomic, "treasury.perDayAtomic", perDayAtomic],
+    ["treasury.depositAtomic", depositAtomic, "treasury.perDevicePerDayAtomic", perDevicePerDayAtomic],
+    ["treasury.perDevicePerDayAtomic", perDevicePerDayAtomic, "treasury.perDayAtomic", perDayAtomic],
+    ["treasury.perChannelAtomic", perChannelAtomic, "treasury.fleetAtomic", fleetAtomic],
+    ["treasury.perDayAtomic", perDayAtomic, "treasury.fleetAtomic", fleetAtomic],
   ] as const;
   for (const [member, atomic, bound, boundAtomic] of limits) {
     if (atomic > boundAtomic) {

@@ -63,7 +63,7 @@ export async function startGateway(config: Config, note: Note): Promise<Gateway>
   const broker = await openBroker(config, key.address, note, (device, leaf, payload) =>
     receive(device, leaf, payload),
   ).catch(async (error) => {
-    ledger.close();
+    await ledger.close();
     await http.close();
     throw error;
   });
@@ -112,7 +112,7 @@ export async function startGateway(config: Config, note: Note): Promise<Gateway>
       await withinMs(STOP_MAX_MS, sessions.drain());
       await withinMs(STOP_MAX_MS, broker.close());
       await withinMs(STOP_MAX_MS, http.close());
-      ledger.close();
+      await ledger.close();
     },
   };
 }

@@ -10,7 +10,7 @@ import { channelIdOf } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
 import type { ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
 import { fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
-import { minDepositOf, nextDepositAtomic } from "./funding.ts";
+import { nextDepositAtomic } from "./funding.ts";
 import type { ChannelRecord, DeviceRecord, Quote, Tariff } from "./ports.ts";
 import type { PurchaseParts } from "./purchase.ts";
 
@@ -38,18 +38,18 @@ function distance(tariff: Tariff, quantumAtomic: number, wantedUnits: number): n
 }
 
 /** The record of the channel that a quote leads to: the ledger's, or a new one. Nothing is stored yet. */
-export function channelFor(
+export async function channelFor(
   parts: PurchaseParts,
   device: DeviceRecord,
   quote: Quote,
   nowMs: number,
-): ChannelRecord {
+): Promise<ChannelRecord> {
   const { requirements, resource } = quote;
   const config =
     requirements.scheme === "exact" ? null : configOf(parts.treasury.address, device, requirements);
   const chainId = chainIdOf(requirements.network);
   const id = config === null ? exactIdOf(device, requirements, chainId) : channelIdOf(config, chainId);
-  const known = parts.ledger.channelsOf(device.device).find((channel) => channel.id === id);
+  const known = (await parts.ledger.channelsOf(device.device)).find((channel) => channel.id === id);
   const fresh = {
     id,
     device: device.device,
@@ -70,14 +70,12 @@ export async function promiseDeposit(parts: PurchaseParts, channel: ChannelRecor
   if (channel.promised >= ahead) return channel;
   if (channel.config === null) return fundExact(parts, channel, ahead);
   if (channel.promised > channel.balance) return channel;
-  const open = openDeposit(parts.ledger, channel.id);
-  const amount = open ? open.amountAtomic : depositSize(parts, channel);
-  return { ...channel, promised: channel.balance + amount };
+  return { ...channel, promised: channel.balance + (await depositSize(parts, channel)) };
 }
 
 /** Do the limits allow another deposit into a channel now? */
-export function mayPromise(parts: PurchaseParts, channel: ChannelRecord): boolean {
-  return openDeposit(parts.ledger, channel.id) !== null || depositSize(parts, channel) > 0;
+export async function mayPromise(parts: PurchaseParts, channel: ChannelRecord): Promise<boolean> {
+  return (await depositSize(parts, channel)) > 0;
 }
 
 /** Exact pays from the device's own wallet, so the money has to be there before it signs. */
@@ -88,12 +86,12 @@ async function fundExact(
 ): Promise<ChannelRecord> {
   const { asset } = channel.requirements;
   const wallet = await parts.chain.tokenBalance(asset, `0x${channel.device}`);
-  const open = openDeposit(parts.ledger, channel.id);
+  const open = await openDeposit(parts.ledger, channel.id);
   const held = { ...channel, promised: channel.charged + wallet };
   if (!open && held.promised >= ahead) return held;
-  const amount = open ? open.amountAtomic : depositSize(parts, channel);
-  if (amount === 0) return held;
-  const deposit = await intendDeposit(parts, channel, amount);
+  const amount = await depositSize(parts, channel);
+  const deposit = amount === 0 ? null : await intendDeposit(parts, channel, amount);
+  if (deposit === null) return held;
   const funded = await fundWallet(parts, held, deposit);
   const after = await parts.chain.tokenBalance(asset, `0x${channel.device}`);
   return { ...funded, promised: funded.charged + after };
@@ -118,9 +116,10 @@ export function offerOf(channel: ChannelRecord, tariff: Tariff): OfferMessage {
   };
 }
 
-function depositSize(parts: PurchaseParts, channel: ChannelRecord): number {
-  const minimum = minDepositOf(channel.requirements.extra);
-  return nextDepositAtomic(parts.limits, parts.ledger, channel.id, minimum, parts.now());
+/** Of the deposit under way, or of the next one; 0 when the limits allow none. */
+async function depositSize(parts: PurchaseParts, channel: ChannelRecord): Promise<number> {
+  const open = await openDeposit(parts.ledger, channel.id);
+  return open?.amountAtomic ?? nextDepositAtomic(parts.limits, parts.ledger, channel, parts.now());
 }
 
 function configOf(treasury: string, device: DeviceRecord, requirements: OfferedRequirements): ChannelConfig {

@@ -15,12 +15,14 @@ import {
 import { fromHex, toHex } from "#payment/bytes";
 import { DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
+import { DAY_SECONDS, type FundingLimits, isWithin } from "./funding.ts";
 import type { Chain, ChannelRecord, DepositRecord, Ledger, Treasury, WallClock } from "./ports.ts";
 
 export interface DepositParts {
   readonly ledger: Ledger;
   readonly treasury: Treasury;
   readonly chain: Chain;
+  readonly limits: FundingLimits;
   readonly now: WallClock;
 }
 
@@ -31,33 +33,26 @@ const DEPOSIT_LIFE_SECONDS = 3600;
 const DEPOSIT_MARGIN_SECONDS = 60;
 
 /** The deposit that is under way into a channel, if any. */
-export function openDeposit(ledger: Ledger, channelId: string): DepositRecord | null {
-  return ledger.deposits(channelId).find((deposit) => deposit.state === "intended") ?? null;
-}
-
-/** What arrived in a channel, atomic units: the sum of its confirmed deposits. */
-export function confirmedAtomic(ledger: Ledger, channelId: string): number {
-  let sum = 0;
-  for (const { state, amountAtomic } of ledger.deposits(channelId)) {
-    if (state === "confirmed") sum += amountAtomic;
-  }
-  return sum;
+export async function openDeposit(ledger: Ledger, channelId: string): Promise<DepositRecord | null> {
+  return (await ledger.deposits(channelId)).find((deposit) => deposit.state === "intended") ?? null;
 }
 
 /**
- * Stores what the treasury is about to sign: the deposit under way, or a new one of this size.
+ * Stores what the treasury signed, before anyone sees it: the deposit under way, or a new one of this size.
  * @param amountAtomic size of a new one, at least 1
+ * @returns the deposit in force; null when the limits leave no room for it any more
  */
 export async function intendDeposit(
   parts: DepositParts,
   channel: ChannelRecord,
   amountAtomic: number,
-): Promise<DepositRecord> {
-  const open = openDeposit(parts.ledger, channel.id);
+): Promise<DepositRecord | null> {
+  const known = await parts.ledger.deposits(channel.id);
+  const open = known.find((deposit) => deposit.state === "intended");
   const now = Math.floor(parts.now());
   if (open && open.validBeforeSeconds - now > DEPOSIT_MARGIN_SECONDS) return open;
 
-  const index = open ? open.index : parts.ledger.deposits(channel.id).length;
+  const index = open ? open.index : known.length;
   const amount = open ? open.amountAtomic : amountAtomic;
   const validBeforeSeconds = now + DEPOSIT_LIFE_SECONDS;
   const authorization = authorizationOf(parts, channel, index, amount, validBeforeSeconds);
@@ -68,12 +63,17 @@ export async function intendDeposit(
     index,
     amountAtomic: amount,
     validBeforeSeconds,
-    signature: toHex(parts.treasury.sign(digest)),
+    signature: toHex(await parts.treasury.sign(digest)),
     state: "intended",
     atSeconds: open ? open.atSeconds : now,
   };
-  await parts.ledger.saveDeposit(record);
-  return record;
+  return parts.ledger.intendDeposit(channel, index, now - DAY_SECONDS, (there, totals) => {
+    // Another gateway may have been first.
+    if (there?.state === "confirmed") return null;
+    if (there && there.validBeforeSeconds - now > DEPOSIT_MARGIN_SECONDS) return there;
+    // The same index moves its money once: signed again, it adds nothing to the sums.
+    return there || isWithin(parts.limits, totals, amount) ? record : null;
+  });
 }
 
 /** Marks a deposit as arrived; the channel's balance is the sum of these. */

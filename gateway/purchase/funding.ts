@@ -1,39 +1,75 @@
 /**
  * How much the treasury may put into channels, and when.
  *
- * Promise: no deposit leaves the limits per channel and per day, whatever devices ask for; an intended
- * deposit counts as spent until the chain says otherwise.
+ * Promise: no deposit leaves the limits per channel, device, day and fleet, whatever devices ask for; an
+ * intended deposit counts as spent until the chain says otherwise.
  */
-import type { Ledger } from "./ports.ts";
+import type { ChannelRecord, DepositTotals, Ledger } from "./ports.ts";
 
 export interface FundingLimits {
-  /** Money of one deposit, atomic units. A seller's minimum raises it. */
+  /** Money of one deposit while a device's use is unknown, atomic units. A seller's minimum raises it. */
   readonly depositAtomic: number;
+  /** Days of the device's own use that later deposits pay for; 0 keeps to `depositAtomic`. */
+  readonly depositDays: number;
   /** Most ever deposited into one channel, atomic units. */
   readonly perChannelAtomic: number;
+  /** Most deposited for one device within 24 hours, atomic units. */
+  readonly perDevicePerDayAtomic: number;
   /** Most deposited into all channels within 24 hours, atomic units. */
   readonly perDayAtomic: number;
+  /** Most ever deposited into all channels, atomic units. */
+  readonly fleetAtomic: number;
 }
 
-const DAY_SECONDS = 86_400;
+export const DAY_SECONDS = 86_400;
+
+/** Use is known after a whole day: a lamp burns by night only. */
+const KNOWN_USE_SECONDS = DAY_SECONDS;
 
 /**
  * The size of the next deposit into a channel.
  * @returns atomic units; 0 when a limit forbids it
  */
-export function nextDepositAtomic(
+export async function nextDepositAtomic(
   limits: FundingLimits,
   ledger: Ledger,
-  channelId: string,
-  minDepositAtomic: number,
+  channel: ChannelRecord,
   nowSeconds: number,
-): number {
-  const amount = Math.max(limits.depositAtomic, minDepositAtomic);
-  let inChannel = 0;
-  for (const deposit of ledger.deposits(channelId)) inChannel += deposit.amountAtomic;
-  if (inChannel + amount > limits.perChannelAtomic) return 0;
-  if (ledger.depositedSince(nowSeconds - DAY_SECONDS) + amount > limits.perDayAtomic) return 0;
-  return amount;
+): Promise<number> {
+  const minimum = minDepositOf(channel.requirements.extra);
+  const usual = Math.max(limits.depositAtomic, minimum);
+  const sized = Math.max((await useAtomic(limits, ledger, channel, nowSeconds)) ?? usual, minimum);
+  const totals = await ledger.depositTotals(channel, nowSeconds - DAY_SECONDS);
+  // What the device uses may be more than a limit leaves room for; the usual size may still fit.
+  for (const amount of [sized, Math.min(sized, usual)]) {
+    if (isWithin(limits, totals, amount)) return amount;
+  }
+  return 0;
+}
+
+/** May a deposit of this size follow the others? */
+export function isWithin(limits: FundingLimits, totals: DepositTotals, amountAtomic: number): boolean {
+  return (
+    totals.channelAtomic + amountAtomic <= limits.perChannelAtomic &&
+    totals.deviceDayAtomic + amountAtomic <= limits.perDevicePerDayAtomic &&
+    totals.fleetDayAtomic + amountAtomic <= limits.perDayAtomic &&
+    totals.fleetAtomic + amountAtomic <= limits.fleetAtomic
+  );
+}
+
+/** What a channel used in `depositDays`, by its use so far; null while that is not known. */
+async function useAtomic(
+  limits: FundingLimits,
+  ledger: Ledger,
+  channel: ChannelRecord,
+  nowSeconds: number,
+): Promise<number | null> {
+  if (limits.depositDays === 0) return null;
+  const [first] = await ledger.paymentsAfter(channel.id, 0, 1);
+  const seconds = first === undefined ? 0 : nowSeconds - first.atSeconds;
+  if (first === undefined || seconds < KNOWN_USE_SECONDS) return null;
+  const perSecond = (channel.charged - first.charged) / seconds;
+  return Math.max(1, Math.ceil(perSecond * DAY_SECONDS * limits.depositDays));
 }
 
 /** The smallest deposit a seller announces, atomic units; 0 when it announces none. */

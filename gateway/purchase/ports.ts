@@ -39,7 +39,7 @@ export interface ChannelRecord {
   readonly requirements: OfferedRequirements;
   /** Null for exact. */
   readonly config: ChannelConfig | null;
-  /** Sum of the confirmed deposits; the ledger derives it when it reads the record. */
+  /** Confirmed deposits less withdrawals; the ledger derives it when it reads the record. */
   readonly balance: number;
   /** The device may sign up to here: balance, or what the next deposit will raise it to. */
   readonly promised: number;
@@ -47,6 +47,8 @@ export interface ChannelRecord {
   readonly granted: number;
   readonly revision: number;
 }
+
+export type ChannelKey = Pick<ChannelRecord, "id" | "device">;
 
 /** One paid quantum, keyed by the money: channel and cumulative amount. */
 export interface PaymentRecord {
@@ -76,22 +78,58 @@ export interface DepositRecord {
   readonly atSeconds: number;
 }
 
-/** Durable memory. Reads are immediate; a write's promise resolves when it would survive a power cut. */
+/** Sums of deposits, intended or confirmed, atomic units: what a limit is held against. */
+export interface DepositTotals {
+  /** Into this channel, ever. */
+  readonly channelAtomic: number;
+  /** Into all channels of its device within the day. */
+  readonly deviceDayAtomic: number;
+  /** Into all channels within the day. */
+  readonly fleetDayAtomic: number;
+  /** Into all channels, ever. */
+  readonly fleetAtomic: number;
+}
+
+/** Decides inside the ledger's transaction, so at once; null leaves everything as it is. */
+export type DecideDeposit = (known: DepositRecord | null, totals: DepositTotals) => DepositRecord | null;
+
+/** What a read gives: at once from a file, later from a server. */
+export type Read<Value> = Value | Promise<Value>;
+
+/**
+ * Durable memory. A write's promise resolves when it would survive a power cut; a read sees every write that
+ * resolved before, whichever gateway made it.
+ */
 export interface Ledger {
-  device(device: string): DeviceRecord | null;
+  device(device: string): Read<DeviceRecord | null>;
   saveDevice(record: DeviceRecord): Promise<void>;
-  channelsOf(device: string): readonly ChannelRecord[];
+  channelsOf(device: string): Read<readonly ChannelRecord[]>;
   saveChannel(record: ChannelRecord): Promise<void>;
-  payment(channelId: string, maxClaimable: number): PaymentRecord | null;
+  payment(channelId: string, maxClaimable: number): Read<PaymentRecord | null>;
   /** Payments beyond a cumulative amount, lowest first, at most `limit` of them. */
-  paymentsAfter(channelId: string, charged: number, limit: number): readonly PaymentRecord[];
+  paymentsAfter(channelId: string, charged: number, limit: number): Read<readonly PaymentRecord[]>;
   /** The payment and the channel's counters after it, in one transaction; a payment already there stays as it is. */
   recordPayment(payment: PaymentRecord, channel: ChannelRecord): Promise<void>;
   /** In the order of their index. */
-  deposits(channelId: string): readonly DepositRecord[];
+  deposits(channelId: string): Read<readonly DepositRecord[]>;
+  /** What a channel holds for its vouchers, atomic units: confirmed deposits less what was withdrawn. */
+  balanceOf(channelId: string): Read<number>;
+  /** @param daySinceSeconds when the day of the daily sums began */
+  depositTotals(channel: ChannelKey, daySinceSeconds: number): Read<DepositTotals>;
+  /**
+   * Stores a deposit before its signature leaves. Sums, decision and write are one transaction, so devices
+   * that ask at once, even of several gateways, cannot pass a limit together.
+   * @param decide which deposit shall be in force at this index, given the one that is there
+   * @returns what was decided; null too while money is being withdrawn from the channel
+   */
+  intendDeposit(
+    channel: ChannelKey,
+    index: number,
+    daySinceSeconds: number,
+    decide: DecideDeposit,
+  ): Promise<DepositRecord | null>;
+  /** Replaces what is known of a deposit. */
   saveDeposit(record: DepositRecord): Promise<void>;
-  /** Sum of all deposits intended or confirmed since a time, atomic units. */
-  depositedSince(atSeconds: number): number;
 }
 
 /** What a seller asks for one quantum. */
@@ -149,8 +187,8 @@ export interface Seller {
 export interface Treasury {
   /** 0x and 40 lower-case hex digits. */
   readonly address: string;
-  /** Signs an EIP-3009 digest: see payment/authorization.ts. */
-  sign(digest: Uint8Array): Uint8Array;
+  /** Signs an EIP-3009 digest: see payment/authorization.ts. Rejects when an external signer does not answer. */
+  sign(digest: Uint8Array): Read<Uint8Array>;
 }
 
 /** Every call rejects while the node does not answer. */

@@ -10,8 +10,8 @@ import { PRICED_UNITS } from "#core/units";
 import { purchaseNonce } from "#payment/authorization";
 import { fromHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
-import { confirmDeposit, confirmedAtomic, hasArrived, intendDeposit, openDeposit } from "./deposit.ts";
-import { minDepositOf, nextDepositAtomic } from "./funding.ts";
+import { confirmDeposit, hasArrived, intendDeposit, openDeposit } from "./deposit.ts";
+import { nextDepositAtomic } from "./funding.ts";
 import { authorizationPayload, voucherPayload } from "./payload.ts";
 import {
   type ChannelRecord,
@@ -37,7 +37,7 @@ export async function present(parts: PurchaseParts, channel: ChannelRecord, pay:
   if (pay.validBeforeSeconds > 0) return { channel, refusal: "counter-mismatch" };
   if (pay.maxClaimable <= channel.balance) return presentVoucher(parts, channel, pay, null);
 
-  const balance = confirmedAtomic(parts.ledger, channel.id);
+  const balance = await parts.ledger.balanceOf(channel.id);
   const counted = { ...channel, balance };
   if (pay.maxClaimable <= balance) return presentVoucher(parts, counted, pay, null);
   const deposit = await depositFor(parts, counted);
@@ -46,10 +46,10 @@ export async function present(parts: PurchaseParts, channel: ChannelRecord, pay:
 }
 
 async function depositFor(parts: PurchaseParts, channel: ChannelRecord): Promise<DepositRecord | null> {
-  const minimum = minDepositOf(channel.requirements.extra);
-  const amount = nextDepositAtomic(parts.limits, parts.ledger, channel.id, minimum, parts.now());
-  if (amount === 0 && openDeposit(parts.ledger, channel.id) === null) return null;
-  return intendDeposit(parts, channel, amount);
+  const open = await openDeposit(parts.ledger, channel.id);
+  const amount =
+    open?.amountAtomic ?? (await nextDepositAtomic(parts.limits, parts.ledger, channel, parts.now()));
+  return amount === 0 ? null : intendDeposit(parts, channel, amount);
 }
 
 async function presentVoucher(
@@ -130,7 +130,7 @@ async function remind(
   charged: number,
 ): Promise<Presented> {
   let known = charged;
-  for (const paid of parts.ledger.paymentsAfter(channel.id, charged, REMINDERS_MAX)) {
+  for (const paid of await parts.ledger.paymentsAfter(channel.id, charged, REMINDERS_MAX)) {
     const then = { ...channel, charged: known };
     const { maxClaimable, register } = paid;
     const voucher: Pay = { ...pay, again: true, maxClaimable, register, signature: fromHex(paid.signature) };

@@ -12,13 +12,11 @@ import { unitsForQuantum } from "#core/units";
 import { toHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
 import type { DepositParts } from "./deposit.ts";
-import type { FundingLimits } from "./funding.ts";
 import type { ChannelRecord, Note, Observe, PaymentRecord, Seller } from "./ports.ts";
 import { present, type Sold } from "./present.ts";
 
 export interface PurchaseParts extends DepositParts {
   readonly seller: Seller;
-  readonly limits: FundingLimits;
   readonly note: Note;
   readonly observe: Observe;
 }
@@ -31,7 +29,7 @@ export interface Purchase {
 /** Answers one payment whose tag was right. Never throws for what a device, seller, chain or disk may do. */
 export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Purchase> {
   try {
-    if (pay.maxClaimable <= channel.charged) return answerAgain(parts, channel, pay);
+    if (pay.maxClaimable <= channel.charged) return await answerAgain(parts, channel, pay);
     const presented = await present(parts, channel, pay);
     if (presented.refusal !== null) return refuse(presented.channel, presented.refusal);
     return await settle(parts, presented.channel, pay, presented.sold);
@@ -52,8 +50,8 @@ export function refuse(channel: ChannelRecord, refusal: WireRefusal): Purchase {
 }
 
 /** The rung was charged before: same voucher, same counters. */
-function answerAgain(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Purchase {
-  const paid = parts.ledger.payment(channel.id, pay.maxClaimable);
+async function answerAgain(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Purchase> {
+  const paid = await parts.ledger.payment(channel.id, pay.maxClaimable);
   if (paid === null) return refuse(channel, "counter-mismatch");
   return { channel, grant: grantOf(channel, null, paid.pricePerMillionUnits, 0) };
 }

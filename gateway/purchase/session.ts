@@ -70,10 +70,11 @@ export interface Session {
 }
 
 /** The session of a device that the ledger knows. */
-export function openSession(parts: SessionParts, record: DeviceRecord): Session {
+export async function openSession(parts: SessionParts, record: DeviceRecord): Promise<Session> {
   const key = tagKeyBetween(parts.key, fromHex(record.publicKey));
   const former = new Map<number, ChannelRecord>();
-  for (const channel of parts.ledger.channelsOf(record.device)) former.set(channelTagOf(channel.id), channel);
+  for (const channel of await parts.ledger.channelsOf(record.device))
+    former.set(channelTagOf(channel.id), channel);
   return {
     record,
     tagger: { hmac: parts.hmac, key },
@@ -147,7 +148,10 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
     parts.note("warn", "no offer could be made", { device, reason });
     return;
   }
-  const channel = await promiseDeposit(parts, channelFor(parts, session.record, quote, parts.now() * 1000));
+  const channel = await promiseDeposit(
+    parts,
+    await channelFor(parts, session.record, quote, parts.now() * 1000),
+  );
   if (channel.promised < channel.charged + Number(quote.requirements.amount)) {
     parts.note("warn", "the treasury's limits allow no deposit: the device cannot buy", { device });
   }
@@ -270,8 +274,17 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
   session.register = Math.max(session.register, message.register);
   // A device without deposit says nothing more; what the day's limit forbade yesterday may be allowed today.
   const exhausted = session.state?.refusal === "deposit-exhausted";
-  if (exhausted && session.channel !== null && mayPromise(parts, session.channel)) {
-    void makeOffer(parts, session);
+  if (exhausted && session.channel !== null) void offerIfAllowed(parts, session, session.channel);
+}
+
+async function offerIfAllowed(parts: SessionParts, session: Session, channel: ChannelRecord): Promise<void> {
+  try {
+    if (await mayPromise(parts, channel)) await makeOffer(parts, session);
+  } catch (error) {
+    parts.note("warn", "the ledger could not be read", {
+      device: session.record.device,
+      reason: String(error),
+    });
   }
 }
 

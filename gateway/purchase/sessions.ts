@@ -6,6 +6,7 @@
  */
 import type { Leaf } from "#protocol/topics";
 import type { Forward } from "./forward.ts";
+import type { DeviceRecord } from "./ports.ts";
 import {
   drop,
   makeOffer,
@@ -37,13 +38,21 @@ export interface Sessions {
 export function openSessions(parts: SessionParts, forward: Forward, limits: SessionLimits): Sessions {
   const sessions = new Map<string, Session>();
   const underWay = new Set<Promise<void>>();
-  let open = true;
+  let isOpen = true;
 
-  function find(device: string): Session | null {
-    const session = sessions.get(device);
-    if (session) return session;
-    const record = parts.ledger.device(device);
-    return record === null ? null : admit(openSession(parts, record));
+  /** Sessions being read from the ledger: who asks meanwhile gets the same one. */
+  const opening = new Map<string, Promise<Session | null>>();
+
+  /** @param said the device as its hello describes it; else the ledger's record is read */
+  function open(device: string, said: DeviceRecord | null): Promise<Session | null> {
+    const before = opening.get(device);
+    if (before) return before;
+    const opened = (async () => {
+      const record = said ?? (await parts.ledger.device(device));
+      return record === null ? null : admit(await openSession(parts, record));
+    })().finally(() => opening.delete(device));
+    opening.set(device, opened);
+    return opened;
   }
 
   function admit(session: Session): Session | null {
@@ -72,45 +81,54 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     const { v: _, register, ...described } = hello;
     const record = { device, ...described };
     await parts.ledger.saveDevice(record);
-    const session = sessions.get(device) ?? admit(openSession(parts, record));
+    const session = sessions.get(device) ?? (await open(device, record));
     if (session === null) return drop(parts, device, "hello", "gateway-full");
     session.record = record;
     session.register = Math.max(session.register, register);
     await makeOffer(parts, session);
   }
 
+  function deliver(session: Session, leaf: Leaf, payload: Uint8Array): void {
+    if (leaf === "pay") {
+      if (underWay.size >= limits.purchasesMax) refuseOverloaded(parts, session, payload);
+      else track(takePay(parts, session, payload));
+    } else if (leaf === "state" || leaf === "reading") {
+      takeTelemetry(parts, session, leaf, payload);
+    } else if (leaf === "request" || leaf === "payment") {
+      track(forward.receive(session.record.device, leaf, payload));
+    }
+  }
+
+  /** From a device that says nothing new but was not heard since the gateway started. */
+  async function takeFirst(device: string, leaf: Leaf, payload: Uint8Array): Promise<void> {
+    const session = await open(device, null);
+    if (session === null) drop(parts, device, leaf, "unknown-device");
+    else deliver(session, leaf, payload);
+  }
+
   return {
     receive(device, leaf, payload) {
-      if (!open) return;
-      if (leaf === "hello") {
-        track(takeHello(device, payload).catch((error) => parts.note("warn", String(error), { device })));
-        return;
-      }
-      const session = find(device);
-      if (session === null) {
-        drop(parts, device, leaf, "unknown-device");
-        return;
-      }
-      if (leaf === "pay") {
-        if (underWay.size >= limits.purchasesMax) refuseOverloaded(parts, session, payload);
-        else track(takePay(parts, session, payload));
-      } else if (leaf === "state" || leaf === "reading") {
-        takeTelemetry(parts, session, leaf, payload);
-      } else if (leaf === "request" || leaf === "payment") {
-        track(forward.receive(device, leaf, payload));
+      if (!isOpen) return;
+      const session = sessions.get(device);
+      if (session && leaf !== "hello") deliver(session, leaf, payload);
+      else if (leaf !== "hello" && underWay.size >= limits.purchasesMax)
+        drop(parts, device, leaf, "gateway-full");
+      else {
+        const work = leaf === "hello" ? takeHello(device, payload) : takeFirst(device, leaf, payload);
+        track(work.catch((error) => parts.note("warn", String(error), { device })));
       }
     },
     renewOffers() {
       for (const session of sessions.values()) {
         const waits = session.channel === null || session.state?.refusal === "price-above-ceiling";
-        if (waits && open) track(makeOffer(parts, session));
+        if (waits && isOpen) track(makeOffer(parts, session));
       }
     },
     get size() {
       return sessions.size;
     },
     async drain() {
-      open = false;
+      isOpen = false;
       await Promise.allSettled(underWay);
     },
   };

@@ -9,7 +9,8 @@ import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkConfig, readConfig } from "#gateway/config";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { spawnGateway } from "./gateway-process.ts";
+import { bundleOf } from "./bundle.ts";
+import { GATEWAY_PROCESS, spawnGateway } from "./gateway-process.ts";
 
 let directory: string;
 let keyFile: string;
@@ -64,7 +65,9 @@ test.each<[string, string, unknown, RegExp]>([
   ["seller", "kind", "fixed", /unitsPerPayment/],
   ["treasury", "depositAtomic", 1.5, /int/],
   ["treasury", "depositAtomic", 30_000_000, /at most treasury.perChannelAtomic/],
-  ["treasury", "perChannelAtomic", 2_000_000_000, /at most treasury.perDayAtomic/],
+  ["treasury", "perChannelAtomic", 200_000_000_000, /at most treasury.fleetAtomic/],
+  ["treasury", "perDevicePerDayAtomic", 2_000_000_000, /at most treasury.perDayAtomic/],
+  ["treasury", "depositDays", 400, /<=366/],
   ["chain", "rpc", "localhost", /expected an http or https URL/],
   ["limits", "purchases", 0, />=1/],
   ["forward", "origins", ["example.org"], /expected an http or https URL/],
@@ -96,18 +99,23 @@ test("a syntax error is told with its line, a missing file by name", () => {
 });
 
 describe("as a process", () => {
-  async function run(config: Sections | string, ...flags: string[]) {
+  let bundle: string;
+  beforeAll(async () => {
+    bundle = await bundleOf(GATEWAY_PROCESS, directory);
+  });
+
+  async function run(config: Sections | string) {
     const file = join(directory, `${Math.random()}.toml`);
     writeFileSync(file, typeof config === "string" ? config : stringify(config));
-    const { code, stdout, stderr } = await spawnGateway(["--config", file, ...flags]).ended;
+    const { code, stdout, stderr } = await spawnGateway(["--config", file], bundle).ended;
     return { code, stdout, lines: stderr.trim().split("\n") };
   }
 
-  test("--check says good and leaves", async () => {
-    expect(await run(good(), "--check")).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/: good\n$/),
-    });
+  test("the launcher with --check says good and leaves", async () => {
+    const file = join(directory, "good.toml");
+    writeFileSync(file, stringify(good()));
+    const { code, stdout, stderr } = await spawnGateway(["--config", file, "--check"]).ended;
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `config ${file}: good\n`, stderr: "" });
   });
 
   test.each<[string, () => Sections | string, RegExp]>([

@@ -9,8 +9,11 @@ import { channelFor } from "#gateway/purchase/channels";
 import type { FundingLimits } from "#gateway/purchase/funding";
 import type {
   Chain,
+  ChannelKey,
   ChannelRecord,
+  DecideDeposit,
   DepositRecord,
+  DepositTotals,
   DeviceRecord,
   Ledger,
   PaymentRecord,
@@ -118,16 +121,38 @@ export class MemoryLedger implements Ledger {
   async saveDeposit(record: DepositRecord): Promise<void> {
     this.depositRows.set(`${record.channelId} ${record.index}`, record);
   }
-  depositedSince(atSeconds: number): number {
-    return [...this.depositRows.values()]
-      .filter((deposit) => deposit.atSeconds >= atSeconds)
-      .reduce((sum, deposit) => sum + deposit.amountAtomic, 0);
+  async intendDeposit(
+    channel: ChannelKey,
+    index: number,
+    daySinceSeconds: number,
+    decide: DecideDeposit,
+  ): Promise<DepositRecord | null> {
+    const known = this.depositRows.get(`${channel.id} ${index}`) ?? null;
+    const inForce = decide(known, this.depositTotals(channel, daySinceSeconds));
+    if (inForce !== null) this.depositRows.set(`${channel.id} ${index}`, inForce);
+    return inForce;
+  }
+  depositTotals(channel: ChannelKey, daySinceSeconds: number): DepositTotals {
+    const all = [...this.depositRows.values()];
+    const today = all.filter((deposit) => deposit.atSeconds >= daySinceSeconds);
+    const isOfDevice = ({ channelId }: DepositRecord) =>
+      channelId === channel.id || this.channels.get(channelId)?.device === channel.device;
+    return {
+      channelAtomic: sumOf(all.filter(({ channelId }) => channelId === channel.id)),
+      deviceDayAtomic: sumOf(today.filter(isOfDevice)),
+      fleetDayAtomic: sumOf(today),
+      fleetAtomic: sumOf(all),
+    };
   }
   balanceOf(channelId: string): number {
     return this.deposits(channelId)
       .filter((deposit) => deposit.state === "confirmed")
       .reduce((sum, deposit) => sum + deposit.amountAtomic, 0);
   }
+}
+
+function sumOf(deposits: readonly DepositRecord[]): number {
+  return deposits.reduce((sum, deposit) => sum + deposit.amountAtomic, 0);
 }
 
 // ---- the chain ----
@@ -320,7 +345,15 @@ export function newBench(limits: Partial<FundingLimits> = {}): Bench {
     chain,
     seller: new HonestSeller(chain, treasury.address),
     treasury,
-    limits: { depositAtomic: 1000, perChannelAtomic: 100_000, perDayAtomic: 1_000_000, ...limits },
+    limits: {
+      depositAtomic: 1000,
+      depositDays: 0,
+      perChannelAtomic: 100_000,
+      perDevicePerDayAtomic: 1_000_000,
+      perDayAtomic: 1_000_000,
+      fleetAtomic: 1_000_000_000,
+      ...limits,
+    },
     notes,
     nowSeconds: NOW_SECONDS,
     parts: (instead = {}) => ({
@@ -343,7 +376,7 @@ export async function openChannelOf(bench: Bench, key: Key, quantum = QUANTUM): 
   const { quote } = await bench.seller.quote(quantum);
   const device = deviceOf(key);
   await bench.ledger.saveDevice(device);
-  const channel = channelFor(bench.parts(), device, quote!, NOW_SECONDS * 1000);
+  const channel = await channelFor(bench.parts(), device, quote!, NOW_SECONDS * 1000);
   await bench.ledger.saveChannel(channel);
   return channel;
 }

@@ -1,0 +1,67 @@
+/**
+ * The ledger's tables, as the steps that made them.
+ *
+ * Promise: steps are numbered, each is taken once, forward only, all that are missing in one transaction;
+ * the table `schema_version` says which were taken. A step that was released is never edited.
+ */
+
+/** What databases call differently. */
+export interface Dialect {
+  /** A whole number of 63 bits. */
+  readonly integer: string;
+  /** After a table's closing bracket. */
+  readonly strict: string;
+  readonly keyed: string;
+}
+
+export const SQLITE: Dialect = { integer: "INTEGER", strict: " STRICT", keyed: " STRICT, WITHOUT ROWID" };
+export const POSTGRES: Dialect = { integer: "BIGINT", strict: "", keyed: "" };
+
+/** Numbers of the steps a database took, kept in its own table. */
+export const VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)";
+
+const STEPS: readonly ((dialect: Dialect) => string)[] = [
+  ({ integer, strict, keyed }) => `
+CREATE TABLE device (
+  device TEXT PRIMARY KEY, public_key TEXT NOT NULL, model TEXT NOT NULL, firmware TEXT NOT NULL,
+  meter TEXT NOT NULL, unit TEXT NOT NULL, wanted_units ${integer} NOT NULL
+)${strict};
+CREATE TABLE channel (
+  id TEXT PRIMARY KEY, device TEXT NOT NULL, resource TEXT NOT NULL, requirements TEXT NOT NULL, config TEXT,
+  promised ${integer} NOT NULL, charged ${integer} NOT NULL, granted ${integer} NOT NULL, revision ${integer} NOT NULL
+)${strict};
+CREATE INDEX channel_by_device ON channel (device);
+-- The key is the money, not the message: a rung presented again finds its row.
+CREATE TABLE payment (
+  channel_id TEXT NOT NULL, max_claimable ${integer} NOT NULL, amount ${integer} NOT NULL,
+  charged ${integer} NOT NULL, granted ${integer} NOT NULL, price ${integer} NOT NULL,
+  register ${integer} NOT NULL, signature TEXT NOT NULL, tx TEXT NOT NULL, at_seconds ${integer} NOT NULL,
+  PRIMARY KEY (channel_id, max_claimable)
+)${keyed};
+-- The index is the deposit's nonce on chain: one row, at most one transfer.
+CREATE TABLE deposit (
+  channel_id TEXT NOT NULL, idx ${integer} NOT NULL, amount ${integer} NOT NULL, valid_before ${integer} NOT NULL,
+  signature TEXT NOT NULL, state TEXT NOT NULL, at_seconds ${integer} NOT NULL, PRIMARY KEY (channel_id, idx)
+)${keyed};
+CREATE INDEX deposit_by_time ON deposit (at_seconds);`,
+  ({ integer, keyed }) => `
+CREATE TABLE withdrawal (
+  channel_id TEXT NOT NULL, idx ${integer} NOT NULL, kind TEXT NOT NULL, amount ${integer} NOT NULL,
+  state TEXT NOT NULL, tx TEXT NOT NULL, at_seconds ${integer} NOT NULL, PRIMARY KEY (channel_id, idx)
+)${keyed};`,
+];
+
+export const SCHEMA_VERSION = STEPS.length;
+
+/** The steps a database lacks. Throws when a later program made it. */
+export function stepsAfter(version: number, dialect: Dialect): string[] {
+  if (version > SCHEMA_VERSION) {
+    throw new Error(
+      `expected schema version ${SCHEMA_VERSION} or older, found ${version}; use the program that wrote it`,
+    );
+  }
+  return STEPS.slice(version).map(
+    (step, index) =>
+      `${step(dialect)}\nINSERT INTO schema_version (version) VALUES (${version + index + 1});`,
+  );
+}

@@ -1,0 +1,135 @@
+/**
+ * Ledger records as rows of a table, the same in every database.
+ *
+ * Promise: what is written as a record is read back as that record; integers stay below 2^53.
+ */
+import type { ChannelRecord, DepositRecord, DeviceRecord, PaymentRecord } from "../purchase/ports.ts";
+import type { WithdrawalRecord } from "./store.ts";
+
+export type Row = Readonly<Record<string, unknown>>;
+export type Cell = string | number | null;
+
+/** Columns in the order in which the row functions below give their cells. */
+export const COLUMNS = {
+  device: ["device", "public_key", "model", "firmware", "meter", "unit", "wanted_units"],
+  channel: [
+    "id",
+    "device",
+    "resource",
+    "requirements",
+    "config",
+    "promised",
+    "charged",
+    "granted",
+    "revision",
+  ],
+  payment: [
+    "channel_id",
+    "max_claimable",
+    "amount",
+    "charged",
+    "granted",
+    "price",
+    "register",
+    "signature",
+    "tx",
+    "at_seconds",
+  ],
+  deposit: ["channel_id", "idx", "amount", "valid_before", "signature", "state", "at_seconds"],
+  withdrawal: ["channel_id", "idx", "kind", "amount", "state", "tx", "at_seconds"],
+} as const;
+
+export function deviceRow(record: DeviceRecord): Cell[] {
+  const { device, publicKey, model, firmware, meter, unit, wantedUnits } = record;
+  return [device, publicKey, model, firmware, meter, unit, wantedUnits];
+}
+
+export function deviceIn(row: Row): DeviceRecord {
+  return {
+    device: row.device as string,
+    publicKey: row.public_key as string,
+    model: row.model as string,
+    firmware: row.firmware as string,
+    meter: row.meter as string,
+    unit: row.unit as string,
+    wantedUnits: row.wanted_units as number,
+  };
+}
+
+/** The balance is no column: it is derived from deposits and withdrawals. */
+export function channelRow(record: ChannelRecord): Cell[] {
+  const { id, device, resource, requirements, config, promised, charged, granted, revision } = record;
+  const texts = [JSON.stringify(requirements), config && JSON.stringify(config)];
+  return [id, device, resource, ...texts, promised, charged, granted, revision];
+}
+
+export function channelIn(row: Row): ChannelRecord {
+  return {
+    id: row.id as string,
+    device: row.device as string,
+    resource: row.resource as string,
+    requirements: JSON.parse(row.requirements as string),
+    config: row.config === null ? null : JSON.parse(row.config as string),
+    balance: row.balance as number,
+    promised: row.promised as number,
+    charged: row.charged as number,
+    granted: row.granted as number,
+    revision: row.revision as number,
+  };
+}
+
+export function paymentRow(record: PaymentRecord): Cell[] {
+  const { channelId, maxClaimable, amountAtomic, charged, granted, pricePerMillionUnits } = record;
+  const { register, signature, transaction, atSeconds } = record;
+  const counters = [maxClaimable, amountAtomic, charged, granted, pricePerMillionUnits, register];
+  return [channelId, ...counters, signature, transaction, atSeconds];
+}
+
+export function paymentIn(row: Row): PaymentRecord {
+  return {
+    channelId: row.channel_id as string,
+    maxClaimable: row.max_claimable as number,
+    amountAtomic: row.amount as number,
+    charged: row.charged as number,
+    granted: row.granted as number,
+    pricePerMillionUnits: row.price as number,
+    register: row.register as number,
+    signature: row.signature as string,
+    transaction: row.tx as string,
+    atSeconds: row.at_seconds as number,
+  };
+}
+
+export function depositRow(record: DepositRecord): Cell[] {
+  const { channelId, index, amountAtomic, validBeforeSeconds, signature, state, atSeconds } = record;
+  return [channelId, index, amountAtomic, validBeforeSeconds, signature, state, atSeconds];
+}
+
+export function depositIn(row: Row): DepositRecord {
+  return {
+    channelId: row.channel_id as string,
+    index: row.idx as number,
+    amountAtomic: row.amount as number,
+    validBeforeSeconds: row.valid_before as number,
+    signature: row.signature as string,
+    state: row.state as DepositRecord["state"],
+    atSeconds: row.at_seconds as number,
+  };
+}
+
+export function withdrawalRow(record: WithdrawalRecord): Cell[] {
+  const { channelId, index, kind, amountAtomic, state, transaction, atSeconds } = record;
+  return [channelId, index, kind, amountAtomic, state, transaction, atSeconds];
+}
+
+export function withdrawalIn(row: Row): WithdrawalRecord {
+  return {
+    channelId: row.channel_id as string,
+    index: row.idx as number,
+    kind: row.kind as WithdrawalRecord["kind"],
+    amountAtomic: row.amount as number,
+    state: row.state as WithdrawalRecord["state"],
+    transaction: row.tx as string,
+    atSeconds: row.at_seconds as number,
+  };
+}

@@ -1,0 +1,41 @@
+/**
+ * The ledger's reads, in the SQL that both databases understand.
+ *
+ * Promise: a channel's balance is derived, never stored; `?` stands for each parameter, in order.
+ */
+
+const SUM = (table: string, where: string) => `(SELECT coalesce(sum(amount), 0) FROM ${table} ${where})`;
+
+/** Confirmed deposits less withdrawals: money on its way out is no longer for vouchers. */
+const BALANCE_OF = (channel: string) =>
+  `${SUM("deposit d", `WHERE d.channel_id = ${channel} AND d.state = 'confirmed'`)}` +
+  ` - ${SUM("withdrawal w", `WHERE w.channel_id = ${channel}`)}`;
+
+const CHANNELS = `SELECT c.*, CAST(${BALANCE_OF("c.id")} AS BIGINT) AS balance FROM channel c`;
+
+const OF_DEVICE = "(channel_id = ? OR channel_id IN (SELECT id FROM channel WHERE device = ?))";
+
+export const READS = {
+  device: "SELECT * FROM device WHERE device = ?",
+  devices: "SELECT * FROM device ORDER BY device",
+  channelsOf: `${CHANNELS} WHERE c.device = ?`,
+  channels: `${CHANNELS} ORDER BY c.device, c.id`,
+  payment: "SELECT * FROM payment WHERE channel_id = ? AND max_claimable = ?",
+  paymentsAfter:
+    "SELECT * FROM payment WHERE channel_id = ? AND max_claimable > ? ORDER BY max_claimable LIMIT ?",
+  paymentPage:
+    "SELECT * FROM payment WHERE (channel_id, max_claimable) > (?, ?)" +
+    " AND at_seconds BETWEEN ? AND ? ORDER BY channel_id, max_claimable LIMIT ?",
+  paymentPageOfChannel:
+    "SELECT * FROM payment WHERE channel_id = ? AND max_claimable > ?" +
+    " AND at_seconds BETWEEN ? AND ? ORDER BY max_claimable LIMIT ?",
+  deposits: "SELECT * FROM deposit WHERE channel_id = ? ORDER BY idx",
+  withdrawals: "SELECT * FROM withdrawal WHERE channel_id = ? ORDER BY idx",
+  balance: `SELECT CAST(${BALANCE_OF("c.id")} AS BIGINT) AS balance FROM (SELECT CAST(? AS TEXT) AS id) c`,
+  /** Parameters: channel, since, channel, device, since. */
+  totals: `SELECT CAST(${SUM("deposit", "WHERE channel_id = ?")} AS BIGINT) AS channel,
+    CAST(${SUM("deposit", `WHERE at_seconds >= ? AND ${OF_DEVICE}`)} AS BIGINT) AS device_day,
+    CAST(${SUM("deposit", "WHERE at_seconds >= ?")} AS BIGINT) AS fleet_day,
+    CAST(${SUM("deposit", "")} AS BIGINT) AS fleet`,
+  paymentCount: "SELECT count(*) AS payments FROM payment",
+} as const;

@@ -1,0 +1,58 @@
+/**
+ * A ledger as its operator sees it: the rules' port, and reading it whole.
+ *
+ * Promise: nothing here changes a payment; one is recorded once and stays.
+ */
+import type { ChannelRecord, DeviceRecord, Ledger, PaymentRecord, Read } from "../purchase/ports.ts";
+
+/** Money that left a channel, back to the treasury. */
+export interface WithdrawalRecord {
+  readonly channelId: string;
+  /** 0, 1, 2, ... within its channel. */
+  readonly index: number;
+  /** "refund": the seller gave it back; "withdraw": the payer took it, without the seller. */
+  readonly kind: "refund" | "withdraw";
+  readonly amountAtomic: number;
+  /** "initiated": the chain's delay runs, no deposits meanwhile; "finalized": it arrived. */
+  readonly state: "initiated" | "finalized";
+  /** Of the transaction that made the state; empty before the first one. */
+  readonly transaction: string;
+  readonly atSeconds: number;
+}
+
+/** Which payments: all members are bounds, both ends included. */
+export interface PaymentFilter {
+  readonly channelId?: string;
+  readonly fromSeconds?: number;
+  readonly toSeconds?: number;
+}
+
+export interface LedgerStore extends Ledger {
+  devices(): Read<readonly DeviceRecord[]>;
+  /** All channels, by device. */
+  channels(): Read<readonly ChannelRecord[]>;
+  /** By channel, then by amount; read page by page, so a ledger of years fits. */
+  payments(filter: PaymentFilter): AsyncIterable<PaymentRecord>;
+  /** In the order of their index. */
+  withdrawals(channelId: string): Read<readonly WithdrawalRecord[]>;
+  saveWithdrawal(record: WithdrawalRecord): Promise<void>;
+  /** Payments at start and since; transactions since. */
+  readonly counts: { readonly payments: number; readonly commits: number };
+  /** Commits what waits, then takes no more. */
+  close(): Promise<void>;
+}
+
+/** Payments read at once. */
+export const PAYMENTS_PER_PAGE = 1_000;
+
+/** Payments page by page: `readPage` gives those beyond a key, in the order of (channel, amount). */
+export async function* paged(
+  readPage: (afterChannel: string, afterAmount: number) => Read<readonly PaymentRecord[]>,
+): AsyncIterable<PaymentRecord> {
+  let page = await readPage("", -1);
+  while (page.length > 0) {
+    yield* page;
+    const last = page[page.length - 1]!;
+    page = page.length < PAYMENTS_PER_PAGE ? [] : await readPage(last.channelId, last.maxClaimable);
+  }
+}
