@@ -1,0 +1,296 @@
+/**
+ * One light of a world: the device's own host and journal on a simulated pole, disk, clock and link.
+ *
+ * Promise: what the oracle hears of it comes from its ports: what it signed, stored, switched and read.
+ * Killed, it leaves the relay as it is; without power it is dark.
+ */
+import type { Checkpoint } from "#core/events";
+import type { State } from "#core/machine";
+import type { Clock, Journal, SigningRequest } from "#core/ports";
+import { type Host, startHost } from "#node/host";
+import { type FileJournal, openJournal } from "#node/journal";
+import type { Draw } from "../city/random.ts";
+import { Disk } from "./disk.ts";
+import { Faults } from "./faults.ts";
+import { keyOf } from "./keys.ts";
+import type { Network } from "./network.ts";
+import { type Pole, PoleMeter } from "./pole.ts";
+import { Life } from "./power.ts";
+import { deviceSigner, type Signing } from "./signing.ts";
+import type { World } from "./world.ts";
+
+/** What a light's ports tell. */
+export interface LightWatch {
+  /** Something that others could see or that lasts. */
+  acted(light: Light, what: string): void;
+  signing(light: Light, request: SigningRequest): void;
+  /** A process begins on what it found on its disk. */
+  recovered(light: Light, found: Recovery): void;
+}
+
+/** What recovery made of a disk, once, again, and after having been interrupted. */
+export interface Recovery {
+  readonly once: string;
+  readonly again: string;
+  readonly interrupted: string;
+  /** What it may be: the last checkpoint that was answered, or one asked for since. */
+  readonly allowed: readonly string[];
+}
+
+export interface LightParts {
+  readonly world: World;
+  readonly faults: Faults;
+  readonly network: Network;
+  readonly signing: Signing;
+  readonly index: number;
+  readonly pole: Pole;
+  readonly epochSeconds: number;
+  readonly watch: LightWatch;
+}
+
+const JOURNAL = "/var/lib/watt402/device.journal";
+const NO_FAULTS = new Faults("none", () => 0);
+const NOTHING = "nothing";
+
+export class Light {
+  readonly name: string;
+  /** 40 lower-case hex digits. */
+  readonly device: string;
+  readonly pole: Pole;
+  readonly meter: PoleMeter;
+  readonly disk: Disk;
+  readonly clock: WorldClock;
+  /** Its disk became another than it left: what it remembers is not to be relied on. */
+  memoryLost = false;
+  private readonly parts: LightParts;
+  private readonly random: Draw;
+  private life: Life;
+  private host: Host | null = null;
+  private answered: string = NOTHING;
+  private asked: string[] = [];
+  signerFails = false;
+
+  constructor(parts: LightParts) {
+    const { world, faults, index, pole, epochSeconds } = parts;
+    this.parts = parts;
+    this.name = `light ${index}`;
+    this.device = keyOf(this.name).address.slice(2);
+    this.pole = pole;
+    this.random = world.stream(this.name);
+    this.meter = new PoleMeter(pole, faults, () => world.nowMs);
+    this.disk = new Disk(faults, world.stream(`${this.name} disk`));
+    this.clock = new WorldClock(world, epochSeconds, () => parts.watch.acted(this, "set a timer"));
+    this.life = new Life(world);
+    this.life.end();
+  }
+
+  /** The machine's state; null while no process runs. */
+  state(): State | null {
+    return this.life.isAlive && this.host !== null ? this.host.state() : null;
+  }
+
+  get isRunning(): boolean {
+    return this.life.isAlive;
+  }
+
+  boot(): void {
+    if (this.life.isAlive) return;
+    const { world, network, pole, signing, watch } = this.parts;
+    watch.recovered(this, this.tryRecovery());
+    const life = new Life(world);
+    const journal = this.openJournal(life);
+    if (journal === null) return;
+    this.life = life;
+    this.clock.begin(life);
+    const signer = deviceSigner(signing, this.name);
+    world.note(`${this.name} starts`);
+    this.host = startHost({
+      settings: pole.settings,
+      key: keyOf(this.name),
+      gatewayPublicKey: keyOf("gateway").publicKey,
+      clock: this.clock,
+      chainSeconds: () => null,
+      random: this.random,
+      meter: this.meter,
+      lamp: {
+        set: (levelPercent) => {
+          if (!life.isAlive) return;
+          watch.acted(this, "set the lamp");
+          world.note(`${this.name} lamp ${levelPercent}`);
+          this.meter.set(levelPercent);
+        },
+      },
+      journal: this.watched(journal, life),
+      link: network.link(this.device, life),
+      almanac: { plan: () => pole.plan },
+      describe: {
+        model: `${pole.lamp.ratedMilliwatts / 1000} W`,
+        firmware: "world",
+        meter: pole.meter.name,
+        unit: "mWh",
+        wantedUnits: pole.wantedUnits,
+      },
+      signer: {
+        sign: (request, done) => {
+          watch.acted(this, "signed");
+          if (this.signerFails) {
+            this.parts.faults.fired("signer-unavailable");
+            done(null);
+            return;
+          }
+          watch.signing(this, request);
+          signer.sign(request, done);
+        },
+      },
+    });
+  }
+
+  /** SIGKILL: the relay stays as it is, and what was written to the disk's cache is still there. */
+  kill(): void {
+    if (!this.life.isAlive) return;
+    this.life.end();
+    this.host = null;
+    this.parts.network.unplug(this.device);
+    this.parts.world.note(`${this.name} killed`);
+  }
+
+  cutPower(): void {
+    this.kill();
+    this.meter.set(0);
+    this.disk.cutPower();
+  }
+
+  pause(forMs: number): void {
+    this.life.pause(forMs);
+  }
+
+  private openJournal(life: Life): FileJournal | null {
+    const disk = this.disk.mount(life, () => this.parts.watch.acted(this, "wrote to its disk"));
+    try {
+      return openJournal(JOURNAL, disk);
+    } catch (error) {
+      this.parts.world.note(`${this.name} does not start: ${(error as Error).message}`);
+      return null;
+    }
+  }
+
+  private watched(journal: FileJournal, life: Life): Journal {
+    const loaded = journal.load();
+    this.answered = textOf(loaded);
+    this.asked = [];
+    return {
+      load: () => loaded,
+      store: (checkpoint, done) => {
+        const text = textOf(checkpoint);
+        this.asked.push(text);
+        journal.store(checkpoint, (error) => {
+          if (!life.isAlive) return;
+          if (error === null) {
+            this.answered = text;
+            this.asked = [];
+          }
+          done(error);
+        });
+      },
+    };
+  }
+
+  private tryRecovery(): Recovery {
+    const copy = this.disk.copy(NO_FAULTS);
+    const once = recoverOn(copy);
+    const broken = this.disk.copy(NO_FAULTS);
+    return {
+      once,
+      again: recoverOn(copy),
+      interrupted: interruptRecovery(broken) ?? recoverOn(broken),
+      allowed: [this.answered, ...this.asked],
+    };
+  }
+}
+
+function textOf(checkpoint: Checkpoint | null): string {
+  return checkpoint === null ? NOTHING : JSON.stringify(checkpoint);
+}
+
+/** The checkpoint that a disk recovers to, or why it does not. */
+function recoverOn(disk: Disk): string {
+  try {
+    return textOf(
+      openJournal(
+        JOURNAL,
+        disk.mount(QUIET_LIFE, () => {}),
+      ).load(),
+    );
+  } catch (error) {
+    return `damaged: ${(error as Error).message}`;
+  }
+}
+
+/** The power goes while the torn tail is being cut. Null when it did; else recovery never came to that. */
+function interruptRecovery(disk: Disk): string | null {
+  const mounted = disk.mount(QUIET_LIFE, () => {});
+  try {
+    openJournal(JOURNAL, {
+      ...mounted,
+      cut() {
+        throw new Error("the power is gone");
+      },
+    });
+  } catch {
+    return null;
+  }
+  return null;
+}
+
+/** Recovery is synchronous: nothing of this life ever waits. */
+const QUIET_LIFE = {
+  later: () => Promise.reject(new Error("recovery waits for nothing")),
+} as unknown as Life;
+
+/** A device's clocks: a monotonic one that may run fast or slow, and a wall clock that may be anything. */
+export class WorldClock implements Clock {
+  /** Seconds by which the wall clock is wrong. */
+  offsetSeconds = 0;
+  /** The wall clock is not trusted before this world time. */
+  frozenUntilMs = 0;
+  /** Relative error of both clocks. */
+  drift = 0;
+  /** Latest Unix day that the device was ever told. */
+  dayTold = 0;
+  private readonly world: World;
+  private readonly epochSeconds: number;
+  private readonly acted: () => void;
+  private life: Life | null = null;
+  private startedAtMs = 0;
+
+  constructor(world: World, epochSeconds: number, acted: () => void) {
+    this.world = world;
+    this.epochSeconds = epochSeconds;
+    this.acted = acted;
+  }
+
+  begin(life: Life): void {
+    this.life = life;
+    this.startedAtMs = this.world.nowMs;
+  }
+
+  nowMs(): number {
+    return (this.world.nowMs - this.startedAtMs) * (1 + this.drift);
+  }
+
+  wallSeconds(): number | null {
+    if (this.world.nowMs < this.frozenUntilMs) return null;
+    const seconds = this.trueSeconds() + this.offsetSeconds + (this.drift * this.world.nowMs) / 1000;
+    this.dayTold = Math.max(this.dayTold, Math.floor(seconds / 86_400));
+    return seconds;
+  }
+
+  at(ms: number, wake: () => void): () => void {
+    this.acted();
+    return this.life!.at(this.startedAtMs + ms / (1 + this.drift), wake);
+  }
+
+  private trueSeconds(): number {
+    return this.epochSeconds + this.world.nowMs / 1000;
+  }
+}
