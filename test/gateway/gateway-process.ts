@@ -1,9 +1,13 @@
-// Starts and ends the gateway as an operator would: node gateway/watt402-gateway.mjs --config FILE.
+// Starts and ends the gateway as an operator would: node gateway/watt402-gateway.mjs --config FILE, or the same
+// program bundled, where it is started often.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-const ENTRY = fileURLToPath(new URL("../../gateway/watt402-gateway.mjs", import.meta.url));
+const LAUNCHER = fileURLToPath(new URL("../../gateway/watt402-gateway.mjs", import.meta.url));
+
+/** What to bundle. */
+export const GATEWAY_PROCESS = fileURLToPath(new URL("./main-process.ts", import.meta.url));
 
 export interface Ended {
   readonly code: number | null;
@@ -18,8 +22,8 @@ export interface GatewayProcess {
   readonly ended: Promise<Ended>;
 }
 
-export function spawnGateway(args: readonly string[]): GatewayProcess {
-  const child = spawn(process.execPath, [ENTRY, ...args], { stdio: ["ignore", "pipe", "pipe", "ipc"] });
+export function spawnGateway(args: readonly string[], program: string = LAUNCHER): GatewayProcess {
+  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "pipe", "ipc"] });
   let stdout = "";
   let stderr = "";
   child.stdout!.on("data", (chunk) => {

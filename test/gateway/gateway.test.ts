@@ -12,7 +12,8 @@ import { flatTariff } from "#simulator/utility/tariff";
 import { startUtility, type Utility } from "#simulator/utility/utility";
 import { bundleUtility } from "../simulator/utility/bundle.ts";
 import { spawnUtility } from "../simulator/utility/process.ts";
-import { type Ended, type GatewayProcess, spawnGateway } from "./gateway-process.ts";
+import { bundleOf } from "./bundle.ts";
+import { type Ended, GATEWAY_PROCESS, type GatewayProcess, spawnGateway } from "./gateway-process.ts";
 import { type Ground, type Light, prepareGround, until } from "./ground.ts";
 import { openLossyProxy } from "./lossy-proxy.ts";
 
@@ -134,14 +135,15 @@ test("a gateway killed again and again in mid-sale loses no payment and repeats 
   const config = ground.config(road.url, { broker: { kind: "embedded", port } });
   const file = join(ground.directory(), "gateway.toml");
   writeFileSync(file, stringify(config));
-  let gateway: GatewayProcess = spawnGateway(["--config", file, "--quiet"]);
+  const bundle = await bundleOf(GATEWAY_PROCESS, ground.directory());
+  let gateway: GatewayProcess = spawnGateway(["--config", file, "--quiet"], bundle);
   const brokerUrl = await gateway.ready;
   const lights = [1, 2, 3].map(() => ground.light(brokerUrl));
   for (const rungs of [4, 10, 16]) {
     await Promise.all(lights.map((light) => light.untilCharged(rungs * QUANTUM)));
     gateway.child.kill("SIGKILL");
     await gateway.ended;
-    gateway = spawnGateway(["--config", file, "--quiet"]);
+    gateway = spawnGateway(["--config", file, "--quiet"], bundle);
     await gateway.ready;
   }
   await Promise.all(lights.map((light) => light.untilCharged(22 * QUANTUM)));
@@ -260,7 +262,7 @@ test("a seller that changes its payee without changing its price is paid on a ne
 test("a day's limit leaves a light dark, and the next day's lights it again", async () => {
   const utility = await startSeller();
   const config = ground.config(utility.url, {
-    treasury: { depositAtomic: 2_000, perDayAtomic: 2_000 },
+    treasury: { depositAtomic: 2_000, perDevicePerDayAtomic: 2_000 },
   });
   const gateway = await ground.gateway(config);
   const light = ground.light(gateway.brokerUrl, { readingMs: 500 });
