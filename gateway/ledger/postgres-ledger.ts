@@ -27,7 +27,7 @@ export interface PostgresOptions {
   /** "postgres://user@host:5432/database", without a password. */
   readonly url: string;
   readonly password: string | null;
-  /** Told when an idle connection breaks; the next use makes a new one. */
+  /** Told when a connection breaks; the next use makes a new one. */
   readonly onTrouble: (reason: string) => void;
 }
 
@@ -45,8 +45,7 @@ const INT8_OID = 20;
 /** Opens the database and brings its schema up to date. Rejects with one clear line. */
 export async function openPostgresLedger(options: PostgresOptions): Promise<LedgerStore> {
   const pool = new Pool({
-    connectionString: options.url,
-    ...(options.password === null ? {} : { password: options.password }),
+    connectionString: withPassword(options.url, options.password),
     max: CONNECTIONS_MAX,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -57,7 +56,9 @@ export async function openPostgresLedger(options: PostgresOptions): Promise<Ledg
       getTypeParser: (oid, format) => (oid === INT8_OID ? Number : types.getTypeParser(oid, format)),
     },
   });
-  pool.on("error", (error) => options.onTrouble(error.message));
+  // A connection that breaks tells so itself, idle or in use; the pool repeats it for idle ones.
+  pool.on("connect", (client) => client.on("error", (error) => options.onTrouble(error.message)));
+  pool.on("error", () => undefined);
   try {
     await inTransaction(pool, LOCK_MIGRATION, migrate);
   } catch (error) {
@@ -179,6 +180,13 @@ function totalsIn(row: Row): DepositTotals {
     fleetDayAtomic: row.fleet_day as number,
     fleetAtomic: row.fleet as number,
   };
+}
+
+/** The driver takes the password of its URL over any other. */
+function withPassword(url: string, password: string | null): string {
+  const complete = new URL(url);
+  if (password !== null) complete.password = encodeURIComponent(password);
+  return complete.href;
 }
 
 /** `?, ?` as PostgreSQL wants it: `$1, $2`. */

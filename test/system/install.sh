@@ -9,10 +9,11 @@ need() { # command, packages
 }
 need chromium "chromium fonts-liberation fonts-dejavu-core"
 need mosquitto "mosquitto"
+need pg_lsclusters "postgresql"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
-  echo "system tests: expected the commands chromium and mosquitto on PATH; install:$missing" >&2
+  echo "system tests: expected the commands chromium, mosquitto and pg_lsclusters on PATH; install:$missing" >&2
   exit 1
 fi
 if [ "$(id -u)" -ne 0 ]; then

@@ -1,11 +1,19 @@
 // Records payments as fast as it can and tells each number once its promise has resolved. Ends when killed.
+// Arguments: directory, or the URL of a PostgreSQL; first number; file of the password.
 
-import { writeSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
+import { openPostgresLedger } from "#gateway/ledger/postgres-ledger";
 import { openSqliteLedger } from "#gateway/ledger/sqlite-ledger";
 import { channelNumbered, paymentNumbered } from "./records.ts";
 
-const [directory, first] = process.argv.slice(2);
-const ledger = openSqliteLedger(directory!);
+const [place, first, passwordFile] = process.argv.slice(2);
+const ledger = passwordFile
+  ? await openPostgresLedger({
+      url: place!,
+      password: readFileSync(passwordFile, "utf8"),
+      onTrouble: () => undefined,
+    })
+  : openSqliteLedger(place!);
 const PARALLEL = 4;
 
 async function write(from: number): Promise<void> {
