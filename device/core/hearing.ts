@@ -24,14 +24,19 @@ import type { State } from "./state.ts";
 const FORMER_CHANNELS_MAX = 4;
 
 /** Takes an offer whose tag was right. */
-export function takeOffer(state: State, offer: Offer): State {
+export function takeOffer(state: State, offer: Offer, at: Moment): State {
   const answered = { ...state, helloAtMs: Infinity };
   const current = state.channel;
-  if (current !== null && offer.revision <= current.revision) return answered;
+  // One that stands still goes on asking: an old offer is no answer to it.
+  if (current !== null && offer.revision <= current.revision) return state.halted ? state : answered;
 
   const same = current !== null && current.id === offer.channelId;
   const refusal = refuseOffer(state.settings.policy, offer);
-  if (refusal !== null) return { ...answered, offerRefusal: refusal, halted: state.halted || same };
+  if (refusal !== null) {
+    const refused = { ...answered, offerRefusal: refusal, halted: state.halted || same };
+    // Nobody else knows that this device stands still.
+    return refused.halted ? askForOffer(refused, at) : refused;
+  }
 
   const mark = same ? closedMarkOf(current) : markIn(state.former, offer.channelId);
   const strange = mark === null ? null : refuseCharged(mark, offer.charged);

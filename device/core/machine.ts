@@ -58,7 +58,7 @@ function hear(state: State, event: Event, effects: Effect[]): State {
     case "link":
       return changeLink(state, event.up, event.at, effects);
     case "offer":
-      return takeOffer(state, event.offer);
+      return takeOffer(state, event.offer, event.at);
     case "offer-refused":
       return { ...state, offerRefusal: event.refusal };
     case "grant":
