@@ -25,6 +25,13 @@ export interface ExternalOptions {
 const RECONNECT_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** MQTT 3.1.1 section 3.9.3; MQTT 5 has only higher ones. */
+const SUBSCRIPTION_REFUSED = 128;
+
+const UP_FILTERS = (Object.keys(LEAVES) as Leaf[])
+  .filter((leaf) => LEAVES[leaf].direction === "up")
+  .map((leaf) => `${TOPIC_PREFIX}+/${leaf}`);
+
 export async function openExternalBroker(options: ExternalOptions, receive: Receive): Promise<Broker> {
   const { url, note } = options;
   const client = mqtt.connect(url, {
@@ -34,6 +41,8 @@ export async function openExternalBroker(options: ExternalOptions, receive: Rece
     reconnectPeriod: RECONNECT_MS,
     connectTimeout: CONNECT_TIMEOUT_MS,
     queueQoSZero: false,
+    // Below, on every connection: one that ends before its SUBACK would leave the gateway deaf for ever.
+    resubscribe: false,
     ...(options.username === null ? {} : { username: options.username }),
     ...(options.password === null ? {} : { password: options.password }),
     ...(options.caFile === null ? {} : { ca: readFileSync(options.caFile) }),
@@ -43,7 +52,15 @@ export async function openExternalBroker(options: ExternalOptions, receive: Rece
     lastError = "";
     // mqtt.js leaves Nagle on; an answer 2 ms after its PUBACK would wait 40 ms for the other side's ACK.
     (client.stream as unknown as Partial<Socket>).setNoDelay?.(true);
-    note("info", "connected to the broker", { url });
+    client.subscribe(UP_FILTERS, { qos: 1 }, (error, granted = []) => {
+      // The connection ended first; the next one asks again.
+      if (!client.connected) return;
+      const refused = granted.filter(({ qos }) => qos >= SUBSCRIPTION_REFUSED).map(({ topic }) => topic);
+      if (error === null && refused.length === 0) return note("info", "connected to the broker", { url });
+      const reason = error?.message ?? `refused ${refused.join(", ")}`;
+      note("warn", "the broker refuses subscriptions: devices are not heard", { url, reason });
+      client.stream.destroy();
+    });
   });
   client.on("error", (error) => {
     if (error.message === lastError) return;
@@ -55,10 +72,6 @@ export async function openExternalBroker(options: ExternalOptions, receive: Rece
     if (read === null || LEAVES[read.leaf].direction !== "up") return;
     if (payload.length <= LEAVES[read.leaf].bytesMax) receive(read.device, read.leaf, payload);
   });
-  const filters = (Object.keys(LEAVES) as Leaf[])
-    .filter((leaf) => LEAVES[leaf].direction === "up")
-    .map((leaf) => `${TOPIC_PREFIX}+/${leaf}`);
-  client.subscribe(filters, { qos: 1 });
   return {
     url,
     publish(device, leaf, payload, retained) {
