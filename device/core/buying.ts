@@ -5,6 +5,7 @@
  * a checkpoint that covers it.
  */
 import type { Effect, Moment } from "./events.ts";
+import { askForOffer } from "./hearing.ts";
 import { budgetOn, refusePrice, refuseQuantum, spentToday } from "./policy.ts";
 import { type Channel, nextAttemptMs, nextRung, reserveRung } from "./purchase.ts";
 import type { Refusal } from "./refusal.ts";
@@ -26,7 +27,11 @@ export function buy(before: State, at: Moment): Bought {
 
   const rung = state.pending === null ? nextRung(channel) : state.pending.maxClaimable;
   const refusal = refuseRung(state, channel, rung, at);
-  if (refusal !== null) return { state: { ...state, answerRefusal: refusal }, pay: null };
+  if (refusal !== null) {
+    const refused = { ...state, answerRefusal: refusal };
+    // The offer that told of the next deposit may have been lost.
+    return { state: refusal === "deposit-exhausted" ? askForOffer(refused, at) : refused, pay: null };
+  }
   if (state.hostRefusal !== null || state.halted || !state.linkUp) return { state, pay: null };
   if (state.pending !== null && at.nowMs < state.pending.nextMs) return { state, pay: null };
 

@@ -124,7 +124,7 @@ function takeRefusal(state: State, refusal: WireRefusal, at: Moment): State {
 }
 
 /** Only an offer can help: says hello again, backing off with every hello since the link came up. */
-function askForOffer(state: State, at: Moment): State {
+export function askForOffer(state: State, at: Moment): State {
   if (!state.linkUp) return state;
   const attempts = Math.max(1, state.helloAttempts);
   const helloAtMs = nextAttemptMs(state.settings.retry, attempts, at.nowMs, at.random);

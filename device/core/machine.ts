@@ -12,7 +12,7 @@ import { takeGrant, takeOffer } from "./hearing.ts";
 import { msUntilNextStep, plannedLevel, shownLevel } from "./lamp.ts";
 import { loadMilliwatts, lookAtMeter, reckonUntil } from "./metering.ts";
 import { nextAttemptMs } from "./purchase.ts";
-import { creditLeft, finalCheckpoint, reportOf, type State } from "./state.ts";
+import { creditLeft, finalCheckpoint, isCounting, reportOf, type State } from "./state.ts";
 
 export {
   bootMachine,
@@ -116,7 +116,8 @@ function lightLamp(state: State, at: Moment, effects: Effect[]): State {
 
 function tell(before: State, at: Moment, effects: Effect[]): State {
   let state = before;
-  if (at.nowMs - state.readingAtMs >= state.settings.readingMs) {
+  // Before the meter was believed, the register is that of the last checkpoint.
+  if (isCounting(state) && at.nowMs - state.readingAtMs >= state.settings.readingMs) {
     const { register, powerMilliwatts } = state;
     effects.push({ type: "reading", register: register.total, powerMilliwatts });
     state = { ...state, readingAtMs: at.nowMs };
@@ -131,7 +132,8 @@ function tell(before: State, at: Moment, effects: Effect[]): State {
 
 function wakeAtMs(state: State, at: Moment): number {
   const settings = state.settings;
-  let inMs = Math.min(settings.tickMs, state.readingAtMs + settings.readingMs - at.nowMs);
+  let inMs = settings.tickMs;
+  if (isCounting(state)) inMs = Math.min(inMs, state.readingAtMs + settings.readingMs - at.nowMs);
   if (at.wallSeconds !== null) inMs = Math.min(inMs, msUntilNextStep(state.plan, at.wallSeconds));
   if (state.linkUp) inMs = Math.min(inMs, state.helloAtMs - at.nowMs);
   // A rung overdue is held back by something that ends with an event, or with the day: no use to wake for it.

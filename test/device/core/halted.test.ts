@@ -33,3 +33,29 @@ describe("a device whose channel was offered on terms it refuses", () => {
     expect(world.level).toBe(100);
   });
 });
+
+describe("a device whose deposit is used up", () => {
+  it("asks for an offer, since the one that told of the next deposit may have been lost", () => {
+    const world = new Surroundings();
+    world.seller.channels[0]!.balance = 500;
+    world.setLink(true);
+    world.run(5 * MINUTE_MS);
+    expect(world.level).toBe(0);
+    world.seller.channels[0]!.balance = 10_000;
+    world.run(MINUTE_MS);
+    expect(world.level).toBe(100);
+  });
+});
+
+describe("a device whose meter is silent since power-up", () => {
+  it("tells no reading, for it would be that of its last checkpoint", () => {
+    const world = lit();
+    world.meterMode = "silent";
+    world.powerCut();
+    const before = world.trace.length;
+    world.run(5 * MINUTE_MS);
+    const told = world.trace.slice(before).flatMap((line) => ("effects" in line ? line.effects : []));
+    expect(told.filter(({ type }) => type === "reading")).toEqual([]);
+    expect(told.length).toBeLessThan(200);
+  });
+});
