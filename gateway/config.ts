@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
+import { checkLookout, LOOKOUT_SECTIONS } from "./lookout-config.ts";
 
 const address = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits");
 const atomic = z.number().int().min(1).max(COUNTER_MAX);
@@ -70,6 +71,7 @@ const CONFIG = z.strictObject({
     .prefault({}),
   /** Origins that devices may reach by the general transport. */
   forward: z.strictObject({ origins: z.array(httpUrl).default([]) }).prefault({}),
+  ...LOOKOUT_SECTIONS,
 });
 
 export type Config = z.infer<typeof CONFIG>;
@@ -94,6 +96,7 @@ export function checkConfig(value: unknown, source: string): Config {
     );
     throw new Error(lines.join("\n"));
   }
+  checkLookout(checked.data, checked.data.broker.kind, source);
   const { seller } = checked.data;
   if (seller.kind === "fixed" && seller.unitsPerPayment === undefined) {
     throw new Error(

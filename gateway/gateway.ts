@@ -15,6 +15,9 @@ import { openEmbeddedBroker } from "./broker/embedded.ts";
 import { openExternalBroker } from "./broker/external.ts";
 import type { Config } from "./config.ts";
 import { openSqliteLedger } from "./ledger/sqlite-ledger.ts";
+import { monotonicSeconds, openLookout, readLookoutFiles } from "./lookout.ts";
+import { limitNotes } from "./observe/limited-note.ts";
+import { timedLedger, timedSeller } from "./observe/timed-ports.ts";
 import { openForward } from "./purchase/forward.ts";
 import type { Note, Seller } from "./purchase/ports.ts";
 import type { Counts } from "./purchase/session.ts";
@@ -34,6 +37,8 @@ export interface Gateway {
   /** Compressed, 0x and 66 hex digits: what devices are provisioned with. */
   readonly publicKey: Hex;
   readonly treasury: Hex;
+  /** Where operators look; null when the configuration opens no port. */
+  readonly httpUrl: string | null;
   status(): GatewayStatus;
   stop(): Promise<void>;
 }
@@ -44,7 +49,9 @@ export interface GatewayStatus extends Readonly<Counts> {
   readonly ledgerCommits: number;
 }
 
-export async function startGateway(config: Config, note: Note): Promise<Gateway> {
+export async function startGateway(config: Config, everyNote: Note): Promise<Gateway> {
+  const note = limitNotes(everyNote, () => performance.now());
+  const files = readLookoutFiles(config);
   const key = keyIn("gateway.key", config.gateway.key);
   const treasuryKey = keyIn("treasury.key", config.treasury.key);
   const treasury = keyTreasury(treasuryKey);
@@ -55,7 +62,6 @@ export async function startGateway(config: Config, note: Note): Promise<Gateway>
     connections: config.limits.sellerConnections,
     timeoutMs: config.limits.sellerTimeoutMs,
   });
-  const seller = sellerOf(config, http);
   const counts: Counts = { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 };
 
   // The broker delivers to the sessions, and they answer through it: one of the two has to come first.
@@ -68,6 +74,19 @@ export async function startGateway(config: Config, note: Note): Promise<Gateway>
     throw error;
   });
 
+  const lookout = await openLookout(config, files, {
+    broker,
+    treasuryAtomic: () => chain.tokenBalance(config.seller.asset, treasury.address),
+    treasuryAddress: treasury.address,
+    ledger,
+    note,
+  }).catch(async (error) => {
+    await broker.close();
+    await ledger.close();
+    await http.close();
+    throw error;
+  });
+  const seller = timedSeller(sellerOf(config, http), lookout.timing, monotonicSeconds);
   const watch = watchTariff(seller, note, () => sessions.renewOffers());
   const forward = openForward({
     devices: broker,
@@ -80,12 +99,12 @@ export async function startGateway(config: Config, note: Note): Promise<Gateway>
       hmac: hmacSha256,
       devices: broker,
       seller,
-      ledger,
+      ledger: timedLedger(ledger, lookout.timing, monotonicSeconds),
       treasury,
       chain,
       limits: config.treasury,
       note,
-      observe: () => {},
+      observe: lookout.observe,
       counts,
       now: () => Date.now() / 1000,
       tariff: watch.tariff,
@@ -101,6 +120,7 @@ export async function startGateway(config: Config, note: Note): Promise<Gateway>
     address: key.address,
     publicKey: toHex(key.publicKey),
     treasury: treasury.address as Hex,
+    httpUrl: lookout.url,
     status: () => ({
       ...counts,
       devices: sessions.size,
@@ -110,6 +130,7 @@ export async function startGateway(config: Config, note: Note): Promise<Gateway>
     async stop() {
       watch.stop();
       await withinMs(STOP_MAX_MS, sessions.drain());
+      await withinMs(STOP_MAX_MS, lookout.close());
       await withinMs(STOP_MAX_MS, broker.close());
       await withinMs(STOP_MAX_MS, http.close());
       await ledger.close();

@@ -7,6 +7,10 @@ import type { Devices } from "../purchase/ports.ts";
 export interface Broker extends Devices {
   /** Where devices connect, as "mqtt://127.0.0.1:1883". */
   readonly url: string;
+  /** True while messages can pass. */
+  isUp(): boolean;
+  /** Publishes a retained text outside x402's topics, for discovery by others; an empty text deletes it. */
+  retain(topic: string, text: string): void;
   /** Takes no more messages and closes; bounded in time. */
   close(): Promise<void>;
 }

@@ -96,6 +96,11 @@ export async function openEmbeddedBroker(options: EmbeddedOptions, receive: Rece
       const packet = { cmd: "publish" as const, topic: topicOf(device, leaf), qos: 1 as const, dup: false };
       aedes.publish({ ...packet, payload: Buffer.from(payload), retain: retained }, () => {});
     },
+    isUp: () => server.listening,
+    retain(topic, text) {
+      const packet = { cmd: "publish" as const, topic, qos: 1 as const, dup: false, retain: true };
+      aedes.publish({ ...packet, payload: Buffer.from(text) }, () => {});
+    },
     async close() {
       await new Promise<void>((resolve) => aedes.close(() => resolve()));
       for (const socket of sockets) socket.destroy();

@@ -78,6 +78,10 @@ export async function openExternalBroker(options: ExternalOptions, receive: Rece
       if (!client.connected) return;
       client.publish(topicOf(device, leaf), Buffer.from(payload), { qos: 1, retain: retained });
     },
+    isUp: () => client.connected,
+    retain(topic, text) {
+      client.publish(topic, text, { qos: 1, retain: true });
+    },
     async close() {
       await client.endAsync(!client.connected);
     },

@@ -1,0 +1,2 @@
+/** The dashboard's script. */
+document.title = "watt402";

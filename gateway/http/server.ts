@@ -1,0 +1,179 @@
+/**
+ * What operators and their tools ask over HTTP: health, metrics, the API, the live feed, the dashboard.
+ *
+ * Promise: it reads and never changes anything; beyond loopback nothing but health and version is told
+ * without the token; what a viewer can make it hold is bounded.
+ */
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { isDeviceName } from "#protocol/topics";
+import type { PageFiles } from "../dashboard/files.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import { type Access, type AccessRefusal, openAccess } from "./access.ts";
+import { type Api, registerApi } from "./api.ts";
+import type { Feed, FrameWish } from "./feed.ts";
+import type { Health } from "./health.ts";
+
+export interface HttpParts extends Api {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly token: string | null;
+  readonly feed: Feed;
+  readonly health: Health;
+  readonly metrics: Metrics;
+  readonly version: string;
+  readonly page: PageFiles;
+}
+
+export interface HttpServer {
+  /** As "http://127.0.0.1:8402". */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+const BODY_MAX_BYTES = 4_096;
+const OPEN_PATHS = new Set(["/livez", "/readyz", "/version", "/login"]);
+
+const HEADERS = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "cache-control": "no-store",
+};
+
+export async function openHttpServer(parts: HttpParts): Promise<HttpServer> {
+  const access = openAccess(parts.token);
+  const app = Fastify({ bodyLimit: BODY_MAX_BYTES, forceCloseConnections: true });
+  app.addContentTypeParser(
+    "application/x-www-form-urlencoded",
+    { parseAs: "string" },
+    (_request, body, done) => done(null, new URLSearchParams(String(body))),
+  );
+  app.addHook("onRequest", async (request, reply) => {
+    reply.headers(HEADERS);
+    const refusal = access.refusal(request.headers);
+    if (refusal === null || OPEN_PATHS.has(pathOf(request))) return;
+    await refuse(request, reply, refusal);
+  });
+  app.setNotFoundHandler((request, reply) =>
+    reply
+      .code(404)
+      .send({ error: `nothing is at ${pathOf(request).slice(0, 80)}; see /api/v1/openapi.json` }),
+  );
+  app.setErrorHandler((error: { statusCode?: number; message: string }, _request, reply) =>
+    reply.code(error.statusCode ?? 500).send({ error: error.message }),
+  );
+  registerHealth(app, parts);
+  registerLogin(app, access, parts.page);
+  registerApi(app, parts);
+  registerFeed(app, parts.feed);
+  app.get("/", (_request, reply) => reply.type("text/html; charset=utf-8").send(parts.page.index));
+  app.get("/dashboard.css", (_request, reply) =>
+    reply.type("text/css; charset=utf-8").send(parts.page.style),
+  );
+  app.get("/dashboard.js", async (_request, reply) =>
+    reply.type("text/javascript; charset=utf-8").send(await parts.page.script()),
+  );
+  return listen(app, parts);
+}
+
+function pathOf(request: FastifyRequest): string {
+  return request.url.split("?")[0]!;
+}
+
+async function refuse(request: FastifyRequest, reply: FastifyReply, refusal: AccessRefusal): Promise<void> {
+  const path = pathOf(request);
+  if (refusal === "login-required" && path === "/") {
+    await reply.redirect("/login");
+    return;
+  }
+  // The sign-in page is drawn with it, and it tells nothing.
+  if (refusal === "login-required" && path === "/dashboard.css") return;
+  const error =
+    refusal === "wrong-host"
+      ? "expected a loopback name in the Host header; set http.tokenFile to listen to others"
+      : "expected the token of http.tokenFile: Authorization: Bearer <token>";
+  await reply.code(refusal === "wrong-host" ? 403 : 401).send({ error });
+}
+
+function registerHealth(app: FastifyInstance, { health, metrics, version }: HttpParts): void {
+  app.get("/livez", () => ({ status: "live" }));
+  app.get("/readyz", (_request, reply) => {
+    const isReady = health.isReady();
+    return reply
+      .code(isReady ? 200 : 503)
+      .send({ status: isReady ? "ready" : "not-ready", checks: health.checks() });
+  });
+  app.get("/version", () => ({ name: "watt402-gateway", version, node: process.version }));
+  app.get("/metrics", async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
+}
+
+function registerLogin(app: FastifyInstance, access: Access, page: PageFiles): void {
+  app.get("/login", (_request, reply) =>
+    access.isOpen ? reply.redirect("/") : reply.type("text/html; charset=utf-8").send(page.login),
+  );
+  app.post("/login", (request, reply) => {
+    const token = request.body instanceof URLSearchParams ? request.body.get("token") : null;
+    const cookie = access.login(token ?? "");
+    if (cookie === null) {
+      return reply.code(401).type("text/html; charset=utf-8").send(page.loginFailed);
+    }
+    return reply.header("set-cookie", cookie).redirect("/", 303);
+  });
+}
+
+function registerFeed(app: FastifyInstance, feed: Feed): void {
+  app.get("/api/v1/events", (request, reply) => {
+    const { frames } = request.query as { frames?: unknown };
+    const wish = frameWishOf(frames);
+    if (wish === null) {
+      return reply.code(400).send({ error: "frames: expected all or a device's 40 hex digits" });
+    }
+    const socket = reply.raw;
+    let pendingBytes = 0;
+    const viewer = {
+      send(chunk: string) {
+        const bytes = Buffer.byteLength(chunk);
+        pendingBytes += bytes;
+        socket.write(chunk, () => {
+          pendingBytes -= bytes;
+        });
+      },
+      backlogBytes: () => pendingBytes,
+      close: () => socket.destroy(),
+    };
+    reply.hijack();
+    socket.writeHead(200, { ...HEADERS, "content-type": "text/event-stream" });
+    const leave = feed.join(viewer, wish);
+    if (leave === null) socket.end("event: full\ndata: {}\n\n");
+    else {
+      socket.on("close", leave);
+      socket.on("error", leave);
+    }
+    return reply;
+  });
+}
+
+function frameWishOf(frames: unknown): FrameWish | null {
+  if (frames === undefined) return { kind: "none" };
+  if (frames === "all") return { kind: "all" };
+  return typeof frames === "string" && isDeviceName(frames) ? { kind: "device", device: frames } : null;
+}
+
+async function listen(app: FastifyInstance, { host, port }: HttpParts): Promise<HttpServer> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    await app.close();
+    const { code, message } = error as NodeJS.ErrnoException;
+    const what = code === "EADDRINUSE" ? "the port is in use; choose another http.port" : message;
+    throw new Error(`http ${host}:${port}: ${what}`);
+  }
+  const address = app.server.address();
+  const bound = typeof address === "object" && address !== null ? address.port : port;
+  return {
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${bound}`,
+    close: () => app.close(),
+  };
+}

@@ -1,0 +1,225 @@
+/**
+ * The gateway's lookout: hears everything the rules tell, and passes it on to pages, metrics, alarms and
+ * Home Assistant.
+ *
+ * Promise: nothing here can stop or slow a payment: what is heard is counted at once, what takes time runs
+ * on timers, and a configuration without `[http]` opens no port.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Broker } from "./broker/broker.ts";
+import type { Config } from "./config.ts";
+import { dashboardFiles } from "./dashboard/files.ts";
+import type { Api } from "./http/api.ts";
+import { openFeed } from "./http/feed.ts";
+import { type Checks, openHealth } from "./http/health.ts";
+import { type HttpServer, openHttpServer } from "./http/server.ts";
+import { openMetrics } from "./metrics/metrics.ts";
+import { openHomeAssistant } from "./notify/home-assistant.ts";
+import { openWebhooks } from "./notify/webhooks.ts";
+import { openAlarms } from "./observe/alarms.ts";
+import { openFleet } from "./observe/fleet.ts";
+import { frameOf } from "./observe/frames.ts";
+import { readPlaces } from "./observe/places.ts";
+import type { Timing } from "./observe/timed-ports.ts";
+import type { Note, Observe } from "./purchase/ports.ts";
+
+export interface LookoutParts {
+  readonly broker: Pick<Broker, "isUp" | "retain">;
+  /** Atomic units; rejects while the chain does not answer. */
+  readonly treasuryAtomic: () => Promise<number>;
+  readonly treasuryAddress: string;
+  readonly ledger: Api["ledger"];
+  readonly note: Note;
+}
+
+export interface Lookout {
+  readonly observe: Observe;
+  readonly timing: Timing;
+  /** Null when the configuration opens no port. */
+  readonly url: string | null;
+  close(): Promise<void>;
+}
+
+const SAMPLE_MS = 1_000;
+const TICK_MS = 500;
+const ALARM_MS = 5_000;
+const LOOK_MS = 30_000;
+
+const TOKEN_CHARACTERS_MIN = 16;
+
+export function monotonicSeconds(): number {
+  return performance.now() / 1000;
+}
+
+const wallSeconds = () => Date.now() / 1000;
+
+/** What a configuration names that must be read before anything starts. Throws one line. */
+export function readLookoutFiles({ http, map, webhook }: Config) {
+  return {
+    token: http?.tokenFile === undefined ? null : tokenIn("http.tokenFile", http.tokenFile),
+    places: map === undefined ? new Map() : readPlaces(textIn("map.places", map.places), map.places),
+    webhooks: webhook.map(({ url, events, secretFile }) => ({
+      url,
+      events,
+      secret: tokenIn("webhook.secretFile", secretFile),
+    })),
+  };
+}
+
+export async function openLookout(
+  config: Config,
+  files: ReturnType<typeof readLookoutFiles>,
+  parts: LookoutParts,
+): Promise<Lookout> {
+  const { note, broker } = parts;
+  const fleet = openFleet({ places: files.places, lightsMax: config.limits.devices, now: wallSeconds });
+  const feed = openFeed(fleet);
+  const health = openHealth({
+    brokerIsUp: () => broker.isUp(),
+    treasuryAtomic: parts.treasuryAtomic,
+    dataFolder: config.gateway.data,
+    wallSeconds,
+    monotonicSeconds,
+  });
+  const webhooks = openWebhooks(files.webhooks, note);
+  const alarms = openAlarms({
+    lowBalanceDays: config.alarms.lowBalanceDays,
+    treasuryMinAtomic: 0,
+  });
+  const metrics = openMetrics({
+    fleet,
+    lightsMax: config.limits.devices,
+    lowBalanceDays: config.alarms.lowBalanceDays,
+    isUp: () => goodIn(health.checks()),
+    treasuryAtomic: () => health.treasuryAtomic,
+    viewers: () => feed.viewers,
+    webhooksQueued: () => webhooks.queued,
+    now: wallSeconds,
+  });
+  const homeAssistant = openHomeAssistant({
+    isEnabled: config.homeAssistant.enabled,
+    prefix: config.homeAssistant.prefix,
+    ...config.money,
+    memoryFile: join(config.gateway.data, "home-assistant.txt"),
+    retain: (topic, text) => broker.retain(topic, text),
+  });
+  let differences = 0;
+
+  function lookForAlarms(): void {
+    const { seller } = health.checks();
+    const around = {
+      sellerDown: seller.isGood ? null : seller.reason,
+      treasuryAtomic: health.treasuryAtomic,
+      differences,
+    };
+    for (const alarm of alarms.look(fleet, around, wallSeconds())) {
+      note(alarm.phase === "begins" ? "warn" : "info", `alarm ${alarm.kind} ${alarm.phase}`, { ...alarm });
+      webhooks.tell(alarm);
+    }
+  }
+
+  await health.look();
+  const timers = [
+    setInterval(() => fleet.sample(), SAMPLE_MS),
+    setInterval(() => feed.tick(), TICK_MS),
+    setInterval(lookForAlarms, ALARM_MS),
+    setInterval(() => void health.look(), LOOK_MS),
+  ];
+  const stopTimers = () => {
+    for (const timer of timers) clearInterval(timer);
+  };
+
+  let server: HttpServer | null = null;
+  try {
+    server = await serve();
+  } catch (error) {
+    stopTimers();
+    webhooks.close();
+    throw error;
+  }
+
+  async function serve(): Promise<HttpServer | null> {
+    if (config.http === undefined) return null;
+    const { host, port } = config.http;
+    return openHttpServer({
+      host,
+      port,
+      token: files.token,
+      fleet,
+      feed,
+      health,
+      metrics,
+      ledger: parts.ledger,
+      money: config.money,
+      unit: config.seller.unit,
+      treasuryAtomic: () => health.treasuryAtomic,
+      treasuryAddress: parts.treasuryAddress,
+      version: packageVersion(),
+      page: dashboardFiles(),
+    });
+  }
+
+  return {
+    observe(occurrence) {
+      fleet.observe(occurrence);
+      metrics.observe(occurrence);
+      if (occurrence.type === "differs") differences += 1;
+      if (occurrence.type === "hello") {
+        const light = fleet.light(occurrence.device);
+        if (light !== null) homeAssistant.announce({ ...light, name: light.place?.name ?? null });
+      }
+      if (!feed.wantsFrames) return;
+      const frame = frameOf(occurrence, wallSeconds());
+      if (frame !== null) feed.frame(frame);
+    },
+    timing: {
+      took(stage, seconds, isGood) {
+        metrics.took(stage, seconds, isGood);
+        if (stage === "ledger") health.ledgerCommitted(isGood);
+      },
+      sellerAnswered: (isUp, reason) => health.sellerAnswered(isUp, reason),
+      deposited: (amountAtomic) => metrics.deposited(amountAtomic),
+    },
+    url: server?.url ?? null,
+    async close() {
+      stopTimers();
+      webhooks.close();
+      feed.close();
+      await server?.close();
+    },
+  };
+}
+
+function goodIn(checks: Checks): Readonly<Record<keyof Checks, boolean>> {
+  const { broker, seller, ledger, clock, chain } = checks;
+  return {
+    broker: broker.isGood,
+    seller: seller.isGood,
+    ledger: ledger.isGood,
+    clock: clock.isGood,
+    chain: chain.isGood,
+  };
+}
+
+function textIn(member: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
+function tokenIn(member: string, file: string): string {
+  const token = textIn(member, file).trim();
+  if (token.length >= TOKEN_CHARACTERS_MIN && /^[\x21-\x7e]+$/.test(token)) return token;
+  throw new Error(
+    `${member}: ${file}: expected at least ${TOKEN_CHARACTERS_MIN} printable characters without spaces, found ` +
+      `${token.length}; make one with: openssl rand -hex 32`,
+  );
+}
+
+function packageVersion(): string {
+  const file = new URL("../package.json", import.meta.url);
+  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+}

@@ -1,0 +1,148 @@
+/**
+ * Home Assistant finds every light by itself: retained discovery messages for energy, power, spending,
+ * state and starvation, all pointing at the light's own topics.
+ *
+ * Promise: what was announced is remembered in one file, so that switching it off takes everything back.
+ */
+import { appendFileSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { topicOf } from "#protocol/topics";
+
+/** Publishes a retained message outside x402's topics; an empty text deletes it. */
+export type Retain = (topic: string, text: string) => void;
+
+export interface LightDescription {
+  readonly device: string;
+  readonly name: string | null;
+  readonly model: string;
+  readonly firmware: string;
+  readonly unit: string;
+}
+
+export interface HomeAssistantOptions {
+  readonly isEnabled: boolean;
+  /** Home Assistant's discovery prefix, by default "homeassistant". */
+  readonly prefix: string;
+  readonly symbol: string;
+  readonly decimals: number;
+  /** Remembers which devices were announced. */
+  readonly memoryFile: string;
+  readonly retain: Retain;
+}
+
+export interface HomeAssistant {
+  /** Announces a light, once per run. */
+  announce(light: LightDescription): void;
+}
+
+const ENTITIES = ["energy", "power", "spent", "state", "starved"] as const;
+type Entity = (typeof ENTITIES)[number];
+
+/** A reading comes every minute or so; after an hour of silence the value is no longer the present one. */
+const EXPIRE_SECONDS = 3_600;
+
+export function openHomeAssistant(options: HomeAssistantOptions): HomeAssistant {
+  const { memoryFile, prefix, retain, isEnabled } = options;
+  const remembered = new Set(readMemory(memoryFile));
+  const announced = new Set<string>();
+  if (!isEnabled && remembered.size > 0) {
+    for (const line of remembered) {
+      const [before, device] = line.split(" ");
+      for (const entity of ENTITIES) retain(configTopic(before!, device!, entity), "");
+    }
+    rmSync(memoryFile, { force: true });
+  }
+  return {
+    announce(light) {
+      if (!isEnabled || announced.has(light.device)) return;
+      announced.add(light.device);
+      const line = `${prefix} ${light.device}`;
+      // Remembered before it is published: what is announced can always be taken back.
+      if (!remembered.has(line)) appendFileSync(memoryFile, `${line}\n`);
+      remembered.add(line);
+      for (const entity of ENTITIES) {
+        retain(configTopic(prefix, light.device, entity), JSON.stringify(discovery(light, entity, options)));
+      }
+    },
+  };
+}
+
+function readMemory(file: string): string[] {
+  return existsSync(file) ? readFileSync(file, "utf8").split("\n").filter(Boolean) : [];
+}
+
+export function configTopic(prefix: string, device: string, entity: Entity): string {
+  const component = entity === "starved" ? "binary_sensor" : "sensor";
+  return `${prefix}/${component}/watt402_${device}/${entity}/config`;
+}
+
+/** One entity's discovery message, as Home Assistant's MQTT integration reads it. */
+export function discovery(
+  light: LightDescription,
+  entity: Entity,
+  { symbol, decimals }: Pick<HomeAssistantOptions, "symbol" | "decimals">,
+): Readonly<Record<string, unknown>> {
+  const { device, name, model, firmware, unit } = light;
+  const state = topicOf(device, "state");
+  const reading = topicOf(device, "reading");
+  return {
+    unique_id: `watt402_${device}_${entity}`,
+    default_entity_id: `${entity === "starved" ? "binary_sensor" : "sensor"}.watt402_${device}_${entity}`,
+    device: {
+      identifiers: [`watt402_${device}`],
+      name: name ?? `Light ${device.slice(0, 8)}`,
+      manufacturer: "watt402",
+      model,
+      sw_version: firmware,
+    },
+    origin: { name: "watt402-gateway" },
+    availability_topic: state,
+    availability_template: "{{ 'offline' if value_json.status == 'lost' else 'online' }}",
+    ...entityOf(),
+  };
+
+  function entityOf(): Readonly<Record<string, unknown>> {
+    switch (entity) {
+      case "energy":
+        return {
+          name: "Energy",
+          state_topic: reading,
+          expire_after: EXPIRE_SECONDS,
+          state_class: "total_increasing",
+          ...(unit === "mWh"
+            ? {
+                device_class: "energy",
+                unit_of_measurement: "kWh",
+                value_template: "{{ value_json.register / 1000000 }}",
+              }
+            : { unit_of_measurement: unit, value_template: "{{ value_json.register }}" }),
+        };
+      case "power":
+        return {
+          name: "Power",
+          state_topic: reading,
+          expire_after: EXPIRE_SECONDS,
+          device_class: "power",
+          state_class: "measurement",
+          unit_of_measurement: "W",
+          value_template: "{{ value_json.powerMilliwatts / 1000 }}",
+        };
+      case "spent":
+        return {
+          name: "Spent",
+          state_topic: state,
+          state_class: "total_increasing",
+          unit_of_measurement: symbol,
+          value_template: `{{ value_json.charged / ${10 ** decimals} }}`,
+        };
+      case "state":
+        return { name: "State", state_topic: state, value_template: "{{ value_json.status }}" };
+      case "starved":
+        return {
+          name: "Starved",
+          state_topic: state,
+          device_class: "problem",
+          value_template: "{{ 'ON' if value_json.starved else 'OFF' }}",
+        };
+    }
+  }
+}
