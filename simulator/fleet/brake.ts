@@ -15,6 +15,8 @@ const OUTAGE_MS = 30_000;
 export class Brake {
   private readonly patienceMs: number;
   private readonly realMs: () => number;
+  /** Outages that are meant; while there is one, waiting is what is to be seen. */
+  private outages = 0;
   /** In the order in which the waits began, so the first is the oldest. */
   private readonly waits = new Map<string, Wait>();
 
@@ -42,8 +44,20 @@ export class Brake {
     this.waits.delete(key);
   }
 
+  /** An outage that is meant begins: nothing slows the clock down until it ends. */
+  beginOutage(): void {
+    this.outages++;
+  }
+
+  /** Who waits when it ends waits because of it, and is not waited for. */
+  endOutage(): void {
+    this.outages--;
+    this.waits.clear();
+  }
+
   /** Simulated time from which on the clock runs at real speed; Infinity when nobody waits. */
   atMs(): number {
+    if (this.outages > 0) return Number.POSITIVE_INFINITY;
     const outage = this.realMs() - OUTAGE_MS;
     for (const wait of this.waits.values()) {
       if (wait.realMs > outage) return wait.sinceMs + this.patienceMs;

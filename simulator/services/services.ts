@@ -37,6 +37,11 @@ export interface Services {
   readonly gatewayPid: () => number;
   /** 0 when the seller runs elsewhere. */
   readonly sellerPid: () => number;
+  /** Kills it and keeps it down until the returned function is called; the seller only when it is our own. */
+  interruptGateway(): () => Promise<void>;
+  interruptSeller(): () => Promise<void>;
+  /** Sets the tariff's clock of a seller of our own: the lights' clock is the one that counts. */
+  tellSellerTime(seconds: number): void;
   /** Lets the gateway finish its payments, so that nothing is charged any more. */
   stopGateway(): Promise<void>;
   /** Lets the seller claim and settle; null when it runs elsewhere, or ended without a report. */
@@ -68,6 +73,9 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       gatewayPublicKey: fromHex(gateway.ready.publicKey),
       gatewayPid: gateway.pid,
       sellerPid: () => seller?.pid() ?? 0,
+      interruptGateway: () => gateway.interrupt(),
+      interruptSeller: () => seller?.interrupt() ?? (() => Promise.resolve()),
+      tellSellerTime: (tariffSeconds) => seller?.send({ tariffSeconds }),
       async stopGateway() {
         await gateway.stop();
       },

@@ -24,6 +24,10 @@ export interface Supervised<Ready> {
   readonly ready: Ready;
   /** Of the program that runs, or ran last. */
   readonly pid: () => number;
+  /** Tells it something over their channel; lost while it is down. */
+  send(message: Record<string, unknown>): void;
+  /** Kills it and keeps it down until the returned function is called, which resolves when it runs again. */
+  interrupt(): () => Promise<void>;
   /** Ends it with SIGTERM, a restart under way included; resolves with the last message it sent, if any. */
   stop(): Promise<unknown>;
 }
@@ -56,6 +60,8 @@ export async function supervise<Ready>(options: SupervisedOptions): Promise<Supe
   let lastMessage: unknown;
   let restarting: Promise<void> = Promise.resolve();
   let endWait = () => {};
+  let held: Promise<void> = Promise.resolve();
+  let endHold = () => {};
 
   function watch(): void {
     const { child, words, readyAtMs } = current;
@@ -76,6 +82,7 @@ export async function supervise<Ready>(options: SupervisedOptions): Promise<Supe
     while (restarts < restartsMax) {
       options.onTrouble(`${why}; starting it again`);
       await backOff();
+      await held;
       if (stopping) return;
       try {
         current = await start<Ready>(options);
@@ -105,9 +112,28 @@ export async function supervise<Ready>(options: SupervisedOptions): Promise<Supe
   return {
     ready: first.ready,
     pid: () => current.child.pid ?? 0,
+    send(message) {
+      // A child that is on its way out is not told; nothing here depends on it.
+      if (current.child.connected) current.child.send(message, () => {});
+    },
+    interrupt() {
+      endHold();
+      held = new Promise((resolve) => {
+        endHold = resolve;
+      });
+      const release = endHold;
+      const down = new Promise<unknown>((resolve) => current.child.once("exit", resolve));
+      current.child.kill("SIGKILL");
+      return async () => {
+        release();
+        await down;
+        await restarting;
+      };
+    },
     async stop() {
       stopping = true;
       endWait();
+      endHold();
       await restarting;
       const { child } = current;
       if (child.exitCode !== null || child.signalCode !== null) return lastMessage;
@@ -121,13 +147,18 @@ export async function supervise<Ready>(options: SupervisedOptions): Promise<Supe
   };
 }
 
+/** A variable meant for this program would configure the other one, too: each is told all it needs. */
+function withoutOurs(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("WATT402_")));
+}
+
 function start<Ready>(options: SupervisedOptions): Promise<Started<Ready>> {
   const launcher = fileURLToPath(new URL(options.launcher, import.meta.url));
   const child = fork(launcher, options.args, {
     // A process group of its own: Ctrl-C is for the fleet, which stops the others in order.
     detached: true,
     stdio: ["ignore", "ignore", "pipe", "ipc"],
-    env: { ...process.env, ...options.env },
+    env: { ...withoutOurs(process.env), ...options.env },
   });
   let words = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {

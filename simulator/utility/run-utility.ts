@@ -105,7 +105,7 @@ function optionsOf(flags: Flags): UtilityOptions {
     receiverKey,
     token: flags.token,
     tariff: readTariff(flags.tariff, flags.tokensPerEuro),
-    clock: movedClock(flags.tariffEpoch, flags.speed),
+    clock: followingClock(movedClock(flags.tariffEpoch, flags.speed)),
     menu: flags.menu,
     schemes: flags.scheme === "both" ? ["batch-settlement", "exact"] : [flags.scheme],
     claimIntervalSeconds: flags.claimInterval,
@@ -132,6 +132,16 @@ export function movedClock(epochSeconds: number | undefined, speed: number): Clo
   const startMs = Date.now();
   const epochMs = epochSeconds === undefined ? startMs : epochSeconds * 1000;
   return { nowSeconds: () => Math.floor((epochMs + (Date.now() - startMs) * speed) / 1000) };
+}
+
+/** A parent that sends `{tariffSeconds}` over its channel decides what time it is; before it does, `own` does. */
+function followingClock(own: Clock): Clock {
+  let told: number | null = null;
+  process.on("message", (message) => {
+    if (typeof message !== "object" || message === null || !("tariffSeconds" in message)) return;
+    if (typeof message.tariffSeconds === "number") told = Math.floor(message.tariffSeconds);
+  });
+  return { nowSeconds: () => told ?? own.nowSeconds() };
 }
 
 function readKey(file: string | undefined, variable: string): Hex | undefined {
