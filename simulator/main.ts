@@ -7,7 +7,10 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { readBrokerUrl } from "#node/broker-socket";
 import { runChain } from "./chain/run-chain.ts";
+import { type ColumnMapping, readMapping } from "./city/columns.ts";
 import { runFleet } from "./run-fleet.ts";
+import { DEFAULT_RUN } from "./run-plan.ts";
+import { shippedScenarios } from "./scenario/open-scenario.ts";
 import { runUtility } from "./utility/run-utility.ts";
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -30,14 +33,19 @@ async function simulate(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** Options of a run; what is absent is the scenario's, or the default of run-plan.ts. */
 export interface FleetFlags {
-  readonly lights: number;
-  readonly minutes: number;
-  readonly speed: number;
-  readonly seed: number;
-  readonly interval: number;
+  readonly lights?: number;
+  readonly minutes?: number;
+  readonly speed?: number;
+  readonly seed?: number;
+  readonly interval?: number;
+  readonly scenario?: string;
+  readonly city?: string;
+  readonly columns?: ColumnMapping;
   readonly scheme: "batch-settlement" | "exact";
-  readonly tariff: string;
+  readonly tariff?: string;
+  readonly report?: string;
   readonly broker?: string;
   readonly seller?: string;
   readonly rpc?: string;
@@ -50,11 +58,29 @@ function readOptions(argv: readonly string[]): FleetFlags {
     .description(
       "Simulates a fleet of streetlights that buy their electricity: real MQTT, real x402, a real chain.",
     )
-    .option("--lights <number>", "lights in the fleet", whole(1, 100_000), 25)
-    .option("--minutes <number>", "simulated minutes", positive, 60)
-    .option("--speed <factor>", "simulated seconds in a second, at most", positive, 60)
-    .option("--seed <number>", "draws lamps, meters and plans", whole(0, 4_294_967_295), 1)
-    .option("--interval <seconds>", "what one purchase should last for, at rated power", positive, 30)
+    .option("--lights <number>", `lights in the fleet (default: ${DEFAULT_RUN.lights})`, whole(1, 100_000))
+    .option("--minutes <number>", `simulated minutes (default: ${DEFAULT_RUN.minutes})`, positive)
+    .option(
+      "--speed <factor>",
+      `simulated seconds in a second, at most (default: ${DEFAULT_RUN.speed})`,
+      positive,
+    )
+    .option(
+      "--seed <number>",
+      `draws city, lamps, meters and plans (default: ${DEFAULT_RUN.seed})`,
+      whole(0, 4_294_967_295),
+    )
+    .option(
+      "--interval <seconds>",
+      `what one purchase should last for, at rated power (default: ${DEFAULT_RUN.interval})`,
+      positive,
+    )
+    .option(
+      "--scenario <name|file>",
+      `what happens in the evening: ${shippedScenarios().join(", ")}, or a TOML file`,
+    )
+    .option("--city <seed|file>", "another city by its seed, or an inventory of lights: CSV or GeoJSON")
+    .option("--columns <mapping>", "columns of that inventory, as latitude=Y,longitude=X,watts=W", columns)
     .addOption(
       new Option("--scheme <scheme>", "how lights pay")
         .choices(["batch-settlement", "exact"])
@@ -62,8 +88,7 @@ function readOptions(argv: readonly string[]): FleetFlags {
     )
     .option(
       "--tariff <kind>",
-      "flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh",
-      "flat:200000",
+      `flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh (default: ${DEFAULT_RUN.tariff})`,
     )
     .option("--broker <url>", "an MQTT broker that runs elsewhere, instead of the gateway's own", brokerUrl)
     .option("--seller <url>", "an electricity API that runs elsewhere, instead of one started here", httpUrl)
@@ -74,6 +99,7 @@ function readOptions(argv: readonly string[]): FleetFlags {
     )
     .option("--token <address>", "EIP-3009 token on that chain", address)
     .option("--json", "print the result as one JSON document")
+    .option("--report <file>", "write the evening as one HTML page")
     .addHelpText(
       "after",
       "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone)",
@@ -83,6 +109,14 @@ function readOptions(argv: readonly string[]): FleetFlags {
     .exitOverride();
   command.parse([...argv], { from: "user" });
   return command.opts<FleetFlags>();
+}
+
+function columns(text: string): ColumnMapping {
+  try {
+    return readMapping(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 function whole(min: number, max: number): (text: string) => number {

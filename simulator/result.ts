@@ -1,10 +1,13 @@
 /**
  * The result of a run: one JSON document, or the same as lines for people.
  */
+import type { Feeder } from "./fleet/feeders.ts";
 import type { Fleet, FleetProgress } from "./fleet/fleet.ts";
 import type { Reconciliation } from "./fleet/reconciliation.ts";
+import type { PlayedStage } from "./fleet/stagehand.ts";
 import type { Violation } from "./fleet/violation.ts";
 import type { Witness } from "./fleet/witness.ts";
+import { CHEATS, type Cheat } from "./scenario/actions.ts";
 import type { StopReport } from "./utility/utility.ts";
 
 export interface Result {
@@ -45,8 +48,28 @@ export interface Result {
   readonly starvedLightSeconds: number;
   /** The longest such time of one light in one piece. */
   readonly longestStarvedSeconds: number;
+  readonly scenario: string;
+  /** Stages that began, at simulated minutes. */
+  readonly stages: readonly { readonly minute: number; readonly name: string; readonly lights: number }[];
+  /** What cabinets supplied and their lights' registers told, mWh, and the cabinets where rounding does not explain the difference. */
+  readonly feeders: {
+    readonly suppliedMilliwattHours: number;
+    readonly registeredMilliwattHours: number;
+    readonly missingMilliwattHours: number;
+    readonly suspected: readonly string[];
+  };
+  readonly cheats: readonly CheatResult[];
   readonly conserved: boolean;
   readonly violations: readonly Violation[];
+}
+
+export interface CheatResult {
+  readonly cheat: Cheat;
+  readonly lights: number;
+  /** Messages that an honest light would not have sent. */
+  readonly frames: number;
+  /** Drawn past the meter, mWh. */
+  readonly gainedMilliwattHours: number;
 }
 
 export interface ResultParts {
@@ -59,6 +82,9 @@ export interface ResultParts {
   readonly stopReport: StopReport | null;
   readonly payBytes: number;
   readonly grantBytes: number;
+  readonly scenario: string;
+  readonly stages: readonly PlayedStage[];
+  readonly feeders: readonly Feeder[];
 }
 
 export function resultOf(parts: ResultParts): Result {
@@ -105,9 +131,47 @@ export function resultOf(parts: ResultParts): Result {
       witnesses.reduce((longest, witness) => Math.max(longest, witness.starvation().longestMs), 0) / 1000,
       1,
     ),
+    scenario: parts.scenario,
+    stages: parts.stages.map(({ stage, lights }) => ({
+      minute: round(stage.startMs / 60_000, 3),
+      name: stage.name,
+      lights,
+    })),
+    feeders: feederSums(parts.feeders),
+    cheats: cheatsOf(fleet),
     conserved: violations.length === 0,
     violations,
   };
+}
+
+function feederSums(feeders: readonly Feeder[]): Result["feeders"] {
+  const sum = (of: (feeder: Feeder) => number) =>
+    round(
+      feeders.reduce((total, feeder) => total + of(feeder), 0),
+      3,
+    );
+  return {
+    suppliedMilliwattHours: sum((feeder) => feeder.suppliedMilliwattHours),
+    registeredMilliwattHours: sum((feeder) => feeder.registeredMilliwattHours),
+    missingMilliwattHours: sum((feeder) => feeder.missingMilliwattHours),
+    suspected: feeders.filter(({ suspected }) => suspected).map(({ name }) => name),
+  };
+}
+
+function cheatsOf(fleet: Fleet): CheatResult[] {
+  return CHEATS.flatMap((cheat) => {
+    const lights = fleet.lights.filter((light) => light.cheats.has(cheat));
+    if (lights.length === 0) return [];
+    const sum = (of: (light: (typeof lights)[number]) => number) =>
+      lights.reduce((total, light) => total + of(light), 0);
+    const gainedMilliwattHours = round(
+      sum((light) => light.drawnMilliwattHours() - light.meteredMilliwattHours()),
+      3,
+    );
+    return [
+      { cheat, lights: lights.length, frames: sum((light) => light.cheatFrames()), gainedMilliwattHours },
+    ];
+  });
 }
 
 function gasOf(report: StopReport, made: number): NonNullable<Result["gas"]> {
@@ -139,6 +203,7 @@ export function resultLines(result: Result): string[] {
     `lights     ${atEnd.lit} on, ${atEnd.dark} off, ${atEnd.starved} starved at the end`,
     `starved    ${starvedLine(result)}`,
     `energy     ${(energy.consumed / 1e6).toFixed(6)} kWh consumed of ${(energy.granted / 1e6).toFixed(6)} kWh granted`,
+    ...cheatLines(result),
     "",
     `signed by the lights     ${dollars(amount.signed)}   deposited ${dollars(amount.deposited).trim()}`,
     `charged by the seller    ${dollars(amount.charged)}`,
@@ -154,6 +219,18 @@ export function resultLines(result: Result): string[] {
       `  ${invariant} ${light}: expected ${expected}, found ${actual}`,
   );
   return [...lines, `NOT conserved, ${told.length} violations:`, ...told];
+}
+
+function cheatLines({ cheats, feeders }: Result): string[] {
+  if (cheats.length === 0 && feeders.suspected.length === 0) return [];
+  const told = cheats.map(({ cheat, lights, frames, gainedMilliwattHours }) =>
+    frames > 0
+      ? `cheats     ${cheat}: ${lights} lights, ${frames} messages, nothing gained`
+      : `cheats     ${cheat}: ${lights} lights drew ${(gainedMilliwattHours / 1e6).toFixed(6)} kWh past their meters`,
+  );
+  const missing = `${(feeders.missingMilliwattHours / 1e6).toFixed(6)} kWh missing`;
+  const where = feeders.suspected.length === 0 ? "as rounding explains" : feeders.suspected.join(", ");
+  return [...told, `feeders    ${missing}: ${where}`];
 }
 
 function starvedLine({ starvedLightSeconds, longestStarvedSeconds }: Result): string {

@@ -9,19 +9,25 @@ import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { GRANT_BYTES, PAY_BYTES, PAY_EXACT_BYTES } from "#protocol/frames";
 import { readAccounts, type SellerAccount } from "./fleet/accounts.ts";
 import { type ChainMark, ChainReader, type ChainTruth } from "./fleet/chain-truth.ts";
+import { feedersOf } from "./fleet/feeders.ts";
 import { DRAIN_MS, Fleet, type FleetProgress } from "./fleet/fleet.ts";
 import { payeeOf } from "./fleet/payee.ts";
 import { reconcile } from "./fleet/reconciliation.ts";
+import { openRelay, type Relay } from "./fleet/relay.ts";
+import { FleetStagehand } from "./fleet/stagehand.ts";
+import { polesOf } from "./fleet/street.ts";
 import { openView, type View } from "./fleet/terminal.ts";
 import type { FleetFlags } from "./main.ts";
+import { Recorder } from "./report/recorder.ts";
+import { storyOf } from "./report/story-of.ts";
+import { requireWritable, writeReport } from "./report/write-report.ts";
 import { type Result, resultLines, resultOf } from "./result.ts";
+import { planRun, type RunPlan } from "./run-plan.ts";
+import { EVERYONE, playStages, type Stage } from "./scenario/actions.ts";
 import { requireBroker } from "./services/broker.ts";
 import { chainAt, type OwnKeys, ownChain, type RunChain } from "./services/chain.ts";
 import { type Services, startServices } from "./services/services.ts";
 import type { StopReport } from "./utility/utility.ts";
-
-/** The simulated evening begins on 2026-01-15 at 20:00 UTC: dusk is over, dimming is still to come. */
-const EPOCH_SECONDS = Date.UTC(2026, 0, 15, 20) / 1000;
 
 /** Money of one deposit into a light's channel: some days of light. */
 const DEPOSIT_ATOMIC = 200_000;
@@ -33,50 +39,59 @@ const DAILY_BUDGET_ATOMIC = 50_000_000;
 
 const SHOW_EVERY_MS = 200;
 
+/** Between two words to the seller about what time it is, real milliseconds. */
+const TELL_TIME_MS = 100;
+
 /** Longest wait for a seller elsewhere to claim by its own interval, milliseconds. */
 const FOREIGN_CLAIMS_MS = 120_000;
 const FOREIGN_LOOK_MS = 1_000;
 
 export async function runFleet(flags: FleetFlags): Promise<number> {
+  if (flags.report !== undefined) requireWritable(flags.report);
+  const plan = planRun(flags);
+  try {
+    return await runPlan(flags, plan);
+  } finally {
+    plan.release();
+  }
+}
+
+async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
   const startedAt = Date.now();
-  const simulatedMs = flags.minutes * 60_000;
+  const simulatedMs = plan.minutes * 60_000;
   const view = openView(process.stderr, {
     simulatedMs,
-    epochSeconds: EPOCH_SECONDS,
-    speed: flags.speed,
-    lights: flags.lights,
+    epochSeconds: plan.epochSeconds,
+    speed: plan.speed,
+    lights: plan.city.lights.length,
   });
   const interrupt = catchInterrupt(view);
   let chain: RunChain | null = null;
   let services: Services | null = null;
+  let relays: ReadonlyMap<string, Relay> = new Map();
   try {
     chain = await openChain(flags, view);
     interrupt.check();
     const seller = await receiverOf(flags, chain);
-    services = await openServices(flags, chain, view);
+    services = await openServices(flags, plan, chain, view);
     interrupt.check();
+    relays = await openRelays(plan, services.brokerUrl);
     const reader = new ChainReader(chain.rpcUrl, chain.token, seller);
     const mark = await reader.mark();
-    const fleet = new Fleet({
-      lights: flags.lights,
-      seed: flags.seed,
-      speed: flags.speed,
-      epochSeconds: EPOCH_SECONDS,
-      intervalSeconds: flags.interval,
-      brokerUrl: services.brokerUrl,
-      gatewayPublicKey: services.gatewayPublicKey,
-      policy: policyFor(flags, chain, seller),
-      onTrouble: (text) => view.say(text),
-    });
-    const atEnd = await runLights(fleet, simulatedMs, view, interrupt);
+    const fleet = openFleet(flags, plan, { chain, services, relays, seller, view });
+    const recorder = new Recorder(fleet, (seconds) => plan.prices?.priceAt(seconds) ?? null);
+    const hand = new FleetStagehand({ fleet, services, relays, say: (text) => view.say(text) });
+    const evening = { fleet, services, recorder, hand, stages: plan.scenario.stages };
+    const atEnd = await runLights(evening, simulatedMs, view, interrupt);
     const settling = settle(fleet, services, reader, mark, view);
     const { accounts, stopReport, truth } = await view.during(
       "lights stopped; the seller claims and settles",
       settling,
     );
+    const feeders = feedersOf(plan.city, fleet);
     const reconciliation = reconcile(fleet.lights, accounts, truth, flags.seller !== undefined);
     const result = resultOf({
-      lights: flags.lights,
+      lights: plan.city.lights.length,
       wallMs: Date.now() - startedAt,
       fleet,
       atEnd,
@@ -84,12 +99,20 @@ export async function runFleet(flags: FleetFlags): Promise<number> {
       stopReport,
       payBytes: flags.scheme === "exact" ? PAY_EXACT_BYTES : PAY_BYTES,
       grantBytes: GRANT_BYTES,
+      scenario: plan.scenario.name,
+      stages: hand.played,
+      feeders,
     });
+    if (flags.report !== undefined) {
+      writeReport(flags.report, storyOf({ plan, result, fleet, samples: recorder.samples, feeders }));
+      view.say(`report: ${flags.report}`);
+    }
     view.end();
     print(result, flags.json === true);
     return result.conserved ? 0 : 1;
   } finally {
     view.end();
+    for (const relay of relays.values()) await relay.close();
     await services?.stop();
     await chain?.stop();
     interrupt.release();
@@ -125,16 +148,21 @@ function keysInEnvironment(): OwnKeys | null {
   };
 }
 
-async function openServices(flags: FleetFlags, chain: RunChain, view: View): Promise<Services> {
+async function openServices(
+  flags: FleetFlags,
+  plan: RunPlan,
+  chain: RunChain,
+  view: View,
+): Promise<Services> {
   if (flags.broker !== undefined) await requireBroker(flags.broker);
   const starting = startServices({
     chain,
     schemes: [flags.scheme],
     sellerUrl: flags.seller ?? null,
     brokerUrl: flags.broker ?? null,
-    tariff: flags.tariff,
-    epochSeconds: EPOCH_SECONDS,
-    speed: flags.speed,
+    tariff: plan.tariff,
+    epochSeconds: plan.epochSeconds,
+    speed: plan.speed,
     depositAtomic: DEPOSIT_ATOMIC,
     onTrouble: (text) => view.say(text),
   });
@@ -151,6 +179,51 @@ async function openServices(flags: FleetFlags, chain: RunChain, view: View): Pro
 async function receiverOf(flags: FleetFlags, chain: RunChain): Promise<Hex> {
   if (flags.seller !== undefined) return payeeOf(flags.seller);
   return privateKeyToAccount(chain.receiverKey).address.toLowerCase() as Hex;
+}
+
+/** A relay for each group whose connections a stage breaks, and one for the others when all are broken. */
+async function openRelays({ scenario }: RunPlan, brokerUrl: string): Promise<ReadonlyMap<string, Relay>> {
+  const dropped = scenario.stages.flatMap(({ action }) =>
+    action.kind === "drop-connections" ? [action.group] : [],
+  );
+  const all = dropped.includes(EVERYONE) ? scenario.groups.map(({ name }) => name) : [];
+  const relays = new Map<string, Relay>();
+  for (const group of new Set([...dropped, ...all])) relays.set(group, await openRelay(brokerUrl));
+  return relays;
+}
+
+interface FleetSurroundings {
+  readonly chain: RunChain;
+  readonly services: Services;
+  readonly relays: ReadonlyMap<string, Relay>;
+  readonly seller: Hex;
+  readonly view: View;
+}
+
+function openFleet(
+  flags: FleetFlags,
+  plan: RunPlan,
+  { chain, services, relays, seller, view }: FleetSurroundings,
+): Fleet {
+  const policy = policyFor(flags, chain, seller);
+  const budgets = new Map(
+    plan.scenario.groups.map(({ name, dailyBudgetAtomic }) => [name, dailyBudgetAtomic]),
+  );
+  return new Fleet({
+    poles: polesOf(plan.city),
+    groups: plan.groups,
+    seed: plan.seed,
+    speed: plan.speed,
+    epochSeconds: plan.epochSeconds,
+    intervalSeconds: plan.interval,
+    brokerUrlFor: (group) => relays.get(group)?.url ?? services.brokerUrl,
+    gatewayPublicKey: services.gatewayPublicKey,
+    policyFor: (group) => ({
+      ...policy,
+      dailyBudgetAtomic: budgets.get(group) ?? policy.dailyBudgetAtomic,
+    }),
+    onTrouble: (text) => view.say(text),
+  });
 }
 
 function policyFor(flags: FleetFlags, chain: RunChain, seller: Hex): Policy {
@@ -199,26 +272,40 @@ function catchInterrupt(view: View): Interrupt {
   };
 }
 
+interface Evening {
+  readonly fleet: Fleet;
+  readonly services: Services;
+  readonly recorder: Recorder;
+  readonly hand: FleetStagehand;
+  readonly stages: readonly Stage[];
+}
+
 /** Runs the evening and stops every light, whatever happens. Resolves with how it stood when it ended. */
 async function runLights(
-  fleet: Fleet,
+  { fleet, services, recorder, hand, stages }: Evening,
   simulatedMs: number,
   view: View,
   interrupt: Interrupt,
 ): Promise<FleetProgress> {
   let drainMs = 0;
   let timer: NodeJS.Timeout | undefined;
+  const tellTime = setInterval(() => services.tellSellerTime(fleet.wallSeconds()), TELL_TIME_MS);
   try {
     await fleet.connect((bought) => view.connecting(bought), interrupt.happened);
     if (!interrupt.happened()) view.say(`all ${fleet.lights.length} lights have bought; the evening begins`);
     timer = setInterval(() => view.show(fleet.progress()), SHOW_EVERY_MS);
+    recorder.record(simulatedMs);
+    playStages(stages, fleet, 0, hand);
     await fleet.run(simulatedMs, interrupt.happened);
+    recorder.look();
     const atEnd = fleet.progress();
     view.show(atEnd);
+    await hand.finish();
     drainMs = DRAIN_MS;
     return atEnd;
   } finally {
     clearInterval(timer);
+    clearInterval(tellTime);
     await fleet.stop(drainMs);
   }
 }

@@ -13,24 +13,29 @@ import { systemClock } from "#node/clock";
 import { openMqttLink } from "#node/mqtt-link";
 import { openKey } from "#payment/key";
 import { seededRandom } from "../city/random.ts";
+import { type Cheat, EVERYONE } from "../scenario/actions.ts";
 import { Brake } from "./brake.ts";
 import { FleetClock } from "./clock.ts";
 import { Light } from "./light.ts";
-import { buildStreet, type Pole } from "./street.ts";
+import type { Pole } from "./street.ts";
 import { Troubles } from "./troubles.ts";
 
 export interface FleetOptions {
-  readonly lights: number;
+  readonly poles: readonly Pole[];
+  /** Group of each light that is in one, by its name. */
+  readonly groups: ReadonlyMap<string, string>;
+  /** Draws which round trips are kept. */
   readonly seed: number;
   readonly speed: number;
   /** Unix time at which the simulated evening begins. */
   readonly epochSeconds: number;
   /** What one purchase should last for at rated power, simulated seconds. */
   readonly intervalSeconds: number;
-  readonly brokerUrl: string;
+  /** Where the lights of a group connect. */
+  readonly brokerUrlFor: (group: string) => string;
   readonly gatewayPublicKey: Uint8Array;
-  /** What every light's owner allows it to sign. */
-  readonly policy: Policy;
+  /** What the owner of a group's lights allows them to sign. */
+  readonly policyFor: (group: string) => Policy;
   readonly onTrouble: (text: string) => void;
 }
 
@@ -93,10 +98,10 @@ export class Fleet {
    * @param onConnected told again and again how many lights have bought
    */
   async connect(onConnected: (lights: number) => void, isEnough: () => boolean): Promise<void> {
-    const { lights, seed } = this.options;
+    const { poles } = this.options;
     this.brake.begin("start", Number.NEGATIVE_INFINITY);
     this.clock.start();
-    for (const [index, pole] of buildStreet(lights, seed).entries()) {
+    for (const [index, pole] of poles.entries()) {
       if (isEnough()) break;
       this.lights.push(this.raise(pole.name, pole));
       if (index % CONNECT_AT_ONCE !== CONNECT_AT_ONCE - 1) continue;
@@ -104,8 +109,8 @@ export class Fleet {
       await sleep(CONNECT_STEP_MS);
       this.brake.renew("start");
     }
-    const deadline = performance.now() + CONNECT_MS + CONNECT_PER_LIGHT_MS * lights;
-    while (this.connected() < lights && !isEnough()) {
+    const deadline = performance.now() + CONNECT_MS + CONNECT_PER_LIGHT_MS * poles.length;
+    while (this.connected() < poles.length && !isEnough()) {
       if (performance.now() > deadline) throw new Error(this.whyNotConnected());
       onConnected(this.connected());
       await sleep(CONNECT_STEP_MS);
@@ -114,6 +119,36 @@ export class Fleet {
     this.brake.end("start");
     this.startedAtMs = this.clock.nowMs();
     for (const { witness } of this.lights) witness.beginEvening();
+  }
+
+  /** Wakes at a simulated time after the evening's beginning, milliseconds. */
+  at(afterMs: number, wake: () => void): () => void {
+    return this.clock.at(this.startedAtMs + afterMs, wake);
+  }
+
+  /** Makes a group cheat from now on, or stop with null; returns how many lights that are. */
+  cheat(group: string, cheat: Cheat | null): number {
+    const members = this.lights.filter(({ name }) => group === EVERYONE || this.groupOf(name) === group);
+    for (const light of members) {
+      light.cheat(cheat);
+      // Nobody waits for the answer to a bad signature.
+      if (cheat === "bad-signatures") this.brake.end(light.name);
+    }
+    return members.length;
+  }
+
+  /** From here to `endOutage`, waiting lights do not slow the clock down. */
+  beginOutage(): void {
+    this.brake.beginOutage();
+  }
+
+  endOutage(): void {
+    this.brake.endOutage();
+  }
+
+  /** Unix time on the lights' clock, seconds with their fraction. */
+  wallSeconds(): number {
+    return this.clock.wallSeconds();
   }
 
   /** Runs for so much simulated time, or until `isEnough` says so. */
@@ -135,7 +170,9 @@ export class Fleet {
   async stop(drainMs: number): Promise<void> {
     const deadline = performance.now() + drainMs;
     this.brake.begin("stop", Number.NEGATIVE_INFINITY);
-    while (performance.now() < deadline && this.lights.some((light) => light.state().pending !== null)) {
+    const isWaiting = (light: Light) =>
+      light.state().pending !== null && light.cheating() !== "bad-signatures";
+    while (performance.now() < deadline && this.lights.some(isWaiting)) {
       await sleep(20);
     }
     this.clock.stop();
@@ -183,10 +220,11 @@ export class Fleet {
   }
 
   private raise(name: string, pole: Pole): Light {
-    const { brokerUrl, gatewayPublicKey, intervalSeconds } = this.options;
+    const { brokerUrlFor, gatewayPublicKey, intervalSeconds } = this.options;
+    const group = this.groupOf(name);
     const key = openKey(randomBytes(32));
     const link = openMqttLink({
-      brokerUrl,
+      brokerUrl: brokerUrlFor(group),
       protocolVersion: 4,
       key,
       gatewayPublicKey,
@@ -198,11 +236,11 @@ export class Fleet {
       onTrouble: (text) => this.troubles.take(name, text),
     });
     const wanted = energyMilliwattHours(pole.lamp.ratedMilliwatts, intervalSeconds * 1000);
-    return new Light({
+    const light: Light = new Light({
       name,
       key,
       pole,
-      settings: this.settings(pole),
+      settings: this.settings(pole, group),
       clock: this.clock,
       link: {
         close: () => link.close(),
@@ -222,14 +260,19 @@ export class Fleet {
       },
       gatewayPublicKey,
       wantedUnits: Math.max(1, Math.round(wanted)),
-      onPurchase: (begins, roundTripMs) => this.notePurchase(name, begins, roundTripMs),
+      onPurchase: (begins, roundTripMs) => this.notePurchase(light, begins, roundTripMs),
     });
+    return light;
   }
 
-  private settings(pole: Pole): Settings {
-    const { speed, policy } = this.options;
+  private groupOf(name: string): string {
+    return this.options.groups.get(name) ?? EVERYONE;
+  }
+
+  private settings(pole: Pole, group: string): Settings {
+    const { speed, policyFor } = this.options;
     return {
-      policy,
+      policy: policyFor(group),
       meter: {
         rollOverAt: pole.meter.rollOverAt,
         powerMaxMilliwatts: 2 * pole.lamp.ratedMilliwatts,
@@ -244,12 +287,12 @@ export class Fleet {
     };
   }
 
-  private notePurchase(light: string, begins: boolean, roundTripMs: number): void {
+  private notePurchase(light: Light, begins: boolean, roundTripMs: number): void {
     if (begins) {
-      this.brake.begin(light, this.clock.nowMs());
+      if (light.cheating() !== "bad-signatures") this.brake.begin(light.name, this.clock.nowMs());
       return;
     }
-    this.brake.end(light);
+    this.brake.end(light.name);
     this.purchases++;
     if (this.latenciesMs.length < LATENCIES_MAX) this.latenciesMs.push(roundTripMs);
     else {

@@ -41,6 +41,8 @@ export class LampModel implements Lamp, Meter {
   private level = 0;
   private sinceMs = 0;
   private energy = 0;
+  private metered = 0;
+  private bypassedPermille = 0;
   private litMs = 0;
   private startedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -58,6 +60,18 @@ export class LampModel implements Lamp, Meter {
     return this.energy;
   }
 
+  /** What of it went through the meter, mWh: all, unless somebody led a wire around it. */
+  meteredMilliwattHours(): number {
+    this.integrate();
+    return this.metered;
+  }
+
+  /** From now on, leads this share of the power around the meter; 0..1000 thousandths. */
+  bypass(permille: number): void {
+    this.integrate();
+    this.bypassedPermille = permille;
+  }
+
   /** Time lit so far, simulated milliseconds. */
   lit(): number {
     this.integrate();
@@ -71,11 +85,12 @@ export class LampModel implements Lamp, Meter {
   }
 
   read(done: (reading: Reading | null) => void): void {
-    const shown = this.initialMilliwattHours + this.deliveredMilliwattHours();
+    const shown = this.initialMilliwattHours + this.meteredMilliwattHours();
     const { resolutionMilliwattHours, rollOverAt } = this.meter;
     const stepped = Math.floor(shown / resolutionMilliwattHours) * resolutionMilliwattHours;
     const raw = rollOverAt > 0 ? stepped % rollOverAt : stepped;
-    done({ raw, powerMilliwatts: Math.round(this.powerMilliwatts(this.sinceMs)) });
+    const powerMilliwatts = this.powerMilliwatts(this.sinceMs) * (1 - this.bypassedPermille / 1000);
+    done({ raw, powerMilliwatts: Math.round(powerMilliwatts) });
   }
 
   private powerMilliwatts(atMs: number): number {
@@ -88,8 +103,11 @@ export class LampModel implements Lamp, Meter {
   private integrate(): void {
     const now = this.nowMs();
     const startUpEnds = Math.min(now, Math.max(this.sinceMs, this.startedAtMs + this.lamp.startUpMs));
-    this.energy += energyMilliwattHours(this.powerMilliwatts(this.sinceMs), startUpEnds - this.sinceMs);
-    this.energy += energyMilliwattHours(this.powerMilliwatts(startUpEnds), now - startUpEnds);
+    const drawn =
+      energyMilliwattHours(this.powerMilliwatts(this.sinceMs), startUpEnds - this.sinceMs) +
+      energyMilliwattHours(this.powerMilliwatts(startUpEnds), now - startUpEnds);
+    this.energy += drawn;
+    this.metered += drawn - (drawn * this.bypassedPermille) / 1000;
     if (this.level > 0) this.litMs += now - this.sinceMs;
     this.sinceMs = now;
   }

@@ -9,6 +9,8 @@ import type { Settings, State } from "#core/machine";
 import type { Journal } from "#core/ports";
 import { type Host, type HostLink, startHost } from "#node/host";
 import type { Key } from "#payment/key";
+import type { Cheat } from "../scenario/actions.ts";
+import { CheatingLink } from "./cheat.ts";
 import type { FleetClock } from "./clock.ts";
 import { LampModel } from "./lamp-model.ts";
 import type { Pole } from "./street.ts";
@@ -32,17 +34,27 @@ export class Light {
   readonly name: string;
   readonly address: string;
   readonly witness: Witness;
+  readonly pole: Pole;
+  /** Cheats it was told to use so far. */
+  readonly cheats = new Set<Cheat>();
+  private readonly model: LampModel;
+  private readonly link: CheatingLink;
   private readonly host: Host;
+  private drawnWhenRead = 0;
 
   constructor(parts: LightParts) {
     this.name = parts.name;
     this.address = parts.key.address;
     const { pole, clock } = parts;
+    this.pole = pole;
     const model = new LampModel(pole.lamp, pole.meter, pole.meterInitial, () => clock.nowMs());
+    this.model = model;
+    this.link = new CheatingLink(parts.link, parts.key, parts.gatewayPublicKey, pole.random);
     this.witness = new Witness({
       name: parts.name,
       nowMs: () => clock.nowMs(),
-      deliveredMilliwattHours: () => model.deliveredMilliwattHours(),
+      // What is led around the meter is no promise of the device's: the feeder's meter finds it.
+      deliveredMilliwattHours: () => model.meteredMilliwattHours(),
       onPurchase: parts.onPurchase,
     });
     this.host = startHost({
@@ -55,7 +67,7 @@ export class Light {
       meter: model,
       lamp: model,
       journal: memoryJournal(),
-      link: parts.link,
+      link: this.link,
       almanac: pole.almanac,
       describe: {
         model: `simulated ${pole.lamp.ratedMilliwatts / 1000} W`,
@@ -64,7 +76,11 @@ export class Light {
         unit: parts.settings.policy.unit,
         wantedUnits: parts.wantedUnits,
       },
-      observe: (event, effects, state) => this.witness.observe(event, effects, state),
+      observe: (event, effects, state) => {
+        if ("reading" in event && event.reading !== null)
+          this.drawnWhenRead = model.deliveredMilliwattHours();
+        this.witness.observe(event, effects, state);
+      },
     });
   }
 
@@ -74,6 +90,37 @@ export class Light {
 
   stop(): Promise<void> {
     return this.host.stop();
+  }
+
+  /** Makes it cheat from now on, or stop with null. */
+  cheat(cheat: Cheat | null): void {
+    if (cheat !== null) this.cheats.add(cheat);
+    this.link.cheat = cheat;
+    this.model.bypass(cheat === "bypass-meter" ? BYPASSED_PERMILLE : 0);
+  }
+
+  cheating(): Cheat | null {
+    return this.link.cheat;
+  }
+
+  /** Frames sent or bent by cheats. */
+  cheatFrames(): number {
+    return this.link.frames;
+  }
+
+  /** What the light really drew since its birth, as its feeder sees it, mWh. */
+  drawnMilliwattHours(): number {
+    return this.model.deliveredMilliwattHours();
+  }
+
+  /** The same when its own meter was read last: what the register is to be held against. */
+  drawnAtReadingMilliwattHours(): number {
+    return this.drawnWhenRead;
+  }
+
+  /** What of it went through its meter, mWh. */
+  meteredMilliwattHours(): number {
+    return this.model.meteredMilliwattHours();
   }
 
   /** Energy the meter has counted since the beginning, mWh. */
@@ -93,6 +140,9 @@ export class Light {
     return channel === null || channel.terms.scheme === "exact" ? this.address : channel.id;
   }
 }
+
+/** Of its power, what a light draws past its meter when it cheats so: most, lest the meter stand still. */
+const BYPASSED_PERMILLE = 700;
 
 /** A journal that is as durable as the process: simulated lights are born with their run. */
 function memoryJournal(): Journal {

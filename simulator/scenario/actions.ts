@@ -55,7 +55,7 @@ export interface Stagehand {
   end(stage: Stage): void;
 }
 
-/** Sets a timer for every beginning and end. @param originMs the evening's beginning on `clock` */
+/** Sets a timer for every beginning and end. @param originMs the evening's beginning on that clock */
 export function playStages(
   stages: readonly Stage[],
   clock: Pick<Clock, "at">,
