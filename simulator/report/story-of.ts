@@ -1,0 +1,99 @@
+/**
+ * A fleet's evening as a report tells it: the run's result, and where each light stands.
+ */
+import type { Feeder } from "../fleet/feeders.ts";
+import type { Fleet } from "../fleet/fleet.ts";
+import type { Result } from "../result.ts";
+import type { RunPlan } from "../run-plan.ts";
+import type { Counter, LightStory, Sample, Story } from "./story.ts";
+
+export interface StoryParts {
+  readonly plan: RunPlan;
+  readonly result: Result;
+  readonly fleet: Fleet;
+  readonly samples: readonly Sample[];
+  readonly feeders: readonly Feeder[];
+}
+
+export function storyOf({ plan, result, fleet, samples, feeders }: StoryParts): Story {
+  const { scenario, city } = plan;
+  const played = new Set(result.stages.map(({ name }) => name));
+  return {
+    title: scenario.title,
+    story: scenario.story,
+    city: city.name,
+    timeZone: city.timeZone,
+    startSeconds: plan.epochSeconds,
+    minutes: result.simulatedMinutes,
+    samples,
+    lights: lightsOf(plan, fleet),
+    stages: scenario.stages.filter(({ name }) => played.has(name)),
+    feeders,
+    cheats: result.cheats,
+    money: moneyOf(result),
+    energy: energyOf(result),
+    figures: {
+      payments: result.payments.made,
+      repeated: result.payments.resent,
+      refused: result.payments.refused,
+      longestStarvedSeconds: result.longestStarvedSeconds,
+      starvedLightSeconds: result.starvedLightSeconds,
+      latencyP50Ms: result.latencyMs.p50,
+      latencyP99Ms: result.latencyMs.p99,
+      bytesPerPayment: result.bytesPerPayment.up + result.bytesPerPayment.down,
+      gasPerPayment: result.gas?.perPayment ?? null,
+      wallSeconds: result.wallMs / 1000,
+    },
+    violations: result.violations,
+    command: commandOf(plan),
+  };
+}
+
+function lightsOf({ city, groups }: RunPlan, fleet: Fleet): LightStory[] {
+  const places = new Map(city.lights.map((light) => [light.name, light]));
+  return fleet.lights.map((light) => {
+    const { street, feeder, latitude, longitude } = places.get(light.name)!;
+    return {
+      name: light.name,
+      ...{ street, feeder, latitude, longitude },
+      ratedMilliwatts: light.pole.lamp.ratedMilliwatts,
+      group: groups.get(light.name) ?? null,
+      purchases: light.witness.made,
+      spentAtomic: light.witness.madeAtomic,
+      drawnMilliwattHours: light.drawnMilliwattHours(),
+      starvedSeconds: light.witness.starvation().totalMs / 1000,
+      cheats: [...light.cheats],
+    };
+  });
+}
+
+/** From what was deposited down to what arrived; decimal strings of a run fit a number by far. */
+function moneyOf({ amountAtomic: amount }: Result): Counter[] {
+  const counter = (name: string, from: string, text: string, relation: Counter["relation"]): Counter => ({
+    name,
+    from,
+    amount: Number(text),
+    relation,
+  });
+  return [
+    counter("deposited", "the chain's events", amount.deposited, null),
+    counter("signed", "the lights' own signatures", amount.signed, "≤"),
+    counter("charged", "the seller's accounts", amount.charged, "≤"),
+    counter("claimed", "the chain's events", amount.claimed, "="),
+    counter("settled", "the chain's events", amount.settled, "="),
+    counter("received", "the seller's balance", amount.sellerBalance, "="),
+  ];
+}
+
+function energyOf({ energyMilliwattHours: energy }: Result): Counter[] {
+  return [
+    { name: "granted", from: "the seller's accounts", amount: energy.granted, relation: null },
+    { name: "consumed", from: "the lights' meters", amount: energy.consumed, relation: "≤" },
+  ];
+}
+
+function commandOf({ scenario, city, minutes, speed, seed, interval }: RunPlan): string {
+  const options = [`--lights ${city.lights.length}`, `--minutes ${minutes}`, `--speed ${speed}`];
+  const played = scenario.name === "calm" ? [] : [`--scenario ${scenario.name}`];
+  return ["watt402-simulate", ...played, ...options, `--seed ${seed}`, `--interval ${interval}`].join(" ");
+}
