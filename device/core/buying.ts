@@ -29,8 +29,7 @@ export function buy(before: State, at: Moment): Bought {
   const refusal = refuseRung(state, channel, rung, at);
   if (refusal !== null) {
     const refused = { ...state, answerRefusal: refusal };
-    // The offer that told of the next deposit may have been lost.
-    return { state: refusal === "deposit-exhausted" ? askForOffer(refused, at) : refused, pay: null };
+    return { state: onlyOfferHelps(refusal) ? askForOffer(refused, at) : refused, pay: null };
   }
   if (state.hostRefusal !== null || state.halted || !state.linkUp) return { state, pay: null };
   if (state.pending !== null && at.nowMs < state.pending.nextMs) return { state, pay: null };
@@ -62,6 +61,13 @@ export function buy(before: State, at: Moment): Bought {
       },
     },
   };
+}
+
+/** Without payments no grant comes either, and the offer that would help may have been lost. */
+function onlyOfferHelps(refusal: Refusal): boolean {
+  return (
+    refusal === "deposit-exhausted" || refusal === "price-above-ceiling" || refusal === "quantum-above-limit"
+  );
 }
 
 /** A day's first look at the budget is stored: forgotten, a power cut would begin the day twice. */

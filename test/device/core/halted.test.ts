@@ -47,6 +47,18 @@ describe("a device whose deposit is used up", () => {
   });
 });
 
+describe("a device that was told of a price above its ceiling", () => {
+  it("asks for an offer until the price is one it pays", () => {
+    const world = lit();
+    world.seller.pricePerMillionUnits = 2_000_000;
+    world.run(10 * MINUTE_MS);
+    expect(world.level).toBe(0);
+    world.seller.pricePerMillionUnits = 200_000;
+    world.run(MINUTE_MS);
+    expect(world.level).toBe(100);
+  });
+});
+
 describe("a device whose meter is silent since power-up", () => {
   it("tells no reading, for it would be that of its last checkpoint", () => {
     const world = lit();
