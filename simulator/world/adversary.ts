@@ -45,6 +45,11 @@ export interface AdversaryParts {
   readonly random: Draw;
   /** Names of the lights' keys by device. */
   readonly names: ReadonlyMap<string, string>;
+  /**
+   * Whether a light has a memory of its channel to hold a counter against; one in its first life has only
+   * its gateway's word for where its ladder begins.
+   */
+  readonly knowsItsChannel: (device: string) => boolean;
   /** Marks a message that tells a lie under the right tag. */
   readonly hostile: (payload: Uint8Array) => void;
 }
@@ -121,6 +126,7 @@ export class Adversary {
   lie(kind: HostileKind): void {
     const { network, faults, random } = this.parts;
     const device = pick(this.devices, random);
+    if (kind === "hostile-charged" && !this.parts.knowsItsChannel(device)) return;
     const tagger: Tagger = {
       hmac: hmacSha256,
       key: tagKeyBetween(keyOf("gateway"), keyOf(this.parts.names.get(device)!).publicKey),

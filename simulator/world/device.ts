@@ -62,13 +62,20 @@ export class Light {
   readonly clock: WorldClock;
   /** Its disk became another than it left: what it remembers is not to be relied on. */
   memoryLost = false;
+  /** The meter forgot what it had counted before anybody could store it: its energy is nobody's to know. */
+  meterForgot = false;
   private readonly parts: LightParts;
   private readonly random: Draw;
   private life: Life;
   private host: Host | null = null;
+  /** The meter showed energy that was not used, little enough to be believed. */
+  meterLied = false;
+  /** Epoch of the register when the meter was reset, until a later one is stored. */
+  private epochAtReset: number | null = null;
   private answered: string = NOTHING;
   private asked: string[] = [];
   signerFails = false;
+  private boots = 0;
 
   constructor(parts: LightParts) {
     const { world, faults, index, pole, epochSeconds } = parts;
@@ -101,6 +108,7 @@ export class Light {
     const journal = this.openJournal(life);
     if (journal === null) return;
     this.life = life;
+    this.boots++;
     this.clock.begin(life);
     const signer = deviceSigner(signing, this.name);
     world.note(`${this.name} starts`);
@@ -150,6 +158,7 @@ export class Light {
     if (!this.life.isAlive) return;
     this.life.end();
     this.host = null;
+    this.meterForgot ||= this.epochAtReset !== null || this.meterLied;
     this.parts.network.unplug(this.device);
     this.parts.world.note(`${this.name} killed`);
   }
@@ -162,6 +171,18 @@ export class Light {
 
   pause(forMs: number): void {
     this.life.pause(forMs);
+  }
+
+  /** The meter begins again at zero, before the device's eyes. */
+  resetMeter(): void {
+    const state = this.state();
+    if (state === null || !this.meter.reset()) return;
+    this.epochAtReset ??= state.register.epoch;
+  }
+
+  /** True for a light that was started again and remembers its channel: it need believe no one about it. */
+  get knowsItsChannel(): boolean {
+    return this.answered.includes('"channels":[{') && this.boots > 1 && !this.memoryLost;
   }
 
   private openJournal(life: Life): FileJournal | null {
@@ -188,6 +209,8 @@ export class Light {
           if (error === null) {
             this.answered = text;
             this.asked = [];
+            const isStored = this.epochAtReset !== null && checkpoint.register.epoch > this.epochAtReset;
+            if (isStored) this.epochAtReset = null;
           }
           done(error);
         });

@@ -34,6 +34,8 @@ export const FAULT_KINDS = [
   "sync-failed",
   "disk-slow",
   "old-image",
+  "old-ledger",
+  "old-accounts",
   // processes
   "device-killed",
   "device-power-cut",

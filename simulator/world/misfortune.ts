@@ -39,13 +39,16 @@ export interface Misfortunes {
   readonly gatewayClock: { offsetSeconds: number };
   /** The channels a light has bought on. */
   readonly channelsOf: (light: Light) => ReadonlySet<string>;
-  /** Lights whose channel was emptied or is being left by its payer. */
+  /**
+   * Lights that nobody promised light: their channel was emptied or is left by its payer, or the ledger or
+   * the seller's accounts became a copy of some time ago, which is an operator's business.
+   */
   readonly left: Set<Light>;
 }
 
 /** Draws everything that will happen until a time. */
 export function scheduleMisfortunes(parts: Misfortunes, untilMs: number): void {
-  const { world, faults, network, adversary, lights, gateway, seller, chain } = parts;
+  const { world, faults, network, adversary, lights, chain } = parts;
   const draw = world.stream("misfortune");
   const anyLight = () => pick(lights, draw);
   const between = (fromMs: number, toMs: number) => fromMs + (toMs - fromMs) * draw();
@@ -111,10 +114,12 @@ export function scheduleMisfortunes(parts: Misfortunes, untilMs: number): void {
     });
   meterTrouble("meter-stuck", 0.5, 30 * MINUTE_MS, (light) => light.meter.stick());
   meterTrouble("meter-silent", 0.5, 20 * MINUTE_MS, (light) => light.meter.silence());
-  meterTrouble("meter-spike", 0.5, 5 * MINUTE_MS, (light) =>
-    light.meter.spike(pick([5000, 30_000_000], draw)),
-  );
-  often("meter-reset", 0.3, () => anyLight().meter.reset());
+  meterTrouble("meter-spike", 0.5, 5 * MINUTE_MS, (light) => {
+    const believable = draw() < 0.5;
+    light.meterLied ||= believable;
+    light.meter.spike(believable ? 5000 : 30_000_000);
+  });
+  often("meter-reset", 0.3, () => anyLight().resetMeter());
   often("signer-unavailable", 0.5, () => {
     const light = anyLight();
     light.signerFails = true;
@@ -131,8 +136,6 @@ export function scheduleMisfortunes(parts: Misfortunes, untilMs: number): void {
       parts.sellerTables.takeImage();
     });
   }
-  void gateway;
-  void seller;
 }
 
 function scheduleProcesses(
@@ -168,8 +171,9 @@ function scheduleProcesses(
     faults.fired("gateway-killed");
     world.note("gateway killed");
     gateway.kill();
-    if (faults.severity("old-image") > 0 && draw() < 0.2 && parts.gatewayTables.becomeOldImage()) {
-      faults.fired("old-image");
+    if (faults.severity("old-ledger") > 0 && draw() < 0.2 && parts.gatewayTables.becomeOldImage()) {
+      faults.fired("old-ledger");
+      for (const light of lights) parts.left.add(light);
       world.note("gateway's ledger is an old copy");
     }
     world.after(between(2 * SECOND_MS, MINUTE_MS), () => gateway.restart());
@@ -182,8 +186,9 @@ function scheduleProcesses(
     faults.fired("seller-killed");
     world.note("seller killed");
     seller.kill();
-    if (faults.severity("old-image") > 0 && draw() < 0.2 && parts.sellerTables.becomeOldImage()) {
-      faults.fired("old-image");
+    if (faults.severity("old-accounts") > 0 && draw() < 0.2 && parts.sellerTables.becomeOldImage()) {
+      faults.fired("old-accounts");
+      for (const light of lights) parts.left.add(light);
       world.note("seller's accounts are an old copy");
     }
     world.after(between(2 * SECOND_MS, MINUTE_MS), () => seller.start());

@@ -116,7 +116,7 @@ export class Network {
       this.world.note(`${short(device)} connected`);
       client.change(true);
       const offer = this.retained.get(`${device}/offer`);
-      if (offer !== undefined) this.toLight(device, "offer", offer, this.isForgedRetained(device));
+      if (offer !== undefined) this.toLight(device, "offer", offer, this.forged.has(offer));
     });
   }
 
@@ -160,18 +160,13 @@ export class Network {
 
   // ---- broker ----
 
-  private readonly forgedRetained = new Set<string>();
+  /** Payloads that are not what anybody entitled published: a broker may keep one for long. */
+  private readonly forged = new WeakSet<Uint8Array>();
 
   /** What the broker will show to whoever subscribes. */
   retain(device: string, leaf: Leaf, payload: Uint8Array, forged: boolean): void {
     this.retained.set(`${device}/${leaf}`, payload);
-    if (leaf !== "offer") return;
-    if (forged) this.forgedRetained.add(device);
-    else this.forgedRetained.delete(device);
-  }
-
-  private isForgedRetained(device: string): boolean {
-    return this.forgedRetained.has(device);
+    if (forged) this.forged.add(payload);
   }
 
   private toBroker(

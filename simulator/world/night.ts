@@ -132,6 +132,7 @@ function build(options: WorldOptions, world: World, faults: Faults, peaceAtMs: n
     faults,
     random: world.stream("adversary"),
     names,
+    knowsItsChannel: (device) => lights.some((light) => light.device === device && light.knowsItsChannel),
     hostile: (payload) => oracle.hostile.add(payload),
   });
   const tariff = drawTariff(world, faults, peaceAtMs);

@@ -11,7 +11,7 @@ import type { ChannelRecord, PaymentRecord } from "#gateway/purchase/ports";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { decodeGrant, decodePay } from "#protocol/frames";
-import { readOffer, readReading, readState } from "#protocol/messages";
+import { readOffer, readReading } from "#protocol/messages";
 import { peekJson } from "#protocol/tag";
 import type { Leaf } from "#protocol/topics";
 import type { AccountRecord } from "../utility/account-book.ts";
@@ -121,6 +121,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   }
 
   private watchEnergy({ light, soldUnits, largestSaleUnits }: Seen): void {
+    if (light.meterForgot) return;
     const delivered = light.meter.deliveredMilliwattHours();
     const allowed = soldUnits + largestSaleUnits;
     if (delivered <= allowed) return;
@@ -128,7 +129,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   }
 
   private watchRegister(seen: Seen, register: number): void {
-    if (register < seen.register && !seen.light.memoryLost) {
+    if (register < seen.register && !seen.light.memoryLost && !seen.light.meterForgot) {
       this.broken("E1", `${seen.light.name}: register ${register} after ${seen.register}`);
     }
     seen.register = Math.max(seen.register, register);
@@ -144,8 +145,8 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     }
     this.acted(seen.light, `published ${leaf}`);
     if (leaf === "pay") this.paid(seen, payload);
-    const text = leaf === "reading" || leaf === "state" ? peekJson(payload) : null;
-    const message = text === null ? null : (leaf === "reading" ? readReading(text) : readState(text)).message;
+    const text = leaf === "reading" ? peekJson(payload) : null;
+    const message = text === null ? null : readReading(text).message;
     if (message !== null) this.watchRegister(seen, message.register);
   }
 

@@ -30,7 +30,7 @@ export const PRICE_CEILING = 400_000;
 export const QUANTUM_MAX_ATOMIC = 5000;
 
 const WATTS = [30, 40, 60, 90, 120] as const;
-const WANTED_MINUTES = 8;
+const WANTED_MINUTES = 10;
 const DAILY_BUDGET_ATOMIC = 2_000_000;
 /** Enough for a part of a night. */
 const TIGHT_BUDGET_ATOMIC = 60_000;
@@ -71,8 +71,8 @@ export function drawPole(draw: Draw, faults: Faults): Pole {
       ratedMilliwatts,
       lowMarkPermille: 600,
       retry: { firstMs: 2000, maxMs: 60_000 },
-      tickMs: 150_000,
-      readingMs: 900_000,
+      tickMs: 300_000,
+      readingMs: 1_800_000,
       levelWithoutClock: 100,
     },
   };
@@ -136,11 +136,12 @@ export class PoleMeter implements Lamp, Meter {
     done({ raw: raw + this.spikeUnits, powerMilliwatts });
   }
 
-  /** The counter begins again at zero. Meters that roll over keep theirs in this world. */
-  reset(): void {
-    if (this.rollOverAt > 0) return;
+  /** The counter begins again at zero; false for meters that roll over, which keep theirs in this world. */
+  reset(): boolean {
+    if (this.rollOverAt > 0) return false;
     this.faults.fired("meter-reset");
     this.base += this.now().raw;
+    return true;
   }
 
   /** Shows what it shows now, whatever is used. */
