@@ -59,7 +59,9 @@ async function answerAgain(parts: PurchaseParts, channel: ChannelRecord, pay: Pa
 async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, sold: Sold): Promise<Purchase> {
   // A device is never told of more than it signed, whatever a seller claims to have charged.
   const charged = Math.max(channel.charged, Math.min(sold.counters.charged, pay.maxClaimable));
-  const paid = { ...channel, charged, granted: grantedAfter(parts, channel, charged, sold) };
+  const granted = await grantedAfter(parts, channel, charged, sold);
+  if (granted === null) return refuse(channel, "seller-unavailable");
+  const paid = { ...channel, charged, granted };
   const payment: PaymentRecord = {
     channelId: channel.id,
     maxClaimable: pay.maxClaimable,
@@ -79,9 +81,19 @@ async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, so
 /**
  * The grant after a sale. The ledger's counter came from the seller, so a seller whose own is lower has lost
  * sales it made; what it sells now is counted on top, or its devices would pay for nothing until it caught up.
+ * An answer of long ago is lower too, when the ledger came from a backup: only the seller's account tells.
+ * @returns null while the seller cannot tell now
  */
-function grantedAfter(parts: PurchaseParts, channel: ChannelRecord, charged: number, sold: Sold): number {
+async function grantedAfter(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  charged: number,
+  sold: Sold,
+): Promise<number | null> {
   if (sold.counters.granted >= channel.granted) return sold.counters.granted;
+  const account = await parts.seller.recover(channel, charged);
+  if (account === null) return null;
+  if (account.granted >= channel.granted) return channel.granted;
   const difference = {
     channelId: channel.id,
     expectedGranted: channel.granted,
