@@ -7,9 +7,9 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import type { Address, Hex } from "viem";
 import type { Scheme } from "./accounts.ts";
 import type { Clock } from "./ports.ts";
-import { flatTariff, type Tariff } from "./tariff.ts";
+import { DEFAULT_MENU, flatTariff, type Tariff } from "./tariff.ts";
 import { tariffFromCsv, tariffFromToml } from "./tariff-text.ts";
-import { DEFAULT_MENU, startUtility, type UtilityOptions } from "./utility.ts";
+import { startUtility, type UtilityOptions } from "./utility.ts";
 
 /** Keys may come from the environment instead of files, as 0x and 64 hex digits. */
 export const RECEIVER_KEY_VARIABLE = "WATT402_RECEIVER_KEY";
@@ -141,6 +141,8 @@ function followingClock(own: Clock): Clock {
     if (typeof message !== "object" || message === null || !("tariffSeconds" in message)) return;
     if (typeof message.tariffSeconds === "number") told = Math.floor(message.tariffSeconds);
   });
+  // A listener holds the channel, and the channel would hold a seller that was told to stop.
+  process.channel?.unref();
   return { nowSeconds: () => told ?? own.nowSeconds() };
 }
 
