@@ -28,38 +28,65 @@ const SELLER = z.strictObject({
   unitsPerPayment: atomic.optional(),
 });
 
+const EMBEDDED = z.strictObject({
+  kind: z.literal("embedded"),
+  host: z.string().default("127.0.0.1"),
+  port: port.default(1883),
+  connections: z.number().int().min(1).max(1_000_000).default(20_000),
+});
+
+const EXTERNAL = z.strictObject({
+  kind: z.literal("external"),
+  url: z.string().regex(/^(mqtts?|wss?):\/\//, "expected an mqtt, mqtts, ws or wss URL"),
+  version: z.union([z.literal(4), z.literal(5)]).default(4),
+  username: z.string().optional(),
+  passwordFile: z.string().optional(),
+  caFile: z.string().optional(),
+  clientId: z.string().default("watt402-gateway"),
+});
+
+const SQLITE = z.strictObject({ kind: z.literal("sqlite") });
+
+const POSTGRES = z.strictObject({
+  kind: z.literal("postgres"),
+  url: z.string().regex(/^postgres(ql)?:\/\//, "expected a postgres URL"),
+  passwordFile: z.string().optional(),
+});
+
+const TREASURY = z.strictObject({
+  /** File of the key: a keystore, or 0x and 64 hex digits. */
+  key: z.string().optional(),
+  /** Of the keystore. */
+  passwordFile: z.string().optional(),
+  /** Instead of a key: who signs. */
+  signerUrl: httpUrl.optional(),
+  signerTokenFile: z.string().optional(),
+  signerAddress: address.optional(),
+  depositAtomic: atomic.default(200_000),
+  /** Days of a device's own use that a deposit pays for once that is known; 0: always `depositAtomic`. */
+  depositDays: z.number().int().min(0).max(366).default(7),
+  perChannelAtomic: atomic.default(20_000_000),
+  perDevicePerDayAtomic: atomic.default(20_000_000),
+  perDayAtomic: atomic.default(1_000_000_000),
+  fleetAtomic: atomic.default(100_000_000_000),
+  /** Below this the operator is warned; 0: never. */
+  lowBalanceAtomic: z.number().int().min(0).max(COUNTER_MAX).default(10_000_000),
+});
+
+/** A section that names no kind is of the usual one. */
+function ofKind<Section extends z.ZodType>(usual: string, section: Section) {
+  return z.preprocess((value) => {
+    const isSection = typeof value === "object" && value !== null && !("kind" in value);
+    return isSection || value === undefined ? { kind: usual, ...(value as object | undefined) } : value;
+  }, section);
+}
+
 const CONFIG = z.strictObject({
   gateway: z.strictObject({ key: z.string(), data: z.string() }),
-  broker: z
-    .discriminatedUnion("kind", [
-      z.strictObject({
-        kind: z.literal("embedded"),
-        host: z.string().default("127.0.0.1"),
-        port: port.default(1883),
-        connections: z.number().int().min(1).max(1_000_000).default(20_000),
-      }),
-      z.strictObject({
-        kind: z.literal("external"),
-        url: z.string().regex(/^(mqtts?|wss?):\/\//, "expected an mqtt, mqtts, ws or wss URL"),
-        version: z.union([z.literal(4), z.literal(5)]).default(4),
-        username: z.string().optional(),
-        passwordFile: z.string().optional(),
-        caFile: z.string().optional(),
-        clientId: z.string().default("watt402-gateway"),
-      }),
-    ])
-    .default({ kind: "embedded", host: "127.0.0.1", port: 1883, connections: 20_000 }),
+  broker: ofKind("embedded", z.discriminatedUnion("kind", [EMBEDDED, EXTERNAL])),
+  ledger: ofKind("sqlite", z.discriminatedUnion("kind", [SQLITE, POSTGRES])),
   seller: SELLER,
-  treasury: z.strictObject({
-    key: z.string(),
-    depositAtomic: atomic.default(200_000),
-    /** Days of a device's own use that a deposit pays for once that is known; 0: always `depositAtomic`. */
-    depositDays: z.number().int().min(0).max(366).default(7),
-    perChannelAtomic: atomic.default(20_000_000),
-    perDevicePerDayAtomic: atomic.default(20_000_000),
-    perDayAtomic: atomic.default(1_000_000_000),
-    fleetAtomic: atomic.default(100_000_000_000),
-  }),
+  treasury: TREASURY,
   chain: z.strictObject({ rpc: httpUrl }),
   limits: z
     .strictObject({
@@ -76,15 +103,26 @@ const CONFIG = z.strictObject({
 
 export type Config = z.infer<typeof CONFIG>;
 
-/** Reads and checks a configuration file. Throws one line per wrong value. */
-export function readConfig(file: string): Config {
+/** Names of the sections, as a file has them. */
+export const SECTIONS: readonly string[] = Object.keys(CONFIG.shape);
+
+/** Sections with their members, not yet checked. */
+export type Sections = Readonly<Record<string, unknown>>;
+
+/** Reads the sections of a configuration file. Throws one line. */
+export function readSections(file: string): Sections {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
     throw new Error(`config ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
-  return checkConfig(parseToml(file, text), file);
+  return parseToml(file, text);
+}
+
+/** Reads and checks a configuration file. Throws one line per wrong value. */
+export function readConfig(file: string): Config {
+  return checkConfig(readSections(file), file);
 }
 
 /** Checks an already parsed configuration. */
@@ -103,8 +141,22 @@ export function checkConfig(value: unknown, source: string): Config {
       `config ${source}: seller.unitsPerPayment: expected how many ${seller.unit} one paid answer is worth, found nothing`,
     );
   }
-  const { depositAtomic, perChannelAtomic, perDevicePerDayAtomic, perDayAtomic, fleetAtomic } =
-    checked.data.treasury;
+  checkTreasury(checked.data.treasury, source);
+  return checked.data;
+}
+
+function checkTreasury(treasury: Config["treasury"], source: string): void {
+  const { key, signerUrl, signerTokenFile, signerAddress } = treasury;
+  if ((key === undefined) === (signerUrl === undefined)) {
+    const found = key === undefined ? "neither" : "both";
+    throw new Error(`config ${source}: treasury: expected either key or signerUrl, found ${found}`);
+  }
+  if (signerUrl !== undefined && (signerAddress === undefined || signerTokenFile === undefined)) {
+    throw new Error(
+      `config ${source}: treasury: expected signerAddress and signerTokenFile beside signerUrl`,
+    );
+  }
+  const { depositAtomic, perChannelAtomic, perDevicePerDayAtomic, perDayAtomic, fleetAtomic } = treasury;
   const limits = [
     ["treasury.depositAtomic", depositAtomic, "treasury.perChannelAtomic", perChannelAtomic],
     ["treasury.depositAtomic", depositAtomic, "treasury.perDevicePerDayAtomic", perDevicePerDayAtomic],
@@ -119,10 +171,9 @@ export function checkConfig(value: unknown, source: string): Config {
       );
     }
   }
-  return checked.data;
 }
 
-function parseToml(file: string, text: string): unknown {
+function parseToml(file: string, text: string): Sections {
   try {
     return parse(text);
   } catch (error) {

@@ -4,17 +4,14 @@
  * Promise: when this resolves, the gateway takes payments; after `stop` no payment is half-done: those
  * under way were finished or are resumed by their devices.
  */
-import { mkdirSync, readFileSync } from "node:fs";
 import { hmacSha256 } from "#node/hmac";
-import { loadKey } from "#node/keystore";
 import { type Hex, toHex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
-import type { Key } from "#payment/key";
 import type { Broker, Receive } from "./broker/broker.ts";
 import { openEmbeddedBroker } from "./broker/embedded.ts";
 import { openExternalBroker } from "./broker/external.ts";
 import type { Config } from "./config.ts";
-import { openSqliteLedger } from "./ledger/sqlite-ledger.ts";
+import { openLedger } from "./ledger/open-ledger.ts";
 import { monotonicSeconds, openLookout, readLookoutFiles } from "./lookout.ts";
 import { limitNotes } from "./observe/limited-note.ts";
 import { timedLedger, timedSeller } from "./observe/timed-ports.ts";
@@ -27,8 +24,9 @@ import { fixedSeller } from "./sellers/fixed-seller.ts";
 import { type Http, openHttp } from "./sellers/http.ts";
 import { fetchResource } from "./sellers/resource.ts";
 import { watchTariff } from "./sellers/tariff-watch.ts";
-import { connectChain } from "./treasury/evm-chain.ts";
-import { keyTreasury } from "./treasury/key-treasury.ts";
+import { watchChain } from "./treasury/evm-chain.ts";
+import { connectEvm } from "./treasury/evm-client.ts";
+import { keyIn, openTreasury, readSecret } from "./treasury/open-treasury.ts";
 
 export interface Gateway {
   /** Where devices connect. */
@@ -49,15 +47,22 @@ export interface GatewayStatus extends Readonly<Counts> {
   readonly ledgerCommits: number;
 }
 
-export async function startGateway(config: Config, everyNote: Note): Promise<Gateway> {
+/** @param mayCreateKeys makes keys where there are none: a first look only */
+export async function startGateway(
+  config: Config,
+  everyNote: Note,
+  mayCreateKeys = false,
+): Promise<Gateway> {
   const note = limitNotes(everyNote, () => performance.now());
   const files = readLookoutFiles(config);
-  const key = keyIn("gateway.key", config.gateway.key);
-  const treasuryKey = keyIn("treasury.key", config.treasury.key);
-  const treasury = keyTreasury(treasuryKey);
-  const chain = await connectChain(config.chain.rpc, chainIdOf(config.seller.network), treasuryKey);
-  makeFolder(config.gateway.data);
-  const ledger = openSqliteLedger(config.gateway.data);
+  const key = keyIn("gateway.key", config.gateway.key, mayCreateKeys);
+  const treasury = await openTreasury(config.treasury, mayCreateKeys);
+  const connection = connectEvm(config.chain.rpc, chainIdOf(config.seller.network), treasury);
+  const chain = await watchChain(connection, note);
+  const ledger = await openLedger(config, note).catch((error) => {
+    chain.stop();
+    throw error;
+  });
   const http = openHttp({
     connections: config.limits.sellerConnections,
     timeoutMs: config.limits.sellerTimeoutMs,
@@ -69,6 +74,7 @@ export async function startGateway(config: Config, everyNote: Note): Promise<Gat
   const broker = await openBroker(config, key.address, note, (device, leaf, payload) =>
     receive(device, leaf, payload),
   ).catch(async (error) => {
+    chain.stop();
     await ledger.close();
     await http.close();
     throw error;
@@ -82,6 +88,7 @@ export async function startGateway(config: Config, everyNote: Note): Promise<Gat
     note,
   }).catch(async (error) => {
     await broker.close();
+    chain.stop();
     await ledger.close();
     await http.close();
     throw error;
@@ -129,6 +136,7 @@ export async function startGateway(config: Config, everyNote: Note): Promise<Gat
     }),
     async stop() {
       watch.stop();
+      chain.stop();
       await withinMs(STOP_MAX_MS, sessions.drain());
       await withinMs(STOP_MAX_MS, lookout.close());
       await withinMs(STOP_MAX_MS, broker.close());
@@ -143,32 +151,6 @@ const STOP_MAX_MS = 5_000;
 
 function withinMs(limitMs: number, work: Promise<unknown>): Promise<unknown> {
   return Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
-}
-
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true });
-  } catch (error) {
-    throw new Error(
-      `gateway.data: expected a folder to write to, found ${path} (${(error as NodeJS.ErrnoException).code})`,
-    );
-  }
-}
-
-function readSecret(member: string, file: string): string {
-  try {
-    return readFileSync(file, "utf8").trim();
-  } catch (error) {
-    throw new Error(`${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
-}
-
-function keyIn(member: string, file: string): Key {
-  try {
-    return loadKey(file);
-  } catch (error) {
-    throw new Error(`${member}: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }
 
 function sellerOf({ seller }: Config, http: Http): Seller {

@@ -1,40 +1,92 @@
 /**
- * `watt402-gateway`: reads a configuration, runs the gateway, says how it is doing.
+ * `watt402-gateway`: reads a configuration, runs the gateway, says how it is doing; and the operator's
+ * commands on its ledger, channels and keys.
  *
  * Promise: one clear line for every reason not to start, exit code 1; SIGTERM and SIGINT end it in order.
  */
+import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { pino } from "pino";
-import { readConfig } from "./config.ts";
+import { stringify } from "smol-toml";
+import { channelsCommand } from "./commands/channels.ts";
+import { keystoreCommand } from "./commands/keystore.ts";
+import { ledgerCommand } from "./commands/ledger.ts";
+import { type LoadedConfig, loadConfig, shownConfig } from "./config-layers.ts";
 import { type Gateway, type GatewayStatus, startGateway } from "./gateway.ts";
 import type { Note } from "./purchase/ports.ts";
+import { sample } from "./sample.ts";
 
 const STATUS_EVERY_MS = 10_000;
+const INIT_FILE = "watt402-gateway.toml";
+
+interface Options {
+  readonly config?: string;
+  readonly set: readonly string[];
+  readonly check?: true;
+  readonly init?: string | true;
+  readonly quiet?: true;
+}
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = new Command("watt402-gateway")
     .description("MQTT-to-HTTP payment gateway: devices pay over MQTT, sellers are paid by x402")
-    .requiredOption("--config <file>", "configuration, TOML")
-    .option("--check", "check the configuration and leave")
-    .option("--quiet", "log warnings only");
-  const options = program
-    .parse(argv, { from: "user" })
-    .opts<{ config: string; check?: true; quiet?: true }>();
+    .option("--config <file>", "configuration, TOML (WATT402_CONFIG); none: a first look on this machine")
+    .option("--set <section.member=value>", "overrides file and environment", collect, [])
+    .option("--check", "check the configuration, show what is in effect, and leave")
+    .option("--init [file]", `write a commented configuration to start from (${INIT_FILE})`)
+    .option("--quiet", "log warnings only")
+    .addHelpText("after", ENVIRONMENT_HELP);
+  const load = () => {
+    const { config, set } = program.opts<Options>();
+    return loadConfig({ file: config ?? null, environment: process.env, settings: set });
+  };
+  program.action(() => run(program.opts<Options>(), load));
+  program.addCommand(ledgerCommand(load));
+  program.addCommand(channelsCommand(load));
+  program.addCommand(keystoreCommand());
   try {
-    const config = readConfig(options.config);
-    if (options.check) {
-      process.stdout.write(`config ${options.config}: good\n`);
-      return;
-    }
-    const log = pino({ level: options.quiet ? "warn" : "info", base: null });
-    const note: Note = (level, text, fields) => log[level](fields, text);
-    const gateway = await startGateway(config, note);
-    announce(gateway, log);
-    await untilStopped(gateway, log);
+    await program.parseAsync(argv, { from: "user" });
   } catch (error) {
     process.stderr.write(`watt402-gateway: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = 1;
   }
+}
+
+const ENVIRONMENT_HELP = `
+Every member of the configuration can be set by a variable: seller.url by WATT402_SELLER_URL,
+treasury.depositAtomic by WATT402_TREASURY_DEPOSIT_ATOMIC. Command line before environment before file.`;
+
+function collect(setting: string, before: readonly string[]): readonly string[] {
+  return [...before, setting];
+}
+
+async function run(options: Options, load: () => LoadedConfig): Promise<void> {
+  if (options.init !== undefined) return writeSample(options.init === true ? INIT_FILE : options.init);
+  const { config, source, assumed } = load();
+  if (options.check) {
+    process.stdout.write(`${stringify(shownConfig(config))}\n`);
+    for (const sentence of assumed) process.stdout.write(`# ${sentence}\n`);
+    process.stdout.write(`config ${source}: good\n`);
+    return;
+  }
+  const log = pino({ level: options.quiet ? "warn" : "info", base: null });
+  const note: Note = (level, text, fields) => log[level](fields, text);
+  for (const sentence of assumed) log.info(sentence);
+  const gateway = await startGateway(config, note, assumed.length > 0);
+  announce(gateway, log);
+  await untilStopped(gateway, log);
+}
+
+function writeSample(file: string): void {
+  try {
+    // "wx": never over a configuration that is there.
+    writeFileSync(file, sample(), { flag: "wx", mode: 0o600 });
+  } catch (error) {
+    throw new Error(`--init ${file}: expected a new file, found ${(error as NodeJS.ErrnoException).code}`);
+  }
+  process.stdout.write(
+    `wrote ${file}: name your keys, seller and chain in it, then start with --config ${file}\n`,
+  );
 }
 
 function announce(gateway: Gateway, log: pino.Logger): void {

@@ -6,6 +6,7 @@
  * after the other.
  */
 import { Pool, type PoolClient, types } from "pg";
+import { shownUrl } from "../config-layers.ts";
 import type { ChannelKey, DepositTotals } from "../purchase/ports.ts";
 import { POSTGRES, stepsAfter, VERSION_TABLE } from "./migrations.ts";
 import { BatchedWrites, upsert } from "./postgres-writes.ts";
@@ -63,7 +64,9 @@ export async function openPostgresLedger(options: PostgresOptions): Promise<Ledg
     await inTransaction(pool, LOCK_MIGRATION, migrate);
   } catch (error) {
     await pool.end();
-    throw new Error(`ledger ${options.url}: ${reasonOf(error)}; check ledger.url and ledger.passwordFile`);
+    throw new Error(
+      `ledger ${shownUrl(options.url)}: ${reasonOf(error)}; check ledger.url and ledger.passwordFile`,
+    );
   }
   return storeOn(pool);
 }

@@ -1,30 +1,21 @@
 /**
  * What the gateway reads from, and rarely writes to, the chain.
  *
- * Promise: reads are of the latest block; a submitted transfer resolves only when mined and successful.
+ * Promise: reads are of the latest block; a submitted transfer resolves only when mined and successful; while
+ * the node is away every call rejects, and it is used again when it is back.
  */
 import {
-  createPublicClient,
-  createWalletClient,
-  defineChain,
   getAbiItem,
   type Hex,
-  http,
   isAddressEqual,
-  keccak256,
-  type LocalAccount,
-  nonceManager,
   parseAbi,
   parseEventLogs,
   parseSignature,
-  serializeTransaction,
   type TransactionReceipt,
-  type Chain as ViemChain,
 } from "viem";
-import { toAccount } from "viem/accounts";
-import { fromHex, toHex } from "#payment/bytes";
-import type { Key } from "#payment/key";
-import type { Chain } from "../purchase/ports.ts";
+import { toHex } from "#payment/bytes";
+import type { Chain, Note } from "../purchase/ports.ts";
+import { type EvmConnection, WrongChain } from "./evm-client.ts";
 
 const TOKEN_ABI = parseAbi([
   "function balanceOf(address owner) view returns (uint256)",
@@ -34,47 +25,54 @@ const TOKEN_ABI = parseAbi([
   "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
 ]);
 
-/** Blocks come fast on a development chain and every 2 s on Base: polling faster costs only requests. */
-const POLL_MS = 200;
-const RPC_TIMEOUT_MS = 10_000;
-
 /** Blocks asked for in one eth_getLogs, and in all: public nodes refuse much more. On Base, eleven hours. */
 const BLOCKS_PER_LOG_READ = 5_000n;
 const LOOK_BACK_BLOCKS = 20_000n;
 
-/**
- * @param key of the account that pays the gas of wallet funding (exact)
- * Throws when the node does not answer or is of another chain.
- */
-export async function connectChain(rpcUrl: string, chainId: number, key: Key): Promise<Chain> {
-  const transport = http(rpcUrl, { timeout: RPC_TIMEOUT_MS });
-  const chain: ViemChain = defineChain({
-    id: chainId,
-    name: `eip155:${chainId}`,
-    nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
-    rpcUrls: { default: { http: [rpcUrl] } },
-  });
-  const reader = createPublicClient({ chain, transport, pollingInterval: POLL_MS });
-  const found = await reader.getChainId().catch((error: { shortMessage?: string }) => {
-    throw new Error(
-      `chain.rpc ${rpcUrl}: expected a node, found none (${error.shortMessage ?? "no answer"})`,
-    );
-  });
-  if (found !== chainId) {
-    throw new Error(
-      `chain.rpc ${rpcUrl}: expected chain id ${chainId}, found ${found}; check seller.network`,
-    );
-  }
-  const account = accountOf(key);
-  const writer = createWalletClient({ account, chain, transport });
+/** An absent node is looked for this often, until it was seen once. */
+const LOOK_AGAIN_MS = 5_000;
+
+export interface WatchedChain extends Chain {
+  stop(): void;
+}
+
+/** Looks at the node once, and again and again while there is none. Rejects when it is of another chain. */
+export async function watchChain(connection: EvmConnection, note: Note): Promise<WatchedChain> {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const look = async (before: string): Promise<void> => {
+    try {
+      await connection.verified();
+      if (before !== "") note("info", "the chain is there", {});
+    } catch (error) {
+      if (before === "" && error instanceof WrongChain) throw error;
+      const reason = (error as Error).message;
+      if (reason !== before) note("warn", "no deposits until the chain answers", { reason });
+      if (!stopped) timer = setTimeout(() => void look(reason), LOOK_AGAIN_MS).unref();
+    }
+  };
+  await look("");
+  return {
+    ...chainOn(connection),
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** The chain port on a connection. */
+export function chainOn(connection: EvmConnection): Chain {
   return {
     async tokenBalance(token, owner) {
+      const { reader } = await connection.verified();
       const args = [owner as Hex] as const;
       return Number(
         await reader.readContract({ address: token as Hex, abi: TOKEN_ABI, functionName: "balanceOf", args }),
       );
     },
-    authorizationUsed(token, from, nonce) {
+    async authorizationUsed(token, from, nonce) {
+      const { reader } = await connection.verified();
       const args = [from as Hex, nonce as Hex] as const;
       return reader.readContract({
         address: token as Hex,
@@ -84,6 +82,7 @@ export async function connectChain(rpcUrl: string, chainId: number, key: Key): P
       });
     },
     async paidByAuthorization(token, from, nonce, payTo) {
+      const { reader } = await connection.verified();
       const latest = await reader.getBlockNumber({ cacheTime: 0 });
       const oldest = latest > LOOK_BACK_BLOCKS ? latest - LOOK_BACK_BLOCKS : 0n;
       for (let end = latest; end >= oldest; end -= BLOCKS_PER_LOG_READ) {
@@ -109,6 +108,7 @@ export async function connectChain(rpcUrl: string, chainId: number, key: Key): P
       }
     },
     async submitTransfer(token, authorization, signature) {
+      const { reader, writer } = await connection.verified();
       const { from, to, value, validBeforeSeconds, nonce } = authorization;
       const { r, s, v } = parseSignature(toHex(signature));
       const hash = await writer.writeContract({
@@ -121,19 +121,4 @@ export async function connectChain(rpcUrl: string, chainId: number, key: Key): P
       if (receipt.status !== "success") throw new Error(`transfer ${hash}: expected success, found a revert`);
     },
   };
-}
-
-/** A viem account around a key that shows its secret to nobody; it signs transactions and nothing else. */
-function accountOf(key: Key): LocalAccount {
-  const refuse = () => Promise.reject(new Error("expected a transaction to sign, found a message"));
-  return toAccount({
-    address: key.address,
-    nonceManager,
-    signMessage: refuse,
-    signTypedData: refuse,
-    async signTransaction(transaction, { serializer = serializeTransaction } = {}) {
-      const signature = key.sign(fromHex(keccak256(await serializer(transaction))));
-      return serializer(transaction, parseSignature(toHex(signature)));
-    },
-  }) as LocalAccount;
 }

@@ -1,0 +1,170 @@
+/**
+ * `watt402-gateway channels`: the deposits, and getting them back.
+ *
+ * Promise: may run beside the gateway, on its ledger; whatever is sent was stored before, and running a
+ * command again takes up what was cut off.
+ */
+import { Command } from "commander";
+import { chainIdOf } from "#payment/eip712";
+import type { LoadedConfig } from "../config-layers.ts";
+import type { LedgerStore } from "../ledger/store.ts";
+import { nextDepositAtomic } from "../purchase/funding.ts";
+import type { ChannelRecord } from "../purchase/ports.ts";
+import { openHttp, refusalIn } from "../sellers/http.ts";
+import { escrowOn } from "../treasury/escrow.ts";
+import { connectEvm } from "../treasury/evm-client.ts";
+import { openTreasury } from "../treasury/open-treasury.ts";
+import {
+  type EscrowedChannel,
+  isEscrowed,
+  refund,
+  type WithdrawalParts,
+  type Withdrawn,
+  withdraw,
+} from "../treasury/withdrawal.ts";
+import { deviceIn, withLedger } from "./ledger.ts";
+
+export function channelsCommand(load: () => LoadedConfig): Command {
+  const channels = new Command("channels").description("deposits of devices: list, top-up, close, withdraw");
+  channels
+    .command("list")
+    .description("every channel with what it holds, in atomic units")
+    .option("--json", "as one JSON document")
+    .action((options: { json?: true }) =>
+      withLedger(load, async (ledger) => {
+        const all = await Promise.all((await ledger.channels()).map((channel) => describe(ledger, channel)));
+        process.stdout.write(options.json ? `${JSON.stringify(all, null, 2)}\n` : table(all));
+      }),
+    );
+  channels
+    .command("top-up")
+    .description("promise a device its next deposit now, within the limits; it is made when it is needed")
+    .argument("<device>", "its address")
+    .action((device: string) =>
+      withLedger(load, async (ledger, { config }) => {
+        for (const channel of await escrowedOf(ledger, deviceIn(device))) {
+          const amount = await nextDepositAtomic(config.treasury, ledger, channel, Date.now() / 1000);
+          if (amount === 0) {
+            throw new Error(`channel ${channel.id}: the treasury's limits allow no deposit now`);
+          }
+          const promised = channel.balance + amount;
+          if (promised <= channel.promised) {
+            process.stdout.write(`${channel.id}: ${channel.promised} is promised already\n`);
+            continue;
+          }
+          await ledger.saveChannel({ ...channel, promised });
+          process.stdout.write(
+            `${channel.id}: promised up to ${promised}; the device hears of it with its next offer\n`,
+          );
+        }
+      }),
+    );
+  channels
+    .command("close")
+    .description("ask the seller to refund what a device has not spent; it may go on buying by a new deposit")
+    .argument("<device>", "its address")
+    .action((device: string) =>
+      withEscrow(load, deviceIn(device), async (parts, channel, { config }) => {
+        const { seller, limits } = config;
+        const http = openHttp({ connections: 1, timeoutMs: limits.sellerTimeoutMs });
+        const method = seller.kind === "electricity" ? "POST" : seller.method;
+        try {
+          return await refund(parts, channel, async (payload) => {
+            const answer = await http.call(method, channel.resource, payload);
+            if (answer.kind === "paid") return null;
+            if (answer.kind === "refused") return refusalIn(answer);
+            return answer.kind === "unavailable" ? answer.reason : answer.error;
+          });
+        } finally {
+          await http.close();
+        }
+      }),
+    );
+  channels
+    .command("withdraw")
+    .description("take back what a device has not spent, without the seller: begins, or ends after the delay")
+    .argument("<device>", "its address")
+    .action((device: string) => withEscrow(load, deviceIn(device), withdraw));
+  return channels;
+}
+
+async function withEscrow(
+  load: () => LoadedConfig,
+  device: string,
+  work: (parts: WithdrawalParts, channel: EscrowedChannel, loaded: LoadedConfig) => Promise<Withdrawn>,
+): Promise<void> {
+  await withLedger(load, async (ledger, loaded) => {
+    const { config } = loaded;
+    const treasury = await openTreasury(config.treasury, false);
+    const connection = connectEvm(config.chain.rpc, chainIdOf(config.seller.network), treasury);
+    const parts = { ledger, escrow: escrowOn(connection), now: () => Date.now() / 1000 };
+    for (const channel of await escrowedOf(ledger, device)) {
+      const done = await work(parts, channel, loaded);
+      process.stdout.write(`${channel.id}: ${sentenceOf(done)}\n`);
+      if (done.kind === "nothing") process.exitCode = 1;
+    }
+  });
+}
+
+function sentenceOf(done: Withdrawn): string {
+  if (done.kind === "finalized") return `${done.amountAtomic} atomic units are back in the treasury`;
+  if (done.kind === "nothing") return `nothing was taken back: ${done.reason}`;
+  const ready = new Date(done.readyAtSeconds * 1000).toISOString();
+  return `${done.amountAtomic} atomic units are on their way; run this again after ${ready}`;
+}
+
+async function escrowedOf(ledger: LedgerStore, device: string): Promise<EscrowedChannel[]> {
+  const channels = (await ledger.channelsOf(device)).filter(isEscrowed);
+  if (channels.length === 0) {
+    throw new Error(`device ${device}: expected a channel of batch-settlement in the ledger, found none`);
+  }
+  return channels;
+}
+
+interface Described {
+  readonly device: string;
+  readonly channel: string;
+  readonly scheme: string;
+  readonly balance: number;
+  readonly promised: number;
+  readonly charged: number;
+  readonly left: number;
+  readonly withdrawing: number;
+}
+
+async function describe(ledger: LedgerStore, channel: ChannelRecord): Promise<Described> {
+  const { device, id, balance, promised, charged, requirements } = channel;
+  const withdrawing = (await ledger.withdrawals(id))
+    .filter(({ state }) => state === "initiated")
+    .reduce((sum, { amountAtomic }) => sum + amountAtomic, 0);
+  const left = balance - charged;
+  return {
+    device,
+    channel: id,
+    scheme: requirements.scheme,
+    balance,
+    promised,
+    charged,
+    left,
+    withdrawing,
+  };
+}
+
+function table(channels: readonly Described[]): string {
+  const names = [
+    "device",
+    "channel",
+    "scheme",
+    "balance",
+    "promised",
+    "charged",
+    "left",
+    "withdrawing",
+  ] as const;
+  const rows = [names.map(String), ...channels.map((channel) => names.map((name) => String(channel[name])))];
+  const widths = names.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows
+    .map((row) => `${row.map((text, column) => text.padEnd(widths[column]!)).join("  ")}`.trimEnd())
+    .map((line) => `${line}\n`)
+    .join("");
+}

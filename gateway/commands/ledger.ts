@@ -1,0 +1,149 @@
+/**
+ * `watt402-gateway ledger`: what was paid, for accountants, owners and auditors.
+ *
+ * Promise: reads only; what is asked for goes to standard output, everything else to standard error.
+ */
+import { once } from "node:events";
+import { Command } from "commander";
+import { chainIdOf } from "#payment/eip712";
+import type { LoadedConfig } from "../config-layers.ts";
+import { exportLines } from "../ledger/export.ts";
+import { openLedger } from "../ledger/open-ledger.ts";
+import { type Reconciliation, reconcile } from "../ledger/reconcile.ts";
+import { statementOf, statementText } from "../ledger/statement.ts";
+import type { LedgerStore } from "../ledger/store.ts";
+import { electricitySeller } from "../sellers/electricity-seller.ts";
+import { openHttp } from "../sellers/http.ts";
+import { escrowOn } from "../treasury/escrow.ts";
+import { chainOn } from "../treasury/evm-chain.ts";
+import { connectEvm } from "../treasury/evm-client.ts";
+import { openTreasury } from "../treasury/open-treasury.ts";
+
+interface ExportOptions {
+  readonly jsonl?: true;
+  readonly from?: string;
+  readonly to?: string;
+  readonly device?: string;
+}
+
+export function ledgerCommand(load: () => LoadedConfig): Command {
+  const ledger = new Command("ledger").description("the payments: export, statement, reconcile");
+  ledger
+    .command("export")
+    .description("every payment, one a line")
+    .option("--csv", "comma-separated, with a line of names (the default)")
+    .option("--jsonl", "one JSON object a line")
+    .option("--from <date>", "first day or moment, ISO 8601, UTC")
+    .option("--to <date>", "last day or moment, ISO 8601, UTC")
+    .option("--device <address>", "of one device")
+    .action((options: ExportOptions) =>
+      withLedger(load, async (store) => {
+        const lines = exportLines(store, options.jsonl ? "jsonl" : "csv", {
+          device: options.device === undefined ? null : deviceIn(options.device),
+          fromSeconds: secondsIn("--from", options.from, "start") ?? 0,
+          toSeconds: secondsIn("--to", options.to, "end") ?? Number.MAX_SAFE_INTEGER,
+        });
+        for await (const line of lines) {
+          if (!process.stdout.write(`${line}\n`)) await once(process.stdout, "drain");
+        }
+      }),
+    );
+  ledger
+    .command("statement")
+    .description("what a device bought in a month")
+    .argument("<device>", "its address")
+    .requiredOption("--month <YYYY-MM>", "in UTC")
+    .option("--json", "as one JSON document")
+    .action((device: string, options: { month: string; json?: true }) =>
+      withLedger(load, async (store) => {
+        const statement = await statementOf(store, deviceIn(device), options.month);
+        process.stdout.write(
+          options.json ? `${JSON.stringify(statement, null, 2)}\n` : statementText(statement),
+        );
+      }),
+    );
+  ledger
+    .command("reconcile")
+    .description("hold ledger, seller and chain against each other; exit code 1 when they differ")
+    .option("--json", "as one JSON document")
+    .action((options: { json?: true }) =>
+      withLedger(load, async (store, loaded) => {
+        const found = await reconcileAll(store, loaded);
+        process.stdout.write(
+          options.json ? `${JSON.stringify(found, null, 2)}\n` : reconciliationText(found),
+        );
+        if (found.differences.length > 0 || found.unasked.length > 0) process.exitCode = 1;
+      }),
+    );
+  return ledger;
+}
+
+/** Runs work on the configured ledger and closes it. */
+export async function withLedger(
+  load: () => LoadedConfig,
+  work: (store: LedgerStore, loaded: LoadedConfig) => Promise<void>,
+): Promise<void> {
+  const loaded = load();
+  const store = await openLedger(loaded.config, (_level, text, fields) =>
+    process.stderr.write(`${text} ${JSON.stringify(fields)}\n`),
+  );
+  try {
+    await work(store, loaded);
+  } finally {
+    await store.close();
+  }
+}
+
+async function reconcileAll(ledger: LedgerStore, { config }: LoadedConfig): Promise<Reconciliation> {
+  const { seller, limits, chain } = config;
+  const treasury = await openTreasury(config.treasury, false);
+  const connection = connectEvm(chain.rpc, chainIdOf(seller.network), treasury);
+  const http = openHttp({ connections: limits.sellerConnections, timeoutMs: limits.sellerTimeoutMs });
+  const payable = { schemes: seller.schemes, network: seller.network, asset: seller.asset };
+  const electricity = seller.kind === "electricity" ? electricitySeller(http, seller.url, payable) : null;
+  try {
+    return await reconcile({
+      ledger,
+      sellerCounters: electricity && ((channel) => electricity.recover(channel, channel.charged)),
+      chain: chainOn(connection),
+      escrow: escrowOn(connection),
+      treasury: treasury.address,
+    });
+  } finally {
+    await http.close();
+  }
+}
+
+function reconciliationText({ channels, payments, differences, unasked }: Reconciliation): string {
+  const lines = differences.flatMap(({ device, channel, where, expected, found, meaning }) => [
+    `device ${device} channel ${channel}, ${where}:`,
+    `  expected ${expected}`,
+    `  found    ${found}`,
+    `  meaning  ${meaning}`,
+  ]);
+  for (const reason of unasked) lines.push(`not compared: ${reason}`);
+  const count = differences.length === 1 ? "1 difference" : `${differences.length} differences`;
+  lines.push(`${channels} channels, ${payments} payments: ${count}`);
+  return `${lines.join("\n")}\n`;
+}
+
+/** 40 lower-case hex digits. */
+export function deviceIn(text: string): string {
+  const [, digits] = /^(?:0x)?([0-9a-f]{40})$/i.exec(text) ?? [];
+  if (digits === undefined) {
+    throw new Error(`device: expected an address, 40 hex digits, found "${text.slice(0, 60)}"`);
+  }
+  return digits.toLowerCase();
+}
+
+const DAY_SECONDS = 86_400;
+
+/** A day without a time is the whole day: its first or its last second. */
+function secondsIn(option: string, text: string | undefined, edge: "start" | "end"): number | null {
+  if (text === undefined) return null;
+  const isDay = /^\d{4}-\d{2}-\d{2}$/.test(text);
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms))
+    throw new Error(`${option}: expected a date like 2026-11-22, found "${text.slice(0, 40)}"`);
+  return Math.floor(ms / 1000) + (isDay && edge === "end" ? DAY_SECONDS - 1 : 0);
+}

@@ -1,0 +1,37 @@
+/**
+ * The ledger that a configuration names: a file in the data folder, or a PostgreSQL.
+ */
+import { mkdirSync } from "node:fs";
+import type { Config } from "../config.ts";
+import { shownUrl } from "../config-layers.ts";
+import type { Note } from "../purchase/ports.ts";
+import { readSecret } from "../treasury/open-treasury.ts";
+import { openPostgresLedger } from "./postgres-ledger.ts";
+import { openSqliteLedger } from "./sqlite-ledger.ts";
+import type { LedgerStore } from "./store.ts";
+
+/** Opens the ledger and brings its schema up to date. Rejects with one line that names the member. */
+export async function openLedger(config: Config, note: Note): Promise<LedgerStore> {
+  const { ledger, gateway } = config;
+  if (ledger.kind === "sqlite") {
+    makeFolder(gateway.data);
+    return openSqliteLedger(gateway.data);
+  }
+  const { url, passwordFile } = ledger;
+  const password = passwordFile === undefined ? null : readSecret("ledger.passwordFile", passwordFile);
+  return openPostgresLedger({
+    url,
+    password,
+    onTrouble: (reason) => note("warn", "a connection to the ledger broke", { url: shownUrl(url), reason }),
+  });
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw new Error(
+      `gateway.data: expected a folder to write to, found ${path} (${(error as NodeJS.ErrnoException).code})`,
+    );
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * Ledger, seller and chain held against each other, channel by channel.
+ *
+ * Promise: every row is checked against its neighbours and its own signature, every counter against the one
+ * who writes it; each difference is named with what was expected, what was found and what it means. Nothing is
+ * changed.
+ */
+import { PRICED_UNITS } from "#core/units";
+import { depositNonce } from "#payment/authorization";
+import { fromHex, type Hex } from "#payment/bytes";
+import { chainIdOf } from "#payment/eip712";
+import { recoverAddress } from "#payment/key";
+import { voucherDigest } from "#payment/voucher";
+import type { Chain, ChannelRecord, PaymentRecord, SellerCounters } from "../purchase/ports.ts";
+import type { Escrow } from "../treasury/escrow.ts";
+import type { LedgerStore } from "./store.ts";
+
+export interface Difference {
+  readonly device: string;
+  readonly channel: string;
+  /** Between whom, as "ledger row 296600" or "ledger and chain". */
+  readonly where: string;
+  readonly expected: string;
+  readonly found: string;
+  readonly meaning: string;
+}
+
+export interface Reconciliation {
+  readonly channels: number;
+  readonly payments: number;
+  readonly differences: readonly Difference[];
+  /** Who could not be asked, and why: their counters were not compared. */
+  readonly unasked: readonly string[];
+}
+
+export interface ReconcileParts {
+  readonly ledger: LedgerStore;
+  /** A seller's counters of a channel; null when it cannot tell. Null instead: this kind of seller keeps none. */
+  readonly sellerCounters: ((channel: ChannelRecord) => Promise<SellerCounters | null>) | null;
+  readonly chain: Chain;
+  readonly escrow: Escrow;
+  readonly treasury: string;
+}
+
+type Differ = (where: string, expected: string, found: string, meaning: string) => void;
+
+/** Differences listed; a ledger that is wrong everywhere needs no longer list. */
+const DIFFERENCES_MAX = 1_000;
+
+export async function reconcile(parts: ReconcileParts): Promise<Reconciliation> {
+  const differences: Difference[] = [];
+  const unasked = new Set<string>();
+  let payments = 0;
+  const channels = await parts.ledger.channels();
+  for (const channel of channels) {
+    const { device, id } = channel;
+    const differ: Differ = (where, expected, found, meaning) => {
+      if (differences.length < DIFFERENCES_MAX) {
+        differences.push({ device, channel: id, where, expected, found, meaning });
+      }
+    };
+    payments += await compareRows(parts.ledger, channel, differ);
+    await compareSeller(parts, channel, differ, unasked);
+    await compareChain(parts, channel, differ).catch((error: Error) =>
+      unasked.add(`chain: ${error.message}`),
+    );
+  }
+  return { channels: channels.length, payments, differences, unasked: [...unasked] };
+}
+
+/** Each row against the one before it and against its own signature. */
+async function compareRows(ledger: LedgerStore, channel: ChannelRecord, differ: Differ): Promise<number> {
+  let before: PaymentRecord | null = null;
+  let count = 0;
+  for await (const payment of ledger.payments({ channelId: channel.id })) {
+    count += 1;
+    compareRow(channel, before, payment, (expected, found, meaning) =>
+      differ(`ledger row ${payment.maxClaimable}`, expected, found, meaning),
+    );
+    before = payment;
+  }
+  const last = { charged: before?.charged ?? 0, granted: before?.granted ?? 0 };
+  if (last.charged !== channel.charged || last.granted !== channel.granted) {
+    differ(
+      "ledger channel",
+      `charged ${last.charged}, granted ${last.granted}, as its newest payment`,
+      `charged ${channel.charged}, granted ${channel.granted}`,
+      "the newest payments were removed, or a counter was changed by hand",
+    );
+  }
+  return count;
+}
+
+function compareRow(
+  channel: ChannelRecord,
+  before: PaymentRecord | null,
+  payment: PaymentRecord,
+  differ: (expected: string, found: string, meaning: string) => void,
+): void {
+  const { maxClaimable, charged, amountAtomic, granted, pricePerMillionUnits, register } = payment;
+  if (charged > maxClaimable) {
+    differ(`charged <= ${maxClaimable}`, `charged ${charged}`, "no more can be charged than was signed");
+  }
+  const chargedBefore = before?.charged ?? 0;
+  if (charged - amountAtomic !== chargedBefore) {
+    differ(
+      `amount ${charged - chargedBefore}, to ${charged} from the row before`,
+      `amount ${amountAtomic}`,
+      "the row was changed, or rows before it are missing (a ledger restored from a backup)",
+    );
+  }
+  const units = granted - (before?.granted ?? 0);
+  const priced = (amountAtomic * PRICED_UNITS) / pricePerMillionUnits;
+  // The seller carries what division leaves over; a recovered sale's price is itself rounded from the units.
+  const slackUnits = 1 + Math.ceil(Math.abs(units) / pricePerMillionUnits);
+  if (before !== null && charged - amountAtomic === chargedBefore && Math.abs(units - priced) > slackUnits) {
+    differ(
+      `${Math.floor(priced)} units for ${amountAtomic} at ${pricePerMillionUnits} per million`,
+      `${units} units`,
+      "price or grant was changed, or the seller granted otherwise than it said",
+    );
+  }
+  if (register < (before?.register ?? 0)) {
+    differ(`register >= ${before!.register}`, `register ${register}`, "a register never falls: E1");
+  }
+  if (channel.config === null) return;
+  const digest = voucherDigest(channel.id as Hex, maxClaimable, chainIdOf(channel.requirements.network));
+  const signer = recoverAddress(digest, fromHex(payment.signature as Hex));
+  if (signer !== `0x${channel.device}`) {
+    differ(
+      `a signature of 0x${channel.device} over ${maxClaimable}`,
+      `one of ${signer ?? "nobody"}`,
+      "amount or signature of the row was changed: the device signed something else",
+    );
+  }
+}
+
+async function compareSeller(
+  { sellerCounters }: ReconcileParts,
+  channel: ChannelRecord,
+  differ: Differ,
+  unasked: Set<string>,
+): Promise<void> {
+  if (sellerCounters === null || channel.charged === 0) return;
+  const seller = await sellerCounters(channel);
+  if (seller === null) {
+    unasked.add(`seller: no account ${channel.id}, or no answer`);
+    return;
+  }
+  const { charged, granted } = seller;
+  if (charged === channel.charged && granted === channel.granted) return;
+  const meaning =
+    charged > channel.charged
+      ? "the seller charged rungs whose answers the ledger lacks: lost on the way (their devices present them again) or lost with the ledger"
+      : charged < channel.charged
+        ? "the seller lost sales it made: it is shown their vouchers again when the device buys"
+        : "seller and ledger count the same money and other units: one of them was changed";
+  differ(
+    "ledger and seller",
+    `charged ${channel.charged}, granted ${channel.granted}`,
+    `charged ${charged}, granted ${granted}`,
+    meaning,
+  );
+}
+
+async function compareChain(parts: ReconcileParts, channel: ChannelRecord, differ: Differ): Promise<void> {
+  const { ledger, chain, escrow, treasury } = parts;
+  const { asset } = channel.requirements;
+  let deposited = 0;
+  for (const deposit of await ledger.deposits(channel.id)) {
+    const used = await chain.authorizationUsed(
+      asset,
+      treasury,
+      depositNonce(channel.id as Hex, deposit.index),
+    );
+    const isConfirmed = deposit.state === "confirmed";
+    if (isConfirmed) deposited += deposit.amountAtomic;
+    if (used === isConfirmed) continue;
+    differ(
+      `deposit ${deposit.index} and chain`,
+      isConfirmed ? "its authorization used" : "its authorization unused",
+      used ? "used" : "unused",
+      isConfirmed
+        ? "the ledger counts a deposit that never arrived"
+        : "it arrived and its answer was lost: the next payment confirms it",
+    );
+  }
+  if (channel.config === null) return compareWallet(parts, channel, deposited, differ);
+
+  const onChain = await escrow.channel(channel.id);
+  const withdrawals = await ledger.withdrawals(channel.id);
+  const withdrawn = withdrawals
+    .filter(({ state }) => state === "finalized")
+    .reduce((sum, { amountAtomic }) => sum + amountAtomic, 0);
+  if (onChain.balance !== deposited - withdrawn) {
+    const events = (await escrow.events(channel.id)).map(
+      ({ name, amountAtomic, transaction }) => `${name} ${amountAtomic} in ${transaction}`,
+    );
+    differ(
+      "ledger and chain",
+      `balance ${deposited - withdrawn}: deposits ${deposited} less withdrawals ${withdrawn}`,
+      `balance ${onChain.balance}`,
+      `money moved that the ledger does not know; the chain tells: ${events.join("; ") || "nothing lately"}`,
+    );
+  }
+  if (onChain.totalClaimed > channel.charged) {
+    differ(
+      "ledger and chain",
+      `claimed <= charged ${channel.charged}`,
+      `claimed ${onChain.totalClaimed}`,
+      "the seller claimed payments that the ledger lacks",
+    );
+  }
+  const pending = withdrawals.some(({ state }) => state === "initiated");
+  if (pending !== (onChain.withdrawal !== null)) {
+    differ(
+      "ledger and chain",
+      pending ? "a withdrawal pending" : "no withdrawal pending",
+      onChain.withdrawal === null ? "none" : `${onChain.withdrawal.amountAtomic} pending`,
+      "a withdrawal was begun or ended elsewhere: watt402-gateway channels withdraw takes it up",
+    );
+  }
+}
+
+/** Exact: what was sent to the device's wallet is there, or was paid. */
+async function compareWallet(
+  { chain }: ReconcileParts,
+  channel: ChannelRecord,
+  deposited: number,
+  differ: Differ,
+): Promise<void> {
+  const balance = await chain.tokenBalance(channel.requirements.asset, `0x${channel.device}`);
+  if (balance === deposited - channel.charged) return;
+  differ(
+    "ledger and wallet",
+    `${deposited - channel.charged}: deposits ${deposited} less payments ${channel.charged}`,
+    `${balance} in the wallet of 0x${channel.device}`,
+    "the wallet was filled or emptied by others, or payments are missing",
+  );
+}

@@ -1,0 +1,87 @@
+/**
+ * A connection to an EVM node, and a sender of transactions that the treasury signs.
+ *
+ * Promise: nothing is read or sent before the node was seen to be of the expected chain; a node that is
+ * absent at first is waited for, one of another chain never used.
+ */
+import {
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  type Hex,
+  http,
+  keccak256,
+  type LocalAccount,
+  nonceManager,
+  type PublicClient,
+  parseSignature,
+  serializeTransaction,
+  type Transport,
+  type Chain as ViemChain,
+  type WalletClient,
+} from "viem";
+import { toAccount } from "viem/accounts";
+import { fromHex, toHex } from "#payment/bytes";
+import type { Treasury } from "../purchase/ports.ts";
+
+/** Blocks come fast on a development chain and every 2 s on Base: polling faster costs only requests. */
+const POLL_MS = 200;
+const RPC_TIMEOUT_MS = 10_000;
+
+export interface EvmConnection {
+  /** Resolves with the clients once the node is known to be of this chain; rejects when it is not, or absent. */
+  verified(): Promise<EvmClients>;
+}
+
+export interface EvmClients {
+  readonly reader: PublicClient;
+  readonly writer: WalletClient<Transport, ViemChain, LocalAccount>;
+}
+
+/** A node of another chain: no waiting will mend it. */
+export class WrongChain extends Error {}
+
+export function connectEvm(rpcUrl: string, chainId: number, treasury: Treasury): EvmConnection {
+  const transport = http(rpcUrl, { timeout: RPC_TIMEOUT_MS });
+  const chain: ViemChain = defineChain({
+    id: chainId,
+    name: `eip155:${chainId}`,
+    nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
+    rpcUrls: { default: { http: [rpcUrl] } },
+  });
+  const reader = createPublicClient({ chain, transport, pollingInterval: POLL_MS });
+  const writer = createWalletClient({ account: accountOf(treasury), chain, transport });
+  let clients: EvmClients | null = null;
+  return {
+    async verified() {
+      if (clients !== null) return clients;
+      const found = await reader.getChainId().catch((error: { shortMessage?: string }) => {
+        throw new Error(
+          `chain.rpc ${rpcUrl}: expected a node, found none (${error.shortMessage ?? "no answer"})`,
+        );
+      });
+      if (found !== chainId) {
+        throw new WrongChain(
+          `chain.rpc ${rpcUrl}: expected chain id ${chainId}, found ${found}; check seller.network`,
+        );
+      }
+      clients = { reader, writer };
+      return clients;
+    },
+  };
+}
+
+/** A viem account around the treasury; it signs transactions and nothing else. */
+function accountOf(treasury: Treasury): LocalAccount {
+  const refuse = () => Promise.reject(new Error("expected a transaction to sign, found a message"));
+  return toAccount({
+    address: treasury.address as Hex,
+    nonceManager,
+    signMessage: refuse,
+    signTypedData: refuse,
+    async signTransaction(transaction, { serializer = serializeTransaction } = {}) {
+      const signature = await treasury.sign(fromHex(keccak256(await serializer(transaction))));
+      return serializer(transaction, parseSignature(toHex(signature)));
+    },
+  }) as LocalAccount;
+}

@@ -1,0 +1,68 @@
+/**
+ * A treasury whose key is somewhere else: a signer that is asked over HTTP.
+ *
+ * The signer answers `POST <url>` with `Authorization: Bearer <token>` and the JSON body
+ * `{"address": "0x...", "digest": "0x<64 hex digits>"}` by status 200 and `{"signature": "0x<130 hex digits>"}`:
+ * r, s and v (27 or 28) of that address's key over the digest.
+ *
+ * Promise: a signature is used only when it is this address's over this digest; whatever else the signer says
+ * is an error, and nothing is deposited.
+ */
+import { request } from "undici";
+import { z } from "zod";
+import { fromHex, type Hex, toHex } from "#payment/bytes";
+import { recoverAddress } from "#payment/key";
+import type { Treasury } from "../purchase/ports.ts";
+
+export interface SignerOptions {
+  readonly url: string;
+  readonly token: string;
+  /** Of the treasury, 0x and 40 hex digits. */
+  readonly address: string;
+}
+
+const TIMEOUT_MS = 10_000;
+const ANSWER_MAX_CHARACTERS = 4_096;
+
+const ANSWER = z.object({ signature: z.string().regex(/^0x[0-9a-fA-F]{130}$/) });
+
+export function externalSigner(options: SignerOptions): Treasury {
+  const { url, token } = options;
+  const address = options.address.toLowerCase() as Hex;
+  const failed = (found: string) =>
+    new Error(`treasury.signerUrl ${url}: expected a signature of ${address}, found ${found}`);
+  return {
+    address,
+    async sign(digest) {
+      let status: number;
+      let text: string;
+      try {
+        const response = await request(url, {
+          method: "POST",
+          headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+          body: JSON.stringify({ address, digest: toHex(digest) }),
+          signal: AbortSignal.timeout(TIMEOUT_MS),
+        });
+        status = response.statusCode;
+        text = await response.body.text();
+      } catch (error) {
+        throw failed(`no answer (${error instanceof Error ? error.message : String(error)})`);
+      }
+      if (status !== 200) throw failed(`HTTP ${status}`);
+      const answer = ANSWER.safeParse(text.length <= ANSWER_MAX_CHARACTERS ? jsonIn(text) : null);
+      if (!answer.success) throw failed("another answer");
+      const signature = fromHex(answer.data.signature.toLowerCase() as Hex);
+      const signer = recoverAddress(digest, signature);
+      if (signer !== address) throw failed(`one of ${signer ?? "nobody"}`);
+      return signature;
+    },
+  };
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
