@@ -4,6 +4,8 @@
 
 export const FLOOR_PRICE = 1;
 export const MAX_PRICE = 2 ** 32 - 1;
+/** Quanta on sale unless the seller says otherwise, atomic units, ascending. */
+export const DEFAULT_MENU = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000] as const;
 const DAY_SECONDS = 86_400;
 const MINUTE_SECONDS = 60;
 

@@ -27,10 +27,9 @@ import { facilitatorAt, facilitatorInProcess } from "./facilitator.ts";
 import type { AccountStore, Chain, Clock } from "./ports.ts";
 import { energyServer } from "./server.ts";
 import { SqliteAccounts } from "./sqlite-accounts.ts";
-import { quoting, type Tariff } from "./tariff.ts";
+import { DEFAULT_MENU, quoting, type Tariff } from "./tariff.ts";
 import { Terms } from "./terms.ts";
 
-export const DEFAULT_MENU = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000] as const;
 /** A week of one lamp's light: one deposit (120k gas) carries some ten thousand purchases. */
 export const DEFAULT_MIN_DEPOSIT_ATOMIC = 1_000_000;
 /**
