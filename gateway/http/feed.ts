@@ -17,7 +17,7 @@ export interface Viewer {
   close(): void;
 }
 
-/** Which frames a viewer wants: none, all, or one device's. */
+/** Which frames a viewer wants: none, all, or, and then nothing else, one device's. */
 export type FrameWish =
   | { readonly kind: "none" | "all" }
   | { readonly kind: "device"; readonly device: string };
@@ -106,7 +106,7 @@ export function openFeed(fleet: Fleet): Feed {
       joined.add(member);
       const summary = fleet.summary();
       viewer.send(eventText("fleet", summary));
-      sendAll(member, summary.atSeconds);
+      if (wish.kind !== "device") sendAll(member, summary.atSeconds);
       return () => joined.delete(member);
     },
     frame(frame) {
@@ -135,6 +135,10 @@ export function openFeed(fleet: Fleet): Feed {
         }
         member.stuckTicks = 0;
         member.viewer.send(fleetText);
+        if (member.frames.kind === "device") {
+          sendFrames(member);
+          continue;
+        }
         if (isShort && member.revision === tickRevision && member.born === tickBorn) {
           if (shared !== "") member.viewer.send(shared);
           member.revision = fleet.revision;

@@ -1,2 +1,149 @@
-/** The dashboard's script. */
-document.title = "watt402";
+/**
+ * The dashboard: one page that listens to the gateway and draws what it hears.
+ *
+ * Promise: it only reads. Every light is one address (`#/light/<device>`), every action has a key: `/` to
+ * search, arrows and Enter in the list, Escape to close.
+ */
+import { openCharts } from "./charts.ts";
+import { find, make } from "./element.ts";
+import { money, power, price, type Units } from "./format.ts";
+import { openLightPage } from "./light-page.ts";
+import { openList } from "./list.ts";
+import { openMap } from "./map.ts";
+import { CONDITIONS, type Condition, openStore, type Store } from "./store.ts";
+
+let units: Units = { symbol: "USDC", decimals: 6, unit: "mWh" };
+let condition: Condition | null = null;
+
+const { store, open, follow } = openStore({
+  changed: () => draw(),
+  frames: (frames) => page.heard(frames),
+});
+const go = (device: string | null) => {
+  location.hash = device === null ? "#/" : `#/light/${device}`;
+};
+const list = openList(store, () => units, go);
+const map = openMap(store, go);
+const charts = openCharts(() => units);
+const page = openLightPage(
+  () => units,
+  () => close(),
+);
+
+function draw(): void {
+  const link = find("link");
+  link.textContent = store.isLive ? "live" : "not connected, trying again";
+  link.classList.toggle("live", store.isLive);
+  drawFigures(store);
+  drawLegend(store);
+  list.changed();
+  map.draw();
+  if (store.summary !== null) charts.grow(store.summary);
+}
+
+function drawFigures({ summary }: Store): void {
+  if (summary === null) return;
+  const { lights } = summary;
+  const all = CONDITIONS.reduce((sum, name) => sum + lights[name], 0);
+  const rate = summary.paymentsPerSecond;
+  const figures: readonly (readonly [string, string, string, string])[] = [
+    ["Lit", lights.lit.toLocaleString("en"), `of ${all.toLocaleString("en")}`, ""],
+    ["Starved", lights.starved.toLocaleString("en"), "", lights.starved > 0 ? "bad" : ""],
+    ["Lost", lights.lost.toLocaleString("en"), "", lights.lost > 0 ? "off" : ""],
+    ["Power", ...power(summary.powerMilliwatts), ""],
+    ["Price", ...price(summary.pricePerMillionUnits, units), ""],
+    ["Spent", money(summary.spentAtomic, units), "since start", ""],
+    ["Payments", rate.toLocaleString("en", { maximumFractionDigits: rate < 10 ? 1 : 0 }), "/s", ""],
+  ];
+  find("figures").replaceChildren(
+    ...figures.map(([name, value, unit, kind]) =>
+      make(
+        "dl",
+        { class: `figure ${kind}` },
+        make("dt", {}, name),
+        make("dd", {}, value, " ", make("small", {}, unit)),
+      ),
+    ),
+  );
+}
+
+function drawLegend({ summary }: Store): void {
+  const legend = find("legend");
+  if (legend.children.length === 0) {
+    for (const name of CONDITIONS) {
+      const button = make(
+        "button",
+        { type: "button", "aria-pressed": "false" },
+        make("i", { class: `dot ${name}`, "aria-hidden": "true" }),
+        make("span", {}, name),
+      );
+      button.addEventListener("click", () => {
+        condition = condition === name ? null : name;
+        list.show(condition);
+        map.show(condition);
+        drawLegend(store);
+      });
+      legend.append(make("li", {}, button));
+    }
+  }
+  for (const [i, name] of CONDITIONS.entries()) {
+    const button = legend.children[i]!.firstElementChild!;
+    button.setAttribute("aria-pressed", String(condition === name));
+    button.lastElementChild!.textContent = `${name} ${summary?.lights[name].toLocaleString("en") ?? ""}`;
+  }
+}
+
+function turn(): void {
+  const device = /^#\/light\/([0-9a-f]{40})$/.exec(location.hash)?.[1] ?? null;
+  page.show(device);
+  list.select(device);
+  map.select(device);
+  follow(device);
+}
+
+/** Back to the list, where the light was opened from. */
+function close(): void {
+  if (location.hash.length <= 2) return;
+  go(null);
+  find("list").focus({ preventScroll: true });
+}
+
+function wear(theme: string): void {
+  document.documentElement.dataset.theme = theme;
+  charts.build();
+  map.draw();
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
+}
+
+find("theme").addEventListener("click", () => {
+  const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+  localStorage.setItem("theme", theme);
+  wear(theme);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") close();
+  else if (event.key === "/" && !isTyping(event.target)) {
+    event.preventDefault();
+    find("search").focus();
+  }
+});
+addEventListener("hashchange", turn);
+
+const isLight = matchMedia("(prefers-color-scheme: light)").matches;
+wear(localStorage.getItem("theme") ?? (isLight ? "light" : "dark"));
+open();
+turn();
+
+const fleet = await fetch("/api/v1/fleet");
+if (fleet.ok) {
+  const { money: token, unit } = (await fleet.json()) as {
+    money: { symbol: string; decimals: number };
+    unit: string;
+  };
+  units = { ...token, unit };
+}
+await charts.load();
+draw();

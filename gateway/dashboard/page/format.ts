@@ -1,0 +1,65 @@
+/** Numbers as people read them: few digits, always a unit. */
+
+export interface Units {
+  readonly symbol: string;
+  readonly decimals: number;
+  readonly unit: string;
+}
+
+function digits(value: number, most = 3): string {
+  const places = Math.max(0, most - Math.max(1, Math.floor(Math.log10(Math.abs(value) || 1)) + 1));
+  return value.toLocaleString("en", { maximumFractionDigits: places });
+}
+
+export function money(atomic: number, { symbol, decimals }: Units): string {
+  const value = atomic / 10 ** decimals;
+  const small = Math.abs(value) < 1 && value !== 0;
+  // At least two places, as money is written, and more only where they say something.
+  const shown = value.toFixed(small ? Math.min(decimals, 6) : 2).replace(/(\.\d\d\d*?)0+$/, "$1");
+  return symbol === "USDC" ? `$${shown}` : `${shown} ${symbol}`;
+}
+
+/** Value and unit apart, for figures with a small unit. */
+export function power(milliwatts: number): readonly [string, string] {
+  const watts = milliwatts / 1000;
+  if (watts >= 1_000_000) return [digits(watts / 1_000_000), "MW"];
+  return watts >= 1_000 ? [digits(watts / 1_000), "kW"] : [digits(watts), "W"];
+}
+
+export function energy(units: number, unit: string): string {
+  if (unit !== "mWh") return `${units.toLocaleString("en")} ${unit}`;
+  const wattHours = units / 1000;
+  return wattHours >= 1000 ? `${digits(wattHours / 1000, 4)} kWh` : `${digits(wattHours)} Wh`;
+}
+
+/** The price of a million metered units: for mWh, of a kilowatt-hour. */
+export function price(perMillion: number, units: Units): readonly [string, string] {
+  return [money(perMillion, units), units.unit === "mWh" ? "/kWh" : `/10⁶ ${units.unit}`];
+}
+
+export function daysLeft(days: number | null): string {
+  if (days === null) return "–";
+  if (days < 1) return `${digits(days * 24, 2)} h left`;
+  return days > 999 ? "years left" : `${digits(days, 2)} days left`;
+}
+
+export function ago(seconds: number, nowSeconds: number): string {
+  if (seconds === 0) return "never";
+  const since = Math.max(0, Math.round(nowSeconds - seconds));
+  if (since < 60) return `${since} s ago`;
+  if (since < 3600) return `${Math.floor(since / 60)} min ago`;
+  return since < 172_800 ? `${Math.floor(since / 3600)} h ago` : `${Math.floor(since / 86_400)} days ago`;
+}
+
+export function clockTime(seconds: number): string {
+  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
+}
+
+/** What a condition means to a person. */
+export const MEANING = {
+  starved: "starved: should be lit and is not paid for",
+  lost: "lost: the connection broke",
+  new: "heard, not yet known",
+  dark: "off, as it should be",
+  lit: "lit and paid",
+} as const;

@@ -1,0 +1,235 @@
+// A gateway's lookout without the gateway: a fleet that is told what happens, and the HTTP server on a free port.
+
+import { readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dashboardFiles } from "#gateway/dashboard/files";
+import { openFeed } from "#gateway/http/feed";
+import { openHealth } from "#gateway/http/health";
+import { openHttpServer } from "#gateway/http/server";
+import { openMetrics } from "#gateway/metrics/metrics";
+import { openFleet } from "#gateway/observe/fleet";
+import { frameOf } from "#gateway/observe/frames";
+import type { Place } from "#gateway/observe/places";
+import type { ChannelRecord, Occurrence, PaymentRecord, Tariff } from "#gateway/purchase/ports";
+import type { StateMessage } from "#protocol/messages";
+
+export const QUANTUM = 100;
+export const PRICE = 200_000;
+const UNITS = 500;
+const DAY_SECONDS = 86_400;
+const TICK_MS = 250;
+
+export const TARIFF: Tariff = {
+  unit: "mWh",
+  pricePerMillionUnits: PRICE,
+  validUntilSeconds: 0,
+  menu: [QUANTUM],
+};
+
+export const deviceName = (index: number) => `${"a1b2c3d4".repeat(4)}${index.toString(16).padStart(8, "0")}`;
+export const channelOf = (index: number) => `0x${(index + 1).toString(16).padStart(64, "0")}`;
+
+export function channelRecord(index: number, charged: number, promised = 200_000): ChannelRecord {
+  const payTo = `0x${"5e".repeat(20)}`;
+  return {
+    id: channelOf(index),
+    device: deviceName(index),
+    resource: "https://electricity.example.org/v1/energy?quantum=100",
+    requirements: {
+      scheme: "batch-settlement",
+      network: "eip155:8453",
+      amount: String(QUANTUM),
+      asset: `0x${"a0".repeat(20)}`,
+      payTo,
+      maxTimeoutSeconds: 60,
+      extra: {},
+    },
+    config: null,
+    balance: promised,
+    promised,
+    charged,
+    granted: (charged / QUANTUM) * UNITS,
+    revision: 1,
+  };
+}
+
+export function stateOf(patch: Partial<StateMessage> = {}): StateMessage {
+  return {
+    v: 1,
+    status: "online",
+    register: 1_000,
+    credit: 400,
+    powerMilliwatts: 60_000,
+    levelPercent: 100,
+    wantedPercent: 100,
+    starved: false,
+    refusal: null,
+    channelId: null,
+    charged: 0,
+    maxClaimable: 0,
+    granted: 0,
+    epoch: 0,
+    ...patch,
+  };
+}
+
+export interface StageOptions {
+  readonly places?: ReadonlyMap<string, Place>;
+  readonly token?: string | null;
+}
+
+export type Stage = Awaited<ReturnType<typeof openStage>>;
+
+export async function openStage({ places = new Map(), token = null }: StageOptions = {}) {
+  let offsetSeconds = 0;
+  const now = () => Date.now() / 1000 + offsetSeconds;
+  const fleet = openFleet({ places, lightsMax: 100_000, now });
+  const feed = openFeed(fleet);
+  const health = openHealth({
+    brokerIsUp: () => true,
+    treasuryAtomic: async () => 123_456_789,
+    dataFolder: tmpdir(),
+    wallSeconds: now,
+    monotonicSeconds: now,
+  });
+  await health.look();
+  health.sellerAnswered(true, "");
+  const metrics = openMetrics({
+    fleet,
+    lightsMax: 100_000,
+    lowBalanceDays: 1,
+    isUp: () => ({ broker: true, seller: true, ledger: true, clock: true, chain: true }),
+    treasuryAtomic: () => health.treasuryAtomic,
+    viewers: () => feed.viewers,
+    webhooksQueued: () => 0,
+    now,
+  });
+  const charged = new Map<number, number>();
+  const payments = new Map<string, PaymentRecord[]>();
+
+  function tell(occurrence: Occurrence): void {
+    fleet.observe(occurrence);
+    metrics.observe(occurrence);
+    const frame = feed.wantsFrames ? frameOf(occurrence, now()) : null;
+    if (frame !== null) feed.frame(frame);
+  }
+
+  const stage = {
+    fleet,
+    feed,
+    health,
+    metrics,
+    tell,
+    /** Moves the clock. */
+    pass(seconds: number) {
+      offsetSeconds += seconds;
+    },
+    hello(index: number) {
+      tell({
+        type: "hello",
+        device: deviceName(index),
+        hello: {
+          v: 1,
+          publicKey: `0x02${"11".repeat(32)}`,
+          model: "LED 60",
+          firmware: "1.0",
+          meter: "SDM120",
+          unit: "mWh",
+          wantedUnits: 500,
+          register: 0,
+        },
+      });
+      tell({ type: "offered", device: deviceName(index), channel: channelRecord(index, 0), tariff: TARIFF });
+    },
+    state(index: number, patch: Partial<StateMessage> = {}) {
+      tell({ type: "state", device: deviceName(index), state: stateOf(patch) });
+    },
+    /** One payment through, as the rules tell it. */
+    pay(index: number, promised = 200_000) {
+      const after = (charged.get(index) ?? 0) + QUANTUM;
+      charged.set(index, after);
+      const device = deviceName(index);
+      const channelTag = index + 1;
+      const pay = {
+        again: false,
+        channelTag,
+        maxClaimable: after,
+        register: after * 5,
+        validBeforeSeconds: 0,
+        signature: new Uint8Array(65).fill(0xee),
+      };
+      tell({ type: "pay", device, pay });
+      const channel = channelRecord(index, after, promised);
+      const record: PaymentRecord = {
+        channelId: channel.id,
+        maxClaimable: after,
+        amountAtomic: QUANTUM,
+        charged: after,
+        granted: channel.granted,
+        pricePerMillionUnits: PRICE,
+        register: after * 5,
+        signature: `0x${"ee".repeat(65)}`,
+        transaction: "",
+        atSeconds: Math.floor(now()),
+      };
+      payments.set(channel.id, [...(payments.get(channel.id) ?? []), record]);
+      tell({
+        type: "answered",
+        device,
+        channel,
+        grant: {
+          refusal: null,
+          channelTag,
+          charged: after,
+          granted: channel.granted,
+          pricePerMillionUnits: PRICE,
+          validUntilSeconds: 0,
+        },
+        tookSeconds: 0.012,
+      });
+    },
+    url: "",
+    async close() {
+      clearInterval(timer);
+      feed.close();
+      await server.close();
+    },
+  };
+  const timer = setInterval(() => feed.tick(), TICK_MS);
+  const server = await openHttpServer({
+    host: "127.0.0.1",
+    port: 0,
+    token,
+    fleet,
+    feed,
+    health,
+    metrics,
+    ledger: {
+      channelsOf: async (device) => {
+        const light = fleet.light(device);
+        return light ? [channelRecord(light.index, charged.get(light.index) ?? 0)] : [];
+      },
+      paymentsAfter: async (id, after, limit) =>
+        (payments.get(id) ?? []).filter(({ maxClaimable }) => maxClaimable > after).slice(0, limit),
+      deposits: async (channelId) => [
+        {
+          channelId,
+          index: 0,
+          amountAtomic: 200_000,
+          validBeforeSeconds: 2_000_000_000,
+          signature: `0x${"dd".repeat(65)}`,
+          state: "confirmed" as const,
+          atSeconds: Math.floor(now() - DAY_SECONDS),
+        },
+      ],
+    },
+    money: { symbol: "USDC", decimals: 6 },
+    unit: "mWh",
+    treasuryAtomic: () => health.treasuryAtomic,
+    treasuryAddress: `0x${"7e".repeat(20)}`,
+    version: (JSON.parse(readFileSync("package.json", "utf8")) as { version: string }).version,
+    page: dashboardFiles(),
+  });
+  stage.url = server.url;
+  return stage;
+}
