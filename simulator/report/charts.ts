@@ -52,6 +52,7 @@ function definitions(story: Story): TimeChart[] {
     badges: false,
     times: timesOf(story),
     band: null,
+    topAtLeast: 1,
   };
   const lights = (value: number) => `${decimal(value)} lights`;
   const price = samples.map(({ pricePerMillionUnits }) =>
@@ -70,6 +71,7 @@ function definitions(story: Story): TimeChart[] {
     },
     {
       ...shared,
+      topAtLeast: 1e-6,
       id: "price",
       title: "Price",
       unit: "of a kilowatt-hour",

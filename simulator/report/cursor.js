@@ -46,10 +46,9 @@
     plot.addEventListener("blur", hide);
     plot.addEventListener("keydown", (event) => {
       const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: 10, PageDown: -10, Home: -last, End: last };
-      const step = steps[event.key];
-      if (step === undefined) return;
+      if (!Object.hasOwn(steps, event.key)) return;
       event.preventDefault();
-      index = Math.max(0, Math.min(last, index + step));
+      index = Math.max(0, Math.min(last, index + steps[event.key]));
       show(index);
     });
   }

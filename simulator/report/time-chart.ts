@@ -38,6 +38,8 @@ export interface TimeChart {
   readonly badges: boolean;
   /** Times below the plot. */
   readonly times: readonly { readonly minute: number; readonly text: string }[];
+  /** The scale reaches at least this far, however small the values are. */
+  readonly topAtLeast: number;
   /** A value with its unit. */
   readonly say: (value: number) => string;
 }
@@ -52,7 +54,7 @@ export function timeChart(chart: TimeChart): string {
     ...series.flatMap(({ values }) => values.filter((value) => value !== null)),
     ...(band?.high ?? []),
   ];
-  const grid = ticks(Math.min(0, ...all), Math.max(0, ...all));
+  const grid = ticks(Math.min(0, ...all), Math.max(chart.topAtLeast, ...all));
   const [bottom, top] = [grid[0]!, grid.at(-1)!];
   const x = (minute: number) => round((WIDTH * minute) / end);
   const y = (value: number) => round(HEIGHT - (HEIGHT * (value - bottom)) / (top - bottom || 1));
@@ -192,7 +194,7 @@ function shadeOf({ fromMinute, untilMinute }: Mark, x: Scale): string {
 }
 
 /** Closer than this, badges stand side by side: hundredths of the width. */
-const BADGE_ROOM = 4;
+const BADGE_ROOM = 12;
 
 function badgesOf(marks: readonly Mark[], end: number): string {
   const groups: { left: number; numbers: number[] }[] = [];
