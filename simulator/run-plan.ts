@@ -62,8 +62,8 @@ export function planRun(flags: FleetFlags): RunPlan {
   // An unknown time zone is heard of now, not at the first light's first plan.
   offsetMinutes(city.timeZone);
   const base = readTariff(settings.tariff, 1);
-  const prices = pricedBy(base, scenario.stages, startSeconds);
-  const composed = hasPrices(scenario.stages)
+  const prices = pricedBy(base, scenario, startSeconds);
+  const composed = hasPrices(scenario)
     ? writePrices(prices, startSeconds, minutes)
     : { tariff: settings.tariff, release: () => {} };
   return {

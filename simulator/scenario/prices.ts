@@ -5,7 +5,7 @@
  * never below the floor, whatever the factor.
  */
 import { boundedPrice, type PricePoint, type Tariff } from "../utility/tariff.ts";
-import type { Stage } from "./actions.ts";
+import type { Scenario } from "./scenario.ts";
 
 interface Spell {
   readonly fromSeconds: number;
@@ -13,12 +13,20 @@ interface Spell {
   readonly factor: number;
 }
 
-export function hasPrices(stages: readonly Stage[]): boolean {
-  return stages.some(({ action }) => action.kind === "price");
+export function hasPrices({ stages, surcharge }: Pick<Scenario, "stages" | "surcharge">): boolean {
+  return surcharge > 0 || stages.some(({ action }) => action.kind === "price");
 }
 
-/** The base tariff times the factors of the price stages under way. @param epochSeconds when the evening begins */
-export function pricedBy(base: Tariff, stages: readonly Stage[], epochSeconds: number): Tariff {
+/**
+ * The base tariff with the scenario's surcharge, times the factors of the price stages under way. An hour
+ * below zero has become the floor before the surcharge comes on top of it.
+ * @param epochSeconds when the evening begins
+ */
+export function pricedBy(
+  base: Tariff,
+  { stages, surcharge }: Pick<Scenario, "stages" | "surcharge">,
+  epochSeconds: number,
+): Tariff {
   const spells = stages.flatMap(({ startMs, durationMs, action }): Spell[] => {
     if (action.kind !== "price") return [];
     const fromSeconds = epochSeconds + startMs / 1000;
@@ -29,7 +37,7 @@ export function pricedBy(base: Tariff, stages: readonly Stage[], epochSeconds: n
     priceAt(seconds) {
       const holding = spells.filter((spell) => spell.fromSeconds <= seconds && seconds < spell.untilSeconds);
       const factor = holding.reduce((product, spell) => product * spell.factor, 1);
-      return boundedPrice(base.priceAt(seconds) * factor, "scenario's price");
+      return boundedPrice((base.priceAt(seconds) + surcharge) * factor, "scenario's price");
     },
     validUntilSeconds(seconds) {
       const next = edges.filter((edge) => edge > seconds);

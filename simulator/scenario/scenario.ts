@@ -27,6 +27,8 @@ export interface Scenario {
   /** What is to be seen, in a sentence or two. */
   readonly story: string;
   readonly run: RunSettings;
+  /** Network charges and taxes on top of the tariff, atomic units per kWh. */
+  readonly surcharge: number;
   readonly place: {
     readonly latitude: number;
     readonly longitude: number;
@@ -73,6 +75,7 @@ const RUN = z.strictObject({
   seed: whole(0, 4_294_967_295).optional(),
   interval_seconds: number(1, 86_400).optional(),
   tariff: text(1_024).optional(),
+  surcharge_per_kwh: whole(0, 1_000_000_000).default(0),
   start: START.optional(),
 });
 
@@ -105,7 +108,7 @@ const STAGE = z.strictObject({
 const SCENARIO = z.strictObject({
   title: text(80),
   story: text(1_000),
-  run: RUN.default({}),
+  run: RUN.prefault({}),
   place: PLACE.optional(),
   group: z.array(GROUP).max(GROUPS_MAX).default([]),
   stage: z.array(STAGE).max(STAGES_MAX).default([]),
@@ -125,12 +128,13 @@ export function readScenario(toml: string, file: string, name: string): Scenario
     throw new Error(`${file}: expected groups of different names, none of them "${EVERYONE}"`);
   }
   const stages = stage.map((row, index) => stageOf(row, names, `${file}: stage ${index + 1}`));
-  const { interval_seconds: interval, start: startSeconds, ...others } = run;
+  const { interval_seconds: interval, start: startSeconds, surcharge_per_kwh: surcharge, ...others } = run;
   return {
     name,
     title,
     story: story.replace(/\s+/g, " ").trim(),
     run: defined({ ...others, interval, startSeconds }),
+    surcharge,
     place: place === undefined ? null : placeOf(place),
     groups,
     stages: stages.toSorted((left, right) => left.startMs - right.startMs),
@@ -143,6 +147,7 @@ export const CALM: Scenario = {
   title: "A calm evening",
   story: "Nothing happens but light.",
   run: {},
+  surcharge: 0,
   place: null,
   groups: [],
   stages: [],

@@ -18,7 +18,7 @@ describe("a scenario's prices", () => {
     { maxLength: 5 },
   );
 
-  it("are the tariff's times every factor that holds, never below the floor", () => {
+  it("are the tariff's with charges on top, times every factor that holds, never below the floor", () => {
     fc.assert(
       fc.property(spells, fc.nat(9_000), (rows, after) => {
         const stages = rows.map(([start, minutes, factor]) => spell(start, minutes, factor));
@@ -26,7 +26,9 @@ describe("a scenario's prices", () => {
         for (const [start, minutes, factor] of rows) {
           if (after >= start * 60 && after < (start + minutes) * 60) expected *= factor;
         }
-        const price = pricedBy(flatTariff(200_000), stages, EPOCH).priceAt(EPOCH + after);
+        const price = pricedBy(flatTariff(180_000), { stages, surcharge: 20_000 }, EPOCH).priceAt(
+          EPOCH + after,
+        );
         // Factors multiply in another order than here: a last digit may differ.
         expect(Math.abs(price - Math.max(FLOOR_PRICE, Math.round(expected)))).toBeLessThanOrEqual(1);
       }),
@@ -41,7 +43,7 @@ describe("a scenario's prices", () => {
           pricePerMillionUnits: 100_000 + 20_000 * hour,
         }));
         const stages = rows.map(([start, minutes, factor]) => spell(start, minutes, factor));
-        const tariff = pricedBy(seriesTariff(hours), stages, EPOCH);
+        const tariff = pricedBy(seriesTariff(hours), { stages, surcharge: 0 }, EPOCH);
         const until = tariff.validUntilSeconds(EPOCH + after);
         expect(until).toBeGreaterThan(EPOCH + after);
         expect(tariff.priceAt(until - 1)).toBe(tariff.priceAt(EPOCH + after));
@@ -51,11 +53,11 @@ describe("a scenario's prices", () => {
     );
   });
 
-  it("are looked for among stages", () => {
-    expect(hasPrices([spell(1, 1, 1)])).toBe(true);
-    expect(hasPrices([{ name: "x", startMs: 0, durationMs: 0, action: { kind: "stop-seller" } }])).toBe(
-      false,
-    );
+  it("are looked for among stages and charges", () => {
+    const outage: Stage = { name: "x", startMs: 0, durationMs: 0, action: { kind: "stop-seller" } };
+    expect(hasPrices({ stages: [outage, spell(1, 1, 1)], surcharge: 0 })).toBe(true);
+    expect(hasPrices({ stages: [], surcharge: 1 })).toBe(true);
+    expect(hasPrices({ stages: [outage], surcharge: 0 })).toBe(false);
   });
 });
 

@@ -44,6 +44,7 @@ describe("a scenario's file", () => {
       title: "T",
       story: "S",
       run: { lights: 10, startSeconds: Date.UTC(2026, 0, 15, 20) / 1000 },
+      surcharge: 0,
       place: { latitude: 69.65, longitude: 18.96, timeZone: "Europe/Oslo" },
       groups: [{ name: "few", pick: { kind: "share", share: 0.2 }, dailyBudgetAtomic: 5 }],
       stages: [
