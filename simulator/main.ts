@@ -12,11 +12,13 @@ import { runFleet } from "./run-fleet.ts";
 import { DEFAULT_RUN } from "./run-plan.ts";
 import { shippedScenarios } from "./scenario/open-scenario.ts";
 import { runUtility } from "./utility/run-utility.ts";
+import { runWorld } from "./world/run-world.ts";
 
 export async function main(argv: readonly string[]): Promise<void> {
   const [command, ...rest] = argv;
   if (command === "utility") process.exitCode = await runUtility(rest);
   else if (command === "chain") process.exitCode = await runChain(rest);
+  else if (command === "world") process.exitCode = await runWorld(rest);
   else process.exitCode = await simulate(argv);
   // A parent's channel would keep a finished program alive.
   if (process.connected) process.disconnect();
@@ -102,7 +104,7 @@ function readOptions(argv: readonly string[]): FleetFlags {
     .option("--report <file>", "write the evening as one HTML page")
     .addHelpText(
       "after",
-      "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone)",
+      "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone), world (nights in virtual time)",
     )
     .showHelpAfterError("(watt402-simulate --help lists the options)")
     .allowExcessArguments(false)

@@ -1,0 +1,216 @@
+/**
+ * One light's night without faults, without a machine: the core's own decisions on plain numbers.
+ *
+ * Promise: every purchase, grant and lamp level is the machine's, at the same instant, to the last bit: what
+ * is left out is only what never differs when nothing goes wrong (links, resends, refusals on the wire).
+ */
+import { creditOf } from "#core/credit";
+import { msUntilNextStep, plannedLevel, shownLevel } from "#core/lamp";
+import { WAKE_MIN_MS } from "#core/machine";
+import { budgetOn, refusePrice, refuseQuantum, spentToday } from "#core/policy";
+import { nextAttemptMs } from "#core/purchase";
+import { NEW_REGISTER, type Register, takeReading } from "#core/register";
+import { energyMilliwattHours, msUntilUsed, PRICED_UNITS, unitsForQuantum } from "#core/units";
+import type { Pole } from "../pole.ts";
+
+/** From a PAY to its GRANT, milliseconds. */
+export const ROUND_TRIP_MS = 120;
+/** The machine's jitter, in the middle. */
+export const JITTER = 0.5;
+
+export interface FastTerms {
+  readonly epochSeconds: number;
+  readonly endMs: number;
+  readonly pricePerMillionUnits: number;
+  readonly quantumAtomic: number;
+  readonly balanceAtomic: number;
+}
+
+/** What a night came to. */
+export interface FastResult {
+  register: number;
+  registerAtOpen: number;
+  /** By the device, by the seller. */
+  signed: number;
+  charged: number;
+  credited: number;
+  granted: number;
+  purchases: number;
+  events: number;
+  deliveredMilliwattHours: number;
+  litMs: number;
+  /** Mixed from the instants and amounts of everything bought. */
+  digest: number;
+  /** Most that was delivered beyond what was granted, mWh, at any event. */
+  aheadMilliwattHours: number;
+}
+
+/** Told of every purchase, grant and level, for those who compare. */
+export type FastWatch = (atMs: number, what: "pay" | "grant" | "lamp", value: number) => void;
+
+export function runFastLight(pole: Pole, terms: FastTerms, watch: FastWatch | null): FastResult {
+  const { lamp, meter, settings, plan } = pole;
+  const { policy, retry } = settings;
+  const { endMs, epochSeconds, pricePerMillionUnits, quantumAtomic, balanceAtomic } = terms;
+  const quantumUnits = unitsForQuantum(quantumAtomic, pricePerMillionUnits);
+  const lowMark = Math.ceil((quantumUnits * settings.lowMarkPermille) / 1000);
+  const outside = refuseQuantum(policy, quantumAtomic) ?? refusePrice(policy, pricePerMillionUnits);
+
+  let register: Register = NEW_REGISTER;
+  let estimated = 0;
+  let powerMilliwatts = 0;
+  let reckonedAtMs = 0;
+  let countedAtMs = Number.NEGATIVE_INFINITY;
+  let account: { granted: number; registerAtOpen: number } | null = null;
+  let budget = { day: 0, spentBefore: 0, signedAtStart: 0 };
+  let charged = 0;
+  let signed = 0;
+  let pendingRung = 0;
+  let pendingNextMs = 0;
+  let grantAtMs = Number.POSITIVE_INFINITY;
+  let readingAtMs = Number.NEGATIVE_INFINITY;
+  let level = 0;
+  // The lamp and its meter.
+  let energy = 0;
+  let sinceMs = 0;
+  let startedAtMs = Number.NEGATIVE_INFINITY;
+  let litMs = 0;
+  // The seller's account.
+  let soldCharged = 0;
+  let soldGranted = 0;
+  let remainder = 0;
+
+  let hasPlan = false;
+  let hasChannel = false;
+  let events = 0;
+  let purchases = 0;
+  let digest = 0;
+  let ahead = 0;
+  let nowMs = 0;
+  let wakeAtMs = 0;
+
+  const drawnMilliwatts = (atMs: number): number => {
+    const steady = (lamp.ratedMilliwatts * level) / 100;
+    return atMs - startedAtMs < lamp.startUpMs ? (steady * lamp.startUpPermille) / 1000 : steady;
+  };
+  const integrate = (): void => {
+    const startUpEnds = Math.min(nowMs, Math.max(sinceMs, startedAtMs + lamp.startUpMs));
+    energy +=
+      energyMilliwattHours(drawnMilliwatts(sinceMs), startUpEnds - sinceMs) +
+      energyMilliwattHours(drawnMilliwatts(startUpEnds), nowMs - startUpEnds);
+    if (level > 0) litMs += nowMs - sinceMs;
+    sinceMs = nowMs;
+  };
+  const loadMilliwatts = (): number =>
+    level === 0 ? 0 : Math.max(powerMilliwatts, (settings.ratedMilliwatts * level) / 100);
+  const credit = (): number =>
+    account === null ? 0 : creditOf(account, register.total + Math.floor(estimated));
+
+  const look = (): void => {
+    integrate();
+    const { resolutionMilliwattHours } = meter;
+    const shown = pole.meterInitial + energy;
+    const raw = Math.floor(shown / resolutionMilliwattHours) * resolutionMilliwattHours;
+    const before = register;
+    const taken = takeReading(register, raw, nowMs - countedAtMs, Math.floor(estimated), settings.meter);
+    register = taken.register;
+    account ??= { granted: 0, registerAtOpen: register.total };
+    if (taken.note !== "counted" || register.raw !== before.raw) estimated = 0;
+    powerMilliwatts = Math.round(drawnMilliwatts(sinceMs));
+    countedAtMs = nowMs;
+  };
+  const hearGrant = (): void => {
+    grantAtMs = Number.POSITIVE_INFINITY;
+    const money = (pendingRung - soldCharged) * PRICED_UNITS + remainder;
+    remainder = money % pricePerMillionUnits;
+    const units = (money - remainder) / pricePerMillionUnits;
+    soldCharged = pendingRung;
+    soldGranted += units;
+    charged = soldCharged;
+    account = { granted: account!.granted + units, registerAtOpen: account!.registerAtOpen };
+    pendingRung = 0;
+    watch?.(nowMs, "grant", soldGranted);
+  };
+  const buy = (wallSeconds: number): void => {
+    budget = budgetOn(budget, wallSeconds, signed);
+    if (pendingRung === 0 && credit() >= lowMark) return;
+    const rung = pendingRung === 0 ? charged + quantumAtomic : pendingRung;
+    if (rung > balanceAtomic) return;
+    if (rung > signed && (outside !== null || spentToday(budget, rung) > policy.dailyBudgetAtomic)) return;
+    if (pendingRung !== 0) return;
+    signed = rung;
+    pendingRung = rung;
+    pendingNextMs = nextAttemptMs(retry, 1, nowMs, JITTER);
+    grantAtMs = nowMs + ROUND_TRIP_MS;
+    purchases++;
+    digest = (Math.imul(digest ^ rung, 0x85ebca6b) + Math.floor(nowMs)) >>> 0;
+    watch?.(nowMs, "pay", rung);
+  };
+  const wakeIn = (wallSeconds: number): number => {
+    let inMs = Math.min(settings.tickMs, readingAtMs + settings.readingMs - nowMs);
+    inMs = Math.min(inMs, msUntilNextStep(hasPlan ? plan : [], wallSeconds));
+    if (pendingRung !== 0 && pendingNextMs > nowMs) inMs = Math.min(inMs, pendingNextMs - nowMs);
+    const left = credit();
+    if (level > 0 && left > 0) {
+      const load = loadMilliwatts();
+      inMs = Math.min(inMs, msUntilUsed(left, load));
+      const spare = !hasChannel || pendingRung !== 0 ? 0 : left - lowMark + 1;
+      if (spare > 0) inMs = Math.min(inMs, msUntilUsed(spare, load));
+    }
+    return Math.max(WAKE_MIN_MS, inMs);
+  };
+  const step = (hear: () => void): void => {
+    events++;
+    estimated += energyMilliwattHours(loadMilliwatts(), Math.max(0, nowMs - reckonedAtMs));
+    reckonedAtMs = nowMs;
+    hear();
+    const wallSeconds = epochSeconds + nowMs / 1000;
+    const wanted = plannedLevel(hasPlan ? plan : [], wallSeconds);
+    const shown = shownLevel(wanted, credit() > 0, policy.unpaid);
+    const isNew = shown !== level;
+    const loadBefore = level;
+    // The machine reckons with the level it decided; the lamp follows within the same instant.
+    if (isNew) {
+      integrate();
+      if (loadBefore === 0 && shown > 0) startedAtMs = sinceMs;
+      level = shown;
+      watch?.(nowMs, "lamp", shown);
+    }
+    if (hasChannel) buy(wallSeconds);
+    if (nowMs - readingAtMs >= settings.readingMs) readingAtMs = nowMs;
+    wakeAtMs = nowMs + wakeIn(wallSeconds);
+    ahead = Math.max(ahead, energy - soldGranted);
+  };
+
+  step(look);
+  step(() => {
+    hasPlan = true;
+  });
+  step(() => {});
+  step(() => {
+    hasChannel = true;
+  });
+  for (;;) {
+    const isGrant = grantAtMs <= wakeAtMs;
+    const nextMs = isGrant ? grantAtMs : wakeAtMs;
+    if (nextMs > endMs) break;
+    nowMs = nextMs;
+    step(isGrant ? hearGrant : look);
+  }
+  nowMs = endMs;
+  integrate();
+  return {
+    register: register.total,
+    registerAtOpen: account === null ? 0 : (account as { registerAtOpen: number }).registerAtOpen,
+    signed,
+    charged: soldCharged,
+    credited: account === null ? 0 : (account as { granted: number }).granted,
+    granted: soldGranted,
+    purchases,
+    events,
+    deliveredMilliwattHours: energy,
+    litMs,
+    digest,
+    aheadMilliwattHours: ahead,
+  };
+}
