@@ -48,11 +48,7 @@ export interface GatewayStatus extends Readonly<Counts> {
 }
 
 /** @param mayCreateKeys makes keys where there are none: a first look only */
-export async function startGateway(
-  config: Config,
-  everyNote: Note,
-  mayCreateKeys = false,
-): Promise<Gateway> {
+export async function startGateway(config: Config, everyNote: Note, mayCreateKeys = false): Promise<Gateway> {
   const note = limitNotes(everyNote, () => performance.now());
   const files = readLookoutFiles(config);
   const key = keyIn("gateway.key", config.gateway.key, mayCreateKeys);

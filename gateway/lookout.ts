@@ -85,7 +85,7 @@ export async function openLookout(
   const webhooks = openWebhooks(files.webhooks, note);
   const alarms = openAlarms({
     lowBalanceDays: config.alarms.lowBalanceDays,
-    treasuryMinAtomic: 0,
+    treasuryMinAtomic: config.treasury.lowBalanceAtomic,
   });
   const metrics = openMetrics({
     fleet,

@@ -6,13 +6,15 @@
  */
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
-import { pino } from "pino";
+import type { pino } from "pino";
 import { stringify } from "smol-toml";
 import { channelsCommand } from "./commands/channels.ts";
 import { keystoreCommand } from "./commands/keystore.ts";
 import { ledgerCommand } from "./commands/ledger.ts";
+import { watchCommand } from "./commands/watch.ts";
 import { type LoadedConfig, loadConfig, shownConfig } from "./config-layers.ts";
 import { type Gateway, type GatewayStatus, startGateway } from "./gateway.ts";
+import { openLog } from "./log.ts";
 import type { Note } from "./purchase/ports.ts";
 import { sample } from "./sample.ts";
 
@@ -44,6 +46,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   program.addCommand(ledgerCommand(load));
   program.addCommand(channelsCommand(load));
   program.addCommand(keystoreCommand());
+  program.addCommand(watchCommand(load));
   try {
     await program.parseAsync(argv, { from: "user" });
   } catch (error) {
@@ -69,7 +72,7 @@ async function run(options: Options, load: () => LoadedConfig): Promise<void> {
     process.stdout.write(`config ${source}: good\n`);
     return;
   }
-  const log = pino({ level: options.quiet ? "warn" : "info", base: null });
+  const log = openLog(options.quiet ? "warn" : "info");
   const note: Note = (level, text, fields) => log[level](fields, text);
   for (const sentence of assumed) log.info(sentence);
   const gateway = await startGateway(config, note, assumed.length > 0);
@@ -90,9 +93,9 @@ function writeSample(file: string): void {
 }
 
 function announce(gateway: Gateway, log: pino.Logger): void {
-  const { brokerUrl, address, publicKey, treasury } = gateway;
-  log.info({ brokerUrl, address, publicKey, treasury }, "gateway takes payments");
-  process.send?.({ ready: true, brokerUrl, address, publicKey, treasury });
+  const { brokerUrl, address, publicKey, treasury, httpUrl } = gateway;
+  log.info({ brokerUrl, address, publicKey, treasury, httpUrl }, "gateway takes payments");
+  process.send?.({ ready: true, brokerUrl, address, publicKey, treasury, httpUrl });
 }
 
 async function untilStopped(gateway: Gateway, log: pino.Logger): Promise<void> {

@@ -40,7 +40,8 @@ export function price(perMillion: number, units: Units): readonly [string, strin
 export function daysLeft(days: number | null): string {
   if (days === null) return "–";
   if (days < 1) return `${digits(days * 24, 2)} h left`;
-  return days > 999 ? "years left" : `${digits(days, 2)} days left`;
+  if (days > 999) return "years left";
+  return days < 1.05 ? "1 day left" : `${digits(days, 2)} days left`;
 }
 
 export function ago(seconds: number, nowSeconds: number): string {

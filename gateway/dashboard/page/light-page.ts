@@ -56,10 +56,9 @@ export function openLightPage(units: () => Units, closes: () => void) {
       if (wanted === null) return;
       frames.replaceChildren(make("li", { class: "note" }, "listening …"));
       body.replaceChildren();
-      const close = make("button", { type: "button", "aria-label": "Close" }, "Close");
+      const close = make("button", { type: "button", class: "close" }, "Close");
       close.addEventListener("click", closes);
       box.replaceChildren(close, body, make("h2", {}, "Messages, as they go by"), frames);
-      close.className = "close";
       close.focus({ preventScroll: true });
       box.scrollTop = 0;
       void load();

@@ -112,7 +112,7 @@ export function openMap(store: Store, opens: (device: string) => void) {
     const brush = sprite.getContext("2d")!;
     const shade = brush.createRadialGradient(size, size, 0, size, size, size);
     shade.addColorStop(0, ink);
-    shade.addColorStop(1, "transparent");
+    shade.addColorStop(1, `${ink}00`);
     brush.globalAlpha = 0.34;
     brush.fillStyle = shade;
     brush.fillRect(0, 0, 2 * size, 2 * size);
