@@ -4,14 +4,8 @@
  * Promise: what is written here other wallets open, and the other way round; a wrong password or a bent file
  * is an error, never another key; no message shows secret or password.
  */
-import {
-  createCipheriv,
-  createDecipheriv,
-  randomBytes,
-  randomUUID,
-  scrypt,
-  timingSafeEqual,
-} from "node:crypto";
+import { createCipheriv, createDecipheriv, randomBytes, randomUUID, timingSafeEqual } from "node:crypto";
+import { scryptAsync } from "@noble/hashes/scrypt.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { z } from "zod";
 import { type Key, openKey } from "#payment/key";
@@ -109,17 +103,18 @@ function checked(text: string): z.infer<typeof KEYSTORE> {
   );
 }
 
-function derive(
+/** In JavaScript: OpenSSL refuses r = 1 beyond n = 2^15, and other wallets write it. */
+async function derive(
   password: string,
   salt: Uint8Array,
   { n, r, p }: { readonly n: number; readonly r: number; readonly p: number },
 ): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    scrypt(password, salt, KEY_BYTES, { N: n, r, p, maxmem: MEMORY_MAX_BYTES }, (error, derived) => {
-      if (error) reject(new Error(`scrypt with n=${n} r=${r} p=${p}: ${error.message}`));
-      else resolve(derived);
-    });
-  });
+  try {
+    const options = { N: n, r, p, dkLen: KEY_BYTES, maxmem: MEMORY_MAX_BYTES };
+    return Buffer.from(await scryptAsync(password, salt, options));
+  } catch (error) {
+    throw new Error(`scrypt with n=${n} r=${r} p=${p}: ${(error as Error).message}`);
+  }
 }
 
 /** The second half of the derived key and the ciphertext, hashed. */
