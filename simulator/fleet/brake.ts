@@ -49,10 +49,8 @@ export class Brake {
     this.outages++;
   }
 
-  /** Who waits when it ends waits because of it, and is not waited for. */
   endOutage(): void {
     this.outages--;
-    this.waits.clear();
   }
 
   /** Simulated time from which on the clock runs at real speed; Infinity when nobody waits. */

@@ -81,6 +81,7 @@ export class Fleet {
   private readonly troubles: Troubles;
   private startedAtMs = 0;
   private purchases = 0;
+  private outages = 0;
   private readonly sample: () => number;
 
   constructor(options: FleetOptions) {
@@ -142,8 +143,18 @@ export class Fleet {
     this.brake.beginOutage();
   }
 
-  endOutage(): void {
+  /**
+   * Time runs at real speed until what was out has recovered, as programs start in real time. Then nobody
+   * waits for the lights: they present again what was not answered by a back-off in simulated time.
+   */
+  endOutage(recovered: Promise<void>): void {
+    const recovery = `recovery ${this.outages++}`;
+    this.brake.begin(recovery, Number.NEGATIVE_INFINITY);
     this.brake.endOutage();
+    void recovered.then(() => {
+      this.brake.end(recovery);
+      for (const { name } of this.lights) this.brake.end(name);
+    });
   }
 
   /** Unix time on the lights' clock, seconds with their fraction. */

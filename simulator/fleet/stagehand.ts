@@ -83,8 +83,9 @@ export class FleetStagehand implements Stagehand {
     const { fleet } = this.parts;
     fleet.beginOutage();
     this.endings.set(stage, () => {
-      this.rising.push(restart());
-      fleet.endOutage();
+      const risen = restart();
+      this.rising.push(risen);
+      fleet.endOutage(risen);
     });
   }
 }
