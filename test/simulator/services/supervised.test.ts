@@ -94,3 +94,35 @@ test("a child whose parent is killed is gone soon after", async () => {
   parent.kill("SIGKILL");
   await until("the child is gone", () => !isRunning(pid));
 });
+
+test("a child that is interrupted stays down until it is released, and is back when that resolves", async () => {
+  const { ready, pid, interrupt } = await raise("runs");
+  const first = pid();
+  const release = interrupt();
+  await until("it is gone", () => !isRunning(first));
+  // Longer than a restart waits.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(started()).toEqual([first]);
+  await release();
+  expect(started()).toHaveLength(2);
+  const answer = await fetch(`http://127.0.0.1:${ready.port}`);
+  expect(Number(await answer.text())).toBe(pid());
+  await release();
+  expect(started()).toHaveLength(2);
+});
+
+test("a child that is interrupted and released at once is back when that resolves", async () => {
+  const { pid, interrupt } = await raise("runs");
+  const first = pid();
+  await interrupt()();
+  expect(pid()).not.toBe(first);
+  expect(isRunning(pid())).toBe(true);
+});
+
+test("a parent that ends while its child is held down leaves nothing running", async () => {
+  const { interrupt, stop } = await raise("runs");
+  interrupt();
+  await stop();
+  expect(started().filter(isRunning)).toEqual([]);
+  expect(started()).toHaveLength(1);
+});
