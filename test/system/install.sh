@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that the system tests drive: a browser, fonts for it, and a broker.
+# Installs the Debian packages that the system tests drive: a browser, fonts for it, a broker, and Prometheus' tool.
 # Promise: does nothing when all are there; never asks; one clear line when it cannot install them.
 set -eu
 
@@ -9,6 +9,7 @@ need() { # command, packages
 }
 need chromium "chromium fonts-liberation fonts-dejavu-core"
 need mosquitto "mosquitto"
+need promtool "prometheus"
 need pg_lsclusters "postgresql"
 [ -n "$missing" ] || exit 0
 
