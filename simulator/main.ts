@@ -8,6 +8,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { readBrokerUrl } from "#node/broker-socket";
 import { runChain } from "./chain/run-chain.ts";
 import { type ColumnMapping, readMapping } from "./city/columns.ts";
+import { runCity } from "./city/run-city.ts";
 import { runFleet } from "./run-fleet.ts";
 import { DEFAULT_RUN } from "./run-plan.ts";
 import { shippedScenarios } from "./scenario/open-scenario.ts";
@@ -17,6 +18,7 @@ import { runWorld } from "./world/run-world.ts";
 export async function main(argv: readonly string[]): Promise<void> {
   const [command, ...rest] = argv;
   if (command === "utility") process.exitCode = await runUtility(rest);
+  else if (command === "city") process.exitCode = await runCity(rest);
   else if (command === "chain") process.exitCode = await runChain(rest);
   else if (command === "world") process.exitCode = await runWorld(rest);
   else process.exitCode = await simulate(argv);
@@ -104,7 +106,7 @@ function readOptions(argv: readonly string[]): FleetFlags {
     .option("--report <file>", "write the evening as one HTML page")
     .addHelpText(
       "after",
-      "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone), world (nights in virtual time)",
+      "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone), city (a drawn city as GeoJSON), world (nights in virtual time)",
     )
     .showHelpAfterError("(watt402-simulate --help lists the options)")
     .allowExcessArguments(false)

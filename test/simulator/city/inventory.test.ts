@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { readMapping } from "#simulator/city/columns";
 import { readCsv } from "#simulator/city/csv";
 import { cityFromCsv, cityFromGeoJson } from "#simulator/city/inventory";
 import { openCity } from "#simulator/city/open-city";
+import { runCity } from "#simulator/city/run-city";
 
 const csv = (text: string, mapping = {}) => cityFromCsv(text, { file: "lights.csv", mapping, seed: 1 });
 const geo = (document: unknown, mapping = {}) =>
@@ -165,6 +166,25 @@ describe("--city", () => {
     const file = join(home, "lights.csv");
     writeFileSync(file, "id,lat,lon\nfar,52.9,13.4\nnear,52.5,13.4\nmiddle,52.51,13.4\n");
     expect(openCity({ ...source, city: file }).lights.map(({ name }) => name)).toEqual(["middle", "near"]);
+  });
+
+  it("reads what the command city wrote, wherever it lies", async () => {
+    const file = join(home, "drawn.geojson");
+    const args = ["--lights", "30", "--seed", "5", "--latitude", "-33.9", "--longitude", "151.2"];
+    const said: string[] = [];
+    const write = (text: string | Uint8Array, done?: unknown) => {
+      said.push(String(text));
+      if (typeof done === "function") done();
+      return true;
+    };
+    const stdout = vi.spyOn(process.stdout, "write").mockImplementation(write);
+    const code = await runCity(args).finally(() => stdout.mockRestore());
+    expect(code).toBe(0);
+    writeFileSync(file, said.join(""));
+    const city = openCity({ ...source, city: file, lights: 100 });
+    expect(city.lights).toHaveLength(30);
+    expect(city.latitude).toBeCloseTo(-33.9, 2);
+    expect(city.timeZone).toBe("Etc/GMT-10");
   });
 
   it("says what is no city", () => {
