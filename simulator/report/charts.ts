@@ -54,7 +54,7 @@ function definitions(story: Story): TimeChart[] {
     band: null,
     topAtLeast: 1,
   };
-  const lights = (value: number) => `${decimal(value)} lights`;
+  const lights = (value: number) => `${decimal(value, 1)} ${value === 1 ? "light" : "lights"}`;
   const price = samples.map(({ pricePerMillionUnits }) =>
     pricePerMillionUnits === null ? null : pricePerMillionUnits / 1e6,
   );
@@ -105,6 +105,8 @@ function definitions(story: Story): TimeChart[] {
     },
     {
       ...shared,
+      // Lights come whole.
+      topAtLeast: 4,
       id: "trouble",
       title: "In trouble",
       unit: "at that moment",
