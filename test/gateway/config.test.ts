@@ -120,7 +120,7 @@ describe("as a process", () => {
     writeFileSync(file, stringify(good()));
     const { code, stdout, stderr } = await spawnGateway(["--config", file, "--check"]).ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout).toMatch(/^\[gateway\]\nkey = /);
+    expect(stdout).toContain("[gateway]\nkey = ");
     expect(stdout.endsWith(`config ${file}: good\n`)).toBe(true);
   });
 
