@@ -5,7 +5,7 @@
  * a checkpoint that covers it.
  */
 import type { Effect, Moment } from "./events.ts";
-import { askForOffer } from "./hearing.ts";
+import { askForBetterOffer } from "./hearing.ts";
 import { budgetOn, refusePrice, refuseQuantum, spentToday } from "./policy.ts";
 import { type Channel, nextAttemptMs, nextRung, reserveRung } from "./purchase.ts";
 import type { Refusal } from "./refusal.ts";
@@ -29,7 +29,7 @@ export function buy(before: State, at: Moment): Bought {
   const refusal = refuseRung(state, channel, rung, at);
   if (refusal !== null) {
     const refused = { ...state, answerRefusal: refusal };
-    return { state: onlyOfferHelps(refusal) ? askForOffer(refused, at) : refused, pay: null };
+    return { state: onlyOfferHelps(refusal) ? askForBetterOffer(refused, at) : refused, pay: null };
   }
   if (state.hostRefusal !== null || state.halted || !state.linkUp) return { state, pay: null };
   if (state.pending !== null && at.nowMs < state.pending.nextMs) return { state, pay: null };

@@ -13,6 +13,7 @@ import {
   closedMarkOf,
   nextAttemptMs,
   openChannel,
+  type Retry,
   refuseCharged,
   renewChannel,
   settleQuantum,
@@ -22,6 +23,9 @@ import type { State } from "./state.ts";
 
 /** Channels remembered after a change of seller; older ones are forgotten with whatever was in flight on them. */
 const FORMER_CHANNELS_MAX = 4;
+
+/** Longest pause between two requests for a better offer, in longest retries. */
+const ASK_SLOWER = 10;
 
 /** Takes an offer whose tag was right. */
 export function takeOffer(state: State, offer: Offer, at: Moment): State {
@@ -35,7 +39,7 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
   if (refusal !== null) {
     const refused = { ...answered, offerRefusal: refusal, halted: state.halted || same };
     // Nobody else knows that this device stands still.
-    return refused.halted ? askForOffer(refused, at) : refused;
+    return refused.halted ? askForBetterOffer(refused, at) : refused;
   }
 
   const mark = same ? closedMarkOf(current) : markIn(state.former, offer.channelId);
@@ -124,10 +128,20 @@ function takeRefusal(state: State, refusal: WireRefusal, at: Moment): State {
 }
 
 /** Only an offer can help: says hello again, backing off with every hello since the link came up. */
-export function askForOffer(state: State, at: Moment): State {
+function askForOffer(state: State, at: Moment): State {
+  return askWithin(state, at, state.settings.retry);
+}
+
+/** Only a better offer than the last can help: what is missing may be missing for hours, so more slowly. */
+export function askForBetterOffer(state: State, at: Moment): State {
+  const { firstMs, maxMs } = state.settings.retry;
+  return askWithin(state, at, { firstMs, maxMs: ASK_SLOWER * maxMs });
+}
+
+function askWithin(state: State, at: Moment, retry: Retry): State {
   if (!state.linkUp) return state;
   const attempts = Math.max(1, state.helloAttempts);
-  const helloAtMs = nextAttemptMs(state.settings.retry, attempts, at.nowMs, at.random);
+  const helloAtMs = nextAttemptMs(retry, attempts, at.nowMs, at.random);
   return { ...state, helloAtMs: Math.min(state.helloAtMs, helloAtMs) };
 }
 

@@ -42,7 +42,7 @@ describe("a device whose deposit is used up", () => {
     world.run(5 * MINUTE_MS);
     expect(world.level).toBe(0);
     world.seller.channels[0]!.balance = 10_000;
-    world.run(MINUTE_MS);
+    world.run(4 * MINUTE_MS);
     expect(world.level).toBe(100);
   });
 });
@@ -54,7 +54,7 @@ describe("a device that was told of a price above its ceiling", () => {
     world.run(10 * MINUTE_MS);
     expect(world.level).toBe(0);
     world.seller.pricePerMillionUnits = 200_000;
-    world.run(MINUTE_MS);
+    world.run(4 * MINUTE_MS);
     expect(world.level).toBe(100);
   });
 });
