@@ -7,6 +7,7 @@
 import type { Checkpoint } from "#core/events";
 import type { State } from "#core/machine";
 import type { Clock, Journal, SigningRequest } from "#core/ports";
+import { channelTagOf } from "#core/purchase";
 import { type Host, startHost } from "#node/host";
 import { type FileJournal, openJournal } from "#node/journal";
 import type { Draw } from "../city/random.ts";
@@ -74,6 +75,8 @@ export class Light {
   private epochAtReset: number | null = null;
   private answered: string = NOTHING;
   private asked: string[] = [];
+  private readonly reserves = new Map<number, number>();
+  private reservesOf = "";
   signerFails = false;
   private boots = 0;
 
@@ -183,6 +186,17 @@ export class Light {
   /** True for a light that was started again and remembers its channel: it need believe no one about it. */
   get knowsItsChannel(): boolean {
     return this.answered.includes('"channels":[{') && this.boots > 1 && !this.memoryLost;
+  }
+
+  /** The highest rung of a channel that the disk's latest checkpoint covers, atomic units. */
+  storedReserve(channelTag: number): number {
+    if (this.reservesOf !== this.answered) {
+      this.reservesOf = this.answered;
+      this.reserves.clear();
+      const channels = this.answered === NOTHING ? [] : (JSON.parse(this.answered) as Checkpoint).channels;
+      for (const { id, reserved } of channels) this.reserves.set(channelTagOf(id), reserved);
+    }
+    return this.reserves.get(channelTag) ?? 0;
   }
 
   private openJournal(life: Life): FileJournal | null {

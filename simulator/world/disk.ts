@@ -27,6 +27,8 @@ const SLOW_MS = 7000;
 const IMAGES_KEPT = 6;
 
 export class Disk {
+  /** Called when something was written and not synced yet. */
+  onUnsynced: () => void = () => {};
   private names = new Map<string, Inode>();
   private durableNames = new Map<string, Inode>();
   private readonly images: Image[] = [];
@@ -103,6 +105,7 @@ export class Disk {
           file.bytes.copy(grown);
           grown.set(bytes.subarray(offset, offset + length), position);
           file.bytes = grown;
+          this.onUnsynced();
           return { bytesWritten: length };
         }),
       datasync: () => sync(file),

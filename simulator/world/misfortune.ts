@@ -22,6 +22,8 @@ const SECOND_MS = 1000;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_SECONDS = 86_400;
+/** Chance that the power goes between a write and its sync, at severity 1. */
+const UNSYNCED_CUT = 0.06;
 const IMAGE_MS = 40 * MINUTE_MS;
 
 export interface Misfortunes {
@@ -154,15 +156,21 @@ function scheduleProcesses(
     light.kill();
     world.after(between(SECOND_MS, 10 * SECOND_MS), () => bootLight(parts, light, draw));
   });
-  often("device-power-cut", 1.5 * perLight, () => {
-    const light = pick(lights, draw);
+  const cutPower = (light: Light) => {
     if (!light.isRunning) return;
     faults.fired("device-power-cut");
     light.cutPower();
     if (faults.strikes("bit-flip", 0.15)) light.memoryLost = light.disk.flipBit() || light.memoryLost;
     if (faults.strikes("old-image", 0.15)) light.memoryLost = light.disk.becomeOldImage() || light.memoryLost;
     world.after(between(5 * SECOND_MS, 10 * MINUTE_MS), () => bootLight(parts, light, draw));
-  });
+  };
+  often("device-power-cut", 1.5 * perLight, () => cutPower(pick(lights, draw)));
+  for (const light of lights) {
+    light.disk.onUnsynced = () => {
+      const severity = Math.max(faults.severity("write-lost"), faults.severity("torn-tail"));
+      if (draw() < UNSYNCED_CUT * severity) world.after(4 * draw(), () => cutPower(light));
+    };
+  }
   often("device-paused", 1.5 * perLight, () => {
     faults.fired("device-paused");
     pick(lights, draw).pause(between(SECOND_MS, MINUTE_MS));

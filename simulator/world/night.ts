@@ -7,6 +7,7 @@
 import { plannedLevel } from "#core/lamp";
 import { type PricePoint, seriesTariff, type Tariff } from "../utility/tariff.ts";
 import { Adversary } from "./adversary.ts";
+import type { Breach } from "./breach.ts";
 import { ChainModel } from "./chain.ts";
 import { Light } from "./device.ts";
 import { type FaultChoice, type FaultKind, Faults } from "./faults.ts";
@@ -14,7 +15,7 @@ import { Gateway } from "./gateway.ts";
 import { keyOf } from "./keys.ts";
 import { type Misfortunes, scheduleMisfortunes } from "./misfortune.ts";
 import { Network } from "./network.ts";
-import { type Breach, Oracle } from "./oracle.ts";
+import { Oracle } from "./oracle.ts";
 import { drawPole, PRICE, PRICE_CEILING } from "./pole.ts";
 import { Road } from "./road.ts";
 import { Seller } from "./seller.ts";
@@ -61,9 +62,12 @@ const LIMITS = {
   depositDays: 0,
   perDevicePerDayAtomic: 6_000_000,
   fleetAtomic: TREASURY_ATOMIC,
-  perChannelAtomic: 6_000_000,
   perDayAtomic: TREASURY_ATOMIC,
 };
+/** Most in one channel: plenty, or in some worlds too little for a night. */
+const PER_CHANNEL_ATOMIC = 6_000_000;
+const TIGHT_CHANNEL_ATOMIC = 80_000;
+const TIGHT_SHARE = 0.15;
 
 export async function runNight(options: WorldOptions): Promise<Verdict> {
   const world = new World(options.seed);
@@ -99,6 +103,8 @@ interface Built extends Misfortunes {
 
 function build(options: WorldOptions, world: World, faults: Faults, peaceAtMs: number): Built {
   const { signing } = options;
+  const isTight = world.stream("limits")() < TIGHT_SHARE;
+  const perChannelAtomic = isTight ? TIGHT_CHANNEL_ATOMIC : PER_CHANNEL_ATOMIC;
   const gatewayTables = new Tables(faults, world.stream("gateway disk"));
   const sellerTables = new Tables(faults, world.stream("seller disk"));
   const chain = new ChainModel({
@@ -114,7 +120,7 @@ function build(options: WorldOptions, world: World, faults: Faults, peaceAtMs: n
     gatewayTables,
     sellerTables,
     chain: () => chain,
-    perChannelAtomic: LIMITS.perChannelAtomic,
+    perChannelAtomic,
   });
   const names = new Map<string, string>();
   for (let index = 0; index < options.lights; index++) {
@@ -154,7 +160,7 @@ function build(options: WorldOptions, world: World, faults: Faults, peaceAtMs: n
     network,
     road: new Road(world, faults, () => seller),
     signing,
-    limits: LIMITS,
+    limits: { ...LIMITS, perChannelAtomic },
     now: () => EPOCH_SECONDS + world.nowMs / 1000 + gatewayClock.offsetSeconds,
     acted: (what) => oracle.acted("gateway", what),
   });

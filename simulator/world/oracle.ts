@@ -7,7 +7,7 @@
  */
 import type { SigningRequest } from "#core/ports";
 import { channelTagOf } from "#core/purchase";
-import type { ChannelRecord, PaymentRecord } from "#gateway/purchase/ports";
+import type { ChannelRecord } from "#gateway/purchase/ports";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { decodeGrant, decodePay } from "#protocol/frames";
@@ -16,42 +16,17 @@ import { peekJson } from "#protocol/tag";
 import type { Leaf } from "#protocol/topics";
 import type { AccountRecord } from "../utility/account-book.ts";
 import type { StoredAnswer } from "../utility/ports.ts";
+import { breachesAtRest } from "./at-rest.ts";
+import type { Breach, Invariant } from "./breach.ts";
 import type { ChainModel } from "./chain.ts";
 import type { Light, LightWatch, Recovery } from "./device.ts";
-import { paymentKey } from "./ledger.ts";
 import type { Wiretap } from "./network.ts";
 import { PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "./pole.ts";
+import { newSeen, type Seen } from "./seen.ts";
 import type { SellerWatch } from "./seller.ts";
 import type { Tables } from "./tables.ts";
 import { NETWORK, RECEIVER, TOKEN } from "./terms.ts";
 import type { World } from "./world.ts";
-
-export type Invariant = "E1" | "E2" | "M1" | "M2" | "M3" | "M4" | "P1" | "T1" | "S1" | "L1";
-
-export interface Breach {
-  readonly invariant: Invariant;
-  readonly atMs: number;
-  readonly told: string;
-}
-
-/** What the oracle has seen of one light. */
-interface Seen {
-  readonly light: Light;
-  register: number;
-  /** Rungs published, by channel tag and amount, with their signatures. */
-  readonly rungs: Map<string, string>;
-  readonly highestRung: Map<number, number>;
-  /** Units sold to it, over all channels, each rung once. */
-  soldUnits: number;
-  largestSaleUnits: number;
-  signedByDay: Map<number, number>;
-  priceHeard: number;
-  priceHeardAtMs: number;
-  revisionHeard: number;
-  chargedHeard: number;
-  darkSinceMs: number | null;
-  channelIds: Set<string>;
-}
 
 interface Sold {
   readonly units: number;
@@ -91,21 +66,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   }
 
   addLight(light: Light): void {
-    const seen: Seen = {
-      light,
-      register: 0,
-      rungs: new Map(),
-      highestRung: new Map(),
-      soldUnits: 0,
-      largestSaleUnits: 0,
-      signedByDay: new Map(),
-      priceHeard: 0,
-      priceHeardAtMs: 0,
-      revisionHeard: 0,
-      chargedHeard: 0,
-      darkSinceMs: null,
-      channelIds: new Set(),
-    };
+    const seen = newSeen(light);
     this.seen.set(light.device, seen);
     this.all.push(seen);
   }
@@ -175,6 +136,9 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     if (maxClaimable > offered) {
       this.broken("M1", `${light.name}: rung ${maxClaimable} above the balance of ${offered}`);
     }
+    if (maxClaimable > light.storedReserve(channelTag) && !light.memoryLost) {
+      this.broken("M1", `${light.name}: rung ${maxClaimable} that no stored checkpoint covers`);
+    }
     seen.rungs.set(key, signature);
     seen.highestRung.set(channelTag, Math.max(highest, maxClaimable));
   }
@@ -195,11 +159,12 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
         `gateway offers ${message.balance}, above ${this.parts.perChannelAtomic} per channel`,
       );
     }
-    for (const channel of this.channelsOf(seen.light.device)) {
-      const tag = channelTagOf(channel.id);
-      if (channel.promised < message.balance && channel.revision >= message.revision) {
-        this.broken("M4", `gateway offers ${message.balance} before its ledger promises it`);
-      }
+    const channels = this.channelsOf(seen.light.device);
+    if (!channels.some(({ promised }) => promised >= message.balance)) {
+      this.broken("M4", `gateway offers ${message.balance} before its ledger promises it`);
+    }
+    for (const { id } of channels) {
+      const tag = channelTagOf(id);
       this.balanceOffered.set(tag, Math.max(this.balanceOffered.get(tag) ?? 0, message.balance));
     }
   }
@@ -392,6 +357,9 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     let sum = 0;
     for (const signed of seen.signedByDay.values()) sum += signed;
     const room = 3 * QUANTUM_MAX_ATOMIC;
+    for (const id of seen.channelIds) {
+      if ((this.signedMax.get(id) ?? 0) + room >= this.parts.perChannelAtomic) return false;
+    }
     return Math.max(today, sum) + room < dailyBudgetAtomic;
   }
 
@@ -413,42 +381,11 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
 
   // ---- the end ----
 
-  /** M2 at rest: everything charged that its channel can pay is claimed, and everything claimed settled. */
+  /** What must hold when nothing moves any more: at-rest.ts. */
   atRest(): void {
-    const { sellerTables } = this.parts;
-    const chain = this.parts.chain();
-    if (chain.settled !== chain.claimed) {
-      this.broken("M2", `at rest ${chain.settled} settled of ${chain.claimed} claimed`);
-    }
-    for (const { account, channel } of sellerTables.rows<AccountRecord>("account")) {
-      const onChain = chain.channelOf(account.account);
-      const due = Math.min(Number(channel?.chargedCumulativeAmount ?? 0), onChain.balance);
-      if (onChain.claimed < due) {
-        this.broken("M2", `at rest ${onChain.claimed} claimed on ${account.account}, ${due} due`);
-      }
-    }
-    for (const [id, { claimed }] of chain.channels) {
-      const charged = this.chargedMax.get(id) ?? 0;
-      if (claimed > charged) this.broken("M2", `${claimed} claimed on ${id}, ${charged} charged`);
-    }
-    this.ledgerAdds();
-  }
-
-  /** M3: the ledger's payments of a channel do not sum to more than was charged. */
-  private ledgerAdds(): void {
-    const { gatewayTables } = this.parts;
-    const sums = new Map<string, number>();
-    for (const { channelId, amountAtomic } of gatewayTables.rows<PaymentRecord>("payment")) {
-      sums.set(channelId, (sums.get(channelId) ?? 0) + amountAtomic);
-    }
-    for (const channel of gatewayTables.rows<ChannelRecord>("channel")) {
-      const sum = sums.get(channel.id) ?? 0;
-      if (sum > channel.charged)
-        this.broken("M3", `ledger: payments of ${sum} for ${channel.charged} charged`);
-      const paid = gatewayTables.get<PaymentRecord>("payment", paymentKey(channel.id, channel.charged));
-      if (channel.charged > 0 && paid === undefined) {
-        this.broken("M4", `ledger: ${channel.charged} charged without its payment`);
-      }
+    const { gatewayTables, sellerTables, chain } = this.parts;
+    for (const { invariant, told } of breachesAtRest(chain(), sellerTables, gatewayTables, this.chargedMax)) {
+      this.broken(invariant, told);
     }
   }
 

@@ -1,0 +1,8 @@
+/** A promise of DESIGN section 7 that a world saw broken. */
+export type Invariant = "E1" | "E2" | "M1" | "M2" | "M3" | "M4" | "P1" | "T1" | "S1" | "L1";
+
+export interface Breach {
+  readonly invariant: Invariant;
+  readonly atMs: number;
+  readonly told: string;
+}
