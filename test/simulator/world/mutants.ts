@@ -9,9 +9,9 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
+import type { Invariant } from "#simulator/world/breach";
 import type { FaultChoice } from "#simulator/world/faults";
 import type { runNight } from "#simulator/world/night";
-import type { Invariant } from "#simulator/world/breach";
 
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
