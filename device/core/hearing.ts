@@ -39,7 +39,7 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
   if (refusal !== null) {
     const refused = { ...answered, offerRefusal: refusal, halted: state.halted || same };
     // Nobody else knows that this device stands still.
-    return refused.halted ? askForBetterOffer(refused, at) : refused;
+    return refused.halted || current === null ? askForBetterOffer(refused, at) : refused;
   }
 
   const mark = same ? closedMarkOf(current) : markIn(state.former, offer.channelId);

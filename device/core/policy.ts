@@ -64,7 +64,10 @@ export function refusePrice(policy: Policy, pricePerMillionUnits: number): Devic
  */
 export function budgetOn(budget: Budget, wallSeconds: number | null, signed: number): Budget {
   const day = wallSeconds === null ? budget.day : Math.floor(wallSeconds / SECONDS_PER_DAY);
-  return day > budget.day ? { day, spentBefore: 0, signedAtStart: signed } : budget;
+  if (day <= budget.day) return budget;
+  // What was signed before any clock was heard belongs to the first day.
+  if (budget.day === 0) return { ...budget, day };
+  return { day, spentBefore: 0, signedAtStart: signed };
 }
 
 /** Atomic units signed today, the present channel's included. */

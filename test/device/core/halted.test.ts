@@ -34,6 +34,33 @@ describe("a device whose channel was offered on terms it refuses", () => {
   });
 });
 
+describe("a device that refused the first offer it was made", () => {
+  it("asks for another", () => {
+    const world = new Surroundings();
+    world.seller.quantumAtomic = 500;
+    world.setLink(true);
+    world.run(MINUTE_MS);
+    expect(world.level).toBe(0);
+    world.seller.quantumAtomic = 100;
+    world.run(4 * MINUTE_MS);
+    expect(world.level).toBe(100);
+  });
+});
+
+describe("a device that began without a clock", () => {
+  it("counts what it signed then to the first day it is told", () => {
+    const world = new Surroundings();
+    world.wallOffset = null;
+    world.setLink(true);
+    world.run(30 * MINUTE_MS);
+    const before = world.pays.at(-1)!.maxClaimable;
+    expect(before).toBeGreaterThan(1000);
+    world.wallOffset = 20_000 * 86_400;
+    world.run(6 * 60 * MINUTE_MS);
+    expect(world.pays.at(-1)!.maxClaimable).toBeLessThanOrEqual(world.settings.policy.dailyBudgetAtomic);
+  });
+});
+
 describe("a device whose deposit is used up", () => {
   it("asks for an offer, since the one that told of the next deposit may have been lost", () => {
     const world = new Surroundings();
