@@ -78,7 +78,7 @@ export class Light {
   private readonly reserves = new Map<number, number>();
   private reservesOf = "";
   signerFails = false;
-  private boots = 0;
+  private rememberedAtBoot = false;
 
   constructor(parts: LightParts) {
     const { world, faults, index, pole, epochSeconds } = parts;
@@ -111,7 +111,7 @@ export class Light {
     const journal = this.openJournal(life);
     if (journal === null) return;
     this.life = life;
-    this.boots++;
+    this.rememberedAtBoot = this.answered.includes('"channels":[{');
     this.clock.begin(life);
     const signer = deviceSigner(signing, this.name);
     world.note(`${this.name} starts`);
@@ -183,9 +183,9 @@ export class Light {
     this.epochAtReset ??= state.register.epoch;
   }
 
-  /** True for a light that was started again and remembers its channel: it need believe no one about it. */
+  /** True for a light that was started with a memory of its channel: it need believe no one about it. */
   get knowsItsChannel(): boolean {
-    return this.answered.includes('"channels":[{') && this.boots > 1 && !this.memoryLost;
+    return this.rememberedAtBoot && !this.memoryLost;
   }
 
   /** The highest rung of a channel that the disk's latest checkpoint covers, atomic units. */
