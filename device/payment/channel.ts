@@ -17,14 +17,24 @@ const CHANNEL_TYPE_HASH = typeHash(
   "ChannelConfig(address payer,address payerAuthorizer,address receiver,address receiverAuthorizer,address token,uint40 withdrawDelay,bytes32 salt)",
 );
 
+/** The separator of the chain asked for last: a device buys on one, and its hashes outweigh a voucher's own. */
+let separator: { readonly chainId: number; readonly bytes: Uint8Array } = {
+  chainId: 0,
+  bytes: new Uint8Array(0),
+};
+
 /** Separator of the contract's four structs. */
 export function batchSettlementSeparator(chainId: number): Uint8Array {
-  return domainSeparator({
-    name: "x402 Batch Settlement",
-    version: "1",
-    chainId,
-    verifyingContract: BATCH_SETTLEMENT_ADDRESS,
-  });
+  if (separator.chainId !== chainId) {
+    const bytes = domainSeparator({
+      name: "x402 Batch Settlement",
+      version: "1",
+      chainId,
+      verifyingContract: BATCH_SETTLEMENT_ADDRESS,
+    });
+    separator = { chainId, bytes };
+  }
+  return separator.bytes;
 }
 
 /** The channel id on a chain: 0x and 64 lower-case hex digits. */

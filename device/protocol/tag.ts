@@ -75,6 +75,9 @@ function joinBytes(left: Uint8Array, right: Uint8Array): Uint8Array {
 }
 
 function escaped(json: string): string {
+  let at = 0;
+  while (at < json.length && json.charCodeAt(at) < 127) at++;
+  if (at === json.length) return json;
   let ascii = "";
   for (let i = 0; i < json.length; i++) {
     const code = json.charCodeAt(i);

@@ -89,17 +89,24 @@ export async function openSession(parts: SessionParts, record: DeviceRecord): Pr
   };
 }
 
-/** The device that a hello proves, or in a few words why it proves none. */
+/**
+ * The device that a hello proves, or in a few words why it proves none.
+ * @param known its session, when it spoke before: a key proved once need not be multiplied out again
+ */
 export function proveHello(
   parts: SessionParts,
   device: string,
   payload: Uint8Array,
+  known: Session | undefined,
 ): { readonly hello: Hello; readonly error: null } | { readonly hello: null; readonly error: string } {
   const text = peekJson(payload);
   if (text === null)
     return { hello: null, error: "hello: expected a sealed JSON object, found too few bytes" };
   const { message, error } = readHello(text);
   if (message === null) return { hello: null, error: `hello: ${error}` };
+  if (known !== undefined && known.record.publicKey === message.publicKey) {
+    return openJson(known.tagger, "hello", payload) === null ? WRONG_TAG : { hello: message, error: null };
+  }
   const publicKey = fromHex(message.publicKey);
   try {
     const address = addressOf(publicKey);
@@ -110,14 +117,13 @@ export function proveHello(
     return { hello: null, error: "hello: expected a public key of secp256k1, found a point off the curve" };
   }
   const tagger = { hmac: parts.hmac, key: tagKeyBetween(parts.key, publicKey) };
-  if (openJson(tagger, "hello", payload) === null) {
-    return {
-      hello: null,
-      error: "hello: wrong tag; is this device provisioned with this gateway's public key?",
-    };
-  }
-  return { hello: message, error: null };
+  return openJson(tagger, "hello", payload) === null ? WRONG_TAG : { hello: message, error: null };
 }
+
+const WRONG_TAG = {
+  hello: null,
+  error: "hello: wrong tag; is this device provisioned with this gateway's public key?",
+} as const;
 
 /** Finds the channel to buy on and publishes its offer, retained. */
 export function makeOffer(parts: SessionParts, session: Session): Promise<void> {

@@ -70,7 +70,7 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
   }
 
   async function takeHello(device: string, payload: Uint8Array): Promise<void> {
-    const { hello, error } = proveHello(parts, device, payload);
+    const { hello, error } = proveHello(parts, device, payload, sessions.get(device));
     if (hello === null) {
       drop(parts, device, "hello", "wrong-tag");
       parts.note("warn", error, { device });
