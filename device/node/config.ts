@@ -6,6 +6,7 @@
  * must not mean no budget.
  */
 import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import type { PlanStep } from "#core/events";
@@ -13,6 +14,7 @@ import type { Settings } from "#core/machine";
 import { COUNTER_MAX } from "#core/units";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { readBrokerUrl } from "./broker-socket.ts";
+import { choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
 
 /** Where the plan's dusk and dawn come from. */
 export interface SunPlan {
@@ -25,7 +27,13 @@ export interface SunPlan {
 export interface DeviceConfig {
   readonly model: string;
   readonly keyFile: string;
+  /** Holds the passphrase under which the key is encrypted; null leaves it to a systemd credential, or none. */
+  readonly keyPassphraseFile: string | null;
   readonly journalFile: string;
+  /** Where the running device tells its status. */
+  readonly statusSocket: string;
+  /** Where the kernel shows its devices: "/sys", or a tree that stands for it. */
+  readonly sysfsRoot: string;
   readonly unit: string;
   readonly wantedUnits: number;
   readonly gateway: {
@@ -49,33 +57,8 @@ const QUANTUM_MAX = 9_007_199_254;
 
 const DAY_MS = 86_400_000;
 
-function integer(min: number, max: number) {
-  const error = `an integer in ${min}..${max}`;
-  return z.int({ error }).min(min, { error }).max(max, { error });
-}
-function number(min: number, max: number) {
-  const error = `a number in ${min}..${max}`;
-  return z.number({ error }).min(min, { error }).max(max, { error });
-}
-function text(lengthMax: number) {
-  const error = `a string of 1..${lengthMax} plain characters`;
-  return z.string({ error }).regex(new RegExp(`^[ -~]{1,${lengthMax}}$`), { error });
-}
-function pattern(form: RegExp, error: string) {
-  return z.string({ error }).regex(form, { error });
-}
-function choice<const Word extends string>(words: readonly Word[]) {
-  return z.enum(words, { error: `one of ${words.map((word) => `"${word}"`).join(", ")}` });
-}
-function table<Shape extends z.ZodRawShape>(shape: Shape) {
-  return z.strictObject(shape, {
-    error: (issue) => (issue.code === "unrecognized_keys" ? undefined : "a table"),
-  });
-}
-function list<Item extends z.ZodType>(item: Item, least: number) {
-  const error = `a list of at least ${least}`;
-  return z.array(item, { error }).min(least, { error });
-}
+/** Longest name of a Unix socket: unix(7), sun_path less its closing zero. */
+const SOCKET_PATH_MAX = 107;
 
 const address = pattern(/^0x[0-9a-fA-F]{40}$/, "0x and 40 hex digits").transform((found) =>
   found.toLowerCase(),
@@ -92,7 +75,14 @@ const STEP = table({
 });
 
 const CONFIG = table({
-  device: table({ model: text(64).default("watt402 light"), key_file: path, journal_file: path }),
+  device: table({
+    model: text(64).default("watt402 light"),
+    key_file: path,
+    key_passphrase_file: path.optional(),
+    journal_file: path,
+    status_socket: text(SOCKET_PATH_MAX).optional(),
+    sysfs_root: path.default("/sys"),
+  }),
   gateway: table({
     broker: brokerUrl,
     public_key: pattern(
@@ -169,7 +159,7 @@ export function readConfig(toml: string, file: string): DeviceConfig {
   const raw = parseToml(toml, file);
   const { data, error } = CONFIG.safeParse(raw);
   if (data !== undefined) return configOf(data);
-  throw new Error(error.issues.flatMap((issue) => faultsOf(issue, raw, file)).join("\n"));
+  throw new Error(faultsOf(error, raw, `${file}: `).join("\n"));
 }
 
 function parseToml(toml: string, file: string): unknown {
@@ -180,33 +170,6 @@ function parseToml(toml: string, file: string): unknown {
     const reason = error.message.split("\n")[0];
     throw new Error(`${file}: line ${error.line}, column ${error.column}: expected TOML, found: ${reason}`);
   }
-}
-
-function faultsOf(issue: z.core.$ZodIssue, raw: unknown, file: string): string[] {
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map(
-      (key) => `${file}: ${keyPath([...issue.path, key])}: expected no such key; check its spelling`,
-    );
-  }
-  return [
-    `${file}: ${keyPath(issue.path)}: expected ${issue.message}, found ${show(valueAt(raw, issue.path))}`,
-  ];
-}
-
-function keyPath(keys: readonly PropertyKey[]): string {
-  return keys.map(String).join(".");
-}
-
-function valueAt(raw: unknown, keys: readonly PropertyKey[]): unknown {
-  let value = raw;
-  for (const key of keys) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
-  return value;
-}
-
-function show(value: unknown): string {
-  if (value === undefined) return "nothing";
-  const shown = JSON.stringify(value);
-  return shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
 }
 
 function isBrokerUrl(url: string): boolean {
@@ -224,7 +187,10 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
   return {
     model: device.model,
     keyFile: device.key_file,
+    keyPassphraseFile: device.key_passphrase_file ?? null,
     journalFile: device.journal_file,
+    statusSocket: device.status_socket ?? join(dirname(device.journal_file), "status.sock"),
+    sysfsRoot: device.sysfs_root,
     unit: meter.unit,
     wantedUnits: meter.wanted_units,
     gateway: {
