@@ -112,9 +112,11 @@ export function takeGrant(state: State, grant: Grant, at: Moment): State {
   if (pending !== null && answered.charged >= pending.maxClaimable) {
     return { ...next, pending: null, answerRefusal: null };
   }
+  if (grant.refusal === null || pending === null) return next;
   // A refusal speaks of the rung after the counters it carries; with older counters it is an echo.
-  if (grant.refusal === null || pending === null || grant.charged < channel.charged) return next;
-  return takeRefusal(next, grant.refusal, at);
+  if (grant.charged >= channel.charged) return takeRefusal(next, grant.refusal, at);
+  // Who does not know the channel has no counters of it to send: an echo costs one question more, no money.
+  return grant.refusal === "unknown-channel" ? askForOffer(next, at) : next;
 }
 
 /**
