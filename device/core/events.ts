@@ -68,12 +68,23 @@ export interface Grant {
   readonly validUntilSeconds: number;
 }
 
+/** Whether a reading may be metered: suspect when its values cannot be true, stale when they are old. */
+export type Quality =
+  | { readonly kind: "good" }
+  | { readonly kind: "suspect" | "stale"; readonly reason: string };
+
 /** One look at the meter; null in an event when the meter gave none. */
 export interface Reading {
   /** The meter's own counter, metered units, integer in 0..2^48-1. */
   readonly raw: number;
   /** Present power, milliwatts (for other units: units per hour), integer in 0..2^48-1. */
   readonly powerMilliwatts: number;
+  /** What else the meter shows; the machine has no use for it. */
+  readonly voltageMillivolts?: number;
+  readonly currentMilliamps?: number;
+  readonly frequencyMillihertz?: number;
+  /** Good when absent; anything else is not metered. */
+  readonly quality?: Quality;
 }
 
 /** A step of the lamp's plan: from this minute of the UTC day on, this level. */

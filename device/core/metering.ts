@@ -25,6 +25,9 @@ export function reckonUntil(state: State, nowMs: number): State {
 /** The state after a look at the meter; the caller has reckoned until now. */
 export function lookAtMeter(state: State, reading: Reading | null, at: Moment): State {
   if (reading === null) return { ...state, meterRefusal: "meter-silent" };
+  const quality = reading.quality === undefined ? "good" : reading.quality.kind;
+  if (quality !== "good")
+    return { ...state, meterRefusal: quality === "stale" ? "meter-silent" : "meter-implausible" };
   const { register, note } = takeReading(
     state.register,
     reading.raw,

@@ -372,5 +372,5 @@ class MachineHost implements Host {
 function soundReading(reading: Reading | null): Reading | null {
   if (reading === null || !isCounter(reading.raw)) return null;
   const powerMilliwatts = Math.max(0, Math.round(reading.powerMilliwatts));
-  return isCounter(powerMilliwatts) ? { raw: reading.raw, powerMilliwatts } : null;
+  return isCounter(powerMilliwatts) ? { ...reading, powerMilliwatts } : null;
 }

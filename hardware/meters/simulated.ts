@@ -4,15 +4,19 @@
  * Promise: its counter is whole milliwatt-hours and never falls while the process lives; like a real
  * volatile one it begins at zero again after a restart.
  */
-import type { Meter } from "#core/ports";
 import type { SimulatedLamp } from "../lamps/simulated.ts";
+import type { MeterDriver } from "./driver.ts";
 
-export function simulatedMeter(lamp: SimulatedLamp): Meter {
+export function simulatedMeter(lamp: SimulatedLamp): MeterDriver {
   return {
+    name: "simulated",
+    rollOverAt: 0,
     read: (done) =>
       done({
         raw: Math.floor(lamp.energyMilliwattHours()),
         powerMilliwatts: Math.round(lamp.powerMilliwatts()),
       }),
+    quality: () => ({ kind: "good" }),
+    close: async () => {},
   };
 }

@@ -1,0 +1,42 @@
+/**
+ * What every meter driver is to the rest of the light, and what it is given.
+ *
+ * Promise: a driver opens at once and never throws afterwards: a part that is missing, silent or wrong
+ * shows in the quality of its readings, with the remedy in the reason, and it recovers by itself.
+ */
+import type { Quality, Reading } from "#core/events";
+import type { Clock, Meter } from "#core/ports";
+import type { SimulatedLamp } from "../lamps/simulated.ts";
+
+export interface MeterDriver extends Meter {
+  /** What it is and where it is wired, as "SDM120, slave 1 on /dev/ttyUSB0". */
+  readonly name: string;
+  /**
+   * Where `raw` wraps to 0, mWh; 0 when it never does. It is the machine's `MeterLimits.rollOverAt`
+   * unless the owner configured another.
+   */
+  readonly rollOverAt: number;
+  /** The latest verdict on the meter, told again whenever it is asked; stale before the first reading. */
+  quality(): Quality;
+  /** Releases port, children and counter; what was counted is stored first. */
+  close(): Promise<void>;
+}
+
+/** What a driver needs of the light that it is in. */
+export interface MeterSurroundings {
+  readonly clock: Clock;
+  /** Most that the supply can carry, milliwatts: readings above it are refused. */
+  readonly powerMaxMilliwatts: number;
+  /** Where meters that forget at power-off keep their counter; null keeps it in memory, for a look only. */
+  readonly stateDirectory: string | null;
+  /** Where the kernel shows its devices: "/sys", or a tree that stands for it. */
+  readonly sysfsRoot: string;
+  /** The lamp that a simulated meter meters; null when the lamp is a real one. */
+  readonly simulatedLamp: SimulatedLamp | null;
+}
+
+/** A reading that is not metered, and why. */
+export function doubted(kind: "suspect" | "stale", reason: string, last: Reading | null): Reading {
+  const { raw, powerMilliwatts } = last ?? { raw: 0, powerMilliwatts: 0 };
+  return { raw, powerMilliwatts, quality: { kind, reason } };
+}
