@@ -8,11 +8,11 @@ import { readFileSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
+import { checkAccess, EMBEDDED, ENROLMENT } from "./broker-config.ts";
 import { checkLookout, LOOKOUT_SECTIONS } from "./lookout-config.ts";
 
 const address = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits");
 const atomic = z.number().int().min(1).max(COUNTER_MAX);
-const port = z.number().int().min(0).max(65_535);
 const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
 const scheme = z.enum(["batch-settlement", "exact"]);
 
@@ -26,13 +26,6 @@ const SELLER = z.strictObject({
   method: z.enum(["GET", "POST"]).default("GET"),
   unit: z.string().max(16).default("mWh"),
   unitsPerPayment: atomic.optional(),
-});
-
-const EMBEDDED = z.strictObject({
-  kind: z.literal("embedded"),
-  host: z.string().default("127.0.0.1"),
-  port: port.default(1883),
-  connections: z.number().int().min(1).max(1_000_000).default(20_000),
 });
 
 const EXTERNAL = z.strictObject({
@@ -84,6 +77,8 @@ function ofKind<Section extends z.ZodType>(usual: string, section: Section) {
 const CONFIG = z.strictObject({
   gateway: z.strictObject({ key: z.string(), data: z.string() }),
   broker: ofKind("embedded", z.discriminatedUnion("kind", [EMBEDDED, EXTERNAL])),
+  /** Which devices may buy. */
+  enrolment: ENROLMENT.prefault({}),
   ledger: ofKind("sqlite", z.discriminatedUnion("kind", [SQLITE, POSTGRES])),
   seller: SELLER,
   treasury: TREASURY,
@@ -134,6 +129,7 @@ export function checkConfig(value: unknown, source: string): Config {
     );
     throw new Error(lines.join("\n"));
   }
+  checkAccess(checked.data.broker, checked.data.enrolment, source);
   checkLookout(checked.data, checked.data.broker.kind, source);
   const { seller } = checked.data;
   if (seller.kind === "fixed" && seller.unitsPerPayment === undefined) {

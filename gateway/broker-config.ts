@@ -1,0 +1,95 @@
+/**
+ * The configuration's sections about who may speak: the gateway's own broker with its doors and bounds,
+ * and enrolment.
+ *
+ * Promise: a door that is named has all it needs; nothing is open that was not named.
+ */
+import { z } from "zod";
+
+const port = z.number().int().min(0).max(65_535);
+
+const TLS = z.strictObject({
+  port: port.default(8883),
+  /** PEM files; read again when they change, and on SIGHUP. */
+  certFile: z.string(),
+  keyFile: z.string(),
+  /** PEM of the authorities whose certificates prove a device. */
+  clientCaFile: z.string().optional(),
+  /** "optional": a device's certificate or its password; "required": its certificate alone. */
+  clientCertificates: z.enum(["none", "optional", "required"]).default("none"),
+});
+
+const WEB_SOCKET = z.strictObject({
+  /** ws: for what stays on this machine or behind a proxy. */
+  port: port.optional(),
+  /** wss, with the certificate of broker.tls. */
+  securePort: port.optional(),
+  path: z
+    .string()
+    .regex(/^\/[\w./-]{0,255}$/, 'expected a path like "/mqtt"')
+    .default("/mqtt"),
+});
+
+export const EMBEDDED = z.strictObject({
+  kind: z.literal("embedded"),
+  host: z.string().default("127.0.0.1"),
+  port: port.default(1883),
+  /** False: no door without TLS. */
+  plain: z.boolean().default(true),
+  tls: TLS.optional(),
+  webSocket: WEB_SOCKET.optional(),
+  connections: z.number().int().min(1).max(1_000_000).default(20_000),
+  /** Of one device, over the long run. */
+  messagesPerSecond: z.number().min(0.1).max(100_000).default(10),
+  /** Of one device, at once after a silence. */
+  messagesBurst: z.number().int().min(10).max(1_000_000).default(100),
+});
+
+export const ENROLMENT_MODES = ["open", "allow-list", "pending"] as const;
+
+export const ENROLMENT = z.strictObject({
+  mode: z.enum(ENROLMENT_MODES).default("open"),
+  /** Devices that may buy, one address a line; read again when it changes, and on SIGHUP. */
+  allowFile: z.string().optional(),
+  /** Devices that may wait for approval at once; more are turned away. */
+  pendingMax: z.number().int().min(1).max(1_000_000).default(10_000),
+});
+
+type Embedded = z.infer<typeof EMBEDDED>;
+
+/** What one member of these sections asks of another. Throws one line. */
+export function checkAccess(
+  broker: { readonly kind: string },
+  enrolment: z.infer<typeof ENROLMENT>,
+  source: string,
+): void {
+  if (broker.kind === "embedded") checkDoors(broker as Embedded, source);
+  if (enrolment.mode === "allow-list" && enrolment.allowFile === undefined) {
+    throw new Error(
+      `config ${source}: enrolment.allowFile: expected a file beside mode "allow-list", found none`,
+    );
+  }
+}
+
+function checkDoors({ plain, tls, webSocket }: Embedded, source: string): void {
+  if (!plain && tls === undefined) {
+    throw new Error(`config ${source}: broker.plain: expected true while there is no broker.tls`);
+  }
+  if (webSocket !== undefined && webSocket.port === undefined && webSocket.securePort === undefined) {
+    throw new Error(`config ${source}: broker.webSocket: expected port, securePort or both, found neither`);
+  }
+  if (webSocket?.securePort !== undefined && tls === undefined) {
+    throw new Error(`config ${source}: broker.webSocket.securePort: expected broker.tls beside it`);
+  }
+  if (tls !== undefined && tls.clientCertificates !== "none" && tls.clientCaFile === undefined) {
+    throw new Error(
+      `config ${source}: broker.tls.clientCaFile: expected a file, because clientCertificates is "${tls.clientCertificates}"`,
+    );
+  }
+  if (tls?.clientCertificates === "required" && (plain || webSocket?.port !== undefined)) {
+    throw new Error(
+      `config ${source}: broker.tls.clientCertificates: "required" leaves no door without TLS; ` +
+        "set broker.plain to false and take broker.webSocket.port away",
+    );
+  }
+}
