@@ -31,7 +31,8 @@ export function buy(before: State, at: Moment): Bought {
     const refused = { ...state, answerRefusal: refusal };
     return { state: onlyOfferHelps(refusal) ? askForBetterOffer(refused, at) : refused, pay: null };
   }
-  if (state.hostRefusal !== null || state.halted || !state.linkUp) return { state, pay: null };
+  if (state.hostRefusal !== null || state.lampRefusal !== null) return { state, pay: null };
+  if (state.halted || !state.linkUp) return { state, pay: null };
   if (state.pending !== null && at.nowMs < state.pending.nextMs) return { state, pay: null };
 
   const attempts = state.pending === null ? 1 : state.pending.attempts + 1;

@@ -6,7 +6,7 @@
  */
 
 import type { Account } from "./credit.ts";
-import type { Refusal, WireRefusal } from "./refusal.ts";
+import type { HostRefusal, Refusal, WireRefusal } from "./refusal.ts";
 import type { Register } from "./register.ts";
 
 export type Scheme = "batch-settlement" | "exact";
@@ -106,12 +106,12 @@ export type Event =
   | {
       readonly type: "host-failed";
       readonly at: Moment;
-      readonly refusal: "journal-failed" | "signer-failed";
+      readonly refusal: HostRefusal;
     }
   | {
       readonly type: "host-recovered";
       readonly at: Moment;
-      readonly refusal: "journal-failed" | "signer-failed";
+      readonly refusal: HostRefusal;
     };
 
 /** What a device remembers of a channel it buys on. */

@@ -40,7 +40,11 @@ export type DeviceRefusal =
   | "meter-implausible"
   | "clock-unset"
   | "journal-failed"
-  | "signer-failed";
+  | "signer-failed"
+  | "lamp-failed";
+
+/** What a host tells the machine of its own parts. */
+export type HostRefusal = "journal-failed" | "signer-failed" | "lamp-failed";
 
 export type Refusal = WireRefusal | DeviceRefusal;
 

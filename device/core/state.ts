@@ -55,6 +55,8 @@ export interface State {
   readonly offerRefusal: Refusal | null;
   readonly answerRefusal: Refusal | null;
   readonly hostRefusal: Refusal | null;
+  /** "lamp-failed" while the light does not follow: what it is paid for would not be delivered. */
+  readonly lampRefusal: Refusal | null;
   readonly persistDue: boolean;
   readonly readingAtMs: number;
   readonly reported: string;
@@ -85,6 +87,7 @@ export function bootMachine(settings: Settings, checkpoint: Checkpoint | null): 
     offerRefusal: null,
     answerRefusal: null,
     hostRefusal: null,
+    lampRefusal: null,
     persistDue: false,
     readingAtMs: -Infinity,
     reported: "",
@@ -124,7 +127,12 @@ export function reportOf(state: State): Report {
     levelPercent: state.levelPercent,
     wantedPercent: state.wantedPercent,
     starved: state.wantedPercent > 0 && credit <= 0,
-    refusal: state.hostRefusal || state.meterRefusal || state.offerRefusal || state.answerRefusal,
+    refusal:
+      state.hostRefusal ||
+      state.lampRefusal ||
+      state.meterRefusal ||
+      state.offerRefusal ||
+      state.answerRefusal,
     channelId: channel === null ? null : channel.id,
     charged: channel === null ? 0 : channel.charged,
     maxClaimable: channel === null ? 0 : channel.signed,

@@ -94,6 +94,10 @@ class MachineHost implements Host {
   start(): void {
     this.readMeter((reading) => {
       this.hear({ type: "power-up", at: this.moment(), reading });
+      this.parts.lamp.onTrouble?.((trouble) => {
+        const type = trouble === null ? "host-recovered" : "host-failed";
+        this.hear({ type, at: this.moment(), refusal: "lamp-failed" });
+      });
       this.hearPlan();
       this.parts.link.onMessage((leaf, payload) => this.takeMessage(leaf, payload));
       this.parts.link.onChange((up) => this.hear({ type: "link", at: this.moment(), up }));
