@@ -1,0 +1,31 @@
+/**
+ * What every lamp driver is to the rest of the light, and what it is given.
+ *
+ * Promise: a driver touches nothing before it is asked to. When it cannot do what it was asked, it rejects
+ * with one line that names part, finding and remedy, and the next attempt begins from the beginning.
+ */
+import type { Clock } from "#core/ports";
+import type { Sysfs } from "./sysfs.ts";
+
+export interface LampDriver {
+  /** What it is and where it is wired, as `LED "lamp"`. */
+  readonly name: string;
+  /** What the light does when this process dies without a word, in words. */
+  readonly afterDeath: string;
+  /** Brings the light to a level, 0..100 per cent; what can be done at once is done inside the call. */
+  apply(levelPercent: number): Promise<void>;
+  /** Looks without changing the light; what was found, a line each. Rejects as `apply` does. */
+  probe(): Promise<readonly string[]>;
+  /** Told when the light was lost by itself: its child ended, its cable was pulled. */
+  onLost?(take: (trouble: string) => void): void;
+  /** Releases what it holds, bounded; the level stays where `afterDeath` says. */
+  close(): Promise<void>;
+}
+
+/** What a driver needs of the light that it is in. */
+export interface LampSurroundings {
+  readonly clock: Clock;
+  /** Power at full light, milliwatts: what a simulated lamp draws. */
+  readonly ratedMilliwatts: number;
+  readonly sysfs: Sysfs;
+}
