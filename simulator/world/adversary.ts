@@ -15,7 +15,6 @@ import { type Draw, pick } from "../city/random.ts";
 import type { FaultKind, Faults } from "./faults.ts";
 import { keyOf } from "./keys.ts";
 import type { Network } from "./network.ts";
-import { PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "./pole.ts";
 
 /** Messages remembered of one light and leaf. */
 const HEARD_MAX = 24;
@@ -39,6 +38,12 @@ export const HOSTILE_KINDS: readonly HostileKind[] = [
   "hostile-grant",
 ];
 
+export interface Ceilings {
+  /** Atomic units per million metered units. */
+  readonly priceCeiling: number;
+  readonly quantumMaxAtomic: number;
+}
+
 export interface AdversaryParts {
   readonly network: Network;
   readonly faults: Faults;
@@ -50,6 +55,8 @@ export interface AdversaryParts {
    * its gateway's word for where its ladder begins.
    */
   readonly knowsItsChannel: (device: string) => boolean;
+  /** What every light of this world refuses to exceed. */
+  readonly ceilings: Ceilings;
   /** Marks a message that tells a lie under the right tag. */
   readonly hostile: (payload: Uint8Array) => void;
 }
@@ -137,7 +144,7 @@ export class Adversary {
     const lie =
       leaf === "grant"
         ? sealFrame(tagger, leaf, encodeGrant(lyingGrant(decodeGrant(original).frame!)))
-        : sealJson(tagger, leaf, bent(readOffer(peekJson(original)!).message!, kind));
+        : sealJson(tagger, leaf, bent(readOffer(peekJson(original)!).message!, kind, this.parts.ceilings));
     this.parts.hostile(lie);
     faults.fired(kind);
     network.toLight(device, leaf, lie, false);
@@ -169,7 +176,7 @@ function lyingGrant(grant: Grant): Grant {
   return { ...grant, refusal: null, charged: grant.charged + LIE_ATOMIC };
 }
 
-function bent(offer: OfferMessage, kind: HostileKind): OfferMessage {
+function bent(offer: OfferMessage, kind: HostileKind, ceilings: Ceilings): OfferMessage {
   const { requirements, channel } = offer;
   const later = { ...offer, revision: offer.revision + 1 };
   switch (kind) {
@@ -192,9 +199,9 @@ function bent(offer: OfferMessage, kind: HostileKind): OfferMessage {
     case "hostile-unit":
       return { ...later, unit: "s" };
     case "hostile-quantum":
-      return { ...later, requirements: { ...requirements, amount: String(2 * QUANTUM_MAX_ATOMIC) } };
+      return { ...later, requirements: { ...requirements, amount: String(2 * ceilings.quantumMaxAtomic) } };
     case "hostile-price":
-      return { ...later, pricePerMillionUnits: 2 * PRICE_CEILING };
+      return { ...later, pricePerMillionUnits: 2 * ceilings.priceCeiling };
     case "hostile-channel-id":
       return { ...later, channel: channel && { ...channel, payerAuthorizer: STRANGER } };
     case "hostile-charged":

@@ -4,11 +4,11 @@
  * Promise: what the oracle hears of it comes from its ports: what it signed, stored, switched and read.
  * Killed, it leaves the relay as it is; without power it is dark.
  */
-import type { Checkpoint } from "#core/events";
+import type { Checkpoint, Effect, Event } from "#core/events";
 import type { State } from "#core/machine";
 import type { Clock, Journal, SigningRequest } from "#core/ports";
 import { channelTagOf } from "#core/purchase";
-import { type Host, startHost } from "#node/host";
+import { type Host, type HostLink, startHost } from "#node/host";
 import { type FileJournal, openJournal } from "#node/journal";
 import type { Draw } from "../city/random.ts";
 import { Disk } from "./disk.ts";
@@ -38,6 +38,16 @@ export interface Recovery {
   readonly allowed: readonly string[];
 }
 
+/** What whoever owns a light puts around it: something on its connection, and an eye on its machine. */
+export interface LightOwner {
+  /** For each of the light's lives. */
+  bend(link: HostLink): HostLink;
+  /** Every step, before its effects are carried out. */
+  observe(event: Event, effects: readonly Effect[], state: State): void;
+}
+
+export const NO_OWNER: LightOwner = { bend: (link) => link, observe: () => {} };
+
 export interface LightParts {
   readonly world: World;
   readonly faults: Faults;
@@ -47,6 +57,7 @@ export interface LightParts {
   readonly pole: Pole;
   readonly epochSeconds: number;
   readonly watch: LightWatch;
+  readonly owner: LightOwner;
 }
 
 const JOURNAL = "/var/lib/watt402/device.journal";
@@ -105,7 +116,7 @@ export class Light {
 
   boot(): void {
     if (this.life.isAlive) return;
-    const { world, network, pole, signing, watch } = this.parts;
+    const { world, network, pole, signing, watch, owner } = this.parts;
     watch.recovered(this, this.tryRecovery());
     const life = new Life(world);
     const journal = this.openJournal(life);
@@ -132,8 +143,8 @@ export class Light {
         },
       },
       journal: this.watched(journal, life),
-      link: network.link(this.device, life),
-      almanac: { plan: () => pole.plan },
+      link: network.link(this.device, life, (link) => owner.bend(link)),
+      almanac: pole.almanac,
       describe: {
         model: `${pole.lamp.ratedMilliwatts / 1000} W`,
         firmware: "world",
@@ -153,6 +164,7 @@ export class Light {
           signer.sign(request, done);
         },
       },
+      observe: (event, effects, state) => owner.observe(event, effects, state),
     });
   }
 

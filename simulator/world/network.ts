@@ -72,8 +72,11 @@ export class Network {
 
   // ---- lights ----
 
-  /** A light's link, as its host sees it; it connects by itself for as long as the life lasts. */
-  link(device: string, life: Life): HostLink {
+  /**
+   * A light's link, as its host sees it; it connects by itself for as long as the life lasts.
+   * @param bend what the light's owner puts between the host and its connection
+   */
+  link(device: string, life: Life, bend: (link: HostLink) => HostLink): HostLink {
     const client: Client = {
       life,
       stretch: this.stretchOf(device),
@@ -83,9 +86,8 @@ export class Network {
     };
     this.clients.set(device, client);
     this.connectSoon(device, client, CONNECT_MS * (0.2 + this.random()));
-    return {
+    const link = bend({
       publish: (leaf, payload, retained) => {
-        this.tap.published("light", device, leaf as Leaf, payload);
         if (client.isUp) this.toBroker(device, client.stretch, leaf as Leaf, payload, retained);
       },
       onMessage: (take) => {
@@ -96,7 +98,23 @@ export class Network {
         if (client.isUp) change(true);
       },
       close: () => Promise.resolve(),
+    });
+    return {
+      publish: (leaf, payload, retained) => {
+        this.tap.published("light", device, leaf as Leaf, payload);
+        link.publish(leaf, payload, retained);
+      },
+      onMessage: (take) => link.onMessage(take),
+      onChange: (change) => link.onChange(change),
+      close: () => link.close(),
     };
+  }
+
+  /** Breaks a light's connection; false when it has none. @param retryMs until it tries again */
+  drop(device: string, retryMs: number): boolean {
+    if (this.clients.get(device)?.isUp !== true) return false;
+    this.disconnect(device, retryMs);
+    return true;
   }
 
   /** The light's process is gone; its connection breaks. */
@@ -120,14 +138,14 @@ export class Network {
     });
   }
 
-  private disconnect(device: string): void {
+  private disconnect(device: string, retryMs = RETRY_MS): void {
     const client = this.clients.get(device);
     if (client === undefined || !client.isUp) return;
     client.isUp = false;
     this.world.note(`${short(device)} disconnected`);
     this.publishWill(device);
     client.life.soon(() => client.change(false));
-    this.connectSoon(device, client, RETRY_MS);
+    this.connectSoon(device, client, retryMs);
   }
 
   private publishWill(device: string): void {

@@ -21,7 +21,6 @@ import type { Breach, Invariant } from "./breach.ts";
 import type { ChainModel } from "./chain.ts";
 import type { Light, LightWatch, Recovery } from "./device.ts";
 import type { Wiretap } from "./network.ts";
-import { PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "./pole.ts";
 import { newSeen, type Seen } from "./seen.ts";
 import type { SellerWatch } from "./seller.ts";
 import type { Tables } from "./tables.ts";
@@ -83,7 +82,8 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
 
   private watchEnergy({ light, soldUnits, largestSaleUnits }: Seen): void {
     if (light.meterForgot) return;
-    const delivered = light.meter.deliveredMilliwattHours();
+    // What is led around the meter is no promise of the device's: the feeder's meter finds it.
+    const delivered = light.meter.meteredMilliwattHours();
     const allowed = soldUnits + largestSaleUnits;
     if (delivered <= allowed) return;
     this.broken("E2", `${light.name}: expected at most ${allowed} mWh, ${delivered.toFixed(1)} delivered`);
@@ -243,7 +243,8 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
       seen.revisionHeard = message.revision;
       price = message.pricePerMillionUnits;
     }
-    if (price === 0 || price > PRICE_CEILING === seen.priceHeard > PRICE_CEILING) return;
+    const { priceCeiling } = seen.light.pole.settings.policy;
+    if (price === 0 || price > priceCeiling === seen.priceHeard > priceCeiling) return;
     seen.priceHeard = price;
     seen.priceHeardAtMs = this.parts.world.nowMs;
   }
@@ -258,14 +259,14 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     if (terms.payTo !== RECEIVER) this.broken("P1", `${told} payee ${terms.payTo}`);
     if (terms.scheme !== "batch-settlement") this.broken("P1", `${told} scheme ${terms.scheme}`);
     if (terms.contract !== BATCH_SETTLEMENT_ADDRESS) this.broken("P1", `${told} contract ${terms.contract}`);
-    if (amountAtomic > QUANTUM_MAX_ATOMIC) this.broken("P1", `${told} ${amountAtomic} at once`);
+    if (amountAtomic > policy.quantumMaxAtomic) this.broken("P1", `${told} ${amountAtomic} at once`);
     const before = this.signedMax.get(channelId);
     seen.channelIds.add(channelId);
     if (before !== undefined && maxClaimable <= before) return;
     this.signedMax.set(channelId, maxClaimable);
     const sinceMs = this.parts.world.nowMs - seen.priceHeardAtMs;
-    if (seen.priceHeard > PRICE_CEILING && sinceMs > HEARD_MS) {
-      this.broken("P1", `${told} a price of ${seen.priceHeard}, above ${PRICE_CEILING}`);
+    if (seen.priceHeard > policy.priceCeiling && sinceMs > HEARD_MS) {
+      this.broken("P1", `${told} a price of ${seen.priceHeard}, above ${policy.priceCeiling}`);
     }
     const day = light.clock.dayTold;
     const today = (seen.signedByDay.get(day) ?? 0) + maxClaimable - (before ?? maxClaimable - amountAtomic);
@@ -356,7 +357,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     // A day that the clock only visited was begun with money of the day before.
     let sum = 0;
     for (const signed of seen.signedByDay.values()) sum += signed;
-    const room = 3 * QUANTUM_MAX_ATOMIC;
+    const room = 3 * light.pole.settings.policy.quantumMaxAtomic;
     for (const id of seen.channelIds) {
       if ((this.signedMax.get(id) ?? 0) + room >= this.parts.perChannelAtomic) return false;
     }

@@ -6,7 +6,7 @@
  */
 import type { PlanStep, Reading } from "#core/events";
 import type { Settings } from "#core/machine";
-import type { Lamp, Meter } from "#core/ports";
+import type { Almanac, Lamp, Meter } from "#core/ports";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { type Draw, pick } from "../city/random.ts";
 import { LampModel, type LampType, METER_TYPES, type MeterType } from "../fleet/lamp-model.ts";
@@ -18,7 +18,7 @@ export interface Pole {
   readonly meter: MeterType;
   /** mWh on the meter when the world begins. */
   readonly meterInitial: number;
-  readonly plan: readonly PlanStep[];
+  readonly almanac: Almanac;
   readonly settings: Settings;
   /** What one purchase should last for, mWh. */
   readonly wantedUnits: number;
@@ -52,7 +52,7 @@ export function drawPole(draw: Draw, faults: Faults): Pole {
     },
     meter: rolls ? { ...meter, rollOverAt: ROLL_OVER_AT } : { ...meter, rollOverAt: 0 },
     meterInitial: rolls ? ROLL_OVER_AT - Math.floor(400_000 * draw()) : Math.floor(5_000_000 * draw()),
-    plan,
+    almanac: { plan: () => plan },
     wantedUnits: Math.round((ratedMilliwatts * WANTED_MINUTES) / 60),
     settings: {
       policy: {
@@ -93,6 +93,8 @@ function drawPlan(draw: Draw): PlanStep[] {
 export class PoleMeter implements Lamp, Meter {
   /** The relay is closed. */
   isLit = false;
+  /** The level that the lamp really has, 0..100 per cent. */
+  levelPercent = 0;
   private readonly model: LampModel;
   private readonly faults: Faults;
   private readonly rollOverAt: number;
@@ -110,12 +112,23 @@ export class PoleMeter implements Lamp, Meter {
 
   set(levelPercent: number): void {
     this.isLit = levelPercent > 0;
+    this.levelPercent = levelPercent;
     this.model.set(levelPercent);
+  }
+
+  /** From now on, leads this share of the power around the meter; 0..1000 thousandths. */
+  bypass(permille: number): void {
+    this.model.bypass(permille);
   }
 
   /** Energy delivered since the beginning, mWh. */
   deliveredMilliwattHours(): number {
     return this.model.deliveredMilliwattHours();
+  }
+
+  /** What of it went through the meter: all, unless its owner led a wire around it. */
+  meteredMilliwattHours(): number {
+    return this.model.meteredMilliwattHours();
   }
 
   read(done: (reading: Reading | null) => void): void {

@@ -4,8 +4,10 @@
  * Promise: a job's result depends on the job alone.
  */
 import { parentPort } from "node:worker_threads";
+import { drawnTown } from "./fast/drawn-town.ts";
 import { type FastSums, runFastCity } from "./fast/fast-city.ts";
-import { runNight, type Verdict, type WorldOptions } from "./night.ts";
+import { runNight, type Verdict } from "./night.ts";
+import type { WorldOptions } from "./setting.ts";
 
 export type Job =
   | { readonly kind: "night"; readonly options: WorldOptions }
@@ -23,7 +25,9 @@ export type JobResult =
   | { readonly kind: "failed"; readonly reason: string };
 
 export async function doJob(job: Job): Promise<JobResult> {
-  if (job.kind === "city") return { kind: "city", sums: runFastCity(job, () => {}) };
+  if (job.kind === "city") {
+    return { kind: "city", sums: runFastCity(drawnTown(job.seed, job.nights), job.from, job.to).sums };
+  }
   return { kind: "night", verdict: await runNight(job.options) };
 }
 

@@ -5,6 +5,7 @@
  * is left out is only what never differs when nothing goes wrong (links, resends, refusals on the wire).
  */
 import { creditOf } from "#core/credit";
+import type { PlanStep } from "#core/events";
 import { msUntilNextStep, plannedLevel, shownLevel } from "#core/lamp";
 import { WAKE_MIN_MS } from "#core/machine";
 import { budgetOn, refusePrice, refuseQuantum, spentToday } from "#core/policy";
@@ -15,16 +16,29 @@ import type { Pole } from "../pole.ts";
 
 /** From a PAY to its GRANT, milliseconds. */
 export const ROUND_TRIP_MS = 120;
+/** From a change of price to the offer that tells of it, milliseconds. */
+export const OFFER_MS = 1000;
 /** The machine's jitter, in the middle. */
 export const JITTER = 0.5;
+
+/** What is sold from some instant on. */
+export interface FastPrice {
+  /** World milliseconds; the first price also holds before. */
+  readonly fromMs: number;
+  readonly pricePerMillionUnits: number;
+  /** What the gateway offers this light at this price. */
+  readonly quantumAtomic: number;
+}
 
 export interface FastTerms {
   readonly epochSeconds: number;
   readonly endMs: number;
-  readonly pricePerMillionUnits: number;
-  readonly quantumAtomic: number;
+  /** At least one, in the order of their instants. */
+  readonly prices: readonly FastPrice[];
   readonly balanceAtomic: number;
 }
+
+const SECONDS_PER_DAY = 86_400;
 
 /** What a night came to. */
 export interface FastResult {
@@ -35,10 +49,14 @@ export interface FastResult {
   charged: number;
   credited: number;
   granted: number;
+  /** What the energy granted was worth at the prices it was sold at, millionths of an atomic unit. */
+  boughtMicroAtomic: number;
   purchases: number;
   events: number;
   deliveredMilliwattHours: number;
   litMs: number;
+  /** Time in which the lamp should have shone and did not. */
+  starvedMs: number;
   /** Mixed from the instants and amounts of everything bought. */
   digest: number;
   /** Most that was delivered beyond what was granted, mWh, at any event. */
@@ -48,13 +66,56 @@ export interface FastResult {
 /** Told of every purchase, grant and level, for those who compare. */
 export type FastWatch = (atMs: number, what: "pay" | "grant" | "lamp", value: number) => void;
 
-export function runFastLight(pole: Pole, terms: FastTerms, watch: FastWatch | null): FastResult {
-  const { lamp, meter, settings, plan } = pole;
+/** Looks at a light at instants of its own, in order: what it saw last, and has bought and shows. */
+export interface FastEye {
+  /** Next instant at which it looks, world milliseconds; Infinity when it looks no more. */
+  nextMs(): number;
+  look(
+    creditUnits: number,
+    levelPercent: number,
+    wantedPercent: number,
+    purchases: number,
+    chargedAtomic: number,
+  ): void;
+}
+
+/** Nobody looks. */
+export const NO_EYE: FastEye = { nextMs: () => Number.POSITIVE_INFINITY, look: () => {} };
+
+export function runFastLight(
+  pole: Pole,
+  terms: FastTerms,
+  watch: FastWatch | null,
+  eye: FastEye = NO_EYE,
+): FastResult {
+  const { lamp, meter, settings, almanac } = pole;
   const { policy, retry } = settings;
-  const { endMs, epochSeconds, pricePerMillionUnits, quantumAtomic, balanceAtomic } = terms;
-  const quantumUnits = unitsForQuantum(quantumAtomic, pricePerMillionUnits);
-  const lowMark = Math.ceil((quantumUnits * settings.lowMarkPermille) / 1000);
-  const outside = refuseQuantum(policy, quantumAtomic) ?? refusePrice(policy, pricePerMillionUnits);
+  const { endMs, epochSeconds, prices, balanceAtomic } = terms;
+  const [first] = prices;
+  if (first === undefined) throw new Error("fast light: expected at least one price, found none");
+  for (const { pricePerMillionUnits, quantumAtomic } of prices) {
+    const refusal = refuseQuantum(policy, quantumAtomic) ?? refusePrice(policy, pricePerMillionUnits);
+    if (refusal === null) continue;
+    // A light that stands still asks for a better offer, which is the machine's and not told here.
+    throw new Error(
+      `fast light: expected prices and purchases within the light's policy, found ${quantumAtomic} atomic units ` +
+        `at ${pricePerMillionUnits} (${refusal}); take a cheaper tariff, or few lights`,
+    );
+  }
+  // The offer heard last, and the ladder walked.
+  let price = first.pricePerMillionUnits;
+  let quantumOffered = first.quantumAtomic;
+  let quantumAtomic = first.quantumAtomic;
+  let lowMark = 0;
+  const quote = (): void => {
+    // An offered quantum is taken up between two purchases.
+    if (pendingRung === 0) quantumAtomic = quantumOffered;
+    lowMark = Math.ceil((unitsForQuantum(quantumAtomic, price) * settings.lowMarkPermille) / 1000);
+  };
+  let offers = 1;
+  let offerAtMs = prices[1] === undefined ? Number.POSITIVE_INFINITY : prices[1].fromMs + OFFER_MS;
+  // The price at which the seller sells.
+  let selling = 0;
 
   let register: Register = NEW_REGISTER;
   let estimated = 0;
@@ -66,6 +127,7 @@ export function runFastLight(pole: Pole, terms: FastTerms, watch: FastWatch | nu
   let charged = 0;
   let signed = 0;
   let pendingRung = 0;
+  let pendingPrice = 0;
   let pendingNextMs = 0;
   let grantAtMs = Number.POSITIVE_INFINITY;
   let readingAtMs = Number.NEGATIVE_INFINITY;
@@ -79,8 +141,12 @@ export function runFastLight(pole: Pole, terms: FastTerms, watch: FastWatch | nu
   let soldCharged = 0;
   let soldGranted = 0;
   let remainder = 0;
+  let boughtMicroAtomic = 0;
 
-  let hasPlan = false;
+  let plan: readonly PlanStep[] = [];
+  let planDay = -1;
+  let wantedPercent = 0;
+  let starvedMs = 0;
   let hasChannel = false;
   let events = 0;
   let purchases = 0;
@@ -122,24 +188,37 @@ export function runFastLight(pole: Pole, terms: FastTerms, watch: FastWatch | nu
   const hearGrant = (): void => {
     grantAtMs = Number.POSITIVE_INFINITY;
     const money = (pendingRung - soldCharged) * PRICED_UNITS + remainder;
-    remainder = money % pricePerMillionUnits;
-    const units = (money - remainder) / pricePerMillionUnits;
+    remainder = money % pendingPrice;
+    const units = (money - remainder) / pendingPrice;
     soldCharged = pendingRung;
     soldGranted += units;
+    boughtMicroAtomic += units * pendingPrice;
     charged = soldCharged;
     account = { granted: account!.granted + units, registerAtOpen: account!.registerAtOpen };
     pendingRung = 0;
+    price = pendingPrice;
+    quote();
     watch?.(nowMs, "grant", soldGranted);
+  };
+  const hearOffer = (): void => {
+    const offer = prices[offers++]!;
+    const next = prices[offers];
+    offerAtMs = next === undefined ? Number.POSITIVE_INFINITY : next.fromMs + OFFER_MS;
+    price = offer.pricePerMillionUnits;
+    quantumOffered = offer.quantumAtomic;
+    quote();
   };
   const buy = (wallSeconds: number): void => {
     budget = budgetOn(budget, wallSeconds, signed);
     if (pendingRung === 0 && credit() >= lowMark) return;
     const rung = pendingRung === 0 ? charged + quantumAtomic : pendingRung;
     if (rung > balanceAtomic) return;
-    if (rung > signed && (outside !== null || spentToday(budget, rung) > policy.dailyBudgetAtomic)) return;
+    if (rung > signed && spentToday(budget, rung) > policy.dailyBudgetAtomic) return;
     if (pendingRung !== 0) return;
     signed = rung;
     pendingRung = rung;
+    while (selling + 1 < prices.length && prices[selling + 1]!.fromMs <= nowMs) selling++;
+    pendingPrice = prices[selling]!.pricePerMillionUnits;
     pendingNextMs = nextAttemptMs(retry, 1, nowMs, JITTER);
     grantAtMs = nowMs + ROUND_TRIP_MS;
     purchases++;
@@ -148,7 +227,7 @@ export function runFastLight(pole: Pole, terms: FastTerms, watch: FastWatch | nu
   };
   const wakeIn = (wallSeconds: number): number => {
     let inMs = Math.min(settings.tickMs, readingAtMs + settings.readingMs - nowMs);
-    inMs = Math.min(inMs, msUntilNextStep(hasPlan ? plan : [], wallSeconds));
+    inMs = Math.min(inMs, msUntilNextStep(plan, wallSeconds));
     if (pendingRung !== 0 && pendingNextMs > nowMs) inMs = Math.min(inMs, pendingNextMs - nowMs);
     const left = credit();
     if (level > 0 && left > 0) {
@@ -162,11 +241,12 @@ export function runFastLight(pole: Pole, terms: FastTerms, watch: FastWatch | nu
   const step = (hear: () => void): void => {
     events++;
     estimated += energyMilliwattHours(loadMilliwatts(), Math.max(0, nowMs - reckonedAtMs));
+    if (wantedPercent > 0 && level === 0) starvedMs += nowMs - reckonedAtMs;
     reckonedAtMs = nowMs;
     hear();
     const wallSeconds = epochSeconds + nowMs / 1000;
-    const wanted = plannedLevel(hasPlan ? plan : [], wallSeconds);
-    const shown = shownLevel(wanted, credit() > 0, policy.unpaid);
+    wantedPercent = plannedLevel(plan, wallSeconds);
+    const shown = shownLevel(wantedPercent, credit() > 0, policy.unpaid);
     const isNew = shown !== level;
     const loadBefore = level;
     // The machine reckons with the level it decided; the lamp follows within the same instant.
@@ -182,20 +262,38 @@ export function runFastLight(pole: Pole, terms: FastTerms, watch: FastWatch | nu
     ahead = Math.max(ahead, energy - soldGranted);
   };
 
+  /** A day's plan is heard on waking, before the meter is looked at. */
+  const hearPlan = (): void => {
+    const wallSeconds = epochSeconds + nowMs / 1000;
+    const day = Math.floor(wallSeconds / SECONDS_PER_DAY);
+    if (day === planDay) return;
+    planDay = day;
+    const heard = almanac.plan(wallSeconds);
+    step(() => {
+      plan = heard;
+    });
+  };
+
   step(look);
-  step(() => {
-    hasPlan = true;
-  });
+  hearPlan();
   step(() => {});
   step(() => {
     hasChannel = true;
+    quote();
   });
   for (;;) {
-    const isGrant = grantAtMs <= wakeAtMs;
-    const nextMs = isGrant ? grantAtMs : wakeAtMs;
+    const nextMs = Math.min(grantAtMs, offerAtMs, wakeAtMs);
+    for (let atMs = eye.nextMs(); atMs <= endMs && atMs < nextMs; atMs = eye.nextMs()) {
+      eye.look(Math.max(0, credit()), level, wantedPercent, purchases, soldCharged);
+    }
     if (nextMs > endMs) break;
     nowMs = nextMs;
-    step(isGrant ? hearGrant : look);
+    if (nextMs === grantAtMs) step(hearGrant);
+    else if (nextMs === offerAtMs) step(hearOffer);
+    else {
+      hearPlan();
+      step(look);
+    }
   }
   nowMs = endMs;
   integrate();
@@ -206,10 +304,12 @@ export function runFastLight(pole: Pole, terms: FastTerms, watch: FastWatch | nu
     charged: soldCharged,
     credited: account === null ? 0 : (account as { granted: number }).granted,
     granted: soldGranted,
+    boughtMicroAtomic,
     purchases,
     events,
     deliveredMilliwattHours: energy,
     litMs,
+    starvedMs,
     digest,
     aheadMilliwattHours: ahead,
   };

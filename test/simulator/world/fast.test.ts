@@ -4,10 +4,12 @@ import type { Effect, Event, Moment, Offer, Reading } from "#core/events";
 import { bootMachine, stepMachine } from "#core/machine";
 import { channelTagOf } from "#core/purchase";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { seededRandom } from "#simulator/city/random";
 import { LampModel } from "#simulator/fleet/lamp-model";
 import { newAccount, purchase } from "#simulator/utility/accounts";
-import { poleAt, runFastCity, termsOf } from "#simulator/world/fast/fast-city";
-import { JITTER, ROUND_TRIP_MS, runFastLight } from "#simulator/world/fast/fast-light";
+import { drawnTown } from "#simulator/world/fast/drawn-town";
+import { reconcile, runFastCity, type Town, termsOf } from "#simulator/world/fast/fast-city";
+import { JITTER, OFFER_MS, ROUND_TRIP_MS, runFastLight } from "#simulator/world/fast/fast-light";
 import type { Pole } from "#simulator/world/pole";
 import { NETWORK, RECEIVER, TOKEN } from "#simulator/world/terms";
 
@@ -15,15 +17,17 @@ type Line = readonly [atMs: number, what: string, value: number];
 const CHANNEL = `0x${"12".repeat(32)}`;
 
 /** The same night by the machine itself, with the seller's own arithmetic. */
-function byMachine(pole: Pole, nights: number): Line[] {
-  const terms = termsOf(pole.wantedUnits, nights);
+function byMachine(pole: Pole, town: Town): Line[] {
+  const terms = termsOf(town, pole.wantedUnits);
   const lines: Line[] = [];
   let nowMs = 0;
   const model = new LampModel(pole.lamp, pole.meter, pole.meterInitial, () => nowMs);
   let state = bootMachine(pole.settings, null);
   let account = newAccount(CHANNEL, "batch-settlement");
   let wakeAtMs = Number.POSITIVE_INFINITY;
-  let arriving: { atMs: number; rung: number } | null = null;
+  let arriving: { atMs: number; rung: number; price: number } | null = null;
+  let planDay = -1;
+  let offers = 0;
   const at = (): Moment => ({ nowMs, wallSeconds: terms.epochSeconds + nowMs / 1000, random: JITTER });
   const reading = (): Reading | null => {
     let seen: Reading | null = null;
@@ -39,7 +43,9 @@ function byMachine(pole: Pole, nights: number): Line[] {
       lines.push([nowMs, "lamp", effect.levelPercent]);
     }
     if (effect.type === "pay") {
-      arriving = { atMs: nowMs + ROUND_TRIP_MS, rung: effect.payment.maxClaimable };
+      const last = terms.prices.findLast(({ fromMs }) => fromMs <= nowMs) ?? terms.prices[0]!;
+      const { pricePerMillionUnits: price } = last;
+      arriving = { atMs: nowMs + ROUND_TRIP_MS, rung: effect.payment.maxClaimable, price };
       lines.push([nowMs, "pay", effect.payment.maxClaimable]);
     }
   };
@@ -48,8 +54,15 @@ function byMachine(pole: Pole, nights: number): Line[] {
     state = step.state;
     for (const effect of step.effects) carryOut(effect);
   };
-  const offer: Offer = {
-    revision: 1,
+  const hearPlan = () => {
+    const { wallSeconds } = at();
+    const day = Math.floor(wallSeconds! / 86_400);
+    if (day === planDay) return;
+    planDay = day;
+    hear({ type: "plan", at: at(), plan: pole.almanac.plan(wallSeconds!) });
+  };
+  const nextOffer = (): Offer => ({
+    revision: offers + 1,
     channelId: CHANNEL,
     terms: {
       scheme: "batch-settlement",
@@ -61,28 +74,33 @@ function byMachine(pole: Pole, nights: number): Line[] {
       tokenVersion: "1",
     },
     unit: "mWh",
-    quantumAtomic: terms.quantumAtomic,
-    pricePerMillionUnits: terms.pricePerMillionUnits,
+    quantumAtomic: terms.prices[offers]!.quantumAtomic,
+    pricePerMillionUnits: terms.prices[offers++]!.pricePerMillionUnits,
     balance: terms.balanceAtomic,
-    charged: 0,
-    granted: 0,
-  };
+    charged: account.charged,
+    granted: account.granted,
+  });
   hear({ type: "power-up", at: at(), reading: reading() });
-  hear({ type: "plan", at: at(), plan: pole.plan });
+  hearPlan();
   hear({ type: "link", at: at(), up: true });
-  hear({ type: "offer", at: at(), offer });
+  hear({ type: "offer", at: at(), offer: nextOffer() });
   for (;;) {
-    const due = arriving as { atMs: number; rung: number } | null;
-    const isGrant = due !== null && due.atMs <= wakeAtMs;
-    const nextMs = isGrant ? due.atMs : wakeAtMs;
+    const due = arriving as { atMs: number; rung: number; price: number } | null;
+    const offerAtMs = (terms.prices[offers]?.fromMs ?? Number.POSITIVE_INFINITY) + OFFER_MS;
+    const nextMs = Math.min(due?.atMs ?? Number.POSITIVE_INFINITY, offerAtMs, wakeAtMs);
     if (nextMs > terms.endMs) return lines;
     nowMs = nextMs;
-    if (!isGrant) {
+    if (due === null || nextMs < due.atMs) {
+      if (nextMs === offerAtMs) {
+        hear({ type: "offer", at: at(), offer: nextOffer() });
+        continue;
+      }
+      hearPlan();
       hear({ type: "tick", at: at(), reading: reading() });
       continue;
     }
     arriving = null;
-    const quote = { pricePerMillionUnits: terms.pricePerMillionUnits, validUntilSeconds: 0 };
+    const quote = { pricePerMillionUnits: due.price, validUntilSeconds: 0 };
     account = purchase(account, due.rung - account.charged, quote).account;
     lines.push([nowMs, "grant", account.granted]);
     const { charged, granted } = account;
@@ -94,32 +112,65 @@ function byMachine(pole: Pole, nights: number): Line[] {
         channelTag: channelTagOf(CHANNEL),
         charged,
         granted,
-        pricePerMillionUnits: terms.pricePerMillionUnits,
+        pricePerMillionUnits: due.price,
         validUntilSeconds: 0,
       },
     });
   }
 }
 
+/** Both ways through one light's nights; resolves with how many events they agreed on. */
+function compare(town: Town, index: number): number {
+  const pole = town.poleAt(index);
+  const fast: Line[] = [];
+  const terms = termsOf(town, pole.wantedUnits);
+  const result = runFastLight(pole, terms, (...line) => fast.push(line));
+  const slow = byMachine(pole, town);
+  expect(fast, `light ${index}`).toEqual(slow);
+  expect(reconcile(result, terms, pole)).toBeNull();
+  return slow.length;
+}
+
 describe("the fast path", () => {
   it("does what the machine does, event by event, in sixty random nights", () => {
     let events = 0;
-    for (let index = 0; index < 60; index++) {
-      const pole = poleAt(7, index);
-      const nights = index % 10 === 0 ? 3 : 1;
-      const fast: Line[] = [];
-      runFastLight(pole, termsOf(pole.wantedUnits, nights), (...line) => fast.push(line));
-      const slow = byMachine(pole, nights);
-      expect(fast, `light ${index}`).toEqual(slow);
-      events += slow.length;
-    }
+    for (let index = 0; index < 60; index++) events += compare(drawnTown(7, index % 10 === 0 ? 3 : 1), index);
     expect(events).toBeGreaterThan(5000);
   });
 
+  it("does so too when prices change in the middle of purchases, and quanta with them", () => {
+    const draw = seededRandom(5);
+    const prices = Array.from({ length: 40 }, (_, hour) => ({
+      fromMs: 1_200_000 * (hour + 0.2 * draw()),
+      pricePerMillionUnits: Math.round(50_000 + 350_000 * draw()),
+    }));
+    const drawn = drawnTown(11, 2);
+    const town: Town = {
+      ...drawn,
+      prices,
+      poleAt(index) {
+        const pole = drawn.poleAt(index);
+        const { settings } = pole;
+        // Dear hours ask for more at a time.
+        const policy = { ...settings.policy, quantumMaxAtomic: 10_000 };
+        return { ...pole, settings: { ...settings, policy } };
+      },
+    };
+    let events = 0;
+    for (let index = 0; index < 20; index++) events += compare(town, index);
+    expect(events).toBeGreaterThan(2000);
+  });
+
+  it("refuses to reckon what lights refuse to pay", () => {
+    const town = { ...drawnTown(1, 1), prices: [{ fromMs: 0, pricePerMillionUnits: 5_000_000 }] };
+    expect(() => runFastCity(town, 0, 1)).toThrow(/atomic units at 5000000 \(/);
+  });
+
   it("gives the same city however it is split, and reconciles to the last atomic unit", () => {
-    const whole = runFastCity({ seed: 3, nights: 1, from: 0, to: 300 }, () => {});
-    const parts = [0, 70, 199].map((from, index, all) =>
-      runFastCity({ seed: 3, nights: 1, from, to: all[index + 1] ?? 300 }, () => {}),
+    const town = drawnTown(3, 1);
+    const { sums: whole } = runFastCity(town, 0, 300);
+    const parts = [0, 70, 199].map(
+      (from, index, all) => runFastCity(town, from, all[index + 1] ?? 300, null).sums,
     );
     const total = (of: (sums: typeof whole) => number) => parts.reduce((sum, part) => sum + of(part), 0);
     expect(whole.breaches).toEqual([]);
@@ -127,5 +178,21 @@ describe("the fast path", () => {
     expect(total((sums) => sums.events)).toBe(whole.events);
     expect(total((sums) => sums.digest) >>> 0).toBe(whole.digest);
     expect(whole.purchases).toBeGreaterThan(300);
+  });
+
+  it.each([
+    ["M2", { signed: 7 }],
+    ["M3", { purchases: 1 }],
+    ["M2", { boughtMicroAtomic: 0 }],
+    ["M2", { credited: 1 }],
+    ["E2", { aheadMilliwattHours: 1e9 }],
+    ["E1", { deliveredMilliwattHours: 0 }],
+  ])("names what does not add up: %s %j", (letter, wrong) => {
+    const town = drawnTown(1, 1);
+    const pole = town.poleAt(0);
+    const terms = termsOf(town, pole.wantedUnits);
+    const result = runFastLight(pole, terms, null);
+    expect(reconcile(result, terms, pole)).toBeNull();
+    expect(reconcile({ ...result, ...wrong }, terms, pole)).toMatch(new RegExp(`^${letter}: `));
   });
 });

@@ -1,7 +1,8 @@
 /** Worlds: the same from the same seed, troubled by every kind of fault, and never untrue to an invariant. */
 import { describe, expect, it } from "vitest";
 import { FAULT_KINDS, type FaultKind } from "#simulator/world/faults";
-import { runNight, type WorldOptions } from "#simulator/world/night";
+import { runNight } from "#simulator/world/night";
+import type { WorldOptions } from "#simulator/world/setting";
 
 const CALM: WorldOptions = { seed: 1, lights: 3, nights: 1, faults: "none", signing: "stand-in" };
 
