@@ -8,8 +8,10 @@ import { hmacSha256 } from "#node/hmac";
 import { type Hex, toHex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
 import type { Broker, Receive } from "./broker/broker.ts";
+
 import { openEmbeddedBroker } from "./broker/embedded.ts";
 import { openExternalBroker } from "./broker/external.ts";
+import { doorsOf } from "./broker-config.ts";
 import type { Config } from "./config.ts";
 import { openLedger } from "./ledger/open-ledger.ts";
 import { monotonicSeconds, openLookout, readLookoutFiles } from "./lookout.ts";
@@ -91,6 +93,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   });
   const seller = timedSeller(sellerOf(config, http), lookout.timing, monotonicSeconds);
   const watch = watchTariff(seller, note, () => sessions.renewOffers());
+  const shop = { name: "seller", seller, owns: () => true, ...watch };
   const forward = openForward({
     devices: broker,
     fetch: fetchResource(http),
@@ -101,7 +104,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       key,
       hmac: hmacSha256,
       devices: broker,
-      seller,
+      market: { shopFor: () => shop, shopOf: () => shop },
       ledger: timedLedger(ledger, lookout.timing, monotonicSeconds),
       treasury,
       chain,
@@ -110,8 +113,6 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       observe: lookout.observe,
       counts,
       now: () => Date.now() / 1000,
-      tariff: watch.tariff,
-      quote: watch.quote,
     },
     forward,
     { devicesMax: config.limits.devices, purchasesMax: config.limits.purchases },
@@ -159,8 +160,7 @@ function sellerOf({ seller }: Config, http: Http): Seller {
 async function openBroker(config: Config, gateway: string, note: Note, receive: Receive): Promise<Broker> {
   const { broker } = config;
   if (broker.kind === "embedded") {
-    const { host, port, connections } = broker;
-    return openEmbeddedBroker({ host, port, gateway, connectionsMax: connections, note }, receive);
+    return openEmbeddedBroker({ ...doorsOf(broker), gateway, barred: () => null, note }, receive);
   }
   const { url, version, clientId, passwordFile } = broker;
   const password = passwordFile === undefined ? null : readSecret("broker.passwordFile", passwordFile);

@@ -49,6 +49,9 @@ CREATE TABLE withdrawal (
   channel_id TEXT NOT NULL, idx ${integer} NOT NULL, kind TEXT NOT NULL, amount ${integer} NOT NULL,
   state TEXT NOT NULL, tx TEXT NOT NULL, at_seconds ${integer} NOT NULL, PRIMARY KEY (channel_id, idx)
 )${keyed};`,
+  () => `
+-- Rows of before there were several sellers belong to the first one of the configuration.
+ALTER TABLE channel ADD COLUMN seller TEXT NOT NULL DEFAULT '';`,
 ];
 
 export const SCHEMA_VERSION = STEPS.length;

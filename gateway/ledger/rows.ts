@@ -22,6 +22,7 @@ export const COLUMNS = {
     "charged",
     "granted",
     "revision",
+    "seller",
   ],
   payment: [
     "channel_id",
@@ -58,15 +59,16 @@ export function deviceIn(row: Row): DeviceRecord {
 
 /** The balance is no column: it is derived from deposits and withdrawals. */
 export function channelRow(record: ChannelRecord): Cell[] {
-  const { id, device, resource, requirements, config, promised, charged, granted, revision } = record;
+  const { id, device, resource, requirements, config, promised, charged, granted, revision, seller } = record;
   const texts = [JSON.stringify(requirements), config && JSON.stringify(config)];
-  return [id, device, resource, ...texts, promised, charged, granted, revision];
+  return [id, device, resource, ...texts, promised, charged, granted, revision, seller];
 }
 
 export function channelIn(row: Row): ChannelRecord {
   return {
     id: row.id as string,
     device: row.device as string,
+    seller: row.seller as string,
     resource: row.resource as string,
     requirements: JSON.parse(row.requirements as string),
     config: row.config === null ? null : JSON.parse(row.config as string),

@@ -155,7 +155,7 @@ const insert = (table: keyof typeof COLUMNS, verb = "INSERT OR REPLACE") =>
 const WRITES = {
   device: insert("device"),
   channel:
-    `${insert("channel", "INSERT")} ON CONFLICT (id) DO UPDATE SET resource = excluded.resource,` +
+    `${insert("channel", "INSERT")} ON CONFLICT (id) DO UPDATE SET seller = excluded.seller, resource = excluded.resource,` +
     " requirements = excluded.requirements, promised = max(promised, excluded.promised)," +
     " charged = max(charged, excluded.charged), granted = max(granted, excluded.granted)," +
     " revision = max(revision, excluded.revision)",

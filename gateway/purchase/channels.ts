@@ -1,26 +1,25 @@
 /**
  * Which channel a device buys on, and the offer that tells it.
  *
- * Promise: one channel per device, seller and token, recomputed from its configuration and never reused
- * for another; an offer promises no more deposit than the treasury's limits allow.
+ * Promise: one channel per device, seller and token at a time, recomputed from its configuration and never
+ * reused for another seller; one that can be bought on no more is left for the next salt; an offer promises
+ * no more deposit than the treasury's limits allow.
  */
 import { unitsForQuantum } from "#core/units";
 import { exactAccountOf } from "#payment/authorization";
+import { toHex, wordOfInteger } from "#payment/bytes";
 import { channelIdOf } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
 import type { ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
-import { fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
+import { type DepositParts, fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
 import { nextDepositAtomic } from "./funding.ts";
-import type { ChannelRecord, DeviceRecord, Quote, Tariff } from "./ports.ts";
-import type { PurchaseParts } from "./purchase.ts";
+import type { ChannelRecord, DeviceRecord, Ledger, Quote, Shop, Tariff } from "./ports.ts";
 
-/** Salt of a device's channel with a seller; another salt would be another channel. */
-const CHANNEL_SALT = `0x${"0".repeat(64)}`;
+/** Channels that differ in their salt alone, or exact accounts in their epoch: numbered 0, 1, 2, ... */
+const SALTS_MAX = 64;
 
 /** Purchases left in the promised balance below which the next deposit is promised. */
 const PROMISE_AHEAD = 8;
-
-const EXACT_EPOCH = 0;
 
 /** The quantum on the menu that comes nearest to what the device wants one purchase to last. */
 export function chooseQuantum(tariff: Tariff, wantedUnits: number): number {
@@ -37,35 +36,56 @@ function distance(tariff: Tariff, quantumAtomic: number, wantedUnits: number): n
   return Math.abs(Math.log(units / wantedUnits));
 }
 
-/** The record of the channel that a quote leads to: the ledger's, or a new one. Nothing is stored yet. */
+/** Who a channel is with, and whether the one there is can still be bought on. */
+export interface Buyer {
+  readonly device: DeviceRecord;
+  readonly shop: Pick<Shop, "name" | "owns">;
+  /** The seller will never charge what was signed on the present channel: take the next salt. */
+  readonly leaves: boolean;
+}
+
+/**
+ * The record of the channel that a quote leads to: the ledger's, or a new one. Nothing is stored yet.
+ * Throws when the last salt is used up.
+ */
 export async function channelFor(
-  parts: PurchaseParts,
-  device: DeviceRecord,
+  parts: Pick<DepositParts, "ledger" | "treasury">,
+  { device, shop, leaves }: Buyer,
   quote: Quote,
   nowMs: number,
 ): Promise<ChannelRecord> {
   const { requirements, resource } = quote;
-  const config =
-    requirements.scheme === "exact" ? null : configOf(parts.treasury.address, device, requirements);
-  const chainId = chainIdOf(requirements.network);
-  const id = config === null ? exactIdOf(device, requirements, chainId) : channelIdOf(config, chainId);
-  const known = (await parts.ledger.channelsOf(device.device)).find((channel) => channel.id === id);
-  const fresh = {
-    id,
-    device: device.device,
-    config,
-    balance: 0,
-    promised: 0,
-    charged: 0,
-    granted: 0,
-    revision: 0,
-  };
-  const record = known ?? { ...fresh, resource, requirements };
-  return { ...record, resource, requirements, revision: Math.max(record.revision + 1, Math.floor(nowMs)) };
+  const channels = await parts.ledger.channelsOf(device.device);
+  let present: ChannelRecord | null = null;
+  let free: Line | null = null;
+  for (let salt = 0; salt < SALTS_MAX && free === null; salt++) {
+    const line = lineOf(parts.treasury.address, device, requirements, salt);
+    const known = channels.find(({ id }) => id === line.id);
+    if (known === undefined) free = line;
+    // Two sellers that are paid at one address have their counters apart.
+    else if (shop.owns(known.seller)) present = known;
+  }
+  const isLeft = present !== null && (leaves || (await isSpoilt(parts.ledger, present)));
+  const offered = { seller: shop.name, resource, requirements };
+  if (present !== null && !isLeft) {
+    return { ...present, ...offered, revision: Math.max(present.revision + 1, Math.floor(nowMs)) };
+  }
+  if (free === null) {
+    throw new Error(
+      `device ${device.device} and seller ${shop.name}: expected at most ${SALTS_MAX} channels, found them all used up`,
+    );
+  }
+  const counters = { balance: 0, promised: 0, charged: 0, granted: 0, revision: Math.floor(nowMs) };
+  return { ...free, device: device.device, ...offered, ...counters };
+}
+
+/** A seller charged a rung in part: no sum of whole rungs leads on from there, so no device can. */
+async function isSpoilt(ledger: Ledger, channel: ChannelRecord): Promise<boolean> {
+  return (await ledger.paymentsAfter(channel.id, channel.charged, 1)).length > 0;
 }
 
 /** Raises what the device may sign up to, when little of it is left and the limits allow. */
-export async function promiseDeposit(parts: PurchaseParts, channel: ChannelRecord): Promise<ChannelRecord> {
+export async function promiseDeposit(parts: DepositParts, channel: ChannelRecord): Promise<ChannelRecord> {
   const ahead = channel.charged + PROMISE_AHEAD * Number(channel.requirements.amount);
   if (channel.promised >= ahead) return channel;
   if (channel.config === null) return fundExact(parts, channel, ahead);
@@ -74,16 +94,12 @@ export async function promiseDeposit(parts: PurchaseParts, channel: ChannelRecor
 }
 
 /** Do the limits allow another deposit into a channel now? */
-export async function mayPromise(parts: PurchaseParts, channel: ChannelRecord): Promise<boolean> {
+export async function mayPromise(parts: DepositParts, channel: ChannelRecord): Promise<boolean> {
   return (await depositSize(parts, channel)) > 0;
 }
 
 /** Exact pays from the device's own wallet, so the money has to be there before it signs. */
-async function fundExact(
-  parts: PurchaseParts,
-  channel: ChannelRecord,
-  ahead: number,
-): Promise<ChannelRecord> {
+async function fundExact(parts: DepositParts, channel: ChannelRecord, ahead: number): Promise<ChannelRecord> {
   const { asset } = channel.requirements;
   const wallet = await parts.chain.tokenBalance(asset, `0x${channel.device}`);
   const open = await openDeposit(parts.ledger, channel.id);
@@ -117,12 +133,34 @@ export function offerOf(channel: ChannelRecord, tariff: Tariff): OfferMessage {
 }
 
 /** Of the deposit under way, or of the next one; 0 when the limits allow none. */
-async function depositSize(parts: PurchaseParts, channel: ChannelRecord): Promise<number> {
+async function depositSize(parts: DepositParts, channel: ChannelRecord): Promise<number> {
   const open = await openDeposit(parts.ledger, channel.id);
   return open?.amountAtomic ?? nextDepositAtomic(parts.limits, parts.ledger, channel, parts.now());
 }
 
-function configOf(treasury: string, device: DeviceRecord, requirements: OfferedRequirements): ChannelConfig {
+/** A channel's name, and the configuration it comes from; null for exact. */
+type Line = Pick<ChannelRecord, "id" | "config">;
+
+function lineOf(
+  treasury: string,
+  device: DeviceRecord,
+  requirements: OfferedRequirements,
+  salt: number,
+): Line {
+  const chainId = chainIdOf(requirements.network);
+  if (requirements.scheme === "exact") {
+    return { id: exactIdOf(device, requirements, chainId, salt), config: null };
+  }
+  const config = configOf(treasury, device, requirements, salt);
+  return { id: channelIdOf(config, chainId), config };
+}
+
+function configOf(
+  treasury: string,
+  device: DeviceRecord,
+  requirements: OfferedRequirements,
+  salt: number,
+): ChannelConfig {
   const { receiverAuthorizer, withdrawDelay } = requirements.extra;
   if (typeof receiverAuthorizer !== "string" || typeof withdrawDelay !== "number") {
     throw new Error(
@@ -137,16 +175,21 @@ function configOf(treasury: string, device: DeviceRecord, requirements: OfferedR
     receiverAuthorizer,
     token: requirements.asset,
     withdrawDelay,
-    salt: CHANNEL_SALT,
+    salt: toHex(wordOfInteger(salt)),
   };
 }
 
-function exactIdOf(device: DeviceRecord, requirements: OfferedRequirements, chainId: number): string {
+function exactIdOf(
+  device: DeviceRecord,
+  requirements: OfferedRequirements,
+  chainId: number,
+  epoch: number,
+): string {
   const token = {
     chainId,
     address: requirements.asset,
     name: String(requirements.extra.name),
     version: String(requirements.extra.version),
   };
-  return exactAccountOf(`0x${device.device}`, requirements.payTo, token, EXACT_EPOCH);
+  return exactAccountOf(`0x${device.device}`, requirements.payTo, token, epoch);
 }

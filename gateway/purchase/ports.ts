@@ -34,6 +34,8 @@ export interface ChannelRecord {
   /** Channel id, or exact account: 0x and 64 lower-case hex digits. */
   readonly id: string;
   readonly device: string;
+  /** Who sells on it, by the configuration's name; empty in rows of before there were several sellers. */
+  readonly seller: string;
   /** Full name of the resource bought. */
   readonly resource: string;
   readonly requirements: OfferedRequirements;
@@ -181,6 +183,36 @@ export interface Seller {
    * @param charged no more than the device signed
    */
   recover(channel: ChannelRecord, charged: number): Promise<SellerCounters | null>;
+}
+
+/** A seller with its terms as last heard. */
+export interface Shop {
+  /** The configuration's name. */
+  readonly name: string;
+  readonly seller: Seller;
+  /** Null before the seller's first answer. */
+  tariff(): Tariff | null;
+  /** Asks for the tariff now; resolves with false while the seller does not answer. */
+  refresh(): Promise<boolean>;
+  /** @param fresh asks the seller again, because it refused what it asked for before */
+  quote(
+    quantumAtomic: number,
+    fresh: boolean,
+  ): Promise<{ readonly quote: Quote | null; readonly reason: string }>;
+  /** Is a channel's seller (ChannelRecord.seller) this one? */
+  owns(seller: string): boolean;
+}
+
+/** Which device buys where. */
+export interface Market {
+  /**
+   * Where a device should buy now; null while none of its sellers can be offered.
+   * @param present seller of the channel it buys on; null when it has none
+   * @param isBuying it has just paid: it may be the one that tries a seller which was away
+   */
+  shopFor(device: DeviceRecord, present: string | null, isBuying: boolean): Shop | null;
+  /** Who is to be asked about a channel; null when the configuration names its seller no more. */
+  shopOf(channel: ChannelRecord): Shop | null;
 }
 
 /** The operator's money, and the chain it is on. */

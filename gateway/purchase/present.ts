@@ -106,7 +106,10 @@ async function recover(parts: PurchaseParts, channel: ChannelRecord, charged: nu
   return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
 }
 
-/** The seller charged rungs that the ledger has lost; its counter is adopted only if it sells this one on top. */
+/**
+ * The seller charged rungs that the ledger has lost: its counter is adopted only if it sells this one on top, or
+ * if it is of a part of this rung, and so can lead to no other.
+ */
 async function overtake(
   parts: PurchaseParts,
   channel: ChannelRecord,
@@ -119,6 +122,11 @@ async function overtake(
   const ahead = { ...channel, charged, granted: Math.max(channel.granted, counters.granted) };
   const { channel: after, sale } = await show(parts, ahead, pay, deposit);
   if (sale.kind === "paid") return { channel: after, refusal: null, sold: sale };
+  const quantum = Number(channel.requirements.amount);
+  const isPart = sale.kind === "unpaid" && pay.maxClaimable - charged < quantum;
+  if (isPart && (charged - channel.charged) % quantum !== 0) {
+    return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
+  }
   return notSold(parts, channel, pay, sale);
 }
 

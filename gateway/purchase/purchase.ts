@@ -75,6 +75,20 @@ async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, so
     atSeconds: Math.floor(parts.now()),
   };
   await parts.ledger.recordPayment(payment, paid);
+  if (charged < pay.maxClaimable) {
+    // The device signs whole rungs and knows no counter between two: it gets its units, and no further here.
+    const grant = { ...grantOf(paid, "seller-refused", 0, 0), charged: channel.charged };
+    parts.note(
+      "warn",
+      "the seller charged less than was signed: nothing more can be bought on this channel",
+      {
+        channelId: channel.id,
+        maxClaimable: pay.maxClaimable,
+        charged,
+      },
+    );
+    return { channel: paid, grant };
+  }
   return { channel: paid, grant: grantOf(paid, null, sold.pricePerMillionUnits, sold.validUntilSeconds) };
 }
 

@@ -23,20 +23,14 @@ import {
 import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { channelFor, chooseQuantum, mayPromise, offerOf, promiseDeposit } from "./channels.ts";
-import type { ChannelRecord, DeviceRecord, Devices, Drop, Quote, Tariff } from "./ports.ts";
+import type { ChannelRecord, DeviceRecord, Devices, Drop, Market } from "./ports.ts";
 import { type PurchaseParts, purchase, refuse } from "./purchase.ts";
 
-export interface SessionParts extends PurchaseParts {
+export interface SessionParts extends Omit<PurchaseParts, "seller"> {
   readonly key: Key;
   readonly hmac: Hmac;
   readonly devices: Devices;
-  /** The tariff as last heard; null before the first answer of the seller. */
-  readonly tariff: () => Tariff | null;
-  /** @param fresh asks the seller again, because it refused what it asked for before */
-  readonly quote: (
-    quantumAtomic: number,
-    fresh: boolean,
-  ) => Promise<{ readonly quote: Quote | null; readonly reason: string }>;
+  readonly market: Market;
   readonly counts: Counts;
 }
 
@@ -61,8 +55,8 @@ export interface Session {
   /** A payment, an offer is under way or waits its turn. */
   paying: boolean;
   offering: boolean;
-  /** The seller refused the last payment: it may have changed its terms. */
-  refused: boolean;
+  /** Money of the last rung, atomic units, when the seller refused it: its terms may have changed. Else null. */
+  refusedAtomic: number | null;
   /** Ends when all work of this session so far has: payments and offers read and write the same channel. */
   turn: Promise<void>;
   state: StateMessage | null;
@@ -82,7 +76,7 @@ export async function openSession(parts: SessionParts, record: DeviceRecord): Pr
     former,
     paying: false,
     offering: false,
-    refused: false,
+    refusedAtomic: null,
     turn: Promise.resolve(),
     state: null,
     register: 0,
@@ -146,25 +140,39 @@ function inTurn(session: Session, work: () => Promise<void>): Promise<void> {
 }
 
 async function offerChannel(parts: SessionParts, session: Session): Promise<void> {
-  const tariff = parts.tariff();
   const { device, wantedUnits } = session.record;
+  const before = session.channel;
+  const shop = parts.market.shopFor(session.record, before?.seller ?? null, false);
+  if (shop === null) return;
+  const { refusedAtomic } = session;
+  const isRefused = refusedAtomic !== null && before !== null && shop.owns(before.seller);
+  const isHeard = isRefused && (await shop.refresh());
+  const tariff = shop.tariff();
   if (tariff === null) return;
-  const { quote, reason } = await parts.quote(chooseQuantum(tariff, wantedUnits), session.refused);
+  const { quote, reason } = await shop.quote(chooseQuantum(tariff, wantedUnits), isRefused);
   if (quote === null) {
-    parts.note("warn", "no offer could be made", { device, reason });
+    parts.note("warn", "no offer could be made", { device, seller: shop.name, reason });
     return;
   }
-  const channel = await promiseDeposit(
-    parts,
-    await channelFor(parts, session.record, quote, parts.now() * 1000),
-  );
+  // What the device signed stays signed: if the seller has it on sale no more, nothing on this channel can follow.
+  const leaves = isHeard && !tariff.menu.includes(refusedAtomic);
+  const buyer = { device: session.record, shop, leaves };
+  const channel = await promiseDeposit(parts, await channelFor(parts, buyer, quote, parts.now() * 1000));
+  if (leaves) {
+    parts.note("warn", "the seller has no more on sale what a device signed: another channel is offered", {
+      device,
+      seller: shop.name,
+      signedAtomic: refusedAtomic,
+      channelId: channel.id,
+    });
+  }
   if (channel.promised < channel.charged + Number(quote.requirements.amount)) {
     parts.note("warn", "the treasury's limits allow no deposit: the device cannot buy", { device });
   }
   await parts.ledger.saveChannel(channel);
   session.channel = channel;
   session.former.set(channelTagOf(channel.id), channel);
-  session.refused = false;
+  session.refusedAtomic = null;
   const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff));
   if (sealed.length > LEAVES.offer.bytesMax) {
     const reason = `expected an offer of at most ${LEAVES.offer.bytesMax} bytes, found ${sealed.length}: the seller's requirements are too long`;
@@ -213,8 +221,15 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     publishGrant(parts, session, null, { ...NOTHING, channelTag: pay.channelTag }, sinceSeconds);
     return;
   }
-  const { channel: after, grant } = await purchase(parts, channel, pay);
-  session.refused = grant.refusal === "seller-refused";
+  const shop = parts.market.shopOf(channel);
+  const { channel: after, grant } =
+    shop === null
+      ? refuse(channel, "seller-unavailable")
+      : await purchase({ ...parts, seller: shop.seller }, channel, pay);
+  if (session.channel?.id === after.id) {
+    const isRefused = grant.refusal === "seller-refused";
+    session.refusedAtomic = isRefused ? pay.maxClaimable - channel.charged : null;
+  }
   session.former.set(pay.channelTag, after);
   if (session.channel?.id === after.id) session.channel = after;
   publishGrant(parts, session, after, grant, sinceSeconds);
@@ -237,10 +252,13 @@ export function refuseOverloaded(parts: SessionParts, session: Session, frame: U
   else drop(parts, session.record.device, "pay", decoded?.frame ? "malformed" : "wrong-tag");
 }
 
-/** The offer no longer fits: its deposit runs out, the seller refuses it, or another quantum is the better one. */
-function needsOffer(parts: SessionParts, { channel, record, refused }: Session): boolean {
-  const tariff = parts.tariff();
-  if (channel === null || refused) return true;
+/** The offer no longer fits: another seller's turn, its deposit runs out, it is refused, or another quantum is better. */
+function needsOffer(parts: SessionParts, { channel, record, refusedAtomic }: Session): boolean {
+  if (channel === null || refusedAtomic !== null) return true;
+  const shop = parts.market.shopFor(record, channel.seller, true);
+  if (shop === null) return false;
+  if (!shop.owns(channel.seller)) return true;
+  const tariff = shop.tariff();
   const quantum = Number(channel.requirements.amount);
   if (tariff !== null && chooseQuantum(tariff, record.wantedUnits) !== quantum) return true;
   return channel.promised < channel.charged + REOFFER_AHEAD * quantum;

@@ -28,7 +28,7 @@ export interface SessionLimits {
 
 export interface Sessions {
   receive(device: string, leaf: Leaf, payload: Uint8Array): void;
-  /** Offers again to every device that waits for one: the seller came back, or its price fell. */
+  /** Offers again to every device that waits for an offer, or should buy from another seller than it does. */
   renewOffers(): void;
   readonly size: number;
   /** Resolves when no purchase is under way; new ones are no longer taken. */
@@ -62,6 +62,12 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     }
     sessions.set(session.record.device, session);
     return session;
+  }
+
+  function waitsForOffer({ record, channel, state }: Session): boolean {
+    if (channel === null || state?.refusal === "price-above-ceiling") return true;
+    const shop = parts.market.shopFor(record, channel.seller, false);
+    return shop !== null && !shop.owns(channel.seller);
   }
 
   function track(work: Promise<void>): void {
@@ -120,8 +126,7 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     },
     renewOffers() {
       for (const session of sessions.values()) {
-        const waits = session.channel === null || session.state?.refusal === "price-above-ceiling";
-        if (waits && isOpen) track(makeOffer(parts, session));
+        if (isOpen && waitsForOffer(session)) track(makeOffer(parts, session));
       }
     },
     get size() {

@@ -9,6 +9,8 @@ import type { Note, Quote, Seller, Tariff } from "../purchase/ports.ts";
 export interface TariffWatch {
   /** The tariff last heard; null before the first. */
   tariff(): Tariff | null;
+  /** Asks now; false while the seller does not answer. */
+  refresh(): Promise<boolean>;
   /** @param fresh forgets what was quoted before */
   quote(
     quantumAtomic: number,
@@ -47,11 +49,12 @@ export function watchTariff(
   let failures = 0;
   let cancel = () => {};
   let stopped = false;
+  let asking: Promise<boolean> | null = null;
   const quotes = new Map<number, Quote>();
 
-  async function refresh(): Promise<void> {
+  async function ask(): Promise<boolean> {
     const heard = await seller.tariff();
-    if (stopped) return;
+    if (stopped) return false;
     if (heard.tariff === null) {
       failures += 1;
       if (failures === 1) note("warn", "the seller's tariff is out of reach", { reason: heard.reason });
@@ -61,17 +64,27 @@ export function watchTariff(
       const back = failures > 0 || before === null;
       failures = 0;
       tariff = heard.tariff;
-      if (back || before?.pricePerMillionUnits !== tariff.pricePerMillionUnits) {
+      if (back || !isSame(before, tariff)) {
         quotes.clear();
         changed();
       }
     }
+    cancel();
     cancel = clock.after(nextRefreshMs(tariff, failures, clock.nowMs()), () => void refresh());
+    return heard.tariff !== null;
+  }
+
+  function refresh(): Promise<boolean> {
+    asking ??= ask().finally(() => {
+      asking = null;
+    });
+    return asking;
   }
   void refresh();
 
   return {
     tariff: () => tariff,
+    refresh,
     async quote(quantumAtomic, fresh) {
       const known = fresh ? undefined : quotes.get(quantumAtomic);
       if (known) return { quote: known, reason: "" };
@@ -84,6 +97,13 @@ export function watchTariff(
       cancel();
     },
   };
+}
+
+/** Price and what is on sale; how long it holds is no change. */
+function isSame(before: Tariff | null, after: Tariff): boolean {
+  return (
+    before?.pricePerMillionUnits === after.pricePerMillionUnits && String(before.menu) === String(after.menu)
+  );
 }
 
 function nextRefreshMs(tariff: Tariff | null, failures: number, nowMs: number): number {

@@ -92,6 +92,7 @@ export class Gateway {
           }),
       },
     );
+    const shop = { name: "seller", seller, owns: () => true, ...watch };
     const sessions = openSessions(
       {
         key: keyOf("gateway"),
@@ -103,7 +104,7 @@ export class Gateway {
             network.publishFromGateway(device, leaf, payload, retained);
           },
         },
-        seller,
+        market: { shopFor: () => shop, shopOf: () => shop },
         ledger: ledgerOn(this.parts.tables, life, () => acted("wrote to the ledger")),
         treasury: {
           address: keyOf("treasury").address,
@@ -115,8 +116,6 @@ export class Gateway {
         observe: () => {},
         counts: { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 },
         now: this.parts.now,
-        tariff: watch.tariff,
-        quote: watch.quote,
       },
       NO_FORWARD,
       { devicesMax: 10_000, purchasesMax: 1000 },

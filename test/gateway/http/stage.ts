@@ -34,6 +34,7 @@ export function channelRecord(index: number, charged: number, promised = 200_000
   return {
     id: channelOf(index),
     device: deviceName(index),
+    seller: "grid",
     resource: "https://electricity.example.org/v1/energy?quantum=100",
     requirements: {
       scheme: "batch-settlement",

@@ -199,7 +199,7 @@ test("a later program's schema and a wrong password are told in one line without
   await (await open()).close();
   await postgres.query("INSERT INTO schema_version VALUES (99)");
   await expect(open()).rejects.toThrow(
-    `ledger ${postgres.url}: expected schema version 2 or older, found 99; use the program that wrote it`,
+    `ledger ${postgres.url}: expected schema version 3 or older, found 99; use the program that wrote it`,
   );
   const wrong = openPostgresLedger({ url: postgres.url, password: "wrong horse", onTrouble: () => {} });
   await expect(wrong).rejects.toThrow(/^ledger .*password authentication failed.*check ledger\.url/);

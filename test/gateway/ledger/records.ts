@@ -26,6 +26,7 @@ export function channelNumbered(number: number): ChannelRecord {
   return {
     id: CHANNEL_ID,
     device: "ab".repeat(20),
+    seller: "grid",
     resource: "http://seller/energy",
     requirements: requirementsOf("batch-settlement", 100),
     config: {

@@ -139,7 +139,7 @@ test.each([
       db.exec("INSERT INTO schema_version VALUES (1), (99)");
       db.close();
     },
-    "expected schema version 2 or older, found 99",
+    "expected schema version 3 or older, found 99",
   ],
 ])("%s is refused by name, with what to do", (_, spoil, reason) => {
   const file = join(directory, "ledger.sqlite");

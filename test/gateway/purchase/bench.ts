@@ -16,11 +16,13 @@ import type {
   DepositTotals,
   DeviceRecord,
   Ledger,
+  Market,
   PaymentRecord,
   Quote,
   Sale,
   Seller,
   SellerCounters,
+  Shop,
   Tariff,
 } from "#gateway/purchase/ports";
 import type { PurchaseParts } from "#gateway/purchase/purchase";
@@ -321,6 +323,23 @@ export class HonestSeller implements Seller {
   }
 }
 
+/** A seller with nothing between it and the rules. */
+export function shopOf(seller: HonestSeller, name = "seller"): Shop {
+  return {
+    name,
+    seller,
+    tariff: () => seller.tariffNow(),
+    refresh: async () => true,
+    quote: (quantumAtomic) => seller.quote(quantumAtomic),
+    owns: (owner) => owner === name,
+  };
+}
+
+/** All devices buy from one. */
+export function marketOf(shop: Shop): Market {
+  return { shopFor: () => shop, shopOf: ({ seller }) => (shop.owns(seller) ? shop : null) };
+}
+
 // ---- a bench ----
 
 export interface Bench {
@@ -376,7 +395,8 @@ export async function openChannelOf(bench: Bench, key: Key, quantum = QUANTUM): 
   const { quote } = await bench.seller.quote(quantum);
   const device = deviceOf(key);
   await bench.ledger.saveDevice(device);
-  const channel = await channelFor(bench.parts(), device, quote!, NOW_SECONDS * 1000);
+  const buyer = { device, shop: shopOf(bench.seller), leaves: false };
+  const channel = await channelFor(bench.parts(), buyer, quote!, NOW_SECONDS * 1000);
   await bench.ledger.saveChannel(channel);
   return channel;
 }

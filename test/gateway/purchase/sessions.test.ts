@@ -12,7 +12,19 @@ import { decodeGrant, encodePay } from "#protocol/frames";
 import { type OfferMessage, readOffer } from "#protocol/messages";
 import { isSealedFrame, openJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import type { Leaf } from "#protocol/topics";
-import { type Bench, hmac, newBench, newKey, PRICE, payOf, QUANTUM, UNITS } from "./bench.ts";
+import {
+  type Bench,
+  type HonestSeller,
+  hmac,
+  marketOf,
+  newBench,
+  newKey,
+  PRICE,
+  payOf,
+  QUANTUM,
+  shopOf,
+  UNITS,
+} from "./bench.ts";
 
 interface Said {
   readonly device: string;
@@ -34,8 +46,7 @@ function open(
     key,
     hmac,
     devices: { publish: (device, leaf, payload, retained) => said.push({ device, leaf, payload, retained }) },
-    tariff: () => bench.seller.tariffNow(),
-    quote: (quantum) => bench.seller.quote(quantum),
+    market: marketOf(shopOf(bench.seller)),
     counts,
     ...instead,
   };
@@ -189,7 +200,7 @@ test("over the bound of purchases under way a PAY is refused, not queued, and so
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
-  const seller: Seller = Object.assign(Object.create(bench.seller), {
+  const seller: HonestSeller = Object.assign(Object.create(bench.seller), {
     pay: async (...sale: Parameters<Seller["pay"]>) => {
       await held;
       return bench.seller.pay(...sale);
@@ -197,7 +208,7 @@ test("over the bound of purchases under way a PAY is refused, not queued, and so
   });
   const { said, sessions, speaker, offer, id, gateway, settled } = await enrolled(
     bench,
-    { seller },
+    { market: marketOf(shopOf(seller)) },
     { devicesMax: 9, purchasesMax: 1 },
   );
   const other = new Speaker(gateway);
