@@ -39,8 +39,9 @@ export async function openDeposit(ledger: Ledger, channelId: string): Promise<De
 
 /**
  * Stores what the treasury signed, before anyone sees it: the deposit under way, or a new one of this size.
+ * @param channel its `balance` is what the new one was reckoned with
  * @param amountAtomic size of a new one, at least 1
- * @returns the deposit in force; null when the limits leave no room for it any more
+ * @returns the deposit in force; null when the limits leave no room for it any more, or the balance is another
  */
 export async function intendDeposit(
   parts: DepositParts,
@@ -51,6 +52,9 @@ export async function intendDeposit(
   const open = known.find((deposit) => deposit.state === "intended");
   const now = Math.floor(parts.now());
   if (open && open.validBeforeSeconds - now > DEPOSIT_MARGIN_SECONDS) return open;
+  // Reckoned without a deposit that arrived meanwhile, by another gateway's hand: it needs no second one.
+  // Read after those it is the sum of, so none of them can be missed.
+  if (!open && (await parts.ledger.balanceOf(channel.id)) !== channel.balance) return null;
 
   const index = open ? open.index : known.length;
   const amount = open ? open.amountAtomic : amountAtomic;

@@ -57,7 +57,8 @@ test.each<[keyof FundingLimits, number]>([
   const made: (DepositRecord | null)[] = [];
   for (let index = 0; index < 4; index += 1) {
     const amount = await next(bench, channel);
-    const deposit = amount === 0 ? null : await intendDeposit(bench.parts(), channel, amount);
+    const counted = { ...channel, balance: bench.ledger.balanceOf(channel.id) };
+    const deposit = amount === 0 ? null : await intendDeposit(bench.parts(), counted, amount);
     if (deposit) await bench.ledger.saveDeposit({ ...deposit, state: "confirmed" });
     made.push(deposit);
   }
@@ -89,4 +90,16 @@ test("devices that ask in the same moment cannot pass the day's limit together",
   const totals = bench.ledger.depositTotals(channels[0]!, 0);
   expect(totals.fleetAtomic).toBe(7_000);
   expect(isWithin(bench.limits, totals, 501)).toBe(false);
+});
+
+test("a deposit reckoned without one that arrived meanwhile is not made", async () => {
+  const bench = newBench({ depositAtomic: 1_000 });
+  const channel = await openChannelOf(bench, newKey());
+  const first = await intendDeposit(bench.parts(), channel, 1_000);
+  // A gateway that still counts the balance from before, and saw no deposit under way when it decided.
+  await bench.ledger.saveDeposit({ ...first!, state: "confirmed" });
+  expect(await intendDeposit(bench.parts(), channel, 1_000)).toBeNull();
+  expect(bench.ledger.deposits(channel.id)).toHaveLength(1);
+  const counted = { ...channel, balance: bench.ledger.balanceOf(channel.id) };
+  expect(await intendDeposit(bench.parts(), counted, 1_000)).toMatchObject({ index: 1 });
 });
