@@ -5,11 +5,13 @@
  * money, so the same rung is recorded once, by whichever gateway; deposits of all gateways are decided one
  * after the other.
  */
-import { Pool, type PoolClient, types } from "pg";
+import type { Pool, PoolClient } from "pg";
 import { shownUrl } from "../config-layers.ts";
+import type { Fence } from "../duty/postgres-roster.ts";
 import type { ChannelKey, DepositTotals } from "../purchase/ports.ts";
 import { POSTGRES, stepsAfter, VERSION_TABLE } from "./migrations.ts";
-import { BatchedWrites, upsert } from "./postgres-writes.ts";
+import { inTransaction, openPool, type PostgresOptions, reasonOf } from "./postgres-pool.ts";
+import { BatchedWrites, OthersDuty, upsert } from "./postgres-writes.ts";
 import {
   type Cell,
   channelIn,
@@ -24,42 +26,22 @@ import {
 import { READS } from "./statements.ts";
 import { type LedgerStore, PAYMENTS_PER_PAGE, paged } from "./store.ts";
 
-export interface PostgresOptions {
-  /** "postgres://user@host:5432/database", without a password. */
-  readonly url: string;
-  readonly password: string | null;
-  /** Told when a connection breaks; the next use makes a new one. */
-  readonly onTrouble: (reason: string) => void;
-}
-
-const CONNECTIONS_MAX = 8;
-const CONNECT_TIMEOUT_MS = 10_000;
-/** Longer than this a statement is given up; its payment is presented again. */
-const STATEMENT_TIMEOUT_MS = 30_000;
+/** A statement given up is a payment presented again. */
+const BOUNDS = { connectionsMax: 8, connectTimeoutMs: 10_000, statementTimeoutMs: 30_000 };
 
 /** Keys of transaction-scoped advisory locks: one program of ours at a time. */
 const LOCK_MIGRATION = 4_020_001;
 const LOCK_DEPOSITS = 4_020_002;
 
-const INT8_OID = 20;
-
-/** Opens the database and brings its schema up to date. Rejects with one clear line. */
-export async function openPostgresLedger(options: PostgresOptions): Promise<LedgerStore> {
-  const pool = new Pool({
-    connectionString: withPassword(options.url, options.password),
-    max: CONNECTIONS_MAX,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    application_name: "watt402-gateway",
-    options: "-c synchronous_commit=on",
-    types: {
-      // All our integers are counters below 2^53; the driver would give them as text.
-      getTypeParser: (oid, format) => (oid === INT8_OID ? Number : types.getTypeParser(oid, format)),
-    },
-  });
-  // A connection that breaks tells so itself, idle or in use; the pool repeats it for idle ones.
-  pool.on("connect", (client) => client.on("error", (error) => options.onTrouble(error.message)));
-  pool.on("error", () => undefined);
+/**
+ * Opens the database and brings its schema up to date. Rejects with one clear line.
+ * @param fence what writes for a device have to pass where several gateways run; null: nothing
+ */
+export async function openPostgresLedger(
+  options: PostgresOptions,
+  fence: Fence | null = null,
+): Promise<LedgerStore> {
+  const pool = openPool(options, BOUNDS);
   try {
     await inTransaction(pool, LOCK_MIGRATION, migrate);
   } catch (error) {
@@ -68,11 +50,11 @@ export async function openPostgresLedger(options: PostgresOptions): Promise<Ledg
       `ledger ${shownUrl(options.url)}: ${reasonOf(error)}; check ledger.url and ledger.passwordFile`,
     );
   }
-  return storeOn(pool);
+  return storeOn(pool, fence);
 }
 
-async function storeOn(pool: Pool): Promise<LedgerStore> {
-  const writes = new BatchedWrites(pool);
+async function storeOn(pool: Pool, fence: Fence | null): Promise<LedgerStore> {
+  const writes = new BatchedWrites(pool, fence);
   const all = async (sql: string, ...cells: Cell[]) => (await pool.query<Row>(numbered(sql), cells)).rows;
   const first = async (sql: string, ...cells: Cell[]) => (await all(sql, ...cells))[0];
 
@@ -111,6 +93,9 @@ async function storeOn(pool: Pool): Promise<LedgerStore> {
       totalsIn((await first(READS.totals, ...totalsCells(channel, daySinceSeconds)))!),
     intendDeposit: (channel, index, daySinceSeconds, decide) =>
       inTransaction(pool, LOCK_DEPOSITS, async (client) => {
+        if (fence !== null && (await fence(client, [channel.device])).size === 0) {
+          throw new OthersDuty(channel.device);
+        }
         const read = async (sql: string, ...cells: Cell[]) =>
           (await client.query<Row>(numbered(sql), cells)).rows;
         const leaving = (await read(READS.withdrawals, channel.id)).map(withdrawalIn);
@@ -150,27 +135,6 @@ async function migrate(client: PoolClient): Promise<void> {
   for (const step of stepsAfter(rows[0]!.version, POSTGRES)) await client.query(step);
 }
 
-/** Runs work alone among all who take the same lock; what throws undoes everything. */
-async function inTransaction<Result>(
-  pool: Pool,
-  lock: number,
-  work: (client: PoolClient) => Promise<Result>,
-): Promise<Result> {
-  const client = await pool.connect();
-  try {
-    await client.query("BEGIN");
-    await client.query("SELECT pg_advisory_xact_lock($1)", [lock]);
-    const result = await work(client);
-    await client.query("COMMIT");
-    client.release();
-    return result;
-  } catch (error) {
-    // The connection is in an unknown state: closed, it rolls back.
-    client.release(true);
-    throw error;
-  }
-}
-
 function totalsCells({ id, device }: ChannelKey, daySinceSeconds: number): Cell[] {
   const since = Math.floor(daySinceSeconds);
   return [id, since, id, device, since];
@@ -185,13 +149,6 @@ function totalsIn(row: Row): DepositTotals {
   };
 }
 
-/** The driver takes the password of its URL over any other. */
-function withPassword(url: string, password: string | null): string {
-  const complete = new URL(url);
-  if (password !== null) complete.password = encodeURIComponent(password);
-  return complete.href;
-}
-
 /** `?, ?` as PostgreSQL wants it: `$1, $2`. */
 function numbered(sql: string): string {
   let count = 0;
@@ -199,9 +156,4 @@ function numbered(sql: string): string {
     count += 1;
     return `$${count}`;
   });
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError) return reasonOf(error.errors[0]);
-  return error instanceof Error ? error.message : String(error);
 }

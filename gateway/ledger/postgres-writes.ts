@@ -3,17 +3,26 @@
  * next one, as one statement a table.
  *
  * Promise: a write resolves after COMMIT was answered, never before; the queue is bounded, a full one
- * refuses; a value that the database rejects fails its own write and nobody else's.
+ * refuses; a value that the database rejects fails its own write and nobody else's, and so does a write
+ * for a device that another gateway has the duty of.
  */
 import type { Pool, PoolClient } from "pg";
+import type { Fence } from "../duty/postgres-roster.ts";
 import type { ChannelRecord, DeviceRecord, PaymentRecord } from "../purchase/ports.ts";
 import { CommitQueueFull, DEFAULT_MAX_QUEUED } from "./group-commit.ts";
 import { type Cell, COLUMNS, channelRow, deviceRow, paymentRow } from "./rows.ts";
 
-export interface Write {
-  readonly device?: DeviceRecord;
-  readonly channel?: ChannelRecord;
-  readonly payment?: PaymentRecord;
+/** One durable step: a device's description, or a channel with the payment that moved it. */
+export type Write =
+  | { readonly device: DeviceRecord; readonly channel?: undefined; readonly payment?: undefined }
+  | { readonly device?: undefined; readonly channel: ChannelRecord; readonly payment?: PaymentRecord };
+
+/** Refusal: another gateway serves this device now. Nothing was written; the device is answered by that one. */
+export class OthersDuty extends Error {
+  constructor(device: string) {
+    super(`device ${device}: expected this gateway to have its duty, found another gateway's or none`);
+    this.name = "OthersDuty";
+  }
 }
 
 /** Writes in one transaction. */
@@ -27,14 +36,17 @@ interface Queued {
 
 export class BatchedWrites {
   readonly #pool: Pool;
+  readonly #fence: Fence | null;
   #queue: Queued[] = [];
   #running: Promise<void> | null = null;
   #closed = false;
   #commits = 0;
   #payments = 0;
 
-  constructor(pool: Pool) {
+  /** @param fence whose devices' writes may pass; null: everyone's */
+  constructor(pool: Pool, fence: Fence | null) {
     this.#pool = pool;
+    this.#fence = fence;
   }
 
   /** Transactions committed, and new payments in them. */
@@ -71,9 +83,14 @@ export class BatchedWrites {
 
   async #commit(batch: readonly Queued[]): Promise<void> {
     try {
-      this.#payments += await this.#write(batch.map(({ write }) => write));
+      const { added, mayWrite } = await this.#write(batch.map(({ write }) => write));
+      this.#payments += added;
       this.#commits += 1;
-      for (const { resolve } of batch) resolve();
+      for (const { write, resolve, reject } of batch) {
+        const device = deviceOf(write);
+        if (mayWrite(device)) resolve();
+        else reject(new OthersDuty(device));
+      }
     } catch (error) {
       if (batch.length > 1 && isOfValue(error)) {
         for (const queued of batch) await this.#commit([queued]);
@@ -81,11 +98,16 @@ export class BatchedWrites {
     }
   }
 
-  /** @returns how many payments were new */
-  async #write(writes: readonly Write[]): Promise<number> {
+  /** @returns how many payments were new, and for whom there was anything written */
+  async #write(
+    all: readonly Write[],
+  ): Promise<{ readonly added: number; readonly mayWrite: (device: string) => boolean }> {
     const client = await this.#pool.connect();
     try {
       await client.query("BEGIN");
+      const own = await this.#fence?.(client, [...new Set(all.map(deviceOf))]);
+      const mayWrite = (device: string) => own === undefined || own.has(device);
+      const writes = all.filter((write) => mayWrite(deviceOf(write)));
       const devices = newest(writes, ({ device }) => device && [device.device, device]);
       const channels = newest(
         writes,
@@ -98,13 +120,17 @@ export class BatchedWrites {
       await insertAll(client, "channel", channels.map(channelRow));
       await client.query("COMMIT");
       client.release();
-      return added;
+      return { added, mayWrite };
     } catch (error) {
       // Whether the COMMIT arrived may be unknown: the rung is presented again and finds its row or not.
       client.release(true);
       throw error;
     }
   }
+}
+
+function deviceOf(write: Write): string {
+  return write.device === undefined ? write.channel.device : write.device.device;
 }
 
 /** One statement may touch a row once: of several writes of one row, what they make together. */
@@ -152,6 +178,7 @@ const overwritten = (table: Table) => COLUMNS[table].map((name) => `${name} = ex
 const ON_CONFLICT: Record<Table, string> = {
   device: `DO UPDATE SET ${overwritten("device").join(", ")}`,
   channel: `DO UPDATE SET ${[
+    "seller = excluded.seller",
     "resource = excluded.resource",
     "requirements = excluded.requirements",
     ...rising("channel", ["promised", "charged", "granted", "revision"]),
