@@ -93,3 +93,23 @@ function checkDoors({ plain, tls, webSocket }: Embedded, source: string): void {
     );
   }
 }
+
+/** The section as the broker wants it. */
+export function doorsOf(broker: Embedded) {
+  const { host, port, plain, tls, webSocket, connections, messagesPerSecond, messagesBurst } = broker;
+  return {
+    host,
+    port: plain ? port : null,
+    tls: tls === undefined ? null : { ...tls, clientCaFile: tls.clientCaFile ?? null },
+    webSocket:
+      webSocket === undefined
+        ? null
+        : {
+            port: webSocket.port ?? null,
+            securePort: webSocket.securePort ?? null,
+            path: webSocket.path,
+          },
+    connectionsMax: connections,
+    messages: { perSecond: messagesPerSecond, burst: messagesBurst },
+  };
+}

@@ -12,6 +12,7 @@ import type { Broker, Receive } from "./broker/broker.ts";
 import { openEmbeddedBroker } from "./broker/embedded.ts";
 import { openExternalBroker } from "./broker/external.ts";
 import { doorsOf } from "./broker-config.ts";
+import { doorsOf } from "./broker-config.ts";
 import type { Config } from "./config.ts";
 import { openLedger } from "./ledger/open-ledger.ts";
 import { monotonicSeconds, openLookout, readLookoutFiles } from "./lookout.ts";

@@ -1,8 +1,8 @@
 /**
  * Who may speak on which topic: deny by default.
  *
- * Promise: a device proves its key to log in, publishes its own up leaves within their sizes, subscribes
- * to its own down leaves, and nothing else passes.
+ * Promise: a device proves itself to log in, by its key or by a certificate that names it; it publishes its
+ * own up leaves within their sizes, subscribes to its own down leaves, and nothing else passes.
  */
 import type { Hex } from "#payment/bytes";
 import { provenLogin } from "#payment/login";
@@ -12,6 +12,10 @@ export interface Login {
   readonly clientId: string;
   readonly username: string;
   readonly password: string;
+  /** Devices that its checked TLS certificate names; null without one. */
+  readonly certified: readonly string[] | null;
+  /** Where it came in, a certificate alone proves a device. */
+  readonly needsCertificate: boolean;
 }
 
 /** The device that a login proves; null, and in a few words why, when it proves none. */
@@ -20,21 +24,30 @@ export function proveDevice(
   gateway: string,
   wallSeconds: number,
 ): { readonly device: string | null; readonly reason: string } {
-  if (!isDeviceName(login.username)) {
-    return { device: null, reason: "expected the device's address (40 hex digits) as user name" };
+  const { username, certified } = login;
+  if (!isDeviceName(username)) {
+    return refused("expected the device's address (40 hex digits) as user name");
   }
-  if (login.clientId !== login.username) {
-    return { device: null, reason: "expected a client id equal to the user name" };
+  if (login.clientId !== username) return refused("expected a client id equal to the user name");
+  if (certified?.includes(username)) return { device: username, reason: "" };
+  // One that names others is theirs, whatever password comes with it.
+  if (certified !== null && certified.length > 0) {
+    return refused(`expected a certificate of this device, found one of ${certified.join(", ")}`);
   }
-  const device: Hex = `0x${login.username}`;
+  if (login.needsCertificate) {
+    return refused("expected a certificate with the device's address as common name, found another name");
+  }
+  const device: Hex = `0x${username}`;
   if (provenLogin(login.password, device, gateway, wallSeconds) === null) {
-    return {
-      device: null,
-      reason:
-        "the password proves no key of this device now: check its clock, and the gateway it was provisioned for",
-    };
+    return refused(
+      "the password proves no key of this device now: check its clock, and the gateway it was provisioned for",
+    );
   }
-  return { device: login.username, reason: "" };
+  return { device: username, reason: "" };
+}
+
+function refused(reason: string) {
+  return { device: null, reason };
 }
 
 /** May this device publish so many bytes, retained or not, on this topic? */

@@ -3,6 +3,16 @@
  */
 import type { Leaf } from "#protocol/topics";
 import type { Devices } from "../purchase/ports.ts";
+import type { BrokerRefusal } from "./refusals.ts";
+
+/** What a broker that is the gateway's own tells of itself. */
+export interface BrokerWatch {
+  /** Since it opened, by reason. */
+  readonly refused: Readonly<Record<BrokerRefusal, number>>;
+  /** Logins that took the place of an older connection of the same device. */
+  readonly takeOvers: number;
+  readonly connections: number;
+}
 
 export interface Broker extends Devices {
   /** Where devices connect, as "mqtt://127.0.0.1:1883". */

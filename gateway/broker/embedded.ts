@@ -1,72 +1,185 @@
 /**
- * A broker inside the gateway: aedes on TCP, one login per device, deny by default.
+ * A broker inside the gateway: aedes, one login per device, deny by default.
  *
  * Promise: a connection that proves no device gets nothing; a message that access.ts does not allow ends
- * its connection; small packets leave at once (no Nagle), or a purchase would wait 40 ms for an ACK.
+ * its connection; a device that floods is heard at its rate, then ended; one that does not read holds up
+ * nobody. What a device can make the broker hold is bounded.
  */
-import { createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { Aedes, type AuthenticateError, type Client } from "aedes";
 import { LEAVES, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
-import type { Note } from "../purchase/ports.ts";
+import type { Note, Read } from "../purchase/ports.ts";
 import { mayPublish, maySubscribe, proveDevice } from "./access.ts";
-import type { Broker, Receive } from "./broker.ts";
+import { Admission } from "./admission.ts";
+import { Allowances, type Rate } from "./allowance.ts";
+import type { Broker, BrokerWatch, Receive } from "./broker.ts";
+import { type DoorOptions, openDoors, type Visitor } from "./doors.ts";
 import { guardPackets } from "./packet-guard.ts";
+import { openRefusals } from "./refusals.ts";
+import { openTurns } from "./turns.ts";
 
-export interface EmbeddedOptions {
-  readonly host: string;
-  /** 0 takes any free port. */
-  readonly port: number;
+export interface EmbeddedOptions extends DoorOptions {
   /** The gateway's address: logins are made for it. */
   readonly gateway: string;
   readonly connectionsMax: number;
+  /** What one device may publish. */
+  readonly messages: Rate;
+  /** Null when a device that proved itself may log in, else why not. */
+  readonly barred: (device: string) => Read<string | null>;
   readonly note: Note;
 }
 
-const CONNECT_TIMEOUT_MS = 30_000;
+export interface EmbeddedBroker extends Broker, BrokerWatch {
+  /** Of all doors. */
+  readonly urls: readonly string[];
+  /** Reads the certificates again; throws, and changes nothing, when they are wrong. */
+  renewCertificates(): void;
+}
 
 /** Packets that a connection may send before it is logged in. */
 const QUEUE_LIMIT = 42;
 
-/** Topic and packet id of a publish, a login with its will: generous, and nothing beside the payload. */
+/** Topic and packet id of a publish: generous, and nothing beside the payload. */
 const PACKET_OVERHEAD_BYTES = 4_096;
 const PACKET_BYTES_MAX =
   PACKET_OVERHEAD_BYTES + Math.max(...Object.values(LEAVES).map(({ bytesMax }) => bytesMax));
 
-export async function openEmbeddedBroker(options: EmbeddedOptions, receive: Receive): Promise<Broker> {
-  const { host, port, gateway, note } = options;
-  const sockets = new Set<Socket>();
+/** A login with its will. */
+const LOGIN_BYTES_MAX = 4_096;
+
+const TOPIC_LEVELS_MAX = 8;
+
+/** QoS 2 messages of one device that wait for their release; devices of ours use QoS 1. */
+const UNRELEASED_MAX = 16;
+
+/** Bytes that wait for a device to read them; beyond, it has stopped to. */
+const BACKLOG_BYTES_MAX = 262_144;
+const BACKLOG_TIMEOUT_MS = 10_000;
+
+/** Proven logins of one device: a link that comes and goes, not two devices with one key taking turns for ever. */
+const LOGINS: Rate = { perSecond: 0.5, burst: 30 };
+
+/** Where messages beyond a device's rate go: nobody listens there. */
+const NOWHERE = "$nowhere";
+
+/** A connection, from its door to its end. */
+interface Connection {
+  readonly visitor: Visitor;
+  will: { readonly topic: string; readonly payload: Uint8Array; readonly retain: boolean } | null;
+  isProven: boolean;
+}
+
+export async function openEmbeddedBroker(
+  options: EmbeddedOptions,
+  receive: Receive,
+): Promise<EmbeddedBroker> {
+  const { gateway, note, connectionsMax } = options;
+  const nowMs = () => performance.now();
+  const refusals = openRefusals(note);
+  const admission = new Admission({ connectionsMax, nowMs });
+  const messages = new Allowances(options.messages, connectionsMax, nowMs);
+  const excess = new Allowances(options.messages, connectionsMax, nowMs);
+  const logins = new Allowances(LOGINS, connectionsMax, nowMs);
+  const inTurn = openTurns(nowMs);
+  const connections = new WeakMap<Duplex, Connection>();
+  let takeOvers = 0;
+
+  /** Why a login is refused, told; null when it is right. */
+  async function judge(client: Client, connection: Connection, login: Credentials): Promise<string | null> {
+    const { visitor, will } = connection;
+    const { certified, needsCertificate, address } = visitor;
+    const { device, reason } = proveDevice(
+      { ...login, certified, needsCertificate },
+      gateway,
+      Date.now() / 1000,
+    );
+    const fields = { clientId: login.clientId, address };
+    if (device === null) {
+      refusals.tell("login", { ...fields, reason });
+      return reason;
+    }
+    if (will !== null && !mayPublish(device, will.topic, will.payload.length, will.retain)) {
+      refusals.tell("will", { ...fields, topic: will.topic });
+      return "expected a will on the device's own state";
+    }
+    if (!logins.take(device)) {
+      refusals.tell("login-rate", fields);
+      return "too many logins of this device: is there another one with its key?";
+    }
+    const barred = await options.barred(device);
+    if (barred !== null) {
+      refusals.tell("not-enrolled", { ...fields, reason: barred });
+      return barred;
+    }
+    if (client.closed) return "gone";
+    connection.isProven = true;
+    visitor.place.prove();
+    if (device in (aedes as unknown as Registered).clients) takeOvers += 1;
+    return null;
+  }
+
   const aedes = await Aedes.createBroker({
-    connectTimeout: CONNECT_TIMEOUT_MS,
     queueLimit: QUEUE_LIMIT,
-    preConnect(_client, packet, done) {
+    // Unbounded at once, so that one device that does not read never holds up the messages to others.
+    concurrency: 0,
+    drainTimeout: BACKLOG_TIMEOUT_MS,
+    maxInflightInbound: UNRELEASED_MAX,
+    maxTopicLevels: TOPIC_LEVELS_MAX,
+    preConnect(client, packet, done) {
       // A session kept for a client that stays away would gather messages for ever; devices need none.
       packet.clean = true;
+      const { will } = packet;
+      if (will !== undefined) {
+        const payload = Buffer.from(will.payload);
+        connections.get(client.conn)!.will = { topic: will.topic, payload, retain: will.retain === true };
+      }
       done(null, true);
     },
     authenticate(client, username, password, done) {
+      const connection = connections.get(client.conn)!;
       const login = { clientId: client.id, username: username ?? "", password: password?.toString() ?? "" };
-      const { device, reason } = proveDevice(login, gateway, Date.now() / 1000);
-      if (device !== null) return done(null, true);
-      note("warn", "login refused", { clientId: client.id.slice(0, 64), reason });
-      done(refusedLogin(reason), false);
+      inTurn(() => {
+        if (client.closed) return;
+        void judge(client, connection, login)
+          .catch((error: unknown) => {
+            note("warn", "a login could not be judged", { reason: String(error) });
+            return "the gateway cannot judge logins now";
+          })
+          .then((reason) => {
+            if (reason === null) return done(null, true);
+            connection.visitor.place.fail();
+            done(refusedLogin(reason), false);
+          });
+      });
     },
     authorizePublish(client, packet, done) {
-      const allowed =
-        client !== null && mayPublish(client.id, packet.topic, packet.payload.length, packet.retain);
-      if (allowed) return done(null);
-      note("warn", "publish refused", {
-        clientId: client?.id.slice(0, 64),
-        topic: packet.topic.slice(0, 120),
-      });
-      done(new Error("not allowed"));
+      const { topic, payload, retain } = packet;
+      if (client === null || !mayPublish(client.id, topic, payload.length, retain)) {
+        refusals.tell("publish", { clientId: client?.id, topic });
+        return done(new Error("not allowed"));
+      }
+      // What comes after its connection is the will: one, and judged at the login.
+      if (client.closed || messages.take(client.id)) return done(null);
+      if (!excess.take(client.id)) {
+        refusals.tell("flood", { clientId: client.id });
+        return done(new Error("too many messages"));
+      }
+      refusals.tell("rate", { clientId: client.id, topic });
+      // Acknowledged and lost: without its PUBACK a device would hold the message, and send it again.
+      Object.assign(packet, { topic: NOWHERE, payload: Buffer.alloc(0), retain: false });
+      done(null);
     },
     authorizeSubscribe(client, subscription, done) {
       if (maySubscribe(client.id, subscription.topic)) return done(null, subscription);
-      note("warn", "subscription refused", {
-        clientId: client.id.slice(0, 64),
-        topic: subscription.topic.slice(0, 120),
-      });
-      done(null, null);
+      refusals.tell("subscription", { clientId: client.id, topic: subscription.topic });
+      if (excess.take(client.id)) done(null, null);
+      else done(new Error("too many subscriptions that are not allowed"));
+    },
+    authorizeForward(client, packet) {
+      if (client.conn.writableLength <= BACKLOG_BYTES_MAX) return packet;
+      if (!client.conn.destroyed) refusals.tell("backlog", { clientId: client.id });
+      client.conn.destroy();
+      return null;
     },
   });
   aedes.on("clientError", (client: Client, error: Error) => {
@@ -74,39 +187,61 @@ export async function openEmbeddedBroker(options: EmbeddedOptions, receive: Rece
   });
   await subscribeAll(aedes, receive);
 
-  const server = createServer((socket) => {
-    if (sockets.size >= options.connectionsMax) {
-      socket.destroy();
-      return;
-    }
-    sockets.add(socket);
-    socket.setNoDelay(true);
-    guardPackets(socket, PACKET_BYTES_MAX);
-    socket.on("close", () => sockets.delete(socket));
-    aedes.handle(socket);
-  });
-  const bound = await listen(server, host, port).catch(async (error) => {
+  function welcome(visitor: Visitor): void {
+    const connection: Connection = { visitor, will: null, isProven: false };
+    connections.set(visitor.stream, connection);
+    guardPackets(visitor.stream, {
+      bytesMax: () => (connection.isProven ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX),
+      nowMs,
+      refuse(reason) {
+        visitor.place.fail();
+        refusals.tell("packet", { address: visitor.address, reason });
+      },
+    });
+    aedes.handle(visitor.stream);
+  }
+
+  const doors = await openDoors(options, admission, refusals, welcome).catch(async (error) => {
     // Its heartbeat would keep a process alive that has nothing to serve.
     await new Promise<void>((resolve) => aedes.close(() => resolve()));
     throw error;
   });
   return {
-    url: `mqtt://${host.includes(":") ? `[${host}]` : host}:${bound}`,
+    url: doors.urls[0]!,
+    urls: doors.urls,
+    refused: refusals.counts,
+    get takeOvers() {
+      return takeOvers;
+    },
+    get connections() {
+      return admission.connections;
+    },
     publish(device, leaf, payload, retained) {
       const packet = { cmd: "publish" as const, topic: topicOf(device, leaf), qos: 1 as const, dup: false };
       aedes.publish({ ...packet, payload: Buffer.from(payload), retain: retained }, () => {});
     },
-    isUp: () => server.listening,
+    isUp: () => doors.isOpen(),
     retain(topic, text) {
       const packet = { cmd: "publish" as const, topic, qos: 1 as const, dup: false, retain: true };
       aedes.publish({ ...packet, payload: Buffer.from(text) }, () => {});
     },
+    renewCertificates: () => doors.renew(),
     async close() {
       await new Promise<void>((resolve) => aedes.close(() => resolve()));
-      for (const socket of sockets) socket.destroy();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await doors.close();
     },
   };
+}
+
+interface Credentials {
+  readonly clientId: string;
+  readonly username: string;
+  readonly password: string;
+}
+
+/** aedes' clients by their id, which its types do not tell. */
+interface Registered {
+  readonly clients: Readonly<Record<string, Client>>;
 }
 
 function subscribeAll(aedes: Aedes, receive: Receive): Promise<void> {
@@ -128,18 +263,4 @@ function subscribeAll(aedes: Aedes, receive: Receive): Promise<void> {
 function refusedLogin(reason: string): AuthenticateError {
   // MQTT 3.1.1 section 3.2.2.3: return code 5, not authorised.
   return Object.assign(new Error(reason), { returnCode: 5 }) as AuthenticateError;
-}
-
-function listen(server: Server, host: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const what =
-        error.code === "EADDRINUSE" ? "the port is in use; choose another broker.port" : error.message;
-      reject(new Error(`broker ${host}:${port}: ${what}`));
-    });
-    server.listen(port, host, () => {
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : port);
-    });
-  });
 }

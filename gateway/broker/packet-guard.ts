@@ -1,23 +1,49 @@
 /**
- * A bound on MQTT packets, held before any of their bytes are kept.
+ * Bounds on MQTT packets, held before any of their bytes are kept.
  *
- * Promise: a connection that announces a packet above the bound is closed at once, logged in or not; the
- * parser behind it would gather up to 256 MiB for whoever asks.
+ * Promise: a connection that announces a packet above the bound, or sends packets faster than any device
+ * has reason to, is closed at once, logged in or not; the parser behind it would gather up to 256 MiB for
+ * whoever asks, and answer every PINGREQ.
  */
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 
 /** MQTT 3.1.1 section 2.2.3: the remaining length takes at most four bytes. */
 const LENGTH_BYTES_MAX = 4;
 
-/** Guards a socket that is read in paused mode, as aedes does. */
-export function guardPackets(socket: Socket, bytesMax: number): void {
-  const read = socket.read.bind(socket) as (size?: number) => Buffer | null;
+/** Packets of every kind, acknowledgements included: far above what a device may publish. */
+const PACKETS_PER_SECOND = 1_000;
+const PACKETS_BURST = 10_000;
+
+export interface PacketBounds {
+  /** Largest remaining length now: little before the login, more after it. */
+  readonly bytesMax: () => number;
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
+  /** Told why, once, before the connection ends. */
+  readonly refuse: (reason: string) => void;
+}
+
+/** Guards a stream that is read in paused mode, as aedes does. */
+export function guardPackets(stream: Duplex, bounds: PacketBounds): void {
+  const read = stream.read.bind(stream) as (size?: number) => Buffer | null;
   let toSkip = 0;
   /** Bytes of the present fixed header seen so far: its type, then its length. */
   let headerBytes = 0;
   let remaining = 0;
+  let packetsLeft = PACKETS_BURST;
+  let atMs = bounds.nowMs();
 
-  function isWithinBound(chunk: Buffer): boolean {
+  function isTooMany(): boolean {
+    packetsLeft -= 1;
+    if (packetsLeft >= 0) return false;
+    const nowMs = bounds.nowMs();
+    packetsLeft += Math.min(PACKETS_BURST, ((nowMs - atMs) / 1000) * PACKETS_PER_SECOND);
+    atMs = nowMs;
+    return packetsLeft < 0;
+  }
+
+  /** What is wrong with a chunk; null when nothing is. */
+  function faultIn(chunk: Buffer): string | null {
     let at = 0;
     while (at < chunk.length) {
       if (toSkip > 0) {
@@ -28,6 +54,7 @@ export function guardPackets(socket: Socket, bytesMax: number): void {
       }
       const byte = chunk[at++]!;
       if (headerBytes === 0) {
+        if (isTooMany()) return `expected at most ${PACKETS_PER_SECOND} packets a second, found more`;
         headerBytes = 1;
         remaining = 0;
         continue;
@@ -35,18 +62,23 @@ export function guardPackets(socket: Socket, bytesMax: number): void {
       remaining += (byte & 0x7f) * 128 ** (headerBytes - 1);
       headerBytes += 1;
       const isLast = (byte & 0x80) === 0;
-      if (remaining > bytesMax || (!isLast && headerBytes > LENGTH_BYTES_MAX)) return false;
+      const bytesMax = bounds.bytesMax();
+      if (remaining > bytesMax || (!isLast && headerBytes > LENGTH_BYTES_MAX)) {
+        return `expected packets of at most ${bytesMax} bytes, found a longer one`;
+      }
       if (!isLast) continue;
       toSkip = remaining;
       headerBytes = 0;
     }
-    return true;
+    return null;
   }
 
-  socket.read = (size?: number) => {
+  stream.read = (size?: number) => {
     const chunk = read(size);
-    if (chunk === null || isWithinBound(chunk)) return chunk;
-    socket.destroy(new Error(`expected packets of at most ${bytesMax} bytes, found a longer one`));
+    const fault = chunk === null ? null : faultIn(chunk);
+    if (fault === null) return chunk;
+    bounds.refuse(fault);
+    stream.destroy(new Error(fault));
     return null;
   };
 }

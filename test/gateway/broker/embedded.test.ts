@@ -7,11 +7,12 @@ import { generatePrivateKey } from "viem/accounts";
 import { afterEach, expect, test } from "vitest";
 import { mayPublish, maySubscribe, proveDevice } from "#gateway/broker/access";
 import type { Broker } from "#gateway/broker/broker";
-import { openEmbeddedBroker } from "#gateway/broker/embedded";
+import { type EmbeddedOptions, openEmbeddedBroker } from "#gateway/broker/embedded";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
 import { LOGIN_WINDOW_SECONDS, loginToken } from "#payment/login";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
+import { until } from "../ground.ts";
 
 const newKey = () => openKey(fromHex(generatePrivateKey()));
 const GATEWAY = newKey().address;
@@ -28,14 +29,24 @@ afterEach(async () => {
   for (const one of open.splice(0)) await one.close();
 });
 
+const PLAIN: EmbeddedOptions = {
+  host: "127.0.0.1",
+  port: 0,
+  tls: null,
+  webSocket: null,
+  gateway: GATEWAY,
+  connectionsMax: 100,
+  messages: { perSecond: 1_000, burst: 1_000 },
+  barred: () => null,
+  note: () => {},
+};
+
 async function newBroker(connectionsMax = 100) {
   const heard: Heard[] = [];
   const notes: string[] = [];
   const broker = await openEmbeddedBroker(
     {
-      host: "127.0.0.1",
-      port: 0,
-      gateway: GATEWAY,
+      ...PLAIN,
       connectionsMax,
       note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
     },
@@ -111,7 +122,13 @@ test.each<[string, (key: Key) => IClientOptions]>([
 });
 
 test("the reason for a refused login says what to check, and shows no password", () => {
-  const login = { clientId: OTHER, username: OTHER, password: "1.0x00" };
+  const login = {
+    clientId: OTHER,
+    username: OTHER,
+    password: "1.0x00",
+    certified: null,
+    needsCertificate: false,
+  };
   const { device, reason } = proveDevice(login, GATEWAY, 1_800_000_000);
   expect(device).toBeNull();
   expect(reason).toContain("clock");
@@ -209,28 +226,33 @@ test("a device hears its own grants and nobody else's, whatever it subscribes to
   expect(got).toEqual([own]);
 });
 
-test("a will on a foreign topic is not told, one's own state is", async () => {
-  const { broker, heard } = await newBroker();
-  const [one, two] = [newKey(), newKey()];
-  const will = (device: string) => ({
-    will: {
-      topic: topicOf(device, "state"),
-      payload: Buffer.from('{"v":1,"status":"lost"}'),
-      qos: 1 as const,
-      retain: true,
-    },
+test("a will on another's topic, or one that no leaf allows, is no login at all; one's own state is told", async () => {
+  const { broker, heard, notes } = await newBroker();
+  const key = newKey();
+  const own = topicOf(key.address.slice(2), "state");
+  const lost = '{"v":1,"status":"lost"}';
+  const will = (topic: string, payload = lost, retain = true) => ({
+    will: { topic, payload: Buffer.from(payload), qos: 1 as const, retain },
   });
-  for (const [key, device] of [
-    [one, two.address.slice(2)],
-    [two, two.address.slice(2)],
-  ] as const) {
-    const client = await logged(broker, key, will(device));
-    client.stream.destroy();
-  }
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  expect(heard).toEqual([
-    { device: two.address.slice(2), leaf: "state", payload: '{"v":1,"status":"lost"}' },
-  ]);
+  const hostile = [
+    will(topicOf(OTHER, "state")),
+    will(topicOf(key.address.slice(2), "grant")),
+    will(topicOf(key.address.slice(2), "pay")),
+    will("homeassistant/light/x/config"),
+    will("$SYS/x"),
+    will(own, "x".repeat(1_025)),
+  ];
+  for (const instead of hostile) expect(await logIn(broker, key, instead)).toBe(NOT_AUTHORISED);
+  expect(notes.filter((note) => note.includes("will not allowed"))).toHaveLength(hostile.length);
+  const client = await logged(broker, key, will(own));
+  client.stream.destroy();
+  await until(
+    () => heard.length > 0,
+    5_000,
+    () => "the will",
+  );
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(heard).toEqual([{ device: key.address.slice(2), leaf: "state", payload: lost }]);
 });
 
 test("an offer waits, retained, for a device that was away", async () => {
@@ -341,8 +363,7 @@ test("a small answer leaves at once: Nagle's algorithm is off on every connectio
 test("a busy port is told with its number and what to change", async () => {
   const { broker } = await newBroker();
   const port = Number(new URL(broker.url).port);
-  const options = { host: "127.0.0.1", port, gateway: GATEWAY, connectionsMax: 1, note: () => {} };
-  await expect(openEmbeddedBroker(options, () => {})).rejects.toThrow(
+  await expect(openEmbeddedBroker({ ...PLAIN, port }, () => {})).rejects.toThrow(
     `broker 127.0.0.1:${port}: the port is in use; choose another broker.port`,
   );
 });

@@ -17,7 +17,7 @@ function readThrough(pieces: readonly Buffer[]): { read: Buffer; closed: boolean
       closed = true;
     },
   };
-  guardPackets(socket as unknown as Socket, BOUND);
+  guardPackets(socket as unknown as Socket, { bytesMax: () => BOUND, nowMs: () => 0, refuse: () => {} });
   const read: Buffer[] = [];
   while (left.length > 0 && !closed) {
     const piece = socket.read() as Buffer | null;

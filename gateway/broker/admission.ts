@@ -1,0 +1,106 @@
+/**
+ * Who gets as far as a login: how many connections, how many of them unproven, how many failures from one
+ * address.
+ *
+ * Promise: places are bounded. Only what fails counts against an address, and who merely gave up waiting
+ * has not failed: ten thousand lights behind one router, all of them good, are never held up by it. One
+ * that fails at full speed takes from those behind the same router a share of their attempts, never a
+ * connection that is proven.
+ */
+import { Allowances, type Rate } from "./allowance.ts";
+
+/** One connection's place. */
+export interface Place {
+  /** The login was right: from now on it is not counted against its address. */
+  prove(): void;
+  /** It cost work and proved nothing: a refused login, a TLS handshake in vain, a packet that is none. */
+  fail(): void;
+  leave(): void;
+}
+
+export interface AdmissionOptions {
+  readonly connectionsMax: number;
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
+}
+
+/** A failed login costs about a millisecond: an address can take a twentieth of one core, and no more. */
+const FAILURES: Rate = { perSecond: 50, burst: 500 };
+
+/** Addresses whose failures are remembered. */
+const SOURCES_MAX = 10_000;
+
+/** So much of all places can be held from one address by connections that prove nothing. */
+const UNPROVEN_SHARE = 4;
+const UNPROVEN_MIN = 16;
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #failures: Allowances;
+  /** Unproven connections by source; proven ones are not here. */
+  readonly #unproven = new Map<string, number>();
+  #connections = 0;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    this.#failures = new Allowances(FAILURES, SOURCES_MAX, options.nowMs);
+  }
+
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** @param address the peer's, as the socket tells it */
+  arrive(address: string): Place | "full" | "source" {
+    const { connectionsMax } = this.#options;
+    if (this.#connections >= connectionsMax) return "full";
+    const source = sourceOf(address);
+    const unproven = this.#unproven.get(source) ?? 0;
+    if (unproven >= Math.max(UNPROVEN_MIN, connectionsMax / UNPROVEN_SHARE)) return "source";
+    if (!this.#failures.has(source)) return "source";
+    this.#connections += 1;
+    this.#unproven.set(source, unproven + 1);
+    let state: "unproven" | "proven" | "left" = "unproven";
+    const forget = () => {
+      const left = this.#unproven.get(source)! - 1;
+      if (left === 0) this.#unproven.delete(source);
+      else this.#unproven.set(source, left);
+    };
+    return {
+      prove: () => {
+        if (state !== "unproven") return;
+        state = "proven";
+        forget();
+      },
+      fail: () => {
+        if (state === "unproven") this.#failures.take(source);
+      },
+      leave: () => {
+        if (state === "left") return;
+        this.#connections -= 1;
+        if (state === "unproven") forget();
+        state = "left";
+      },
+    };
+  }
+}
+
+const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
+const NETWORK_GROUPS = 4;
+const GROUPS = 8;
+
+/** An IPv4 address as it is; of an IPv6 one its network of 64 bits, for a host may choose the rest at will. */
+export function sourceOf(address: string): string {
+  const mapped = MAPPED.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.split("%")[0]!.split("::");
+  const before = head === "" ? [] : head.split(":");
+  const after = tail === undefined || tail === "" ? [] : tail.split(":");
+  const gap = tail === undefined ? 0 : GROUPS - before.length - after.length;
+  const groups = [...before, ...Array<string>(Math.max(0, gap)).fill("0"), ...after];
+  return groups
+    .slice(0, NETWORK_GROUPS)
+    .map((group) => group.toLowerCase().replace(/^0+(?=.)/, ""))
+    .join(":");
+}
