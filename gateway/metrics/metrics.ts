@@ -162,7 +162,8 @@ export function openMetrics(sources: MetricSources): Metrics {
       else if (occurrence.type === "offered") offers.inc();
       else if (occurrence.type === "differs") differences.inc();
       else if (occurrence.type === "dropped") dropped.inc({ reason: occurrence.reason });
-      else if (occurrence.type === "lost") waiting.delete(occurrence.device);
+      else if (occurrence.type === "lost" || occurrence.type === "released")
+        waiting.delete(occurrence.device);
       else if (occurrence.type === "pay") {
         if (!waiting.has(occurrence.device) && waiting.size < sources.lightsMax)
           waiting.set(occurrence.device, now());

@@ -137,6 +137,8 @@ export function openFleet(options: FleetOptions): Fleet {
     else if (occurrence.type === "state") takeState(light, occurrence);
     else if (occurrence.type === "reading") takeReading(light, occurrence);
     else if (occurrence.type === "lost") become(light, "lost", 0);
+    // Counted by the gateway that hears it now, so that sums over gateways are the fleet's.
+    else if (occurrence.type === "released") become(light, "new", 0);
     else if (occurrence.type === "pay") light.register = Math.max(light.register, occurrence.pay.register);
     else {
       tariff = occurrence.tariff;

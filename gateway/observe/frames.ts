@@ -53,6 +53,7 @@ export function frameOf(occurrence: Occurrence, atSeconds: number): Frame | null
     }
     case "lost":
       return up("state", { status: "lost" });
+    case "released":
     case "dropped":
     case "differs":
       return null;

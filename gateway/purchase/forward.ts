@@ -38,6 +38,11 @@ export interface Forward {
   receive(device: string, leaf: "request" | "payment", payload: Uint8Array): Promise<void>;
 }
 
+export interface OpenForward extends Forward {
+  /** Forgets the exchanges of devices that another gateway serves from now on. */
+  forget(isTheirs: (device: string) => boolean): void;
+}
+
 /** Exchanges remembered per device: the answer to a repeated payment comes from here. */
 const EXCHANGES_MAX = 8;
 
@@ -48,7 +53,7 @@ interface Exchange {
   answer: Promise<ResponseMessage> | null;
 }
 
-export function openForward(parts: ForwardParts): Forward {
+export function openForward(parts: ForwardParts): OpenForward {
   const exchanges = new Map<string, Map<string, Exchange>>();
 
   async function takeRequest(device: string, text: string): Promise<void> {
@@ -150,6 +155,9 @@ export function openForward(parts: ForwardParts): Forward {
     receive(device, leaf, payload) {
       const text = new TextDecoder().decode(payload);
       return leaf === "request" ? takeRequest(device, text) : takePayment(device, text);
+    },
+    forget(isTheirs) {
+      for (const device of [...exchanges.keys()].filter(isTheirs)) exchanges.delete(device);
     },
   };
 }

@@ -273,6 +273,8 @@ export type Occurrence =
   | { readonly type: "state"; readonly device: string; readonly state: StateMessage }
   | { readonly type: "reading"; readonly device: string; readonly reading: ReadingMessage }
   | { readonly type: "lost"; readonly device: string }
+  /** Another gateway serves it from now on. */
+  | { readonly type: "released"; readonly device: string }
   | { readonly type: "dropped"; readonly device: string; readonly leaf: Leaf; readonly reason: Drop }
   /** Ledger and seller count a channel's grants differently. */
   | {

@@ -31,6 +31,11 @@ export interface Sessions {
   /** Offers again to every device that waits for an offer, or should buy from another seller than it does. */
   renewOffers(): void;
   readonly size: number;
+  /**
+   * Finishes what is under way for devices that another gateway serves from now on, and forgets them; what
+   * they said since is theirs to say again. Resolves when nothing is under way for them here.
+   */
+  leave(isTheirs: (device: string) => boolean): Promise<void>;
   /** Resolves when no purchase is under way; new ones are no longer taken. */
   drain(): Promise<void>;
 }
@@ -131,6 +136,14 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     },
     get size() {
       return sessions.size;
+    },
+    async leave(isTheirs) {
+      const theirs = [...sessions.values()].filter(({ record }) => isTheirs(record.device));
+      await Promise.allSettled([...underWay, ...theirs.map(({ turn }) => turn)]);
+      for (const device of [...sessions.keys()].filter(isTheirs)) {
+        sessions.delete(device);
+        parts.observe({ type: "released", device });
+      }
     },
     async drain() {
       isOpen = false;
