@@ -1,29 +1,20 @@
 /**
- * The device's key in a file.
+ * The device's key in a file: encrypted under a passphrase, or plain where there is none.
  *
  * Promise: the secret comes from the kernel's randomness, is written whole or not at all, never over
- * another key, and is read only from a file that its owner alone can read; no message shows it.
+ * another key without keeping that one, and is read only from a file that its owner alone can read; no
+ * message shows it.
  */
-import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  fstatSync,
-  fsyncSync,
-  linkSync,
-  openSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, openSync, readSync } from "node:fs";
 import { fromHex, toHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
+import { keepAs, readPrivate, writeNew, writeOver } from "./private-file.ts";
+import { isSealed, sealedAddress, sealSecret, unsealSecret } from "./sealed-key.ts";
 
 const SECRET_BYTES = 32;
 
-/** 0x, 64 hex digits and a line end. */
-const KEY_FILE_BYTES_MAX = 67;
+/** A plain key has 67 bytes, an encrypted one about 500. */
+const KEY_FILE_BYTES_MAX = 4096;
 
 export interface OpenedKey {
   readonly key: Key;
@@ -31,42 +22,122 @@ export interface OpenedKey {
   readonly created: boolean;
 }
 
-/** Opens the key at `path`, making one first when there is none. */
-export function openOrCreateKey(path: string): OpenedKey {
-  const found = readKey(path);
-  if (found !== null) return { key: found, created: false };
-  writeNew(path, `${toHex(kernelRandom())}\n`);
-  return { key: loadKey(path), created: true };
+/** How a key lies in its file. */
+export type KeyForm =
+  | { readonly kind: "none" }
+  | { readonly kind: "plain" }
+  /** The address is what the file says; only the passphrase proves it. */
+  | { readonly kind: "encrypted"; readonly address: string };
+
+/**
+ * Opens the key at `path`, making one first when there is none.
+ * @param passphrase encrypts a new key and opens an encrypted one; null where there is none
+ */
+export function openOrCreateKey(path: string, passphrase: string | null = null): OpenedKey {
+  const found = readSecret(path, passphrase);
+  if (found !== null) return { key: openKey(found), created: false };
+  writeNew(path, formOfFile(kernelRandom(), passphrase));
+  return { key: loadKey(path, passphrase), created: true };
 }
 
-/** Opens an existing key. Throws when there is none, or it is not private. */
-export function loadKey(path: string): Key {
-  const key = readKey(path);
-  if (key === null) throw new Error(`${path}: expected a key file, found none`);
-  return key;
+/** Opens an existing key. Throws when there is none, it is not private, or the passphrase does not fit. */
+export function loadKey(path: string, passphrase: string | null = null): Key {
+  return openKey(existingSecret(path, passphrase));
 }
 
-function readKey(path: string): Key | null {
-  let file: number;
+/** Looks at a key file without opening it. Throws as `loadKey` does, but for the passphrase. */
+export function keyForm(path: string): KeyForm {
+  const text = readKeyFile(path);
+  if (text === null) return { kind: "none" };
+  if (isSealed(text)) return { kind: "encrypted", address: named(path, () => sealedAddress(text)) };
+  return { kind: "plain" };
+}
+
+/** The key as an encrypted document of its own, for a safe place elsewhere. */
+export function exportKey(path: string, passphrase: string | null, backupPassphrase: string): string {
+  return sealSecret(existingSecret(path, passphrase), backupPassphrase);
+}
+
+/** Writes an exported key to `path`. Throws when there is a key already: it is never replaced. */
+export function importKey(
+  path: string,
+  document: string,
+  backupPassphrase: string,
+  passphrase: string | null,
+): Key {
+  const secret = unsealSecret(document, backupPassphrase);
   try {
-    file = openSync(path, "r");
+    writeNew(path, formOfFile(secret, passphrase));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw new Error(`${path}: expected a readable key file, found ${(error as NodeJS.ErrnoException).code}`);
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    throw new Error(`${path}: expected no key, found one; move it away first, or rotate it`);
   }
+  return loadKey(path, passphrase);
+}
+
+/** Encrypts a plain key where it lies. Nothing to do for an encrypted one. */
+export function encryptKey(path: string, passphrase: string): Key {
+  writeOver(path, formOfFile(existingSecret(path, passphrase), passphrase));
+  return loadKey(path, passphrase);
+}
+
+/**
+ * Puts a new key in the place of the old one, which is kept beside it under its address: what was paid
+ * to it, it still opens.
+ */
+export function rotateKey(
+  path: string,
+  passphrase: string | null,
+): { readonly key: Key; readonly keptAs: string } {
+  const old = loadKey(path, passphrase);
+  const keptAs = `${path}.${old.address}`;
   try {
-    const { mode, size } = fstatSync(file);
-    if ((mode & 0o077) !== 0) {
-      const found = (mode & 0o777).toString(8).padStart(4, "0");
-      throw new Error(`${path}: expected mode 0600, found ${found}; others may have read it, make a new key`);
-    }
-    const text = size <= KEY_FILE_BYTES_MAX ? readFileSync(file, "utf8") : "";
-    if (!/^0x[0-9a-f]{64}\n?$/.test(text)) {
-      throw new Error(`${path}: expected 0x and 64 hex digits, found ${size} bytes of something else`);
-    }
-    return openKey(fromHex(text.trim()));
-  } finally {
-    closeSync(file);
+    keepAs(path, keptAs);
+  } catch (error) {
+    // An earlier rotation was cut off between its two steps.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  writeOver(path, formOfFile(kernelRandom(), passphrase));
+  return { key: loadKey(path, passphrase), keptAs };
+}
+
+function existingSecret(path: string, passphrase: string | null): Uint8Array {
+  const secret = readSecret(path, passphrase);
+  if (secret === null) throw new Error(`${path}: expected a key file, found none`);
+  return secret;
+}
+
+function readSecret(path: string, passphrase: string | null): Uint8Array | null {
+  const text = readKeyFile(path);
+  if (text === null) return null;
+  if (!isSealed(text)) {
+    if (/^0x[0-9a-f]{64}\n?$/.test(text)) return fromHex(text.trim());
+    throw new Error(
+      `${path}: expected 0x and 64 hex digits, found ${Buffer.byteLength(text)} bytes of something else`,
+    );
+  }
+  if (passphrase === null) {
+    throw new Error(
+      `${path}: expected a passphrase for an encrypted key, found none; ` +
+        "set device.key_passphrase_file, or give the service its credential",
+    );
+  }
+  return named(path, () => unsealSecret(text, passphrase));
+}
+
+function readKeyFile(path: string): string | null {
+  return readPrivate(path, "key file", KEY_FILE_BYTES_MAX, "others may have read it, make a new key");
+}
+
+function formOfFile(secret: Uint8Array, passphrase: string | null): string {
+  return passphrase === null ? `${toHex(secret)}\n` : sealSecret(secret, passphrase);
+}
+
+function named<Result>(path: string, act: () => Result): Result {
+  try {
+    return act();
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`);
   }
 }
 
@@ -80,29 +151,5 @@ function kernelRandom(): Uint8Array {
     return secret;
   } finally {
     closeSync(file);
-  }
-}
-
-function writeNew(path: string, text: string): void {
-  const draft = `${path}.${randomBytes(4).toString("hex")}`;
-  const file = openSync(draft, "wx", 0o600);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-    // Unlike a rename, a link never replaces what is there.
-    linkSync(draft, path);
-  } finally {
-    closeSync(file);
-    rmSync(draft);
-  }
-  syncFolder(dirname(path));
-}
-
-function syncFolder(path: string): void {
-  const folder = openSync(path, "r");
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
   }
 }
