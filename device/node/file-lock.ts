@@ -68,8 +68,9 @@ function startOf(pid: number): string {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "gone";
 }
 
+/** A service may be kept from /proc/sys; then start times alone tell two boots apart. */
 function bootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  return textOf("/proc/sys/kernel/random/boot_id")?.trim() ?? "unknown";
 }
 
 function textOf(path: string): string | null {

@@ -40,6 +40,8 @@ export interface HostParts {
   readonly link: HostLink;
   readonly almanac: Almanac;
   readonly describe: Description;
+  /** What is wrong with a part and how to mend it, in one line; told with every state. */
+  readonly trouble?: () => string | null;
   /** Signs with `key` in memory when absent. */
   readonly signer?: Signer;
   /** Told of every step before its effects are carried out. */

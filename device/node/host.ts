@@ -5,7 +5,7 @@
  * checkpoint that was not stored lets no payment out behind it. When every port answers at once, all of
  * it happens inside the call that brought the event; no port is waited for without a limit.
  */
-import type { Checkpoint, Effect, Event, Moment, Payment, Reading } from "#core/events";
+import type { Checkpoint, Effect, Event, Moment, Payment, Reading, Report } from "#core/events";
 import { shownLevel } from "#core/lamp";
 import { bootMachine, finalCheckpoint, reportOf, type State, stepMachine } from "#core/machine";
 import type { SigningRequest } from "#core/ports";
@@ -14,7 +14,7 @@ import { isCounter } from "#core/units";
 import { toHex } from "#payment/bytes";
 import { signWith } from "#payment/signer";
 import { tagKeyBetween } from "#payment/tag-key";
-import type { Hello, ReadingMessage, StateMessage } from "#protocol/messages";
+import { type Hello, type ReadingMessage, type StateMessage, TROUBLE_MAX } from "#protocol/messages";
 import { sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { answerWithin } from "./answer.ts";
@@ -229,7 +229,7 @@ class MachineHost implements Host {
         this.sendJson("hello", this.helloMessage());
         break;
       case "report":
-        this.sendJson("state", { v: 1, status: "online", ...effect.report });
+        this.sendJson("state", this.stateMessage("online", effect.report));
         break;
       case "reading":
         this.sendJson("reading", this.readingMessage(effect.register, effect.powerMilliwatts));
@@ -340,6 +340,11 @@ class MachineHost implements Host {
     return { v: 1, publicKey: toHex(key.publicKey), model, firmware, meter, unit, wantedUnits, register };
   }
 
+  private stateMessage(status: "online" | "lost", report: Report): StateMessage {
+    const trouble = this.parts.trouble?.() ?? null;
+    return { v: 1, status, ...report, ...(trouble === null ? {} : { trouble: plainLine(trouble) }) };
+  }
+
   private readingMessage(register: number, powerMilliwatts: number): ReadingMessage {
     const wallSeconds = this.parts.clock.wallSeconds();
     return { v: 1, register, powerMilliwatts, atSeconds: wallSeconds === null ? 0 : Math.floor(wallSeconds) };
@@ -366,10 +371,16 @@ class MachineHost implements Host {
       this.store(finalCheckpoint(this.machine), resolve),
     );
     // A link closed in good order delivers no last will, so the farewell is said here.
-    this.sendJson("state", { v: 1, status: "lost", ...reportOf(this.machine), levelPercent });
+    this.sendJson("state", this.stateMessage("lost", { ...reportOf(this.machine), levelPercent }));
     await this.parts.link.close();
     if (error !== null) throw new Error(`the last checkpoint was not stored: ${error}`);
   }
+}
+
+/** One line that every console shows and that fits the message. */
+function plainLine(text: string): string {
+  const plain = text.replace(/[^ -~]+/g, " ").trim();
+  return plain.length <= TROUBLE_MAX ? plain : `${plain.slice(0, TROUBLE_MAX - 3)}...`;
 }
 
 /** A driver's reading within the wire's bounds; null when its counter is none. */

@@ -3,12 +3,14 @@
  *
  * Promise: a checkpoint whose store was answered without error is there after a power cut at any
  * instant. The torn end that a cut leaves is removed at the next start; damage before it stops the
- * runtime, because a device that forgets what it signed must not go on by itself. One writer at a time.
+ * runtime, because a device that forgets what it signed must not go on by itself. One writer at a time:
+ * on a disk that cannot be written at the start it is read, and every store fails until the lock is had.
  */
 import { dirname } from "node:path";
 import type { Checkpoint } from "#core/events";
 import type { Journal } from "#core/ports";
 import { readCheckpoint } from "./checkpoint.ts";
+import { diskTrouble, isUnwritable } from "./disk-trouble.ts";
 import { type DiskFile, type JournalDisk, machineDisk } from "./journal-disk.ts";
 import { encodeRecord, MAGIC, readRecords } from "./journal-records.ts";
 
@@ -22,11 +24,26 @@ export interface FileJournal extends Journal {
 
 /** Opens or begins the journal at `path`. Throws when it is damaged, or another process holds it. */
 export function openJournal(path: string, disk: JournalDisk = machineDisk): FileJournal {
-  const unlock = disk.lock(`${path}.lock`);
+  const unlock = lockIfWritable(path, disk);
   try {
     return new AppendedJournal(path, disk, unlock, recover(path, disk));
   } catch (error) {
-    unlock();
+    unlock?.();
+    throw error;
+  }
+}
+
+/** What the journal at `path` remembers, for a look beside the device that runs on it. */
+export function peekJournal(path: string, disk: JournalDisk = machineDisk): Checkpoint | null {
+  const file = disk.read(path);
+  return file === null ? null : recovered(path, file).checkpoint;
+}
+
+function lockIfWritable(path: string, disk: JournalDisk): (() => void) | null {
+  try {
+    return disk.lock(`${path}.lock`);
+  } catch (error) {
+    if (isUnwritable(error)) return null;
     throw error;
   }
 }
@@ -40,9 +57,21 @@ interface Recovered {
 function recover(path: string, disk: JournalDisk): Recovered {
   const file = disk.read(path);
   if (file === null) return { checkpoint: null, sizeBytes: 0 };
+  const found = recovered(path, file);
+  if (found.sizeBytes === file.length) return found;
+  try {
+    disk.cut(path, found.sizeBytes);
+    return found;
+  } catch (error) {
+    if (!isUnwritable(error)) throw error;
+    // The torn end stays, so the first store that works writes a new file.
+    return { ...found, sizeBytes: 0 };
+  }
+}
+
+function recovered(path: string, file: Buffer): Recovered {
   const read = readRecords(file);
   if (read.kind === "damaged") throw new Error(damage(path, read.offset, read.found));
-  if (read.goodBytes < file.length) disk.cut(path, read.goodBytes);
   try {
     return { checkpoint: readCheckpoint(read.latest), sizeBytes: read.goodBytes };
   } catch (error) {
@@ -60,14 +89,15 @@ function damage(path: string, offset: number, found: string): string {
 class AppendedJournal implements FileJournal {
   private readonly path: string;
   private readonly disk: JournalDisk;
-  private readonly unlock: () => void;
+  /** Null while the disk does not take the lock. */
+  private unlock: (() => void) | null;
   private readonly checkpoint: Checkpoint | null;
   private sizeBytes: number;
   private file: DiskFile | null = null;
   private storing: Promise<string | null> | null = null;
   private closed = false;
 
-  constructor(path: string, disk: JournalDisk, unlock: () => void, recovered: Recovered) {
+  constructor(path: string, disk: JournalDisk, unlock: (() => void) | null, recovered: Recovered) {
     this.path = path;
     this.disk = disk;
     this.unlock = unlock;
@@ -96,11 +126,12 @@ class AppendedJournal implements FileJournal {
     this.closed = true;
     await this.storing;
     await this.file?.close();
-    this.unlock();
+    this.unlock?.();
   }
 
   private async write(record: Buffer): Promise<string | null> {
     try {
+      this.takeLock();
       const fits = this.sizeBytes > 0 && this.sizeBytes + record.length <= COMPACT_BYTES;
       if (fits) await this.append(record);
       else await this.rewrite(record);
@@ -108,8 +139,20 @@ class AppendedJournal implements FileJournal {
     } catch (error) {
       // After a failed write or sync nobody knows what the disk holds: the next store writes a new file.
       this.sizeBytes = 0;
-      return `${this.path}: ${(error as Error).message}`;
+      return diskTrouble(this.path, error);
     }
+  }
+
+  /** A process that wrote while this one could not would be forgotten by it: then nothing is stored. */
+  private takeLock(): void {
+    if (this.unlock !== null) return;
+    const unlock = this.disk.lock(`${this.path}.lock`);
+    const found = peekJournal(this.path, this.disk);
+    if (JSON.stringify(found) !== JSON.stringify(this.checkpoint)) {
+      unlock();
+      throw new Error("expected what was read at the start, found that another process wrote it; restart");
+    }
+    this.unlock = unlock;
   }
 
   private async append(record: Buffer): Promise<void> {

@@ -89,7 +89,12 @@ export interface StateMessage {
   readonly maxClaimable: number;
   readonly granted: number;
   readonly epoch: number;
+  /** What is wrong with one of the device's parts, and the remedy, in one line of plain characters. */
+  readonly trouble?: string;
 }
+
+/** Longest `trouble`, characters: with the rest of the state it fits the leaf. */
+export const TROUBLE_MAX = 320;
 
 /** The last will: all that can be said in advance. */
 export interface LostMessage {
@@ -186,22 +191,25 @@ const OFFER = object({
   granted: counter,
 });
 
-const STATE = object({
-  v: VERSION,
-  status: oneOf(["online", "lost"]),
-  register: counter,
-  credit: SIGNED,
-  powerMilliwatts: counter,
-  levelPercent: integer(0, 100),
-  wantedPercent: integer(0, 100),
-  starved: flag,
-  refusal: orNull(text(40)),
-  channelId: orNull(hex(64)),
-  charged: counter,
-  maxClaimable: counter,
-  granted: counter,
-  epoch: counter,
-});
+const STATE = object(
+  {
+    v: VERSION,
+    status: oneOf(["online", "lost"]),
+    register: counter,
+    credit: SIGNED,
+    powerMilliwatts: counter,
+    levelPercent: integer(0, 100),
+    wantedPercent: integer(0, 100),
+    starved: flag,
+    refusal: orNull(text(40)),
+    channelId: orNull(hex(64)),
+    charged: counter,
+    maxClaimable: counter,
+    granted: counter,
+    epoch: counter,
+  },
+  { trouble: text(TROUBLE_MAX) },
+);
 
 const LOST = object({ v: VERSION, status: oneOf(["lost"]) });
 
