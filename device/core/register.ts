@@ -23,6 +23,11 @@ export interface Register {
   readonly epoch: number;
   /** Raw value of the latest implausible reading, and how many in a row agreed with it. */
   readonly suspect: { readonly raw: number; readonly count: number } | null;
+  /**
+   * Where the counter stood when a power-up's first readings were impossible and then believed; null else.
+   * Should they have been a fault, what was used without power's memory is found again from here.
+   */
+  readonly left: { readonly raw: number; readonly total: number } | null;
 }
 
 export type RegisterNote = "first" | "counted" | "roll-over" | "reset" | "implausible" | "rebased";
@@ -39,7 +44,7 @@ const PLAUSIBLE_SLACK = 10000;
 /** Two readings' worth of rated power: clocks and integration windows of meters do not align. */
 const PLAUSIBLE_FACTOR = 2;
 
-export const NEW_REGISTER: Register = { total: 0, raw: -1, epoch: 0, suspect: null };
+export const NEW_REGISTER: Register = { total: 0, raw: -1, epoch: 0, suspect: null, left: null };
 
 /**
  * Takes one reading of the meter's raw counter.
@@ -57,13 +62,14 @@ export function takeReading(
   if (!isCounter(raw)) return { register, note: "implausible" };
   if (register.raw < 0) return accept(register, raw, 0, register.epoch, "first");
   const known = elapsedMs !== Infinity;
-  const window = energyMilliwattHours(limits.powerMaxMilliwatts, known ? elapsedMs : UNKNOWN_ELAPSED_MS);
-  const stepMax = PLAUSIBLE_SLACK + PLAUSIBLE_FACTOR * window;
+  const stepMax = stepMaxWithin(known ? elapsedMs : UNKNOWN_ELAPSED_MS, limits);
 
+  if (isBack(register, raw, limits))
+    return accept(register, raw, stepBack(register, raw), register.epoch + 1, "rebased");
   if (raw >= register.raw) {
     const step = raw - register.raw;
     if (step <= stepMax) return accept(register, raw, step, register.epoch, "counted");
-    return doubt(register, raw, stepMax, estimatedUnits);
+    return doubt(register, raw, stepMax, estimatedUnits, known);
   }
   if (limits.rollOverAt > register.raw) {
     const step = limits.rollOverAt - register.raw + raw;
@@ -73,7 +79,7 @@ export function takeReading(
   // power-up a lower counter is as likely another meter's, and what that one counted is nobody's debt here.
   if (raw <= (known ? stepMax : PLAUSIBLE_SLACK))
     return accept(register, raw, Math.max(raw, estimatedUnits), register.epoch + 1, "reset");
-  return doubt(register, raw, stepMax, estimatedUnits);
+  return doubt(register, raw, stepMax, estimatedUnits, known);
 }
 
 function accept(
@@ -84,7 +90,23 @@ function accept(
   note: RegisterNote,
 ): { register: Register; note: RegisterNote } {
   const total = raiseCounter(register.total, step);
-  return { register: { total, raw, epoch, suspect: null }, note };
+  const left = note === "rebased" ? null : register.left;
+  return { register: { total, raw, epoch, suspect: null, left }, note };
+}
+
+/** Whether a counter that was left behind at power-up is seen again, below the one that took its place. */
+function isBack({ left, raw: present }: Register, raw: number, limits: MeterLimits): boolean {
+  if (left === null || raw >= present || raw < left.raw) return false;
+  return raw - left.raw <= stepMaxWithin(UNKNOWN_ELAPSED_MS, limits);
+}
+
+/** What the counter counted while it was out of sight, less what its stand-in was believed meanwhile. */
+function stepBack({ left, total }: Register, raw: number): number {
+  return left === null ? 0 : Math.max(0, left.total + (raw - left.raw) - total);
+}
+
+function stepMaxWithin(elapsedMs: number, limits: MeterLimits): number {
+  return PLAUSIBLE_SLACK + PLAUSIBLE_FACTOR * energyMilliwattHours(limits.powerMaxMilliwatts, elapsedMs);
 }
 
 function doubt(
@@ -92,13 +114,20 @@ function doubt(
   raw: number,
   stepMax: number,
   estimatedUnits: number,
+  known: boolean,
 ): { register: Register; note: RegisterNote } {
   const seen = register.suspect;
   const agrees = seen !== null && raw >= seen.raw && raw - seen.raw <= stepMax;
   const count = agrees && seen !== null ? seen.count + 1 : 1;
-  if (count >= REBASE_AFTER) return accept(register, raw, estimatedUnits, register.epoch + 1, "rebased");
-  return {
-    register: { total: register.total, raw: register.raw, epoch: register.epoch, suspect: { raw, count } },
-    note: "implausible",
-  };
+  const { total, epoch, left } = register;
+  if (count < REBASE_AFTER) {
+    return {
+      register: { total, raw: register.raw, epoch, suspect: { raw, count }, left },
+      note: "implausible",
+    };
+  }
+  const rebased = accept(register, raw, estimatedUnits, epoch + 1, "rebased");
+  // While it ran, the estimate knows what was used; before power-up only the counter does.
+  if (known) return rebased;
+  return { register: { ...rebased.register, left: { raw: register.raw, total } }, note: "rebased" };
 }

@@ -17,6 +17,7 @@ const CHECKPOINT = z.strictObject({
     raw: z.int().min(-1).max(COUNTER_MAX),
     epoch: counter,
     suspect: z.strictObject({ raw: counter, count: counter }).nullable(),
+    left: z.strictObject({ raw: counter, total: counter }).nullable(),
   }),
   account: z.strictObject({ granted: counter, registerAtOpen: counter }).nullable(),
   channels: z.array(

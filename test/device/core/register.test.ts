@@ -18,7 +18,7 @@ function readAll(start: Register, raws: readonly number[], limits = LIMITS, esti
   return { register, notes };
 }
 
-const at = (raw: number, total = 0): Register => ({ total, raw, epoch: 0, suspect: null });
+const at = (raw: number, total = 0): Register => ({ total, raw, epoch: 0, suspect: null, left: null });
 
 describe("the register (E1)", () => {
   it("begins at nothing, wherever the meter stands", () => {
@@ -79,7 +79,7 @@ describe("the register (E1)", () => {
   it("ignores a spike, and goes on where it was", () => {
     const { register, notes } = readAll(at(1_000, 1_000), [900_000_000, 1_010]);
     expect(notes).toEqual(["implausible", "counted"]);
-    expect(register).toEqual({ total: 1_010, raw: 1_010, epoch: 0, suspect: null });
+    expect(register).toEqual({ total: 1_010, raw: 1_010, epoch: 0, suspect: null, left: null });
   });
 
   it("takes three agreeing impossible readings for another meter, even of one that draws much", () => {
@@ -123,5 +123,22 @@ describe("the register (E1)", () => {
       register: { total: 0 },
       note: "reset",
     });
+  });
+
+  it("finds what was used before a power cut again when the meter that came up wrong is right again", () => {
+    let register = at(1_000, 1_000);
+    const notes: string[] = [];
+    const look = (raw: number, elapsedMs: number) => {
+      const taken = takeReading(register, raw, elapsedMs, 0, LIMITS);
+      register = taken.register;
+      notes.push(taken.note);
+    };
+    for (const raw of [900_000_000, 900_000_000, 900_000_000]) look(raw, Infinity);
+    look(900_000_500, 60 * SECOND);
+    // 43 Wh were used between the last checkpoint and the cut, 500 mWh of them while the meter was wrong.
+    look(44_500, 60 * SECOND);
+    look(44_600, 60 * SECOND);
+    expect(notes).toEqual(["implausible", "implausible", "rebased", "counted", "rebased", "counted"]);
+    expect(register).toEqual({ total: 44_600, raw: 44_600, epoch: 2, suspect: null, left: null });
   });
 });

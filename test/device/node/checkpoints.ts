@@ -10,7 +10,7 @@ export function checkpointOf(total: number): Checkpoint {
     quantumAtomic: 100,
   };
   return {
-    register: { total, raw: total, epoch: 0, suspect: null },
+    register: { total, raw: total, epoch: 0, suspect: null, left: null },
     account: { granted: 5 * total, registerAtOpen: 0 },
     channels: [{ id: `0x${total.toString(16).padStart(64, "0")}`, ...mark }],
     budget: { day: 20_777, spentBefore: total, signedAtStart: 0 },
