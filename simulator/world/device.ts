@@ -84,6 +84,8 @@ export class Light {
   meterLied = false;
   /** Epoch of the register when the meter was reset, until a later one is stored. */
   private epochAtReset: number | null = null;
+  /** Latest epoch of the register that any disk of this light ever held. */
+  private epochStored = 0;
   private answered: string = NOTHING;
   private asked: string[] = [];
   private readonly reserves = new Map<number, number>();
@@ -122,6 +124,8 @@ export class Light {
     const journal = this.openJournal(life);
     if (journal === null) return;
     this.life = life;
+    // A counter that is wrong from the first look on is to the device what a meter exchanged without power is.
+    this.meterForgot ||= this.meter.isSpiking;
     this.rememberedAtBoot = this.answered.includes('"channels":[{');
     this.clock.begin(life);
     const signer = deviceSigner(signing, this.name);
@@ -225,6 +229,8 @@ export class Light {
     const loaded = journal.load();
     this.answered = textOf(loaded);
     this.asked = [];
+    // A disk from before the meter began again at zero knows nothing of what was used in between.
+    if (this.memoryLost && (loaded?.register.epoch ?? 0) < this.epochStored) this.meterForgot = true;
     return {
       load: () => loaded,
       store: (checkpoint, done) => {
@@ -235,6 +241,7 @@ export class Light {
           if (error === null) {
             this.answered = text;
             this.asked = [];
+            this.epochStored = Math.max(this.epochStored, checkpoint.register.epoch);
             const isStored = this.epochAtReset !== null && checkpoint.register.epoch > this.epochAtReset;
             if (isStored) this.epochAtReset = null;
           }

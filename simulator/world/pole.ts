@@ -166,6 +166,11 @@ export class PoleMeter implements Lamp, Meter {
     this.isSilent = true;
   }
 
+  /** Shows more than it counted. */
+  get isSpiking(): boolean {
+    return this.spikeUnits > 0;
+  }
+
   spike(units: number): void {
     this.spikeUnits = units;
   }
