@@ -2,8 +2,9 @@
  * Rows of a CSV file as inventories come: RFC 4180 quoting; comma, semicolon or tab by what the header uses.
  *
  * Promise: every row has the line it began on, and exactly as many fields as the header; else an error
- * with that line.
+ * with that line. Line ends of any kind are line feeds in what is returned.
  */
+import { CsvError, parse } from "csv-parse/sync";
 
 export interface CsvRow {
   /** 1 is the header's. */
@@ -20,9 +21,11 @@ const SEPARATORS = [",", ";", "\t"];
 
 /** @param file its name, for complaints */
 export function readCsv(text: string, file: string): Csv {
-  const [first = ""] = text.replace(/^\uFEFF/, "").split(/\r?\n/, 1);
+  // The library counts a line end of two characters within quotes as two lines.
+  const plain = text.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
+  const [first = ""] = plain.split("\n", 1);
   const separator = SEPARATORS.toSorted((a, b) => first.split(b).length - first.split(a).length)[0]!;
-  const rows = [...rowsOf(text.replace(/^\uFEFF/, ""), separator, file)];
+  const rows = rowsOf(plain, separator, file);
   const header = rows.shift();
   if (header === undefined || header.fields.length < 2) {
     throw new Error(
@@ -38,48 +41,26 @@ export function readCsv(text: string, file: string): Csv {
   return { header: header.fields.map((name) => name.trim()), rows };
 }
 
+interface Parsed {
+  readonly info: { readonly lines: number };
+  readonly record: readonly string[];
+}
+
 /** Empty lines are left out. */
-function* rowsOf(text: string, separator: string, file: string): Generator<CsvRow> {
-  let fields: string[] = [];
-  let begun = 1;
-  let line = 1;
-  let at = 0;
-  while (at < text.length) {
-    const { field, next } = text[at] === '"' ? quoted(text, at, file, line) : plain(text, at, separator);
-    for (let i = at; i < next; i++) if (text[i] === "\n") line++;
-    fields.push(field);
-    at = next;
-    if (text[at] === separator) {
-      at++;
-      // A separator at the very end is followed by one more, empty field.
-      if (at < text.length) continue;
-      fields.push("");
-    } else if (at < text.length && text[at] !== "\n" && text[at] !== "\r") {
-      throw new Error(
-        `${file} line ${line}: expected a separator after a closing quote, found "${text[at]}"`,
-      );
-    }
-    if (fields.length > 1 || fields[0]!.trim() !== "") yield { line: begun, fields };
-    fields = [];
-    while (text[at] === "\r" || text[at] === "\n") if (text[at++] === "\n") line++;
-    begun = line;
+function rowsOf(text: string, delimiter: string, file: string): CsvRow[] {
+  try {
+    const options = { delimiter, info: true, relax_column_count: true, relax_quotes: true } as const;
+    const parsed = parse(text, { ...options, record_delimiter: "\n" }) as unknown as readonly Parsed[];
+    return parsed
+      .filter(({ record }) => record.length > 1 || record[0]!.trim() !== "")
+      .map(({ info, record }) => ({ line: info.lines - breaksIn(record), fields: record }));
+  } catch (error) {
+    if (!(error instanceof CsvError) || error.code !== "CSV_QUOTE_NOT_CLOSED") throw error;
+    throw new Error(`${file} line ${error.lines}: expected a closing quote, found the end of the file`);
   }
 }
 
-function plain(text: string, start: number, separator: string): { field: string; next: number } {
-  let next = start;
-  while (next < text.length && text[next] !== separator && text[next] !== "\n" && text[next] !== "\r") next++;
-  return { field: text.slice(start, next), next };
-}
-
-function quoted(text: string, start: number, file: string, line: number): { field: string; next: number } {
-  let field = "";
-  for (let at = start + 1; ; ) {
-    const end = text.indexOf('"', at);
-    if (end < 0) throw new Error(`${file} line ${line}: expected a closing quote, found the end of the file`);
-    field += text.slice(at, end);
-    if (text[end + 1] !== '"') return { field, next: end + 1 };
-    field += '"';
-    at = end + 2;
-  }
+/** A row is counted where it ends; its quoted line breaks lead back to where it began. */
+function breaksIn(record: readonly string[]): number {
+  return record.reduce((breaks, field) => breaks + field.split("\n").length - 1, 0);
 }

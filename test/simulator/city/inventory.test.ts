@@ -62,7 +62,10 @@ describe("an inventory in CSV", () => {
       'lat,lon,street\n52,13,"a\nb"\n52,13,"open\n',
       "lights.csv line 4: expected a closing quote, found the end of the file",
     ],
-    ['lat,lon\n"52"x,13\n', 'lights.csv line 2: expected a separator after a closing quote, found "x"'],
+    [
+      'lat,lon,street\r\n52,13,"a\r\n\r\nb"\r\n\r\n"52"x,13,c\r\n',
+      'lights.csv line 6, column "lat": expected a latitude in degrees (WGS 84), -90..90, found ""52"x"',
+    ],
     [
       "id,lat,lon\n1,52,13\n1,52,13\n",
       'lights.csv line 3, column "id": expected a name of its own, found "1" as on line 2',
@@ -86,13 +89,29 @@ describe("an inventory in CSV", () => {
     );
   });
 
+  it("reads a quote within a field as it is, and lines that end in any way", () => {
+    const { rows } = readCsv('a,b\r1,5" pipe\n\n2,c\r\n', "x");
+    expect(rows).toEqual([
+      { line: 2, fields: ["1", '5" pipe'] },
+      { line: 4, fields: ["2", "c"] },
+    ]);
+  });
+
   it("keeps every field through quoting, whatever is in it", () => {
     const field = fc.string({ unit: fc.constantFrom("a", ",", ";", '"', "\n", "\r\n", " ", "é") });
     fc.assert(
       fc.property(fc.array(fc.tuple(field, field), { minLength: 1, maxLength: 5 }), (rows) => {
         const quote = (text: string) => `"${text.replaceAll('"', '""')}"`;
         const text = ["h1,h2", ...rows.map((row) => row.map(quote).join(","))].join("\n");
-        expect(readCsv(text, "x").rows.map(({ fields }) => fields)).toEqual(rows);
+        const read = readCsv(text, "x").rows;
+        const breaks = (one: string) => one.replace(/\r\n?/g, "\n");
+        expect(read.map(({ fields }) => fields)).toEqual(rows.map((row) => row.map(breaks)));
+        // Each row begins where the one before it ended.
+        let line = 2;
+        for (const { line: begun, fields } of read) {
+          expect(begun).toBe(line);
+          line += 1 + fields.join("").split("\n").length - 1;
+        }
       }),
     );
   });
