@@ -2,12 +2,12 @@
  * The result of a run: one JSON document, or the same as lines for people.
  */
 import type { Feeder } from "./fleet/feeders.ts";
-import type { Fleet, FleetProgress } from "./fleet/fleet.ts";
 import type { Reconciliation } from "./fleet/reconciliation.ts";
 import type { PlayedStage } from "./fleet/stagehand.ts";
 import type { Violation } from "./fleet/violation.ts";
 import type { Witness } from "./fleet/witness.ts";
 import { CHEATS, type Cheat } from "./scenario/actions.ts";
+import type { Evening, EveningLight, Progress } from "./scenario/evening.ts";
 import type { StopReport } from "./utility/utility.ts";
 
 export interface Result {
@@ -26,7 +26,7 @@ export interface Result {
     readonly refunded: string;
     readonly sellerBalance: string;
   };
-  /** From a PAY's first publication to its grant, real time. */
+  /** From a PAY's first publication to its grant: real time, and in a world virtual time. */
   readonly latencyMs: { readonly p50: number; readonly p99: number };
   /** `perPayment` is claims, settlements and exact transfers over payments made; null when the seller runs elsewhere. */
   readonly gas: {
@@ -75,9 +75,9 @@ export interface CheatResult {
 export interface ResultParts {
   readonly lights: number;
   readonly wallMs: number;
-  readonly fleet: Fleet;
+  readonly evening: Pick<Evening, "lights" | "latenciesMs">;
   /** As the evening ended. */
-  readonly atEnd: FleetProgress;
+  readonly atEnd: Progress;
   readonly reconciliation: Reconciliation;
   readonly stopReport: StopReport | null;
   readonly payBytes: number;
@@ -88,9 +88,9 @@ export interface ResultParts {
 }
 
 export function resultOf(parts: ResultParts): Result {
-  const { fleet, reconciliation, stopReport } = parts;
+  const { evening, reconciliation, stopReport } = parts;
   const { lit, dark, starved, offline, simulatedMs } = parts.atEnd;
-  const witnesses = fleet.lights.map((light) => light.witness);
+  const witnesses = evening.lights.map((light) => light.witness);
   const total = (of: (witness: Witness) => number) =>
     witnesses.reduce((sum, witness) => sum + of(witness), 0);
   const made = total((witness) => witness.made);
@@ -113,7 +113,7 @@ export function resultOf(parts: ResultParts): Result {
       refunded: String(amounts.refunded),
       sellerBalance: String(amounts.sellerBalance),
     },
-    latencyMs: { p50: percentile(fleet.latenciesMs, 50), p99: percentile(fleet.latenciesMs, 99) },
+    latencyMs: { p50: percentile(evening.latenciesMs, 50), p99: percentile(evening.latenciesMs, 99) },
     gas: stopReport && gasOf(stopReport, made),
     bytesPerPayment: {
       up: perPayment(
@@ -138,7 +138,7 @@ export function resultOf(parts: ResultParts): Result {
       lights,
     })),
     feeders: feederSums(parts.feeders),
-    cheats: cheatsOf(fleet),
+    cheats: cheatsOf(evening.lights),
     conserved: violations.length === 0,
     violations,
   };
@@ -158,9 +158,9 @@ function feederSums(feeders: readonly Feeder[]): Result["feeders"] {
   };
 }
 
-function cheatsOf(fleet: Fleet): CheatResult[] {
+function cheatsOf(all: readonly EveningLight[]): CheatResult[] {
   return CHEATS.flatMap((cheat) => {
-    const lights = fleet.lights.filter((light) => light.cheats.has(cheat));
+    const lights = all.filter((light) => light.cheats.has(cheat));
     if (lights.length === 0) return [];
     const sum = (of: (light: (typeof lights)[number]) => number) =>
       lights.reduce((total, light) => total + of(light), 0);

@@ -10,7 +10,7 @@ import { GRANT_BYTES, PAY_BYTES, PAY_EXACT_BYTES } from "#protocol/frames";
 import { readAccounts, type SellerAccount } from "./fleet/accounts.ts";
 import { type ChainMark, ChainReader, type ChainTruth } from "./fleet/chain-truth.ts";
 import { feedersOf } from "./fleet/feeders.ts";
-import { DRAIN_MS, Fleet, type FleetProgress } from "./fleet/fleet.ts";
+import { DRAIN_MS, Fleet } from "./fleet/fleet.ts";
 import { payeeOf } from "./fleet/payee.ts";
 import { reconcile } from "./fleet/reconciliation.ts";
 import { openRelay, type Relay } from "./fleet/relay.ts";
@@ -19,11 +19,12 @@ import { polesOf } from "./fleet/street.ts";
 import { openView, type View } from "./fleet/terminal.ts";
 import type { FleetFlags } from "./main.ts";
 import { Recorder } from "./report/recorder.ts";
-import { storyOf } from "./report/story-of.ts";
+import { commandOf, storyOf } from "./report/story-of.ts";
 import { requireWritable, writeReport } from "./report/write-report.ts";
 import { type Result, resultLines, resultOf } from "./result.ts";
 import { planRun, type RunPlan } from "./run-plan.ts";
 import { EVERYONE, playStages, type Stage } from "./scenario/actions.ts";
+import type { Progress } from "./scenario/evening.ts";
 import { requireBroker } from "./services/broker.ts";
 import { chainAt, type OwnKeys, ownChain, type RunChain } from "./services/chain.ts";
 import { type Services, startServices } from "./services/services.ts";
@@ -88,12 +89,12 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
       "lights stopped; the seller claims and settles",
       settling,
     );
-    const feeders = feedersOf(plan.city, fleet);
+    const feeders = feedersOf(plan.city, fleet.lights);
     const reconciliation = reconcile(fleet.lights, accounts, truth, flags.seller !== undefined);
     const result = resultOf({
       lights: plan.city.lights.length,
       wallMs: Date.now() - startedAt,
-      fleet,
+      evening: fleet,
       atEnd,
       reconciliation,
       stopReport,
@@ -104,7 +105,19 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
       feeders,
     });
     if (flags.report !== undefined) {
-      writeReport(flags.report, storyOf({ plan, result, fleet, samples: recorder.samples, feeders }));
+      writeReport(
+        flags.report,
+        storyOf({
+          plan,
+          result,
+          evening: fleet,
+          samples: recorder.samples,
+          feeders,
+          answersIn: "real",
+          faults: null,
+          command: commandOf(plan),
+        }),
+      );
       view.say(`report: ${flags.report}`);
     }
     view.end();
@@ -286,7 +299,7 @@ async function runLights(
   simulatedMs: number,
   view: View,
   interrupt: Interrupt,
-): Promise<FleetProgress> {
+): Promise<Progress> {
   let drainMs = 0;
   let timer: NodeJS.Timeout | undefined;
   const tellTime = setInterval(() => services.tellSellerTime(fleet.wallSeconds()), TELL_TIME_MS);

@@ -28,16 +28,23 @@ export const DEFAULT_RUN = {
   startSeconds: Date.UTC(2026, 0, 15, 20) / 1000,
 };
 
-export interface RunPlan {
+/** What an evening is, whoever plays it. */
+export interface EveningPlan {
   readonly scenario: Scenario;
   readonly city: City;
   /** Group of each light that is in one, by the light's name. */
   readonly groups: ReadonlyMap<string, string>;
   readonly minutes: number;
-  readonly speed: number;
   readonly seed: number;
+  /** What one purchase should last for, seconds. */
   readonly interval: number;
   readonly epochSeconds: number;
+  /** By Unix time; the scenario's prices are in it. */
+  readonly prices: Tariff;
+}
+
+export interface RunPlan extends Omit<EveningPlan, "prices"> {
+  readonly speed: number;
   /** As the utility takes it: the scenario's prices are in it. */
   readonly tariff: string;
   /** The same as a function of Unix time; null when a seller elsewhere decides. */
@@ -46,12 +53,39 @@ export interface RunPlan {
   release(): void;
 }
 
+/** What decides over an evening; what is absent is the scenario's, or the default. */
+export type EveningFlags = Pick<
+  FleetFlags,
+  "lights" | "minutes" | "speed" | "seed" | "interval" | "scenario" | "city" | "columns" | "tariff"
+>;
+
 export function planRun(flags: FleetFlags): RunPlan {
+  const { plan, settings } = planEvening(flags, DEFAULT_RUN);
+  const { scenario, prices, epochSeconds, minutes } = plan;
+  refuseWithoutSeller(scenario, flags);
+  const composed = hasPrices(scenario)
+    ? writePrices(prices, epochSeconds, minutes)
+    : { tariff: settings.tariff, release: () => {} };
+  return {
+    ...plan,
+    speed: settings.speed,
+    prices: flags.seller === undefined ? prices : null,
+    ...composed,
+  };
+}
+
+type Settings = typeof DEFAULT_RUN;
+
+/** @param defaults what neither flags nor scenario set; it may begin by where the city lies */
+export function planEvening(
+  flags: EveningFlags,
+  defaults: Omit<Settings, "startSeconds"> & { readonly startSeconds: number | ((city: City) => number) },
+): { readonly plan: EveningPlan; readonly settings: Settings } {
   const scenario = flags.scenario === undefined ? CALM : openScenario(flags.scenario);
   const told = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
-  const settings: typeof DEFAULT_RUN = { ...DEFAULT_RUN, ...scenario.run, ...told };
-  const { lights, seed, minutes, startSeconds } = settings;
-  refuseUnplayable(scenario, flags, minutes);
+  const settings: typeof defaults = { ...defaults, ...scenario.run, ...told };
+  const { lights, seed, minutes, interval } = settings;
+  refuseLateStages(scenario, minutes);
   const city = openCity({
     city: flags.city ?? null,
     seed,
@@ -61,32 +95,26 @@ export function planRun(flags: FleetFlags): RunPlan {
   });
   // An unknown time zone is heard of now, not at the first light's first plan.
   offsetMinutes(city.timeZone);
-  const base = readTariff(settings.tariff, 1);
-  const prices = pricedBy(base, scenario, startSeconds);
-  const composed = hasPrices(scenario)
-    ? writePrices(prices, startSeconds, minutes)
-    : { tariff: settings.tariff, release: () => {} };
+  const { startSeconds: start } = settings;
+  const epochSeconds = typeof start === "number" ? start : start(city);
+  const prices = pricedBy(readTariff(settings.tariff, 1), scenario, epochSeconds);
+  const groups = membersOf(scenario.groups, city);
   return {
-    scenario,
-    city,
-    groups: membersOf(scenario.groups, city),
-    minutes,
-    speed: settings.speed,
-    seed,
-    interval: settings.interval,
-    epochSeconds: startSeconds,
-    prices: flags.seller === undefined ? prices : null,
-    ...composed,
+    plan: { scenario, city, groups, minutes, seed, interval, epochSeconds, prices },
+    settings: { ...settings, startSeconds: epochSeconds },
   };
 }
 
-function refuseUnplayable({ name, stages }: Scenario, flags: FleetFlags, minutes: number): void {
+function refuseWithoutSeller({ name, stages }: Scenario, flags: FleetFlags): void {
   const needsSeller = stages.find(({ action }) => action.kind === "stop-seller" || action.kind === "price");
   if (needsSeller !== undefined && flags.seller !== undefined) {
     throw new Error(
       `scenario ${name}: stage "${needsSeller.name}" needs a seller started here; leave out --seller`,
     );
   }
+}
+
+function refuseLateStages({ name, stages }: Scenario, minutes: number): void {
   const late = stages.find(({ startMs }) => startMs > minutes * 60_000);
   if (late !== undefined) {
     throw new Error(

@@ -6,13 +6,13 @@
  */
 
 import type { City } from "../city/city.ts";
-import type { Fleet } from "./fleet.ts";
+import type { EveningLight } from "../scenario/evening.ts";
 
-/** The feeders of a fleet's city, as they stand now. */
-export function feedersOf(city: City, fleet: Pick<Fleet, "lights">): Feeder[] {
+/** The feeders of a city, as they stand now. */
+export function feedersOf(city: City, lights: readonly EveningLight[]): Feeder[] {
   const feeders = new Map(city.lights.map(({ name, feeder }) => [name, feeder]));
   return readFeeders(
-    fleet.lights.map((light) => ({
+    lights.map((light) => ({
       feeder: feeders.get(light.name)!,
       drawnMilliwattHours: light.drawnAtReadingMilliwattHours(),
       registeredMilliwattHours: light.consumedUnits(),

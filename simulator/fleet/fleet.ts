@@ -14,9 +14,11 @@ import { openMqttLink } from "#node/mqtt-link";
 import { openKey } from "#payment/key";
 import { seededRandom } from "../city/random.ts";
 import { type Cheat, EVERYONE } from "../scenario/actions.ts";
+import { type Evening, type Progress, progressOf } from "../scenario/evening.ts";
 import { Brake } from "./brake.ts";
 import { FleetClock } from "./clock.ts";
 import { Light } from "./light.ts";
+import { lowMarkPermille } from "./low-mark.ts";
 import type { Pole } from "./street.ts";
 import { Troubles } from "./troubles.ts";
 
@@ -39,17 +41,6 @@ export interface FleetOptions {
   readonly onTrouble: (text: string) => void;
 }
 
-export interface FleetProgress {
-  readonly simulatedMs: number;
-  readonly lit: number;
-  readonly dark: number;
-  readonly starved: number;
-  readonly offline: number;
-  readonly made: number;
-  readonly spentAtomic: number;
-  readonly consumedMilliwattHours: number;
-}
-
 /** Real time for all lights to connect and buy once, milliseconds: plus a deposit's time for each. */
 const CONNECT_MS = 60_000;
 const CONNECT_PER_LIGHT_MS = 250;
@@ -63,16 +54,13 @@ export const DRAIN_MS = 20_000;
 /** Of its interval, the share that a purchase may take before the clock slows down. */
 const PATIENCE = 0.25;
 
-/** A light buys when seven tenths of a purchase are left: the rest is the time an answer may take. */
-const LOW_MARK_PERMILLE = 700;
-
 const TICK_MS = 15_000;
 const READING_MS = 60_000;
 
 /** Round trips kept for the percentiles; a longer run keeps an even sample. */
 const LATENCIES_MAX = 100_000;
 
-export class Fleet {
+export class Fleet implements Evening {
   readonly lights: Light[] = [];
   readonly latenciesMs: number[] = [];
   private readonly options: FleetOptions;
@@ -190,26 +178,8 @@ export class Fleet {
     await Promise.all(this.lights.map((light) => light.stop()));
   }
 
-  progress(): FleetProgress {
-    let lit = 0;
-    let starved = 0;
-    let offline = 0;
-    let made = 0;
-    let spentAtomic = 0;
-    let consumedMilliwattHours = 0;
-    for (const light of this.lights) {
-      const { witness } = light;
-      const { levelPercent, wantedPercent, linkUp } = light.state();
-      if (levelPercent > 0) lit++;
-      else if (wantedPercent > 0) starved++;
-      if (!linkUp) offline++;
-      made += witness.made;
-      spentAtomic += witness.madeAtomic;
-      consumedMilliwattHours += light.consumedUnits();
-    }
-    const dark = this.lights.length - lit - starved;
-    const simulatedMs = this.clock.nowMs() - this.startedAtMs;
-    return { simulatedMs, lit, dark, starved, offline, made, spentAtomic, consumedMilliwattHours };
+  progress(): Progress {
+    return progressOf(this.lights, this.clock.nowMs() - this.startedAtMs);
   }
 
   private connected(): number {
@@ -247,11 +217,12 @@ export class Fleet {
       onTrouble: (text) => this.troubles.take(name, text),
     });
     const wanted = energyMilliwattHours(pole.lamp.ratedMilliwatts, intervalSeconds * 1000);
+    const wantedUnits = Math.max(1, Math.round(wanted));
     const light: Light = new Light({
       name,
       key,
       pole,
-      settings: this.settings(pole, group),
+      settings: this.settings(pole, group, wantedUnits),
       clock: this.clock,
       link: {
         close: () => link.close(),
@@ -270,7 +241,7 @@ export class Fleet {
           }),
       },
       gatewayPublicKey,
-      wantedUnits: Math.max(1, Math.round(wanted)),
+      wantedUnits,
       onPurchase: (begins, roundTripMs) => this.notePurchase(light, begins, roundTripMs),
     });
     return light;
@@ -280,7 +251,7 @@ export class Fleet {
     return this.options.groups.get(name) ?? EVERYONE;
   }
 
-  private settings(pole: Pole, group: string): Settings {
+  private settings(pole: Pole, group: string, wantedUnits: number): Settings {
     const { speed, policyFor } = this.options;
     return {
       policy: policyFor(group),
@@ -289,7 +260,7 @@ export class Fleet {
         powerMaxMilliwatts: 2 * pole.lamp.ratedMilliwatts,
       },
       ratedMilliwatts: pole.lamp.ratedMilliwatts,
-      lowMarkPermille: LOW_MARK_PERMILLE,
+      lowMarkPermille: lowMarkPermille(pole.meter.resolutionMilliwattHours, wantedUnits),
       // Back-off is a matter of networks, not of simulated time: a quarter of a real second at any speed.
       retry: { firstMs: Math.max(1_000, 250 * speed), maxMs: Math.max(30_000, 2_000 * speed) },
       tickMs: TICK_MS,

@@ -10,6 +10,7 @@ import type { Journal } from "#core/ports";
 import { type Host, type HostLink, startHost } from "#node/host";
 import type { Key } from "#payment/key";
 import type { Cheat } from "../scenario/actions.ts";
+import type { EveningLight } from "../scenario/evening.ts";
 import { CheatingLink } from "./cheat.ts";
 import type { FleetClock } from "./clock.ts";
 import { LampModel } from "./lamp-model.ts";
@@ -30,7 +31,7 @@ export interface LightParts {
   readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
 }
 
-export class Light {
+export class Light implements EveningLight {
   readonly name: string;
   readonly address: string;
   readonly witness: Witness;
@@ -142,7 +143,7 @@ export class Light {
 }
 
 /** Of its power, what a light draws past its meter when it cheats so: most, lest the meter stand still. */
-const BYPASSED_PERMILLE = 700;
+export const BYPASSED_PERMILLE = 700;
 
 /** A journal that is as durable as the process: simulated lights are born with their run. */
 function memoryJournal(): Journal {

@@ -5,7 +5,7 @@
  * silent for longer than some seconds.
  */
 import { createLogUpdate } from "log-update";
-import type { FleetProgress } from "./fleet.ts";
+import type { Progress } from "../scenario/evening.ts";
 
 export interface View {
   /** A line that stays. */
@@ -14,7 +14,7 @@ export interface View {
   during<Outcome>(text: string, work: Promise<Outcome>): Promise<Outcome>;
   /** How many lights have bought, while they connect. */
   connecting(bought: number): void;
-  show(progress: FleetProgress): void;
+  show(progress: Progress): void;
   /** Leaves the terminal as it is; a second call is harmless. */
   end(): void;
 }
@@ -117,7 +117,7 @@ class Rates {
   paymentsPerSecond = 0;
   speed = 0;
 
-  take({ made, simulatedMs }: FleetProgress): void {
+  take({ made, simulatedMs }: Progress): void {
     const atMs = Date.now();
     this.seen.push({ atMs, made, simulatedMs });
     while (this.seen.length > 2 && atMs - this.seen[0]!.atMs > RATE_WINDOW_MS) this.seen.shift();
@@ -128,7 +128,7 @@ class Rates {
   }
 }
 
-function summary(progress: FleetProgress, options: ViewOptions, rates: Rates): string[] {
+function summary(progress: Progress, options: ViewOptions, rates: Rates): string[] {
   const { lit, dark, starved, offline, made, spentAtomic, consumedMilliwattHours, simulatedMs } = progress;
   const clock = new Date(options.epochSeconds * 1000 + simulatedMs).toISOString().slice(11, 19);
   const slowed = rates.speed > 0 && rates.speed < 0.9 * options.speed;

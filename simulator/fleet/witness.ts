@@ -17,8 +17,10 @@ export interface WitnessParts {
   readonly nowMs: () => number;
   /** What the lamp really drew since its birth, mWh. */
   readonly deliveredMilliwattHours: () => number;
-  /** Told of every purchase that begins (true) or ends, with its round trip in real milliseconds. */
+  /** Told of every purchase that begins (true) or ends, with its round trip by `answersMs`. */
   readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
+  /** Clock that answers are timed by, milliseconds; real time when absent. */
+  readonly answersMs?: () => number;
 }
 
 /** Violations kept of one light: the first ones tell the story. */
@@ -115,7 +117,7 @@ export class Witness {
     this.signedRungs.add(maxClaimable);
     if (maxClaimable === this.pending?.maxClaimable || maxClaimable <= this.answeredMax) return;
     this.pending = payment;
-    this.sentAtMs = performance.now();
+    this.sentAtMs = this.answersMs();
     this.parts.onPurchase(true, 0);
   }
 
@@ -126,7 +128,7 @@ export class Witness {
     this.answeredMax = payment.maxClaimable;
     // A rung that was charged can only be a repetition of itself from now on.
     for (const rung of this.signedRungs) if (rung < payment.maxClaimable) this.signedRungs.delete(rung);
-    this.parts.onPurchase(false, performance.now() - this.sentAtMs);
+    this.parts.onPurchase(false, this.answersMs() - this.sentAtMs);
   }
 
   private watchStarvation(state: State): void {
@@ -138,6 +140,10 @@ export class Witness {
       this.longestStarvedMs = longestMs;
       this.starvedSinceMs = null;
     }
+  }
+
+  private answersMs(): number {
+    return this.parts.answersMs?.() ?? performance.now();
   }
 
   private breach(invariant: Violation["invariant"], expected: string, actual: string): void {

@@ -52,6 +52,7 @@ ${stagesOf(story, clock)}
 ${mapSection(story)}
 ${moneySection(story)}
 ${cheatSection(story)}
+${faultSection(story)}
 ${violationSection(story)}
 </main>
 <footer><p>Run again: <code>${escaped(story.command)}</code></p>
@@ -85,7 +86,7 @@ function keyFigures({ figures, money, energy, samples }: Story): string {
     [
       "an answer took",
       `${decimal(figures.latencyP50Ms, 1)} ms`,
-      `real time; the slowest hundredth ${decimal(figures.latencyP99Ms, 0)} ms`,
+      `${figures.answersIn} time; the slowest hundredth ${decimal(figures.latencyP99Ms, 0)} ms`,
     ],
     [
       "a payment's size",
@@ -186,6 +187,27 @@ function cheatTable(cheats: Story["cheats"]): string {
     inUnits(gainedMilliwattHours, "Wh"),
   ]);
   return table(["cheat", "lights", "messages", "energy gained"], rows, [1, 2, 3]);
+}
+
+function faultSection({ faults }: Story): string {
+  if (faults === null) return "";
+  const { fired, neverFired } = faults;
+  const times = fired.reduce((sum, { count }) => sum + count, 0);
+  const rows = fired
+    .toSorted((left, right) => right.count - left.count)
+    .map(({ kind, count }) => [kind.replaceAll("-", " "), decimal(count)]);
+  const struck =
+    fired.length === 0
+      ? "<p>No fault struck.</p>"
+      : `<p>${decimal(fired.length)} kinds of faults struck, ${decimal(times)} times in all.</p>
+<details open><summary>Faults that struck, most frequent first</summary>${table(["fault", "times"], rows, [1])}</details>`;
+  const names = neverFired.map((kind) => `<li>${escaped(kind.replaceAll("-", " "))}</li>`);
+  const never =
+    names.length === 0
+      ? "<p>Every kind of fault struck.</p>"
+      : `<details><summary>Faults that never struck (${decimal(names.length)})</summary><ul class="never">${names.join("")}</ul></details>`;
+  return `<section aria-labelledby="h-faults"><h2 id="h-faults">What went wrong</h2>${struck}
+${never}</section>`;
 }
 
 function violationSection({ violations }: Story): string {

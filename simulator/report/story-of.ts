@@ -1,21 +1,26 @@
 /**
- * A fleet's evening as a report tells it: the run's result, and where each light stands.
+ * An evening as a report tells it: the run's result, and where each light stands.
  */
 import type { Feeder } from "../fleet/feeders.ts";
-import type { Fleet } from "../fleet/fleet.ts";
 import type { Result } from "../result.ts";
-import type { RunPlan } from "../run-plan.ts";
-import type { Counter, LightStory, Sample, Story } from "./story.ts";
+import type { EveningPlan, RunPlan } from "../run-plan.ts";
+import type { Evening } from "../scenario/evening.ts";
+import type { Counter, FaultStory, LightStory, Sample, Story } from "./story.ts";
 
 export interface StoryParts {
-  readonly plan: RunPlan;
+  readonly plan: Pick<EveningPlan, "scenario" | "city" | "groups" | "epochSeconds">;
   readonly result: Result;
-  readonly fleet: Fleet;
+  readonly evening: Pick<Evening, "lights">;
   readonly samples: readonly Sample[];
   readonly feeders: readonly Feeder[];
+  readonly answersIn: "real" | "virtual";
+  readonly faults: FaultStory | null;
+  /** The command that runs it again. */
+  readonly command: string;
 }
 
-export function storyOf({ plan, result, fleet, samples, feeders }: StoryParts): Story {
+export function storyOf(parts: StoryParts): Story {
+  const { plan, result, evening, samples, feeders, answersIn, faults, command } = parts;
   const { scenario, city } = plan;
   const played = new Set(result.stages.map(({ name }) => name));
   return {
@@ -26,7 +31,7 @@ export function storyOf({ plan, result, fleet, samples, feeders }: StoryParts): 
     startSeconds: plan.epochSeconds,
     minutes: result.simulatedMinutes,
     samples,
-    lights: lightsOf(plan, fleet),
+    lights: lightsOf(plan, evening),
     stages: scenario.stages.filter(({ name }) => played.has(name)),
     feeders,
     cheats: result.cheats,
@@ -38,6 +43,7 @@ export function storyOf({ plan, result, fleet, samples, feeders }: StoryParts): 
       refused: result.payments.refused,
       longestStarvedSeconds: result.longestStarvedSeconds,
       starvedLightSeconds: result.starvedLightSeconds,
+      answersIn,
       latencyP50Ms: result.latencyMs.p50,
       latencyP99Ms: result.latencyMs.p99,
       bytesPerPayment: result.bytesPerPayment.up + result.bytesPerPayment.down,
@@ -45,13 +51,14 @@ export function storyOf({ plan, result, fleet, samples, feeders }: StoryParts): 
       wallSeconds: result.wallMs / 1000,
     },
     violations: result.violations,
-    command: commandOf(plan),
+    faults,
+    command,
   };
 }
 
-function lightsOf({ city, groups }: RunPlan, fleet: Fleet): LightStory[] {
+function lightsOf({ city, groups }: StoryParts["plan"], evening: StoryParts["evening"]): LightStory[] {
   const places = new Map(city.lights.map((light) => [light.name, light]));
-  return fleet.lights.map((light) => {
+  return evening.lights.map((light) => {
     const { street, feeder, latitude, longitude } = places.get(light.name)!;
     return {
       name: light.name,
@@ -92,7 +99,8 @@ function energyOf({ energyMilliwattHours: energy }: Result): Counter[] {
   ];
 }
 
-function commandOf({ scenario, city, minutes, speed, seed, interval }: RunPlan): string {
+/** The command that runs a fleet's evening again. */
+export function commandOf({ scenario, city, minutes, speed, seed, interval }: RunPlan): string {
   const options = [`--lights ${city.lights.length}`, `--minutes ${minutes}`, `--speed ${speed}`];
   const played = scenario.name === "calm" ? [] : [`--scenario ${scenario.name}`];
   return ["watt402-simulate", ...played, ...options, `--seed ${seed}`, `--interval ${interval}`].join(" ");

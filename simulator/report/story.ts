@@ -59,6 +59,12 @@ export interface CheatStory {
   readonly gainedMilliwattHours: number;
 }
 
+/** What was made to go wrong. */
+export interface FaultStory {
+  readonly fired: readonly { readonly kind: string; readonly count: number }[];
+  readonly neverFired: readonly string[];
+}
+
 /** A step of the money's way, or the energy's: each is held against the one before. */
 export interface Counter {
   readonly name: string;
@@ -92,6 +98,8 @@ export interface Story {
     readonly refused: number;
     readonly longestStarvedSeconds: number;
     readonly starvedLightSeconds: number;
+    /** The clock that answers are timed by. */
+    readonly answersIn: "real" | "virtual";
     readonly latencyP50Ms: number;
     readonly latencyP99Ms: number;
     readonly bytesPerPayment: number;
@@ -104,6 +112,8 @@ export interface Story {
     readonly expected: string;
     readonly actual: string;
   }[];
+  /** Null when none was asked for. */
+  readonly faults: FaultStory | null;
   /** The command that runs it again. */
   readonly command: string;
 }

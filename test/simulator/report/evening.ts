@@ -85,6 +85,7 @@ export function evening(change: Partial<Story> = {}): Story {
       refused: 1,
       longestStarvedSeconds: 600,
       starvedLightSeconds: 600,
+      answersIn: "real",
       latencyP50Ms: 12.3,
       latencyP99Ms: 80,
       bytesPerPayment: 141,
@@ -92,6 +93,7 @@ export function evening(change: Partial<Story> = {}): Story {
       wallSeconds: 61,
     },
     violations: [],
+    faults: null,
     command: "watt402-simulate --lights 10",
     ...change,
   };

@@ -73,6 +73,26 @@ describe("a report", () => {
     expect(page).toContain("28 Wh");
   });
 
+  it("counts the faults that struck, most frequent first, and names those that never did", () => {
+    const fired = [
+      { kind: "loss", count: 3 },
+      { kind: "answer-late", count: 1_200 },
+    ];
+    const page = pageOf(evening({ faults: { fired, neverFired: ["bit-flip", "<b>"] } }));
+    expect(page).toContain("2 kinds of faults struck, 1,203 times in all.");
+    expect(page).toMatch(/answer late<\/th><td class="number">1,200<.*loss<\/th><td class="number">3</);
+    expect(page).toContain("<li>bit flip</li><li>&lt;b&gt;</li>");
+    expect(pageOf(evening({ faults: { fired: [], neverFired: [] } }))).toContain("No fault struck.");
+    expect(pageOf(evening())).not.toContain("What went wrong");
+  });
+
+  it("says by which clock answers were timed", () => {
+    const { figures } = evening();
+    expect(pageOf(evening())).toContain("real time; the slowest hundredth");
+    const virtual = pageOf(evening({ figures: { ...figures, answersIn: "virtual" } }));
+    expect(virtual).toContain("virtual time; the slowest hundredth");
+  });
+
   it("can be written of an evening that ended before it began", () => {
     const page = pageOf(
       evening({ samples: [], lights: [], stages: [], feeders: [], cheats: [], minutes: 0 }),
