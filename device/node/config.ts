@@ -64,8 +64,8 @@ const address = pattern(/^0x[0-9a-fA-F]{40}$/, "0x and 40 hex digits").transform
   found.toLowerCase(),
 );
 const path = text(1024);
-const brokerUrl = z.string({ error: "mqtt://host:port or mqtts://host:port" }).refine(isBrokerUrl, {
-  error: "mqtt://host:port or mqtts://host:port",
+const brokerUrl = z.string({ error: "mqtt(s)://host:port or ws(s)://host:port/path" }).refine(isBrokerUrl, {
+  error: "mqtt(s)://host:port or ws(s)://host:port/path",
 });
 const driver = z.looseObject({ kind: text(64) }, { error: "a table with a kind" });
 

@@ -13,11 +13,11 @@ import { addressOf, type Key } from "#payment/key";
 import { loginToken } from "#payment/login";
 import type { LostMessage } from "#protocol/messages";
 import { isLeaf, LEAVES, type Leaf, readTopic, topicOf } from "#protocol/topics";
-import { type BrokerAddress, openBrokerSocket, readBrokerUrl, type TlsFiles } from "./broker-socket.ts";
+import { type BrokerAddress, openBrokerStream, readBrokerUrl, type TlsFiles } from "./broker-socket.ts";
 import type { HostLink } from "./host-parts.ts";
 
 export interface MqttLinkOptions {
-  /** mqtt://host:port or mqtts://host:port */
+  /** mqtt://, mqtts://, ws:// or wss:// */
   readonly brokerUrl: string;
   readonly tls?: TlsFiles;
   /** 4 is MQTT 3.1.1. */
@@ -141,7 +141,7 @@ class BrokerLink implements MqttLink {
     let trouble: string | null = null;
     let unframed = 0;
     const open = () => {
-      const socket = openBrokerSocket(this.address, this.options.tls ?? {});
+      const socket = openBrokerStream(this.address, this.options.tls ?? {});
       socket.on("error", (error) => {
         trouble ??= this.explain(error);
       });

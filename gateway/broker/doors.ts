@@ -115,18 +115,26 @@ export async function openDoors(
       },
       (socket) => {
         socket.on("error", () => undefined);
+        const connection = raw.get(peerOf(socket));
+        if (connection !== undefined) connection.isSecured = true;
         then(socket);
       },
     );
     server.on("tlsClientError", (error, socket) => {
-      refusals.tell("certificate", { address: socket.remoteAddress, reason: error.message });
+      const connection = raw.get(peerOf(socket));
+      if (connection !== undefined) connection.fault = error.message;
       socket.destroy();
     });
     contexts.push(server);
     return (socket) => {
       const connection = raw.get(peerOf(socket));
-      // Its handshake is dear: whoever made it for nothing has failed.
-      socket.prependListener("close", () => connection?.fail());
+      socket.prependListener("close", () => {
+        if (connection === undefined) return;
+        const { address, fault } = connection;
+        if (!connection.isSecured) refusals.tell("certificate", { address, reason: fault });
+        // A handshake is dear: whoever made it for nothing has failed.
+        connection.fail();
+      });
       server.emit("connection", socket);
     };
   }
@@ -167,6 +175,10 @@ export async function openDoors(
 interface RawConnection extends Place {
   readonly socket: Socket;
   readonly address: string;
+  /** Its TLS handshake came to a good end. */
+  isSecured: boolean;
+  /** What was wrong with its TLS. */
+  fault: string;
 }
 
 function admit(socket: Socket, admission: Admission, refusals: Refusals): RawConnection | null {
@@ -185,6 +197,8 @@ function admit(socket: Socket, admission: Admission, refusals: Refusals): RawCon
   return {
     socket,
     address,
+    isSecured: false,
+    fault: "the handshake was not finished",
     prove() {
       clearTimeout(timer);
       place.prove();

@@ -185,6 +185,9 @@ export async function openEmbeddedBroker(
   aedes.on("clientError", (client: Client, error: Error) => {
     note("info", "connection ended", { clientId: client.id.slice(0, 64), reason: error.message });
   });
+  aedes.on("connectionError", (_client, error) => {
+    note("info", "connection ended before its login", { reason: error.message });
+  });
   await subscribeAll(aedes, receive);
 
   function welcome(visitor: Visitor): void {

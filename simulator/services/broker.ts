@@ -13,6 +13,6 @@ export function requireBroker(url: string): Promise<void> {
       );
     socket.setTimeout(ANSWER_MS, () => refuse(`none within ${ANSWER_MS} ms`));
     socket.once("error", (error: NodeJS.ErrnoException) => refuse(error.code ?? error.message));
-    socket.once(url.startsWith("mqtts:") ? "secureConnect" : "connect", () => resolve());
+    socket.once(/^(mqtts|wss):/.test(url) ? "secureConnect" : "connect", () => resolve());
   }).finally(() => socket.destroy());
 }

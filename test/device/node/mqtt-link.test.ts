@@ -273,14 +273,21 @@ describe("a link over TLS", () => {
 
 describe("a broker URL", () => {
   it("is read with its default ports", () => {
-    expect(readBrokerUrl("mqtt://host")).toEqual({ host: "host", port: 1883, secure: false });
-    expect(readBrokerUrl("mqtts://[::1]/")).toEqual({ host: "::1", port: 8883, secure: true });
+    expect(readBrokerUrl("mqtt://host")).toEqual({ host: "host", port: 1883, secure: false, path: null });
+    expect(readBrokerUrl("mqtts://[::1]/")).toEqual({ host: "::1", port: 8883, secure: true, path: null });
+    expect(readBrokerUrl("ws://host/mqtt")).toEqual({ host: "host", port: 80, secure: false, path: "/mqtt" });
+    expect(readBrokerUrl("wss://host:8084/a?b=c")).toEqual({
+      host: "host",
+      port: 8084,
+      secure: true,
+      path: "/a?b=c",
+    });
   });
 
   it.each(["", "host:1883", "http://host", "mqtt://", "mqtt://user:secret@host", "mqtt://host/path"])(
     "is refused when it is %j",
     (url) => {
-      expect(() => readBrokerUrl(url)).toThrow("expected mqtt://host:port or mqtts://host:port");
+      expect(() => readBrokerUrl(url)).toThrow("expected mqtt(s)://host:port");
     },
   );
 });
