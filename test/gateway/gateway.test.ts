@@ -2,24 +2,20 @@
 // while lights buy, and afterwards every counter agrees.
 
 import { writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import Libsql from "libsql";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "#gateway/gateway";
 import { flatTariff } from "#simulator/utility/tariff";
-import { startUtility, type Utility } from "#simulator/utility/utility";
+import { startUtility } from "#simulator/utility/utility";
 import { bundleUtility } from "../simulator/utility/bundle.ts";
 import { spawnUtility } from "../simulator/utility/process.ts";
+import { dataOf, expectAgreement, freePort, ledgerRows, PRICE, QUANTUM, startSeller } from "./agreement.ts";
 import { bundleOf } from "./bundle.ts";
 import { type Ended, GATEWAY_PROCESS, type GatewayProcess, spawnGateway } from "./gateway-process.ts";
-import { type Ground, type Light, prepareGround, until } from "./ground.ts";
+import { type Ground, prepareGround, until } from "./ground.ts";
 import { openLossyProxy } from "./lossy-proxy.ts";
-
-const PRICE = 200_000;
-const QUANTUM = 100;
-const UNITS = 500;
 
 let ground: Ground;
 beforeAll(async () => {
@@ -27,74 +23,8 @@ beforeAll(async () => {
 });
 afterAll(() => ground.stop());
 
-function startSeller(directory = ground.directory(), price = PRICE): Promise<Utility> {
-  return startUtility({
-    rpcUrl: ground.anvil.rpcUrl,
-    dataDirectory: directory,
-    receiverKey: ground.anvil.accounts[0]!.privateKey,
-    token: ground.contracts.token,
-    tariff: flatTariff(price),
-    minDepositAtomic: 2_000,
-    log: () => {},
-  });
-}
-
-interface Row {
-  readonly id: string;
-  readonly charged: number;
-  readonly granted: number;
-}
-
-/** What the ledger's file says, read as an auditor would. */
-function ledgerRows(data: string): {
-  channels: Row[];
-  payments: { channel_id: string; max_claimable: number; amount: number }[];
-} {
-  const db = new Libsql(join(data, "ledger.sqlite"), { readonly: true });
-  const channels = db.prepare("SELECT id, charged, granted FROM channel WHERE charged > 0").all() as Row[];
-  const payments = db
-    .prepare("SELECT channel_id, max_claimable, amount FROM payment ORDER BY channel_id, max_claimable")
-    .all() as { channel_id: string; max_claimable: number; amount: number }[];
-  db.close();
-  return { channels, payments };
-}
-
-interface Account {
-  readonly charged: number;
-  readonly granted: number;
-}
-
-async function accountOf(sellerUrl: string, id: string): Promise<Account> {
-  return (await (await fetch(`${sellerUrl}/v1/accounts/${id}`)).json()) as Account;
-}
-
-/** Lights, ledger and seller agree: nothing charged twice, lost or granted for nothing. */
-async function expectAgreement(lights: readonly Light[], data: string, sellerUrl: string): Promise<number> {
-  const { channels, payments } = ledgerRows(data);
-  expect(channels).toHaveLength(lights.length);
-  let total = 0;
-  for (const { id, charged, granted } of channels) {
-    const rungs = payments.filter((payment) => payment.channel_id === id);
-    expect(rungs.map((rung) => rung.max_claimable)).toEqual(rungs.map((_, index) => (index + 1) * QUANTUM));
-    expect(rungs.reduce((sum, rung) => sum + rung.amount, 0)).toBe(charged);
-    const account = await accountOf(sellerUrl, id);
-    const light = lights.find((candidate) => candidate.host.state().channel?.id === id)!;
-    const heard = light.host.state().channel!;
-    expect(heard.charged).toBeLessThanOrEqual(charged);
-    expect(charged).toBeLessThanOrEqual(account.charged);
-    expect(account.charged).toBeLessThanOrEqual(light.maxSigned());
-    expect(account.charged - heard.charged).toBeLessThanOrEqual(QUANTUM);
-    expect(granted).toBe((charged / QUANTUM) * UNITS);
-    expect(account.granted).toBe((account.charged / QUANTUM) * UNITS);
-    total += account.charged;
-  }
-  return total;
-}
-
-const dataOf = (config: Record<string, unknown>) => (config.gateway as { data: string }).data;
-
 test("lights buy over MQTT, and device, ledger, seller and chain agree to the last atomic unit", async () => {
-  const utility = await startSeller();
+  const utility = await startSeller(ground);
   const config = ground.config(utility.url);
   const gateway = await ground.gateway(config);
   const lights = [1, 2, 3].map(() => ground.light(gateway.brokerUrl));
@@ -111,7 +41,7 @@ test("lights buy over MQTT, and device, ledger, seller and chain agree to the la
 });
 
 test("an exact seller is paid from wallets that the gateway fills, one transfer a rung", async () => {
-  const utility = await startSeller();
+  const utility = await startSeller(ground);
   const config = ground.config(utility.url, {
     seller: { schemes: ["exact"] },
     treasury: { depositAtomic: 800 },
@@ -129,7 +59,7 @@ test("an exact seller is paid from wallets that the gateway fills, one transfer 
 });
 
 test("a gateway killed again and again in mid-sale loses no payment and repeats none", async () => {
-  const utility = await startSeller();
+  const utility = await startSeller(ground);
   const road = await openLossyProxy(utility.url, (payment) => payment % 5 === 4);
   const port = await freePort();
   const config = ground.config(road.url, { broker: { kind: "embedded", port } });
@@ -190,7 +120,7 @@ test("a seller killed in mid-sale is bought from again when it is back, and is o
 });
 
 test("a light whose power is cut goes on with its counters, under a gateway that was down meanwhile", async () => {
-  const utility = await startSeller();
+  const utility = await startSeller(ground);
   const port = await freePort();
   const config = ground.config(utility.url, { broker: { kind: "embedded", port } });
   let gateway: Gateway = await ground.gateway(config);
@@ -219,7 +149,7 @@ test("a seller that is down at the start is noted, waited for and bought from", 
     5_000,
     () => "a note of the seller",
   );
-  const utility = await startSeller();
+  const utility = await startSeller(ground);
   road.leadTo(utility.url);
   await light.untilCharged(3 * QUANTUM);
   expect(notes).toContain("the seller is back");
@@ -230,7 +160,7 @@ test("a seller that is down at the start is noted, waited for and bought from", 
 });
 
 test("a seller that changes its payee without changing its price is paid on a new channel", async () => {
-  const first = await startSeller();
+  const first = await startSeller(ground);
   const road = await openLossyProxy(first.url, () => false);
   const config = ground.config(road.url);
   const gateway = await ground.gateway(config);
@@ -260,7 +190,7 @@ test("a seller that changes its payee without changing its price is paid on a ne
 });
 
 test("a day's limit leaves a light dark, and the next day's lights it again", async () => {
-  const utility = await startSeller();
+  const utility = await startSeller(ground);
   const config = ground.config(utility.url, {
     treasury: { depositAtomic: 2_000, perDevicePerDayAtomic: 2_000 },
   });
@@ -280,12 +210,3 @@ test("a day's limit leaves a light dark, and the next day's lights it again", as
   await gateway.stop();
   await utility.stop();
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}

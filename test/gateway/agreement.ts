@@ -1,0 +1,96 @@
+// What lights, ledger and seller must agree on after anything that a test did to them.
+
+import { createServer } from "node:net";
+import { join } from "node:path";
+import Libsql from "libsql";
+import { expect } from "vitest";
+import { flatTariff } from "#simulator/utility/tariff";
+import { startUtility, type Utility } from "#simulator/utility/utility";
+import type { Ground, Light } from "./ground.ts";
+
+export const PRICE = 200_000;
+export const QUANTUM = 100;
+export const UNITS = 500;
+
+/** A seller of electricity in this process. */
+export function startSeller(ground: Ground, directory = ground.directory(), price = PRICE): Promise<Utility> {
+  return startUtility({
+    rpcUrl: ground.anvil.rpcUrl,
+    dataDirectory: directory,
+    receiverKey: ground.anvil.accounts[0]!.privateKey,
+    token: ground.contracts.token,
+    tariff: flatTariff(price),
+    minDepositAtomic: 2_000,
+    log: () => {},
+  });
+}
+
+interface Row {
+  readonly id: string;
+  readonly charged: number;
+  readonly granted: number;
+}
+
+/** What the ledger's file says, read as an auditor would. */
+export function ledgerRows(data: string): {
+  channels: Row[];
+  payments: { channel_id: string; max_claimable: number; amount: number }[];
+  /** How many, confirmed or under way. */
+  deposits: number;
+} {
+  const db = new Libsql(join(data, "ledger.sqlite"), { readonly: true });
+  const channels = db.prepare("SELECT id, charged, granted FROM channel WHERE charged > 0").all() as Row[];
+  const payments = db
+    .prepare("SELECT channel_id, max_claimable, amount FROM payment ORDER BY channel_id, max_claimable")
+    .all() as { channel_id: string; max_claimable: number; amount: number }[];
+  const { deposits } = db.prepare("SELECT COUNT(*) AS deposits FROM deposit").get() as { deposits: number };
+  db.close();
+  return { channels, payments, deposits };
+}
+
+interface Account {
+  readonly charged: number;
+  readonly granted: number;
+}
+
+async function accountOf(sellerUrl: string, id: string): Promise<Account> {
+  return (await (await fetch(`${sellerUrl}/v1/accounts/${id}`)).json()) as Account;
+}
+
+/** Lights, ledger and seller agree: nothing charged twice, lost or granted for nothing. */
+export async function expectAgreement(
+  lights: readonly Light[],
+  data: string,
+  sellerUrl: string,
+): Promise<number> {
+  const { channels, payments } = ledgerRows(data);
+  expect(channels).toHaveLength(lights.length);
+  let total = 0;
+  for (const { id, charged, granted } of channels) {
+    const rungs = payments.filter((payment) => payment.channel_id === id);
+    expect(rungs.map((rung) => rung.max_claimable)).toEqual(rungs.map((_, index) => (index + 1) * QUANTUM));
+    expect(rungs.reduce((sum, rung) => sum + rung.amount, 0)).toBe(charged);
+    const account = await accountOf(sellerUrl, id);
+    const light = lights.find((candidate) => candidate.host.state().channel?.id === id)!;
+    const heard = light.host.state().channel!;
+    expect(heard.charged).toBeLessThanOrEqual(charged);
+    expect(charged).toBeLessThanOrEqual(account.charged);
+    expect(account.charged).toBeLessThanOrEqual(light.maxSigned());
+    expect(account.charged - heard.charged).toBeLessThanOrEqual(QUANTUM);
+    expect(granted).toBe((charged / QUANTUM) * UNITS);
+    expect(account.granted).toBe((account.charged / QUANTUM) * UNITS);
+    total += account.charged;
+  }
+  return total;
+}
+
+export const dataOf = (config: Record<string, unknown>) => (config.gateway as { data: string }).data;
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
