@@ -10,7 +10,6 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import type { Invariant } from "#simulator/world/breach";
-import type { FaultChoice } from "#simulator/world/faults";
 import type { runNight } from "#simulator/world/night";
 
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -22,8 +21,6 @@ export interface Mutation {
   readonly instead: string;
   /** Any of these letters may be the first to break. */
   readonly breaks: readonly Invariant[];
-  /** Kinds that bring it to light; all when absent. */
-  readonly faults?: FaultChoice;
 }
 
 export interface Workshop {
