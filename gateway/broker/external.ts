@@ -1,84 +1,208 @@
 /**
- * A broker that somebody else runs: mqtt.js over MQTT 3.1.1 or 5, TCP or TLS.
+ * A broker that somebody else runs: mqtt.js over MQTT 5, or 3.1.1 where the broker refuses it, TCP or TLS.
  *
  * Promise: only up leaves of well-formed topics come through; while the broker is away nothing is queued
- * here, because every device presents its rung again.
+ * here, because every device presents its rung again; connecting is tried for ever, whatever the refusal.
+ * Sessions are clean and end with their connection: a broker that kept a gateway's messages would bring
+ * it payments that their devices have repeated long since. For the same reason no will is set, and none
+ * of the devices' wills is delayed: a clean start ends the delay at once (MQTT 5 section 3.1.3.2.2).
  */
 import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
-import mqtt from "mqtt";
+import mqtt, { type IClientOptions } from "mqtt";
 import { LEAVES, type Leaf, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
+import type { Delivery } from "../duty/roster.ts";
 import type { Note } from "../purchase/ports.ts";
-import type { Broker, Receive } from "./broker.ts";
+import type { Broker } from "./broker.ts";
+import { envelopeOf } from "./envelope.ts";
+import { fallBackOn } from "./protocol-version.ts";
+import { testShares } from "./share-test.ts";
 
 export interface ExternalOptions {
   readonly url: string;
-  readonly version: 4 | 5;
+  /** "auto": 5, and 3.1.1 (which is 4) when that is refused. */
+  readonly version: "auto" | 4 | 5;
   readonly username: string | null;
   readonly password: string | null;
   /** PEM file of the authority that signed the broker's certificate. */
   readonly caFile: string | null;
+  /** Unique at the broker. */
   readonly clientId: string;
+  /** Messages the broker may send before they are acknowledged, 1..65,535: MQTT 5's back-pressure. */
+  readonly receiveMaximum: number;
+  /** Several gateways in a group, and this one's name among them; null: this one hears everything. */
+  readonly share: { readonly group: string; readonly member: string } | null;
   readonly note: Note;
+}
+
+/** A message of a device; handed over: another member of the group heard it. */
+export type ReceiveShared = (device: string, leaf: Leaf, payload: Uint8Array, isHandedOver: boolean) => void;
+
+export interface ExternalBroker extends Broker {
+  /** How messages come to the members of a group; null while the broker is away, or has not shown it yet. */
+  delivery(): Delivery | null;
+  /** Asks for messages that way, again for what is retained; null: for none. */
+  hear(delivery: Delivery | null): void;
+  /** Passes on to another member what a shared subscription brought here. */
+  handOver(member: string, device: string, leaf: Leaf, payload: Uint8Array): void;
 }
 
 const RECONNECT_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** Broker and gateway miss each other after one and a half of it. */
+const KEEPALIVE_SECONDS = 5;
+
+/** Publishes that the broker has not acknowledged; more are dropped, their devices ask again. */
+const IN_FLIGHT_MAX = 10_000;
+
 /** MQTT 3.1.1 section 3.9.3; MQTT 5 has only higher ones. */
 const SUBSCRIPTION_REFUSED = 128;
 
-const UP_FILTERS = (Object.keys(LEAVES) as Leaf[])
-  .filter((leaf) => LEAVES[leaf].direction === "up")
-  .map((leaf) => `${TOPIC_PREFIX}+/${leaf}`);
+/** What gateways say to each other; no device's topic is like it. */
+const MEMBERS_FOLDER = `${TOPIC_PREFIX}gateway/`;
 
-export async function openExternalBroker(options: ExternalOptions, receive: Receive): Promise<Broker> {
-  const { url, note } = options;
-  const client = mqtt.connect(url, {
-    protocolVersion: options.version,
+const UP_LEAVES = (Object.keys(LEAVES) as Leaf[]).filter((leaf) => LEAVES[leaf].direction === "up");
+const everyDevice = (leaf: Leaf) => `${TOPIC_PREFIX}+/${leaf}`;
+
+export async function openExternalBroker(
+  options: ExternalOptions,
+  receive: ReceiveShared,
+): Promise<ExternalBroker> {
+  const { url, note, share } = options;
+  const settings: IClientOptions = {
+    protocolVersion: options.version === 4 ? 4 : 5,
     clientId: options.clientId,
     clean: true,
+    keepalive: KEEPALIVE_SECONDS,
     reconnectPeriod: RECONNECT_MS,
+    // A broker that refuses today may be short of something: mqtt.js would never ask it again.
+    reconnectOnConnackError: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     queueQoSZero: false,
     // Below, on every connection: one that ends before its SUBACK would leave the gateway deaf for ever.
     resubscribe: false,
+    properties: { receiveMaximum: options.receiveMaximum, sessionExpiryInterval: 0 },
     ...(options.username === null ? {} : { username: options.username }),
     ...(options.password === null ? {} : { password: options.password }),
     ...(options.caFile === null ? {} : { ca: readFileSync(options.caFile) }),
-  });
+  };
+  if (settings.protocolVersion === 4) delete settings.properties;
+  const inbox = share === null ? null : `${MEMBERS_FOLDER}${share.member}/`;
+  const client = mqtt.connect(url, settings);
+  if (options.version === "auto") fallBackOn(client, (reason) => note("info", reason, { url }));
   let lastError = "";
+  let inFlight = 0;
+  let hearing: Delivery | null = share === null ? "whole" : null;
+  let found: Delivery | null = null;
+  let subscribed: readonly string[] = [];
+
+  function filtersOf(delivery: Delivery | null): readonly string[] {
+    if (delivery === null) return [];
+    if (delivery === "whole" || share === null) return UP_LEAVES.map(everyDevice);
+    const shared = UP_LEAVES.filter((leaf) => leaf !== "state").map(
+      (leaf) => `$share/${share.group}/${everyDevice(leaf)}`,
+    );
+    // States are few, retained, and a shared subscription brings nothing retained: everyone hears them.
+    return [...shared, everyDevice("state"), `${inbox}+/+`];
+  }
+
+  /** @param done told when the broker has granted everything */
+  function subscribe(done: () => void): void {
+    const filters = filtersOf(hearing);
+    const past = subscribed.filter((filter) => !filters.includes(filter));
+    subscribed = filters;
+    if (past.length > 0) client.unsubscribe([...past], () => {});
+    if (filters.length === 0) {
+      done();
+      return;
+    }
+    client.subscribe([...filters], { qos: 1 }, (error, granted = []) => {
+      // The connection ended first; the next one asks again.
+      if (!client.connected) return;
+      const refused = granted.filter(({ qos }) => qos >= SUBSCRIPTION_REFUSED);
+      if (error === null && refused.length === 0) {
+        done();
+        return;
+      }
+      const codes = refused.map(({ topic, qos }) => `${topic} (reason code ${qos})`).join(", ");
+      const reason = codes === "" ? (error?.message ?? "") : `refused ${codes}`;
+      note("warn", "the broker refuses subscriptions: devices are not heard", { url, reason });
+      client.stream.destroy();
+    });
+  }
+
+  async function findDelivery(): Promise<void> {
+    if (share === null || found !== null) return;
+    const verdict = await testShares(url, { ...client.options }, `${MEMBERS_FOLDER}${share.member}`);
+    // A broker that went away in the middle has shown nothing.
+    if (!client.connected || found !== null) return;
+    found = verdict.isShared ? "shared" : "whole";
+    if (verdict.isShared) note("info", "the broker shares subscriptions: gateways share the fleet", { url });
+    else {
+      const { reason } = verdict;
+      note("warn", "the broker does not share subscriptions: one gateway is active, others stand by", {
+        url,
+        reason,
+      });
+    }
+  }
+
   client.on("connect", () => {
     lastError = "";
     // mqtt.js leaves Nagle on; an answer 2 ms after its PUBACK would wait 40 ms for the other side's ACK.
     (client.stream as unknown as Partial<Socket>).setNoDelay?.(true);
-    client.subscribe(UP_FILTERS, { qos: 1 }, (error, granted = []) => {
-      // The connection ended first; the next one asks again.
-      if (!client.connected) return;
-      const refused = granted.filter(({ qos }) => qos >= SUBSCRIPTION_REFUSED).map(({ topic }) => topic);
-      if (error === null && refused.length === 0) return note("info", "connected to the broker", { url });
-      const reason = error?.message ?? `refused ${refused.join(", ")}`;
-      note("warn", "the broker refuses subscriptions: devices are not heard", { url, reason });
-      client.stream.destroy();
-    });
+    subscribed = [];
+    subscribe(() =>
+      note("info", "connected to the broker", { url, version: client.options.protocolVersion }),
+    );
+    void findDelivery();
   });
   client.on("error", (error) => {
     if (error.message === lastError) return;
     lastError = error.message;
     note("warn", "broker error", { url, reason: error.message || String((error as { code?: string }).code) });
   });
-  client.on("message", (topic, payload) => {
-    const read = readTopic(topic);
-    if (read === null || LEAVES[read.leaf].direction !== "up") return;
-    if (payload.length <= LEAVES[read.leaf].bytesMax) receive(read.device, read.leaf, payload);
+  client.on("disconnect", ({ reasonCode, properties }) => {
+    const reason = `reason code ${reasonCode} ${properties?.reasonString ?? ""}`.trim();
+    note("warn", "the broker ended the connection", { url, reason });
   });
+  client.on("message", (topic, payload) => {
+    const isHandedOver = inbox !== null && topic.startsWith(inbox);
+    const read = readTopic(isHandedOver ? `${TOPIC_PREFIX}${topic.slice(inbox.length)}` : topic);
+    if (read === null || LEAVES[read.leaf].direction !== "up") return;
+    if (payload.length > LEAVES[read.leaf].bytesMax) return;
+    receive(read.device, read.leaf, payload, isHandedOver);
+  });
+
   return {
     url,
     publish(device, leaf, payload, retained) {
       if (!client.connected) return;
-      client.publish(topicOf(device, leaf), Buffer.from(payload), { qos: 1, retain: retained });
+      if (inFlight >= IN_FLIGHT_MAX) {
+        note("warn", "the broker acknowledges too slowly: an answer was dropped", { url, inFlight });
+        return;
+      }
+      const isFive = client.options.protocolVersion === 5;
+      const properties = isFive ? envelopeOf(leaf, device, payload, Date.now() / 1000) : undefined;
+      inFlight += 1;
+      const publishing = { qos: 1, retain: retained, ...(properties ? { properties } : {}) } as const;
+      client.publish(topicOf(device, leaf), Buffer.from(payload), publishing, (error) => {
+        inFlight -= 1;
+        // MQTT 5 tells why in the PUBACK; 3.1.1 ends the connection instead.
+        if (error) note("warn", "the broker refuses an answer", { url, leaf, reason: error.message });
+      });
     },
     isUp: () => client.connected,
+    delivery: () => (client.connected ? found : null),
+    hear(delivery) {
+      hearing = delivery;
+      if (client.connected) subscribe(() => {});
+    },
+    handOver(member, device, leaf, payload) {
+      if (!client.connected || hearing !== "shared" || leaf === "state") return;
+      client.publish(`${MEMBERS_FOLDER}${member}/${device}/${leaf}`, Buffer.from(payload), { qos: 0 });
+    },
     retain(topic, text) {
       client.publish(topic, text, { qos: 1, retain: true });
     },

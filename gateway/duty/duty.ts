@@ -94,6 +94,16 @@ export interface Duty {
   close(): Promise<void>;
 }
 
+/** Why a member cannot do its work as it should; empty when it can, standing by included. */
+export function dutyTrouble({ state, members, leaseLeftSeconds }: DutyStatus): string {
+  if (state === "lapsed")
+    return "the lease has ended: the duty roster in the ledger's database is out of reach";
+  const isSilent = state === "standby" && !members.some(({ isLive, slots }) => isLive && slots > 0);
+  if (isSilent) return "no gateway has the duty of any device";
+  const isShort = leaseLeftSeconds !== null && leaseLeftSeconds * 1000 < STOP_MS - 3 * TURN_MS;
+  return isShort ? "the lease has not been renewed for seconds" : "";
+}
+
 /** The duty of a gateway that shares its fleet with nobody. */
 export const SOLE_DUTY: Duty = {
   takes: () => true,
@@ -162,17 +172,17 @@ export async function openDuty(parts: DutyParts): Promise<Duty> {
     takeovers += vanished;
     if (vanished > 0) note("warn", "devices of a gateway that vanished are taken over", { slots: vanished });
     for (const slot of releases) leaving.delete(slot);
-    settle();
+    settle(new Set(releases));
     const wanted = held.size > 0 ? delivery : null;
     if (wanted !== hearing || fresh > 0) parts.hear(wanted);
     hearing = wanted;
   }
 
   /** Makes what is remembered agree with the roster. */
-  function settle(): void {
-    const before = held;
+  function settle(released: ReadonlySet<number>): void {
+    const before = [...held].filter((slot) => !released.has(slot));
     held = new Set(view.holders.flatMap((holder, slot) => (holder === member ? [slot] : [])));
-    const lost = [...before].filter((slot) => !held.has(slot) && !clearing.has(slot));
+    const lost = before.filter((slot) => !held.has(slot) && !clearing.has(slot));
     for (const slot of lost) leaving.delete(slot);
     endWork(lost, clearing, () => {
       for (const slot of lost) clearing.delete(slot);

@@ -5,8 +5,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { Aedes } from "aedes";
 import mqtt from "mqtt";
 import { afterEach, expect, test } from "vitest";
-import type { Broker } from "#gateway/broker/broker";
-import { openExternalBroker } from "#gateway/broker/external";
+import { type ExternalBroker, type ExternalOptions, openExternalBroker } from "#gateway/broker/external";
 import { topicOf } from "#protocol/topics";
 import { until } from "../ground.ts";
 
@@ -43,10 +42,10 @@ async function plainBroker(port = 0): Promise<Plain> {
   return plain;
 }
 
-async function adapter(port: number) {
+async function adapter(port: number, instead: Partial<ExternalOptions> = {}) {
   const heard: string[] = [];
   const notes: string[] = [];
-  const broker: Broker = await openExternalBroker(
+  const broker: ExternalBroker = await openExternalBroker(
     {
       url: `mqtt://127.0.0.1:${port}`,
       version: 4,
@@ -54,9 +53,13 @@ async function adapter(port: number) {
       password: null,
       caFile: null,
       clientId: "gateway",
+      receiveMaximum: 100,
+      share: null,
       note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
+      ...instead,
     },
-    (device, leaf, payload) => heard.push(`${device} ${leaf} ${payload.length}`),
+    (device, leaf, payload, isHandedOver) =>
+      heard.push(`${device} ${leaf} ${payload.length}${isHandedOver ? " handed over" : ""}`),
   );
   open.push(broker);
   return { broker, heard, notes };
@@ -132,4 +135,74 @@ test("while the broker is away nothing is queued, and after it is back everythin
   clearInterval(asking);
   expect(got).toEqual([41]);
   expect(notes.filter((note) => note.startsWith("broker error"))).toHaveLength(1);
+});
+
+test("a broker that refuses MQTT 5 is spoken to in 3.1.1, by itself", async () => {
+  const plain = await plainBroker();
+  const { broker, heard, notes } = await adapter(plain.port, { version: "auto" });
+  await until(
+    () => broker.isUp(),
+    20_000,
+    () => "a connection",
+  );
+  expect(notes.filter((note) => note.includes("MQTT 3.1.1 is tried"))).toHaveLength(1);
+  const anybody = await client(plain.port);
+  const asking = setInterval(() => anybody.publish(topicOf(DEVICE, "pay"), Buffer.alloc(99), { qos: 1 }), 50);
+  await until(
+    () => heard.length > 0,
+    20_000,
+    () => "a pay",
+  );
+  clearInterval(asking);
+});
+
+test("a broker that closes on MQTT 5 without a word is spoken to in 3.1.1, by itself", async () => {
+  const aedes = await Aedes.createBroker();
+  const server = createServer((socket) => {
+    socket.once("data", (bytes) => {
+      // Protocol level: behind the fixed header (2) and "MQTT" with its length (6).
+      if (bytes[8] === 5) return socket.destroy();
+      aedes.handle(socket);
+      return socket.unshift(bytes);
+    });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  open.push({
+    close: async () => {
+      await new Promise<void>((resolve) => aedes.close(() => resolve()));
+      server.close();
+    },
+  });
+  const { broker, notes } = await adapter((server.address() as { port: number }).port, { version: "auto" });
+  await until(
+    () => broker.isUp(),
+    20_000,
+    () => "a connection",
+  );
+  expect(notes.filter((note) => note.includes("MQTT 3.1.1 is tried"))).toHaveLength(1);
+});
+
+test("a broker that grants shared subscriptions and delivers nothing is found out, and believed in nothing", async () => {
+  const plain = await plainBroker();
+  const share = { group: "watt402-test", member: "m1" };
+  const { broker, heard, notes } = await adapter(plain.port, { share });
+  await until(
+    () => broker.delivery() !== null,
+    20_000,
+    () => "a verdict",
+  );
+  expect(broker.delivery()).toBe("whole");
+  expect(notes.find((note) => note.startsWith("the broker does not share"))).toContain("16 probes");
+  const anybody = await client(plain.port);
+  // A member that was not asked to hear hears nothing; one that was, everything.
+  await anybody.publishAsync(topicOf(DEVICE, "hello"), Buffer.alloc(300), { qos: 1 });
+  broker.hear("whole");
+  const asking = setInterval(() => anybody.publish(topicOf(DEVICE, "pay"), Buffer.alloc(99), { qos: 1 }), 50);
+  await until(
+    () => heard.length > 0,
+    20_000,
+    () => "a pay",
+  );
+  clearInterval(asking);
+  expect(new Set(heard)).toEqual(new Set([`${DEVICE} pay 99`]));
 });

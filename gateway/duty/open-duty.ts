@@ -1,0 +1,68 @@
+/**
+ * A gateway's place among several, by its configuration: who shares a PostgreSQL ledger and somebody else's
+ * broker shares the fleet too; anyone else is alone.
+ */
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import type { ExternalBroker, ReceiveShared } from "../broker/external.ts";
+import type { Config } from "../config.ts";
+import { postgresOf } from "../ledger/open-ledger.ts";
+import type { OpenForward } from "../purchase/forward.ts";
+import type { Note } from "../purchase/ports.ts";
+import type { Sessions } from "../purchase/sessions.ts";
+import { type Duty, openDuty, SOLE_DUTY } from "./duty.ts";
+import { openPostgresRoster, type Seat } from "./postgres-roster.ts";
+
+export interface DutyWork {
+  readonly sessions: Pick<Sessions, "leave" | "receive">;
+  readonly forward: Pick<OpenForward, "forget">;
+}
+
+/** @param gateway address of the gateway's key, which all who share a fleet have */
+export function seatOf(config: Config, gateway: string): Seat | null {
+  if (config.ledger.kind !== "postgres" || config.broker.kind !== "external") return null;
+  const name = config.gateway.name ?? hostname();
+  return { gateway: gateway.toLowerCase(), member: randomBytes(6).toString("hex"), name };
+}
+
+/** The group whose members a broker shares messages among: gateways with one key. */
+export function groupOf({ gateway }: Seat): string {
+  return `watt402-${gateway.slice(2, 14)}`;
+}
+
+/** Takes the seat. Rejects while the roster cannot be reached. */
+export async function takeDuty(
+  { ledger }: Config,
+  seat: Seat | null,
+  broker: ExternalBroker | null,
+  { sessions, forward }: DutyWork,
+  note: Note,
+): Promise<Duty> {
+  if (seat === null || broker === null || ledger.kind !== "postgres") return SOLE_DUTY;
+  return openDuty({
+    roster: await openPostgresRoster(postgresOf(ledger, note), seat),
+    member: seat.member,
+    delivery: () => broker.delivery(),
+    hear: (delivery) => broker.hear(delivery),
+    async leave(isTheirs) {
+      await sessions.leave(isTheirs);
+      forward.forget(isTheirs);
+    },
+    note,
+    monotonicMs: () => performance.now(),
+    wallMs: () => Date.now(),
+  });
+}
+
+/** Takes messages of the devices one has the duty of, and hands over what a shared subscription brings of others. */
+export function receiveByDuty(
+  duty: Duty,
+  broker: ExternalBroker | null,
+  receive: Sessions["receive"],
+): ReceiveShared {
+  return (device, leaf, payload, isHandedOver) => {
+    if (duty.takes(device)) return receive(device, leaf, payload);
+    const holder = isHandedOver ? null : duty.holderOf(device);
+    if (holder !== null) broker?.handOver(holder, device, leaf, payload);
+  };
+}
