@@ -19,7 +19,8 @@ export type WireRefusal =
   | "overloaded"
   | "channel-closing"
   | "ledger-unavailable"
-  | "expired";
+  | "expired"
+  | "not-enrolled";
 
 /** Refusals a device decides by itself, reported in its state. */
 export type DeviceRefusal =
@@ -65,6 +66,7 @@ export const WIRE_REFUSALS: readonly WireEntry[] = [
   { status: 8, code: "channel-closing", reaction: "halt" },
   { status: 9, code: "ledger-unavailable", reaction: "again" },
   { status: 10, code: "expired", reaction: "again" },
+  { status: 11, code: "not-enrolled", reaction: "again" },
 ];
 
 /** The refusal of a status byte; null for 0 (granted) and for numbers nobody assigned. */

@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import { Aedes, type AuthenticateError, type Client } from "aedes";
 import { LEAVES, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
 import type { Note, Read } from "../purchase/ports.ts";
+import { rereadOnChange } from "../reread.ts";
 import { mayPublish, maySubscribe, proveDevice } from "./access.ts";
 import { Admission } from "./admission.ts";
 import { Allowances, type Rate } from "./allowance.ts";
@@ -32,8 +33,8 @@ export interface EmbeddedOptions extends DoorOptions {
 export interface EmbeddedBroker extends Broker, BrokerWatch {
   /** Of all doors. */
   readonly urls: readonly string[];
-  /** Reads the certificates again; throws, and changes nothing, when they are wrong. */
-  renewCertificates(): void;
+  /** Reads the certificates again, as when they change; wrong ones change nothing. */
+  reread(): void;
 }
 
 /** Packets that a connection may send before it is logged in. */
@@ -209,6 +210,11 @@ export async function openEmbeddedBroker(
     await new Promise<void>((resolve) => aedes.close(() => resolve()));
     throw error;
   });
+  const { tls } = options;
+  const files = tls === null ? [] : [tls.certFile, tls.keyFile, tls.clientCaFile ?? []].flat();
+  const certificates =
+    tls === null ? null : rereadOnChange("the broker's certificate", files, () => doors.renew(), note);
+  note("info", "devices may connect", { urls: doors.urls });
   return {
     url: doors.urls[0]!,
     urls: doors.urls,
@@ -228,8 +234,9 @@ export async function openEmbeddedBroker(
       const packet = { cmd: "publish" as const, topic, qos: 1 as const, dup: false, retain: true };
       aedes.publish({ ...packet, payload: Buffer.from(text) }, () => {});
     },
-    renewCertificates: () => doors.renew(),
+    reread: () => certificates?.now(),
     async close() {
+      certificates?.stop();
       await new Promise<void>((resolve) => aedes.close(() => resolve()));
       await doors.close();
     },

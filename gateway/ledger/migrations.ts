@@ -52,6 +52,13 @@ CREATE TABLE withdrawal (
   () => `
 -- Rows of before there were several sellers belong to the first one of the configuration.
 ALTER TABLE channel ADD COLUMN seller TEXT NOT NULL DEFAULT '';`,
+  ({ integer, keyed }) => `
+CREATE TABLE enrolment (
+  device TEXT PRIMARY KEY, state TEXT NOT NULL, asked_at ${integer} NOT NULL, decided_at ${integer} NOT NULL,
+  revision ${integer} NOT NULL
+)${keyed};
+CREATE UNIQUE INDEX enrolment_by_revision ON enrolment (revision);
+CREATE INDEX enrolment_by_state ON enrolment (state, device);`,
 ];
 
 export const SCHEMA_VERSION = STEPS.length;

@@ -9,6 +9,7 @@ import type { Pool, PoolClient } from "pg";
 import { shownUrl } from "../config-layers.ts";
 import type { Fence } from "../duty/postgres-roster.ts";
 import type { ChannelKey, DepositTotals } from "../purchase/ports.ts";
+import { enrolmentsIn } from "./enrolment-rows.ts";
 import { POSTGRES, stepsAfter, VERSION_TABLE } from "./migrations.ts";
 import { inTransaction, openPool, type PostgresOptions, reasonOf } from "./postgres-pool.ts";
 import { BatchedWrites, OthersDuty, upsert } from "./postgres-writes.ts";
@@ -32,6 +33,7 @@ const BOUNDS = { connectionsMax: 8, connectTimeoutMs: 10_000, statementTimeoutMs
 /** Keys of transaction-scoped advisory locks: one program of ours at a time. */
 const LOCK_MIGRATION = 4_020_001;
 const LOCK_DEPOSITS = 4_020_002;
+const LOCK_ENROLMENTS = 4_020_004;
 
 /**
  * Opens the database and brings its schema up to date. Rejects with one clear line.
@@ -117,6 +119,14 @@ async function storeOn(pool: Pool, fence: Fence | null): Promise<LedgerStore> {
       inTransaction(pool, LOCK_DEPOSITS, async (client) => {
         await client.query(upsert("withdrawal"), withdrawalRow(record));
       }),
+    ...enrolmentsIn({
+      select: all,
+      write: (sql, cells, readSql, readCells) =>
+        inTransaction(pool, LOCK_ENROLMENTS, async (client) => {
+          await client.query(numbered(sql), [...cells]);
+          return (await client.query<Row>(numbered(readSql), [...readCells])).rows;
+        }),
+    }),
     get counts() {
       return { payments: before + writes.payments, commits: writes.commits };
     },

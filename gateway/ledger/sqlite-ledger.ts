@@ -14,6 +14,7 @@ import type {
   DeviceRecord,
   PaymentRecord,
 } from "../purchase/ports.ts";
+import { enrolmentsIn } from "./enrolment-rows.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { SQLITE, stepsAfter, VERSION_TABLE } from "./migrations.ts";
 import {
@@ -139,6 +140,14 @@ export function openSqliteLedger(directory: string): SqliteLedger {
       commits.run(() => {
         put(WRITES.withdrawal, withdrawalRow(record));
       }),
+    ...enrolmentsIn({
+      select: all,
+      write: (sql, cells, readSql, readCells) =>
+        commits.run(() => {
+          put(sql, cells);
+          return all(readSql, ...readCells);
+        }),
+    }),
     get counts() {
       return { payments, commits: commits.commits };
     },

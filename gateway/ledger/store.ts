@@ -3,6 +3,7 @@
  *
  * Promise: nothing here changes a payment; one is recorded once and stays.
  */
+import type { Enrolments } from "../enrolment/enrolment.ts";
 import type { ChannelRecord, DeviceRecord, Ledger, PaymentRecord, Read } from "../purchase/ports.ts";
 
 /** Money that left a channel, back to the treasury. */
@@ -27,7 +28,7 @@ export interface PaymentFilter {
   readonly toSeconds?: number;
 }
 
-export interface LedgerStore extends Ledger {
+export interface LedgerStore extends Ledger, Enrolments {
   devices(): Read<readonly DeviceRecord[]>;
   /** All channels, by device. */
   channels(): Read<readonly ChannelRecord[]>;

@@ -249,7 +249,7 @@ export type WallClock = () => number;
 export type Note = (level: "info" | "warn", text: string, fields: Readonly<Record<string, unknown>>) => void;
 
 /** Why something that a device sent was dropped without an answer. */
-export type Drop = "wrong-tag" | "malformed" | "unknown-device" | "gateway-full";
+export type Drop = "wrong-tag" | "malformed" | "unknown-device" | "gateway-full" | "not-enrolled";
 
 /** What happened, told once, to whoever looks on: gateway/observe makes metrics, pages and alarms of it. */
 export type Occurrence =

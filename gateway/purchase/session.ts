@@ -88,7 +88,7 @@ export async function openSession(parts: SessionParts, record: DeviceRecord): Pr
  * @param known its session, when it spoke before: a key proved once need not be multiplied out again
  */
 export function proveHello(
-  parts: SessionParts,
+  parts: Pick<SessionParts, "key" | "hmac">,
   device: string,
   payload: Uint8Array,
   known: Session | undefined,

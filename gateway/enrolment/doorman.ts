@@ -1,0 +1,69 @@
+/**
+ * Enrolment put together from a configuration: mode, allow-list, the ledger's decisions, and the gate.
+ *
+ * Promise: what the operator decides, or writes into the allow-list, takes effect within seconds.
+ */
+import type { Config } from "../config.ts";
+import type { Note } from "../purchase/ports.ts";
+import { type Reread, rereadOnChange } from "../reread.ts";
+import { readAllowList } from "./allow-list.ts";
+import { type Enrolments, openEnrolment } from "./enrolment.ts";
+import { type Gate, type GateParts, openGate } from "./gate.ts";
+
+export interface Doorman {
+  /** Null when a device that proved itself may log in, else why not. */
+  barred(device: string): Promise<string | null>;
+  /** The gate between broker and sessions; it looks for decisions until `stop`. */
+  gate(parts: Omit<GateParts, "enrolment" | "ledger" | "note">): Gate;
+  /** Reads the allow-list again. */
+  reread(): void;
+  stop(): void;
+}
+
+const LOOK_EVERY_MS = 2_000;
+
+/** Throws one line when the allow-list is wrong. */
+export function openDoorman(config: Config, ledger: Enrolments, note: Note): Doorman {
+  const { mode, allowFile, pendingMax } = config.enrolment;
+  let allowed: ReadonlySet<string> = allowFile === undefined ? new Set() : readAllowList(allowFile);
+  let gate: Gate | null = null;
+  let timer: NodeJS.Timeout | null = null;
+  const enrolment = openEnrolment({
+    mode,
+    pendingMax,
+    ledger,
+    allowed: () => allowed,
+    now: () => Date.now() / 1000,
+  });
+  const read = (file: string) => () => {
+    allowed = readAllowList(file);
+    gate?.reconsider();
+  };
+  const list: Reread | null =
+    allowFile === undefined ? null : rereadOnChange("the allow-list", [allowFile], read(allowFile), note);
+
+  return {
+    async barred(device) {
+      const standing = await enrolment.standing(device);
+      if (standing !== "refused") return null;
+      return mode === "allow-list"
+        ? "the device is not on the allow-list, or was refused"
+        : "the device was refused";
+    },
+    gate(parts) {
+      const opened = openGate(
+        { ...parts, enrolment, ledger, note },
+        { devicesMax: config.limits.devices, pendingMax },
+      );
+      gate = opened;
+      void opened.look();
+      timer = setInterval(() => void opened.look(), LOOK_EVERY_MS);
+      return opened;
+    },
+    reread: () => list?.now(),
+    stop() {
+      list?.stop();
+      if (timer !== null) clearInterval(timer);
+    },
+  };
+}
