@@ -9,6 +9,7 @@ import { readBrokerUrl } from "#node/broker-socket";
 import { runChain } from "./chain/run-chain.ts";
 import { type ColumnMapping, readMapping } from "./city/columns.ts";
 import { runCity } from "./city/run-city.ts";
+import { runMeter } from "./meter/run-meter.ts";
 import { runFleet } from "./run-fleet.ts";
 import { DEFAULT_RUN } from "./run-plan.ts";
 import { shippedScenarios } from "./scenario/open-scenario.ts";
@@ -20,6 +21,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   if (command === "utility") process.exitCode = await runUtility(rest);
   else if (command === "city") process.exitCode = await runCity(rest);
   else if (command === "chain") process.exitCode = await runChain(rest);
+  else if (command === "meter") process.exitCode = await runMeter(rest);
   else if (command === "world") process.exitCode = await runWorld(rest);
   else process.exitCode = await simulate(argv);
   // A parent's channel would keep a finished program alive.
@@ -106,7 +108,7 @@ function readOptions(argv: readonly string[]): FleetFlags {
     .option("--report <file>", "write the evening as one HTML page")
     .addHelpText(
       "after",
-      "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone), city (a drawn city as GeoJSON), world (nights in virtual time)",
+      "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone), city (a drawn city as GeoJSON), meter (a Modbus meter for a device), world (nights in virtual time)",
     )
     .showHelpAfterError("(watt402-simulate --help lists the options)")
     .allowExcessArguments(false)

@@ -9,15 +9,23 @@ import type { Clock, Meter } from "#core/ports";
 import type { SimulatedLamp } from "../lamps/simulated.ts";
 
 export interface MeterDriver extends Meter {
-  /** What it is and where it is wired, as "SDM120, slave 1 on /dev/ttyUSB0". */
+  /** What it is, as gateways are told: "sdm120"; at most 64 characters. */
   readonly name: string;
+  /** Where it is wired, as "slave 1 on /dev/ttyUSB0". */
+  readonly place: string;
   /**
    * Where `raw` wraps to 0, mWh; 0 when it never does. It is the machine's `MeterLimits.rollOverAt`
    * unless the owner configured another.
    */
   readonly rollOverAt: number;
+  /** How long after opening the first reading may fail to come, milliseconds; 0 when reading asks for it. */
+  readonly settleMs: number;
   /** The latest verdict on the meter, told again whenever it is asked; stale before the first reading. */
   quality(): Quality;
+  /** What is worth knowing and no fault, one line each: a coarse counter, a gap that was filled. */
+  notes(): readonly string[];
+  /** Looks further when a probe found nothing: one line on what answers instead, or null. */
+  search?(): Promise<string | null>;
   /** Releases port, children and counter; what was counted is stored first. */
   close(): Promise<void>;
 }

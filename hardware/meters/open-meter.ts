@@ -5,7 +5,12 @@
  * opened; a look at a meter ends within its time, and says what was found or what to mend.
  */
 import type { Reading } from "#core/events";
+import type { Clock } from "#core/ports";
 import type { MeterDriver, MeterSurroundings } from "./driver.ts";
+import type { LineSettings } from "./modbus/line.ts";
+import { openRegisterMap } from "./modbus/map-table.ts";
+import { modbusMeter } from "./modbus/modbus-meter.ts";
+import type { RegisterMap } from "./modbus/register-map.ts";
 import { type MeterSettings, readMeterSettings } from "./settings.ts";
 import { simulatedMeter } from "./simulated.ts";
 
@@ -18,6 +23,7 @@ export type MeterTable = Readonly<Record<string, unknown>> | null;
 export interface MeterProbe {
   /** What was looked for, and where. */
   readonly name: string;
+  readonly place: string;
   /** The reading; null when there was none to be metered. */
   readonly reading: Reading | null;
   /** One line each, for people: counter, power, voltage, current, frequency, resolution. */
@@ -25,9 +31,6 @@ export interface MeterProbe {
   /** What is wrong and how to mend it, in one line; null when all is well. */
   readonly trouble: string | null;
 }
-
-/** Longest look of `probeMeter`, milliseconds: slow meters send a frame a second. */
-export const PROBE_MS = 6000;
 
 const LOOK_AGAIN_MS = 250;
 
@@ -45,6 +48,8 @@ function openDriver(settings: MeterSettings, surroundings: MeterSurroundings): M
           "name the meter, or simulate the lamp too",
       );
     }
+    case "modbus":
+      return openModbus(settings, surroundings);
     default:
       throw new Error(
         `meter.driver.kind: expected a kind that this version drives, found "${settings.kind}"`,
@@ -52,30 +57,58 @@ function openDriver(settings: MeterSettings, surroundings: MeterSurroundings): M
   }
 }
 
+function openModbus(
+  settings: Extract<MeterSettings, { readonly kind: "modbus" }>,
+  { clock, powerMaxMilliwatts }: MeterSurroundings,
+): MeterDriver {
+  const map = openRegisterMap(settings.map);
+  const { slave, timeout_ms: timeoutMs } = settings;
+  return modbusMeter({ map, slave, timeoutMs, powerMaxMilliwatts, line: lineOf(settings, map) }, clock);
+}
+
+function lineOf(
+  settings: Extract<MeterSettings, { readonly kind: "modbus" }>,
+  { serial: format }: RegisterMap,
+): LineSettings {
+  const { serial, tcp, rtu_over_tcp } = settings;
+  if (serial !== undefined) {
+    const { baud = format.baud, parity = format.parity, stop_bits = format.stopBits } = settings;
+    return { kind: "serial", path: serial, format: { baud, parity, stopBits: stop_bits === 2 ? 2 : 1 } };
+  }
+  const [, host, port] = /^\[?(.+?)\]?:(\d+)$/.exec(tcp ?? rtu_over_tcp ?? "") ?? [];
+  return { kind: tcp === undefined ? "rtu-over-tcp" : "tcp", host: host!, port: Number(port) };
+}
+
 /**
- * Opens the meter, looks until it shows something good or PROBE_MS are over, and closes it again. It
+ * Opens the meter, looks until it shows something good or had time enough to, and closes it again. It
  * counts nothing and stores nothing. Throws only for faults of the table.
  */
 export async function probeMeter(table: MeterTable, surroundings: MeterSurroundings): Promise<MeterProbe> {
   const meter = openMeter(table, { ...surroundings, stateDirectory: null });
-  const { clock } = surroundings;
-  const untilMs = clock.nowMs() + PROBE_MS;
+  const { name, place } = meter;
   try {
-    for (;;) {
-      const reading = await new Promise<Reading | null>((resolve) => meter.read(resolve));
-      const quality = meter.quality();
-      if (reading !== null && quality.kind === "good") {
-        return { name: meter.name, reading, found: shown(reading), trouble: null };
-      }
-      if (clock.nowMs() + LOOK_AGAIN_MS > untilMs) {
-        const trouble =
-          quality.kind === "good" ? `${meter.name}: expected a reading, found none` : quality.reason;
-        return { name: meter.name, reading: null, found: [], trouble };
-      }
-      await new Promise<void>((resolve) => clock.at(clock.nowMs() + LOOK_AGAIN_MS, resolve));
+    const reading = await firstGood(meter, surroundings.clock);
+    if (reading !== null) {
+      return { name, place, reading, found: [...shown(reading), ...meter.notes()], trouble: null };
     }
+    const quality = meter.quality();
+    const seen =
+      quality.kind === "good" ? `${name}, ${place}: expected a reading, found none` : quality.reason;
+    const instead = (await meter.search?.()) ?? null;
+    const trouble = instead === null ? seen : `${seen}; ${instead}`;
+    return { name, place, reading: null, found: [], trouble };
   } finally {
     await meter.close();
+  }
+}
+
+async function firstGood(meter: MeterDriver, clock: Clock): Promise<Reading | null> {
+  const untilMs = clock.nowMs() + meter.settleMs;
+  for (;;) {
+    const reading = await new Promise<Reading | null>((resolve) => meter.read(resolve));
+    if (reading !== null && meter.quality().kind === "good") return reading;
+    if (clock.nowMs() >= untilMs) return null;
+    await new Promise<void>((resolve) => clock.at(clock.nowMs() + LOOK_AGAIN_MS, resolve));
   }
 }
 

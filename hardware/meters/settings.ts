@@ -5,27 +5,14 @@
  * with its key, what was expected and what was found. An unknown key is a fault.
  */
 import { z } from "zod";
+import { choice, faultsOf, integer, number, pattern } from "#node/config-shape";
 
-function text(expected: string) {
-  return z.string({ error: expected }).regex(/^[ -~]{1,255}$/, { error: expected });
-}
-function integer(min: number, max: number) {
-  const error = `an integer in ${min}..${max}`;
-  return z.int({ error }).min(min, { error }).max(max, { error });
-}
-function number(min: number, max: number) {
-  const error = `a number in ${min}..${max}`;
-  return z.number({ error }).min(min, { error }).max(max, { error });
-}
-function choice<const Word extends string>(words: readonly Word[]) {
-  return z.enum(words, { error: `one of ${words.map((word) => `"${word}"`).join(", ")}` });
-}
-
-const devicePath = text('the path of a device, like "/dev/ttyUSB0"');
-const endpoint = z
-  .string({ error: 'a host and port, like "10.0.0.7:502"' })
-  .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, { error: 'a host and port, like "10.0.0.7:502"' });
-const gpioChip = text('a GPIO chip, like "gpiochip0"').default("gpiochip0");
+const devicePath = pattern(/^[ -~]{1,255}$/, 'the path of a device, like "/dev/ttyUSB0"');
+const endpoint = pattern(
+  /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/,
+  'a host and port, like "10.0.0.7:502"',
+);
+const gpioChip = pattern(/^[A-Za-z0-9._/-]{1,64}$/, 'a GPIO chip, like "gpiochip0"').default("gpiochip0");
 const gpioLine = integer(0, 511);
 const i2cBus = integer(0, 255).default(1);
 /** Ohms of a shunt, in millionths: 2000 are 2 mOhm. */
@@ -36,7 +23,7 @@ const simulated = z.strictObject({ kind: z.literal("simulated") });
 const modbus = z
   .strictObject({
     kind: z.literal("modbus"),
-    map: text('a register map: "sdm120", ..., or the path of a .json file'),
+    map: pattern(/^[ -~]{1,255}$/, "the name of a register map, or the path of a .json file"),
     serial: devicePath.optional(),
     tcp: endpoint.optional(),
     rtu_over_tcp: endpoint.optional(),
@@ -48,6 +35,7 @@ const modbus = z
   })
   .refine(({ serial, tcp, rtu_over_tcp }) => [serial, tcp, rtu_over_tcp].filter(Boolean).length === 1, {
     error: "exactly one of serial, tcp, rtu_over_tcp",
+    path: ["serial"],
   });
 
 const ina = z
@@ -63,7 +51,10 @@ const ina = z
   .refine(
     ({ via, shunt_microohms, current_max_milliamps }) =>
       via === "hwmon" || (shunt_microohms !== undefined && current_max_milliamps !== undefined),
-    { error: "shunt_microohms and current_max_milliamps, which i2c needs" },
+    {
+      error: "shunt_microohms and current_max_milliamps beside it, by which the chip is calibrated",
+      path: ["via"],
+    },
   );
 
 const pulse = z.strictObject({
@@ -129,22 +120,9 @@ export function readMeterSettings(table: Readonly<Record<string, unknown>>): Met
   }
   const { data, error } = METER_KINDS[kind].safeParse(table);
   if (data !== undefined) return data;
-  throw new Error(error.issues.flatMap((issue) => faultsOf(issue, table)).join("\n"));
+  throw new Error(faultsOf(error, table, "meter.driver.").join("\n"));
 }
 
 function isKind(kind: string): kind is keyof typeof METER_KINDS {
   return Object.hasOwn(METER_KINDS, kind);
-}
-
-function faultsOf(issue: z.core.$ZodIssue, table: Readonly<Record<string, unknown>>): string[] {
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => `meter.driver.${key}: expected no such key; check its spelling`);
-  }
-  const key = issue.path[0];
-  if (key === undefined) return [`meter.driver: expected ${issue.message}`];
-  const found = table[String(key)];
-  return [
-    `meter.driver.${String(key)}: expected ${issue.message}, ` +
-      `found ${found === undefined ? "nothing" : JSON.stringify(found)}`,
-  ];
 }

@@ -10,13 +10,16 @@ import type { MeterDriver } from "./driver.ts";
 export function simulatedMeter(lamp: SimulatedLamp): MeterDriver {
   return {
     name: "simulated",
+    place: "in this process",
     rollOverAt: 0,
+    settleMs: 0,
     read: (done) =>
       done({
         raw: Math.floor(lamp.energyMilliwattHours()),
         powerMilliwatts: Math.round(lamp.powerMilliwatts()),
       }),
     quality: () => ({ kind: "good" }),
+    notes: () => [],
     close: async () => {},
   };
 }
