@@ -60,7 +60,8 @@ function firstLook({ XDG_STATE_HOME: state }: Layers["environment"]): Sections {
   };
 }
 
-function assumptions({ gateway, treasury, broker, seller, chain }: Config): string[] {
+function assumptions({ gateway, treasury, broker, sellers, chain }: Config): string[] {
+  const seller = sellers[0]!;
   const keys = [gateway.key, ...(treasury.key ? [treasury.key] : [])];
   const made = keys.filter((path) => !existsSync(path)).join(" and ");
   return [

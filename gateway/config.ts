@@ -10,32 +10,21 @@ import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
 import { checkAccess, EMBEDDED, ENROLMENT } from "./broker-config.ts";
 import { checkLookout, LOOKOUT_SECTIONS } from "./lookout-config.ts";
+import { SELLER_SECTIONS, type SellerConfig, sellersIn } from "./sellers-config.ts";
 
 const address = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits");
 const atomic = z.number().int().min(1).max(COUNTER_MAX);
 const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
-const scheme = z.enum(["batch-settlement", "exact"]);
-
-const SELLER = z.strictObject({
-  kind: z.enum(["electricity", "fixed"]).default("electricity"),
-  url: httpUrl,
-  /** CAIP-2 */
-  network: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'expected a network like "eip155:8453"'),
-  asset: address,
-  schemes: z.array(scheme).min(1).default(["batch-settlement", "exact"]),
-  method: z.enum(["GET", "POST"]).default("GET"),
-  unit: z.string().max(16).default("mWh"),
-  unitsPerPayment: atomic.optional(),
-});
-
 const EXTERNAL = z.strictObject({
   kind: z.literal("external"),
   url: z.string().regex(/^(mqtts?|wss?):\/\//, "expected an mqtt, mqtts, ws or wss URL"),
-  version: z.union([z.literal(4), z.literal(5)]).default(4),
+  /** "auto": MQTT 5, and 3.1.1 (which is 4) where the broker refuses it. */
+  version: z.union([z.literal("auto"), z.literal(4), z.literal(5)]).default("auto"),
   username: z.string().optional(),
   passwordFile: z.string().optional(),
   caFile: z.string().optional(),
-  clientId: z.string().default("watt402-gateway"),
+  /** Unique at the broker, so one of its own for each of several gateways; absent: a new one at every start. */
+  clientId: z.string().optional(),
 });
 
 const SQLITE = z.strictObject({ kind: z.literal("sqlite") });
@@ -75,12 +64,17 @@ function ofKind<Section extends z.ZodType>(usual: string, section: Section) {
 }
 
 const CONFIG = z.strictObject({
-  gateway: z.strictObject({ key: z.string(), data: z.string() }),
+  gateway: z.strictObject({
+    key: z.string(),
+    data: z.string(),
+    /** Among several gateways, for people; absent: the machine's name. */
+    name: z.string().min(1).max(64).optional(),
+  }),
   broker: ofKind("embedded", z.discriminatedUnion("kind", [EMBEDDED, EXTERNAL])),
   /** Which devices may buy. */
   enrolment: ENROLMENT.prefault({}),
   ledger: ofKind("sqlite", z.discriminatedUnion("kind", [SQLITE, POSTGRES])),
-  seller: SELLER,
+  ...SELLER_SECTIONS,
   treasury: TREASURY,
   chain: z.strictObject({ rpc: httpUrl }),
   limits: z
@@ -88,15 +82,26 @@ const CONFIG = z.strictObject({
       devices: z.number().int().min(1).max(1_000_000).default(20_000),
       purchases: z.number().int().min(1).max(10_000).default(256),
       sellerConnections: z.number().int().min(1).max(1_024).default(32),
+      /** Calls to one seller that wait for a connection. */
+      sellerQueue: z.number().int().min(0).max(10_000).default(256),
       sellerTimeoutMs: z.number().int().min(100).max(600_000).default(30_000),
     })
     .prefault({}),
   /** Origins that devices may reach by the general transport. */
-  forward: z.strictObject({ origins: z.array(httpUrl).default([]) }).prefault({}),
+  forward: z
+    .strictObject({
+      origins: z.array(httpUrl).default([]),
+      /** Their names may lead to private addresses. */
+      allowPrivate: z.boolean().default(false),
+    })
+    .prefault({}),
   ...LOOKOUT_SECTIONS,
 });
 
-export type Config = z.infer<typeof CONFIG>;
+/** A checked configuration: whether it had one seller or several, here they are a list. */
+export type Config = Omit<z.infer<typeof CONFIG>, "seller" | "sellers"> & {
+  readonly sellers: readonly SellerConfig[];
+};
 
 /** Names of the sections, as a file has them. */
 export const SECTIONS: readonly string[] = Object.keys(CONFIG.shape);
@@ -131,14 +136,10 @@ export function checkConfig(value: unknown, source: string): Config {
   }
   checkAccess(checked.data.broker, checked.data.enrolment, source);
   checkLookout(checked.data, checked.data.broker.kind, source);
-  const { seller } = checked.data;
-  if (seller.kind === "fixed" && seller.unitsPerPayment === undefined) {
-    throw new Error(
-      `config ${source}: seller.unitsPerPayment: expected how many ${seller.unit} one paid answer is worth, found nothing`,
-    );
-  }
-  checkTreasury(checked.data.treasury, source);
-  return checked.data;
+  const { seller: _one, sellers: _several, ...others } = checked.data;
+  const sellers = sellersIn(checked.data, source);
+  checkTreasury(others.treasury, source);
+  return { ...others, sellers };
 }
 
 function checkTreasury(treasury: Config["treasury"], source: string): void {

@@ -4,29 +4,32 @@
  * Promise: when this resolves, the gateway takes payments; after `stop` no payment is half-done: those
  * under way were finished or are resumed by their devices.
  */
+import { randomBytes } from "node:crypto";
 import { hmacSha256 } from "#node/hmac";
 import { type Hex, toHex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
-import type { Broker, Receive } from "./broker/broker.ts";
-
-import { openEmbeddedBroker } from "./broker/embedded.ts";
-import { openExternalBroker } from "./broker/external.ts";
-import { doorsOf } from "./broker-config.ts";
+import type { Broker } from "./broker/broker.ts";
+import { type EmbeddedBroker, openEmbeddedBroker } from "./broker/embedded.ts";
+import { type ExternalBroker, openExternalBroker, type ReceiveShared } from "./broker/external.ts";
 import { doorsOf } from "./broker-config.ts";
 import type { Config } from "./config.ts";
+import { type Duty, type DutyStatus, SOLE_DUTY } from "./duty/duty.ts";
+import { guardDevices, guardMarket } from "./duty/guarded-ports.ts";
+import { groupOf, receiveByDuty, seatOf, takeDuty } from "./duty/open-duty.ts";
+import type { Seat } from "./duty/postgres-roster.ts";
+import { type Doorman, openDoorman, readAllowed } from "./enrolment/doorman.ts";
+import type { Gate } from "./enrolment/gate.ts";
 import { openLedger } from "./ledger/open-ledger.ts";
 import { monotonicSeconds, openLookout, readLookoutFiles } from "./lookout.ts";
 import { limitNotes } from "./observe/limited-note.ts";
-import { timedLedger, timedSeller } from "./observe/timed-ports.ts";
+import { timedLedger } from "./observe/timed-ports.ts";
 import { openForward } from "./purchase/forward.ts";
-import type { Note, Seller } from "./purchase/ports.ts";
+import type { Note } from "./purchase/ports.ts";
 import type { Counts } from "./purchase/session.ts";
 import { openSessions } from "./purchase/sessions.ts";
-import { electricitySeller } from "./sellers/electricity-seller.ts";
-import { fixedSeller } from "./sellers/fixed-seller.ts";
-import { type Http, openHttp } from "./sellers/http.ts";
+import { openHttp } from "./sellers/http.ts";
+import { openSellers, readAuthorities, type Sellers } from "./sellers/open-market.ts";
 import { fetchResource } from "./sellers/resource.ts";
-import { watchTariff } from "./sellers/tariff-watch.ts";
 import { watchChain } from "./treasury/evm-chain.ts";
 import { connectEvm } from "./treasury/evm-client.ts";
 import { keyIn, openTreasury, readSecret } from "./treasury/open-treasury.ts";
@@ -41,6 +44,8 @@ export interface Gateway {
   /** Where operators look; null when the configuration opens no port. */
   readonly httpUrl: string | null;
   status(): GatewayStatus;
+  /** Reads the files again that may change while it runs: certificates, the allow-list. */
+  reread(): void;
   stop(): Promise<void>;
 }
 
@@ -48,30 +53,43 @@ export interface GatewayStatus extends Readonly<Counts> {
   readonly devices: number;
   readonly ledgerPayments: number;
   readonly ledgerCommits: number;
+  readonly duty: DutyStatus;
 }
 
 /** @param mayCreateKeys makes keys where there are none: a first look only */
 export async function startGateway(config: Config, everyNote: Note, mayCreateKeys = false): Promise<Gateway> {
   const note = limitNotes(everyNote, () => performance.now());
   const files = readLookoutFiles(config);
+  const authorities = readAuthorities(config.sellers);
+  const allowed = readAllowed(config);
   const key = keyIn("gateway.key", config.gateway.key, mayCreateKeys);
   const treasury = await openTreasury(config.treasury, mayCreateKeys);
-  const connection = connectEvm(config.chain.rpc, chainIdOf(config.seller.network), treasury);
+  const { network, asset } = config.sellers[0]!;
+  const connection = connectEvm(config.chain.rpc, chainIdOf(network), treasury);
   const chain = await watchChain(connection, note);
-  const ledger = await openLedger(config, note).catch((error) => {
+  const seat = seatOf(config, key.address);
+  const ledger = await openLedger(config, note, seat).catch((error) => {
     chain.stop();
     throw error;
   });
+  const doorman = openDoorman(config, allowed, ledger, note);
   const http = openHttp({
     connections: config.limits.sellerConnections,
     timeoutMs: config.limits.sellerTimeoutMs,
+    ...config.forward,
+    authorities: null,
   });
   const counts: Counts = { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 };
 
   // The broker delivers to the sessions, and they answer through it: one of the two has to come first.
-  let receive: Receive = () => {};
-  const broker = await openBroker(config, key.address, note, (device, leaf, payload) =>
-    receive(device, leaf, payload),
+  let receive: ReceiveShared = () => {};
+  const { broker, external, embedded } = await openBroker(
+    config,
+    key.address,
+    seat,
+    doorman,
+    note,
+    (...message) => receive(...message),
   ).catch(async (error) => {
     chain.stop();
     await ledger.close();
@@ -79,11 +97,18 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     throw error;
   });
 
+  let sellers: Sellers | null = null;
+  // Until the seat is taken a broker of others is asked for nothing.
+  let duty: Duty = SOLE_DUTY;
+  let gate: Gate | null = null;
   const lookout = await openLookout(config, files, {
     broker,
-    treasuryAtomic: () => chain.tokenBalance(config.seller.asset, treasury.address),
+    duty: () => duty.status(),
+    sellers: () => sellers?.status() ?? [],
+    treasuryAtomic: () => chain.tokenBalance(asset, treasury.address),
     treasuryAddress: treasury.address,
     ledger,
+    access: { broker: () => embedded, devicesPending: () => gate?.pending ?? 0 },
     note,
   }).catch(async (error) => {
     await broker.close();
@@ -92,11 +117,21 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     await http.close();
     throw error;
   });
-  const seller = timedSeller(sellerOf(config, http), lookout.timing, monotonicSeconds);
-  const watch = watchTariff(seller, note, () => sessions.renewOffers());
-  const shop = { name: "seller", seller, owns: () => true, ...watch };
+  const opened = openSellers(config, authorities, lookout.timing, note, () => sessions.renewOffers());
+  sellers = opened;
+  const mayLose: Pick<Duty, "holds"> = { holds: (device) => duty.holds(device) };
+  const guarded = seat === null ? broker : guardDevices(broker, mayLose);
+  const entrance = doorman.gate({
+    key,
+    hmac: hmacSha256,
+    devices: guarded,
+    receive: (...message) => sessions.receive(...message),
+    observe: lookout.observe,
+  });
+  gate = entrance;
+  const { devices } = entrance;
   const forward = openForward({
-    devices: broker,
+    devices,
     fetch: fetchResource(http),
     origins: config.forward.origins.map((origin) => new URL(origin).origin),
   });
@@ -104,8 +139,8 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     {
       key,
       hmac: hmacSha256,
-      devices: broker,
-      market: { shopFor: () => shop, shopOf: () => shop },
+      devices,
+      market: seat === null ? opened.market : guardMarket(opened.market, mayLose),
       ledger: timedLedger(ledger, lookout.timing, monotonicSeconds),
       treasury,
       chain,
@@ -118,7 +153,8 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     forward,
     { devicesMax: config.limits.devices, purchasesMax: config.limits.purchases },
   );
-  receive = sessions.receive;
+  duty = await takeDuty(config, seat, external, { sessions, forward }, note);
+  receive = receiveByDuty(duty, external, entrance.receive);
 
   return {
     brokerUrl: broker.url,
@@ -131,14 +167,21 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       devices: sessions.size,
       ledgerPayments: ledger.counts.payments,
       ledgerCommits: ledger.counts.commits,
+      duty: duty.status(),
     }),
+    reread() {
+      doorman.reread();
+      embedded?.reread();
+    },
     async stop() {
-      watch.stop();
+      opened.stop();
+      doorman.stop();
       chain.stop();
       await withinMs(STOP_MAX_MS, sessions.drain());
+      await withinMs(STOP_MAX_MS, duty.close());
       await withinMs(STOP_MAX_MS, lookout.close());
       await withinMs(STOP_MAX_MS, broker.close());
-      await withinMs(STOP_MAX_MS, http.close());
+      await withinMs(STOP_MAX_MS, Promise.all([opened.close(), http.close()]));
       await ledger.close();
     },
   };
@@ -151,21 +194,43 @@ function withinMs(limitMs: number, work: Promise<unknown>): Promise<unknown> {
   return Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
 }
 
-function sellerOf({ seller }: Config, http: Http): Seller {
-  const payable = { schemes: seller.schemes, network: seller.network, asset: seller.asset };
-  if (seller.kind === "electricity") return electricitySeller(http, seller.url, payable);
-  const { url, method, unit, unitsPerPayment } = seller;
-  return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment! }, payable);
+interface OpenBroker {
+  readonly broker: Broker;
+  /** The same, when it is somebody else's. */
+  readonly external: ExternalBroker | null;
+  /** The same, when it is the gateway's own. */
+  readonly embedded: EmbeddedBroker | null;
 }
 
-async function openBroker(config: Config, gateway: string, note: Note, receive: Receive): Promise<Broker> {
-  const { broker } = config;
+async function openBroker(
+  { broker, limits }: Config,
+  gateway: string,
+  seat: Seat | null,
+  { barred }: Doorman,
+  note: Note,
+  receive: ReceiveShared,
+): Promise<OpenBroker> {
   if (broker.kind === "embedded") {
-    return openEmbeddedBroker({ ...doorsOf(broker), gateway, barred: () => null, note }, receive);
+    const embedded = await openEmbeddedBroker(
+      { ...doorsOf(broker), gateway, barred, note },
+      (device, leaf, payload) => receive(device, leaf, payload, false),
+    );
+    return { broker: embedded, external: null, embedded };
   }
-  const { url, version, clientId, passwordFile } = broker;
-  const password = passwordFile === undefined ? null : readSecret("broker.passwordFile", passwordFile);
-  const username = broker.username ?? null;
-  const caFile = broker.caFile ?? null;
-  return openExternalBroker({ url, version, username, password, caFile, clientId, note }, receive);
+  const { url, version, passwordFile } = broker;
+  const external = await openExternalBroker(
+    {
+      url,
+      version,
+      username: broker.username ?? null,
+      password: passwordFile === undefined ? null : readSecret("broker.passwordFile", passwordFile),
+      caFile: broker.caFile ?? null,
+      clientId: broker.clientId ?? `watt402-gateway-${seat?.member ?? randomBytes(6).toString("hex")}`,
+      receiveMaximum: limits.purchases,
+      share: seat && { group: groupOf(seat), member: seat.member },
+      note,
+    },
+    receive,
+  );
+  return { broker: external, external, embedded: null };
 }

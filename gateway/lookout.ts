@@ -10,10 +10,12 @@ import { join } from "node:path";
 import type { Broker } from "./broker/broker.ts";
 import type { Config } from "./config.ts";
 import { dashboardFiles } from "./dashboard/files.ts";
+import { type DutyStatus, dutyTrouble } from "./duty/duty.ts";
 import type { Api } from "./http/api.ts";
 import { openFeed } from "./http/feed.ts";
 import { type Checks, openHealth } from "./http/health.ts";
 import { type HttpServer, openHttpServer } from "./http/server.ts";
+import type { AccessSources } from "./metrics/access-metrics.ts";
 import { openMetrics } from "./metrics/metrics.ts";
 import { openHomeAssistant } from "./notify/home-assistant.ts";
 import { openWebhooks } from "./notify/webhooks.ts";
@@ -23,13 +25,19 @@ import { frameOf } from "./observe/frames.ts";
 import { readPlaces } from "./observe/places.ts";
 import type { Timing } from "./observe/timed-ports.ts";
 import type { Note, Observe } from "./purchase/ports.ts";
+import type { SellerStatus } from "./sellers/shop.ts";
+import { isSelling } from "./sellers/standing.ts";
 
 export interface LookoutParts {
   readonly broker: Pick<Broker, "isUp" | "retain">;
+  readonly duty: () => DutyStatus;
   /** Atomic units; rejects while the chain does not answer. */
   readonly treasuryAtomic: () => Promise<number>;
   readonly treasuryAddress: string;
+  /** In the order of preference. */
+  readonly sellers: () => readonly SellerStatus[];
   readonly ledger: Api["ledger"];
+  readonly access: AccessSources;
   readonly note: Note;
 }
 
@@ -77,6 +85,8 @@ export async function openLookout(
   const feed = openFeed(fleet);
   const health = openHealth({
     brokerIsUp: () => broker.isUp(),
+    dutyTrouble: () => dutyTrouble(parts.duty()),
+    sellers: parts.sellers,
     treasuryAtomic: parts.treasuryAtomic,
     dataFolder: config.gateway.data,
     wallSeconds,
@@ -92,7 +102,10 @@ export async function openLookout(
     lightsMax: config.limits.devices,
     lowBalanceDays: config.alarms.lowBalanceDays,
     isUp: () => goodIn(health.checks()),
+    duty: parts.duty,
+    sellers: parts.sellers,
     treasuryAtomic: () => health.treasuryAtomic,
+    access: parts.access,
     viewers: () => feed.viewers,
     webhooksQueued: () => webhooks.queued,
     now: wallSeconds,
@@ -107,9 +120,8 @@ export async function openLookout(
   let differences = 0;
 
   function lookForAlarms(): void {
-    const { seller } = health.checks();
     const around = {
-      sellerDown: seller.isGood ? null : seller.reason,
+      sellerDown: sellersDown(parts.sellers()),
       treasuryAtomic: health.treasuryAtomic,
       differences,
     };
@@ -152,7 +164,9 @@ export async function openLookout(
       metrics,
       ledger: parts.ledger,
       money: config.money,
-      unit: config.seller.unit,
+      unit: config.sellers[0]!.unit,
+      sellers: parts.sellers,
+      duty: parts.duty,
       treasuryAtomic: () => health.treasuryAtomic,
       treasuryAddress: parts.treasuryAddress,
       version: packageVersion(),
@@ -178,7 +192,6 @@ export async function openLookout(
         metrics.took(stage, seconds, isGood);
         if (stage === "ledger") health.ledgerCommitted(isGood);
       },
-      sellerAnswered: (isUp, reason) => health.sellerAnswered(isUp, reason),
       deposited: (amountAtomic) => metrics.deposited(amountAtomic),
     },
     url: server?.url ?? null,
@@ -191,14 +204,21 @@ export async function openLookout(
   };
 }
 
+/** Every seller that does not sell, with its reason; null when all do. */
+function sellersDown(sellers: readonly SellerStatus[]): string | null {
+  const down = sellers.filter(({ standing }) => !isSelling(standing));
+  return down.length === 0 ? null : down.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
+}
+
 function goodIn(checks: Checks): Readonly<Record<keyof Checks, boolean>> {
-  const { broker, seller, ledger, clock, chain } = checks;
+  const { broker, seller, ledger, clock, chain, duty } = checks;
   return {
     broker: broker.isGood,
     seller: seller.isGood,
     ledger: ledger.isGood,
     clock: clock.isGood,
     chain: chain.isGood,
+    duty: duty.isGood,
   };
 }
 

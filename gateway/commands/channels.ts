@@ -10,7 +10,8 @@ import type { LoadedConfig } from "../config-layers.ts";
 import type { LedgerStore } from "../ledger/store.ts";
 import { nextDepositAtomic } from "../purchase/funding.ts";
 import type { ChannelRecord } from "../purchase/ports.ts";
-import { openHttp, refusalIn } from "../sellers/http.ts";
+import { refusalIn } from "../sellers/http.ts";
+import { openSellerHttp, readAuthorities, refundUrl, sellerOf } from "../sellers/open-market.ts";
 import { escrowOn } from "../treasury/escrow.ts";
 import { connectEvm } from "../treasury/evm-client.ts";
 import { openTreasury } from "../treasury/open-treasury.ts";
@@ -63,14 +64,19 @@ export function channelsCommand(load: () => LoadedConfig): Command {
     .command("close")
     .description("ask the seller to refund what a device has not spent; it may go on buying by a new deposit")
     .argument("<device>", "its address")
-    .action((device: string) =>
-      withEscrow(load, deviceIn(device), async (parts, channel, { config }) => {
-        const { seller, limits } = config;
-        const http = openHttp({ connections: 1, timeoutMs: limits.sellerTimeoutMs });
+    .option("--seller <name>", "of its channels with this seller only")
+    .action((device: string, { seller: only }: OfSeller) =>
+      withEscrow(load, deviceIn(device), only, async (parts, channel, { config }) => {
+        const seller = sellerOf(config.sellers, channel);
+        if (seller === undefined) {
+          const reason = `the configuration names no seller "${channel.seller}"; take it back by withdraw`;
+          return { kind: "nothing", reason };
+        }
+        const http = openSellerHttp(seller, config.limits, readAuthorities([seller]));
         const method = seller.kind === "electricity" ? "POST" : seller.method;
         try {
           return await refund(parts, channel, async (payload) => {
-            const answer = await http.call(method, channel.resource, payload);
+            const answer = await http.call(method, refundUrl(seller, channel), payload);
             if (answer.kind === "paid") return null;
             if (answer.kind === "refused") return refusalIn(answer);
             return answer.kind === "unavailable" ? answer.reason : answer.error;
@@ -84,21 +90,28 @@ export function channelsCommand(load: () => LoadedConfig): Command {
     .command("withdraw")
     .description("take back what a device has not spent, without the seller: begins, or ends after the delay")
     .argument("<device>", "its address")
-    .action((device: string) => withEscrow(load, deviceIn(device), withdraw));
+    .option("--seller <name>", "of its channels with this seller only")
+    .action((device: string, { seller }: OfSeller) => withEscrow(load, deviceIn(device), seller, withdraw));
   return channels;
+}
+
+interface OfSeller {
+  readonly seller?: string;
 }
 
 async function withEscrow(
   load: () => LoadedConfig,
   device: string,
+  seller: string | undefined,
   work: (parts: WithdrawalParts, channel: EscrowedChannel, loaded: LoadedConfig) => Promise<Withdrawn>,
 ): Promise<void> {
   await withLedger(load, async (ledger, loaded) => {
     const { config } = loaded;
     const treasury = await openTreasury(config.treasury, false);
-    const connection = connectEvm(config.chain.rpc, chainIdOf(config.seller.network), treasury);
+    const connection = connectEvm(config.chain.rpc, chainIdOf(config.sellers[0]!.network), treasury);
     const parts = { ledger, escrow: escrowOn(connection), now: () => Date.now() / 1000 };
-    for (const channel of await escrowedOf(ledger, device)) {
+    const channels = await escrowedOf(ledger, device);
+    for (const channel of channels.filter((one) => seller === undefined || one.seller === seller)) {
       const done = await work(parts, channel, loaded);
       process.stdout.write(`${channel.id}: ${sentenceOf(done)}\n`);
       if (done.kind === "nothing") process.exitCode = 1;
@@ -124,6 +137,7 @@ async function escrowedOf(ledger: LedgerStore, device: string): Promise<Escrowed
 interface Described {
   readonly device: string;
   readonly channel: string;
+  readonly seller: string;
   readonly scheme: string;
   readonly balance: number;
   readonly promised: number;
@@ -133,7 +147,7 @@ interface Described {
 }
 
 async function describe(ledger: LedgerStore, channel: ChannelRecord): Promise<Described> {
-  const { device, id, balance, promised, charged, requirements } = channel;
+  const { device, id, seller, balance, promised, charged, requirements } = channel;
   const withdrawing = (await ledger.withdrawals(id))
     .filter(({ state }) => state === "initiated")
     .reduce((sum, { amountAtomic }) => sum + amountAtomic, 0);
@@ -141,6 +155,7 @@ async function describe(ledger: LedgerStore, channel: ChannelRecord): Promise<De
   return {
     device,
     channel: id,
+    seller,
     scheme: requirements.scheme,
     balance,
     promised,
@@ -154,6 +169,7 @@ function table(channels: readonly Described[]): string {
   const names = [
     "device",
     "channel",
+    "seller",
     "scheme",
     "balance",
     "promised",

@@ -12,12 +12,12 @@ import { openLedger } from "../ledger/open-ledger.ts";
 import { type Reconciliation, reconcile } from "../ledger/reconcile.ts";
 import { statementOf, statementText } from "../ledger/statement.ts";
 import type { LedgerStore } from "../ledger/store.ts";
-import { electricitySeller } from "../sellers/electricity-seller.ts";
-import { openHttp } from "../sellers/http.ts";
+import { clientOf, openSellerHttp, readAuthorities, sellerOf } from "../sellers/open-market.ts";
 import { escrowOn } from "../treasury/escrow.ts";
 import { chainOn } from "../treasury/evm-chain.ts";
 import { connectEvm } from "../treasury/evm-client.ts";
 import { openTreasury } from "../treasury/open-treasury.ts";
+import { receiptsOn } from "../treasury/receipts.ts";
 
 interface ExportOptions {
   readonly jsonl?: true;
@@ -95,26 +95,36 @@ export async function withLedger(
 }
 
 async function reconcileAll(ledger: LedgerStore, { config }: LoadedConfig): Promise<Reconciliation> {
-  const { seller, limits, chain } = config;
+  const { sellers, limits, chain } = config;
   const treasury = await openTreasury(config.treasury, false);
-  const connection = connectEvm(chain.rpc, chainIdOf(seller.network), treasury);
-  const http = openHttp({ connections: limits.sellerConnections, timeoutMs: limits.sellerTimeoutMs });
-  const payable = { schemes: seller.schemes, network: seller.network, asset: seller.asset };
-  const electricity = seller.kind === "electricity" ? electricitySeller(http, seller.url, payable) : null;
+  const connection = connectEvm(chain.rpc, chainIdOf(sellers[0]!.network), treasury);
+  const authorities = readAuthorities(sellers);
+  const asked = new Map(
+    sellers.map((seller) => {
+      const http = openSellerHttp(seller, limits, authorities);
+      return [seller, { http, client: clientOf(seller, http) }];
+    }),
+  );
   try {
     return await reconcile({
       ledger,
-      sellerCounters: electricity && ((channel) => electricity.recover(channel, channel.charged)),
+      async sellerCounters(channel) {
+        const seller = sellerOf(sellers, channel);
+        if (seller === undefined) return null;
+        return seller.kind === "fixed" ? "none" : asked.get(seller)!.client.recover(channel, channel.charged);
+      },
       chain: chainOn(connection),
+      receipts: receiptsOn(connection),
       escrow: escrowOn(connection),
       treasury: treasury.address,
     });
   } finally {
-    await http.close();
+    await Promise.all([...asked.values()].map(({ http }) => http.close()));
   }
 }
 
-function reconciliationText({ channels, payments, differences, unasked }: Reconciliation): string {
+function reconciliationText(found: Reconciliation): string {
+  const { channels, payments, sellers, differences, unasked } = found;
   const lines = differences.flatMap(({ device, channel, where, expected, found, meaning }) => [
     `device ${device} channel ${channel}, ${where}:`,
     `  expected ${expected}`,
@@ -122,6 +132,12 @@ function reconciliationText({ channels, payments, differences, unasked }: Reconc
     `  meaning  ${meaning}`,
   ]);
   for (const reason of unasked) lines.push(`not compared: ${reason}`);
+  for (const { seller, chargedAtomic, takenAtomic } of sellers) {
+    lines.push(
+      `seller ${seller || "(unnamed)"}: charged ${chargedAtomic}, took ${takenAtomic} on chain, ` +
+        `${chargedAtomic - takenAtomic} to come`,
+    );
+  }
   const count = differences.length === 1 ? "1 difference" : `${differences.length} differences`;
   lines.push(`${channels} channels, ${payments} payments: ${count}`);
   return `${lines.join("\n")}\n`;

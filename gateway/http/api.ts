@@ -7,9 +7,12 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { z } from "zod";
 import { isDeviceName } from "#protocol/topics";
+import type { DutyStatus } from "../duty/duty.ts";
+import type { Enrolments } from "../enrolment/enrolment.ts";
 import type { Fleet } from "../observe/fleet.ts";
 import { CONDITIONS, daysLeft, type Light } from "../observe/light.ts";
 import type { Ledger } from "../purchase/ports.ts";
+import type { SellerStatus } from "../sellers/shop.ts";
 import { OPENAPI } from "./openapi.ts";
 import { lightBody } from "./rows.ts";
 
@@ -22,9 +25,11 @@ export interface Money {
 
 export interface Api {
   readonly fleet: Fleet;
-  readonly ledger: Pick<Ledger, "channelsOf" | "paymentsAfter" | "deposits">;
+  readonly ledger: Pick<Ledger, "channelsOf" | "paymentsAfter" | "deposits"> & Pick<Enrolments, "enrolments">;
   readonly money: Money;
   readonly unit: string;
+  readonly sellers: () => readonly SellerStatus[];
+  readonly duty: () => DutyStatus;
   /** Atomic units; null while the chain does not answer. */
   readonly treasuryAtomic: () => number | null;
   readonly treasuryAddress: string;
@@ -60,6 +65,15 @@ export function registerApi(app: FastifyInstance, api: Api): void {
     unit: api.unit,
     treasury: { address: api.treasuryAddress, balanceAtomic: api.treasuryAtomic() },
   }));
+
+  app.get("/api/v1/sellers", () => {
+    const lights = new Map<string, number>();
+    for (const { seller } of fleet.lights)
+      if (seller !== null) lights.set(seller, (lights.get(seller) ?? 0) + 1);
+    return { sellers: api.sellers().map((seller) => ({ ...seller, lights: lights.get(seller.name) ?? 0 })) };
+  });
+
+  app.get("/api/v1/duty", () => api.duty());
 
   app.get("/api/v1/history", (request, reply) => {
     const query = HISTORY_QUERY.safeParse(request.query);
@@ -136,13 +150,25 @@ export function registerApi(app: FastifyInstance, api: Api): void {
 }
 
 function channelBody(light: Light, now: number) {
-  const { channelId, device, name, scheme, resource, quantumAtomic, promised, charged, granted, ...rest } =
-    lightBody(light, now);
+  const {
+    channelId,
+    device,
+    name,
+    seller,
+    scheme,
+    resource,
+    quantumAtomic,
+    promised,
+    charged,
+    granted,
+    ...rest
+  } = lightBody(light, now);
   const { spentPerDayAtomic, daysLeft: days } = rest;
   return {
     channelId,
     device,
     name,
+    seller,
     scheme,
     resource,
     quantumAtomic,

@@ -4,8 +4,10 @@
  * Promise: asking is cheap and never hangs: what takes time was found out before, on a timer.
  */
 import { statfs } from "node:fs/promises";
+import type { SellerStatus } from "../sellers/shop.ts";
+import { isSelling } from "../sellers/standing.ts";
 
-export type CheckName = "broker" | "seller" | "ledger" | "clock" | "chain";
+export type CheckName = "broker" | "seller" | "ledger" | "clock" | "chain" | "duty";
 
 export interface Check {
   readonly isGood: boolean;
@@ -28,6 +30,9 @@ const EARLIEST_SECONDS = Date.UTC(2026, 0, 1) / 1000;
 
 export interface HealthParts {
   readonly brokerIsUp: () => boolean;
+  /** Why the duty among several gateways is not as it should be; empty when it is. */
+  readonly dutyTrouble: () => string;
+  readonly sellers: () => readonly Pick<SellerStatus, "name" | "standing" | "reason">[];
   /** Balance of the treasury, atomic units; rejects while the chain does not answer. */
   readonly treasuryAtomic: () => Promise<number>;
   readonly dataFolder: string;
@@ -40,7 +45,6 @@ export interface Health {
   isReady(): boolean;
   /** Null until the chain answered, and while it does not. */
   readonly treasuryAtomic: number | null;
-  sellerAnswered(isUp: boolean, reason: string): void;
   ledgerCommitted(isGood: boolean): void;
   /** Asks chain, disk and clock; to be called every half minute. Never rejects. */
   look(): Promise<void>;
@@ -50,7 +54,6 @@ export function openHealth(parts: HealthParts): Health {
   const offset = () => parts.wallSeconds() - parts.monotonicSeconds();
   let offsetBefore = offset();
   let treasuryAtomic: number | null = null;
-  let seller: Check = { isGood: false, reason: "the seller has not answered yet" };
   let commit = GOOD;
   let disk = GOOD;
   let clock = GOOD;
@@ -92,15 +95,21 @@ export function openHealth(parts: HealthParts): Health {
 
   const health: Health = {
     checks() {
+      const trouble = parts.dutyTrouble();
+      const duty = trouble === "" ? GOOD : bad(trouble);
       const broker = parts.brokerIsUp() ? GOOD : bad("not connected to the broker");
-      return { broker, seller, ledger: commit.isGood ? disk : commit, clock, chain };
+      return {
+        broker,
+        seller: sellerCheck(parts.sellers()),
+        ledger: commit.isGood ? disk : commit,
+        clock,
+        chain,
+        duty,
+      };
     },
     isReady: () => Object.values(health.checks()).every(({ isGood }) => isGood),
     get treasuryAtomic() {
       return treasuryAtomic;
-    },
-    sellerAnswered(isUp, reason) {
-      seller = isUp ? GOOD : bad(reason.slice(0, 300));
     },
     ledgerCommitted(isGood) {
       commit = isGood ? GOOD : bad("the last payment could not be written");
@@ -111,6 +120,12 @@ export function openHealth(parts: HealthParts): Health {
     },
   };
   return health;
+}
+
+/** One that sells is enough to take payments. */
+function sellerCheck(sellers: ReturnType<HealthParts["sellers"]>): Check {
+  if (sellers.some(({ standing }) => isSelling(standing))) return GOOD;
+  return bad(sellers.map(({ name, reason }) => `${name}: ${reason}`.slice(0, 300)).join("; "));
 }
 
 function bad(reason: string): Check {

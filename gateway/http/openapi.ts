@@ -2,6 +2,7 @@
  * The API's description, OpenAPI 3.1: served at /api/v1/openapi.json, and held against real answers by a test.
  */
 import { CONDITIONS } from "../observe/light.ts";
+import { STANDINGS } from "../sellers/standing.ts";
 
 type Schema = Readonly<Record<string, unknown>>;
 
@@ -66,6 +67,7 @@ const channel = {
   channelId: orNull(channelId),
   device,
   name: orNull(text("the operator's name for it")),
+  seller: orNull(text("whom it buys from, by the configuration's name")),
   scheme: orNull(text("x402 scheme")),
   resource: orNull(text("what is bought")),
   quantumAtomic: atomic("one purchase"),
@@ -109,6 +111,49 @@ const schemas: Readonly<Record<string, Schema>> = {
     paidSeconds: seconds("last payment; 0 before the first"),
   }),
   Lights: object({ lights: list(ref("Light")), next: orNull(count("pass as `after` for the next page")) }),
+  Sellers: object({
+    sellers: list(
+      object({
+        name: text("the configuration's name"),
+        kind: { enum: ["electricity", "fixed"] },
+        url: text("where it is"),
+        standing: { enum: STANDINGS },
+        reason: text("why it is not good; empty when it is"),
+        forSeconds: count("seconds in this standing"),
+        circuit: { enum: ["closed", "open", "half-open"] },
+        pricePerMillionUnits: orNull(count("atomic units for a million metered units; null before a tariff")),
+        unit: orNull(text("the metered unit; null before a tariff")),
+        answered: count("calls answered since the gateway started"),
+        failed: count("calls that failed"),
+        refused: count("calls not made, because it is to be left alone or too slow"),
+        underWay: count("calls under way"),
+        waiting: count("calls that wait for a connection"),
+        lights: count("lights that buy from it"),
+      }),
+    ),
+  }),
+  Duty: object({
+    state: { enum: ["sole", "active", "standby", "lapsed"] },
+    leaseLeftSeconds: {
+      type: ["number", "null"],
+      minimum: 0,
+      description: "of the lease by which payments are taken, seconds; null for a gateway alone",
+    },
+    slots: count("parts of the fleet that this gateway takes the payments of"),
+    slotsOfAll: count("parts there are"),
+    takeovers: count("parts taken over from gateways that vanished, since the start"),
+    members: list(
+      object({
+        member: text("one start of a gateway"),
+        name: text("as its operator calls it"),
+        isSelf: { type: "boolean" },
+        isLive: { type: "boolean" },
+        hears: { type: "boolean", description: "connected to the broker" },
+        delivery: { enum: ["shared", "whole"] },
+        slots: count("parts of the fleet"),
+      }),
+    ),
+  }),
   Payment: object({
     channelId,
     maxClaimable: atomic("what the device signed, cumulative"),
@@ -139,6 +184,17 @@ const schemas: Readonly<Record<string, Schema>> = {
     ),
   }),
   Channel: object(channel),
+  Enrolments: object({
+    enrolments: list(
+      object({
+        device,
+        state: { enum: ["pending", "approved", "refused"] },
+        askedSeconds: seconds("its first hello; 0 when it was decided on before"),
+        decidedSeconds: seconds("the operator's decision; 0 while it waits"),
+      }),
+    ),
+    next: orNull(text("pass as `after` for the next page")),
+  }),
   Channels: object({
     channels: list(ref("Channel")),
     total: count("channels there are"),
@@ -164,7 +220,7 @@ const schemas: Readonly<Record<string, Schema>> = {
     status: { enum: ["ready", "not-ready"] },
     checks: object(
       Object.fromEntries(
-        ["broker", "seller", "ledger", "clock", "chain"].map((name) => [name, ref("Check")]),
+        ["broker", "seller", "ledger", "clock", "chain", "duty"].map((name) => [name, ref("Check")]),
       ),
     ),
   }),
@@ -218,6 +274,8 @@ export const OPENAPI = {
       },
     },
     "/api/v1/fleet": get("The fleet as it is now", "Fleet"),
+    "/api/v1/sellers": get("The sellers, the most wanted first", "Sellers"),
+    "/api/v1/duty": get("Who of several gateways takes which payments", "Duty"),
     "/api/v1/history": get("The fleet over time, oldest first", "History", [
       query("span", { enum: ["seconds", "minutes"], default: "seconds" }),
     ]),
@@ -235,6 +293,15 @@ export const OPENAPI = {
       limit,
     ]),
     "/api/v1/lights/{device}/deposits": get("Deposits into its channel", "Deposits", [inPath]),
+    "/api/v1/enrolments": get(
+      "Devices that wait for approval, or were decided on, by address",
+      "Enrolments",
+      [
+        query("state", { enum: ["pending", "approved", "refused"] }),
+        query("after", { type: "string", pattern: "^[0-9a-f]{0,40}$", default: "" }),
+        limit,
+      ],
+    ),
     "/api/v1/channels": get("Channels, those that run out first, first", "Channels", [
       query("offset", { type: "integer", minimum: 0, default: 0 }),
       limit,

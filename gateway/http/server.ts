@@ -10,6 +10,7 @@ import type { PageFiles } from "../dashboard/files.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { type Access, type AccessRefusal, openAccess } from "./access.ts";
 import { type Api, registerApi } from "./api.ts";
+import { registerEnrolments } from "./enrolments.ts";
 import type { Feed, FrameWish } from "./feed.ts";
 import type { Health } from "./health.ts";
 
@@ -67,6 +68,7 @@ export async function openHttpServer(parts: HttpParts): Promise<HttpServer> {
   registerHealth(app, parts);
   registerLogin(app, access, parts.page);
   registerApi(app, parts);
+  registerEnrolments(app, parts.ledger);
   registerFeed(app, parts.feed);
   app.get("/", (_request, reply) => reply.type("text/html; charset=utf-8").send(parts.page.index));
   app.get("/dashboard.css", (_request, reply) =>

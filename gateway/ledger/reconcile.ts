@@ -6,13 +6,14 @@
  * changed.
  */
 import { PRICED_UNITS } from "#core/units";
-import { depositNonce } from "#payment/authorization";
+import { depositNonce, purchaseNonce } from "#payment/authorization";
 import { fromHex, type Hex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
 import { recoverAddress } from "#payment/key";
 import { voucherDigest } from "#payment/voucher";
 import type { Chain, ChannelRecord, PaymentRecord, SellerCounters } from "../purchase/ports.ts";
 import type { Escrow } from "../treasury/escrow.ts";
+import type { Receipts } from "../treasury/receipts.ts";
 import type { LedgerStore } from "./store.ts";
 
 export interface Difference {
@@ -25,8 +26,16 @@ export interface Difference {
   readonly meaning: string;
 }
 
+/** What a seller is owed by the ledger, and what it took on chain: claims on channels, transfers by exact. */
+export interface SellerTotals {
+  readonly seller: string;
+  readonly chargedAtomic: number;
+  readonly takenAtomic: number;
+}
+
 export interface Reconciliation {
   readonly channels: number;
+  readonly sellers: readonly SellerTotals[];
   readonly payments: number;
   readonly differences: readonly Difference[];
   /** Who could not be asked, and why: their counters were not compared. */
@@ -35,9 +44,10 @@ export interface Reconciliation {
 
 export interface ReconcileParts {
   readonly ledger: LedgerStore;
-  /** A seller's counters of a channel; null when it cannot tell. Null instead: this kind of seller keeps none. */
-  readonly sellerCounters: ((channel: ChannelRecord) => Promise<SellerCounters | null>) | null;
+  /** A seller's counters of a channel; null when it cannot tell; "none": it keeps none to ask for, the chain tells. */
+  readonly sellerCounters: (channel: ChannelRecord) => Promise<SellerCounters | "none" | null>;
   readonly chain: Chain;
+  readonly receipts: Receipts;
   readonly escrow: Escrow;
   readonly treasury: string;
 }
@@ -51,21 +61,54 @@ export async function reconcile(parts: ReconcileParts): Promise<Reconciliation> 
   const differences: Difference[] = [];
   const unasked = new Set<string>();
   let payments = 0;
-  const channels = await parts.ledger.channels();
-  for (const channel of channels) {
-    const { device, id } = channel;
-    const differ: Differ = (where, expected, found, meaning) => {
+  const differOf =
+    (device: string, channel: string): Differ =>
+    (where, expected, found, meaning) => {
       if (differences.length < DIFFERENCES_MAX) {
-        differences.push({ device, channel: id, where, expected, found, meaning });
+        differences.push({ device, channel, where, expected, found, meaning });
       }
     };
+  const channels = await parts.ledger.channels();
+  const present = new Map<string, ChannelRecord>();
+  for (const channel of channels) {
+    if (channel.revision > (present.get(channel.device)?.revision ?? -1))
+      present.set(channel.device, channel);
+  }
+  const totals = new Map<string, { chargedAtomic: number; takenAtomic: number }>();
+  for (const channel of channels) {
+    const { device, id, seller } = channel;
+    const isLeft = present.get(device) !== channel;
+    const differ = differOf(device, id);
     payments += await compareRows(parts.ledger, channel, differ);
-    await compareSeller(parts, channel, differ, unasked);
-    await compareChain(parts, channel, differ).catch((error: Error) =>
+    await compareSeller(parts, channel, isLeft, differ, unasked);
+    const takenAtomic = await compareChain(parts, channel, isLeft, differ).catch((error: Error) => {
+      unasked.add(`chain: ${error.message}`);
+      return 0;
+    });
+    const before = totals.get(seller) ?? { chargedAtomic: 0, takenAtomic: 0 };
+    totals.set(seller, {
+      chargedAtomic: before.chargedAtomic + channel.charged,
+      takenAtomic: before.takenAtomic + takenAtomic,
+    });
+  }
+  for (const [id, accounts] of exactAccounts(channels)) {
+    await compareWallets(parts, accounts, differOf(accounts[0]!.device, id)).catch((error: Error) =>
       unasked.add(`chain: ${error.message}`),
     );
   }
-  return { channels: channels.length, payments, differences, unasked: [...unasked] };
+  const sellers = [...totals].map(([seller, sums]) => ({ seller, ...sums }));
+  return { channels: channels.length, sellers, payments, differences, unasked: [...unasked] };
+}
+
+/** Exact accounts that share a wallet, by the first of them. */
+function exactAccounts(channels: readonly ChannelRecord[]): Map<string, ChannelRecord[]> {
+  const wallets = new Map<string, ChannelRecord[]>();
+  for (const channel of channels) {
+    if (channel.config !== null) continue;
+    const [first] = [...wallets.values()].find(([one]) => one!.device === channel.device) ?? [channel];
+    wallets.set(first!.id, [...(wallets.get(first!.id) ?? []), channel]);
+  }
+  return wallets;
 }
 
 /** Each row against the one before it and against its own signature. */
@@ -138,20 +181,23 @@ function compareRow(
 async function compareSeller(
   { sellerCounters }: ReconcileParts,
   channel: ChannelRecord,
+  isLeft: boolean,
   differ: Differ,
   unasked: Set<string>,
 ): Promise<void> {
-  if (sellerCounters === null || channel.charged === 0) return;
+  // A channel left before its first answer may have been charged all the same.
+  if (channel.charged === 0 && !isLeft) return;
   const seller = await sellerCounters(channel);
+  if (seller === "none") return;
   if (seller === null) {
-    unasked.add(`seller: no account ${channel.id}, or no answer`);
+    if (channel.charged > 0) unasked.add(`seller: ${channel.seller}: no account ${channel.id}, or no answer`);
     return;
   }
   const { charged, granted } = seller;
   if (charged === channel.charged && granted === channel.granted) return;
   const meaning =
     charged > channel.charged
-      ? "the seller charged rungs whose answers the ledger lacks: lost on the way (their devices present them again) or lost with the ledger"
+      ? `the seller charged rungs whose answers the ledger lacks: ${isLeft ? LEFT_RUNG : STANDING_RUNG}`
       : charged < channel.charged
         ? "the seller lost sales it made: it is shown their vouchers again when the device buys"
         : "seller and ledger count the same money and other units: one of them was changed";
@@ -163,7 +209,18 @@ async function compareSeller(
   );
 }
 
-async function compareChain(parts: ReconcileParts, channel: ChannelRecord, differ: Differ): Promise<void> {
+const STANDING_RUNG = "lost on the way (their devices present them again) or lost with the ledger";
+const LEFT_RUNG =
+  "signed before its device was sent to buy elsewhere, and charged without an answer; the device presents it again " +
+  "when it comes back to this seller, and gets its units then";
+
+/** @returns what the seller took on chain from this channel, atomic units */
+async function compareChain(
+  parts: ReconcileParts,
+  channel: ChannelRecord,
+  isLeft: boolean,
+  differ: Differ,
+): Promise<number> {
   const { ledger, chain, escrow, treasury } = parts;
   const { asset } = channel.requirements;
   let deposited = 0;
@@ -185,7 +242,7 @@ async function compareChain(parts: ReconcileParts, channel: ChannelRecord, diffe
         : "it arrived and its answer was lost: the next payment confirms it",
     );
   }
-  if (channel.config === null) return compareWallet(parts, channel, deposited, differ);
+  if (channel.config === null) return compareTransfers(parts, channel, isLeft, differ);
 
   const onChain = await escrow.channel(channel.id);
   const withdrawals = await ledger.withdrawals(channel.id);
@@ -208,7 +265,7 @@ async function compareChain(parts: ReconcileParts, channel: ChannelRecord, diffe
       "ledger and chain",
       `claimed <= charged ${channel.charged}`,
       `claimed ${onChain.totalClaimed}`,
-      "the seller claimed payments that the ledger lacks",
+      `the seller claimed payments that the ledger lacks: ${isLeft ? LEFT_RUNG : STANDING_RUNG}`,
     );
   }
   const pending = withdrawals.some(({ state }) => state === "initiated");
@@ -220,21 +277,70 @@ async function compareChain(parts: ReconcileParts, channel: ChannelRecord, diffe
       "a withdrawal was begun or ended elsewhere: watt402-gateway channels withdraw takes it up",
     );
   }
+  return onChain.totalClaimed;
 }
 
-/** Exact: what was sent to the device's wallet is there, or was paid. */
-async function compareWallet(
-  { chain }: ReconcileParts,
+/** Exact: each row is one transfer from the device's wallet, by the nonce of its rung, to whom it bought from. */
+async function compareTransfers(
+  { ledger, chain, receipts }: ReconcileParts,
   channel: ChannelRecord,
-  deposited: number,
+  isLeft: boolean,
+  differ: Differ,
+): Promise<number> {
+  const { id, device, charged, requirements } = channel;
+  const { asset, payTo } = requirements;
+  const { transfers, reachesBack } = await receipts.transfers(asset, `0x${device}`, payTo);
+  const byNonce = new Map(transfers.map((transfer) => [transfer.nonce, transfer]));
+  let takenAtomic = 0;
+  for await (const payment of ledger.payments({ channelId: id })) {
+    const { maxClaimable, amountAtomic } = payment;
+    const nonce = purchaseNonce(id as Hex, payment.charged - amountAtomic);
+    const transfer = byNonce.get(nonce);
+    // What is older than the node tells of can still be asked for by its nonce.
+    const isOld =
+      transfer === undefined && !reachesBack && (await chain.authorizationUsed(asset, `0x${device}`, nonce));
+    takenAtomic += isOld ? amountAtomic : (transfer?.amountAtomic ?? 0);
+    if (isOld || transfer?.amountAtomic === amountAtomic) continue;
+    differ(
+      `ledger row ${maxClaimable} and chain`,
+      `a transfer of ${amountAtomic} to ${payTo}`,
+      transfer === undefined ? "none" : `${transfer.amountAtomic} in ${transfer.transaction}`,
+      "the row was changed, or the seller said that it was paid and was not",
+    );
+  }
+  const next = byNonce.get(purchaseNonce(id as Hex, charged));
+  if (next !== undefined) {
+    differ(
+      "ledger and chain",
+      `nothing paid beyond ${charged}`,
+      `${next.amountAtomic} to ${payTo} in ${next.transaction}`,
+      `the seller took a payment that the ledger lacks: ${isLeft ? LEFT_RUNG : STANDING_RUNG}`,
+    );
+  }
+  return takenAtomic + (next?.amountAtomic ?? 0);
+}
+
+/** Exact: what was sent to a device's wallet is there, or was paid to one of its sellers. */
+async function compareWallets(
+  { ledger, chain }: ReconcileParts,
+  channels: readonly ChannelRecord[],
   differ: Differ,
 ): Promise<void> {
-  const balance = await chain.tokenBalance(channel.requirements.asset, `0x${channel.device}`);
-  if (balance === deposited - channel.charged) return;
+  const { device, requirements } = channels[0]!;
+  let deposited = 0;
+  let charged = 0;
+  for (const channel of channels) {
+    charged += channel.charged;
+    for (const { state, amountAtomic } of await ledger.deposits(channel.id)) {
+      if (state === "confirmed") deposited += amountAtomic;
+    }
+  }
+  const balance = await chain.tokenBalance(requirements.asset, `0x${device}`);
+  if (balance === deposited - charged) return;
   differ(
     "ledger and wallet",
-    `${deposited - channel.charged}: deposits ${deposited} less payments ${channel.charged}`,
-    `${balance} in the wallet of 0x${channel.device}`,
+    `${deposited - charged}: deposits ${deposited} less payments ${charged}`,
+    `${balance} in the wallet of 0x${device}`,
     "the wallet was filled or emptied by others, or payments are missing",
   );
 }

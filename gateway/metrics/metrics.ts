@@ -5,19 +5,27 @@
  * as a single light.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { DutyStatus } from "../duty/duty.ts";
+import type { CheckName } from "../http/health.ts";
 import type { Fleet } from "../observe/fleet.ts";
 import { CONDITIONS, daysLeft } from "../observe/light.ts";
 import type { Timing } from "../observe/timed-ports.ts";
 import type { Observe } from "../purchase/ports.ts";
+import type { SellerStatus } from "../sellers/shop.ts";
+import { isSelling } from "../sellers/standing.ts";
+import { type AccessSources, registerAccess } from "./access-metrics.ts";
 
 /** What is asked for when somebody reads the metrics. */
 export interface MetricSources {
   readonly fleet: Fleet;
   readonly lightsMax: number;
   readonly lowBalanceDays: number;
-  readonly isUp: () => Readonly<Record<"broker" | "seller" | "ledger" | "clock" | "chain", boolean>>;
+  readonly isUp: () => Readonly<Record<CheckName, boolean>>;
+  readonly duty: () => DutyStatus;
+  readonly sellers: () => readonly SellerStatus[];
   /** Null while unknown. */
   readonly treasuryAtomic: () => number | null;
+  readonly access: AccessSources;
   readonly viewers: () => number;
   readonly webhooksQueued: () => number;
   /** Unix seconds. */
@@ -37,6 +45,7 @@ export function openMetrics(sources: MetricSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  registerAccess(registry, sources.access);
   const { fleet, now } = sources;
 
   total("watt402_payments_total", "Payments granted", () => fleet.summary().payments);
@@ -110,6 +119,25 @@ export function openMetrics(sources: MetricSources): Metrics {
       return fleet.lights.filter((light) => isLow(daysLeft(light, now()))).length;
     },
   );
+  gauge(
+    "watt402_members",
+    "Live gateways that share this fleet, this one included",
+    () => sources.duty().members.filter(({ isLive }) => isLive).length || 1,
+  );
+  gauge("watt402_duty_ratio", "Part of the fleet that this gateway takes the payments of, 0 to 1", () => {
+    const { slots, slotsOfAll } = sources.duty();
+    return slotsOfAll === 0 ? 0 : slots / slotsOfAll;
+  });
+  gauge(
+    "watt402_lease_seconds",
+    "What is left of the lease by which payments are taken; NaN for a gateway alone",
+    () => sources.duty().leaseLeftSeconds ?? Number.NaN,
+  );
+  total(
+    "watt402_takeovers_total",
+    "Parts of the fleet, of 64, taken over from gateways that vanished",
+    () => sources.duty().takeovers,
+  );
   gauge("watt402_viewers", "Viewers of the live feed", () => sources.viewers());
   gauge("watt402_webhooks_queued", "Webhook deliveries that wait", () => sources.webhooksQueued());
   new Gauge({
@@ -124,11 +152,59 @@ export function openMetrics(sources: MetricSources): Metrics {
   });
   new Gauge({
     name: "watt402_up",
-    help: "1 while a part does its work: broker, seller, ledger, clock, chain",
+    help: "1 while a part does its work: broker, seller, ledger, clock, chain, duty",
     labelNames: ["part"],
     registers,
     collect() {
       for (const [part, isUp] of Object.entries(sources.isUp())) this.set({ part }, isUp ? 1 : 0);
+    },
+  });
+
+  new Gauge({
+    name: "watt402_seller_up",
+    help: "1 while a seller takes payments, as far as anybody knows; by the configuration's name",
+    labelNames: ["seller"],
+    registers,
+    collect() {
+      for (const { name, standing } of sources.sellers()) {
+        this.set({ seller: name }, isSelling(standing) ? 1 : 0);
+      }
+    },
+  });
+  new Gauge({
+    name: "watt402_seller_price_atomic_per_million_units",
+    help: "A seller's tariff, atomic units per million metered units; absent before its first answer",
+    labelNames: ["seller"],
+    registers,
+    collect() {
+      for (const { name, pricePerMillionUnits } of sources.sellers()) {
+        if (pricePerMillionUnits !== null) this.set({ seller: name }, pricePerMillionUnits);
+      }
+    },
+  });
+  new Gauge({
+    name: "watt402_seller_calls_waiting",
+    help: "Calls to a seller that are under way or wait for a connection",
+    labelNames: ["seller"],
+    registers,
+    collect() {
+      for (const { name, underWay, waiting } of sources.sellers()) {
+        this.set({ seller: name }, underWay + waiting);
+      }
+    },
+  });
+  new Counter({
+    name: "watt402_seller_calls_total",
+    help: "Calls to a seller: answered, failed, or refused because it is to be left alone or too slow",
+    labelNames: ["seller", "outcome"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, answered, failed, refused } of sources.sellers()) {
+        for (const [outcome, calls] of Object.entries({ answered, failed, refused })) {
+          this.inc({ seller: name, outcome }, calls);
+        }
+      }
     },
   });
 
@@ -181,7 +257,6 @@ export function openMetrics(sources: MetricSources): Metrics {
       stages.observe({ stage, outcome: isGood ? "good" : "failed" }, seconds);
       if (stage === "ledger" && isGood) paidSeconds = now();
     },
-    sellerAnswered() {},
     deposited(amountAtomic) {
       deposits.inc();
       deposited.inc(amountAtomic);

@@ -31,6 +31,8 @@ export interface Light {
   register: number;
   credit: number;
   channelId: string | null;
+  /** Whom it buys from, by the configuration's name. */
+  seller: string | null;
   scheme: string | null;
   resource: string | null;
   quantumAtomic: number;
@@ -80,6 +82,7 @@ export function newLight(index: number, device: string, place: Place | null, now
     register: 0,
     credit: 0,
     channelId: null,
+    seller: null,
     scheme: null,
     resource: null,
     quantumAtomic: 0,
@@ -101,6 +104,7 @@ export function newLight(index: number, device: string, place: Place | null, now
 export function takeChannel(light: Light, channel: ChannelRecord, tariff: Tariff | null): void {
   const isSame = light.channelId === channel.id;
   light.channelId = channel.id;
+  light.seller = channel.seller;
   light.scheme = channel.requirements.scheme;
   light.resource = channel.resource;
   light.quantumAtomic = Number(channel.requirements.amount);

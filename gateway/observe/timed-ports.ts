@@ -10,25 +10,18 @@ export type Stage = "seller" | "ledger";
 export interface Timing {
   /** A payment at the seller, or a payment's commit in the ledger. */
   took(stage: Stage, seconds: number, isGood: boolean): void;
-  /** Whether the seller answered at all, and if not, why. */
-  sellerAnswered(isUp: boolean, reason: string): void;
   deposited(amountAtomic: number): void;
 }
 
 /** @param nowSeconds monotonic seconds */
 export function timedSeller(seller: Seller, timing: Timing, nowSeconds: () => number): Seller {
   return {
-    async tariff() {
-      const heard = await seller.tariff();
-      timing.sellerAnswered(heard.tariff !== null, heard.reason);
-      return heard;
-    },
+    tariff: () => seller.tariff(),
     quote: (quantumAtomic) => seller.quote(quantumAtomic),
     async pay(channel, amountAtomic, payload) {
       const since = nowSeconds();
       const sale = await seller.pay(channel, amountAtomic, payload);
       timing.took("seller", nowSeconds() - since, sale.kind === "paid");
-      timing.sellerAnswered(sale.kind !== "unavailable", sale.kind === "unavailable" ? sale.reason : "");
       return sale;
     },
     recover: (channel, charged) => seller.recover(channel, charged),

@@ -13,7 +13,7 @@ import {
   type Seller,
   type SellerCounters,
 } from "../purchase/ports.ts";
-import { type Answer, type Http, refusalIn } from "./http.ts";
+import { type Answer, type Http, isElsewhere, refusalIn } from "./http.ts";
 import { chargedInRequired, chooseRequirements, type Payable } from "./requirements.ts";
 
 const counter = z.number().int().min(0).max(COUNTER_MAX);
@@ -41,7 +41,7 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
   return {
     async tariff() {
       const answer = await http.call("GET", `${base}/v1/tariff`, null);
-      const parsed = answer.kind === "paid" ? TARIFF.safeParse(jsonIn(answer.body)) : null;
+      const parsed = answer.kind === "paid" ? TARIFF.safeParse(jsonIn(answer)) : null;
       if (parsed?.success)
         return { tariff: { ...parsed.data, menu: parsed.data.menu.toSorted((a, b) => a - b) }, reason: "" };
       return { tariff: null, reason: `${base}/v1/tariff: expected a tariff, ${found(answer)}` };
@@ -61,8 +61,10 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
       if (answer.kind === "payment-required") {
         return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };
       }
-      if (answer.kind === "refused") return { kind: "unpaid", reason: found(answer), charged: null };
-      const sold = SOLD.safeParse(jsonIn(answer.body));
+      if (answer.kind === "refused") {
+        return { kind: isElsewhere(answer) ? "unavailable" : "unpaid", reason: found(answer), charged: null };
+      }
+      const sold = SOLD.safeParse(jsonIn(answer));
       if (!sold.success)
         return { kind: "unavailable", reason: `${channel.resource}: expected counters, ${found(answer)}` };
       const { charged, granted, pricePerMillionUnits, validUntilSeconds } = sold.data;
@@ -76,7 +78,7 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
     },
     async recover(channel, _charged): Promise<SellerCounters | null> {
       const answer = await http.call("GET", `${base}/v1/accounts/${accountOf(channel)}`, null);
-      const account = answer.kind === "paid" ? ACCOUNT.safeParse(jsonIn(answer.body)) : null;
+      const account = answer.kind === "paid" ? ACCOUNT.safeParse(jsonIn(answer)) : null;
       return account?.success ? account.data : null;
     },
   };
@@ -87,7 +89,13 @@ function accountOf(channel: ChannelRecord): string {
   return channel.config === null ? `0x${channel.device}` : channel.id;
 }
 
-function jsonIn(body: string): unknown {
+type Paid = Extract<Answer, { kind: "paid" }>;
+
+const JSON_TYPE = /^application\/(\w[\w.+-]*\+)?json\b/i;
+
+/** Undefined for what is not JSON, or does not say that it is. */
+function jsonIn({ type, body }: Paid): unknown {
+  if (type !== undefined && !JSON_TYPE.test(type)) return undefined;
   try {
     return JSON.parse(body);
   } catch {
@@ -99,5 +107,5 @@ function found(answer: Answer): string {
   if (answer.kind === "unavailable") return answer.reason;
   if (answer.kind === "payment-required") return `found HTTP 402 ${answer.error}`;
   if (answer.kind === "refused") return `found ${refusalIn(answer)}`;
-  return `found HTTP ${answer.status} ${answer.body.slice(0, 120)}`;
+  return `found HTTP ${answer.status} of type ${answer.type}: ${answer.body.slice(0, 120)}`;
 }

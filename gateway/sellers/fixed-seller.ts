@@ -6,7 +6,7 @@
  */
 import { PRICED_UNITS } from "#core/units";
 import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../purchase/ports.ts";
-import { type Http, refusalIn } from "./http.ts";
+import { type Http, isElsewhere, refusalIn } from "./http.ts";
 import { chargedInReceipt, chargedInRequired, chooseRequirements, type Payable } from "./requirements.ts";
 
 export interface FixedSale {
@@ -57,14 +57,18 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
         return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };
       }
       if (answer.kind === "refused") {
-        return { kind: "unpaid", reason: refusalIn(answer), charged: null };
+        const reason = `${url}: ${refusalIn(answer)}`;
+        return { kind: isElsewhere(answer) ? "unavailable" : "unpaid", reason, charged: null };
       }
       if (answer.receipt === null) {
         return { kind: "unavailable", reason: `${url}: expected a PAYMENT-RESPONSE header, found none` };
       }
-      // No seller can be owed more than the device signed, so no more units are granted for it either.
       const signed = channel.charged + amountAtomic;
-      const charged = Math.min(signed, chargedInReceipt(answer.receipt) ?? signed);
+      const charged = chargedInReceipt(answer.receipt) ?? signed;
+      if (charged < channel.charged || charged > signed) {
+        const reason = `${url}: expected ${channel.charged} to ${signed} charged in PAYMENT-RESPONSE, found ${charged}`;
+        return { kind: "unavailable", reason };
+      }
       return {
         kind: "paid",
         counters: { charged, granted: grantedAt(channel, charged, unitsPerPayment) },

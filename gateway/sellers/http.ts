@@ -1,9 +1,11 @@
 /**
- * HTTP towards sellers: keep-alive, bounded in connections, time and size; redirects are answers, not orders.
+ * HTTP towards one seller: keep-alive, bounded in connections, time and size, to the named origins alone;
+ * redirects are answers, not orders.
  *
  * Promise: a call resolves with an answer of at most 64 KiB or with a reason; it never throws for what
- * the other side or the network does.
+ * the other side or the network does; no name leads it to a private address, unless the operator says so.
  */
+import { rootCertificates } from "node:tls";
 import { Agent, request } from "undici";
 import {
   encodePaymentHeader,
@@ -16,11 +18,14 @@ import {
   readPaymentResponseHeader,
   type SettleResponse,
 } from "#protocol/x402";
+import { publicLookup } from "./public-address.ts";
 
 export type Answer =
   | {
       readonly kind: "paid";
       readonly status: number;
+      /** Content type, as the seller told it. */
+      readonly type?: string;
       readonly body: string;
       readonly receipt: SettleResponse | null;
     }
@@ -34,10 +39,16 @@ export type Answer =
     }
   | { readonly kind: "unavailable"; readonly reason: string };
 
-export interface HttpLimits {
+export interface HttpOptions {
   readonly connections: number;
   /** Whole exchange, milliseconds: a deposit waits for a block. */
   readonly timeoutMs: number;
+  /** Where calls may go, as "https://api.example.org". */
+  readonly origins: readonly string[];
+  /** Their names may lead to private addresses. */
+  readonly allowPrivate: boolean;
+  /** PEM, beside the usual certificate authorities; null: these alone. */
+  readonly authorities: string | null;
 }
 
 export interface Http {
@@ -51,19 +62,36 @@ export interface Http {
 }
 
 const BODY_MAX_BYTES = 65_536;
+const HEADERS_MAX_BYTES = 32_768;
 const CONNECT_TIMEOUT_MS = 5_000;
+/** Between two pieces of a body; all of them are within `timeoutMs`. */
+const BODY_TIMEOUT_MS = 5_000;
+const KEEP_ALIVE_MS = 30_000;
 
-export function openHttp(limits: HttpLimits): Http {
+export function openHttp(options: HttpOptions): Http {
+  const ca = options.authorities === null ? {} : { ca: [...rootCertificates, options.authorities] };
   const agent = new Agent({
-    connections: limits.connections,
+    connections: options.connections,
     pipelining: 1,
-    keepAliveTimeout: 30_000,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    maxHeaderSize: 32_768,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    headersTimeout: options.timeoutMs,
+    bodyTimeout: BODY_TIMEOUT_MS,
+    maxHeaderSize: HEADERS_MAX_BYTES,
     maxResponseSize: BODY_MAX_BYTES,
+    connect: {
+      timeout: CONNECT_TIMEOUT_MS,
+      ...(options.allowPrivate ? {} : { lookup: publicLookup() }),
+      ...ca,
+    },
   });
+  const origins = new Set(options.origins.map((origin) => new URL(origin).origin));
   return {
     async call(method, url, payment, body) {
+      const { origin } = new URL(url);
+      if (!origins.has(origin)) {
+        const reason = `${method} ${url}: expected a resource of ${[...origins].join(" or ")}, found one of ${origin}`;
+        return { kind: "unavailable", reason };
+      }
       const headers: Record<string, string> = { accept: "application/json" };
       if (payment !== null) headers[PAYMENT_SIGNATURE_HEADER] = encodePaymentHeader(payment);
       if (body !== undefined) headers["content-type"] = "application/json";
@@ -73,7 +101,7 @@ export function openHttp(limits: HttpLimits): Http {
           method,
           headers,
           body: body ?? null,
-          signal: AbortSignal.timeout(limits.timeoutMs),
+          signal: AbortSignal.timeout(options.timeoutMs),
         });
         return judge(response.statusCode, response.headers, await response.body.text(), payment !== null);
       } catch (error) {
@@ -101,7 +129,11 @@ function judge(
   if (status >= 200 && status < 300) {
     const { value, error } = receiptIn(headers);
     if (error !== null) return { kind: "unavailable", reason: error };
-    return { kind: "paid", status, body, receipt: value };
+    if (value?.success === false) {
+      const reason = `HTTP ${status} with a PAYMENT-RESPONSE of failure: ${value.errorReason ?? "no reason"}`;
+      return { kind: "unavailable", reason };
+    }
+    return { kind: "paid", status, type: String(headers["content-type"] ?? "none"), body, receipt: value };
   }
   if (status >= 500 || status === 429 || status === 408) {
     return {
@@ -117,6 +149,14 @@ function receiptIn(
 ): { readonly value: SettleResponse | null; readonly error: null } | { value: null; error: string } {
   const header = headers[PAYMENT_RESPONSE_HEADER];
   return typeof header === "string" ? readPaymentResponseHeader(header) : { value: null, error: null };
+}
+
+/** Whoever is redirected, or finds nothing there, or may not come in, has not found the seller. */
+const ELSEWHERE = new Set([300, 301, 302, 303, 304, 307, 308, 401, 403, 404, 405, 410]);
+
+/** Did somebody answer who is not the seller that the configuration means? */
+export function isElsewhere({ status }: Extract<Answer, { kind: "refused" }>): boolean {
+  return ELSEWHERE.has(status);
 }
 
 /** Why a seller refused, in its own words. */

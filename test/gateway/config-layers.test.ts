@@ -61,7 +61,7 @@ test("the command line goes before the environment, and that before the file", (
   expect(load({}).treasury.depositAtomic).toBe(5);
   expect(load(environment)).toMatchObject({
     treasury: { depositAtomic: 6 },
-    seller: { url: "http://seller:1" },
+    sellers: [{ url: "http://seller:1" }],
   });
   expect(load(environment, ["treasury.depositAtomic=7"]).treasury.depositAtomic).toBe(7);
   expect(load(environment).treasury.key).toBe("/keys/treasury");
@@ -77,7 +77,7 @@ test("a value is a number, a boolean or an array where it reads like one, else t
     WATT402_BROKER_USERNAME: '"1234"',
   };
   expect(load(environment)).toMatchObject({
-    seller: { schemes: ["exact"] },
+    sellers: [{ schemes: ["exact"] }],
     limits: { purchases: 12 },
     broker: { kind: "external", username: "1234" },
   });

@@ -44,8 +44,8 @@ const withMember = (section: string, member: string, value: unknown): Sections =
 };
 
 test("a configuration with only what has no default is complete", () => {
-  const { treasury, limits, forward, seller } = checkConfig(good(), "x.toml");
-  expect(seller.kind).toBe("electricity");
+  const { treasury, limits, forward, sellers } = checkConfig(good(), "x.toml");
+  expect(sellers).toMatchObject([{ name: "seller", kind: "electricity" }]);
   expect(treasury.depositAtomic).toBeLessThanOrEqual(treasury.perChannelAtomic);
   expect(limits.purchases).toBeGreaterThan(0);
   expect(forward.origins).toEqual([]);

@@ -24,7 +24,11 @@ export const TREASURY_DOLLARS_ATOMIC = 1_000_000_000n;
 
 /** Any part of a configuration file; missing members are the ground's. */
 export type ConfigPatch = {
-  readonly [Section in keyof Config]?: Partial<Config[Section]> | Record<string, unknown>;
+  readonly [Section in Exclude<keyof Config, "sellers">]?: Partial<Config[Section]> | Record<string, unknown>;
+} & {
+  readonly seller?: Record<string, unknown>;
+  /** In the place of the one seller; network and token are the ground's. */
+  readonly sellers?: readonly Record<string, unknown>[];
 };
 
 export interface Ground {
@@ -77,14 +81,20 @@ export async function prepareGround(): Promise<Ground> {
     config(sellerUrl, patch = {}, directory = ground.directory()) {
       const data = join(directory, "data");
       mkdirSync(data, { recursive: true });
+      const paid = { network: ground.network, asset: contracts.token };
       return {
         gateway: { key: ground.keyFile(gatewaySecret), data, ...patch.gateway },
         broker: { kind: "embedded", port: 0, ...patch.broker },
-        seller: { url: sellerUrl, network: ground.network, asset: contracts.token, ...patch.seller },
+        ...(patch.sellers
+          ? { sellers: patch.sellers.map((seller) => ({ ...paid, ...seller })) }
+          : { seller: { url: sellerUrl, ...paid, ...patch.seller } }),
         treasury: { key: ground.keyFile(treasurySecret), ...patch.treasury },
         chain: { rpc: anvil.rpcUrl, ...patch.chain },
         ...(patch.limits ? { limits: patch.limits } : {}),
         ...(patch.forward ? { forward: patch.forward } : {}),
+        ...(patch.market ? { market: patch.market } : {}),
+        ...(patch.groups ? { groups: patch.groups } : {}),
+        ...(patch.http ? { http: patch.http } : {}),
       };
     },
     async gateway(config, note = () => {}) {

@@ -9,7 +9,7 @@ import {
   BatchSettlementEvmScheme,
 } from "@x402/evm/batch-settlement/server";
 import { ExactEvmScheme } from "@x402/evm/exact/server";
-import { paymentMiddleware, x402ResourceServer } from "@x402/express";
+import { paymentMiddleware, setSettlementOverrides, x402ResourceServer } from "@x402/express";
 import express from "express";
 import {
   type Address,
@@ -43,6 +43,8 @@ export interface StockOptions {
   readonly amountAtomic: number;
   /** Development accounts of the receiver and of the facilitator's wallet. */
   readonly accounts: readonly [receiver: number, facilitator: number];
+  /** What the handler charges in the place of the price, by Settlement-Overrides. */
+  readonly chargedAtomic?: number;
 }
 
 export async function startStockSeller(
@@ -93,6 +95,9 @@ export async function startStockSeller(
   let served = 0;
   app.get("/energy", (_request, response) => {
     served += 1;
+    if (options.chargedAtomic !== undefined) {
+      setSettlementOverrides(response, { amount: String(options.chargedAtomic) });
+    }
     response.json({ energy: "one portion" });
   });
   const server = createServer(app).listen(0, "127.0.0.1");

@@ -142,15 +142,18 @@ test("metrics tell payments, lights, stages and parts by their stated names", as
 });
 
 test("ready means every part is good, and the part that is not says why", async () => {
-  const { url, health } = await staged();
+  const { url, sellers } = await staged();
   expect((await fetch(`${url}/readyz`)).status).toBe(200);
-  health.sellerAnswered(false, "ECONNREFUSED 127.0.0.1:9");
+  sellers[0] = { ...sellers[0]!, standing: "away", reason: "ECONNREFUSED 127.0.0.1:9" };
   const answer = await fetch(`${url}/readyz`);
   expect([answer.status, await answer.json()]).toMatchObject([
     503,
     {
       status: "not-ready",
-      checks: { seller: { isGood: false, reason: "ECONNREFUSED 127.0.0.1:9" }, broker: { isGood: true } },
+      checks: {
+        seller: { isGood: false, reason: "grid: ECONNREFUSED 127.0.0.1:9" },
+        broker: { isGood: true },
+      },
     },
   ]);
   expect((await fetch(`${url}/livez`)).status).toBe(200);

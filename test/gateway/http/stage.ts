@@ -11,6 +11,7 @@ import { openFleet } from "#gateway/observe/fleet";
 import { frameOf } from "#gateway/observe/frames";
 import type { Place } from "#gateway/observe/places";
 import type { ChannelRecord, Occurrence, PaymentRecord, Tariff } from "#gateway/purchase/ports";
+import type { SellerStatus } from "#gateway/sellers/shop";
 import type { StateMessage } from "#protocol/messages";
 
 export const QUANTUM = 100;
@@ -74,6 +75,23 @@ export function stateOf(patch: Partial<StateMessage> = {}): StateMessage {
   };
 }
 
+const GRID: SellerStatus = {
+  name: "grid",
+  kind: "electricity",
+  url: "https://electricity.example.org",
+  standing: "good",
+  reason: "",
+  forSeconds: 0,
+  circuit: "closed",
+  pricePerMillionUnits: PRICE,
+  unit: "mWh",
+  answered: 0,
+  failed: 0,
+  refused: 0,
+  underWay: 0,
+  waiting: 0,
+};
+
 export interface StageOptions {
   readonly places?: ReadonlyMap<string, Place>;
   readonly token?: string | null;
@@ -86,21 +104,24 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
   const now = () => Date.now() / 1000 + offsetSeconds;
   const fleet = openFleet({ places, lightsMax: 100_000, now });
   const feed = openFeed(fleet);
+  const sellers: SellerStatus[] = [GRID];
   const health = openHealth({
     brokerIsUp: () => true,
+    sellers: () => sellers,
     treasuryAtomic: async () => 123_456_789,
     dataFolder: tmpdir(),
     wallSeconds: now,
     monotonicSeconds: now,
   });
   await health.look();
-  health.sellerAnswered(true, "");
   const metrics = openMetrics({
     fleet,
     lightsMax: 100_000,
     lowBalanceDays: 1,
     isUp: () => ({ broker: true, seller: true, ledger: true, clock: true, chain: true }),
+    sellers: () => sellers,
     treasuryAtomic: () => health.treasuryAtomic,
+    access: { broker: () => null, devicesPending: () => 0 },
     viewers: () => feed.viewers,
     webhooksQueued: () => 0,
     now,
@@ -120,6 +141,8 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     feed,
     health,
     metrics,
+    /** To be changed by tests. */
+    sellers,
     tell,
     /** Moves the clock. */
     pass(seconds: number) {
@@ -206,6 +229,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     health,
     metrics,
     ledger: {
+      enrolments: () => [],
       channelsOf: async (device) => {
         const light = fleet.light(device);
         return light ? [channelRecord(light.index, charged.get(light.index) ?? 0)] : [];
@@ -226,6 +250,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     },
     money: { symbol: "USDC", decimals: 6 },
     unit: "mWh",
+    sellers: () => sellers,
     treasuryAtomic: () => health.treasuryAtomic,
     treasuryAddress: `0x${"7e".repeat(20)}`,
     version: (JSON.parse(readFileSync("package.json", "utf8")) as { version: string }).version,

@@ -1,0 +1,111 @@
+/**
+ * The configuration's sellers: one as `[seller]`, or several as `[[sellers]]`, the most wanted first.
+ *
+ * Promise: whoever reads a checked configuration finds `sellers`, never empty, all of one chain and token,
+ * each with a name of its own.
+ */
+import { z } from "zod";
+import { COUNTER_MAX } from "#core/units";
+
+const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
+const name = z.string().regex(/^[A-Za-z][\w-]{0,31}$/, "expected a letter, then letters, digits, _ and -");
+const device = z
+  .string()
+  .regex(/^(0x)?[0-9a-fA-F]{40}$/, "expected a device's address, 40 hex digits")
+  .transform((text) => text.toLowerCase().replace(/^0x/, ""));
+
+const SELLER = z.strictObject({
+  name: name.default("seller"),
+  kind: z.enum(["electricity", "fixed"]).default("electricity"),
+  url: httpUrl,
+  /** CAIP-2 */
+  network: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'expected a network like "eip155:8453"'),
+  asset: z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits"),
+  schemes: z
+    .array(z.enum(["batch-settlement", "exact"]))
+    .min(1)
+    .default(["batch-settlement", "exact"]),
+  method: z.enum(["GET", "POST"]).default("GET"),
+  unit: z.string().max(16).default("mWh"),
+  unitsPerPayment: z.number().int().min(1).max(COUNTER_MAX).optional(),
+  /** It sells to these devices and groups alone, and they want it before others. Without: to all. */
+  devices: z
+    .array(z.union([device, name]))
+    .min(1)
+    .optional(),
+  /** Certificate authorities beside the usual ones, PEM. */
+  caFile: z.string().optional(),
+  /** Its name may lead to a private address. */
+  allowPrivate: z.boolean().default(false),
+});
+
+export type SellerConfig = z.infer<typeof SELLER>;
+
+export const SELLER_SECTIONS = {
+  seller: SELLER.optional(),
+  sellers: z
+    .array(SELLER.required({ name: true }))
+    .max(32)
+    .default([]),
+  /** Names for lists of devices. */
+  groups: z.record(name, z.array(device).min(1)).default({}),
+  market: z
+    .strictObject({
+      /** "order": the first of a device's sellers that sells. "cheapest": the one with the lowest price. */
+      choose: z.enum(["order", "cheapest"]).default("order"),
+      /** A seller in trouble loses its devices to the next one after this. */
+      awayAfterMs: z.number().int().min(100).max(86_400_000).default(20_000),
+    })
+    .prefault({}),
+};
+
+const SECTIONS = z.object(SELLER_SECTIONS);
+type SellerSections = z.infer<typeof SECTIONS>;
+
+/** The sellers of a configuration, in the order of preference. Throws one line. */
+export function sellersIn(sections: SellerSections, source: string): readonly SellerConfig[] {
+  const { seller, sellers } = sections;
+  if ((seller === undefined) === (sellers.length === 0)) {
+    const found = seller === undefined ? "neither" : "both";
+    throw new Error(`config ${source}: seller: expected either [seller] or [[sellers]], found ${found}`);
+  }
+  const all = seller === undefined ? sellers : [seller];
+  const [first] = all;
+  for (const [index, { name, kind, unit, unitsPerPayment, network, asset, devices = [] }] of all.entries()) {
+    const member = seller === undefined ? `sellers.${index}` : "seller";
+    if (all.findIndex((other) => other.name === name) !== index) {
+      throw new Error(`config ${source}: ${member}.name: expected a name of its own, found "${name}" again`);
+    }
+    if (network !== first!.network || asset.toLowerCase() !== first!.asset.toLowerCase()) {
+      throw new Error(
+        `config ${source}: ${member}: expected ${first!.asset} on ${first!.network}, as the first seller ` +
+          `takes, found ${asset} on ${network}; run another gateway for it`,
+      );
+    }
+    if (kind === "fixed" && unitsPerPayment === undefined) {
+      throw new Error(
+        `config ${source}: ${member}.unitsPerPayment: expected how many ${unit} one paid answer is worth, found nothing`,
+      );
+    }
+    for (const listed of devices) {
+      if (isDevice(listed) || listed in sections.groups) continue;
+      throw new Error(
+        `config ${source}: ${member}.devices: expected a device or a name in [groups], found "${listed}"`,
+      );
+    }
+  }
+  return all;
+}
+
+/** Devices that a seller names, by themselves or by group; null when it sells to all. */
+export function devicesOf(
+  { devices }: SellerConfig,
+  groups: Readonly<Record<string, readonly string[]>>,
+): ReadonlySet<string> | null {
+  if (devices === undefined) return null;
+  return new Set(devices.flatMap((listed) => (isDevice(listed) ? [listed] : groups[listed]!)));
+}
+
+function isDevice(listed: string): boolean {
+  return /^[0-9a-f]{40}$/.test(listed);
+}

@@ -1,0 +1,207 @@
+/**
+ * One seller at work: its client behind a turnstile and a circuit, its tariff watched, its standing known.
+ *
+ * Promise: no call waits beyond the queue's bound or reaches a seller that is to be left alone; what a call comes
+ * to is counted, and told when it changes anything; a seller that charges less than was signed is dismissed,
+ * since devices sign fixed amounts.
+ */
+import type { Note, Sale, Seller, Shop } from "../purchase/ports.ts";
+import { type CallKind, openCircuit, type Timer } from "./circuit.ts";
+import { openStanding, type StandingName } from "./standing.ts";
+import { watchTariff } from "./tariff-watch.ts";
+import { openTurnstile } from "./turnstile.ts";
+
+export interface ShopOptions {
+  readonly name: string;
+  readonly kind: "electricity" | "fixed";
+  /** For people: without passwords. */
+  readonly url: string;
+  readonly callsMax: number;
+  readonly queueMax: number;
+  readonly awayAfterMs: number;
+  /** Also owns the channels of before there were several sellers. */
+  readonly isFirst: boolean;
+}
+
+/** How a seller is doing, for those who look on. */
+export interface SellerStatus {
+  readonly name: string;
+  readonly kind: "electricity" | "fixed";
+  readonly url: string;
+  readonly standing: StandingName;
+  /** Empty when good. */
+  readonly reason: string;
+  /** In this standing, seconds. */
+  readonly forSeconds: number;
+  readonly circuit: "closed" | "open" | "half-open";
+  /** Atomic units per million metered units; null before the first tariff. */
+  readonly pricePerMillionUnits: number | null;
+  readonly unit: string | null;
+  /** Since the gateway started: calls that were answered, failed, or were not made. */
+  readonly answered: number;
+  readonly failed: number;
+  readonly refused: number;
+  readonly underWay: number;
+  readonly waiting: number;
+}
+
+export interface RunningShop extends Shop {
+  readonly standing: StandingName;
+  status(): SellerStatus;
+  stop(): void;
+}
+
+/** @param changed called when devices may have to buy elsewhere, or at another price */
+export function openShop(
+  client: Seller,
+  options: ShopOptions,
+  timer: Timer,
+  everyNote: Note,
+  changed: () => void,
+): RunningShop {
+  const { name, kind, url } = options;
+  const note: Note = (level, text, fields) => everyNote(level, text, { seller: name, ...fields });
+  const counts = { answered: 0, failed: 0, refused: 0 };
+  const turnstile = openTurnstile(options.callsMax, options.queueMax);
+  let lastFailure = "";
+
+  const standing = openStanding(timer, options.awayAfterMs, (moves) => {
+    const bad = standing.name !== "good";
+    note(bad ? "warn" : "info", `the seller is ${standing.name}`, bad ? { reason: standing.reason } : {});
+    if (moves) changed();
+  });
+  const circuit = openCircuit(timer, {
+    opened: () => standing.failing(lastFailure),
+    halfOpened: () => void watch.refresh(),
+    closed: () => note("info", "the seller answers again", {}),
+  });
+
+  async function through<Result>(
+    callKind: CallKind,
+    call: () => Promise<Result>,
+    /** Null: it was answered. Undefined: nobody can tell from this. */
+    failureIn: (result: Result) => string | null | undefined,
+    notMade: (reason: string) => Result,
+  ): Promise<Result> {
+    const refuse = (reason: string) => {
+      counts.refused += 1;
+      return notMade(`seller ${name}: ${reason}`);
+    };
+    const turn = turnstile.enter();
+    if (turn === null) {
+      return refuse(`expected at most ${options.queueMax} calls waiting, found as many: it is too slow`);
+    }
+    const leave = await turn;
+    try {
+      const end = circuit.begin(callKind);
+      if (typeof end === "string") return refuse(`${end}; ${lastFailure}`);
+      const result = await call();
+      const failure = failureIn(result);
+      if (failure === undefined) return result;
+      if (failure !== null) lastFailure = failure;
+      counts[failure === null ? "answered" : "failed"] += 1;
+      end(failure === null);
+      return result;
+    } finally {
+      leave();
+    }
+  }
+
+  async function tariff(): ReturnType<Seller["tariff"]> {
+    const callKind = circuit.state === "half-open" ? "probe" : "call";
+    const heard = await through(
+      callKind,
+      () => client.tariff(),
+      (result) => (result.tariff === null ? result.reason : null),
+      (reason) => ({ tariff: null, reason }),
+    );
+    if (heard.tariff !== null) standing.answered();
+    else if (standing.name === "new") standing.failing(heard.reason);
+    return heard;
+  }
+
+  /** The rules of payment that no answer may break. */
+  function judge(sale: Sale, signedAtomic: number): void {
+    if (sale.kind === "unavailable") standing.paymentFailed(sale.reason);
+    if (sale.kind !== "paid") return;
+    circuit.recovered();
+    standing.paid();
+    const { charged } = sale.counters;
+    if (charged >= signedAtomic) return;
+    const reason =
+      `it charged up to ${charged} where ${signedAtomic} was signed; devices sign fixed amounts: ` +
+      "expected a seller without Settlement-Overrides";
+    standing.dismiss(reason);
+  }
+
+  const seller: Seller = {
+    tariff,
+    quote: (quantumAtomic) =>
+      through(
+        "call",
+        () => client.quote(quantumAtomic),
+        (result) => (result.quote === null ? result.reason : null),
+        (reason) => ({ quote: null, reason }),
+      ),
+    async pay(channel, amountAtomic, payload) {
+      if (standing.name === "dismissed") {
+        return { kind: "unavailable", reason: `seller ${name} is dismissed: ${standing.reason}` };
+      }
+      return through(
+        "call",
+        async () => {
+          const sale = await client.pay(channel, amountAtomic, payload);
+          judge(sale, channel.charged + amountAtomic);
+          return sale;
+        },
+        (sale) => (sale.kind === "unavailable" ? sale.reason : null),
+        (reason): Sale => ({ kind: "unavailable", reason }),
+      );
+    },
+    recover: (channel, charged) =>
+      through(
+        "call",
+        () => client.recover(channel, charged),
+        (counters) => (counters === null ? undefined : null),
+        () => null,
+      ),
+  };
+  const watch = watchTariff(seller, note, changed, {
+    nowMs: () => Date.now(),
+    after: (delayMs, act) => timer.after(delayMs, act),
+  });
+
+  return {
+    name,
+    seller,
+    tariff: watch.tariff,
+    refresh: watch.refresh,
+    quote: watch.quote,
+    get standing() {
+      return standing.name;
+    },
+    owns: (owner) => owner === name || (owner === "" && options.isFirst),
+    status() {
+      const heard = watch.tariff();
+      return {
+        name,
+        kind,
+        url,
+        standing: standing.name,
+        reason: standing.reason,
+        forSeconds: Math.floor((timer.nowMs() - standing.sinceMs) / 1000),
+        circuit: circuit.state,
+        pricePerMillionUnits: heard?.pricePerMillionUnits ?? null,
+        unit: heard?.unit ?? null,
+        ...counts,
+        underWay: turnstile.inside,
+        waiting: turnstile.waiting,
+      };
+    },
+    stop() {
+      watch.stop();
+      circuit.stop();
+      standing.stop();
+    },
+  };
+}

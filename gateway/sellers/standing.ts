@@ -1,0 +1,119 @@
+/**
+ * Whether devices should buy from a seller: what its circuit says, made slow enough to change sellers by.
+ *
+ * Promise: a seller in trouble keeps its devices for `awayAfterMs` and then loses them; one whose payments had
+ * failed gets them back by one device's payment that goes through, tried at growing intervals; one that breaks
+ * the rules of payment is dismissed until the gateway starts again.
+ */
+import type { Timer } from "./circuit.ts";
+
+/**
+ * "new": not heard yet. "good": sells. "troubled": fails, and may yet recover. "away": devices buy elsewhere.
+ * "trial": answers again, and one device tries whether it sells. "dismissed": not bought from any more.
+ */
+export const STANDINGS = ["new", "good", "troubled", "away", "trial", "dismissed"] as const;
+export type StandingName = (typeof STANDINGS)[number];
+
+export interface Standing {
+  readonly name: StandingName;
+  /** Why it is not good; empty when it is. */
+  readonly reason: string;
+  /** Monotonic milliseconds of the last change. */
+  readonly sinceMs: number;
+  /** The circuit opened, or the very first call failed. */
+  failing(reason: string): void;
+  /** The seller answered something that is no payment, and its circuit is closed. */
+  answered(): void;
+  paid(): void;
+  paymentFailed(reason: string): void;
+  dismiss(reason: string): void;
+  stop(): void;
+}
+
+const TRIAL_FIRST_MS = 30_000;
+const TRIAL_MAX_MS = 30 * 60_000;
+
+/** Payments that fail one after the other, none going through between them, until a seller is in trouble. */
+const FAILED_PAYMENTS_MAX = 2;
+
+/** It takes payments, as far as anybody knows. */
+export function isSelling(name: StandingName): boolean {
+  return name === "good" || name === "trial";
+}
+
+/** Devices buy from it, if it is the best one. */
+const OPEN: readonly StandingName[] = ["new", "good", "troubled"];
+
+/** @param changed called after every change; `moves`: devices may have to buy elsewhere by it */
+export function openStanding(timer: Timer, awayAfterMs: number, changed: (moves: boolean) => void): Standing {
+  let name: StandingName = "new";
+  let reason = "it has not answered yet";
+  let sinceMs = timer.nowMs();
+  /** Payments that failed since one went through. */
+  let failedPayments = 0;
+  let trials = 0;
+  let trialAtMs = 0;
+  let cancel = () => {};
+
+  function become(next: StandingName, why: string): void {
+    reason = why;
+    if (next === name) return;
+    const moves = name === "new" || !OPEN.includes(name) || !OPEN.includes(next);
+    name = next;
+    sinceMs = timer.nowMs();
+    cancel();
+    if (next === "troubled") cancel = timer.after(awayAfterMs, () => become("away", reason));
+    changed(moves);
+  }
+
+  function leave(why: string): void {
+    const full = Math.min(TRIAL_MAX_MS, TRIAL_FIRST_MS * 2 ** Math.min(trials, 10));
+    trials += 1;
+    trialAtMs = timer.nowMs() + full * (0.5 + timer.random() / 2);
+    become("away", why);
+  }
+
+  const standing: Standing = {
+    get name() {
+      return name;
+    },
+    get reason() {
+      return reason;
+    },
+    get sinceMs() {
+      return sinceMs;
+    },
+    failing(why) {
+      if (name === "dismissed") return;
+      if (name === "good") become("troubled", why);
+      else if (name === "new") become("away", why);
+      else if (name === "trial") leave(why);
+      else reason = why;
+      // What answered a while ago and was to be tried does not any more.
+      if (name === "away") cancel();
+    },
+    answered() {
+      if (name === "dismissed" || name === "good" || name === "trial") return;
+      if (failedPayments === 0) return become("good", "");
+      if (name !== "away") return;
+      const waitMs = trialAtMs - timer.nowMs();
+      cancel();
+      if (waitMs <= 0) become("trial", `it answers again: one device tries whether it sells (${reason})`);
+      else cancel = timer.after(waitMs, standing.answered);
+    },
+    paid() {
+      failedPayments = 0;
+      trials = 0;
+      if (name !== "dismissed") become("good", "");
+    },
+    paymentFailed(why) {
+      failedPayments += 1;
+      if (name === "trial") leave(why);
+      else if (name === "good" && failedPayments >= FAILED_PAYMENTS_MAX) become("troubled", why);
+      else if (name !== "good" && name !== "dismissed") reason = why;
+    },
+    dismiss: (why) => become("dismissed", why),
+    stop: () => cancel(),
+  };
+  return standing;
+}

@@ -1,0 +1,66 @@
+/**
+ * What wallets paid by EIP-3009, as the chain's own events tell it.
+ *
+ * Promise: every transfer that the node still tells of is found, each with the nonce that was used for it.
+ */
+import { getAbiItem, type Hex, parseAbi } from "viem";
+import type { EvmConnection } from "./evm-client.ts";
+
+const TOKEN_ABI = parseAbi([
+  "event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)",
+  "event Transfer(address indexed from, address indexed to, uint256 value)",
+]);
+
+/** Blocks asked for in one eth_getLogs, and in all. */
+const BLOCKS_PER_LOG_READ = 5_000n;
+const LOOK_BACK_BLOCKS = 50_000n;
+
+export interface PaidTransfer {
+  readonly nonce: string;
+  readonly amountAtomic: number;
+  readonly transaction: string;
+}
+
+export interface Receipts {
+  /** Newest first; `reachesBack`: to the chain's first block, so nothing older is left out. Rejects without a node. */
+  transfers(
+    token: string,
+    from: string,
+    payTo: string,
+  ): Promise<{ readonly transfers: readonly PaidTransfer[]; readonly reachesBack: boolean }>;
+}
+
+export function receiptsOn(connection: EvmConnection): Receipts {
+  return {
+    async transfers(token, from, payTo) {
+      const { reader } = await connection.verified();
+      const latest = await reader.getBlockNumber({ cacheTime: 0 });
+      const oldest = latest > LOOK_BACK_BLOCKS ? latest - LOOK_BACK_BLOCKS : 0n;
+      const found: PaidTransfer[] = [];
+      for (let end = latest; end >= oldest; end -= BLOCKS_PER_LOG_READ) {
+        const start = end - BLOCKS_PER_LOG_READ + 1n;
+        const range = { fromBlock: start > oldest ? start : oldest, toBlock: end };
+        const [used, moved] = await Promise.all([
+          reader.getLogs({
+            address: token as Hex,
+            event: getAbiItem({ abi: TOKEN_ABI, name: "AuthorizationUsed" }),
+            args: { authorizer: from as Hex },
+            ...range,
+          }),
+          reader.getLogs({
+            address: token as Hex,
+            event: getAbiItem({ abi: TOKEN_ABI, name: "Transfer" }),
+            args: { from: from as Hex, to: payTo as Hex },
+            ...range,
+          }),
+        ]);
+        for (const { transactionHash, args } of moved.reverse()) {
+          const nonce = used.find((log) => log.transactionHash === transactionHash)?.args.nonce;
+          if (nonce === undefined) continue;
+          found.push({ nonce, amountAtomic: Number(args.value), transaction: transactionHash });
+        }
+      }
+      return { transfers: found, reachesBack: oldest === 0n };
+    },
+  };
+}
