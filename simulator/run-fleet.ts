@@ -25,6 +25,7 @@ import { type Result, resultLines, resultOf } from "./result.ts";
 import { planRun, type RunPlan } from "./run-plan.ts";
 import { EVERYONE, playStages, type Stage } from "./scenario/actions.ts";
 import type { Progress } from "./scenario/evening.ts";
+import { DAILY_BUDGET_ATOMIC, PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "./scenario/owner-limits.ts";
 import { requireBroker } from "./services/broker.ts";
 import { chainAt, type OwnKeys, ownChain, type RunChain } from "./services/chain.ts";
 import { type Services, startServices } from "./services/services.ts";
@@ -32,11 +33,6 @@ import type { StopReport } from "./utility/utility.ts";
 
 /** Money of one deposit into a light's channel: some days of light. */
 const DEPOSIT_ATOMIC = 200_000;
-
-/** Sixteen times today's dearest tariff by default: a light's owner refuses more. */
-const PRICE_CEILING = 4_000_000;
-const QUANTUM_MAX_ATOMIC = 100_000;
-const DAILY_BUDGET_ATOMIC = 50_000_000;
 
 const SHOW_EVERY_MS = 200;
 

@@ -1,7 +1,7 @@
 /** A broken promise of DESIGN section 7, with both values. */
 export interface Violation {
-  readonly invariant: "E1" | "E2" | "M1" | "M2" | "M3" | "L1";
-  /** The light's name, or "fleet". */
+  readonly invariant: "E1" | "E2" | "M1" | "M2" | "M3" | "M4" | "P1" | "T1" | "S1" | "L1";
+  /** The light's name, "fleet" or "world". */
   readonly light: string;
   readonly expected: string;
   readonly actual: string;

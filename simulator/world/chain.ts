@@ -37,6 +37,9 @@ export class ChainModel {
   /** Of the one receiver of this world, atomic units. */
   claimed = 0;
   settled = 0;
+  /** Into and out of channels by their payers, cumulative, atomic units. */
+  deposited = 0;
+  refunded = 0;
   private readonly usedNonces = new Set<string>();
   private mined: { readonly atMs: number; readonly apply: Apply; readonly undo: () => void }[] = [];
   private transactions = 0;
@@ -136,11 +139,13 @@ export class ChainModel {
       this.usedNonces.add(`${from} ${nonce}`);
       this.mint(from, -value);
       channel.balance += value;
+      this.deposited += value;
       return {
         undo: () => {
           this.usedNonces.delete(`${from} ${nonce}`);
           this.mint(from, value);
           channel.balance -= value;
+          this.deposited -= value;
         },
       };
     };
@@ -203,6 +208,7 @@ export class ChainModel {
     const channel = this.channelOf(channelId);
     const left = channel.balance - channel.claimed;
     channel.balance -= left;
+    this.refunded += left;
     this.mint(payer, left);
   }
 

@@ -29,6 +29,10 @@ export interface FastLights {
   readonly charged: Float64Array;
   readonly delivered: Float64Array;
   readonly starvedMs: Float64Array;
+  readonly longestStarvedMs: Float64Array;
+  /** What the register told at the end, and what was drawn when it was read last. */
+  readonly registered: Float64Array;
+  readonly drawnWhenRead: Float64Array;
 }
 
 export interface FastSums {
@@ -89,6 +93,9 @@ export function runFastCity(
     lights.charged[at] = result.charged;
     lights.delivered[at] = result.deliveredMilliwattHours;
     lights.starvedMs[at] = result.starvedMs;
+    lights.longestStarvedMs[at] = result.longestStarvedMs;
+    lights.registered[at] = result.register - result.registerAtOpen;
+    lights.drawnWhenRead[at] = result.drawnWhenReadMilliwattHours;
     sums.events += result.events;
     sums.purchases += result.purchases;
     sums.signed += result.signed;
@@ -144,5 +151,8 @@ function allocate(length: number): FastLights {
     charged: new Float64Array(length),
     delivered: new Float64Array(length),
     starvedMs: new Float64Array(length),
+    longestStarvedMs: new Float64Array(length),
+    registered: new Float64Array(length),
+    drawnWhenRead: new Float64Array(length),
   };
 }

@@ -57,6 +57,10 @@ export interface FastResult {
   litMs: number;
   /** Time in which the lamp should have shone and did not. */
   starvedMs: number;
+  /** The longest of it in one piece. */
+  longestStarvedMs: number;
+  /** Delivered when the meter was read last. */
+  drawnWhenReadMilliwattHours: number;
   /** Mixed from the instants and amounts of everything bought. */
   digest: number;
   /** Most that was delivered beyond what was granted, mWh, at any event. */
@@ -147,6 +151,9 @@ export function runFastLight(
   let planDay = -1;
   let wantedPercent = 0;
   let starvedMs = 0;
+  let starvedInOneMs = 0;
+  let longestStarvedMs = 0;
+  let drawnWhenRead = 0;
   let hasChannel = false;
   let events = 0;
   let purchases = 0;
@@ -174,6 +181,7 @@ export function runFastLight(
 
   const look = (): void => {
     integrate();
+    drawnWhenRead = energy;
     const { resolutionMilliwattHours } = meter;
     const shown = pole.meterInitial + energy;
     const raw = Math.floor(shown / resolutionMilliwattHours) * resolutionMilliwattHours;
@@ -241,7 +249,11 @@ export function runFastLight(
   const step = (hear: () => void): void => {
     events++;
     estimated += energyMilliwattHours(loadMilliwatts(), Math.max(0, nowMs - reckonedAtMs));
-    if (wantedPercent > 0 && level === 0) starvedMs += nowMs - reckonedAtMs;
+    if (wantedPercent > 0 && level === 0) {
+      starvedMs += nowMs - reckonedAtMs;
+      starvedInOneMs += nowMs - reckonedAtMs;
+      longestStarvedMs = Math.max(longestStarvedMs, starvedInOneMs);
+    } else starvedInOneMs = 0;
     reckonedAtMs = nowMs;
     hear();
     const wallSeconds = epochSeconds + nowMs / 1000;
@@ -310,6 +322,8 @@ export function runFastLight(
     deliveredMilliwattHours: energy,
     litMs,
     starvedMs,
+    longestStarvedMs,
+    drawnWhenReadMilliwattHours: drawnWhenRead,
     digest,
     aheadMilliwattHours: ahead,
   };

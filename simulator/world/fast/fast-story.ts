@@ -1,0 +1,160 @@
+/**
+ * A city's nights on the fast path, as a report tells them.
+ *
+ * Promise: every light that was finished is counted; on the map those that stand together share a dot.
+ */
+import { GRANT_BYTES, PAY_BYTES } from "#protocol/frames";
+import type { City } from "../../city/city.ts";
+import { generateCity } from "../../city/generate.ts";
+import { type FeederLight, readFeeders } from "../../fleet/feeders.ts";
+import type { Counter, LightStory, Story } from "../../report/story.ts";
+import type { EveningRequest } from "../evening-plan.ts";
+import { planWorldEvening, townOf } from "../evening-plan.ts";
+import type { Pole } from "../pole.ts";
+import type { JobResult } from "../world-worker.ts";
+import { drawnTown } from "./drawn-town.ts";
+import type { FastSums, Town } from "./fast-city.ts";
+import { ROUND_TRIP_MS } from "./fast-light.ts";
+import { addLooks, newLooks, samplesOf } from "./fast-look.ts";
+
+type CityResult = Extract<JobResult, { kind: "city" }>;
+
+export interface CityRun {
+  readonly seed: number;
+  readonly nights: number;
+  readonly lights: number;
+  readonly request: EveningRequest | null;
+  readonly wallMs: number;
+  /** Runs it again. */
+  readonly command: string;
+}
+
+/** @param results of one city's jobs; null where one was not finished @param looks steps of each */
+export function cityStory(
+  run: CityRun,
+  results: readonly (JobResult | null)[],
+  looks: number,
+): Story | undefined {
+  const finished = results.filter((result): result is CityResult => result?.kind === "city");
+  const { town, city } = placesOf(run);
+  const seen = newLooks(looks, town.endMs);
+  const lights: LightStory[] = [];
+  const onFeeders: FeederLight[] = [];
+  let longestStarvedMs = 0;
+  let starvedMs = 0;
+  for (const { from, to, told } of finished) {
+    if (told === null) continue;
+    addLooks(seen, told.looks);
+    const { lights: counted } = told;
+    for (let index = from; index < to; index++) {
+      const at = index - from;
+      const pole = town.poleAt(index);
+      lights.push(lightOf(city, index, pole, told, at));
+      onFeeders.push({
+        feeder: city.lights[index]!.feeder,
+        drawnMilliwattHours: counted.drawnWhenRead[at]!,
+        registeredMilliwattHours: counted.registered[at]!,
+        resolutionMilliwattHours: pole.meter.resolutionMilliwattHours,
+      });
+      longestStarvedMs = Math.max(longestStarvedMs, counted.longestStarvedMs[at]!);
+      starvedMs += counted.starvedMs[at]!;
+    }
+  }
+  if (lights.length === 0) return undefined;
+  const sum = (of: (sums: FastSums) => number) => finished.reduce((total, { sums }) => total + of(sums), 0);
+  return {
+    title: run.nights === 1 ? "One night of a city" : `${run.nights} nights of a city`,
+    story:
+      "Every light by the device's own decisions, and nothing goes wrong: what a city burns, what it pays, and when.",
+    city: city.name,
+    timeZone: city.timeZone,
+    startSeconds: town.epochSeconds,
+    minutes: town.endMs / 60_000,
+    samples: samplesOf(seen, priceIn(town)),
+    lights,
+    stages: [],
+    feeders: readFeeders(onFeeders),
+    cheats: [],
+    money: [
+      counter(
+        "signed",
+        "the lights' own signatures",
+        sum(({ signed }) => signed),
+        null,
+      ),
+      counter(
+        "charged",
+        "the seller's accounts",
+        sum(({ charged }) => charged),
+        "≤",
+      ),
+    ],
+    energy: [
+      counter(
+        "granted",
+        "the seller's accounts",
+        sum(({ granted }) => granted),
+        null,
+      ),
+      counter(
+        "consumed",
+        "the lights' meters",
+        sum(({ consumed }) => consumed),
+        "≤",
+      ),
+    ],
+    figures: {
+      payments: sum(({ purchases }) => purchases),
+      ...{ repeated: 0, refused: 0, gasPerPayment: null },
+      longestStarvedSeconds: longestStarvedMs / 1000,
+      starvedLightSeconds: starvedMs / 1000,
+      answersIn: "virtual",
+      latencyP50Ms: ROUND_TRIP_MS,
+      latencyP99Ms: ROUND_TRIP_MS,
+      bytesPerPayment: PAY_BYTES + GRANT_BYTES,
+      wallSeconds: run.wallMs / 1000,
+    },
+    violations: finished.flatMap(({ sums }) =>
+      sums.breaches.map((told) => ({
+        ...{ invariant: told.slice(0, 2), light: "city", expected: "no breach", actual: told.slice(4) },
+      })),
+    ),
+    faults: null,
+    command: run.command,
+  };
+}
+
+/** Drawn poles stand in a drawn city: where, but not what they are, is that city's. */
+function placesOf({ seed, nights, lights, request }: CityRun): { readonly town: Town; readonly city: City } {
+  if (request === null) return { town: drawnTown(seed, nights), city: generateCity({ lights, seed }) };
+  const plan = planWorldEvening(request);
+  return { town: townOf(plan), city: plan.city };
+}
+
+function lightOf(
+  city: City,
+  index: number,
+  pole: Pole,
+  { lights }: NonNullable<CityResult["told"]>,
+  at: number,
+): LightStory {
+  const { name, street, feeder, latitude, longitude } = city.lights[index]!;
+  return {
+    ...{ name, street, feeder, latitude, longitude },
+    ratedMilliwatts: pole.lamp.ratedMilliwatts,
+    group: null,
+    purchases: lights.purchases[at]!,
+    spentAtomic: lights.charged[at]!,
+    drawnMilliwattHours: lights.delivered[at]!,
+    starvedSeconds: lights.starvedMs[at]! / 1000,
+    cheats: [],
+  };
+}
+
+function priceIn({ prices }: Town): (atMs: number) => number {
+  return (atMs) => (prices.findLast(({ fromMs }) => fromMs <= atMs) ?? prices[0]!).pricePerMillionUnits;
+}
+
+function counter(name: string, from: string, amount: number, relation: Counter["relation"]): Counter {
+  return { name, from, amount, relation };
+}
