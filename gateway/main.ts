@@ -9,6 +9,7 @@ import { Command } from "commander";
 import type { pino } from "pino";
 import { stringify } from "smol-toml";
 import { channelsCommand } from "./commands/channels.ts";
+import { devicesCommand } from "./commands/devices.ts";
 import { keystoreCommand } from "./commands/keystore.ts";
 import { ledgerCommand } from "./commands/ledger.ts";
 import { watchCommand } from "./commands/watch.ts";
@@ -45,6 +46,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   program.action(() => run(program.opts<Options>(), load));
   program.addCommand(ledgerCommand(load));
   program.addCommand(channelsCommand(load));
+  program.addCommand(devicesCommand(load));
   program.addCommand(keystoreCommand());
   program.addCommand(watchCommand(load));
   try {
@@ -105,6 +107,7 @@ async function untilStopped(gateway: Gateway, log: pino.Logger): Promise<void> {
     if (status.pays !== before.pays || status.devices !== before.devices) log.info(status, "status");
     before = status;
   }, STATUS_EVERY_MS);
+  process.on("SIGHUP", () => gateway.reread());
   await new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);

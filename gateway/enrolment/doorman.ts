@@ -22,10 +22,20 @@ export interface Doorman {
 
 const LOOK_EVERY_MS = 2_000;
 
-/** Throws one line when the allow-list is wrong. */
-export function openDoorman(config: Config, ledger: Enrolments, note: Note): Doorman {
+/** The allow-list that the configuration names. Throws one line. */
+export function readAllowed({ enrolment }: Config): ReadonlySet<string> {
+  return enrolment.allowFile === undefined ? new Set() : readAllowList(enrolment.allowFile);
+}
+
+/** @param atStart the allow-list as it is now */
+export function openDoorman(
+  config: Config,
+  atStart: ReadonlySet<string>,
+  ledger: Enrolments,
+  note: Note,
+): Doorman {
   const { mode, allowFile, pendingMax } = config.enrolment;
-  let allowed: ReadonlySet<string> = allowFile === undefined ? new Set() : readAllowList(allowFile);
+  let allowed = atStart;
   let gate: Gate | null = null;
   let timer: NodeJS.Timeout | null = null;
   const enrolment = openEnrolment({

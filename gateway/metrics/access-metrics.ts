@@ -1,0 +1,52 @@
+/**
+ * Numbers about who may speak: connections, refusals by reason, devices that wait for approval.
+ *
+ * Promise: reasons are the closed list of broker/refusals.ts; a broker of others tells none of its own.
+ */
+import { Counter, Gauge, type Registry } from "prom-client";
+import type { BrokerWatch } from "../broker/broker.ts";
+
+export interface AccessSources {
+  /** Null: the broker is somebody else's. */
+  readonly broker: () => BrokerWatch | null;
+  readonly devicesPending: () => number;
+}
+
+export function registerAccess(registry: Registry, { broker, devicesPending }: AccessSources): void {
+  const registers = [registry];
+  new Counter({
+    name: "watt402_broker_refused_total",
+    help: "What the gateway's own broker said no to, by reason",
+    labelNames: ["reason"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [reason, count] of Object.entries(broker()?.refused ?? {})) this.inc({ reason }, count);
+    },
+  });
+  new Counter({
+    name: "watt402_broker_take_overs_total",
+    help: "Logins that took the place of an older connection of the same device",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(broker()?.takeOvers ?? 0);
+    },
+  });
+  new Gauge({
+    name: "watt402_broker_connections",
+    help: "Connections to the gateway's own broker, logged in or not",
+    registers,
+    collect() {
+      this.set(broker()?.connections ?? 0);
+    },
+  });
+  new Gauge({
+    name: "watt402_devices_pending",
+    help: "Devices that wait for approval",
+    registers,
+    collect() {
+      this.set(devicesPending());
+    },
+  });
+}
