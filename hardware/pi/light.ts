@@ -1,25 +1,39 @@
 /**
  * One light, put together from its configuration and run.
  *
- * Promise: a light that is stopped has its lamp at the unpaid level first, then its memory stored, its
- * link closed and its journal released.
+ * Promise: the lamp is brought to its safe level before anything else is tried, and left at it when a part
+ * cannot be opened. A light that is stopped has its lamp at that level first, then its memory stored, its
+ * link closed, its meter and lamp released, and its journal last.
  */
-import { readFileSync } from "node:fs";
+import type { Server } from "node:net";
 import type { Logger } from "pino";
-import { fixedAlmanac, sunAlmanac } from "#node/almanac";
+import type { Clock } from "#core/ports";
 import { systemClock } from "#node/clock";
 import type { DeviceConfig } from "#node/config";
-import { type Host, startHost } from "#node/host";
-import { openJournal } from "#node/journal";
+import { diskTrouble, isUnwritable } from "#node/disk-trouble";
+import { type Host, PORT_ANSWER_MS, startHost } from "#node/host";
+import { type FileJournal, openJournal } from "#node/journal";
 import { openOrCreateKey } from "#node/keystore";
-import { openMqttLink } from "#node/mqtt-link";
-import { fromHex } from "#payment/bytes";
-import { addressOf } from "#payment/key";
+import { type MqttLink, openMqttLink } from "#node/mqtt-link";
+import { findPassphrase } from "#node/passphrase";
+import type { Key } from "#payment/key";
+import { clockTrouble } from "./clock-trouble.ts";
 import { logSteps } from "./device-log.ts";
 import { deviceFirmware } from "./firmware.ts";
-import { openParts } from "./parts.ts";
+import { gatewayKeyOf, tlsOf } from "./gateway-identity.ts";
+import { openParts, type Parts } from "./parts.ts";
+import { almanacOf, safeLevelPercent } from "./safe-level.ts";
+import { type Status, statusOf } from "./status.ts";
+import { serveStatus } from "./status-socket.ts";
+import { foreignTrouble, Troubles } from "./troubles.ts";
+
+/** The machine steps at least once a tick; its ports may hold a step up this much longer, milliseconds. */
+const STEP_SLACK_MS = 3 * PORT_ANSWER_MS;
 
 export interface Light {
+  /** True while the machine takes its steps. */
+  isAdvancing(): boolean;
+  status(): Status;
   stop(): Promise<void>;
 }
 
@@ -30,84 +44,155 @@ export function checkLight(config: DeviceConfig): void {
   tlsOf(config);
 }
 
-/** Starts the light. Throws one clear line when a part of it cannot be opened. */
+/** Starts the light. Throws one clear line when a part of it cannot be opened, with the lamp safe. */
 export function startLight(config: DeviceConfig, log: Logger): Light {
   const clock = systemClock();
   const parts = openParts(config, clock);
-  const gatewayPublicKey = gatewayKeyOf(config);
-  const tls = tlsOf(config);
-  const { key, created } = openOrCreateKey(config.keyFile);
-  log.info({ device: key.address, keyFile: config.keyFile }, created ? "made a new key" : "key");
-  const journal = openJournal(config.journalFile);
-  const link = openMqttLink({
-    brokerUrl: config.gateway.brokerUrl,
-    tls,
-    protocolVersion: config.gateway.protocolVersion,
-    key,
-    gatewayPublicKey,
-    keepaliveSeconds: config.gateway.keepaliveSeconds,
-    clock,
-    random: Math.random,
-    onTrouble: (text) => log.warn(text),
-  });
-  const host = startHost({
-    settings: config.settings,
-    key,
-    gatewayPublicKey,
-    clock,
-    chainSeconds: () => clock.wallSeconds(),
-    random: Math.random,
-    meter: parts.meter,
-    lamp: parts.lamp,
-    journal,
-    link,
-    almanac: "sun" in config.plan ? sunAlmanac(config.plan.sun) : fixedAlmanac(config.plan.steps),
-    describe: {
-      model: config.model,
-      firmware: deviceFirmware(),
-      meter: parts.meterName,
-      unit: config.unit,
-      wantedUnits: config.wantedUnits,
-    },
-    observe: logSteps(log),
-  });
-  return { stop: () => stopLight(host, () => journal.close()) };
+  parts.lamp.set(safeLevelPercent(config, clock.wallSeconds()));
+  return new RunningLight(config, log, clock, parts);
 }
 
-async function stopLight(host: Host, close: () => Promise<void>): Promise<void> {
-  try {
-    await host.stop();
-  } finally {
-    await close();
-  }
-}
+class RunningLight implements Light {
+  private readonly config: DeviceConfig;
+  private readonly clock: Clock;
+  private readonly parts: Parts;
+  private readonly key: Key;
+  private readonly troubles: Troubles;
+  private readonly journal: FileJournal;
+  private readonly link: MqttLink;
+  private readonly host: Host;
+  private readonly socket: Server;
+  private readonly startedMs: number;
+  private steppedMs: number;
 
-function gatewayKeyOf(config: DeviceConfig): Uint8Array {
-  const publicKey = fromHex(config.gateway.publicKey);
-  try {
-    addressOf(publicKey);
-  } catch {
-    throw new Error(`gateway.public_key: expected a point of secp256k1, found ${config.gateway.publicKey}`);
-  }
-  return publicKey;
-}
-
-function tlsOf({ gateway }: DeviceConfig) {
-  const { ca, cert, key } = gateway.tlsFiles;
-  return {
-    ...(ca === undefined ? {} : { ca: pem("gateway.tls.ca_file", ca) }),
-    ...(cert === undefined ? {} : { cert: pem("gateway.tls.cert_file", cert) }),
-    ...(key === undefined ? {} : { key: pem("gateway.tls.key_file", key) }),
-    ...(gateway.servername === null ? {} : { servername: gateway.servername }),
-  };
-}
-
-function pem(path: string, file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(
-      `${path}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}: ${file}`,
+  constructor(config: DeviceConfig, log: Logger, clock: Clock, parts: Parts) {
+    this.config = config;
+    this.clock = clock;
+    this.parts = parts;
+    this.startedMs = clock.nowMs();
+    this.steppedMs = this.startedMs;
+    this.troubles = new Troubles((part, text) =>
+      text === null ? log.info({ part }, "well again") : log.warn({ part }, text),
     );
+    const gatewayPublicKey = gatewayKeyOf(config);
+    const tls = tlsOf(config);
+    this.key = openKeyOf(config, log);
+    this.journal = openJournal(config.journalFile);
+    const { meter, lamp } = parts;
+    log.info({ lamp: lamp.name, meter: meter.name, place: meter.place }, "found");
+    this.link = openMqttLink({
+      brokerUrl: config.gateway.brokerUrl,
+      tls,
+      protocolVersion: config.gateway.protocolVersion,
+      key: this.key,
+      gatewayPublicKey,
+      keepaliveSeconds: config.gateway.keepaliveSeconds,
+      clock,
+      random: Math.random,
+      onTrouble: (text) => this.troubles.note("broker", text),
+    });
+    const logStep = logSteps(log);
+    const { settings } = config;
+    const rollOverAt = settings.meter.rollOverAt || meter.rollOverAt;
+    this.host = startHost({
+      settings: { ...settings, meter: { ...settings.meter, rollOverAt } },
+      key: this.key,
+      gatewayPublicKey,
+      clock,
+      chainSeconds: () => clock.wallSeconds(),
+      random: Math.random,
+      meter,
+      lamp,
+      journal: this.watchedJournal(),
+      link: this.link,
+      almanac: almanacOf(config),
+      describe: {
+        model: config.model,
+        firmware: deviceFirmware(),
+        meter: meter.name,
+        unit: config.unit,
+        wantedUnits: config.wantedUnits,
+      },
+      trouble: () => {
+        this.look();
+        return this.troubles.first();
+      },
+      observe: (event, effects, state) => {
+        this.steppedMs = clock.nowMs();
+        if (event.type === "link" && event.up) this.troubles.note("broker", null);
+        this.look();
+        logStep(event, effects, state);
+      },
+    });
+    this.socket = serveStatus(
+      config.statusSocket,
+      () => this.status(),
+      (text) => log.warn(text),
+    );
+  }
+
+  isAdvancing(): boolean {
+    return this.clock.nowMs() - this.steppedMs <= this.config.settings.tickMs + STEP_SLACK_MS;
+  }
+
+  status(): Status {
+    this.look();
+    return statusOf({
+      config: this.config,
+      device: this.key.address,
+      host: this.host,
+      parts: this.parts,
+      troubles: this.troubles.all(),
+      upMs: this.clock.nowMs() - this.startedMs,
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.socket.close();
+    try {
+      await this.host.stop();
+    } finally {
+      await this.parts.lamp.close();
+      await this.parts.meter.close();
+      await this.journal.close();
+    }
+  }
+
+  /** What the parts say of themselves at this moment. */
+  private look(): void {
+    const quality = this.parts.meter.quality();
+    this.troubles.note("lamp", this.parts.lamp.trouble());
+    this.troubles.note("meter", quality.kind === "good" ? null : quality.reason);
+    this.troubles.note("clock", clockTrouble(Date.now()));
+    const foreign = this.host?.counters.foreign ?? 0;
+    this.troubles.note(
+      "gateway",
+      foreign === 0 || this.host.state().channel !== null ? null : foreignTrouble(foreign),
+    );
+  }
+
+  private watchedJournal(): FileJournal {
+    const { journal } = this;
+    return {
+      load: () => journal.load(),
+      store: (checkpoint, done) =>
+        journal.store(checkpoint, (error) => {
+          this.troubles.note("disk", error);
+          done(error);
+        }),
+      close: () => journal.close(),
+    };
+  }
+}
+
+/** Opens the key, or makes it at the first start; a passphrase that the service has encrypts it. */
+function openKeyOf(config: DeviceConfig, log: Logger): Key {
+  const passphrase = findPassphrase(config.keyPassphraseFile)?.text ?? null;
+  try {
+    const { key, created } = openOrCreateKey(config.keyFile, passphrase);
+    log.info({ device: key.address, keyFile: config.keyFile }, created ? "made a new key" : "key");
+    return key;
+  } catch (error) {
+    throw isUnwritable(error) ? new Error(diskTrouble(config.keyFile, error)) : error;
   }
 }

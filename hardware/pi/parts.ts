@@ -1,34 +1,48 @@
 /**
  * The meter and the lamp that a configuration names.
  *
- * Promise: a light without named hardware gets the simulated pair; a name that no driver answers to is
- * an error that lists those that do.
+ * Promise: a light without named hardware gets the simulated pair; a table with a fault in it is refused
+ * before anything is touched.
  */
-import type { Clock, Lamp, Meter } from "#core/ports";
+import { dirname } from "node:path";
+import type { Clock } from "#core/ports";
 import type { DeviceConfig } from "#node/config";
-import { simulatedLamp } from "../lamps/simulated.ts";
-import { simulatedMeter } from "../meters/simulated.ts";
+import { type LampSurroundings, type OpenedLamp, openLamp } from "../lamps/open-lamp.ts";
+import type { SimulatedLamp } from "../lamps/simulated.ts";
+import type { SteadyLamp } from "../lamps/steady-lamp.ts";
+import { openSysfs } from "../lamps/sysfs.ts";
+import { type MeterDriver, type MeterSurroundings, openMeter } from "../meters/open-meter.ts";
 
 export interface Parts {
-  readonly meter: Meter;
-  readonly lamp: Lamp;
-  /** What the device says its meter is. */
-  readonly meterName: string;
+  readonly meter: MeterDriver;
+  readonly lamp: SteadyLamp;
 }
 
-/** Throws when the configuration names hardware that there is no driver for. */
+/** Throws one line for each fault of the tables. */
 export function openParts(config: DeviceConfig, clock: Clock): Parts {
-  expectSimulated("meter.driver", config.meterDriver);
-  expectSimulated("lamp.driver", config.lampDriver);
-  const lamp = simulatedLamp(config.settings.ratedMilliwatts, clock);
-  return { lamp, meter: simulatedMeter(lamp), meterName: "simulated" };
+  const { lamp, simulated } = openLampOf(config, clock);
+  return { lamp, meter: openMeter(config.meterDriver, meterSurroundings(config, clock, simulated)) };
 }
 
-function expectSimulated(path: string, driver: Readonly<Record<string, unknown>> | null): void {
-  if (driver === null) return;
-  if (driver.kind !== "simulated") {
-    throw new Error(`${path}.kind: expected "simulated", found ${JSON.stringify(driver.kind)}`);
-  }
-  const extra = Object.keys(driver).find((name) => name !== "kind");
-  if (extra !== undefined) throw new Error(`${path}.${extra}: expected no such key; "simulated" has none`);
+/** The lamp alone, for who must make it safe and needs no more. */
+export function openLampOf(config: DeviceConfig, clock: Clock): OpenedLamp {
+  return openLamp(config.lampDriver, lampSurroundings(config, clock), Math.random);
+}
+
+export function lampSurroundings(config: DeviceConfig, clock: Clock): LampSurroundings {
+  return { clock, ratedMilliwatts: config.settings.ratedMilliwatts, sysfs: openSysfs(config.sysfsRoot) };
+}
+
+export function meterSurroundings(
+  config: DeviceConfig,
+  clock: Clock,
+  simulatedLamp: SimulatedLamp | null,
+): MeterSurroundings {
+  return {
+    clock,
+    powerMaxMilliwatts: config.settings.meter.powerMaxMilliwatts,
+    stateDirectory: dirname(config.journalFile),
+    sysfsRoot: config.sysfsRoot,
+    simulatedLamp,
+  };
 }

@@ -188,7 +188,9 @@ describe("watt402-device", () => {
       `watt402-device: ${join(folder, "none.toml")}: expected a readable file, found ENOENT\n`,
     );
     expect((await bare.ended).code).toBe(1);
-    expect(bare.errors()).toContain("--config");
+    expect(bare.errors()).toBe(
+      "watt402-device: /etc/watt402/device.toml: expected a readable file, found ENOENT\n",
+    );
     for (const one of [misspelt, missing, bare]) expect(one.errors()).not.toMatch(/\n\s+at /);
   });
 });

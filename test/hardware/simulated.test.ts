@@ -50,16 +50,16 @@ describe("a simulated lamp and its meter", () => {
 describe("the parts of a light", () => {
   it("are simulated where no hardware is named, or the simulated one is", () => {
     const clock = new BenchClock();
-    expect(openParts(readConfig(SAMPLE, "c.toml"), clock).meterName).toBe("simulated");
+    expect(openParts(readConfig(SAMPLE, "c.toml"), clock).meter.name).toBe("simulated");
     const named = `${SAMPLE}\n[lamp.driver]\nkind = "simulated"\n`;
-    expect(openParts(readConfig(named, "c.toml"), clock).meterName).toBe("simulated");
+    expect(openParts(readConfig(named, "c.toml"), clock).lamp.name).toBe("simulated lamp");
   });
 
   it("are refused by name where there is no driver, or an option of none", () => {
     const clock = new BenchClock();
     const strange = `${SAMPLE}\n[meter.driver]\nkind = "abacus"\n`;
     expect(() => openParts(readConfig(strange, "c.toml"), clock)).toThrow(
-      'meter.driver.kind: expected "simulated", found "abacus"',
+      "meter.driver.kind: expected one of simulated, modbus",
     );
     const extra = `${SAMPLE}\n[lamp.driver]\nkind = "simulated"\npin = 4\n`;
     expect(() => openParts(readConfig(extra, "c.toml"), clock)).toThrow(

@@ -1,0 +1,34 @@
+/** `watt402-device policy`: what this device will sign and what it refuses, in words. */
+import type { Policy } from "#core/policy";
+import { unitsForQuantum } from "#core/units";
+import type { DeviceConfig } from "#node/config";
+
+/** What the schemes put at stake when the key is stolen. */
+const STAKES: Readonly<Record<string, string>> = {
+  "batch-settlement":
+    "Vouchers of a channel: each is worth something to that channel's seller alone, and no more than the deposit.",
+  exact: "Transfers from the device's own wallet: whoever has the key can take whatever lies in that wallet.",
+};
+
+export function policyInWords({ settings, unit }: DeviceConfig): string {
+  const { policy } = settings;
+  const { quantumMaxAtomic, priceCeiling, dailyBudgetAtomic } = policy;
+  return [
+    `This light pays in the token ${policy.asset} on ${policy.network}, amounts in its smallest unit.`,
+    policy.payees.length === 0
+      ? "It pays any seller whose offer the gateway sends; list policy.payees to allow some only."
+      : `It pays these sellers and no other: ${policy.payees.join(", ")}.`,
+    `It signs at most ${quantumMaxAtomic} for one purchase, and ${dailyBudgetAtomic} in one UTC day.`,
+    `It buys at ${priceCeiling} per million ${unit} or less: at that price ${quantumMaxAtomic} buy ` +
+      `${unitsForQuantum(quantumMaxAtomic, priceCeiling)} ${unit}.`,
+    `What it signs for: ${policy.contracts.join(", ")}.`,
+    ...policy.schemes.map((scheme) => `${scheme}: ${STAKES[scheme]}`),
+    `Without credit its lamp is ${unpaidInWords(policy)}.`,
+    "Whatever else is asked of it, by whomever, it refuses, and says so in its state.",
+  ].join("\n");
+}
+
+function unpaidInWords({ unpaid }: Policy): string {
+  if (unpaid.kind === "dim") return `dimmed to ${unpaid.levelPercent} % at most`;
+  return unpaid.kind === "on" ? "lit as planned all the same" : "dark";
+}

@@ -1,0 +1,44 @@
+/** The doctor's looks at meter and lamp. Promise: no light changes, nothing is counted. */
+import type { Clock } from "#core/ports";
+import type { DeviceConfig } from "#node/config";
+import { probeLamp } from "../../lamps/open-lamp.ts";
+import { simulatedLamp } from "../../lamps/simulated.ts";
+import { probeMeter } from "../../meters/open-meter.ts";
+import { lampSurroundings, meterSurroundings } from "../parts.ts";
+import { type Check, doubtful, well, wrong } from "./check.ts";
+
+export async function checkLamp(config: DeviceConfig, clock: Clock): Promise<Check> {
+  try {
+    const { name, found, trouble, afterDeath } = await probeLamp(
+      config.lampDriver,
+      lampSurroundings(config, clock),
+    );
+    if (trouble !== null) return wrong("lamp", trouble);
+    const text = `${name}: ${found.join("; ")}; when the runtime dies it ${afterDeath}`;
+    const losesItsLight = config.lampDriver?.kind === "gpio" && config.settings.policy.unpaid.kind !== "off";
+    return losesItsLight
+      ? doubtful(
+          "lamp",
+          `${text}; expected a lamp that can stay lit, as policy.unpaid asks, found a line that is released; ` +
+            'use kind = "led"',
+        )
+      : well("lamp", text);
+  } catch (error) {
+    return wrong("lamp", (error as Error).message);
+  }
+}
+
+export async function checkMeter(config: DeviceConfig, clock: Clock): Promise<Check> {
+  const lamp = isSimulated(config.lampDriver) ? simulatedLamp(config.settings.ratedMilliwatts, clock) : null;
+  try {
+    const probe = await probeMeter(config.meterDriver, meterSurroundings(config, clock, lamp));
+    if (probe.trouble !== null) return wrong("meter", probe.trouble);
+    return well("meter", `${probe.name}, ${probe.place}: ${probe.found.join(", ")}`);
+  } catch (error) {
+    return wrong("meter", (error as Error).message);
+  }
+}
+
+function isSimulated(table: DeviceConfig["lampDriver"]): boolean {
+  return table === null || table.kind === "simulated";
+}

@@ -1,0 +1,114 @@
+/**
+ * Every refusal in words, for the person at the pole.
+ *
+ * Promise: the list is complete by its type; each entry says what it means and what to do about it.
+ */
+import type { Refusal } from "#core/refusal";
+
+export interface Explanation {
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+const BY_ITSELF = "nothing to do here: the device goes on trying";
+const AT_THE_GATEWAY = "ask the gateway's operator";
+
+const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
+  "unknown-channel": {
+    meaning: "the gateway does not know the channel",
+    remedy: "the device asks for a new offer",
+  },
+  "counter-mismatch": {
+    meaning: "gateway and device count differently",
+    remedy: `${BY_ITSELF}; if it lasts, ${AT_THE_GATEWAY}`,
+  },
+  "bad-signature": {
+    meaning: "the seller did not accept the signature",
+    remedy: "check policy.network and the device's key",
+  },
+  "seller-unavailable": { meaning: "the seller does not answer the gateway", remedy: BY_ITSELF },
+  "seller-refused": { meaning: "the seller refused the payment", remedy: AT_THE_GATEWAY },
+  unfunded: { meaning: "the channel has no deposit to pay from", remedy: `${AT_THE_GATEWAY} to fund it` },
+  overloaded: { meaning: "the gateway has too much to do", remedy: BY_ITSELF },
+  "channel-closing": { meaning: "the channel is being closed", remedy: "the device waits for a new one" },
+  "ledger-unavailable": { meaning: "the gateway cannot write its ledger", remedy: AT_THE_GATEWAY },
+  expired: { meaning: "the payment came too late", remedy: "check the clock: `timedatectl`" },
+  "not-enrolled": {
+    meaning: "the gateway's operator has not let this device in",
+    remedy: `${AT_THE_GATEWAY} to approve it: watt402-gateway devices approve`,
+  },
+  "scheme-not-allowed": {
+    meaning: "the offer asks for another payment scheme",
+    remedy: "compare policy.schemes with the gateway's seller",
+  },
+  "network-not-allowed": {
+    meaning: "the offer is for another chain",
+    remedy: "compare policy.network with the gateway's seller",
+  },
+  "token-not-allowed": {
+    meaning: "the offer is in another token",
+    remedy: "compare policy.asset with the gateway's seller",
+  },
+  "payee-not-allowed": {
+    meaning: "the offer pays a seller that is not allowed",
+    remedy: "add the seller to policy.payees if it is the right one",
+  },
+  "contract-not-allowed": { meaning: "the offer names another contract", remedy: AT_THE_GATEWAY },
+  "unit-mismatch": {
+    meaning: "the seller meters in another unit",
+    remedy: "compare meter.unit with the gateway's seller",
+  },
+  "price-above-ceiling": {
+    meaning: "the price is above the owner's ceiling",
+    remedy: "wait, or raise policy.price_ceiling_per_million_units",
+  },
+  "quantum-above-limit": {
+    meaning: "one purchase would cost more than the owner allows",
+    remedy: "raise policy.quantum_max_atomic, or lower meter.wanted_units",
+  },
+  "budget-exhausted": {
+    meaning: "the day's budget is spent",
+    remedy: "wait for midnight UTC, or raise policy.daily_budget_atomic",
+  },
+  "deposit-exhausted": {
+    meaning: "the channel's deposit is used up",
+    remedy: `${AT_THE_GATEWAY} to top it up`,
+  },
+  "charged-above-signed": {
+    meaning: "the seller charged more than this device signed",
+    remedy: `${AT_THE_GATEWAY}: nothing is signed until it is put right`,
+  },
+  "counter-off-ladder": {
+    meaning: "the seller charged an amount that was never signed",
+    remedy: `${AT_THE_GATEWAY}: nothing is signed until it is put right`,
+  },
+  "channel-id-mismatch": { meaning: "the offered channel does not name this device", remedy: AT_THE_GATEWAY },
+  "meter-silent": {
+    meaning: "the meter gives no reading",
+    remedy: "check its power, its cable and [meter.driver]",
+  },
+  "meter-implausible": {
+    meaning: "the meter shows what cannot be",
+    remedy: "check its wiring and its register map",
+  },
+  "clock-unset": {
+    meaning: "the clock is not set",
+    remedy: "connect the board to the network, or add a real-time clock",
+  },
+  "journal-failed": {
+    meaning: "the disk does not take the checkpoint",
+    remedy: "see `df -h` and `dmesg`; replace a card that fails",
+  },
+  "signer-failed": { meaning: "the key does not sign", remedy: "see `watt402-device doctor`" },
+  "lamp-failed": { meaning: "the lamp does not follow", remedy: "check its wiring and [lamp.driver]" },
+};
+
+export function explain(refusal: Refusal): Explanation {
+  return EXPLAINED[refusal];
+}
+
+/** In one line: code, meaning, remedy. */
+export function explained(refusal: Refusal): string {
+  const { meaning, remedy } = EXPLAINED[refusal];
+  return `${refusal}: ${meaning}; ${remedy}`;
+}

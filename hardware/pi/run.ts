@@ -1,0 +1,62 @@
+/**
+ * The device as a service: started, told of, and stopped.
+ *
+ * Promise: SIGTERM and SIGINT leave the lamp at its safe level and end with 0; what fails unforeseen
+ * leaves it there too and ends with 1; a stop that hangs is ended after STOP_MS.
+ */
+import type { DeviceConfig } from "#node/config";
+import { deviceLogger } from "./device-log.ts";
+import { type Light, startLight } from "./light.ts";
+import { tellServiceManager } from "./service-manager.ts";
+import type { Status } from "./status.ts";
+
+/** Longest orderly stop, milliseconds; service managers kill after ten seconds and more. */
+const STOP_MS = 9000;
+
+export function runLight(config: DeviceConfig, complain: (error: unknown) => void): void {
+  const log = deviceLogger(process.stdout.isTTY);
+  const light: Light = startLight(config, log);
+  const manager = tellServiceManager({
+    isAlive: () => light.isAdvancing(),
+    status: () => oneLine(light.status()),
+    onTrouble: (text) => log.warn(text),
+  });
+  let stopping = false;
+  const stop = (end: () => void) => {
+    if (stopping) return;
+    stopping = true;
+    manager.stopping();
+    manager.close();
+    setTimeout(() => {
+      console.error(`watt402-device: expected to stop within ${STOP_MS} ms, found a part that hangs`);
+      process.exit(1);
+    }, STOP_MS);
+    light.stop().then(end, (error: unknown) => {
+      complain(error);
+      process.exit(1);
+    });
+  };
+  const stopInOrder = (signal: string) => {
+    if (!stopping) log.info({ signal }, "stopping");
+    stop(() => process.exit(0));
+  };
+  process.on("SIGTERM", stopInOrder);
+  process.on("SIGINT", stopInOrder);
+  process.on("uncaughtException", (error) => {
+    complain(error);
+    stop(() => process.exit(1));
+  });
+  manager.ready();
+}
+
+/** For `systemctl status`. */
+function oneLine({ lamp, credit, unit, linkUp, refusal, troubles }: Status): string {
+  const [trouble] = troubles;
+  return [
+    `lamp ${lamp.levelPercent} %${lamp.starved ? ", starved" : ""}`,
+    `credit ${credit} ${unit}`,
+    linkUp ? "connected" : "not connected",
+    ...(refusal === null ? [] : [refusal]),
+    ...(trouble === undefined ? [] : [trouble.text]),
+  ].join("; ");
+}
