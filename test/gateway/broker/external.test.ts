@@ -1,13 +1,14 @@
 // The adapter for somebody else's broker, against a plain aedes that knows nothing of devices.
 
 import { once } from "node:events";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer } from "node:net";
 import { Aedes } from "aedes";
 import mqtt from "mqtt";
 import { afterEach, expect, test } from "vitest";
 import { type ExternalBroker, type ExternalOptions, openExternalBroker } from "#gateway/broker/external";
 import { topicOf } from "#protocol/topics";
 import { until } from "../ground.ts";
+import { openSharingNothing, type SharingNothing } from "./sharing-nothing.ts";
 
 const DEVICE = "12".repeat(20);
 
@@ -16,28 +17,8 @@ afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close();
 });
 
-interface Plain {
-  readonly port: number;
-  close(): Promise<void>;
-}
-
-async function plainBroker(port = 0): Promise<Plain> {
-  const aedes = await Aedes.createBroker();
-  const sockets = new Set<Socket>();
-  const server: Server = createServer((socket) => {
-    sockets.add(socket);
-    socket.setNoDelay(true);
-    aedes.handle(socket);
-  }).listen(port, "127.0.0.1");
-  await once(server, "listening");
-  const plain: Plain = {
-    port: (server.address() as { port: number }).port,
-    close: async () => {
-      for (const socket of sockets) socket.destroy();
-      await new Promise<void>((resolve) => aedes.close(() => resolve()));
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
+async function plainBroker(port = 0): Promise<SharingNothing> {
+  const plain = await openSharingNothing(port);
   open.push(plain);
   return plain;
 }
