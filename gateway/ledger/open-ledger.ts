@@ -4,26 +4,37 @@
 import { mkdirSync } from "node:fs";
 import type { Config } from "../config.ts";
 import { shownUrl } from "../config-layers.ts";
+import { fenceOf, type Seat } from "../duty/postgres-roster.ts";
 import type { Note } from "../purchase/ports.ts";
 import { readSecret } from "../treasury/open-treasury.ts";
 import { openPostgresLedger } from "./postgres-ledger.ts";
+import type { PostgresOptions } from "./postgres-pool.ts";
 import { openSqliteLedger } from "./sqlite-ledger.ts";
 import type { LedgerStore } from "./store.ts";
 
-/** Opens the ledger and brings its schema up to date. Rejects with one line that names the member. */
-export async function openLedger(config: Config, note: Note): Promise<LedgerStore> {
+/**
+ * Opens the ledger and brings its schema up to date. Rejects with one line that names the member.
+ * @param seat among several gateways: it writes for the devices that it has the duty of; null: for all
+ */
+export async function openLedger(config: Config, note: Note, seat: Seat | null = null): Promise<LedgerStore> {
   const { ledger, gateway } = config;
   if (ledger.kind === "sqlite") {
     makeFolder(gateway.data);
     return openSqliteLedger(gateway.data);
   }
-  const { url, passwordFile } = ledger;
-  const password = passwordFile === undefined ? null : readSecret("ledger.passwordFile", passwordFile);
-  return openPostgresLedger({
+  return openPostgresLedger(postgresOf(ledger, note), seat === null ? null : fenceOf(seat));
+}
+
+/** How the PostgreSQL of a configuration is reached. */
+export function postgresOf(
+  { url, passwordFile }: Extract<Config["ledger"], { kind: "postgres" }>,
+  note: Note,
+): PostgresOptions {
+  return {
     url,
-    password,
+    password: passwordFile === undefined ? null : readSecret("ledger.passwordFile", passwordFile),
     onTrouble: (reason) => note("warn", "a connection to the ledger broke", { url: shownUrl(url), reason }),
-  });
+  };
 }
 
 function makeFolder(path: string): void {

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dashboardFiles } from "#gateway/dashboard/files";
+import type { DutyStatus } from "#gateway/duty/duty";
 import { openFeed } from "#gateway/http/feed";
 import { openHealth } from "#gateway/http/health";
 import { openHttpServer } from "#gateway/http/server";
@@ -92,6 +93,19 @@ const GRID: SellerStatus = {
   waiting: 0,
 };
 
+/** Two gateways of which the other has just vanished. */
+export const DUTY: DutyStatus = {
+  state: "active",
+  leaseLeftSeconds: 5.2,
+  slots: 64,
+  slotsOfAll: 64,
+  takeovers: 31,
+  members: [
+    { member: "a1", name: "north", isSelf: true, isLive: true, hears: true, delivery: "shared", slots: 64 },
+    { member: "b2", name: "south", isSelf: false, isLive: false, hears: true, delivery: "shared", slots: 0 },
+  ],
+};
+
 export interface StageOptions {
   readonly places?: ReadonlyMap<string, Place>;
   readonly token?: string | null;
@@ -107,6 +121,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
   const sellers: SellerStatus[] = [GRID];
   const health = openHealth({
     brokerIsUp: () => true,
+    dutyTrouble: () => "",
     sellers: () => sellers,
     treasuryAtomic: async () => 123_456_789,
     dataFolder: tmpdir(),
@@ -118,7 +133,8 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     fleet,
     lightsMax: 100_000,
     lowBalanceDays: 1,
-    isUp: () => ({ broker: true, seller: true, ledger: true, clock: true, chain: true }),
+    isUp: () => ({ broker: true, seller: true, ledger: true, clock: true, chain: true, duty: true }),
+    duty: () => DUTY,
     sellers: () => sellers,
     treasuryAtomic: () => health.treasuryAtomic,
     access: { broker: () => null, devicesPending: () => 0 },
@@ -228,6 +244,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     feed,
     health,
     metrics,
+    duty: () => DUTY,
     ledger: {
       enrolments: () => [],
       channelsOf: async (device) => {
