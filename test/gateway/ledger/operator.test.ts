@@ -93,7 +93,9 @@ async function differences(): Promise<readonly Difference[]> {
 test("ledger, seller and chain agree after an honest evening, with exit code 0", async () => {
   const { code, stdout, stderr } = await run("ledger", "reconcile");
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-  expect(stdout).toMatch(/^2 channels, \d+ payments: 0 differences\n$/);
+  expect(stdout).toMatch(
+    /^seller seller: charged (\d+), took 0 on chain, \1 to come\n2 channels, \d+ payments: 0 differences\n$/,
+  );
 });
 
 test.each<[string, string, RegExp, RegExp]>([
@@ -241,7 +243,7 @@ test("a top-up promises the next deposit once, and the table shows it", async ()
   expect((await run("channels", "top-up", device)).stdout).toMatch(/10000 is promised already/);
   expect(await listed(device)).toMatchObject({ balance: DEPOSIT, promised: 2 * DEPOSIT, withdrawing: 0 });
   const { stdout: table } = await run("channels", "list");
-  expect(table.split("\n")[0]).toMatch(/^device +channel +scheme +balance +promised +charged +left/);
+  expect(table.split("\n")[0]).toMatch(/^device +channel +seller +scheme +balance +promised +charged +left/);
   expect(table).toContain(device);
 });
 

@@ -1,0 +1,154 @@
+// Which device buys where: by order, by name, by price, and one of them first where a seller was away.
+
+import { expect, test } from "vitest";
+import { checkConfig } from "#gateway/config";
+import type { Tariff } from "#gateway/purchase/ports";
+import { openMarket, type Stall } from "#gateway/sellers/market";
+import type { StandingName } from "#gateway/sellers/standing";
+import { devicesOf } from "#gateway/sellers-config";
+import { deviceOf, newKey } from "../purchase/bench.ts";
+
+interface Seller {
+  standing: StandingName;
+  price: number;
+  unit: string;
+  devices: ReadonlySet<string> | null;
+}
+
+/** Sellers by name, to be changed while their market is open. */
+function marketWith(sellers: Record<string, Partial<Seller>>, choose: "order" | "cheapest" = "order") {
+  let nowMs = 0;
+  const all: Record<string, Seller> = {};
+  const stalls = Object.entries(sellers).map(([name, given]): Stall => {
+    const seller: Seller = { standing: "good", price: 100, unit: "mWh", devices: null, ...given };
+    all[name] = seller;
+    const tariff = (): Tariff | null =>
+      seller.standing === "new"
+        ? null
+        : { unit: seller.unit, pricePerMillionUnits: seller.price, validUntilSeconds: 0, menu: [100] };
+    const shop = {
+      name,
+      get standing() {
+        return seller.standing;
+      },
+      tariff,
+      owns: (owner: string) => owner === name,
+    };
+    return { shop: shop as Stall["shop"], devices: seller.devices };
+  });
+  const market = openMarket(stalls, choose, () => nowMs);
+  return {
+    sellers: all,
+    market,
+    pass: (ms: number) => {
+      nowMs += ms;
+    },
+    at: (device = LAMP, present: string | null = null, isBuying = false) =>
+      market.shopFor(device, present, isBuying)?.name ?? null,
+  };
+}
+
+const LAMP = deviceOf(newKey());
+const OTHER = deviceOf(newKey());
+const ADDRESS = `0x${"70".repeat(20)}`;
+
+test("a device buys from the first that sells, and goes back to it when it sells again", () => {
+  const { sellers, at } = marketWith({ first: {}, second: {} });
+  expect(at()).toBe("first");
+  for (const standing of ["troubled", "new"] as const) {
+    sellers.first!.standing = standing;
+    expect([standing, at(LAMP, "first")]).toEqual([standing, "first"]);
+  }
+  sellers.first!.standing = "away";
+  expect(at(LAMP, "first")).toBe("second");
+  sellers.first!.standing = "good";
+  expect(at(LAMP, "second")).toBe("first");
+});
+
+test("without any that sells, a device stays where it is; a dismissed seller is never bought from", () => {
+  const { sellers, at } = marketWith({ first: { standing: "away" }, second: { standing: "away" } });
+  expect([at(LAMP, "second"), at(LAMP, null)]).toEqual(["second", "first"]);
+  sellers.first!.standing = "dismissed";
+  expect([at(LAMP, "first"), at(LAMP, null)]).toEqual(["second", "second"]);
+  sellers.second!.standing = "dismissed";
+  expect(at(LAMP, "second")).toBeNull();
+});
+
+test("a seller on trial gets one device that buys, no second and no idle one, and another when that one fails to pay", () => {
+  const { sellers, at, pass } = marketWith({ first: { standing: "trial" }, second: {} });
+  expect(at(LAMP, "second", false)).toBe("second");
+  expect(at(LAMP, "second", true)).toBe("first");
+  expect(at(LAMP, "second", false)).toBe("first");
+  expect(at(OTHER, "second", true)).toBe("second");
+  pass(60_001);
+  expect(at(OTHER, "second", true)).toBe("first");
+  sellers.first!.standing = "good";
+  expect([at(LAMP, "second"), at(OTHER, "second")]).toEqual(["first", "first"]);
+});
+
+test("a seller that names its devices sells to them alone, and before others", () => {
+  const devices = new Set([LAMP.device]);
+  const { sellers, at } = marketWith({ first: {}, park: { devices } });
+  expect([at(LAMP), at(OTHER)]).toEqual(["park", "first"]);
+  sellers.park!.standing = "away";
+  sellers.first!.standing = "away";
+  expect(at(OTHER, null)).toBe("first");
+  sellers.first!.standing = "good";
+  expect(at(LAMP, "park")).toBe("first");
+});
+
+test("a seller of another unit is passed over while one of the device's own is there", () => {
+  const { sellers, at } = marketWith({ seconds: { unit: "s" }, energy: {} });
+  expect(at()).toBe("energy");
+  sellers.energy!.standing = "dismissed";
+  expect(at()).toBe("seconds");
+});
+
+test("the cheapest is bought from, and a device moves for a price that is clearly lower", () => {
+  const { sellers, at } = marketWith({ first: { price: 100 }, second: { price: 96 } }, "cheapest");
+  expect([at(LAMP, null), at(LAMP, "first"), at(LAMP, "second")]).toEqual(["second", "first", "second"]);
+  sellers.second!.price = 95;
+  expect(at(LAMP, "first")).toBe("second");
+  sellers.second!.standing = "away";
+  expect(at(LAMP, "second")).toBe("first");
+});
+
+const paid = { network: "eip155:31337", asset: ADDRESS };
+const config = (sellers: object[], others: object = {}) =>
+  checkConfig(
+    {
+      gateway: { key: "k", data: "d" },
+      broker: { kind: "embedded" },
+      treasury: { key: "t" },
+      chain: { rpc: "http://127.0.0.1:8545" },
+      sellers,
+      ...others,
+    },
+    "x.toml",
+  );
+
+test("several sellers are named, of one token, and their groups are known", () => {
+  const one = { name: "grid", url: "http://127.0.0.1:1", ...paid };
+  const two = {
+    name: "park",
+    url: "http://127.0.0.1:2",
+    ...paid,
+    devices: ["green", `0x${"AB".repeat(20)}`],
+  };
+  const groups = { green: ["cd".repeat(20)] };
+  const { sellers } = config([one, two], { groups });
+  expect(sellers.map(({ name }) => name)).toEqual(["grid", "park"]);
+  expect([...devicesOf(sellers[1]!, groups)!]).toEqual(["cd".repeat(20), "ab".repeat(20)]);
+  expect(devicesOf(sellers[0]!, groups)).toBeNull();
+  const wrong: [object[], object, RegExp][] = [
+    [[], {}, /expected either \[seller\] or \[\[sellers\]\], found neither/],
+    [[one], { seller: one }, /found both/],
+    [[one, one], {}, /sellers\.1\.name: expected a name of its own, found "grid" again/],
+    [[{ url: one.url, ...paid }], {}, /sellers\.0\.name/],
+    [[one, { ...two, devices: ["blue"] }], {}, /expected a device or a name in \[groups\], found "blue"/],
+    [[one, { ...one, name: "b", asset: `0x${"71".repeat(20)}` }], {}, /run another gateway for it/],
+    [[one, { ...one, name: "b", kind: "fixed" }], {}, /sellers\.1\.unitsPerPayment: expected how many mWh/],
+    [[{ ...one, name: "a b" }], {}, /expected a letter, then letters, digits, _ and -/],
+  ];
+  for (const [sellers, others, message] of wrong) expect(() => config(sellers, others)).toThrow(message);
+});

@@ -1,0 +1,203 @@
+// Two sellers, and the first one dies with a payment on its way: the light goes on buying from the second, nothing
+// is signed twice or lost, and the books explain every unit of money, before and after the first one is back.
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "smol-toml";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Difference, SellerTotals } from "#gateway/ledger/reconcile";
+import { flatTariff } from "#simulator/utility/tariff";
+import { startUtility, type Utility } from "#simulator/utility/utility";
+import { startStockSeller } from "../../interop/stock-seller.ts";
+import { bundleOf } from "../bundle.ts";
+import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
+import { type Ground, type Light, prepareGround, until } from "../ground.ts";
+import { openLossyProxy } from "../lossy-proxy.ts";
+
+const QUANTUM = 100;
+const UNITS = 500;
+const DEPOSIT = 20_000;
+const AWAY_AFTER_MS = 500;
+const NOWHERE = "http://127.0.0.1:9";
+
+let ground: Ground;
+let program: string;
+beforeAll(async () => {
+  ground = await prepareGround();
+  program = await bundleOf(GATEWAY_PROCESS, ground.directory());
+});
+afterAll(() => ground.stop());
+
+function startSeller(account: number, price = 200_000): Promise<Utility> {
+  return startUtility({
+    rpcUrl: ground.anvil.rpcUrl,
+    dataDirectory: ground.directory(),
+    receiverKey: ground.anvil.accounts[account]!.privateKey,
+    token: ground.contracts.token,
+    tariff: flatTariff(price),
+    minDepositAtomic: 2_000,
+    log: () => {},
+  });
+}
+
+const configOf = (sellers: readonly Record<string, unknown>[], patch: object = {}) =>
+  ground.config("", {
+    sellers,
+    market: { awayAfterMs: AWAY_AFTER_MS },
+    treasury: { depositAtomic: DEPOSIT, depositDays: 0 },
+    ...patch,
+  });
+
+async function run(config: Record<string, unknown>, ...args: string[]) {
+  const file = join(ground.directory(), "gateway.toml");
+  writeFileSync(file, stringify(config));
+  return spawnGateway([...args, "--config", file], program).ended;
+}
+
+async function reconciled(config: Record<string, unknown>) {
+  const { stdout } = await run(config, "ledger", "reconcile", "--json");
+  return JSON.parse(stdout) as { differences: Difference[]; unasked: string[]; sellers: SellerTotals[] };
+}
+
+const channelOf = (light: Light) => light.host.state().channel!;
+
+async function untilElsewhere(light: Light, channelId: string): Promise<void> {
+  await until(
+    () => channelOf(light).id !== channelId,
+    20_000,
+    () => `a channel other than ${channelId}`,
+  );
+}
+
+test("a seller that dies with a payment on its way loses its light to the next, and has it back, to the last unit", async () => {
+  const [first, second] = await Promise.all([startSeller(0), startSeller(1)]);
+  let isDying = false;
+  const road = await openLossyProxy(first.url, () => {
+    if (isDying) road.leadTo(NOWHERE);
+    return isDying;
+  });
+  const config = configOf([
+    { name: "first", url: road.url },
+    { name: "second", url: second.url },
+  ]);
+  let gateway = await ground.gateway(config);
+  const before = ground.light(gateway.brokerUrl);
+  await before.untilCharged(4 * QUANTUM);
+  const firstChannel = channelOf(before).id;
+  isDying = true;
+  await untilElsewhere(before, firstChannel);
+  await before.untilCharged(4 * QUANTUM);
+
+  // Its credit is of both sellers; what it signed at the first one is one rung more than it got units for.
+  const { account, former, channel } = before.host.state();
+  const [left] = former;
+  expect(left).toMatchObject({ id: firstChannel, reserved: left!.charged + QUANTUM });
+  expect(account!.granted).toBe(left!.granted + channel!.granted);
+  expect(before.host.state().levelPercent).toBe(100);
+  await before.stop();
+  await gateway.stop();
+
+  isDying = false;
+  road.leadTo(first.url);
+  const between = await reconciled(config);
+  expect(between.unasked).toEqual([]);
+  expect(between.differences).toMatchObject([
+    {
+      channel: firstChannel,
+      where: "ledger and seller",
+      expected: expect.stringContaining(`charged ${left!.charged},`),
+      found: expect.stringContaining(`charged ${left!.reserved},`),
+      meaning: expect.stringContaining("signed before its device was sent to buy elsewhere"),
+    },
+  ]);
+
+  gateway = await ground.gateway(config);
+  const { key, memory } = before;
+  const light = ground.light(gateway.brokerUrl, { key, memory });
+  await until(
+    () => light.host.state().channel?.id === firstChannel && light.charged() > left!.reserved,
+    20_000,
+    () => "buying at the first seller again",
+  );
+  await light.stop();
+  await gateway.stop();
+  const again = light.host.state();
+  const units = [again.channel!, ...again.former].reduce(
+    (sum, { charged }) => sum + (charged / QUANTUM) * UNITS,
+    0,
+  );
+  expect(again.account!.granted).toBe(units);
+  const rungs = [...before.signed, ...light.signed];
+  expect(rungs.filter((rung) => rung === left!.reserved).length).toBeGreaterThan(1);
+  const after = await reconciled(config);
+  expect(after).toMatchObject({ differences: [], unasked: [] });
+  expect(after.sellers.map(({ seller }) => seller).sort()).toEqual(["first", "second"]);
+
+  const closed = await run(config, "channels", "close", light.device, "--seller", "second");
+  expect(closed.stdout).toContain(`${DEPOSIT - channel!.charged} atomic units are back in the treasury`);
+  expect((await reconciled(config)).differences).toEqual([]);
+  await Promise.all([first.stop(), second.stop(), road.close()]);
+});
+
+test("a seller that changes its price under a signed rung is bought from on another channel, without one doubly signed", async () => {
+  const accounts = [4, 5] as const;
+  const cheap = await startStockSeller(ground, "batch-settlement", { amountAtomic: QUANTUM, accounts });
+  const dear = await startStockSeller(ground, "batch-settlement", { amountAtomic: 120, accounts });
+  const road = await openLossyProxy(cheap.url, () => false);
+  const notes: string[] = [];
+  const stock = { name: "stock", kind: "fixed", unitsPerPayment: UNITS, url: `${road.url}/energy` };
+  const gateway = await ground.gateway(configOf([stock]), (_level, text) => notes.push(text));
+  const light = ground.light(gateway.brokerUrl);
+  await light.untilCharged(3 * QUANTUM);
+  const { id } = channelOf(light);
+  road.leadTo(NOWHERE);
+  const isPending = () => light.host.state().pending !== null && light.host.state().answerRefusal !== null;
+  await until(isPending, 10_000, () => "a rung without an answer");
+  road.leadTo(dear.url);
+  await untilElsewhere(light, id);
+  await light.untilCharged(3 * 120);
+  await light.stop();
+  await gateway.stop();
+  const { account, former, channel } = light.host.state();
+  expect(notes.join("; ")).toContain("no more on sale what a device signed");
+  expect(channel!.charged % 120).toBe(0);
+  expect(account!.granted).toBe(former[0]!.granted + (channel!.charged / 120) * UNITS);
+  expect(Number((await cheap.charges()).get(id))).toBe(former[0]!.charged);
+  await Promise.all([cheap.close(), dear.close(), road.close()]);
+});
+
+test("a seller that charges less than was signed is dismissed by name, and what it did charge is had in units", async () => {
+  const stock = await startStockSeller(ground, "batch-settlement", {
+    amountAtomic: QUANTUM,
+    accounts: [6, 7],
+    chargedAtomic: 70,
+  });
+  const utility = await startSeller(2);
+  const config = configOf(
+    [
+      { name: "odd", kind: "fixed", unitsPerPayment: UNITS, url: stock.url },
+      { name: "grid", url: utility.url },
+    ],
+    { http: { port: 0 } },
+  );
+  const gateway = await ground.gateway(config);
+  const light = ground.light(gateway.brokerUrl);
+  await until(
+    () => channelOf(light)?.charged >= 3 * QUANTUM,
+    20_000,
+    () => "buying at the other seller",
+  );
+  const { sellers } = (await (await fetch(`${gateway.httpUrl}/api/v1/sellers`)).json()) as {
+    sellers: { name: string; standing: string; reason: string; lights: number }[];
+  };
+  expect(sellers).toMatchObject([
+    { name: "odd", standing: "dismissed", reason: expect.stringContaining("devices sign fixed amounts") },
+    { name: "grid", standing: "good", lights: 1 },
+  ]);
+  await light.stop();
+  await gateway.stop();
+  const { account, channel } = light.host.state();
+  expect(account!.granted).toBe(channel!.granted + UNITS * 0.7);
+  expect(await reconciled(config)).toMatchObject({ differences: [], unasked: [] });
+  await Promise.all([stock.close(), utility.stop()]);
+});
