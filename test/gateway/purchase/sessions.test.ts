@@ -303,3 +303,25 @@ test("after drain nothing more is taken, and what was under way is answered", as
   await settled();
   expect(bench.seller.presented).toBe(1);
 });
+
+test("a gateway that gives a device away finishes its purchase first, and reads the ledger anew when it comes back", async () => {
+  const bench = newBench();
+  const { said, sessions, speaker, offer, id, settled } = await enrolled(bench);
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
+  await sessions.leave((device) => device === speaker.device);
+  expect(speaker.grantsIn(said)).toMatchObject([{ refusal: null, charged: QUANTUM }]);
+  expect(sessions.size).toBe(0);
+  // Another gateway sells the next two rungs.
+  const other = open(bench);
+  for (const rung of [2, 3]) {
+    other.sessions.receive(speaker.device, "pay", speaker.pay(offer, id, rung * QUANTUM));
+    await settled();
+  }
+  await other.sessions.leave(() => true);
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, id, 4 * QUANTUM));
+  await settled();
+  expect(speaker.grantsIn(said).at(-1)).toMatchObject({ refusal: null, charged: 4 * QUANTUM });
+  expect([...bench.ledger.payments.values()].map(({ amountAtomic }) => amountAtomic)).toEqual(
+    Array.from({ length: 4 }, () => QUANTUM),
+  );
+});
