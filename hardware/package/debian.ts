@@ -63,7 +63,6 @@ function filesOf(architecture: Architecture, version: string, bundle: Bundle): E
     plain(`${library}/watt402-device.mjs`, bundle.code, 0o755),
     { ...plain("usr/bin/watt402-device", "", 0o777), linkTo: "../lib/watt402/watt402-device.mjs" },
     plain(`${library}/package.json`, `${JSON.stringify({ name: "watt402", version, type: "module" })}\n`),
-    ...registerMaps(library),
     ...BINARIES[architecture].flatMap((folder) => serialportFiles(library, folder)),
     plain(
       "etc/watt402/device.toml",
@@ -76,6 +75,9 @@ function filesOf(architecture: Architecture, version: string, bundle: Bundle): E
     plain("usr/share/man/man1/watt402-device.1.gz", gzip(debianFile("watt402-device.1"))),
     plain(`usr/share/doc/${NAME}/changelog.gz`, gzip(changelog(version))),
     plain(`usr/share/doc/${NAME}/copyright`, copyright(bundle)),
+    plain(`usr/share/doc/${NAME}/device.sample.toml`, treeFile("hardware/pi/device.sample.toml")),
+    // To write a map for another meter after.
+    plain(`usr/share/doc/${NAME}/sdm120.json`, treeFile("hardware/meters/maps/sdm120.json")),
   ];
 }
 
@@ -105,12 +107,6 @@ function control(architecture: Architecture, version: string, files: readonly En
     plain("md5sums", sums.sort().join("")),
     ...["postinst", "postrm", "prerm"].map((name) => plain(name, debianFile(name), 0o755)),
   ];
-}
-
-function registerMaps(library: string): Entry[] {
-  const folder = "hardware/meters/maps";
-  const names = readdirSync(inTree(folder)).filter((name) => name.endsWith(".json"));
-  return names.sort().map((name) => plain(`${library}/${folder}/${name}`, treeFile(`${folder}/${name}`)));
 }
 
 function serialportFiles(library: string, folder: string): Entry[] {

@@ -1,0 +1,110 @@
+/**
+ * Many lights from one CSV file, as spreadsheets write it.
+ *
+ * Promise: every line is judged before anything is written, and every fault is told by line and column.
+ */
+import { readFileSync } from "node:fs";
+import { parse } from "csv-parse/sync";
+import { type Fault, FIELD_NAMES, type FieldName, type Fields } from "./fields.ts";
+
+export interface Row {
+  /** Line of the file, the header being 1. */
+  readonly line: number;
+  readonly fields: Fields;
+  /** Where a field is: "column 3", or the header that is missing. */
+  place(field: Fault["field"]): string;
+}
+
+/** One directory each, and a package in each. */
+const LIGHTS_MAX = 1000;
+
+/** A setting of device.toml as a column: its key path. */
+const SETTING = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/;
+
+/**
+ * @param shared what holds for every light that says nothing else
+ * @throws one line for each fault of the file's form
+ */
+export function readLights(file: string, shared: Fields): Row[] {
+  const records = recordsOf(file);
+  const [header, ...lines] = records;
+  if (header === undefined || lines.length === 0) {
+    throw new Error(
+      `${file}: expected a line of column names and one for each light, found ${records.length} lines`,
+    );
+  }
+  if (lines.length > LIGHTS_MAX) {
+    throw new Error(`${file}: expected at most ${LIGHTS_MAX} lights, found ${lines.length}`);
+  }
+  const columns = header.cells.map((cell) => cell.trim().toLowerCase());
+  const faults = headerFaults(file, columns);
+  for (const { line, cells } of lines) {
+    if (cells.length === columns.length) continue;
+    faults.push(`${file}: line ${line}: expected ${columns.length} columns, found ${cells.length}`);
+  }
+  if (faults.length > 0) throw new Error(faults.join("\n"));
+  return lines.map(({ line, cells }) => rowOf(line, columns, cells, shared));
+}
+
+function rowOf(line: number, columns: readonly string[], cells: readonly string[], shared: Fields): Row {
+  const told = columns
+    .map((column, index) => [column, cells[index]!] as const)
+    .filter(([, cell]) => cell !== "");
+  const values = Object.fromEntries(told.filter(([column]) => isField(column)));
+  const set = Object.fromEntries(told.filter(([column]) => !isField(column)));
+  return {
+    line,
+    fields: { values: { ...shared.values, ...values }, set: { ...shared.set, ...set } },
+    place: (field) => {
+      const index = columns.indexOf(field);
+      return index < 0 ? field : `column ${index + 1} (${field})`;
+    },
+  };
+}
+
+interface Line {
+  readonly line: number;
+  readonly cells: readonly string[];
+}
+
+function recordsOf(file: string): Line[] {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`${file}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}`);
+  }
+  // Spreadsheets of countries with a decimal comma part the columns by semicolons.
+  const [first = ""] = text.split("\n");
+  const delimiter = first.includes(";") && !first.includes(",") ? ";" : ",";
+  const options = {
+    bom: true,
+    delimiter,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    info: true,
+    trim: true,
+  };
+  try {
+    const records = parse(text, options) as unknown as { info: { lines: number }; record: string[] }[];
+    return records.map(({ info, record }) => ({ line: info.lines, cells: record }));
+  } catch (error) {
+    throw new Error(`${file}: expected CSV, found: ${(error as Error).message}`);
+  }
+}
+
+function headerFaults(file: string, columns: readonly string[]): string[] {
+  return columns.flatMap((column, index) => {
+    const place = `${file}: line 1, column ${index + 1}`;
+    if (columns.indexOf(column) < index)
+      return [`${place}: expected each column once, found "${column}" again`];
+    if (isField(column) || SETTING.test(column)) return [];
+    return [
+      `${place}: expected one of ${FIELD_NAMES.join(", ")}, or a key of device.toml; found "${column}"`,
+    ];
+  });
+}
+
+function isField(column: string): column is FieldName {
+  return (FIELD_NAMES as readonly string[]).includes(column);
+}

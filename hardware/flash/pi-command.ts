@@ -1,0 +1,167 @@
+/**
+ * `watt402-flash pi`: writes what a Raspberry Pi reads at its first boot.
+ *
+ * Promise: on a terminal it asks for what was not said; with --json it asks nothing and answers in one
+ * document. Nothing is written before all of it was judged.
+ */
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { Command } from "commander";
+import { buildPackage } from "../package/debian.ts";
+import type { PackageFile } from "./card.ts";
+import { type Row, readLights } from "./csv.ts";
+import { FIELDS, type FieldName, type Fields } from "./fields.ts";
+import { flashLights, type Light } from "./flash-lights.ts";
+import { judge, type Order } from "./order.ts";
+import { lampNames, meterNames } from "./part-choice.ts";
+import { askFields, askOut } from "./questions.ts";
+import { nextSteps, toldLines } from "./told.ts";
+
+interface Options {
+  readonly out?: string;
+  readonly csv?: string;
+  readonly light?: string;
+  readonly package?: string;
+  readonly wifiPasswordFile?: string;
+  readonly set: readonly string[];
+  readonly provisionKey?: true;
+  readonly force?: true;
+  readonly dryRun?: true;
+  readonly json?: true;
+}
+
+export function piCommand(): Command {
+  const command = new Command("pi")
+    .description("write a Raspberry Pi OS card's boot partition: network, light, package")
+    .option(
+      "--out <dir>",
+      "the card's boot partition as it is mounted, or a folder; with --csv a folder of folders",
+    );
+  // A password does not belong on a command line, where every process may read it.
+  for (const { name, about, shape } of FIELDS.filter(({ name }) => name !== "wifi-password")) {
+    command.option(`--${name} ${shape}`, about);
+  }
+  return command
+    .option("--wifi-password-file <file>", "file of the Wi-Fi password, one line")
+    .option("--set <key=value>", "any key of device.toml, as policy.daily_budget_atomic=200000", collect, [])
+    .option("--csv <file>", "many lights: a line of these names as columns, a line for each light")
+    .option("--light <hostname>", "with --csv: this one alone, straight to --out")
+    .option("--provision-key", "make the light's key here, so that its address is known now")
+    .option("--package <file>", "the .deb to put on the card; without it one is built from this tree")
+    .option("--force", "replace files of others, keeping a copy of each")
+    .option("--dry-run", "say what would be written, and write nothing")
+    .option("--json", "one JSON document; asks nothing")
+    .addHelpText("after", () => `\nMeters: ${meterNames().join(", ")}\nLamps: ${lampNames().join(", ")}`)
+    .action((options: Options) => run(options, fieldsOf(options)));
+}
+
+function collect(setting: string, before: readonly string[]): readonly string[] {
+  return [...before, setting];
+}
+
+async function run(options: Options, told: Fields): Promise<void> {
+  const asks = process.stdin.isTTY && process.stdout.isTTY && !options.json;
+  const out = options.out ?? (asks ? await askOut() : null);
+  if (out === null) throw new Error("--out: expected the card's boot partition or a folder, found none");
+  if (options.light !== undefined && options.csv === undefined) {
+    throw new Error("--light: expected it beside --csv, found it alone");
+  }
+  const lights =
+    options.csv === undefined
+      ? [{ order: judged(await complete(told, asks)), out }]
+      : lightsOf(options.csv, readLights(options.csv, told), out, options.light ?? null);
+  const debian = await packageFor(options);
+  const dryRun = options.dryRun === true;
+  const flashed = flashLights(lights, debian, {
+    provisionKey: options.provisionKey === true,
+    force: options.force === true,
+    dryRun,
+  });
+  if (options.json) {
+    const document = { dryRun, lights: flashed.map((light) => ({ ...light, next: nextSteps(light) })) };
+    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+  } else {
+    process.stdout.write(`${flashed.flatMap((light) => toldLines(light, dryRun)).join("\n")}\n`);
+  }
+}
+
+/** Asks for what is missing, when somebody is there to answer. */
+async function complete(told: Fields, asks: boolean): Promise<Fields> {
+  const missing = FIELDS.some(({ name, fallback }) => fallback === null && told.values[name] === undefined);
+  return asks && missing ? askFields(told) : told;
+}
+
+function judged(fields: Fields): Order {
+  const result = judge(fields);
+  if ("order" in result) return result.order;
+  throw new Error(result.faults.map(({ field, text }) => `--${field}: ${text}`).join("\n"));
+}
+
+/** Every line of the CSV judged. Throws all faults of all lines. */
+function lightsOf(file: string, rows: readonly Row[], out: string, only: string | null): Light[] {
+  const faults: string[] = [];
+  const lineOf = new Map<string, number>();
+  const lights: Light[] = [];
+  for (const { line, fields, place } of rows) {
+    const result = judge(fields);
+    if ("faults" in result) {
+      for (const { field, text } of result.faults)
+        faults.push(`${file}: line ${line}, ${place(field)}: ${text}`);
+      continue;
+    }
+    const { hostname } = result.order.login;
+    const before = lineOf.get(hostname);
+    if (before !== undefined) {
+      faults.push(
+        `${file}: line ${line}, ${place("hostname")}: expected a name of its own, found that of line ${before}`,
+      );
+    }
+    lineOf.set(hostname, line);
+    if (only === null) lights.push({ order: result.order, out: join(out, hostname) });
+    else if (hostname === only) lights.push({ order: result.order, out });
+  }
+  if (faults.length > 0) throw new Error(faults.join("\n"));
+  if (lights.length === 0)
+    throw new Error(`--light: expected a hostname in ${file}, found none named "${only}"`);
+  return lights;
+}
+
+function fieldsOf(options: Options): Fields {
+  const { set, wifiPasswordFile } = options;
+  const given: Readonly<Record<string, unknown>> = { ...options };
+  const values: Partial<Record<FieldName, string>> = {};
+  for (const { name } of FIELDS) {
+    const value = given[name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())];
+    if (typeof value === "string") values[name] = value;
+  }
+  if (wifiPasswordFile !== undefined) {
+    values["wifi-password"] = fileText("--wifi-password-file", wifiPasswordFile)
+      .toString()
+      .replace(/\r?\n$/, "");
+  }
+  const settings = set.map((text) => {
+    const at = text.indexOf("=");
+    if (at < 1) throw new Error(`--set: expected key=value, found "${text}"`);
+    return [text.slice(0, at), text.slice(at + 1)];
+  });
+  return { values, set: Object.fromEntries(settings) as Record<string, string> };
+}
+
+async function packageFor(options: Options): Promise<PackageFile> {
+  if (options.package === undefined) return buildPackage("all", process.env);
+  const fileName = basename(options.package);
+  if (!/^watt402-device_[A-Za-z0-9.+~-]+_(all|arm64)\.deb$/.test(fileName)) {
+    throw new Error(`--package: expected watt402-device_<version>_all.deb, found ${fileName}`);
+  }
+  return { fileName, content: fileText("--package", options.package) };
+}
+
+function fileText(option: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new Error(
+      `${option}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}: ${file}`,
+    );
+  }
+}
