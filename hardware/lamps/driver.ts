@@ -12,8 +12,11 @@ export interface LampDriver {
   readonly name: string;
   /** What the light does when this process dies without a word, in words. */
   readonly afterDeath: string;
-  /** Brings the light to a level, 0..100 per cent; what can be done at once is done inside the call. */
-  apply(levelPercent: number): Promise<void>;
+  /**
+   * Brings the light to a level, 0..100 per cent. Hardware that can be set at once is set inside the call:
+   * then nothing is returned, and a failure is thrown.
+   */
+  apply(levelPercent: number): Promise<void> | undefined;
   /** Looks without changing the light; what was found, a line each. Rejects as `apply` does. */
   probe(): Promise<readonly string[]>;
   /** Told when the light was lost by itself: its child ended, its cable was pulled. */

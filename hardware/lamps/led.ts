@@ -27,7 +27,7 @@ export function openLed({ label }: Pick<LedSettings, "label">, sysfs: Sysfs): La
   return {
     name,
     afterDeath: "keeps its level until somebody sets another: `watt402-device safe` does",
-    apply: async (levelPercent) => {
+    apply: (levelPercent) => {
       const { max, trigger } = look();
       // A trigger would blink the lamp for disk or network traffic.
       if (trigger !== "none") writeFile(name, sysfs, file("trigger"), "none");
@@ -39,6 +39,7 @@ export function openLed({ label }: Pick<LedSettings, "label">, sysfs: Sysfs): La
           `${name}: expected brightness ${wanted} after writing it, found ${found}; another program sets it too`,
         );
       }
+      return undefined;
     },
     probe: async () => {
       const { max, brightness, trigger } = look();

@@ -80,7 +80,10 @@ function aroundSimulated(lamp: SimulatedLamp): LampDriver {
   return {
     name: "simulated lamp",
     afterDeath: "is gone with the process",
-    apply: async (levelPercent) => lamp.set(levelPercent),
+    apply: (levelPercent) => {
+      lamp.set(levelPercent);
+      return undefined;
+    },
     probe: async () => ["no hardware"],
     close: async () => {},
   };

@@ -50,18 +50,29 @@ export function steadyLamp(driver: LampDriver, clock: Clock, random: Random): St
     }
     tell(found);
   };
+  const followed = () => {
+    attempts = 0;
+    cancelRetry?.();
+    cancelRetry = null;
+    tell(null);
+  };
   const start = () => {
     if (applying !== null) {
       stale = true;
       return;
     }
-    applying = driver.apply(wantedPercent).then(
-      () => {
-        attempts = 0;
-        tell(null);
-      },
-      (error: unknown) => failed((error as Error).message),
-    );
+    let answer: Promise<void> | undefined;
+    try {
+      answer = driver.apply(wantedPercent);
+    } catch (error) {
+      failed((error as Error).message);
+      return;
+    }
+    if (answer === undefined) {
+      followed();
+      return;
+    }
+    applying = answer.then(followed, (error: unknown) => failed((error as Error).message));
     void applying.then(() => {
       applying = null;
       if (!stale) return;

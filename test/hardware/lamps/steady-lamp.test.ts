@@ -1,0 +1,85 @@
+import { describe, expect, it } from "vitest";
+import type { LampDriver } from "#hardware/lamps/driver";
+import { CLOSE_MS, steadyLamp } from "#hardware/lamps/steady-lamp";
+import { BenchClock } from "../../device/node/bench.ts";
+
+/** A driver in the test's hands: each level waits until it is let through, or fails. */
+function heldDriver() {
+  const applied: number[] = [];
+  let answer: ((error: Error | null) => void) | null = null;
+  const driver: LampDriver = {
+    name: "held",
+    afterDeath: "is gone",
+    apply: (levelPercent) => {
+      applied.push(levelPercent);
+      return new Promise((resolve, reject) => {
+        answer = (error) => (error === null ? resolve() : reject(error));
+      });
+    },
+    probe: async () => [],
+    close: async () => void applied.push(-1),
+  };
+  const settle = async (error: Error | null) => {
+    answer!(error);
+    for (let i = 0; i < 5; i++) await Promise.resolve();
+  };
+  return { applied, driver, settle };
+}
+
+describe("a steady lamp", () => {
+  it("has one level under way at a time, and goes on to the newest only", async () => {
+    const { applied, driver, settle } = heldDriver();
+    const lamp = steadyLamp(driver, new BenchClock(), () => 0.5);
+    for (const level of [10, 20, 30, 40]) lamp.set(level);
+    expect(applied).toEqual([10]);
+    await settle(null);
+    expect(applied).toEqual([10, 40]);
+  });
+
+  it("tries a level until it holds, backing off to half a minute, and tells both ends of the trouble once", async () => {
+    const clock = new BenchClock();
+    const { applied, driver, settle } = heldDriver();
+    const lamp = steadyLamp(driver, clock, () => 1);
+    const told: (string | null)[] = [];
+    lamp.onTrouble!((trouble) => told.push(trouble));
+    lamp.set(100);
+    for (let i = 0; i < 5; i++) {
+      await settle(new Error("no lamp"));
+      clock.advance(29_999);
+    }
+    const tries = applied.length;
+    await settle(new Error("no lamp"));
+    clock.advance(29_999);
+    expect(applied).toHaveLength(tries);
+    clock.advance(1);
+    expect(applied).toHaveLength(tries + 1);
+    expect(lamp.trouble()).toBe("no lamp");
+    await settle(null);
+    expect(lamp.trouble()).toBeNull();
+    expect(told.at(-1)).toBeNull();
+    expect(told.filter((one) => one === null)).toHaveLength(1);
+    clock.advance(600_000);
+    expect(applied).toHaveLength(tries + 1);
+  });
+
+  it("is released only after its last level, and not kept for ever by one that hangs", async () => {
+    const clock = new BenchClock();
+    const { applied, driver, settle } = heldDriver();
+    const lamp = steadyLamp(driver, clock, () => 0.5);
+    lamp.set(100);
+    lamp.set(0);
+    const closing = lamp.close();
+    await settle(null);
+    expect(applied).toEqual([100, 0]);
+    await settle(null);
+    await closing;
+    expect(applied).toEqual([100, 0, -1]);
+
+    const hung = steadyLamp(driver, clock, () => 0.5);
+    hung.set(100);
+    const ending = hung.close();
+    clock.advance(CLOSE_MS);
+    await ending;
+    expect(applied.at(-1)).toBe(-1);
+  });
+});
