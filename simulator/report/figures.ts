@@ -25,6 +25,12 @@ export function dollars(atomic: number): string {
   return `$${(atomic / 1e6).toLocaleString("en", { minimumFractionDigits: 6, maximumFractionDigits: 6 })}`;
 }
 
+/** The same for a headline: from a hundred dollars on, cents are enough. */
+export function roundDollars(atomic: number): string {
+  if (atomic < 100e6) return dollars(atomic);
+  return `$${(atomic / 1e6).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+}
+
 const SCALES = [
   { factor: 1e9, prefix: "M" },
   { factor: 1e6, prefix: "k" },

@@ -6,7 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { chartsOf, marksOf } from "./charts.ts";
-import { clockIn, dateIn, decimal, dollars, duration, escaped, inUnits } from "./figures.ts";
+import { clockIn, dateIn, decimal, dollars, duration, escaped, inUnits, roundDollars } from "./figures.ts";
 import { kindOf, mapOf } from "./map.ts";
 import type { Counter, Story } from "./story.ts";
 import { table } from "./table.ts";
@@ -76,7 +76,7 @@ function keyFigures({ figures, money, energy, samples }: Story): string {
   const consumed = energy.find(({ name }) => name === "consumed")?.amount ?? 0;
   const peak = samples.reduce((most, { powerMilliwatts }) => Math.max(most, powerMilliwatts), 0);
   const tiles = [
-    ["paid", dollars(charged), `in ${decimal(figures.payments)} payments`],
+    ["paid", roundDollars(charged), `in ${decimal(figures.payments)} payments`],
     ["burned", inUnits(consumed, "Wh"), `at most ${inUnits(peak, "W")} at once`],
     [
       "longest darkness",

@@ -44,7 +44,8 @@ export class Recorder {
       const state = light.state();
       const { ratedMilliwatts } = light.pole.lamp;
       powerMilliwatts += (ratedMilliwatts * state.levelPercent) / 100;
-      credits.push((creditLeft(state) / ratedMilliwatts) * 60);
+      // A meter that shows more than was burned can take credit below nothing.
+      credits.push((Math.max(0, creditLeft(state)) / ratedMilliwatts) * 60);
     }
     credits.sort((left, right) => left - right);
     const share = (part: number) => credits[Math.floor(part * (credits.length - 1))] ?? 0;

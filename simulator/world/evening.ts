@@ -179,7 +179,7 @@ function troubledBooks({ money, energy }: Story, { money: rest }: Verdict): Pick
   return {
     money: [
       deposited!,
-      row("charged", "the seller's tables, as the oracle saw them", rest.charged, "≤"),
+      row("charged", "the seller's tables", rest.charged, "≤"),
       row("claimed", "the chain", rest.claimed, "≤"),
       row("settled", "the chain", rest.settled, "="),
     ],

@@ -4,7 +4,16 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { chartsOf } from "#simulator/report/charts";
-import { clockIn, decimal, dollars, duration, escaped, inUnits, ticks } from "#simulator/report/figures";
+import {
+  clockIn,
+  decimal,
+  dollars,
+  duration,
+  escaped,
+  inUnits,
+  roundDollars,
+  ticks,
+} from "#simulator/report/figures";
 import { MAP_LIGHTS_MAX, mapOf } from "#simulator/report/map";
 import { pageOf } from "#simulator/report/page";
 import { Recorder, SAMPLES_MAX } from "#simulator/report/recorder";
@@ -234,6 +243,7 @@ describe("numbers", () => {
     expect(plain(inUnits(999, "Wh"))).toBe("999 mWh");
     expect(plain(inUnits(-12_345, "Wh"))).toBe("-12.3 Wh");
     expect(dollars(1_234_567)).toBe("$1.234567");
+    expect([99_999_999, 2_138_589_000].map(roundDollars)).toEqual(["$99.999999", "$2,138.59"]);
     expect(decimal(1_234.56, 1)).toBe("1,234.6");
     expect([0, 42, 287, 3_600, 11_100].map((seconds) => plain(duration(seconds)))).toEqual([
       ...["0 s", "42 s", "4 min 47 s", "1 h", "3 h 5 min"],

@@ -1,0 +1,160 @@
+/** The scenarios that fleets play on real sockets, played in a world: the same stages, the same counters, the same verdict. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { pageOf } from "#simulator/report/page";
+import { shippedScenarios } from "#simulator/scenario/open-scenario";
+import { runToldWorld, type ToldWorld } from "#simulator/world/evening";
+import { planWorldEvening } from "#simulator/world/evening-plan";
+import type { FaultChoice } from "#simulator/world/faults";
+import { expectSound } from "../evening.ts";
+
+const home = mkdtempSync(join(tmpdir(), "watt402-world-evening-"));
+afterAll(() => rmSync(home, { recursive: true }));
+
+function play(scenario: string, faults: FaultChoice = "none", seed = 1): Promise<ToldWorld> {
+  const options = { seed, lights: 0, nights: 1, faults, signing: "stand-in" } as const;
+  return runToldWorld(options, { flags: { scenario }, nights: 1 }, "again");
+}
+
+/** What each scenario is there to show. */
+const SHOWN: Readonly<Record<string, (told: ToldWorld) => void>> = {
+  "budget-exhaustion"({ result }) {
+    expect(result.atEnd).toMatchObject({ lit: 30, starved: 10 });
+  },
+  cheaters({ result, story }) {
+    const cheats = new Map(result.cheats.map((cheat) => [cheat.cheat, cheat]));
+    for (const kind of ["replay-frames", "double-spend", "bad-signatures"] as const) {
+      expect(cheats.get(kind)!.frames).toBeGreaterThan(0);
+      expect(cheats.get(kind)!.gainedMilliwattHours).toBe(0);
+    }
+    const { gainedMilliwattHours: gained } = cheats.get("bypass-meter")!;
+    expect(gained).toBeGreaterThan(10_000);
+    expect(Math.abs(result.feeders.missingMilliwattHours - gained)).toBeLessThan(0.1 * gained);
+    const thieves = story.lights.filter(({ group }) => group === "past-the-meter");
+    expect(result.feeders.suspected.toSorted()).toEqual(
+      [...new Set(thieves.map(({ feeder }) => feeder))].toSorted(),
+    );
+  },
+  "gateway-restart"({ result, story }) {
+    expect(Math.max(...story.samples.map(({ offline }) => offline))).toBe(30);
+    expect(result.payments.resent).toBeGreaterThan(0);
+    expect(result.atEnd).toMatchObject({ lit: 30, offline: 0 });
+  },
+  "price-spike"({ result, story }) {
+    const prices = new Set(story.samples.map(({ pricePerMillionUnits }) => pricePerMillionUnits));
+    expect(prices).toEqual(new Set([200_000, 1_000_000, 6_000_000]));
+    const dark = story.samples.filter(({ minute, starved }) => minute >= 17 && minute <= 18 && starved > 0);
+    expect(dark.length).toBeGreaterThan(0);
+    expect(result.atEnd.lit).toBe(30);
+  },
+  "reconnect-storm"({ result }) {
+    expect(result.stages.map(({ lights }) => lights)).toEqual([30, 60, 60, 60]);
+    expect(result.atEnd).toMatchObject({ lit: 60, offline: 0 });
+  },
+  "seller-outage"({ result, story }) {
+    const away = story.samples.filter(({ minute }) => minute > 8 && minute < 10);
+    for (const { starved } of away) expect(starved).toBeGreaterThan(20);
+    expect(result.payments.refused).toBeGreaterThan(0);
+    expect(result.atEnd.lit).toBe(30);
+  },
+  "winter-night"({ result, story }) {
+    expect(story.samples[0]!.lit).toBe(0);
+    expect(Math.max(...story.samples.map(({ lit }) => lit))).toBe(40);
+    const prices = story.samples.map(({ pricePerMillionUnits }) => pricePerMillionUnits!);
+    expect(Math.min(...prices)).toBeLessThan(0.9 * Math.max(...prices));
+    expect(result.starvedLightSeconds).toBe(0);
+  },
+};
+
+describe("a shipped scenario in a world", () => {
+  it.each(shippedScenarios())(
+    "is conserved to the last atomic unit and shows what it is for: %s",
+    {
+      timeout: 60_000,
+    },
+    async (name) => {
+      const told = await play(name);
+      const { verdict, result, story } = told;
+      expect(verdict.breach).toBeNull();
+      const { city, scenario } = planWorldEvening({ flags: { scenario: name }, nights: 1 });
+      expectSound(result, city.lights.length);
+      expect(result.stages.map((stage) => stage.name)).toEqual(scenario.stages.map((stage) => stage.name));
+      expect(verdict.money.charged).toBe(Number(result.amountAtomic.charged));
+      SHOWN[name]!(told);
+      const page = pageOf(story);
+      expect(page).toContain("virtual time; the slowest hundredth");
+      expect(page).not.toContain("✕");
+    },
+  );
+});
+
+describe("an evening in a world", () => {
+  const file = join(home, "short.toml");
+  writeFileSync(
+    file,
+    `title = "T"
+story = "S"
+[run]
+lights = 6
+minutes = 15
+interval_seconds = 60
+[[group]]
+name = "some"
+share = 0.5
+[[stage]]
+name = "storm"
+at_minute = 2
+do = "drop-connections"
+group = "some"
+[[stage]]
+name = "no seller"
+at_minute = 5
+for_minutes = 3
+do = "stop-seller"
+`,
+  );
+
+  it("is the same from the same seed, and another from another", async () => {
+    const [first, second, other] = [await play(file), await play(file), await play(file, "none", 2)];
+    expect(second.verdict.traceHash).toBe(first.verdict.traceHash);
+    expect({ ...second.result, wallMs: 0 }).toEqual({ ...first.result, wallMs: 0 });
+    expect(other.verdict.traceHash).not.toBe(first.verdict.traceHash);
+  });
+
+  it("may have faults on top of its stages, and peace behind them", async () => {
+    const { verdict, result, story } = await play(file, ["loss", "answer-lost", "gateway-killed"], 3);
+    expect(verdict.breach).toBeNull();
+    expect(result.conserved).toBe(true);
+    expect([...verdict.fired.keys()]).toEqual(expect.arrayContaining(["loss", "answer-lost"]));
+    expect(story.faults!.fired.length).toBeGreaterThanOrEqual(2);
+    expect(story.faults!.neverFired).toContain("bit-flip");
+  });
+
+  it("ends what its last stage left broken, and is judged by the evening alone", async () => {
+    const broken = join(home, "broken.toml");
+    writeFileSync(
+      broken,
+      'title = "T"\nstory = "S"\n[run]\nlights = 3\nminutes = 12\n[[stage]]\nname = "gone"\nat_minute = 4\nfor_minutes = 60\ndo = "stop-seller"\n',
+    );
+    const { verdict, result } = await play(broken);
+    expect(verdict.breach).toBeNull();
+    expectSound(result, 3);
+    expect(result.atEnd.starved).toBe(3);
+    // Eight minutes without a seller, less what had been bought: not the hours until all is claimed.
+    expect(result.longestStarvedSeconds).toBeLessThan(480);
+  });
+});
+
+describe("a drawn night that is told of", () => {
+  it("is the same world as one that nobody looks at", async () => {
+    const options = { seed: 4, lights: 4, nights: 1, faults: "all", signing: "stand-in" } as const;
+    const { runNight } = await import("#simulator/world/night");
+    const [told, untold] = [await runToldWorld(options, null, "again"), await runNight(options)];
+    expect(told.verdict.traceHash).toBe(untold.traceHash);
+    expect(told.story.faults!.fired.map(({ kind, count }) => [kind, count])).toEqual([...untold.fired]);
+    expect(told.story.lights).toHaveLength(4);
+    expect(pageOf(told.story)).toContain("What went wrong");
+  });
+});
