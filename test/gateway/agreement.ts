@@ -31,18 +31,25 @@ interface Row {
   readonly granted: number;
 }
 
-/** What the ledger's file says, read as an auditor would. */
-export function ledgerRows(data: string): {
-  channels: Row[];
-  payments: { channel_id: string; max_claimable: number; amount: number }[];
+export interface LedgerRows {
+  readonly channels: readonly Row[];
+  /** By channel, lowest first. */
+  readonly payments: readonly {
+    readonly channel_id: string;
+    readonly max_claimable: number;
+    readonly amount: number;
+  }[];
   /** How many, confirmed or under way. */
-  deposits: number;
-} {
+  readonly deposits: number;
+}
+
+/** What the ledger's file says, read as an auditor would. */
+export function ledgerRows(data: string): LedgerRows {
   const db = new Libsql(join(data, "ledger.sqlite"), { readonly: true });
   const channels = db.prepare("SELECT id, charged, granted FROM channel WHERE charged > 0").all() as Row[];
   const payments = db
     .prepare("SELECT channel_id, max_claimable, amount FROM payment ORDER BY channel_id, max_claimable")
-    .all() as { channel_id: string; max_claimable: number; amount: number }[];
+    .all() as LedgerRows["payments"];
   const { deposits } = db.prepare("SELECT COUNT(*) AS deposits FROM deposit").get() as { deposits: number };
   db.close();
   return { channels, payments, deposits };
@@ -58,12 +65,16 @@ async function accountOf(sellerUrl: string, id: string): Promise<Account> {
 }
 
 /** Lights, ledger and seller agree: nothing charged twice, lost or granted for nothing. */
-export async function expectAgreement(
+export function expectAgreement(lights: readonly Light[], data: string, sellerUrl: string): Promise<number> {
+  return expectRowsAgree(lights, ledgerRows(data), sellerUrl);
+}
+
+/** The same of rows read elsewhere. Resolves with what the seller charged in all, atomic units. */
+export async function expectRowsAgree(
   lights: readonly Light[],
-  data: string,
+  { channels, payments }: Pick<LedgerRows, "channels" | "payments">,
   sellerUrl: string,
 ): Promise<number> {
-  const { channels, payments } = ledgerRows(data);
   expect(channels).toHaveLength(lights.length);
   let total = 0;
   for (const { id, charged, granted } of channels) {
