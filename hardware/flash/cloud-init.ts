@@ -130,8 +130,8 @@ const KEY_COMMANDS = [
   "umask 022",
 ];
 
-/** Prints the light's address on the board. */
-export const DEVICE_ADDRESS = "watt402-device --config /etc/watt402/device.toml address";
+/** Prints the light's address on the board, for root: the service is handed the passphrase by systemd. */
+export const DEVICE_ADDRESS = "CREDENTIALS_DIRECTORY=/etc/credstore watt402-device address";
 
 const INSTALL_UNIT = `[Unit]
 Description=installs the watt402 light from the boot partition

@@ -11,6 +11,7 @@ need chromium "chromium fonts-liberation fonts-dejavu-core"
 need mosquitto "mosquitto"
 need promtool "prometheus"
 need pg_lsclusters "postgresql"
+need debootstrap "debootstrap"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
