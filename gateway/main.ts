@@ -8,6 +8,7 @@ import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import type { pino } from "pino";
 import { stringify } from "smol-toml";
+import { aclCommand } from "./commands/acl.ts";
 import { channelsCommand } from "./commands/channels.ts";
 import { devicesCommand } from "./commands/devices.ts";
 import { keystoreCommand } from "./commands/keystore.ts";
@@ -47,6 +48,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   program.addCommand(ledgerCommand(load));
   program.addCommand(channelsCommand(load));
   program.addCommand(devicesCommand(load));
+  program.addCommand(aclCommand(load));
   program.addCommand(keystoreCommand());
   program.addCommand(watchCommand(load));
   try {

@@ -60,7 +60,7 @@ const IN_FLIGHT_MAX = 10_000;
 const SUBSCRIPTION_REFUSED = 128;
 
 /** What gateways say to each other; no device's topic is like it. */
-const MEMBERS_FOLDER = `${TOPIC_PREFIX}gateway/`;
+export const MEMBERS_FOLDER = `${TOPIC_PREFIX}gateway/`;
 
 const UP_LEAVES = (Object.keys(LEAVES) as Leaf[]).filter((leaf) => LEAVES[leaf].direction === "up");
 const everyDevice = (leaf: Leaf) => `${TOPIC_PREFIX}+/${leaf}`;

@@ -1,0 +1,108 @@
+/**
+ * The rules of access.ts for brokers that others run: Mosquitto and EMQX.
+ *
+ * Promise: generated from the table of leaves (protocol/topics.ts), so there is no second list to keep;
+ * deny by default. What these brokers cannot judge, a payload's size by its leaf and in Mosquitto its
+ * retention, the gateway and the devices judge when they receive it.
+ */
+import { LEAVES, type Leaf, TOPIC_PREFIX } from "#protocol/topics";
+import { MEMBERS_FOLDER } from "./external.ts";
+
+export interface AclOptions {
+  /** User name of the gateways. */
+  readonly gatewayUser: string;
+  /** Where the gateway announces lights to others; null when it does not. */
+  readonly discoveryPrefix: string | null;
+}
+
+/** Files by their names. */
+export type AclFiles = Readonly<Record<string, string>>;
+
+const leavesThatGo = (direction: "up" | "down") =>
+  (Object.keys(LEAVES) as Leaf[]).filter((leaf) => LEAVES[leaf].direction === direction);
+
+const PAYLOAD_BYTES_MAX = Math.max(...Object.values(LEAVES).map(({ bytesMax }) => bytesMax));
+
+const MADE_BY = "Written by watt402-gateway acl: write it anew after an update, do not edit it.";
+
+/** An access list and a piece of configuration for Mosquitto 2.x. @param folder where they and the certificates lie */
+export function mosquittoFiles(options: AclOptions, folder = "/etc/mosquitto/watt402"): AclFiles {
+  const { gatewayUser, discoveryPrefix } = options;
+  const acl = [
+    `# ${MADE_BY}`,
+    "# The gateways hear what goes up and say what goes down.",
+    `user ${gatewayUser}`,
+    ...leavesThatGo("up").map((leaf) => `topic read ${TOPIC_PREFIX}+/${leaf}`),
+    ...leavesThatGo("down").map((leaf) => `topic write ${TOPIC_PREFIX}+/${leaf}`),
+    "# What gateways say to each other.",
+    `topic readwrite ${MEMBERS_FOLDER}#`,
+    ...(discoveryPrefix === null ? [] : [`topic write ${discoveryPrefix}/#`]),
+    "",
+    "# Every device, on its own topics alone. Whatever is not named here is denied.",
+    ...leavesThatGo("up").map((leaf) => `pattern write ${TOPIC_PREFIX}%u/${leaf}`),
+    ...leavesThatGo("down").map((leaf) => `pattern read ${TOPIC_PREFIX}%u/${leaf}`),
+    "",
+  ];
+  const door = (authority: string) => [
+    `cafile ${folder}/${authority}`,
+    `certfile ${folder}/broker.crt`,
+    `keyfile ${folder}/broker.key`,
+    "require_certificate true",
+    "use_identity_as_username true",
+  ];
+  const conf = [
+    `# ${MADE_BY}`,
+    "# include_dir this file's folder, or copy it into mosquitto.conf.",
+    "per_listener_settings false",
+    "allow_anonymous false",
+    `acl_file ${folder}/watt402.acl`,
+    `message_size_limit ${PAYLOAD_BYTES_MAX}`,
+    "max_inflight_messages 32",
+    "max_queued_messages 100",
+    "set_tcp_nodelay true",
+    "",
+    "# Devices: the common name of a certificate is the device's address, and its only client id.",
+    "listener 8883",
+    ...door("devices-ca.crt"),
+    "use_username_as_clientid true",
+    "",
+    `# Gateways: certificates of another authority, with the common name ${gatewayUser}.`,
+    "listener 8884",
+    ...door("gateways-ca.crt"),
+    "",
+  ];
+  return { "watt402.acl": acl.join("\n"), "watt402.conf": conf.join("\n") };
+}
+
+/** Rules for EMQX 5.1.1 or later: etc/acl.conf, with authorization.no_match = deny. */
+export function emqxFiles({ gatewayUser, discoveryPrefix }: AclOptions): AclFiles {
+  const topics = (names: readonly string[]) => `[${names.map((name) => `"${name}"`).join(", ")}]`;
+  const own = (leaves: readonly Leaf[]) =>
+    topics(leaves.map((leaf) => `${TOPIC_PREFIX}\${username}/${leaf}`));
+  const all = (direction: "up" | "down") =>
+    topics(leavesThatGo(direction).map((leaf) => `${TOPIC_PREFIX}+/${leaf}`));
+  const up = leavesThatGo("up");
+  const gateway = `{allow, {username, "${gatewayUser}"}`;
+  const device = `{allow, {username, {re, "^[0-9a-f]{40}$"}}`;
+  const rules = [
+    `%% ${MADE_BY}`,
+    "%% Set authorization.no_match = deny and authorization.deny_action = disconnect, and let a device's",
+    "%% client id be its user name: peer_cert_as_username = cn, peer_cert_as_clientid = cn on its listener.",
+    "",
+    "%% The gateways hear what goes up and say what goes down.",
+    `${gateway}, subscribe, ${all("up")}}.`,
+    `${gateway}, publish, ${all("down")}}.`,
+    "%% What gateways say to each other.",
+    `${gateway}, all, ${topics([`${MEMBERS_FOLDER}#`])}}.`,
+    ...(discoveryPrefix === null ? [] : [`${gateway}, publish, ${topics([`${discoveryPrefix}/#`])}}.`]),
+    "",
+    "%% Every device, on its own topics alone, retained only where the table of leaves says so.",
+    `${device}, {publish, [{retain, false}]}, ${own(up)}}.`,
+    `${device}, {publish, [{retain, true}]}, ${own(up.filter((leaf) => LEAVES[leaf].retained))}}.`,
+    `${device}, subscribe, ${own(leavesThatGo("down"))}}.`,
+    "",
+    "{deny, all}.",
+    "",
+  ];
+  return { "acl.conf": rules.join("\n") };
+}
