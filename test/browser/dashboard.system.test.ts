@@ -130,6 +130,24 @@ test("starved lights come first, and a click opens a light's life of payments", 
   await page.close();
 });
 
+test("a seller that does not sell is shown with its reason, and a light says whom it buys from", async () => {
+  const stage = stages.find(({ fleet }) => fleet.lights.length === 25) ?? (await evening(25));
+  const [grid] = stage.sellers;
+  const reason = "ECONNREFUSED 10.0.0.7:443";
+  stage.sellers.push({ ...grid!, name: "reserve", standing: "away", reason, pricePerMillionUnits: null });
+  const page = await open(stage, WIDE, "dark");
+  const rows = page.locator("#sellers li");
+  await expect.poll(() => rows.count()).toBe(2);
+  expect(await rows.first().textContent()).toContain("grid $0.20/kWh · 25 lights");
+  expect(await rows.last().textContent()).toContain(`reserve no price yet · 0 lights · away: ${reason}`);
+  await page.locator(".row").first().click();
+  await page.locator("#light dl").first().waitFor();
+  expect(await page.locator("#light dl").first().textContent()).toContain("Sellergrid");
+  await page.screenshot({ path: `${PICTURES}/sellers-wide-dark.png` });
+  stage.sellers.pop();
+  await page.close();
+});
+
 test("everything is reached by keyboard: search, list, light, and back", async () => {
   const stage = stages.find(({ fleet }) => fleet.lights.length === 5_000) ?? (await evening(5_000));
   const page = await open(stage, PHONE, "light");

@@ -131,6 +131,7 @@ function contents(light: Body, payments: readonly Payment[], units: Units): HTML
       ["Meter", energy(light.register, light.unit)],
       ["Credit", energy(light.credit, light.unit)],
       ["Price", money(light.pricePerMillionUnits, named) + (light.unit === "mWh" ? "/kWh" : "")],
+      ["Seller", light.seller ?? "–"],
       ["Paid", ago(light.paidSeconds, now)],
       ["Heard", ago(light.heardSeconds, now)],
       ["Payments, refusals", `${light.payments}, ${light.refusals}`],

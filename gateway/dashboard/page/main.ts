@@ -10,6 +10,7 @@ import { money, power, price, type Units } from "./format.ts";
 import { openLightPage } from "./light-page.ts";
 import { openList } from "./list.ts";
 import { openMap } from "./map.ts";
+import { openSellers } from "./sellers.ts";
 import { CONDITIONS, type Condition, openStore, type Store } from "./store.ts";
 
 let units: Units = { symbol: "USDC", decimals: 6, unit: "mWh" };
@@ -145,5 +146,6 @@ if (fleet.ok) {
   };
   units = { ...token, unit };
 }
+openSellers(() => units);
 await charts.load();
 draw();
