@@ -124,7 +124,9 @@ async function overtake(
   if (sale.kind === "paid") return { channel: after, refusal: null, sold: sale };
   const quantum = Number(channel.requirements.amount);
   const isPart = sale.kind === "unpaid" && pay.maxClaimable - charged < quantum;
-  if (isPart && (charged - channel.charged) % quantum !== 0) {
+  // A word in passing is not enough: nothing more could be bought here, so the account has to say the same.
+  const isConfirmed = counters.charged === charged;
+  if (isPart && isConfirmed && (charged - channel.charged) % quantum !== 0) {
     return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
   }
   return notSold(parts, channel, pay, sale);

@@ -337,6 +337,28 @@ test("a seller that lost its accounts whole still delivers what it sells now", a
   expect(bench.notes.join()).toContain("behind the ledger");
 });
 
+test("a counter told in passing is no part of a rung charged, unless the seller's account says so too", async () => {
+  for (const [account, refusal] of [
+    [QUANTUM, "counter-mismatch"],
+    [QUANTUM + 50, "seller-refused"],
+  ] as const) {
+    const bench = newBench();
+    const { key, channel } = await newPayer(bench);
+    const { channel: first } = await purchase(bench.parts(), channel, payOf(key, channel, QUANTUM));
+    const seller: Seller = Object.assign(Object.create(bench.seller), {
+      pay: async (): Promise<Sale> => ({
+        kind: "unpaid",
+        charged: QUANTUM + 50,
+        reason: "cumulative_amount_mismatch",
+      }),
+      recover: async () => ({ charged: account, granted: first.granted + 250 }),
+    });
+    const bought = await purchase(bench.parts({ seller }), first, payOf(key, first, 2 * QUANTUM));
+    expect(bought.grant.refusal).toBe(refusal);
+    expect(bought.channel.charged).toBe(account);
+  }
+});
+
 test("whatever a lying seller says, no device hears of more than it signed, and no frame breaks", async () => {
   const number = fc.constantFrom(0, 1, 50, 99, 100, 101, 150, 199, 200, 201, 1e6, 2 ** 48 - 1);
   const sale: fc.Arbitrary<Sale> = fc.oneof(
