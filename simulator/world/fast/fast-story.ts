@@ -65,7 +65,7 @@ export function cityStory(
   return {
     title: run.nights === 1 ? "One night of a city" : `${run.nights} nights of a city`,
     story:
-      "Every light by the device's own decisions, and nothing goes wrong: what a city burns, what it pays, and when.",
+      "Every light by the device's own decisions, and no fault strikes: what a city burns, what it pays, and when.",
     city: city.name,
     timeZone: city.timeZone,
     startSeconds: town.epochSeconds,

@@ -8,6 +8,7 @@ import { shippedScenarios } from "#simulator/scenario/open-scenario";
 import { runToldWorld, type ToldWorld } from "#simulator/world/evening";
 import { planWorldEvening } from "#simulator/world/evening-plan";
 import type { FaultChoice } from "#simulator/world/faults";
+import { runNight } from "#simulator/world/night";
 import { expectSound } from "../evening.ts";
 
 const home = mkdtempSync(join(tmpdir(), "watt402-world-evening-"));
@@ -147,10 +148,23 @@ do = "stop-seller"
   });
 });
 
+describe("a city in a world", () => {
+  it("may have everything go wrong, for a night by its own sun", async () => {
+    const options = { seed: 2, lights: 4, nights: 1, faults: "all", signing: "stand-in" } as const;
+    const request = { flags: { city: "3", lights: 4 }, nights: 1 };
+    const { verdict, result, story } = await runToldWorld(options, request, "again");
+    expect(verdict.breach).toBeNull();
+    expect(verdict.fired.size).toBeGreaterThan(5);
+    expect(result.simulatedMinutes).toBe(840);
+    // Sixteen o'clock by the sun, in Berlin a few minutes after sixteen by the clock.
+    expect(story.startSeconds).toBe(Date.UTC(2026, 10, 20, 15, 6, 23) / 1000);
+    expect(story.samples[0]!.lit + story.samples[0]!.dark).toBe(4);
+  });
+});
+
 describe("a drawn night that is told of", () => {
   it("is the same world as one that nobody looks at", async () => {
     const options = { seed: 4, lights: 4, nights: 1, faults: "all", signing: "stand-in" } as const;
-    const { runNight } = await import("#simulator/world/night");
     const [told, untold] = [await runToldWorld(options, null, "again"), await runNight(options)];
     expect(told.verdict.traceHash).toBe(untold.traceHash);
     expect(told.story.faults!.fired.map(({ kind, count }) => [kind, count])).toEqual([...untold.fired]);

@@ -1,4 +1,7 @@
 /** The fast path is the machine, event by event, when nothing goes wrong. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Effect, Event, Moment, Offer, Reading } from "#core/events";
 import { bootMachine, stepMachine } from "#core/machine";
@@ -7,9 +10,11 @@ import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { seededRandom } from "#simulator/city/random";
 import { LampModel } from "#simulator/fleet/lamp-model";
 import { newAccount, purchase } from "#simulator/utility/accounts";
+import { planWorldEvening, townOf } from "#simulator/world/evening-plan";
 import { drawnTown } from "#simulator/world/fast/drawn-town";
 import { reconcile, runFastCity, type Town, termsOf } from "#simulator/world/fast/fast-city";
 import { JITTER, OFFER_MS, ROUND_TRIP_MS, runFastLight } from "#simulator/world/fast/fast-light";
+import { addLooks, FastLook, samplesOf } from "#simulator/world/fast/fast-look";
 import type { Pole } from "#simulator/world/pole";
 import { NETWORK, RECEIVER, TOKEN } from "#simulator/world/terms";
 
@@ -159,6 +164,41 @@ describe("the fast path", () => {
     let events = 0;
     for (let index = 0; index < 20; index++) events += compare(town, index);
     expect(events).toBeGreaterThan(2000);
+  });
+
+  it("does so in a city: sun times, dimming plans, coarse meters and prices by the quarter of an hour", () => {
+    const home = mkdtempSync(join(tmpdir(), "watt402-fast-"));
+    const quarters = Array.from({ length: 160 }, (_, at) => {
+      const start = new Date(Date.UTC(2026, 10, 20, 12) + at * 900_000).toISOString();
+      return `${start},${Math.round(300 + 200 * Math.sin(at / 5))}`;
+    });
+    writeFileSync(join(home, "prices.csv"), ["start,eur_per_mwh", ...quarters, ""].join("\n"));
+    const flags = { city: "3", lights: 12, tariff: `csv:${join(home, "prices.csv")}` };
+    const town = townOf(planWorldEvening({ flags, nights: 2 }));
+    rmSync(home, { recursive: true });
+    expect(town.prices.length).toBeGreaterThan(50);
+    let events = 0;
+    for (let index = 0; index < 12; index++) events += compare(town, index);
+    expect(events).toBeGreaterThan(500);
+  });
+
+  it("is looked at without being changed, and the looks at its parts add up to the look at all of it", () => {
+    const town = drawnTown(2, 1);
+    const watched = (from: number, to: number) => {
+      const look = new FastLook(20, town.endMs);
+      return { ...runFastCity(town, from, to, look), looks: look.looks };
+    };
+    const [whole, first, second] = [watched(0, 40), watched(0, 15), watched(15, 40)];
+    expect(whole.sums).toEqual(runFastCity(town, 0, 40).sums);
+    addLooks(first.looks, second.looks);
+    expect(first.looks).toEqual(whole.looks);
+    const samples = samplesOf(whole.looks, () => 7);
+    expect(samples).toHaveLength(21);
+    expect(samples.map(({ lit, dark, starved }) => lit + dark + starved)).toEqual(samples.map(() => 40));
+    const last = samples.at(-1)!;
+    expect(last.minute).toBe(840);
+    expect([last.made, last.spentAtomic]).toEqual([whole.sums.purchases, whole.sums.charged]);
+    expect(Math.max(...samples.map(({ lit }) => lit))).toBe(40);
   });
 
   it("refuses to reckon what lights refuse to pay", () => {

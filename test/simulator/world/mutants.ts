@@ -21,6 +21,8 @@ export interface Mutation {
   readonly instead: string;
   /** Any of these letters may be the first to break. */
   readonly breaks: readonly Invariant[];
+  /** A world that missed it when this was written: tried first. */
+  readonly seed: number;
 }
 
 export interface Workshop {

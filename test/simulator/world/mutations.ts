@@ -10,6 +10,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "if (raw >= register.raw) {",
     instead: "if (raw >= 0) {",
     breaks: ["E1", "E2"],
+    seed: 1,
   },
   {
     name: "the lamp shines without credit",
@@ -17,6 +18,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'if (hasCredit || unpaid.kind === "on") return wantedPercent;',
     instead: "if (hasCredit || wantedPercent > 0) return wantedPercent;",
     breaks: ["E2"],
+    seed: 1,
   },
   {
     name: "a stuck meter is not reckoned around",
@@ -24,6 +26,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "return creditOf(state.account, state.register.total + Math.floor(state.estimatedUnits));",
     instead: "return creditOf(state.account, state.register.total);",
     breaks: ["E2"],
+    seed: 3,
   },
   {
     name: "a grant counts again when it is heard again",
@@ -31,6 +34,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "if (channelTo <= channelFrom) return account;",
     instead: "if (channelTo <= channelFrom) return { ...account, granted: account.granted + 5000 };",
     breaks: ["E2", "T1"],
+    seed: 1,
   },
   {
     name: "a rung goes out above the deposit",
@@ -38,6 +42,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'if (rung > channel.balance) return "deposit-exhausted";',
     instead: "",
     breaks: ["M1"],
+    seed: 4,
   },
   {
     name: "a rung goes out above the day's budget",
@@ -45,6 +50,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'if (spentToday(state.budget, rung) > policy.dailyBudgetAtomic) return "budget-exhausted";',
     instead: "",
     breaks: ["P1"],
+    seed: 4,
   },
   {
     name: "an offer of a stranger's payee is taken",
@@ -53,6 +59,7 @@ export const MUTATIONS: readonly Mutation[] = [
       'if (policy.payees.length > 0 && policy.payees.indexOf(terms.payTo) < 0) return "payee-not-allowed";',
     instead: "",
     breaks: ["P1"],
+    seed: 4,
   },
   {
     name: "an offer of a stranger's token is taken",
@@ -60,6 +67,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'if (terms.asset !== policy.asset) return "token-not-allowed";',
     instead: "",
     breaks: ["P1"],
+    seed: 1,
   },
   {
     name: "an offer on another chain is taken",
@@ -67,6 +75,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'if (terms.network !== policy.network) return "network-not-allowed";',
     instead: "",
     breaks: ["P1"],
+    seed: 1,
   },
   {
     name: "any price is paid",
@@ -74,6 +83,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'return pricePerMillionUnits > policy.priceCeiling ? "price-above-ceiling" : null;',
     instead: "return null;",
     breaks: ["P1"],
+    seed: 3,
   },
   {
     name: "any quantum is signed",
@@ -81,6 +91,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'return quantumAtomic >= 1 && quantumAtomic <= max ? null : "quantum-above-limit";',
     instead: "return max > 0 ? null : null;",
     breaks: ["P1"],
+    seed: 1,
   },
   {
     name: "a counter above all that was signed is believed",
@@ -88,6 +99,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'if (charged > mark.reserved) return "charged-above-signed";',
     instead: "",
     breaks: ["M1", "M2", "L1", "P1"],
+    seed: 1,
   },
   {
     name: "a message is believed whatever its tag",
@@ -95,6 +107,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'if (!isSealedFrame(tagger, "grant", payload)) return { kind: "foreign" };',
     instead: "",
     breaks: ["T1"],
+    seed: 2,
   },
   {
     name: "a PAY is believed whatever its tag",
@@ -103,6 +116,7 @@ export const MUTATIONS: readonly Mutation[] = [
       'const decoded = isSealedFrame(session.tagger, "pay", frame) ? decodePay(frame) : null;\n  if (decoded === null || decoded.frame === null) {',
     instead: "const decoded = decodePay(frame);\n  if (decoded.frame === null) {",
     breaks: ["T1"],
+    seed: 2,
   },
   {
     name: "a payment leaves before its checkpoint is stored",
@@ -110,6 +124,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "this.waiting = true;\n    this.store(checkpoint, (error) => {",
     instead: "this.store(checkpoint, (error) => {",
     breaks: ["M1"],
+    seed: 1,
   },
   {
     name: "a rewritten journal gets its name before its bytes are on the disk",
@@ -117,6 +132,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "await draft.sync();",
     instead: "",
     breaks: ["S1", "E1"],
+    seed: 2,
   },
   {
     name: "an append is answered before it is on the disk",
@@ -124,6 +140,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "await this.file.datasync();",
     instead: "",
     breaks: ["S1"],
+    seed: 1,
   },
   {
     name: "a grant leaves before the ledger has its payment",
@@ -131,6 +148,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "await parts.ledger.recordPayment(payment, paid);",
     instead: "void parts.ledger.recordPayment(payment, paid);",
     breaks: ["M4"],
+    seed: 1,
   },
   {
     name: "an offer leaves before the ledger has its promise",
@@ -138,6 +156,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "await parts.ledger.saveChannel(channel);",
     instead: "void parts.ledger.saveChannel(channel);",
     breaks: ["M4"],
+    seed: 1,
   },
   {
     name: "an answer of long ago is counted as a new sale",
@@ -145,6 +164,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "if (account.granted >= channel.granted) return channel.granted;",
     instead: "",
     breaks: ["E2"],
+    seed: 5,
   },
   {
     name: "a payment is booked with all that was ever signed",
@@ -152,6 +172,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "amountAtomic: charged - channel.charged,",
     instead: "amountAtomic: charged,",
     breaks: ["M3"],
+    seed: 1,
   },
   {
     name: "what is claimed is never settled",
@@ -159,6 +180,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "if ((await this.#chain.unsettledAtomic()) > 0n) {",
     instead: "if ((await this.#chain.unsettledAtomic()) < 0n) {",
     breaks: ["M2"],
+    seed: 1,
   },
   {
     name: "a rung that was not answered is not sent again",
@@ -166,6 +188,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "if (state.pending !== null && at.nowMs < state.pending.nextMs) return { state, pay: null };",
     instead: "if (state.pending !== null) return { state, pay: null };",
     breaks: ["L1"],
+    seed: 1,
   },
   {
     name: "a device that stands still does not ask",
@@ -173,6 +196,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "return refused.halted || current === null ? askForBetterOffer(refused, at) : refused;",
     instead: "return refused;",
     breaks: ["L1"],
+    seed: 2,
   },
   {
     name: "a light whose deposit is used up does not ask",
@@ -180,6 +204,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'refusal === "deposit-exhausted" || refusal === "price-above-ceiling" ||',
     instead: 'refusal === "price-above-ceiling" ||',
     breaks: ["L1"],
+    seed: 15,
   },
   {
     name: "a light that was told a price above its ceiling does not ask",
@@ -187,6 +212,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: 'refusal === "deposit-exhausted" || refusal === "price-above-ceiling" ||',
     instead: 'refusal === "deposit-exhausted" ||',
     breaks: ["L1"],
+    seed: 67,
   },
   {
     name: "a light tells its register before its meter was heard",
@@ -194,5 +220,6 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "if (isCounting(state) && at.nowMs - state.readingAtMs >= state.settings.readingMs) {",
     instead: "if (at.nowMs - state.readingAtMs >= state.settings.readingMs) {",
     breaks: ["E1"],
+    seed: 42,
   },
 ];
