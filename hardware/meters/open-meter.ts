@@ -6,11 +6,17 @@
  */
 import type { Reading } from "#core/events";
 import type { Clock } from "#core/ports";
+import { ade7953Meter } from "./ade7953.ts";
+import { cse7766Meter } from "./cse7766.ts";
 import type { MeterDriver, MeterSurroundings } from "./driver.ts";
+import { hlwMeter } from "./hlw8012.ts";
+import { hwmonMeter } from "./hwmon.ts";
+import { inaMeter } from "./ina2xx.ts";
 import type { LineSettings } from "./modbus/line.ts";
 import { openRegisterMap } from "./modbus/map-table.ts";
 import { modbusMeter } from "./modbus/modbus-meter.ts";
 import type { RegisterMap } from "./modbus/register-map.ts";
+import { pulseMeter } from "./pulse.ts";
 import { type MeterSettings, readMeterSettings } from "./settings.ts";
 import { simulatedMeter } from "./simulated.ts";
 
@@ -32,6 +38,8 @@ export interface MeterProbe {
   readonly trouble: string | null;
 }
 
+type SettingsOf<Kind extends MeterSettings["kind"]> = Extract<MeterSettings, { readonly kind: Kind }>;
+
 const LOOK_AGAIN_MS = 250;
 
 /** Opens the meter that the table names. Throws one line for each fault of the table. */
@@ -50,15 +58,75 @@ function openDriver(settings: MeterSettings, surroundings: MeterSurroundings): M
     }
     case "modbus":
       return openModbus(settings, surroundings);
-    default:
-      throw new Error(
-        `meter.driver.kind: expected a kind that this version drives, found "${settings.kind}"`,
+    case "ina219":
+    case "ina226":
+    case "ina228":
+      return openIna(settings, surroundings);
+    case "pulse":
+      return pulseMeter(
+        {
+          chip: settings.chip,
+          line: settings.line,
+          impulsesPerKilowattHour: settings.impulses_per_kilowatt_hour,
+          debounceMilliseconds: settings.debounce_ms,
+        },
+        surroundings,
+      );
+    case "cse7766":
+      return cse7766Meter(settings, surroundings);
+    case "hlw8012":
+    case "bl0937":
+      return hlwMeter(
+        {
+          part: settings.kind,
+          chip: settings.chip,
+          cfLine: settings.cf_line,
+          cf1Line: settings.cf1_line ?? null,
+          selLine: settings.sel_line ?? null,
+          shuntMicroohms: settings.shunt_microohms,
+          voltageDivider: settings.voltage_divider,
+          calibration: settings.calibration,
+        },
+        surroundings,
+      );
+    case "ade7953":
+      return ade7953Meter(
+        {
+          bus: settings.i2c_bus,
+          address: settings.address,
+          stepsPerVolt: settings.steps_per_volt,
+          stepsPerAmp: settings.steps_per_amp,
+          stepsPerWatt: settings.steps_per_watt,
+          stepsPerWattHour: settings.steps_per_watt_hour,
+          sampleMs: settings.sample_ms,
+        },
+        surroundings,
       );
   }
 }
 
+function openIna(
+  settings: SettingsOf<"ina219" | "ina226" | "ina228">,
+  surroundings: MeterSurroundings,
+): MeterDriver {
+  const {
+    kind: chip,
+    i2c_bus: bus,
+    address,
+    sample_ms: sampleMs,
+    shunt_microohms,
+    current_max_milliamps,
+  } = settings;
+  if (settings.via === "i2c") {
+    const shuntMicroohms = shunt_microohms!;
+    const currentMaxMilliamps = current_max_milliamps!;
+    return inaMeter({ chip, bus, address, shuntMicroohms, currentMaxMilliamps, sampleMs }, surroundings);
+  }
+  return hwmonMeter({ chip, bus, address, shuntMicroohms: shunt_microohms ?? null, sampleMs }, surroundings);
+}
+
 function openModbus(
-  settings: Extract<MeterSettings, { readonly kind: "modbus" }>,
+  settings: SettingsOf<"modbus">,
   { clock, powerMaxMilliwatts }: MeterSurroundings,
 ): MeterDriver {
   const map = openRegisterMap(settings.map);
@@ -66,10 +134,7 @@ function openModbus(
   return modbusMeter({ map, slave, timeoutMs, powerMaxMilliwatts, line: lineOf(settings, map) }, clock);
 }
 
-function lineOf(
-  settings: Extract<MeterSettings, { readonly kind: "modbus" }>,
-  { serial: format }: RegisterMap,
-): LineSettings {
+function lineOf(settings: SettingsOf<"modbus">, { serial: format }: RegisterMap): LineSettings {
   const { serial, tcp, rtu_over_tcp } = settings;
   if (serial !== undefined) {
     const { baud = format.baud, parity = format.parity, stop_bits = format.stopBits } = settings;

@@ -5,7 +5,7 @@
  */
 
 /** Measured power above this many times the supply's is impossible; start-up currents pass below it. */
-const POWER_FACTOR_MAX = 2;
+export const POWER_FACTOR_MAX = 2;
 
 /** Noise around zero that meters show without load, milliwatts. */
 const BACKWARDS_MIN_MILLIWATTS = 2000;
