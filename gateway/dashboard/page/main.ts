@@ -5,6 +5,7 @@
  * search, arrows and Enter in the list, Escape to close.
  */
 import { openCharts } from "./charts.ts";
+import { showDuty } from "./duty.ts";
 import { find, make } from "./element.ts";
 import { money, power, price, type Units } from "./format.ts";
 import { openLightPage } from "./light-page.ts";
@@ -137,6 +138,7 @@ const isLight = matchMedia("(prefers-color-scheme: light)").matches;
 wear(localStorage.getItem("theme") ?? (isLight ? "light" : "dark"));
 open();
 turn();
+void showDuty();
 
 const fleet = await fetch("/api/v1/fleet");
 if (fleet.ok) {

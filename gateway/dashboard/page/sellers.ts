@@ -40,5 +40,11 @@ function row(
       : price(pricePerMillionUnits, { ...units, unit: unit ?? units.unit }).join("");
   const why = standing === "good" ? "" : ` · ${standing}: ${reason}`;
   const told = `${asked} · ${lights.toLocaleString("en")} ${lights === 1 ? "light" : "lights"}${why}`;
-  return make("li", { class: standing, title: url }, make("b", {}, name), " ", make("small", { class: "told" }, told));
+  return make(
+    "li",
+    { class: standing, title: url },
+    make("b", {}, name),
+    " ",
+    make("small", { class: "told" }, told),
+  );
 }

@@ -93,16 +93,16 @@ const GRID: SellerStatus = {
   waiting: 0,
 };
 
-/** Two gateways of which the other has just vanished. */
-export const DUTY: DutyStatus = {
+/** Two gateways that share the fleet. */
+const DUTY: DutyStatus = {
   state: "active",
   leaseLeftSeconds: 5.2,
-  slots: 64,
+  slots: 33,
   slotsOfAll: 64,
   takeovers: 31,
   members: [
-    { member: "a1", name: "north", isSelf: true, isLive: true, hears: true, delivery: "shared", slots: 64 },
-    { member: "b2", name: "south", isSelf: false, isLive: false, hears: true, delivery: "shared", slots: 0 },
+    { member: "a1", name: "north", isSelf: true, isLive: true, hears: true, delivery: "shared", slots: 33 },
+    { member: "b2", name: "south", isSelf: false, isLive: true, hears: true, delivery: "shared", slots: 31 },
   ],
 };
 

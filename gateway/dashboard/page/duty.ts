@@ -1,0 +1,40 @@
+/**
+ * One line on who of several gateways takes which payments; nothing for a gateway alone.
+ */
+import { find } from "./element.ts";
+
+interface Duty {
+  readonly state: "sole" | "active" | "standby" | "lapsed";
+  readonly slotsOfAll: number;
+  readonly members: readonly {
+    readonly name: string;
+    readonly isSelf: boolean;
+    readonly isLive: boolean;
+    readonly slots: number;
+  }[];
+}
+
+const ASK_MS = 5_000;
+
+/** Asks at once, and again for as long as the gateway is one of several. */
+export async function showDuty(): Promise<void> {
+  const line = find("duty");
+  const answer = await fetch("/api/v1/duty").catch(() => null);
+  if (answer?.ok) {
+    const duty = (await answer.json()) as Duty;
+    if (duty.state === "sole") return;
+    line.hidden = false;
+    line.textContent = sentence(duty);
+    line.classList.toggle("bad", duty.state === "lapsed" || duty.members.some(({ isLive }) => !isLive));
+  }
+  setTimeout(() => void showDuty(), ASK_MS);
+}
+
+function sentence({ state, members, slotsOfAll }: Duty): string {
+  const shown = members.map(({ name, isSelf, isLive, slots }) => {
+    const part = isLive ? `${Math.round((100 * slots) / slotsOfAll)} % of the fleet` : "vanished";
+    return `${name}${isSelf ? " (this one)" : ""}: ${part}`;
+  });
+  const own = { standby: "stands by · ", lapsed: "takes no payments, its lease has ended · " };
+  return `${state === "standby" || state === "lapsed" ? own[state] : ""}${shown.join(" · ")}`;
+}
