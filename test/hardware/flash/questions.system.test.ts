@@ -7,7 +7,7 @@ import { freshCard, GATEWAY_KEY, lightOptions, tempFolder } from "./installer.ts
 const COMMAND = new URL("../../../hardware/flash/watt402-flash.mjs", import.meta.url).pathname;
 
 /** Longest conversation, milliseconds: a slow machine thinks seconds before the first question. */
-const ANSWERED_MS = 40_000;
+const ANSWERED_MS = 90_000;
 
 let folder: string;
 beforeEach(() => {
