@@ -9,7 +9,7 @@ import { GRANT_BYTES, PAY_BYTES } from "#protocol/frames";
 import type { SellerAccount } from "../fleet/accounts.ts";
 import type { ChainTruth } from "../fleet/chain-truth.ts";
 import { type Feeder, feedersOf } from "../fleet/feeders.ts";
-import { type Reconciliation, reconcile } from "../fleet/reconciliation.ts";
+import { reconcile } from "../fleet/reconciliation.ts";
 import { Recorder } from "../report/recorder.ts";
 import { type Result, resultOf } from "../result.ts";
 import type { EveningPlan } from "../run-plan.ts";
@@ -125,12 +125,11 @@ export class Chronicle implements Evening {
   result(breach: Breach | null, calm: boolean, wallMs: number): Result {
     const { accounts, truth } = this.books!;
     const told = reconcile(this.lights, accounts, truth, false);
-    const violations: Reconciliation["violations"] = [
-      ...(calm ? told.violations : []),
-      ...(breach === null
-        ? []
-        : [{ invariant: breach.invariant, light: "world", expected: "no breach", actual: breach.told }]),
-    ];
+    // A breach stops its world: what was under way then is no difference of its own.
+    const broken = breach && {
+      ...{ invariant: breach.invariant, light: "world", expected: "no breach", actual: breach.told },
+    };
+    const violations = broken === null ? (calm ? told.violations : []) : [broken];
     return resultOf({
       lights: this.lights.length,
       wallMs,

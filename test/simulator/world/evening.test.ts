@@ -2,13 +2,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { pageOf } from "#simulator/report/page";
 import { shippedScenarios } from "#simulator/scenario/open-scenario";
 import { runToldWorld, type ToldWorld } from "#simulator/world/evening";
 import { planWorldEvening } from "#simulator/world/evening-plan";
 import type { FaultChoice } from "#simulator/world/faults";
 import { runNight } from "#simulator/world/night";
+import { WorldStagehand } from "#simulator/world/stagehand";
 import { expectSound } from "../evening.ts";
 
 const home = mkdtempSync(join(tmpdir(), "watt402-world-evening-"));
@@ -99,7 +100,7 @@ describe("an evening in a world", () => {
 story = "S"
 [run]
 lights = 6
-minutes = 15
+minutes = 18
 interval_seconds = 60
 [[group]]
 name = "some"
@@ -131,6 +132,15 @@ do = "stop-seller"
     expect([...verdict.fired.keys()]).toEqual(expect.arrayContaining(["loss", "answer-lost"]));
     expect(story.faults!.fired.length).toBeGreaterThanOrEqual(2);
     expect(story.faults!.neverFired).toContain("bit-flip");
+  });
+
+  it("is not kept when lights stay dark after the last stage: L1 is broken, and told", async () => {
+    const end = vi.spyOn(WorldStagehand.prototype, "end").mockImplementation(() => {});
+    const { verdict, result, story } = await play(file).finally(() => end.mockRestore());
+    expect(verdict.breach).toMatchObject({ invariant: "L1" });
+    expect(result.conserved).toBe(false);
+    expect(result.violations[0]).toMatchObject({ invariant: "L1", light: "world" });
+    expect(pageOf(story)).toContain("Not conserved: 1 broken promises");
   });
 
   it("ends what its last stage left broken, and is judged by the evening alone", async () => {
