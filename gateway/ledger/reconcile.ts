@@ -6,7 +6,7 @@
  * changed.
  */
 import { PRICED_UNITS } from "#core/units";
-import { depositNonce, purchaseNonce } from "#payment/authorization";
+import { depositNonce } from "#payment/authorization";
 import { fromHex, type Hex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
 import { recoverAddress } from "#payment/key";
@@ -14,6 +14,7 @@ import { voucherDigest } from "#payment/voucher";
 import type { Chain, ChannelRecord, PaymentRecord, SellerCounters } from "../purchase/ports.ts";
 import type { Escrow } from "../treasury/escrow.ts";
 import type { Receipts } from "../treasury/receipts.ts";
+import { compareTransfers, compareWallets, exactAccounts } from "./reconcile-exact.ts";
 import type { LedgerStore } from "./store.ts";
 
 export interface Difference {
@@ -52,7 +53,15 @@ export interface ReconcileParts {
   readonly treasury: string;
 }
 
-type Differ = (where: string, expected: string, found: string, meaning: string) => void;
+export type Differ = (where: string, expected: string, found: string, meaning: string) => void;
+
+/** What became of a rung that a seller charged and the ledger lacks. @param isLeft its device buys elsewhere since */
+function lackingRung(isLeft: boolean): string {
+  return isLeft
+    ? "signed before its device was sent to buy elsewhere, and charged without an answer; the device presents it " +
+        "again when it comes back to this seller, and gets its units then"
+    : "lost on the way (their devices present them again) or lost with the ledger";
+}
 
 /** Differences listed; a ledger that is wrong everywhere needs no longer list. */
 const DIFFERENCES_MAX = 1_000;
@@ -91,24 +100,14 @@ export async function reconcile(parts: ReconcileParts): Promise<Reconciliation> 
       takenAtomic: before.takenAtomic + takenAtomic,
     });
   }
-  for (const [id, accounts] of exactAccounts(channels)) {
-    await compareWallets(parts, accounts, differOf(accounts[0]!.device, id)).catch((error: Error) =>
+  for (const accounts of exactAccounts(channels)) {
+    const { device, id } = accounts[0]!;
+    await compareWallets(parts, accounts, differOf(device, id)).catch((error: Error) =>
       unasked.add(`chain: ${error.message}`),
     );
   }
   const sellers = [...totals].map(([seller, sums]) => ({ seller, ...sums }));
   return { channels: channels.length, sellers, payments, differences, unasked: [...unasked] };
-}
-
-/** Exact accounts that share a wallet, by the first of them. */
-function exactAccounts(channels: readonly ChannelRecord[]): Map<string, ChannelRecord[]> {
-  const wallets = new Map<string, ChannelRecord[]>();
-  for (const channel of channels) {
-    if (channel.config !== null) continue;
-    const [first] = [...wallets.values()].find(([one]) => one!.device === channel.device) ?? [channel];
-    wallets.set(first!.id, [...(wallets.get(first!.id) ?? []), channel]);
-  }
-  return wallets;
 }
 
 /** Each row against the one before it and against its own signature. */
@@ -197,7 +196,7 @@ async function compareSeller(
   if (charged === channel.charged && granted === channel.granted) return;
   const meaning =
     charged > channel.charged
-      ? `the seller charged rungs whose answers the ledger lacks: ${isLeft ? LEFT_RUNG : STANDING_RUNG}`
+      ? `the seller charged rungs whose answers the ledger lacks: ${lackingRung(isLeft)}`
       : charged < channel.charged
         ? "the seller lost sales it made: it is shown their vouchers again when the device buys"
         : "seller and ledger count the same money and other units: one of them was changed";
@@ -208,11 +207,6 @@ async function compareSeller(
     meaning,
   );
 }
-
-const STANDING_RUNG = "lost on the way (their devices present them again) or lost with the ledger";
-const LEFT_RUNG =
-  "signed before its device was sent to buy elsewhere, and charged without an answer; the device presents it again " +
-  "when it comes back to this seller, and gets its units then";
 
 /** @returns what the seller took on chain from this channel, atomic units */
 async function compareChain(
@@ -242,7 +236,7 @@ async function compareChain(
         : "it arrived and its answer was lost: the next payment confirms it",
     );
   }
-  if (channel.config === null) return compareTransfers(parts, channel, isLeft, differ);
+  if (channel.config === null) return compareTransfers(parts, channel, lackingRung(isLeft), differ);
 
   const onChain = await escrow.channel(channel.id);
   const withdrawals = await ledger.withdrawals(channel.id);
@@ -250,22 +244,19 @@ async function compareChain(
     .filter(({ state }) => state === "finalized")
     .reduce((sum, { amountAtomic }) => sum + amountAtomic, 0);
   if (onChain.balance !== deposited - withdrawn) {
-    const events = (await escrow.events(channel.id)).map(
-      ({ name, amountAtomic, transaction }) => `${name} ${amountAtomic} in ${transaction}`,
-    );
     differ(
       "ledger and chain",
       `balance ${deposited - withdrawn}: deposits ${deposited} less withdrawals ${withdrawn}`,
       `balance ${onChain.balance}`,
-      `money moved that the ledger does not know; the chain tells: ${events.join("; ") || "nothing lately"}`,
+      `money moved that the ledger does not know; the chain tells: ${await eventsOf(escrow, channel)}`,
     );
   }
   if (onChain.totalClaimed > channel.charged) {
     differ(
       "ledger and chain",
       `claimed <= charged ${channel.charged}`,
-      `claimed ${onChain.totalClaimed}`,
-      `the seller claimed payments that the ledger lacks: ${isLeft ? LEFT_RUNG : STANDING_RUNG}`,
+      `claimed ${onChain.totalClaimed}: ${await eventsOf(escrow, channel)}`,
+      `the seller claimed payments that the ledger lacks: ${lackingRung(isLeft)}`,
     );
   }
   const pending = withdrawals.some(({ state }) => state === "initiated");
@@ -280,67 +271,10 @@ async function compareChain(
   return onChain.totalClaimed;
 }
 
-/** Exact: each row is one transfer from the device's wallet, by the nonce of its rung, to whom it bought from. */
-async function compareTransfers(
-  { ledger, chain, receipts }: ReconcileParts,
-  channel: ChannelRecord,
-  isLeft: boolean,
-  differ: Differ,
-): Promise<number> {
-  const { id, device, charged, requirements } = channel;
-  const { asset, payTo } = requirements;
-  const { transfers, reachesBack } = await receipts.transfers(asset, `0x${device}`, payTo);
-  const byNonce = new Map(transfers.map((transfer) => [transfer.nonce, transfer]));
-  let takenAtomic = 0;
-  for await (const payment of ledger.payments({ channelId: id })) {
-    const { maxClaimable, amountAtomic } = payment;
-    const nonce = purchaseNonce(id as Hex, payment.charged - amountAtomic);
-    const transfer = byNonce.get(nonce);
-    // What is older than the node tells of can still be asked for by its nonce.
-    const isOld =
-      transfer === undefined && !reachesBack && (await chain.authorizationUsed(asset, `0x${device}`, nonce));
-    takenAtomic += isOld ? amountAtomic : (transfer?.amountAtomic ?? 0);
-    if (isOld || transfer?.amountAtomic === amountAtomic) continue;
-    differ(
-      `ledger row ${maxClaimable} and chain`,
-      `a transfer of ${amountAtomic} to ${payTo}`,
-      transfer === undefined ? "none" : `${transfer.amountAtomic} in ${transfer.transaction}`,
-      "the row was changed, or the seller said that it was paid and was not",
-    );
-  }
-  const next = byNonce.get(purchaseNonce(id as Hex, charged));
-  if (next !== undefined) {
-    differ(
-      "ledger and chain",
-      `nothing paid beyond ${charged}`,
-      `${next.amountAtomic} to ${payTo} in ${next.transaction}`,
-      `the seller took a payment that the ledger lacks: ${isLeft ? LEFT_RUNG : STANDING_RUNG}`,
-    );
-  }
-  return takenAtomic + (next?.amountAtomic ?? 0);
-}
-
-/** Exact: what was sent to a device's wallet is there, or was paid to one of its sellers. */
-async function compareWallets(
-  { ledger, chain }: ReconcileParts,
-  channels: readonly ChannelRecord[],
-  differ: Differ,
-): Promise<void> {
-  const { device, requirements } = channels[0]!;
-  let deposited = 0;
-  let charged = 0;
-  for (const channel of channels) {
-    charged += channel.charged;
-    for (const { state, amountAtomic } of await ledger.deposits(channel.id)) {
-      if (state === "confirmed") deposited += amountAtomic;
-    }
-  }
-  const balance = await chain.tokenBalance(requirements.asset, `0x${device}`);
-  if (balance === deposited - charged) return;
-  differ(
-    "ledger and wallet",
-    `${deposited - charged}: deposits ${deposited} less payments ${charged}`,
-    `${balance} in the wallet of 0x${device}`,
-    "the wallet was filled or emptied by others, or payments are missing",
+async function eventsOf(escrow: Escrow, { id }: ChannelRecord): Promise<string> {
+  const events = await escrow.events(id);
+  const told = events.map(
+    ({ name, amountAtomic, transaction }) => `${name} ${amountAtomic} in ${transaction}`,
   );
+  return told.join("; ") || "nothing lately";
 }

@@ -135,7 +135,7 @@ function starved(fleet: Fleet): Finding | null {
 function sellerDown({ sellerDown }: Surroundings): Finding | null {
   return sellerDown === null
     ? null
-    : { text: `the seller does not answer: ${sellerDown}`, count: 0, devices: [] };
+    : { text: `no payments are taken by ${sellerDown}`, count: 0, devices: [] };
 }
 
 function difference({ differences }: Surroundings): Finding {
