@@ -70,6 +70,7 @@ function listen(
 ): Promise<Heard> {
   const tagger: Tagger = { hmac: hmacSha256, key: tagKeyBetween(key, gatewayPublicKey) };
   let trouble: string | null = null;
+  let giveUp = () => {};
   const link = openMqttLink({
     brokerUrl: config.gateway.brokerUrl,
     tls: tlsOf(config),
@@ -81,6 +82,7 @@ function listen(
     random: Math.random,
     onTrouble: (text) => {
       trouble = text;
+      giveUp();
     },
   });
   const hello: Hello = {
@@ -103,6 +105,8 @@ function listen(
       const refused = opened?.kind === "offer-refused" ? opened : null;
       void link.close().then(() => resolve({ connected, trouble, offer, refused, foreign }));
     };
+    // The device goes on trying; who asks the doctor wants to know now.
+    giveUp = () => end(null);
     link.onMessage((leaf, payload) => {
       const opened = openMessage(tagger, key.address, leaf, payload);
       if (opened.kind === "foreign") foreign++;
