@@ -5,6 +5,7 @@
  * same city; every sum is of integers, and reconciles to the last atomic unit or is named.
  */
 import { energyMilliwattHours } from "#core/units";
+import { chooseQuantum } from "#gateway/purchase/channels";
 import type { Pole } from "../pole.ts";
 import { MENU } from "../terms.ts";
 import { type FastPrice, type FastResult, type FastTerms, runFastLight } from "./fast-light.ts";
@@ -51,24 +52,15 @@ export interface FastSums {
 
 const BREACHES_MAX = 8;
 
-/** What one light buys at a time: the quantum on the menu nearest to what it wants, by ratio. */
-export function quantumFor(wantedUnits: number, pricePerMillionUnits: number): number {
-  const distance = (quantum: number) =>
-    Math.abs(Math.log((quantum * MICRO) / pricePerMillionUnits / wantedUnits));
-  return MENU.reduce<number>(
-    (best, quantum) => (distance(quantum) < distance(best) ? quantum : best),
-    MENU[0],
-  );
-}
-
+/** What the gateway would offer a light that wants so much at a time, at each of a town's prices. */
 export function termsOf({ epochSeconds, endMs, prices }: Town, wantedUnits: number): FastTerms {
   return {
     epochSeconds,
     endMs,
-    prices: prices.map((price) => ({
-      ...price,
-      quantumAtomic: quantumFor(wantedUnits, price.pricePerMillionUnits),
-    })),
+    prices: prices.map(({ fromMs, pricePerMillionUnits }) => {
+      const tariff = { unit: "mWh", pricePerMillionUnits, validUntilSeconds: 0, menu: MENU };
+      return { fromMs, pricePerMillionUnits, quantumAtomic: chooseQuantum(tariff, wantedUnits) };
+    }),
     balanceAtomic: BALANCE_ATOMIC,
   };
 }
