@@ -18,7 +18,7 @@ const TICK_LEAST_MS = 15_000;
 const TICK_MOST_MS = 300_000;
 const TICKS_PER_READING = 4;
 
-export interface PoleTerms {
+interface PoleTerms {
   readonly almanac: Almanac;
   /** What one purchase should last for at rated power. */
   readonly intervalSeconds: number;

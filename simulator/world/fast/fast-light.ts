@@ -84,7 +84,7 @@ export interface FastEye {
 }
 
 /** Nobody looks. */
-export const NO_EYE: FastEye = { nextMs: () => Number.POSITIVE_INFINITY, look: () => {} };
+const NO_EYE: FastEye = { nextMs: () => Number.POSITIVE_INFINITY, look: () => {} };
 
 export function runFastLight(
   pole: Pole,
