@@ -1,0 +1,119 @@
+// Enrolment of real lights at a whole gateway: who waits pays nothing and is paid for nothing, until the operator says so.
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "smol-toml";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { readAllowList } from "#gateway/enrolment/allow-list";
+import { flatTariff } from "#simulator/utility/tariff";
+import { startUtility, type Utility } from "#simulator/utility/utility";
+import { bundleOf } from "../bundle.ts";
+import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
+import { type Ground, prepareGround, until } from "../ground.ts";
+
+let ground: Ground;
+let utility: Utility;
+let program: string;
+beforeAll(async () => {
+  ground = await prepareGround();
+  utility = await startUtility({
+    rpcUrl: ground.anvil.rpcUrl,
+    dataDirectory: ground.directory(),
+    receiverKey: ground.anvil.accounts[0]!.privateKey,
+    token: ground.contracts.token,
+    tariff: flatTariff(200_000),
+    minDepositAtomic: 2_000,
+    log: () => {},
+  });
+  program = await bundleOf(GATEWAY_PROCESS, ground.directory());
+});
+afterAll(async () => {
+  await utility.stop();
+  await ground.stop();
+});
+
+/** A gateway, and the operator's commands on the same configuration. */
+async function operated(enrolment: Record<string, unknown>) {
+  const config = { ...ground.config(utility.url), enrolment, http: { port: 0 } };
+  const file = join(ground.directory(), "gateway.toml");
+  writeFileSync(file, stringify(config));
+  const gateway = await ground.gateway(config);
+  const command = async (...args: string[]) => {
+    const { code, stdout, stderr } = await spawnGateway(["--config", file, ...args], program).ended;
+    expect([code, stderr]).toEqual([0, ""]);
+    return stdout;
+  };
+  const get = async (path: string) => (await fetch(gateway.httpUrl + path)).text();
+  return { gateway, command, get };
+}
+
+test("a light that waits gets no offer and no deposit and says why; approved, it buys without anybody's restart; refused, it is out", async () => {
+  const { gateway, command, get } = await operated({ mode: "pending" });
+  const light = ground.light(gateway.brokerUrl);
+  await until(
+    () => light.host.state().offerRefusal === "not-enrolled",
+    20_000,
+    () => `a refusal, found ${light.troubles.join()}`,
+  );
+  expect(light.host.state().channel).toBeNull();
+  expect(JSON.parse(await get("/api/v1/enrolments?state=pending"))).toMatchObject({
+    enrolments: [{ device: light.device, state: "pending", decidedSeconds: 0 }],
+    next: null,
+  });
+  const { refusal } = JSON.parse(await get(`/api/v1/lights/${light.device}`)) as { refusal: string };
+  expect(refusal).toBe("not-enrolled");
+  expect(await command("devices", "list", "--state", "pending")).toContain(light.device);
+  let metrics = "";
+  for (let tries = 0; tries < 50 && !metrics.includes("watt402_devices_pending 1"); tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    metrics = await get("/metrics");
+  }
+  expect(metrics).toContain("watt402_devices_pending 1");
+  expect(metrics).toContain('watt402_broker_refused_total{reason="login"} 0');
+  expect(gateway.status().offers).toBe(0);
+
+  expect(await command("devices", "approve", `0x${light.device}`)).toBe(
+    `${light.device}: approved, pending before\n`,
+  );
+  await light.untilCharged(500, 30_000);
+  expect(light.host.state().offerRefusal).toBeNull();
+
+  expect(await command("devices", "refuse", light.device)).toContain("refused, approved before");
+  const chargedBefore = async () => {
+    const { payments } = JSON.parse(await get(`/api/v1/lights/${light.device}`)) as { payments: number };
+    return payments;
+  };
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  const paid = await chargedBefore();
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  expect(await chargedBefore()).toBe(paid);
+  const again = ground.light(gateway.brokerUrl, { key: light.key });
+  await until(
+    () => again.troubles.some((trouble) => trouble.includes("refused the login")),
+    20_000,
+    () => `a refused login, found ${again.troubles.join()}`,
+  );
+});
+
+test("an allow-list lets its lights in and nobody else, and a line more lets another in", async () => {
+  const file = join(ground.directory(), "devices.txt");
+  writeFileSync(file, "# nobody yet\n");
+  const { gateway } = await operated({ mode: "allow-list", allowFile: file });
+  const light = ground.light(gateway.brokerUrl);
+  await until(
+    () => light.troubles.some((trouble) => trouble.includes("check that the gateway admits this device")),
+    20_000,
+    () => `a refused login, found ${light.troubles.join()}`,
+  );
+  writeFileSync(file, `# one\n0x${light.device.toUpperCase()}   # a lamp\n`);
+  await light.untilCharged(300, 30_000);
+});
+
+test("an allow-list with a line that is no address is refused whole, with its number", () => {
+  const file = join(ground.directory(), "devices.txt");
+  writeFileSync(file, `${"ab".repeat(20)}\n\n# fine\n${"ab".repeat(19)}\n`);
+  expect(() => readAllowList(file)).toThrow(
+    `enrolment.allowFile: ${file} line 4: expected an address, 40 hex digits, found "${"ab".repeat(19)}"`,
+  );
+  expect(() => readAllowList(`${file}.none`)).toThrow("cannot be read (ENOENT)");
+});
