@@ -13,8 +13,8 @@ const KINDS_MAX = 1_000;
 export function limitNotes(note: Note, nowMs: () => number): Note {
   const kinds = new Map<string, { untilMs: number; leftOut: number }>();
   return (level, text, fields) => {
-    // Two reasons are two kinds; what a reason says of one device or amount is not.
-    const kind = `${text} ${reasonOf(fields.reason)}`;
+    // Two reasons, and two sellers, are two kinds; what a reason says of one device or amount is not.
+    const kind = `${text} ${String(fields.seller ?? "")} ${reasonOf(fields.reason)}`;
     const known = kinds.get(kind);
     if (known && nowMs() < known.untilMs) {
       known.leftOut += 1;

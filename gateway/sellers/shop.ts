@@ -65,9 +65,10 @@ export function openShop(
   const turnstile = openTurnstile(options.callsMax, options.queueMax);
   let lastFailure = "";
 
-  const standing = openStanding(timer, options.awayAfterMs, (moves) => {
+  const standing = openStanding(timer, options.awayAfterMs, (moves, before) => {
     const bad = standing.name !== "good";
-    note(bad ? "warn" : "info", `the seller is ${standing.name}`, bad ? { reason: standing.reason } : {});
+    const text = `the seller is ${standing.name}, it was ${before}`;
+    note(bad ? "warn" : "info", text, bad ? { reason: standing.reason } : {});
     if (moves) changed();
   });
   const circuit = openCircuit(timer, {

@@ -44,8 +44,12 @@ export function isSelling(name: StandingName): boolean {
 /** Devices buy from it, if it is the best one. */
 const OPEN: readonly StandingName[] = ["new", "good", "troubled"];
 
-/** @param changed called after every change; `moves`: devices may have to buy elsewhere by it */
-export function openStanding(timer: Timer, awayAfterMs: number, changed: (moves: boolean) => void): Standing {
+/** @param changed called after every change from `before`; `moves`: devices may have to buy elsewhere by it */
+export function openStanding(
+  timer: Timer,
+  awayAfterMs: number,
+  changed: (moves: boolean, before: StandingName) => void,
+): Standing {
   let name: StandingName = "new";
   let reason = "it has not answered yet";
   let sinceMs = timer.nowMs();
@@ -59,11 +63,12 @@ export function openStanding(timer: Timer, awayAfterMs: number, changed: (moves:
     reason = why;
     if (next === name) return;
     const moves = name === "new" || !OPEN.includes(name) || !OPEN.includes(next);
+    const before = name;
     name = next;
     sinceMs = timer.nowMs();
     cancel();
     if (next === "troubled") cancel = timer.after(awayAfterMs, () => become("away", reason));
-    changed(moves);
+    changed(moves, before);
   }
 
   function leave(why: string): void {

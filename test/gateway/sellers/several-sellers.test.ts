@@ -139,6 +139,42 @@ test("a seller that dies with a payment on its way loses its light to the next, 
   await Promise.all([first.stop(), second.stop(), road.close()]);
 });
 
+test("a seller that comes back is tried by one light's payment, and then has all of them, while the gateway runs", async () => {
+  const [first, second] = await Promise.all([startSeller(8), startSeller(9)]);
+  const road = await openLossyProxy(first.url, () => false);
+  const stories: string[] = [];
+  const gateway = await ground.gateway(
+    configOf([
+      { name: "first", url: road.url },
+      { name: "second", url: second.url },
+    ]),
+    (_level, text, { seller }) => stories.push(`${text} ${seller}`),
+  );
+  const lights = [1, 2, 3].map(() => ground.light(gateway.brokerUrl));
+  await Promise.all(lights.map((light) => light.untilCharged(2 * QUANTUM)));
+  const ids = lights.map((light) => channelOf(light).id);
+  road.leadTo(NOWHERE);
+  await Promise.all(lights.map((light, index) => untilElsewhere(light, ids[index]!)));
+  await Promise.all(lights.map((light) => light.untilCharged(2 * QUANTUM)));
+  road.leadTo(first.url);
+  const isBack = (light: Light) => ids.includes(channelOf(light).id) && light.charged() >= 4 * QUANTUM;
+  await until(
+    () => lights.every(isBack),
+    30_000,
+    () => `all back; ${stories.join("; ")}`,
+  );
+  await Promise.all(lights.map((light) => light.stop()));
+  await gateway.stop();
+  const standings = stories.flatMap((story) => /^the seller is (\w+), .* first$/.exec(story)?.[1] ?? []);
+  expect(standings).toEqual(["good", "troubled", "away", "trial", "good"]);
+  for (const light of lights) {
+    const { channel, former, account } = light.host.state();
+    const units = [channel!, ...former].reduce((sum, { charged }) => sum + (charged / QUANTUM) * UNITS, 0);
+    expect(account!.granted).toBe(units);
+  }
+  await Promise.all([first.stop(), second.stop(), road.close()]);
+});
+
 test("a seller that changes its price under a signed rung is bought from on another channel, without one doubly signed", async () => {
   const accounts = [4, 5] as const;
   const cheap = await startStockSeller(ground, "batch-settlement", { amountAtomic: QUANTUM, accounts });
