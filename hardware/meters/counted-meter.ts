@@ -73,17 +73,21 @@ export class CountedMeter implements MeterDriver {
     this.stop = stop;
   }
 
-  /** The part showed this now, and used so much since it did before. Refused whole when it cannot be. */
-  show(sample: Sample, milliwattHours: number, rangeFault: string | null = null): void {
+  /**
+   * The part showed this now, and used so much since it did before. Refused whole when it cannot be.
+   * @returns false when it was refused
+   */
+  show(sample: Sample, milliwattHours: number, rangeFault: string | null = null): boolean {
     this.heardAtMs = this.clock.nowMs();
     const fault = rangeFault ?? powerFault(sample.powerMilliwatts, this.powerMaxMilliwatts);
     if (fault !== null) {
       this.fault = { kind: "suspect", reason: `${this.name}, ${this.place}: ${fault}` };
-      return;
+      return false;
     }
     this.fault = { kind: "good" };
     this.sample = sample;
     this.counter.add(Math.max(0, milliwattHours));
+    return true;
   }
 
   /**

@@ -66,7 +66,7 @@ export function cse7766Meter(
     const counted = meter.isCredible(used) ? used : 0;
     // Pulses of a frame that is refused are counted with the next one.
     if (fault === null) last = frame.pulses;
-    return meter.show(
+    meter.show(
       {
         powerMilliwatts: power,
         ...(voltage === null ? {} : { voltageMillivolts: voltage }),

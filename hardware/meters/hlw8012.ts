@@ -20,6 +20,9 @@ const PARTS = {
 const MILLIWATT_SECONDS_PER_MILLIWATT_HOUR = 3600;
 const FADE_MS = 500;
 
+/** Pulses come in bunches through a pipe: a shorter silence tells nothing. */
+const BUNCH_SECONDS = 2;
+
 /** Without a pulse for so long there is no load worth telling. */
 const IDLE_SECONDS = 60;
 
@@ -55,18 +58,22 @@ export function hlwMeter(settings: HlwSettings, surroundings: MeterSurroundings)
   const cf = new Spacing();
   const cf1 = new Spacing();
 
+  let owed = 0;
   const show = (pulses: number) => {
+    owed += pulses;
     const nowMs = clock.nowMs();
-    const volts = cf1.hertz(nowMs) * (millivoltsPerHertz / 1000);
-    const measured = cf1Line !== null && volts > 0;
-    meter.show(
+    const volts = cf1.steadyHertz(nowMs) * (millivoltsPerHertz / 1000);
+    const used = (owed * milliwattsPerHertz) / MILLIWATT_SECONDS_PER_MILLIWATT_HOUR;
+    const shown = meter.show(
       {
         powerMilliwatts: cf.hertz(nowMs) * milliwattsPerHertz,
-        ...(measured ? { voltageMillivolts: Math.round(1000 * volts) } : {}),
+        ...(volts > 0 ? { voltageMillivolts: Math.round(1000 * volts) } : {}),
       },
-      (pulses * milliwattsPerHertz) / MILLIWATT_SECONDS_PER_MILLIWATT_HOUR,
-      measured ? rangeFault("voltage", volts, 80, 300, "V") : null,
+      used,
+      volts > 0 ? rangeFault("voltage", volts, 80, 300, "V") : null,
     );
+    // Pulses of a sample that was refused are counted when the values are right again.
+    if (shown) owed = 0;
   };
   const lines = cf1Line === null ? [cfLine] : [cfLine, cf1Line];
   let watched = false;
@@ -118,7 +125,13 @@ class Spacing {
 
   hertz(nowMs: number): number {
     const silent = (nowMs - this.heardAtMs) / 1000;
-    return silent > IDLE_SECONDS ? 0 : 1 / Math.max(this.spacing, silent);
+    if (silent > IDLE_SECONDS) return 0;
+    return 1 / (silent > BUNCH_SECONDS ? Math.max(this.spacing, silent) : this.spacing);
+  }
+
+  /** 0 where pulses do not come steadily. */
+  steadyHertz(nowMs: number): number {
+    return nowMs - this.heardAtMs > 1000 * BUNCH_SECONDS ? 0 : 1 / this.spacing;
   }
 }
 

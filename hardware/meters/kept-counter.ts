@@ -49,7 +49,7 @@ export class KeptCounter {
   /** Counts; fractions of a milliwatt-hour are kept. */
   add(milliwattHours: number): void {
     this.counted = Math.min(COUNTER_MAX, this.counted + milliwattHours);
-    if (milliwattHours > 0 && this.mark - this.counted < this.reserve / 10) this.raise();
+    if (milliwattHours > 0) this.raiseWhenLow();
   }
 
   /** Whole milliwatt-hours; never above what the disk has reserved. */
@@ -62,27 +62,30 @@ export class KeptCounter {
     return this.counted > this.mark ? this.fault : null;
   }
 
-  /** Settles when the write under way, if any, is done. */
+  /** Resolves when no write is under way. */
   async settled(): Promise<void> {
-    await this.writing;
+    while (this.writing !== null) await this.writing;
   }
 
   /** Stores the counter itself, so that nothing is counted twice. @param chip see `Kept.chip` */
   async close(chip: number | null = null): Promise<void> {
-    await this.writing;
+    await this.settled();
     if (this.file === null) return;
     const mark = Math.ceil(this.counted);
     await write(this.file, { mark, exact: true, chip }).catch(() => {});
   }
 
-  private raise(): void {
+  private raiseWhenLow(): void {
     if (this.file === null || this.writing !== null) return;
+    if (this.mark - this.counted >= this.reserve / 10) return;
     const mark = Math.min(COUNTER_MAX, Math.floor(this.counted) + this.reserve);
     this.writing = write(this.file, { mark, exact: false, chip: null }).then(
       () => {
         this.mark = mark;
         this.fault = null;
         this.writing = null;
+        // More may have been counted meanwhile than this write reserved.
+        this.raiseWhenLow();
       },
       (error: NodeJS.ErrnoException) => {
         this.fault =
