@@ -155,7 +155,10 @@ export async function openDuty(parts: DutyParts): Promise<Duty> {
     let vanished = 0;
     try {
       view = await roster.turn({ delivery, hears, releases }, (seen) => {
-        const claims = wishOf(seen, { member }).claims.filter((slot) => !clearing.has(slot));
+        // What was held and is free was another's meanwhile: what is remembered of it is old, and goes first.
+        const claims = wishOf(seen, { member }).claims.filter(
+          (slot) => !clearing.has(slot) && !held.has(slot),
+        );
         fresh = claims.length;
         vanished = claims.filter((slot) => seen.holders[slot] !== null).length;
         return claims;

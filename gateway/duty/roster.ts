@@ -83,8 +83,12 @@ export function wishOf({ members, holders }: RosterView, me: Pick<Member, "membe
   // Who is cut off from the broker can serve nobody; where nobody hears, nothing is won by moving.
   if (!self.hears) return { claims: [], leaves: hearing.length > 0 ? mine : [] };
   if (self.delivery === "whole") {
-    const isTaken = slots.some((slot) => !isFree(slot) && holders[slot] !== me.member);
-    return { claims: isTaken ? [] : slots.filter(isFree), leaves: [] };
+    const holding = new Set(holders);
+    const others = hearing.filter(({ member }) => member !== me.member && holding.has(member));
+    // Parts of a time when the broker shared come together: with those who share, or with the first by name.
+    const isFirst = others.every(({ member, delivery }) => delivery === "whole" && me.member < member);
+    if (others.length > 0 && !(mine.length > 0 && isFirst)) return { claims: [], leaves: mine };
+    return { claims: slots.filter(isFree), leaves: [] };
   }
   const sharing = hearing.filter(({ delivery }) => delivery === "shared").map(({ member }) => member);
   const isWanted = (slot: number) => preferred(slot, sharing) === me.member;

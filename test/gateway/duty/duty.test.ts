@@ -126,6 +126,29 @@ test("a member cut off from the database stops before its lease ends, and only t
   expect(dutyTrouble(a.duty.status())).toBe("");
 });
 
+test("a part that others had meanwhile is taken again only after what was remembered of it is forgotten", async () => {
+  const a = await join("a");
+  const b = await join("b", null);
+  await pass(2 * TURN_MS);
+  roster.cutOff.add("a");
+  b.delivery = "shared";
+  await pass(TAKEOVER_MAX_MS);
+  expect(taken(b)).toBe(SLOTS);
+  // b served everything and is gone again before a sees the roster: to a it looks as if nothing had been.
+  await b.duty.close();
+  let forget = () => {};
+  a.finish = () =>
+    new Promise((resolve) => {
+      forget = resolve;
+    });
+  roster.cutOff.delete("a");
+  await pass(3 * TURN_MS);
+  expect([a.left, taken(a)]).toEqual([SLOTS, 0]);
+  forget();
+  await pass(2 * TURN_MS);
+  expect(taken(a)).toBe(SLOTS);
+});
+
 test("a member that wakes from a stall finds its lease over before it does anything, by either clock", async () => {
   const a = await join("a");
   const b = await join("b", null);

@@ -60,17 +60,16 @@ test("whoever comes and goes, after a few rounds every slot has one holder that 
         }
         return moved;
       };
-      for (let rounds = 0; rounds < 4; rounds += 1) round();
+      for (let rounds = 0; rounds < 6; rounds += 1) round();
       expect(round()).toBe(0);
       const hearing = start.members.filter(({ isLive, hears }) => isLive && hears);
       const kinds = new Set(hearing.map(({ delivery }) => delivery));
-      if (kinds.size !== 1) return;
+      if (hearing.length === 0) return;
       const names = hearing.map(({ member: name }) => name);
       for (const holder of holders) expect(names).toContain(holder);
-      if (kinds.has("whole") && start.holders.every((holder) => holder === null)) {
-        expect(new Set(holders).size).toBe(1);
-      }
+      if (!kinds.has("shared")) expect(new Set(holders).size).toBe(1);
     }),
+    { numRuns: 300 },
   );
 });
 
