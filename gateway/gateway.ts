@@ -153,7 +153,21 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     forward,
     { devicesMax: config.limits.devices, purchasesMax: config.limits.purchases },
   );
-  duty = await takeDuty(config, seat, external, { sessions, forward }, note);
+  async function stop(): Promise<void> {
+    opened.stop();
+    doorman.stop();
+    chain.stop();
+    await withinMs(STOP_MAX_MS, sessions.drain());
+    await withinMs(STOP_MAX_MS, duty.close());
+    await withinMs(STOP_MAX_MS, lookout.close());
+    await withinMs(STOP_MAX_MS, broker.close());
+    await withinMs(STOP_MAX_MS, Promise.all([opened.close(), http.close()]));
+    await ledger.close();
+  }
+  duty = await takeDuty(config, seat, external, { sessions, forward }, note).catch(async (error) => {
+    await stop();
+    throw error;
+  });
   receive = receiveByDuty(duty, external, entrance.receive);
 
   return {
@@ -173,17 +187,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       doorman.reread();
       embedded?.reread();
     },
-    async stop() {
-      opened.stop();
-      doorman.stop();
-      chain.stop();
-      await withinMs(STOP_MAX_MS, sessions.drain());
-      await withinMs(STOP_MAX_MS, duty.close());
-      await withinMs(STOP_MAX_MS, lookout.close());
-      await withinMs(STOP_MAX_MS, broker.close());
-      await withinMs(STOP_MAX_MS, Promise.all([opened.close(), http.close()]));
-      await ledger.close();
-    },
+    stop,
   };
 }
 

@@ -56,6 +56,9 @@ const KEEPALIVE_SECONDS = 5;
 /** Publishes that the broker has not acknowledged; more are dropped, their devices ask again. */
 const IN_FLIGHT_MAX = 10_000;
 
+/** A broker that showed no shared subscriptions is tested again after this. */
+const RETEST_MS = 60_000;
+
 /** MQTT 3.1.1 section 3.9.3; MQTT 5 has only higher ones. */
 const SUBSCRIPTION_REFUSED = 128;
 
@@ -95,6 +98,7 @@ export async function openExternalBroker(
   let inFlight = 0;
   let hearing: Delivery | null = share === null ? "whole" : null;
   let found: Delivery | null = null;
+  let retest: NodeJS.Timeout | undefined;
   let subscribed: readonly string[] = [];
 
   function filtersOf(delivery: Delivery | null): readonly string[] {
@@ -132,19 +136,27 @@ export async function openExternalBroker(
     });
   }
 
+  /** On every connection: another broker may have taken the place of the one before. */
   async function findDelivery(): Promise<void> {
-    if (share === null || found !== null) return;
-    const verdict = await testShares(url, { ...client.options }, `${MEMBERS_FOLDER}${share.member}`);
+    if (share === null) return;
+    const tested = client.stream;
+    const isOver = () => !client.connected || client.stream !== tested;
+    const { isShared, reason } = await testShares(
+      url,
+      { ...client.options },
+      `${MEMBERS_FOLDER}${share.member}`,
+    );
     // A broker that went away in the middle has shown nothing.
-    if (!client.connected || found !== null) return;
-    found = verdict.isShared ? "shared" : "whole";
-    if (verdict.isShared) note("info", "the broker shares subscriptions: gateways share the fleet", { url });
+    if (isOver()) return;
+    found = isShared ? "shared" : "whole";
+    if (isShared) note("info", "the broker shares subscriptions: gateways share the fleet", { url });
     else {
-      const { reason } = verdict;
-      note("warn", "the broker does not share subscriptions: one gateway is active, others stand by", {
-        url,
-        reason,
-      });
+      const text = "the broker does not share subscriptions: one gateway is active, others stand by";
+      note("warn", text, { url, reason });
+      // A broker that is very busy may have been too late.
+      retest = setTimeout(() => {
+        if (!isOver()) void findDelivery();
+      }, RETEST_MS);
     }
   }
 
@@ -153,6 +165,8 @@ export async function openExternalBroker(
     // mqtt.js leaves Nagle on; an answer 2 ms after its PUBACK would wait 40 ms for the other side's ACK.
     (client.stream as unknown as Partial<Socket>).setNoDelay?.(true);
     subscribed = [];
+    found = null;
+    clearTimeout(retest);
     subscribe(() =>
       note("info", "connected to the broker", { url, version: client.options.protocolVersion }),
     );
@@ -207,6 +221,7 @@ export async function openExternalBroker(
       client.publish(topic, text, { qos: 1, retain: true });
     },
     async close() {
+      clearTimeout(retest);
       await client.endAsync(!client.connected);
     },
   };
