@@ -62,8 +62,9 @@ export class Gateway {
     this.life.pause(forMs);
   }
 
-  /** Starts a new process on the ledger as it is. */
+  /** Starts a new process on the ledger as it is; one that still runs is ended. */
   restart(): void {
+    if (this.life.isAlive) this.kill();
     this.sessions = this.start();
   }
 

@@ -75,8 +75,9 @@ export class Seller {
     this.life.pause(forMs);
   }
 
-  /** Starts a new process on the tables as they are. */
+  /** Starts a new process on the tables as they are; one that still runs is ended. */
   start(): void {
+    if (this.life.isAlive) this.kill();
     const { world, tables, chain, faults, signing } = this.parts;
     const life = new Life(world);
     this.life = life;

@@ -134,6 +134,21 @@ do = "stop-seller"
     expect(story.faults!.neverFired).toContain("bit-flip");
   });
 
+  it("has one seller and one gateway at a time, when outages overlap", async () => {
+    const overlapping = join(home, "overlapping.toml");
+    const stage = (kind: string, minute: number, minutes: number) =>
+      `[[stage]]\nname = "${kind} ${minute}"\nat_minute = ${minute}\nfor_minutes = ${minutes}\ndo = "${kind}"\n`;
+    const stages = ["stop-seller", "stop-gateway"].flatMap((kind) => [stage(kind, 3, 4), stage(kind, 5, 1)]);
+    writeFileSync(
+      overlapping,
+      `title = "T"\nstory = "S"\n[run]\nlights = 4\nminutes = 14\n${stages.join("")}`,
+    );
+    const { verdict, result } = await play(overlapping);
+    expect(verdict.breach).toBeNull();
+    expectSound(result, 4);
+    expect(result.atEnd).toMatchObject({ lit: 4, offline: 0 });
+  });
+
   it("is not kept when lights stay dark after the last stage: L1 is broken, and told", async () => {
     const end = vi.spyOn(WorldStagehand.prototype, "end").mockImplementation(() => {});
     const { verdict, result, story } = await play(file).finally(() => end.mockRestore());
