@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** Tests that take many minutes: each guard taken out of the world in turn. */
+/** Tests that take many minutes: hundreds of kills, outages as long as real ones. */
 export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,

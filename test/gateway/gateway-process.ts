@@ -22,8 +22,16 @@ export interface GatewayProcess {
   readonly ended: Promise<Ended>;
 }
 
-export function spawnGateway(args: readonly string[], program: string = LAUNCHER): GatewayProcess {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "pipe", "ipc"] });
+export function spawnGateway(
+  args: readonly string[],
+  program: string = LAUNCHER,
+  environment: NodeJS.ProcessEnv = {},
+): GatewayProcess {
+  const env = { ...process.env, ...environment };
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    env,
+  });
   let stdout = "";
   let stderr = "";
   child.stdout!.on("data", (chunk) => {
