@@ -33,6 +33,8 @@ export interface TestGateway {
   readonly broker: TestBroker;
   /** Cumulative amounts of the vouchers that checked, in their order of arrival. */
   readonly vouchers: number[];
+  /** The register that each hello and each right PAY told, in their order of arrival. */
+  readonly registers: number[];
   /** What arrived and was not right, in words. */
   readonly wrong: string[];
   charged: number;
@@ -53,6 +55,7 @@ export async function startGateway(key: Key): Promise<TestGateway> {
   const gateway: TestGateway = {
     broker,
     vouchers: [],
+    registers: [],
     wrong: [],
     charged: 0,
     granted: 0,
@@ -67,6 +70,7 @@ export async function startGateway(key: Key): Promise<TestGateway> {
     device = addressOf(publicKey);
     tagger = { hmac: hmacSha256, key: tagKeyBetween(key, publicKey) };
     if (openJson(tagger, "hello", payload) === null) return gateway.wrong.push("hello: wrong tag");
+    gateway.registers.push(hello.message.register);
     const { charged, granted } = gateway;
     const offer = offerTo(device, ++revision, charged, granted);
     return broker.send(topicOf(device.slice(2), "offer"), sealJson(tagger, "offer", offer), true);
@@ -80,6 +84,7 @@ export async function startGateway(key: Key): Promise<TestGateway> {
     const signer = recoverAddress(voucherDigest(channelId, frame.maxClaimable, CHAIN_ID), frame.signature);
     if (signer !== device) return gateway.wrong.push(`pay: signed by ${signer}`);
     gateway.vouchers.push(frame.maxClaimable);
+    gateway.registers.push(frame.register);
     if (frame.maxClaimable === gateway.charged + QUANTUM_ATOMIC) {
       gateway.charged = frame.maxClaimable;
       gateway.granted += UNITS_PER_QUANTUM;

@@ -8,7 +8,20 @@ import sys
 
 from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext
 from pymodbus.server import StartAsyncSerialServer
-from pymodbus.transaction import ModbusRtuFramer
+
+try:
+    from pymodbus.transaction import ModbusRtuFramer as RTU
+except ImportError:  # from 3.7 on
+    from pymodbus import FramerType
+
+    RTU = FramerType.RTU
+
+
+def slave_of(words: list[int]) -> ModbusSlaveContext:
+    try:
+        return ModbusSlaveContext(ir=ModbusSequentialDataBlock(0, words), zero_mode=True)
+    except TypeError:  # later versions count from 1 always
+        return ModbusSlaveContext(ir=ModbusSequentialDataBlock(1, words))
 
 
 async def main() -> None:
@@ -16,11 +29,10 @@ async def main() -> None:
     words = [0] * 512
     for address, word in json.load(sys.stdin).items():
         words[int(address)] = word
-    block = ModbusSequentialDataBlock(0, words)
-    context = ModbusServerContext(slaves={slave: ModbusSlaveContext(ir=block, zero_mode=True)}, single=False)
+    context = ModbusServerContext(slaves={slave: slave_of(words)}, single=False)
     print("ready", flush=True)
     await StartAsyncSerialServer(
-        context=context, framer=ModbusRtuFramer, port=device, baudrate=9600, timeout=0.01
+        context=context, framer=RTU, port=device, baudrate=9600, timeout=0.01
     )
 
 

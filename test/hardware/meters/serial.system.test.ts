@@ -76,7 +76,7 @@ describe("a meter on a serial line", () => {
         ),
       );
       const slave = run(PYTHON, [PYMODBUS, far, "3"], JSON.stringify(Object.fromEntries(words)));
-      await until(`the slave: ${slave.said()}`, () => slave.said().includes("ready"), 20_000);
+      await until("the slave", () => slave.said().includes("ready"), 20_000);
       const one = meter({ map: name, serial: near, slave: 3 });
       await until("a good reading", async () => reasonOf(await readOnce(one)) === "good", 15_000);
       const reading = await readOnce(one);

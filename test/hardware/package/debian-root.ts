@@ -2,10 +2,10 @@
  * A Debian trixie of its own, as Raspberry Pi OS is made of, for tests of the package and of cloud-init.
  *
  * Promise: made once by debootstrap and kept in the system's temporary folder; each use is a copy of it,
- * which is gone when the use is over. No service of it ever starts.
+ * which is gone when the use is over. No service of it starts, unless it is booted.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,8 +21,16 @@ export interface DebianRoot {
   readonly path: string;
   /** Runs a shell command in it as root. */
   run(command: string): { readonly status: number | null; readonly stdout: string; readonly stderr: string };
+  /**
+   * Boots it with its own systemd, without network, runs a script there as root and shuts it down.
+   * Returns what the script wrote. Throws when it has not ended within BOOTED_MS.
+   */
+  boot(script: string): string;
   remove(): void;
 }
+
+/** Longest life of a booted root, milliseconds. */
+const BOOTED_MS = 150_000;
 
 /** Rejects when debootstrap cannot make one: it needs root and Debian's packages. */
 export async function openDebianRoot(): Promise<DebianRoot> {
@@ -30,7 +38,8 @@ export async function openDebianRoot(): Promise<DebianRoot> {
   const path = await mkdtemp(join(tmpdir(), "debian-"));
   execFileSync("cp", ["-a", "--reflink=auto", `${CACHE}/.`, path]);
   mkdirSync(join(path, "proc"), { recursive: true });
-  execFileSync("mount", ["-t", "proc", "proc", join(path, "proc")]);
+  const proc = join(path, "proc");
+  execFileSync("mount", ["-t", "proc", "proc", proc]);
   return {
     path,
     run: (command) => {
@@ -40,11 +49,37 @@ export async function openDebianRoot(): Promise<DebianRoot> {
       });
       return { status, stdout, stderr };
     },
+    boot: (script) => bootAndRun(path, script),
     remove: () => {
-      execFileSync("umount", [join(path, "proc")]);
+      execFileSync("umount", [proc]);
       rmSync(path, { recursive: true, force: true });
     },
   };
+}
+
+function bootAndRun(path: string, script: string): string {
+  rmSync(join(path, "usr/sbin/policy-rc.d"));
+  writeFileSync(join(path, "root/run.sh"), `exec >/root/told 2>&1\n${script}\nsystemctl poweroff\n`);
+  const unit = "[Unit]\nAfter=multi-user.target\n[Service]\nExecStart=/bin/sh /root/run.sh\n";
+  writeFileSync(join(path, "etc/systemd/system/run.service"), unit);
+  const wants = join(path, "etc/systemd/system/multi-user.target.wants");
+  mkdirSync(wants, { recursive: true });
+  symlinkSync("../run.service", join(wants, "run.service"));
+  const options = [
+    "--quiet",
+    "--boot",
+    "--register=no",
+    "--keep-unit",
+    "--private-network",
+    "--console=pipe",
+  ];
+  const { error, stderr } = spawnSync("systemd-nspawn", [...options, "--directory", path], {
+    encoding: "utf8",
+    timeout: BOOTED_MS,
+    input: "",
+  });
+  if (error !== undefined) throw new Error(`systemd-nspawn: ${error.message}\n${stderr}`);
+  return readFileSync(join(path, "root/told"), "utf8");
 }
 
 function makeCache(): void {
