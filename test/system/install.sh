@@ -11,7 +11,10 @@ need chromium "chromium fonts-liberation fonts-dejavu-core"
 need mosquitto "mosquitto"
 need promtool "prometheus"
 need pg_lsclusters "postgresql"
+need socat "socat"
+/usr/bin/python3 -c "import pymodbus.server" 2>/dev/null || missing="$missing python3-pymodbus python3-serial-asyncio"
 need debootstrap "debootstrap"
+need systemd-nspawn "systemd-container"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
