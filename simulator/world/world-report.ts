@@ -130,7 +130,7 @@ export function worldLines(report: WorldReport): string[] {
           `never struck: ${neverFired.join(", ") || "none"}`,
         ];
   return [
-    `${report.seeds} worlds of ${report.lights} lights: ${report.events} events, ${report.purchases} purchases, in ${(report.wallMs / 1000).toFixed(1)} s and ${report.peakMiB} MiB`,
+    `${report.seeds} ${report.seeds === 1 ? "world" : "worlds"} of ${report.lights} lights: ${report.events} events, ${report.purchases} purchases, in ${(report.wallMs / 1000).toFixed(1)} s and ${report.peakMiB} MiB`,
     ...(evening === undefined ? [] : ["", ...resultLines(evening), ""]),
     ...(others.length > 0 ? [`and ${others.length} more worlds like this one`, ""] : []),
     ...faults,

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { runWorld } from "#simulator/world/run-world";
+import { worldLines } from "#simulator/world/world-report";
 import { expectSound } from "../evening.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../../simulator/watt402-simulate.mjs", import.meta.url));
@@ -86,6 +87,10 @@ describe("watt402-simulate world", () => {
     const [evening] = report.evenings;
     expectSound(evening, 8);
     expect(evening.stages).toEqual([{ minute: 6, name: "no seller", lights: 0 }]);
+    const lines = worldLines(report).join("\n");
+    expect(lines).toMatch(/^1 world of 8 lights: /);
+    expect(lines).toContain("Conserved: every counter agrees to the last atomic unit.");
+    expect(lines).toContain("no fault struck");
     const html = readFileSync(page, "utf8");
     expect(html).toContain("<h1>Seller outage</h1>");
     expect(html).toContain(
