@@ -79,8 +79,9 @@ export async function channelFor(
   return { ...free, device: device.device, ...offered, ...counters };
 }
 
-/** A seller charged a rung in part: no sum of whole rungs leads on from there, so no device can. */
+/** A seller charged a rung in part: no sum of whole rungs leads on from there, so no device can. By exact none can. */
 async function isSpoilt(ledger: Ledger, channel: ChannelRecord): Promise<boolean> {
+  if (channel.config === null) return false;
   return (await ledger.paymentsAfter(channel.id, channel.charged, 1)).length > 0;
 }
 

@@ -75,7 +75,7 @@ async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, so
     atSeconds: Math.floor(parts.now()),
   };
   await parts.ledger.recordPayment(payment, paid);
-  if (charged < pay.maxClaimable) {
+  if (channel.config !== null && charged < pay.maxClaimable) {
     // The device signs whole rungs and knows no counter between two: it gets its units, and no further here.
     const grant = { ...grantOf(paid, "seller-refused", 0, 0), charged: channel.charged };
     parts.note(

@@ -122,13 +122,13 @@ export function openShop(
   }
 
   /** The rules of payment that no answer may break. */
-  function judge(sale: Sale, signedAtomic: number): void {
+  function judge(sale: Sale, signedAtomic: number, isVoucher: boolean): void {
     if (sale.kind === "unavailable") standing.paymentFailed(sale.reason);
     if (sale.kind !== "paid") return;
     circuit.recovered();
     standing.paid();
     const { charged } = sale.counters;
-    if (charged >= signedAtomic) return;
+    if (!isVoucher || charged >= signedAtomic) return;
     const reason =
       `it charged up to ${charged} where ${signedAtomic} was signed; devices sign fixed amounts: ` +
       "expected a seller without Settlement-Overrides";
@@ -152,7 +152,7 @@ export function openShop(
         "call",
         async () => {
           const sale = await client.pay(channel, amountAtomic, payload);
-          judge(sale, channel.charged + amountAtomic);
+          judge(sale, channel.charged + amountAtomic, channel.config !== null);
           return sale;
         },
         (sale) => (sale.kind === "unavailable" ? sale.reason : null),
