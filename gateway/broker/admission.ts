@@ -3,9 +3,9 @@
  * address.
  *
  * Promise: places are bounded. Only what fails counts against an address, and who merely gave up waiting
- * has not failed: ten thousand lights behind one router, all of them good, are never held up by it. One
- * that fails at full speed takes from those behind the same router a share of their attempts, never a
- * connection that is proven.
+ * has not failed: ten thousand good lights behind one router come in as fast as logins are judged. One that
+ * fails at full speed takes from those behind the same router a share of their attempts, never a connection
+ * that is proven.
  */
 import { Allowances, type Rate } from "./allowance.ts";
 
@@ -30,9 +30,14 @@ const FAILURES: Rate = { perSecond: 50, burst: 500 };
 /** Addresses whose failures are remembered. */
 const SOURCES_MAX = 10_000;
 
-/** So much of all places can be held from one address by connections that prove nothing. */
+/**
+ * Unproven connections of one address at once: a share of all places, and no more than one core judges while
+ * a device has the patience to wait. The others are turned away at once, which costs little, and come again
+ * with back-off; let in, they would all wait, and give up just before their turn.
+ */
 const UNPROVEN_SHARE = 4;
 const UNPROVEN_MIN = 16;
+const UNPROVEN_MAX = 1_000;
 
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -56,7 +61,8 @@ export class Admission {
     if (this.#connections >= connectionsMax) return "full";
     const source = sourceOf(address);
     const unproven = this.#unproven.get(source) ?? 0;
-    if (unproven >= Math.max(UNPROVEN_MIN, connectionsMax / UNPROVEN_SHARE)) return "source";
+    const unprovenMax = Math.min(UNPROVEN_MAX, Math.max(UNPROVEN_MIN, connectionsMax / UNPROVEN_SHARE));
+    if (unproven >= unprovenMax) return "source";
     if (!this.#failures.has(source)) return "source";
     this.#connections += 1;
     this.#unproven.set(source, unproven + 1);

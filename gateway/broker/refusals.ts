@@ -19,7 +19,7 @@ const LINES = {
   backlog: "connection ended: it does not read what it is sent",
   certificate: "connection ended: TLS",
   full: "connection refused: the broker is full",
-  source: "connection refused: too many failures from its address",
+  source: "connection refused: too many logins at once, or failures, from its address",
 } as const;
 
 export type BrokerRefusal = keyof typeof LINES;
