@@ -27,7 +27,7 @@ export interface Circuit {
   stop(): void;
 }
 
-export interface CircuitEvents {
+interface CircuitEvents {
   opened(): void;
   /** To be answered by a probe. */
   halfOpened(): void;

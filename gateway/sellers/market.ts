@@ -61,15 +61,16 @@ export function openMarket(
   return {
     shopFor(device, present, isBuying) {
       const ranked = rankedFor(device);
-      const open = ranked.filter((shop) => {
-        if (shop.standing === "trial") return mayTry(shop, device.device, isBuying);
-        scouts.delete(shop.name);
-        return shop.standing !== "away";
-      });
-      const [first] = open;
-      if (first !== undefined) return choose === "order" ? first : cheapest(open, present);
+      const selling = ranked.filter(({ standing }) => standing !== "away");
+      for (const { name, standing } of selling) if (standing !== "trial") scouts.delete(name);
+      for (let left = selling; left.length > 0; ) {
+        const best = choose === "order" ? left[0]! : cheapest(left, present);
+        if (best.standing !== "trial" || mayTry(best, device.device, isBuying)) return best;
+        left = left.filter((shop) => shop !== best);
+      }
+      // Where nothing else sells, all may try.
       const held = ranked.find((shop) => present !== null && shop.owns(present));
-      return held ?? ranked.find((shop) => shop.tariff() !== null) ?? null;
+      return selling[0] ?? held ?? ranked.find((shop) => shop.tariff() !== null) ?? null;
     },
     shopOf: ({ seller }) => stalls.find(({ shop }) => shop.owns(seller))?.shop ?? null,
   };

@@ -325,3 +325,31 @@ test("a gateway that gives a device away finishes its purchase first, and reads 
     Array.from({ length: 4 }, () => QUANTUM),
   );
 });
+
+test("a device is offered another seller's channel when its own is not configured any more, or is not its turn", async () => {
+  const bench = newBench();
+  const [first, second] = [shopOf(bench.seller, "first"), shopOf(bench.seller, "second")];
+  let present = first;
+  const market = {
+    shopFor: () => present,
+    shopOf: ({ seller }: { readonly seller: string }) => (present.owns(seller) ? present : null),
+  };
+  const { said, sessions, speaker, offer, id, settled } = await enrolled(bench, { market });
+  present = second;
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
+  await settled();
+  expect(bench.seller.presented).toBe(0);
+  expect(speaker.grantsIn(said)).toMatchObject([{ refusal: "seller-unavailable", charged: 0 }]);
+  const [, other] = speaker.offersIn(said);
+  expect(other!.channel).toEqual({ ...offer.channel, salt: `0x${"1".padStart(64, "0")}` });
+
+  present = first;
+  sessions.renewOffers();
+  sessions.renewOffers();
+  await settled();
+  const [, , back, ...more] = speaker.offersIn(said);
+  expect(back!.channel).toEqual(offer.channel);
+  expect(back!.revision).toBeGreaterThan(other!.revision);
+  expect(more).toEqual([]);
+  expect([...bench.ledger.channels.values()].map(({ seller }) => seller).sort()).toEqual(["first", "second"]);
+});

@@ -86,6 +86,14 @@ test("a seller on trial gets one device that buys, no second and no idle one, an
   expect([at(LAMP, "second"), at(OTHER, "second")]).toEqual(["first", "first"]);
 });
 
+test("a seller on trial gets all devices where nothing else sells, and none is kept for it that buys elsewhere", () => {
+  const { sellers, at } = marketWith({ first: {}, second: { standing: "trial" } });
+  expect([at(LAMP, "first", true), at(OTHER, "first", true)]).toEqual(["first", "first"]);
+  sellers.first!.standing = "away";
+  expect([at(LAMP, "first", true), at(OTHER, "first", true)]).toEqual(["second", "second"]);
+  expect(at(OTHER, "first", false)).toBe("second");
+});
+
 test("a seller that names its devices sells to them alone, and before others", () => {
   const devices = new Set([LAMP.device]);
   const { sellers, at } = marketWith({ first: {}, park: { devices } });
