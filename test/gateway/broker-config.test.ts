@@ -1,0 +1,84 @@
+// The sections about who may speak, and the command that writes their rules for others' brokers.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { doorsOf } from "#gateway/broker-config";
+import { aclCommand } from "#gateway/commands/acl";
+import { type Config, checkConfig } from "#gateway/config";
+
+const directory = mkdtempSync(join(tmpdir(), "watt402-broker-config-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const TLS = { certFile: "a.crt", keyFile: "a.key" };
+
+function configured(broker: Record<string, unknown>, enrolment: Record<string, unknown> = {}): Config {
+  const asset = `0x${"5e".repeat(20)}`;
+  const seller = { url: "https://e.example.org", network: "eip155:8453", asset };
+  return checkConfig(
+    {
+      gateway: { key: "k", data: "d" },
+      treasury: { key: "t" },
+      chain: { rpc: "https://c.example.org" },
+      seller,
+      broker,
+      enrolment,
+    },
+    "test",
+  );
+}
+
+test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
+  ["broker.plain: expected true while there is no broker.tls", { plain: false }, {}],
+  ["broker.webSocket: expected port, securePort or both, found neither", { webSocket: {} }, {}],
+  ["broker.webSocket.securePort: expected broker.tls beside it", { webSocket: { securePort: 1 } }, {}],
+  [
+    'broker.tls.clientCaFile: expected a file, because clientCertificates is "optional"',
+    { tls: { ...TLS, clientCertificates: "optional" } },
+    {},
+  ],
+  [
+    'broker.tls.clientCertificates: "required" leaves no door without TLS',
+    { tls: { ...TLS, clientCertificates: "required", clientCaFile: "ca" } },
+    {},
+  ],
+  ['enrolment.allowFile: expected a file beside mode "allow-list"', {}, { mode: "allow-list" }],
+])("a configuration is refused: %s", (reason, broker, enrolment) => {
+  expect(() => configured(broker, enrolment)).toThrow(`config test: ${reason}`);
+});
+
+test("nothing is open that was not named: one plain door on loopback, and enrolment open", () => {
+  const { broker, enrolment } = configured({});
+  if (broker.kind !== "embedded") throw new Error("expected the embedded broker");
+  expect(doorsOf(broker)).toMatchObject({ host: "127.0.0.1", port: 1883, tls: null, webSocket: null });
+  expect(enrolment.mode).toBe("open");
+  const closed = configured({
+    plain: false,
+    tls: { ...TLS, clientCertificates: "required", clientCaFile: "ca" },
+  });
+  if (closed.broker.kind !== "embedded") throw new Error("expected the embedded broker");
+  expect(doorsOf(closed.broker)).toMatchObject({
+    port: null,
+    tls: { port: 8883, clientCertificates: "required" },
+  });
+});
+
+async function acl(config: Config, ...args: string[]): Promise<void> {
+  await aclCommand(() => ({ config, source: "test", assumed: [] })).parseAsync(args, { from: "user" });
+}
+
+test("the command writes the rules with the gateway's own user name, anew when asked, and over no file of others", async () => {
+  const external = configured({ kind: "external", url: "mqtts://b.example.org", username: "gate-7" });
+  const out = join(directory, "mosquitto");
+  await acl(external, "mosquitto", "--out", out);
+  await acl(external, "mosquitto", "--out", out);
+  expect(readFileSync(join(out, "watt402.acl"), "utf8")).toContain("user gate-7\n");
+  expect(readFileSync(join(out, "watt402.conf"), "utf8")).toContain(`acl_file ${out}/watt402.acl\n`);
+  writeFileSync(join(out, "watt402.conf"), "allow_anonymous true\n");
+  await expect(acl(external, "mosquitto", "--out", out)).rejects.toThrow(
+    `--out: ${join(out, "watt402.conf")}: expected no file, or one of ours, found another`,
+  );
+  await acl(external, "emqx", "--out", out);
+  expect(readFileSync(join(out, "acl.conf"), "utf8")).toContain('{allow, {username, "gate-7"}, subscribe,');
+});
