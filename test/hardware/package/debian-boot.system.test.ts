@@ -77,4 +77,4 @@ it("under Debian's own systemd it starts behind its fences, is watched, survives
   expect(under("stopped")).toContain("Result=success");
   expect(under("purged")).not.toMatch(/watt402-device\.service\s+(enabled|disabled)/);
   expect(under("purged")).toContain("cannot access '/var/lib/watt402'");
-});
+}, 300_000);

@@ -49,9 +49,13 @@ export async function openDebianRoot(): Promise<DebianRoot> {
       });
       return { status, stdout, stderr };
     },
-    boot: (script) => bootAndRun(path, script),
-    remove: () => {
+    boot: (script) => {
+      // It mounts its own; over another's it would wait for ever.
       execFileSync("umount", [proc]);
+      return bootAndRun(path, script);
+    },
+    remove: () => {
+      spawnSync("umount", [proc]);
       rmSync(path, { recursive: true, force: true });
     },
   };
@@ -76,7 +80,8 @@ function bootAndRun(path: string, script: string): string {
   const { error, stderr } = spawnSync("systemd-nspawn", [...options, "--directory", path], {
     encoding: "utf8",
     timeout: BOOTED_MS,
-    input: "",
+    killSignal: "SIGKILL",
+    stdio: ["ignore", "ignore", "pipe"],
   });
   if (error !== undefined) throw new Error(`systemd-nspawn: ${error.message}\n${stderr}`);
   return readFileSync(join(path, "root/told"), "utf8");
