@@ -5,6 +5,8 @@
  * Promise: the same request gives the same plan in every worker; the latest is kept, since jobs of one run
  * share theirs.
  */
+import type { PlanStep } from "#core/events";
+import type { Almanac } from "#core/ports";
 import type { City } from "../city/city.ts";
 import { INVENTORY_LIGHTS_MAX } from "../city/inventory.ts";
 import { cityAlmanac } from "../city/sun.ts";
@@ -26,6 +28,7 @@ export interface EveningRequest {
 const CITY_INTERVAL_SECONDS = 600;
 /** East of Greenwich the sun sets earlier by so much for each degree. */
 const SECONDS_PER_DEGREE = 240;
+const SECONDS_PER_DAY = 86_400;
 
 let latest: { readonly key: string; readonly plan: EveningPlan } | null = null;
 
@@ -62,10 +65,26 @@ export function polesOf({ city, groups, scenario, interval }: EveningPlan): (ind
   return (index) => {
     const light = city.lights[index]!;
     return cityPole(light, {
-      almanac: almanacOf(light),
+      almanac: daily(almanacOf(light)),
       intervalSeconds: interval,
       dailyBudgetAtomic: budgets.get(groups.get(light.name) ?? "") ?? null,
     });
+  };
+}
+
+/** The oracle asks for the plan at every look, and a city's is a sunrise and a sunset to compute. */
+function daily(almanac: Almanac): Almanac {
+  let day = Number.NaN;
+  let plan: readonly PlanStep[] = [];
+  return {
+    plan(wallSeconds) {
+      const asked = Math.floor(wallSeconds / SECONDS_PER_DAY);
+      if (asked !== day) {
+        day = asked;
+        plan = almanac.plan(wallSeconds);
+      }
+      return plan;
+    },
   };
 }
 

@@ -74,7 +74,7 @@ describe("a shipped scenario in a world", () => {
   it.each(shippedScenarios())(
     "is conserved to the last atomic unit and shows what it is for: %s",
     {
-      timeout: 60_000,
+      timeout: 180_000,
     },
     async (name) => {
       const told = await play(name);
