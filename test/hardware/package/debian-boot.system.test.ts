@@ -8,7 +8,7 @@ let root: DebianRoot;
 beforeAll(async () => {
   root = await openDebianRoot();
   const { content } = await buildPackage("all", {});
-  writeFileSync(join(root.path, "root/watt402-device.deb"), content);
+  writeFileSync(join(root.path, "opt/watt402-device.deb"), content);
 }, 600_000);
 afterAll(() => root?.remove());
 
@@ -16,7 +16,7 @@ afterAll(() => root?.remove());
 const SCRIPT = `
 install -d /etc/credstore
 (umask 077; echo a passphrase >/etc/credstore/watt402.key-passphrase)
-dpkg --install /root/watt402-device.deb
+dpkg --install /opt/watt402-device.deb
 sed -Ei 's/^# (broker|public_key) = /\\1 = /; s#^broker = .*#broker = "mqtt://127.0.0.1:9"#' /etc/watt402/device.toml
 systemctl reset-failed watt402-device
 systemctl restart watt402-device
@@ -35,7 +35,7 @@ done
 systemctl show watt402-device --property=ActiveState,NRestarts
 journalctl --no-pager --output=cat --unit=watt402-device
 echo "== upgraded"
-dpkg --install /root/watt402-device.deb
+dpkg --install /opt/watt402-device.deb
 systemctl show watt402-device --property=ActiveState
 CREDENTIALS_DIRECTORY=/etc/credstore watt402-device address
 echo "== stopped"

@@ -63,8 +63,8 @@ export async function openDebianRoot(): Promise<DebianRoot> {
 
 function bootAndRun(path: string, script: string): string {
   rmSync(join(path, "usr/sbin/policy-rc.d"));
-  writeFileSync(join(path, "root/run.sh"), `exec >/root/told 2>&1\n${script}\nsystemctl poweroff\n`);
-  const unit = "[Unit]\nAfter=multi-user.target\n[Service]\nExecStart=/bin/sh /root/run.sh\n";
+  writeFileSync(join(path, "opt/run.sh"), `exec >/opt/told 2>&1\n${script}\nsystemctl poweroff\n`);
+  const unit = "[Unit]\nAfter=multi-user.target\n[Service]\nExecStart=/bin/sh /opt/run.sh\n";
   writeFileSync(join(path, "etc/systemd/system/run.service"), unit);
   const wants = join(path, "etc/systemd/system/multi-user.target.wants");
   mkdirSync(wants, { recursive: true });
@@ -84,7 +84,7 @@ function bootAndRun(path: string, script: string): string {
     stdio: ["ignore", "ignore", "pipe"],
   });
   if (error !== undefined) throw new Error(`systemd-nspawn: ${error.message}\n${stderr}`);
-  return readFileSync(join(path, "root/told"), "utf8");
+  return readFileSync(join(path, "opt/told"), "utf8");
 }
 
 function makeCache(): void {
