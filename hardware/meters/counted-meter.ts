@@ -18,6 +18,10 @@ const DAY_MS = 86_400_000;
 /** Steps below this are never doubted, as in the register of device/core. */
 const SLACK_MILLIWATT_HOURS = 10_000;
 
+/** Longest wait of the first reading, milliseconds: below the host's patience of five seconds. */
+const SETTLE_MAX_MS = 4000;
+const LISTEN_AGAIN_MS = 50;
+
 /** Notes that are remembered. */
 const NOTES_MAX = 4;
 
@@ -49,6 +53,7 @@ export class CountedMeter implements MeterDriver {
   private readonly part: CountedPart;
   private readonly clock: Clock;
   private readonly powerMaxMilliwatts: number;
+  private readonly settledAtMs: number;
   private sample: Sample = { powerMilliwatts: 0 };
   private heardAtMs = Number.NEGATIVE_INFINITY;
   private fault: Quality = { kind: "good" };
@@ -61,7 +66,8 @@ export class CountedMeter implements MeterDriver {
     this.part = part;
     this.name = part.name;
     this.place = part.place;
-    this.settleMs = part.settleMs;
+    this.settleMs = Math.min(SETTLE_MAX_MS, part.settleMs);
+    this.settledAtMs = clock.nowMs() + this.settleMs;
     this.clock = clock;
     this.powerMaxMilliwatts = powerMaxMilliwatts;
     const file = stateDirectory === null ? null : join(stateDirectory, "meter.counter");
@@ -122,7 +128,14 @@ export class CountedMeter implements MeterDriver {
     this.told = [...this.told, reason].slice(-NOTES_MAX);
   }
 
+  /** Just opened, it waits for the part to be heard: the first reading decides whether a lamp may be lit. */
   read(done: (reading: Reading | null) => void): void {
+    const nowMs = this.clock.nowMs();
+    const isSettling = !this.wasHeard() && this.fault.kind === "good";
+    if (isSettling && nowMs < this.settledAtMs) {
+      this.clock.at(nowMs + LISTEN_AGAIN_MS, () => this.read(done));
+      return;
+    }
     const quality = this.quality();
     this.once = null;
     const { powerMilliwatts, ...others } = this.sample;
@@ -139,11 +152,15 @@ export class CountedMeter implements MeterDriver {
     const trouble = this.counter.trouble();
     if (trouble !== null) return { kind: "stale", reason: trouble };
     if (this.fault.kind !== "good") return this.fault;
-    if (this.clock.nowMs() - this.heardAtMs > freshMs) {
-      const reason = `${this.name}, ${this.place}: expected it to be heard within ${freshMs} ms, found silence; ${remedy}`;
+    if (!this.wasHeard() || this.clock.nowMs() - this.heardAtMs > freshMs) {
+      const reason = `${this.name}, ${this.place}: expected to hear from it, found silence; ${remedy}`;
       return { kind: "stale", reason };
     }
     return this.once === null ? { kind: "good" } : { kind: "suspect", reason: this.once };
+  }
+
+  private wasHeard(): boolean {
+    return this.heardAtMs > Number.NEGATIVE_INFINITY;
   }
 
   notes(): readonly string[] {

@@ -47,13 +47,12 @@ export function hlwMeter(settings: HlwSettings, surroundings: MeterSurroundings)
     {
       name: part,
       place: `${chip} line ${cfLine}`,
-      settleMs: 1000,
+      settleMs: 3000,
       freshMs: Number.POSITIVE_INFINITY,
-      remedy: "",
+      remedy: "is the system overloaded?",
     },
     surroundings,
   );
-  meter.fail("not watched yet");
   const sel = selLine === null ? null : holdHigh(chip, selLine, (reason) => meter.fail(reason));
   const cf = new Spacing();
   const cf1 = new Spacing();

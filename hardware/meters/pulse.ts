@@ -34,13 +34,12 @@ export function pulseMeter(settings: PulseSettings, surroundings: MeterSurroundi
     {
       name: "pulse",
       place: `${chip} line ${line}`,
-      settleMs: 1000,
+      settleMs: 3000,
       freshMs: Number.POSITIVE_INFINITY,
-      remedy: "",
+      remedy: "is the system overloaded?",
     },
     surroundings,
   );
-  meter.fail("not watched yet");
 
   let before: { readonly seconds: number; readonly heardAtMs: number; readonly spacing: number } | null =
     null;
