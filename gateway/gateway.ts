@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import { hmacSha256 } from "#node/hmac";
 import { type Hex, toHex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
+import type { Key } from "#payment/key";
 import type { Broker } from "./broker/broker.ts";
 import { type EmbeddedBroker, openEmbeddedBroker } from "./broker/embedded.ts";
 import { type ExternalBroker, openExternalBroker, type ReceiveShared } from "./broker/external.ts";
@@ -85,7 +86,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   let receive: ReceiveShared = () => {};
   const { broker, external, embedded } = await openBroker(
     config,
-    key.address,
+    key,
     seat,
     doorman,
     note,
@@ -208,7 +209,7 @@ interface OpenBroker {
 
 async function openBroker(
   { broker, limits }: Config,
-  gateway: string,
+  key: Key,
   seat: Seat | null,
   { barred }: Doorman,
   note: Note,
@@ -216,7 +217,7 @@ async function openBroker(
 ): Promise<OpenBroker> {
   if (broker.kind === "embedded") {
     const embedded = await openEmbeddedBroker(
-      { ...doorsOf(broker), gateway, barred, note },
+      { ...doorsOf(broker), gateway: key.address, barred, note },
       (device, leaf, payload) => receive(device, leaf, payload, false),
     );
     return { broker: embedded, external: null, embedded };
@@ -231,7 +232,7 @@ async function openBroker(
       caFile: broker.caFile ?? null,
       clientId: broker.clientId ?? `watt402-gateway-${seat?.member ?? randomBytes(6).toString("hex")}`,
       receiveMaximum: limits.purchases,
-      share: seat && { group: groupOf(seat), member: seat.member },
+      share: seat && { group: groupOf(key), member: seat.member },
       note,
     },
     receive,

@@ -2,8 +2,9 @@
  * A gateway's place among several, by its configuration: who shares a PostgreSQL ledger and somebody else's
  * broker shares the fleet too; anyone else is alone.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { hostname } from "node:os";
+import type { Key } from "#payment/key";
 import type { ExternalBroker, ReceiveShared } from "../broker/external.ts";
 import type { Config } from "../config.ts";
 import { postgresOf } from "../ledger/open-ledger.ts";
@@ -25,9 +26,17 @@ export function seatOf(config: Config, gateway: string): Seat | null {
   return { gateway: gateway.toLowerCase(), member: randomBytes(6).toString("hex"), name };
 }
 
-/** The group whose members a broker shares messages among: gateways with one key. */
-export function groupOf({ gateway }: Seat): string {
-  return `watt402-${gateway.slice(2, 14)}`;
+/**
+ * The group whose members a broker shares messages among: gateways with one key. Only they can tell its name.
+ * A device in the group would be given a part of the others' messages, and a broker that judges by topic alone,
+ * as Mosquitto does, would drop that part instead.
+ */
+export function groupOf(key: Pick<Key, "sign">): string {
+  const sha256 = (bytes: string | Uint8Array) => createHash("sha256").update(bytes).digest();
+  // RFC 6979: the same key makes the same signature, on every gateway.
+  return `watt402-${sha256(key.sign(sha256("watt402 share group 1")))
+    .toString("hex")
+    .slice(0, 32)}`;
 }
 
 /** Takes the seat. Rejects while the roster cannot be reached. */
