@@ -97,11 +97,12 @@ export async function expectRowsAgree(
 
 export const dataOf = (config: Record<string, unknown>) => (config.gateway as { data: string }).data;
 
+/** Below the ports that outgoing connections are given: it stays free between two starts of a program. */
 export function freePort(): Promise<number> {
+  const port = 12_000 + Math.floor(Math.random() * 18_000);
   return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
+    const server = createServer();
+    server.once("error", () => resolve(freePort()));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(port)));
   });
 }
