@@ -29,6 +29,9 @@ const RS485_PORT = "/dev/ttyUSB0";
 export const HEADER_UART = "/dev/ttyAMA0";
 
 const RELAY_GPIO = 17;
+
+/** LEDs whose names begin so may be switched by the service (60-watt402-device.rules). */
+const LED_PREFIX = "lamp";
 const HEADER_GPIO_MAX = 27;
 
 function mapNames(): string[] {
@@ -81,12 +84,21 @@ export function readLampChoice(text: string): LampChoice {
   const { [pinKey]: pin, active_low, ...others } = keys;
   const ownsActiveLow = "active_low" in (LAMP_KINDS[kind] as Schema).shape;
   const rest = ownsActiveLow && active_low !== undefined ? { ...others, active_low } : others;
-  const table = { kind, ...typed(LAMP_KINDS[kind] as Schema, rest) };
+  const table: DriverTable = { kind, ...typed(LAMP_KINDS[kind] as Schema, rest) };
   const full = kind === "dali" && !("serial" in table) ? { ...table, serial: HEADER_UART } : table;
   const settings = readLampSettings(full);
   const hasRelay =
     settings.kind === "led" || (settings.kind === "analog" && settings.relay_label !== undefined);
+  const label = settings.kind === "led" ? settings.label : String(table.relay_label ?? LED_PREFIX);
+  if (hasRelay && !label.startsWith(LED_PREFIX)) {
+    throw new Error(
+      `label: expected one that begins with "${LED_PREFIX}", found "${label}"; udev opens no other`,
+    );
+  }
   if (!hasRelay && pin !== undefined) throw new Error(`${pinKey}: expected no such key; check its spelling`);
+  if (!hasRelay && !ownsActiveLow && active_low !== undefined) {
+    throw new Error("active_low: expected no such key; check its spelling");
+  }
   return {
     table: full,
     relayGpio: hasRelay ? headerGpio(pinKey, pin ?? String(RELAY_GPIO)) : null,

@@ -62,6 +62,8 @@ describe("an order", () => {
     [{ lamp: "disco" }, "lamp: expected one of simulated, led, gpio, pwm"],
     [{ lamp: "led,gpio=40" }, 'lamp: gpio: expected a GPIO of the header, 2..27, found "40"'],
     [{ lamp: "pwm" }, "lamp: lamp.driver"],
+    [{ lamp: "pwm,gpio=18,active_low=true" }, "lamp: active_low: expected no such key"],
+    [{ lamp: "led,label=street" }, 'lamp: label: expected one that begins with "lamp", found "street"'],
     [{ lamp: "pwm,gpio=18,relay_gpio=5" }, "lamp: relay_gpio: expected no such key"],
     [{ "rated-watts": "sixty" }, 'rated-watts: expected watts like 60 or 12.5, found "sixty"'],
     [{ sun: "95,13" }, "sun: expected a number in -90..90, found 95"],
