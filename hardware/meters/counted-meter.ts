@@ -36,7 +36,7 @@ export interface Sample {
 export interface CountedPart {
   readonly name: string;
   readonly place: string;
-  /** See `MeterDriver.settleMs`. */
+  /** How long after opening the first reading may fail to come, milliseconds. */
   readonly settleMs: number;
   /** How long a sample is believed, milliseconds; Infinity for parts that are silent without load. */
   readonly freshMs: number;
@@ -48,7 +48,6 @@ export class CountedMeter implements MeterDriver {
   readonly name: string;
   readonly place: string;
   readonly rollOverAt = 0;
-  readonly settleMs: number;
   readonly counter: KeptCounter;
   private readonly part: CountedPart;
   private readonly clock: Clock;
@@ -66,8 +65,7 @@ export class CountedMeter implements MeterDriver {
     this.part = part;
     this.name = part.name;
     this.place = part.place;
-    this.settleMs = Math.min(SETTLE_MAX_MS, part.settleMs);
-    this.settledAtMs = clock.nowMs() + this.settleMs;
+    this.settledAtMs = clock.nowMs() + Math.min(SETTLE_MAX_MS, part.settleMs);
     this.clock = clock;
     this.powerMaxMilliwatts = powerMaxMilliwatts;
     const file = stateDirectory === null ? null : join(stateDirectory, "meter.counter");

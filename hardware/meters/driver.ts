@@ -18,8 +18,6 @@ export interface MeterDriver extends Meter {
    * unless the owner configured another.
    */
   readonly rollOverAt: number;
-  /** How long after opening the first reading may fail to come, milliseconds; 0 when reading asks for it. */
-  readonly settleMs: number;
   /** The latest verdict on the meter, told again whenever it is asked; stale before the first reading. */
   quality(): Quality;
   /** What is worth knowing and no fault, one line each: a coarse counter, a gap that was filled. */

@@ -5,7 +5,6 @@
  * opened; a look at a meter ends within its time, and says what was found or what to mend.
  */
 import type { Reading } from "#core/events";
-import type { Clock } from "#core/ports";
 import { ade7953Meter } from "./ade7953.ts";
 import { cse7766Meter } from "./cse7766.ts";
 import type { MeterDriver, MeterSurroundings } from "./driver.ts";
@@ -39,8 +38,6 @@ export interface MeterProbe {
 }
 
 type SettingsOf<Kind extends MeterSettings["kind"]> = Extract<MeterSettings, { readonly kind: Kind }>;
-
-const LOOK_AGAIN_MS = 250;
 
 /** Opens the meter that the table names. Throws one line for each fault of the table. */
 export function openMeter(table: MeterTable, surroundings: MeterSurroundings): MeterDriver {
@@ -145,18 +142,18 @@ function lineOf(settings: SettingsOf<"modbus">, { serial: format }: RegisterMap)
 }
 
 /**
- * Opens the meter, looks until it shows something good or had time enough to, and closes it again. It
- * counts nothing and stores nothing. Throws only for faults of the table.
+ * Opens the meter, looks once, which waits as long as that part may take, and closes it again. It counts
+ * nothing and stores nothing. Throws only for faults of the table.
  */
 export async function probeMeter(table: MeterTable, surroundings: MeterSurroundings): Promise<MeterProbe> {
   const meter = openMeter(table, { ...surroundings, stateDirectory: null });
   const { name, place } = meter;
   try {
-    const reading = await firstGood(meter, surroundings.clock);
-    if (reading !== null) {
+    const reading = await new Promise<Reading | null>((resolve) => meter.read(resolve));
+    const quality = reading?.quality ?? meter.quality();
+    if (reading !== null && quality.kind === "good") {
       return { name, place, reading, found: [...shown(reading), ...meter.notes()], trouble: null };
     }
-    const quality = meter.quality();
     const seen =
       quality.kind === "good" ? `${name}, ${place}: expected a reading, found none` : quality.reason;
     const instead = (await meter.search?.()) ?? null;
@@ -164,16 +161,6 @@ export async function probeMeter(table: MeterTable, surroundings: MeterSurroundi
     return { name, place, reading: null, found: [], trouble };
   } finally {
     await meter.close();
-  }
-}
-
-async function firstGood(meter: MeterDriver, clock: Clock): Promise<Reading | null> {
-  const untilMs = clock.nowMs() + meter.settleMs;
-  for (;;) {
-    const reading = await new Promise<Reading | null>((resolve) => meter.read(resolve));
-    if (reading !== null && meter.quality().kind === "good") return reading;
-    if (clock.nowMs() >= untilMs) return null;
-    await new Promise<void>((resolve) => clock.at(clock.nowMs() + LOOK_AGAIN_MS, resolve));
   }
 }
 

@@ -12,7 +12,6 @@ export function simulatedMeter(lamp: SimulatedLamp): MeterDriver {
     name: "simulated",
     place: "in this process",
     rollOverAt: 0,
-    settleMs: 0,
     read: (done) =>
       done({
         raw: Math.floor(lamp.energyMilliwattHours()),

@@ -15,7 +15,7 @@ import { planReads, type ReadRequest } from "./read-plan.ts";
 import { portUnits, type RegisterMap, TYPE_WORDS } from "./register-map.ts";
 
 /** Longest look, milliseconds: below the host's patience of five seconds. */
-export const READ_MS = 4500;
+const READ_MS = 4500;
 
 /** Attempts for one request of a look. */
 const ATTEMPTS = 3;
@@ -44,7 +44,6 @@ class ModbusMeter implements MeterDriver {
   readonly name: string;
   readonly place: string;
   readonly rollOverAt: number;
-  readonly settleMs = 0;
   private readonly settings: ModbusMeterSettings;
   private readonly clock: Clock;
   private readonly bus: ModbusBus;

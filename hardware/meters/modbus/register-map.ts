@@ -28,7 +28,7 @@ export const UNITS = {
 } as const;
 
 export type Quantity = keyof typeof UNITS;
-export const QUANTITIES = Object.keys(UNITS) as Quantity[];
+const QUANTITIES = Object.keys(UNITS) as Quantity[];
 
 /** Most registers that Modbus carries in one answer (application protocol V1.1b3, section 6.4). */
 const READ_MAX = 125;
