@@ -88,6 +88,10 @@ test(
     north.wake();
     await cluster.untilServed([north, south]);
     await untilAllBuy(lights);
+    // A power cut of the database: what was under way is said again.
+    postgres.restart("immediate");
+    await untilAllBuy(lights);
+    await cluster.untilServed([north, south]);
     for (const took of takeovers) expect(took).toBeLessThan(TAKEOVER_MAX_SECONDS);
     const vanished = await Promise.all([north, south].map((node) => node.metric("watt402_takeovers_total")));
     expect(vanished[0]! + vanished[1]!).toBeGreaterThan(20);
