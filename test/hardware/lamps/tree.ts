@@ -108,7 +108,7 @@ if ! mkdir "$LINES/$line.held" 2>/dev/null; then
 fi
 echo "$consumer" > "$LINES/$line.held/consumer"
 echo "$$" > "$LINES/$line.held/pid"
-release() { echo released > "$LINES/$line"; rm -r "$LINES/$line.held"; kill $waiting 2>/dev/null; exit 143; }
+release() { kill $waiting 2>/dev/null; rm -r "$LINES/$line.held"; echo released > "$LINES/$line"; exit 143; }
 trap release TERM
 [ $low = 1 ] && value=$((1 - value))
 echo "$value" > "$LINES/$line"
