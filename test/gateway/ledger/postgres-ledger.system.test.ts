@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { SCHEMA_VERSION } from "#gateway/ledger/migrations";
 import { openPostgresLedger } from "#gateway/ledger/postgres-ledger";
 import type { LedgerStore, PaymentFilter } from "#gateway/ledger/store";
 import { intendDeposit } from "#gateway/purchase/deposit";
@@ -199,7 +200,7 @@ test("a later program's schema and a wrong password are told in one line without
   await (await open()).close();
   await postgres.query("INSERT INTO schema_version VALUES (99)");
   await expect(open()).rejects.toThrow(
-    `ledger ${postgres.url}: expected schema version 3 or older, found 99; use the program that wrote it`,
+    `ledger ${postgres.url}: expected schema version ${SCHEMA_VERSION} or older, found 99; use the program that wrote it`,
   );
   const wrong = openPostgresLedger({ url: postgres.url, password: "wrong horse", onTrouble: () => {} });
   await expect(wrong).rejects.toThrow(/^ledger .*password authentication failed.*check ledger\.url/);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Libsql from "libsql";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { SCHEMA_VERSION } from "#gateway/ledger/migrations";
 import { openSqliteLedger } from "#gateway/ledger/sqlite-ledger";
 import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
 import { bundleOf } from "../bundle.ts";
@@ -139,7 +140,7 @@ test.each([
       db.exec("INSERT INTO schema_version VALUES (1), (99)");
       db.close();
     },
-    "expected schema version 3 or older, found 99",
+    `expected schema version ${SCHEMA_VERSION} or older, found 99`,
   ],
 ])("%s is refused by name, with what to do", (_, spoil, reason) => {
   const file = join(directory, "ledger.sqlite");

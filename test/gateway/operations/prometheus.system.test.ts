@@ -12,7 +12,8 @@ const promtool = (args: readonly string[], cwd = FOLDER, input?: string) =>
   execFileSync("promtool", args, { cwd, encoding: "utf8", ...(input === undefined ? {} : { input }) });
 
 test("promtool finds the rules well formed, and each says what it should", () => {
-  expect(promtool(["check", "rules", "prometheus-alerts.yml"])).toContain("SUCCESS: 11 rules found");
+  const rules = readFileSync(`${FOLDER}/prometheus-alerts.yml`, "utf8").match(/- alert: /g)!.length;
+  expect(promtool(["check", "rules", "prometheus-alerts.yml"])).toContain(`SUCCESS: ${rules} rules found`);
   expect(promtool(["test", "rules", "prometheus-alerts.test.yml"])).toContain("SUCCESS");
 });
 
