@@ -1,8 +1,8 @@
 /**
  * The seller's tariff, kept fresh, and its quotes, kept as long as the tariff.
  *
- * Promise: a price is never older than its validity or one minute; while the seller is away the last one
- * heard stays, and is asked for again with back-off.
+ * Promise: a price is never older than its validity or the longest pause, a minute by default; while the
+ * seller is away the last one heard stays, and is asked for again with back-off.
  */
 import type { Note, Quote, Seller, Tariff } from "../purchase/ports.ts";
 
@@ -35,15 +35,20 @@ const WALL: WatchClock = {
   },
 };
 
-const REFRESH_MAX_MS = 60_000;
-const REFRESH_MIN_MS = 1_000;
+/** Longest and shortest pause between two looks, and the longest while the seller is away. */
+const PAUSE_MAX_MS = 60_000;
+const PAUSE_MIN_MS = 1_000;
 
-/** @param changed called after every first or changed tariff */
+/**
+ * @param changed called after every first or changed tariff
+ * @param pauseMaxMs longest age of a price that says nothing of its validity
+ */
 export function watchTariff(
   seller: Seller,
   note: Note,
   changed: () => void,
   clock: WatchClock = WALL,
+  pauseMaxMs: number = PAUSE_MAX_MS,
 ): TariffWatch {
   let tariff: Tariff | null = null;
   let failures = 0;
@@ -70,7 +75,7 @@ export function watchTariff(
       }
     }
     cancel();
-    cancel = clock.after(nextRefreshMs(tariff, failures, clock.nowMs()), () => void refresh());
+    cancel = clock.after(nextPauseMs(tariff, failures, clock.nowMs(), pauseMaxMs), () => void refresh());
     return heard.tariff !== null;
   }
 
@@ -106,8 +111,8 @@ function isSame(before: Tariff | null, after: Tariff): boolean {
   );
 }
 
-function nextRefreshMs(tariff: Tariff | null, failures: number, nowMs: number): number {
-  if (failures > 0) return Math.min(REFRESH_MAX_MS, REFRESH_MIN_MS * 2 ** Math.min(failures - 1, 6));
-  const validMs = tariff?.validUntilSeconds ? tariff.validUntilSeconds * 1000 - nowMs : REFRESH_MAX_MS;
-  return Math.max(REFRESH_MIN_MS, Math.min(REFRESH_MAX_MS, validMs));
+function nextPauseMs(tariff: Tariff | null, failures: number, nowMs: number, pauseMaxMs: number): number {
+  if (failures > 0) return Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** Math.min(failures - 1, 6));
+  const validMs = tariff?.validUntilSeconds ? tariff.validUntilSeconds * 1000 - nowMs : pauseMaxMs;
+  return Math.max(PAUSE_MIN_MS, Math.min(pauseMaxMs, validMs));
 }

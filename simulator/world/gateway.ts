@@ -39,6 +39,9 @@ export interface GatewayParts {
 
 const SELLER_URL = "http://seller.world";
 
+/** Each look costs a world as much as a purchase: a night of looks a minute apart would be mostly looks. */
+const PRICE_PAUSE_MAX_MS = 5 * 60_000;
+
 /** A world's lights pay by frames; the general transport is not theirs. */
 const NO_FORWARD: Forward = { receive: () => Promise.resolve() };
 
@@ -92,6 +95,7 @@ export class Gateway {
             act();
           }),
       },
+      PRICE_PAUSE_MAX_MS,
     );
     const shop = { name: "seller", seller, owns: () => true, ...watch };
     const sessions = openSessions(
