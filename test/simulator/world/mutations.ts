@@ -199,14 +199,6 @@ export const MUTATIONS: readonly Mutation[] = [
     seed: 2,
   },
   {
-    name: "a light whose deposit is used up does not ask",
-    file: "device/core/buying.ts",
-    guard: 'refusal === "deposit-exhausted" || refusal === "price-above-ceiling" ||',
-    instead: 'refusal === "price-above-ceiling" ||',
-    breaks: ["L1"],
-    seed: 15,
-  },
-  {
     name: "a light that was told a price above its ceiling does not ask",
     file: "device/core/buying.ts",
     guard: 'refusal === "deposit-exhausted" || refusal === "price-above-ceiling" ||',
