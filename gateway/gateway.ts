@@ -84,13 +84,8 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
 
   // The broker delivers to the sessions, and they answer through it: one of the two has to come first.
   let receive: ReceiveShared = () => {};
-  const { broker, external, embedded } = await openBroker(
-    config,
-    key,
-    seat,
-    doorman,
-    note,
-    (...message) => receive(...message),
+  const { broker, external, embedded } = await openBroker(config, key, seat, doorman, note, (...message) =>
+    receive(...message),
   ).catch(async (error) => {
     chain.stop();
     await ledger.close();

@@ -53,7 +53,11 @@ describe("a configuration", () => {
 
   it.each([
     ["device.key_file", undefined, "expected a string of 1..1024 plain characters, found nothing"],
-    ["gateway.broker", "http://x", 'expected mqtt(s)://host:port or ws(s)://host:port/path, found "http://x"'],
+    [
+      "gateway.broker",
+      "http://x",
+      'expected mqtt(s)://host:port or ws(s)://host:port/path, found "http://x"',
+    ],
     [
       "gateway.public_key",
       "0x04",
