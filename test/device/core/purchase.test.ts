@@ -153,6 +153,7 @@ describe("refusals", () => {
       "8 channel-closing",
       "9 ledger-unavailable",
       "10 expired",
+      "11 not-enrolled",
     ]);
   });
 
