@@ -29,10 +29,13 @@ const ASK_SLOWER = 10;
 
 /** Takes an offer whose tag was right. */
 export function takeOffer(state: State, offer: Offer, at: Moment): State {
-  const answered = { ...state, helloAtMs: Infinity };
   const current = state.channel;
-  // One that stands still goes on asking: an old offer is no answer to it.
-  if (current !== null && offer.revision <= current.revision) return state.halted ? state : answered;
+  if (offer.revision <= state.offerRevision) {
+    // One that stands still goes on asking: an old offer is no answer to it.
+    return state.halted || current === null ? state : { ...state, helloAtMs: Infinity };
+  }
+  const heard = { ...state, offerRevision: offer.revision };
+  const answered = { ...heard, helloAtMs: Infinity };
 
   const same = current !== null && current.id === offer.channelId;
   const refusal = refuseOffer(state.settings.policy, offer);
@@ -47,7 +50,7 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
   // A device without memory of a channel may have signed more than it knows: there a new offer is believed.
   const forgotten = same && !current.remembered && strange === "charged-above-signed";
   // A counter that cannot be is no answer: hello goes on until a better one comes.
-  if (strange !== null && !forgotten) return { ...state, offerRefusal: strange };
+  if (strange !== null && !forgotten) return { ...heard, offerRefusal: strange };
   if (same) {
     const renewed = renewChannel(current, offer);
     return adoptChannel({ ...answered, channel: renewed }, forgotten ? renewed.granted : current.granted);

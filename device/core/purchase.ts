@@ -10,7 +10,6 @@ import type { DeviceRefusal } from "./refusal.ts";
 /** The channel a device buys on. */
 export interface Channel {
   readonly id: string;
-  readonly revision: number;
   readonly terms: Terms;
   /** Money of a rung on the present ladder. */
   readonly quantumAtomic: number;
@@ -56,7 +55,6 @@ export function openChannel(offer: Offer, mark: ChannelMark | null): Channel {
   const signed = mark === null ? offer.charged : Math.max(mark.signed, offer.charged);
   return {
     id: offer.channelId,
-    revision: offer.revision,
     terms: offer.terms,
     quantumAtomic: mark === null ? offer.quantumAtomic : mark.quantumAtomic,
     quantumOfferedAtomic: offer.quantumAtomic,
@@ -75,7 +73,6 @@ export function openChannel(offer: Offer, mark: ChannelMark | null): Channel {
 export function renewChannel(channel: Channel, offer: Offer): Channel {
   return {
     ...channel,
-    revision: offer.revision,
     terms: offer.terms,
     quantumOfferedAtomic: offer.quantumAtomic,
     pricePerMillionUnits: offer.pricePerMillionUnits,

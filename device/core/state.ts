@@ -50,6 +50,8 @@ export interface State {
   /** When to say hello again while no offer came; Infinity once one did. */
   readonly helloAtMs: number;
   readonly helloAttempts: number;
+  /** Of the latest offer judged since power-up, taken or refused: an older one is an echo. */
+  readonly offerRevision: number;
   /** The channel said stop: wait for a newer offer. */
   readonly halted: boolean;
   readonly offerRefusal: Refusal | null;
@@ -83,6 +85,7 @@ export function bootMachine(settings: Settings, checkpoint: Checkpoint | null): 
     linkUp: false,
     helloAtMs: Infinity,
     helloAttempts: 0,
+    offerRevision: 0,
     halted: false,
     offerRefusal: null,
     answerRefusal: null,

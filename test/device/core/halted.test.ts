@@ -47,6 +47,23 @@ describe("a device that refused the first offer it was made", () => {
   });
 });
 
+describe("a device that refused a newer offer", () => {
+  it("takes no older one that is heard again, whether it stands still or has no channel yet", () => {
+    for (const world of [new Surroundings(), lit()]) {
+      const known = world.state.channel;
+      const first = world.seller.offer();
+      const between = { ...world.seller.offer(), balance: first.balance + 1000 };
+      if (known !== null) world.deliver({ type: "offer", offer: first });
+      world.deliver({ type: "offer", offer: { ...world.seller.offer(), pricePerMillionUnits: 4_000_000 } });
+      const { channel, offerRefusal } = world.state;
+      expect(offerRefusal).toBe("price-above-ceiling");
+      for (const offer of [between, first]) world.deliver({ type: "offer", offer });
+      expect(world.state.channel).toEqual(channel);
+      expect(world.state.offerRefusal).toBe("price-above-ceiling");
+    }
+  });
+});
+
 describe("a device that began without a clock", () => {
   it("counts what it signed then to the first day it is told", () => {
     const world = new Surroundings();
