@@ -6,6 +6,7 @@
  */
 import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync } from "node:fs";
 import { open, rename } from "node:fs/promises";
+import { dirname } from "node:path";
 import { lockFile } from "./file-lock.ts";
 
 export interface DiskFile {
@@ -26,7 +27,7 @@ export interface JournalDisk {
   lock(path: string): () => void;
   /** The whole file; null when there is none. */
   read(path: string): Buffer | null;
-  /** Cuts a file to a size, durably. */
+  /** Cuts a file to a size, which may be its own; when this returns, its bytes and its name survive a power cut. */
   cut(path: string, sizeBytes: number): void;
   /** For writing in place ("r+"), or emptied and created if need be ("w", readable by its owner only). */
   open(path: string, flags: "r+" | "w"): Promise<DiskFile>;
@@ -52,6 +53,12 @@ export const machineDisk: JournalDisk = {
       fsyncSync(file);
     } finally {
       closeSync(file);
+    }
+    const folder = openSync(dirname(path), "r");
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
     }
   },
   open: (path, flags) => open(path, flags, 0o600),

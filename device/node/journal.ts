@@ -58,13 +58,14 @@ function recover(path: string, disk: JournalDisk): Recovered {
   const file = disk.read(path);
   if (file === null) return { checkpoint: null, sizeBytes: 0 };
   const found = recovered(path, file);
-  if (found.sizeBytes === file.length) return found;
   try {
+    // Also what is whole: a process killed between write and sync leaves bytes that only the cache holds, and
+    // what is relied on from here on must outlast the next power cut.
     disk.cut(path, found.sizeBytes);
     return found;
   } catch (error) {
     if (!isUnwritable(error)) throw error;
-    // The torn end stays, so the first store that works writes a new file.
+    // A torn end stays, and nothing is known to last: the first store that works writes a new file.
     return { ...found, sizeBytes: 0 };
   }
 }

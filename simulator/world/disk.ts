@@ -62,6 +62,7 @@ export class Disk {
         const inode = this.names.get(path)!;
         inode.bytes = inode.bytes.subarray(0, sizeBytes);
         inode.durable = inode.bytes;
+        this.durableNames.set(path, inode);
       },
       open: (path, flags) => {
         touchedBy();

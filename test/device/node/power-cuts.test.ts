@@ -35,6 +35,7 @@ class CuttableDisk implements JournalDisk {
     const inode = this.names.get(path)!;
     inode.bytes = inode.bytes.subarray(0, sizeBytes);
     inode.durable = inode.bytes;
+    this.durableNames.set(path, inode);
   }
   async open(path: string, flags: "r+" | "w"): Promise<DiskFile> {
     await this.powered();
