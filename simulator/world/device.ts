@@ -8,6 +8,7 @@ import type { Checkpoint, Effect, Event } from "#core/events";
 import type { State } from "#core/machine";
 import type { Clock, Journal, SigningRequest } from "#core/ports";
 import { channelTagOf } from "#core/purchase";
+import { isCounting } from "#core/state";
 import { type Host, type HostLink, startHost } from "#node/host";
 import { type FileJournal, openJournal } from "#node/journal";
 import type { Draw } from "../city/random.ts";
@@ -125,7 +126,7 @@ export class Light {
     if (journal === null) return;
     this.life = life;
     // A counter that is wrong from the first look on is to the device what a meter exchanged without power is.
-    this.meterForgot ||= this.meter.isSpiking;
+    this.meterForgot ||= this.meter.isWrong;
     this.rememberedAtBoot = this.answered.includes('"channels":[{');
     this.clock.begin(life);
     const signer = deviceSigner(signing, this.name);
@@ -177,7 +178,7 @@ export class Light {
     if (!this.life.isAlive) return;
     this.life.end();
     this.host = null;
-    this.meterForgot ||= this.epochAtReset !== null || this.meterLied;
+    this.meterForgot ||= this.epochAtReset !== null || this.meterLied || this.meter.isWrong;
     this.parts.network.unplug(this.device);
     this.parts.world.note(`${this.name} killed`);
   }
@@ -195,7 +196,11 @@ export class Light {
   /** The meter begins again at zero, before the device's eyes. */
   resetMeter(): void {
     const state = this.state();
-    if (state === null || !this.meter.reset()) return;
+    if (state === null) return;
+    // What a meter counted in hiding, or before anybody looked, goes with its counter.
+    const hides = this.meter.isWrong || !isCounting(state);
+    if (!this.meter.reset()) return;
+    this.meterForgot ||= hides;
     this.epochAtReset ??= state.register.epoch;
   }
 

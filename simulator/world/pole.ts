@@ -166,9 +166,9 @@ export class PoleMeter implements Lamp, Meter {
     this.isSilent = true;
   }
 
-  /** Shows more than it counted. */
-  get isSpiking(): boolean {
-    return this.spikeUnits > 0;
+  /** Shows another counter than its own. */
+  get isWrong(): boolean {
+    return this.spikeUnits > 0 || this.stuck !== null;
   }
 
   spike(units: number): void {
