@@ -76,11 +76,15 @@ export class Light {
   /** Its disk became another than it left: what it remembers is not to be relied on. */
   memoryLost = false;
   /** The meter forgot what it had counted before anybody could store it: its energy is nobody's to know. */
-  meterForgot = false;
+  get meterForgot(): boolean {
+    return this.forgot || this.meter.hidReset;
+  }
+
   private readonly parts: LightParts;
   private readonly random: Draw;
   private life: Life;
   private host: Host | null = null;
+  private forgot = false;
   /** The meter showed energy that was not used, little enough to be believed. */
   meterLied = false;
   /** Epoch of the register when the meter was reset, until a later one is stored. */
@@ -126,7 +130,7 @@ export class Light {
     if (journal === null) return;
     this.life = life;
     // A counter that is wrong from the first look on is to the device what a meter exchanged without power is.
-    this.meterForgot ||= this.meter.isWrong;
+    this.forgot ||= this.meter.isWrong;
     this.rememberedAtBoot = this.answered.includes('"channels":[{');
     this.clock.begin(life);
     const signer = deviceSigner(signing, this.name);
@@ -178,7 +182,7 @@ export class Light {
     if (!this.life.isAlive) return;
     this.life.end();
     this.host = null;
-    this.meterForgot ||= this.epochAtReset !== null || this.meterLied || this.meter.isWrong;
+    this.forgot ||= this.epochAtReset !== null || this.meterLied || this.meter.isWrong;
     this.parts.network.unplug(this.device);
     this.parts.world.note(`${this.name} killed`);
   }
@@ -197,10 +201,9 @@ export class Light {
   resetMeter(): void {
     const state = this.state();
     if (state === null) return;
-    // What a meter counted in hiding, or before anybody looked, goes with its counter.
-    const hides = this.meter.isWrong || !isCounting(state);
     if (!this.meter.reset()) return;
-    this.meterForgot ||= hides;
+    // What it counted before anybody looked went with its counter.
+    this.forgot ||= !isCounting(state);
     this.epochAtReset ??= state.register.epoch;
   }
 
@@ -235,7 +238,7 @@ export class Light {
     this.answered = textOf(loaded);
     this.asked = [];
     // A disk from before the meter began again at zero knows nothing of what was used in between.
-    if (this.memoryLost && (loaded?.register.epoch ?? 0) < this.epochStored) this.meterForgot = true;
+    if (this.memoryLost && (loaded?.register.epoch ?? 0) < this.epochStored) this.forgot = true;
     return {
       load: () => loaded,
       store: (checkpoint, done) => {

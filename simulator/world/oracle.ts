@@ -241,6 +241,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
       const message = text === null ? null : readOffer(text).message;
       if (message === null || message.revision <= seen.revisionHeard) return;
       seen.revisionHeard = message.revision;
+      seen.chargedHeard = Math.max(seen.chargedHeard, message.charged);
       price = message.pricePerMillionUnits;
     }
     const { priceCeiling } = seen.light.pole.settings.policy;

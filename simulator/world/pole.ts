@@ -35,6 +35,8 @@ const DAILY_BUDGET_ATOMIC = 2_000_000;
 /** Enough for a part of a night. */
 const TIGHT_BUDGET_ATOMIC = 60_000;
 const TIGHT_SHARE = 0.1;
+/** Three looks: a device that had taken a wrong counter for a new meter takes it back. */
+const DOUBT_MS = 20 * 60_000;
 const ROLL_OVER_AT = 10_000_000_000;
 
 export function drawPole(draw: Draw, faults: Faults): Pole {
@@ -103,10 +105,16 @@ export class PoleMeter implements Lamp, Meter {
   private spikeUnits = 0;
   private isSilent = false;
   private lastRaw = -1;
+  private resetUnseen = false;
+  /** It began again at zero where no device could see it: what it had counted is nobody's to know. */
+  hidReset = false;
+  private doubtedUntilMs = 0;
+  private readonly nowMs: () => number;
 
   constructor(pole: Pole, faults: Faults, nowMs: () => number) {
     this.model = new LampModel(pole.lamp, pole.meter, pole.meterInitial, nowMs);
     this.rollOverAt = pole.meter.rollOverAt;
+    this.nowMs = nowMs;
     this.faults = faults;
   }
 
@@ -146,6 +154,7 @@ export class PoleMeter implements Lamp, Meter {
     if (this.rollOverAt > 0 && raw < this.lastRaw) this.faults.fired("meter-roll-over");
     this.lastRaw = raw;
     if (this.spikeUnits > 0) this.faults.fired("meter-spike");
+    else this.resetUnseen = false;
     done({ raw: raw + this.spikeUnits, powerMilliwatts });
   }
 
@@ -153,32 +162,42 @@ export class PoleMeter implements Lamp, Meter {
   reset(): boolean {
     if (this.rollOverAt > 0) return false;
     this.faults.fired("meter-reset");
+    this.resetUnseen = true;
+    this.hidReset ||= this.isHiding;
     this.base += this.now().raw;
     return true;
   }
 
   /** Shows what it shows now, whatever is used. */
   stick(): void {
+    this.hidReset ||= this.resetUnseen;
     this.stuck = this.now();
   }
 
   silence(): void {
+    this.hidReset ||= this.resetUnseen;
     this.isSilent = true;
   }
 
-  /** Shows another counter than its own. */
+  /** Shows another counter than its own, or did until so lately that a device still looks at it askance. */
   get isWrong(): boolean {
-    return this.spikeUnits > 0 || this.stuck !== null;
+    return this.spikeUnits > 0 || this.stuck !== null || this.nowMs() < this.doubtedUntilMs;
   }
 
   spike(units: number): void {
+    this.hidReset ||= this.resetUnseen;
     this.spikeUnits = units;
   }
 
   heal(): void {
+    if (this.isWrong) this.doubtedUntilMs = this.nowMs() + DOUBT_MS;
     this.stuck = null;
     this.isSilent = false;
     this.spikeUnits = 0;
+  }
+
+  private get isHiding(): boolean {
+    return this.isSilent || this.stuck !== null || this.spikeUnits > 0;
   }
 
   private now(): Reading {
