@@ -164,7 +164,7 @@ export const MUTATIONS: readonly Mutation[] = [
     guard: "if (account.granted >= channel.granted) return channel.granted;",
     instead: "",
     breaks: ["E2"],
-    seed: 5,
+    seed: 184,
   },
   {
     name: "a payment is booked with all that was ever signed",
