@@ -1,11 +1,12 @@
-// A disk that fills up under a gateway while lights buy.
+// A disk that fills up, and a database that takes no more writes, under a gateway while lights buy.
 
 import { execFileSync } from "node:child_process";
-import { statSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { expectAgreement, QUANTUM, startSeller } from "./agreement.ts";
 import { type Ground, prepareGround, until } from "./ground.ts";
+import { startPostgres } from "./ledger/postgres.ts";
 import { more, operate, untilTrouble } from "./operate.ts";
 
 let ground: Ground;
@@ -43,4 +44,41 @@ test("a full disk: no grant without its payment in the ledger, and lights are li
   await operated.stop();
   const total = await expectAgreement(lights, data, utility.url);
   expect((await utility.stop()).settles.amountAtomic).toBe(total);
+});
+
+test("a database that turns read-only: no grant without its payment, and the lights go on when it takes writes again", async () => {
+  const postgres = await startPostgres();
+  const utility = await startSeller(ground);
+  const passwordFile = join(ground.directory(), "password");
+  writeFileSync(passwordFile, postgres.password, { mode: 0o600 });
+  const ledger = { kind: "postgres", url: postgres.url, passwordFile };
+  const operated = await operate(ground, utility.url, { ledger });
+  const lights = [1, 2].map(() => ground.light(operated.brokerUrl));
+  await Promise.all(lights.map((light) => light.untilCharged(4 * QUANTUM)));
+
+  // As a standby after a failover: connections begin anew, and every transaction is read-only.
+  const cutOff =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'watt402'";
+  await postgres.query(`ALTER ROLE watt402 SET default_transaction_read_only = on; ${cutOff}`);
+  await until(
+    () => lights.every(({ host }) => host.state().answerRefusal === "ledger-unavailable"),
+    60_000,
+    () => `every light refused, found ${lights.map(({ host }) => host.state().answerRefusal)}`,
+  );
+  await untilTrouble(operated, "ledger", /could not be written/);
+
+  await postgres.query(
+    `BEGIN READ WRITE; ALTER ROLE watt402 RESET default_transaction_read_only; COMMIT; ${cutOff}`,
+  );
+  await Promise.all(lights.map((light) => more(light, 4)));
+  await untilTrouble(operated, "ledger", /^$/);
+  await Promise.all(lights.map((light) => light.stop()));
+  await operated.stop();
+  const [row] = await postgres.query(
+    "SELECT SUM(amount)::int AS paid, COUNT(*)::int AS payments FROM payment",
+  );
+  const { settles } = await utility.stop();
+  expect(row!.paid).toBe(settles.amountAtomic);
+  expect(Number(row!.payments) * QUANTUM).toBe(row!.paid);
+  postgres.stop();
 });

@@ -90,6 +90,7 @@ export async function prepareGround(): Promise<Ground> {
           : { seller: { url: sellerUrl, ...paid, ...patch.seller } }),
         treasury: { key: ground.keyFile(treasurySecret), ...patch.treasury },
         chain: { rpc: anvil.rpcUrl, ...patch.chain },
+        ...(patch.ledger ? { ledger: patch.ledger } : {}),
         ...(patch.limits ? { limits: patch.limits } : {}),
         ...(patch.forward ? { forward: patch.forward } : {}),
         ...(patch.market ? { market: patch.market } : {}),
