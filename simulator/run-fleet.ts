@@ -177,6 +177,8 @@ async function openServices(
   });
   const text = flags.seller === undefined ? "starting seller and gateway" : "starting the gateway";
   const services = await view.during(text, starting);
+  // Its own clock has run since it started; an evening's prices are counted from the evening's beginning.
+  services.tellSellerTime(plan.epochSeconds);
   const processes = [`gateway ${services.gatewayPid()}`];
   if (services.sellerPid() > 0) processes.push(`seller ${services.sellerPid()}`);
   view.say(`broker ${services.brokerUrl}, seller ${services.sellerUrl}`);

@@ -4,6 +4,7 @@
  * Promise: memory is bounded by the number of devices admitted, and work by the number of purchases
  * under way; what is over either bound is refused, not queued.
  */
+import type { Refusal } from "#core/refusal";
 import type { Leaf } from "#protocol/topics";
 import type { Forward } from "./forward.ts";
 import type { DeviceRecord } from "./ports.ts";
@@ -40,6 +41,13 @@ export interface Sessions {
   drain(): Promise<void>;
 }
 
+/** With another price come other quanta, so an offer that was refused for its money may be taken now. */
+const CURED_BY_ANOTHER_PRICE: ReadonlySet<string> = new Set<Refusal>([
+  "price-above-ceiling",
+  "quantum-above-limit",
+  "budget-exhausted",
+]);
+
 export function openSessions(parts: SessionParts, forward: Forward, limits: SessionLimits): Sessions {
   const sessions = new Map<string, Session>();
   const underWay = new Set<Promise<void>>();
@@ -70,7 +78,7 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
   }
 
   function waitsForOffer({ record, channel, state }: Session): boolean {
-    if (channel === null || state?.refusal === "price-above-ceiling") return true;
+    if (channel === null || CURED_BY_ANOTHER_PRICE.has(state?.refusal ?? "")) return true;
     const shop = parts.market.shopFor(record, channel.seller, false);
     return shop !== null && !shop.owns(channel.seller);
   }

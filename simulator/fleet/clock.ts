@@ -25,6 +25,7 @@ export class FleetClock implements Clock {
   private readonly heap: Timer[] = [];
   private order = 0;
   private now = 0;
+  private beganAtMs: number | null = null;
   private lookedAtMs = 0;
   private running = false;
   private timer: NodeJS.Timeout | null = null;
@@ -33,7 +34,7 @@ export class FleetClock implements Clock {
   private readonly realMs: () => number;
 
   /**
-   * @param epochSeconds Unix time of the simulated beginning
+   * @param epochSeconds Unix time at which the evening begins
    * @param brakeAtMs simulated time beyond which time runs at real speed for now
    * @param realMs real time, monotonic milliseconds
    */
@@ -48,8 +49,15 @@ export class FleetClock implements Clock {
     return this.now;
   }
 
+  /** Stands at the epoch until the evening begins: however long lights take to connect, it is never late. */
   wallSeconds(): number {
-    return this.epochSeconds + this.now / 1000;
+    return this.epochSeconds + (this.beganAtMs === null ? 0 : (this.now - this.beganAtMs) / 1000);
+  }
+
+  /** Sets the wall clock going; returns the simulated time at which it did. */
+  beginEvening(): number {
+    this.beganAtMs = this.now;
+    return this.now;
   }
 
   at(ms: number, wake: () => void): () => void {

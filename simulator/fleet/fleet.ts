@@ -106,7 +106,7 @@ export class Fleet implements Evening {
       this.brake.renew("start");
     }
     this.brake.end("start");
-    this.startedAtMs = this.clock.nowMs();
+    this.startedAtMs = this.clock.beginEvening();
     for (const { witness } of this.lights) witness.beginEvening();
   }
 

@@ -2,6 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { Grant } from "#core/events";
+import type { Refusal } from "#core/refusal";
 import type { Seller } from "#gateway/purchase/ports";
 import type { SessionParts } from "#gateway/purchase/session";
 import { openSessions } from "#gateway/purchase/sessions";
@@ -83,6 +84,25 @@ class Speaker {
   pay(offer: OfferMessage, channelId: string, maxClaimable: number): Uint8Array {
     const channel = { id: channelId, device: this.device, config: offer.channel, charged: offer.charged };
     return sealFrame(this.tagger, "pay", encodePay(payOf(this.key, channel as never, maxClaimable)));
+  }
+
+  state(refusal: Refusal | null): Uint8Array {
+    return sealJson(this.tagger, "state", {
+      v: 1,
+      status: "online",
+      register: 0,
+      credit: 0,
+      powerMilliwatts: 0,
+      levelPercent: 0,
+      wantedPercent: 100,
+      starved: refusal !== null,
+      refusal,
+      channelId: null,
+      charged: 0,
+      maxClaimable: 0,
+      granted: 0,
+      epoch: 1,
+    });
   }
 
   offersIn(said: readonly Said[]): OfferMessage[] {
@@ -352,4 +372,19 @@ test("a device is offered another seller's channel when its own is not configure
   expect(back!.revision).toBeGreaterThan(other!.revision);
   expect(more).toEqual([]);
   expect([...bench.ledger.channels.values()].map(({ seller }) => seller).sort()).toEqual(["first", "second"]);
+});
+
+test("a price that falls is offered again to devices whose owner's limits refused the dear offer, and to no others", async () => {
+  for (const refusal of ["price-above-ceiling", "quantum-above-limit", "budget-exhausted", null] as const) {
+    const bench = newBench();
+    const { said, sessions, speaker, settled } = await enrolled(bench);
+    sessions.receive(speaker.device, "state", speaker.state(refusal));
+    await settled();
+    bench.seller.price = PRICE / 2;
+    sessions.renewOffers();
+    await settled();
+    const [, again, ...more] = speaker.offersIn(said);
+    expect(again?.pricePerMillionUnits).toBe(refusal === null ? undefined : PRICE / 2);
+    expect(more).toEqual([]);
+  }
 });

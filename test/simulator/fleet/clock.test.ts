@@ -121,6 +121,7 @@ describe("a clock sixty times as fast", () => {
   test("shows the wall clock of its simulated day, catches up on demand, and stands once stopped", () => {
     const clock = new FleetClock(60, 1_768_507_200, UNBRAKED, realMs);
     clock.start();
+    clock.beginEvening();
     spend(500);
     clock.catchUp();
     expect(clock.nowMs()).toBeCloseTo(30_000, 6);
@@ -133,4 +134,19 @@ describe("a clock sixty times as fast", () => {
     expect(clock.nowMs()).toBeCloseTo(30_000, 6);
     expect(fired).not.toHaveBeenCalled();
   });
+});
+
+test("the wall clock stands at the epoch until the evening begins, however long connecting takes", () => {
+  let nowMs = 0;
+  const clock = new FleetClock(60, 1_000, UNBRAKED, () => nowMs);
+  clock.start();
+  nowMs = 5_000;
+  clock.catchUp();
+  expect(clock.nowMs()).toBe(300_000);
+  expect(clock.wallSeconds()).toBe(1_000);
+  expect(clock.beginEvening()).toBe(300_000);
+  nowMs = 6_000;
+  clock.catchUp();
+  expect(clock.wallSeconds()).toBe(1_060);
+  clock.stop();
 });

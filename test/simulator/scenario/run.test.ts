@@ -40,7 +40,7 @@ count = 1
 [[group]]
 name = "poor"
 count = 1
-daily_budget_atomic = 700
+daily_budget_atomic = 400
 
 [[stage]]
 name = "past the meter"
@@ -123,7 +123,7 @@ test(
     ]);
     const cheats = new Map(result.cheats.map((cheat) => [cheat.cheat, cheat]));
     for (const kind of ["replay-frames", "double-spend", "bad-signatures"] as const) {
-      expect(cheats.get(kind)!.frames).toBeGreaterThanOrEqual(0);
+      expect(cheats.get(kind)!.frames).toBeGreaterThan(0);
       expect(cheats.get(kind)!.gainedMilliwattHours).toBe(0);
     }
     // Seven tenths of a lamp of 30 W or more for some of seven minutes, and the one feeder it hangs on.
@@ -134,8 +134,8 @@ test(
     const thief = lights.find(({ name }) => groups.get(name) === "thief")!;
     for (const feeder of result.feeders.suspected) expect(feeder).toBe(thief.feeder);
     expect(result.feeders.missingMilliwattHours).toBeGreaterThan(gained - 7 * 1_000);
-    // Whether the poor light's money is gone by the end depends on the hour; nobody else is left dark.
-    expect(result.atEnd.starved).toBeLessThanOrEqual(1);
+    // The poor light is dark at the end; the others have recovered.
+    expect(result.atEnd.starved).toBe(1);
     expect(result.atEnd.offline).toBe(0);
     const html = readFileSync(page, "utf8");
     expect(html).toContain("<h1>Everything at once</h1>");
