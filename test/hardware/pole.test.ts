@@ -129,7 +129,7 @@ describe("watt402-device on a pole", () => {
         const state = gateway.lastState();
         return state?.status === "online" && "refusal" in state && state.refusal === code;
       };
-      pole.answering = false;
+      pole.slaves.delete(1);
       await until("the meter in the state", refusal("meter-silent"), 20_000);
       expect(gateway.lastState()).toMatchObject({ trouble: expect.stringContaining("sdm120") });
       const silent = await status();
@@ -141,7 +141,7 @@ describe("watt402-device on a pole", () => {
       expect(diagnosed.well).toBe(false);
       expect(checkOf(diagnosed, "meter")).toMatchObject({ verdict: "wrong" });
 
-      pole.answering = true;
+      pole.slaves.set(1, pole.meter);
       await until("the meter back", refusal(null), 20_000);
       const before = gateway.charged;
       await until("light again", () => gateway.charged > before && pole.lit(), 20_000);

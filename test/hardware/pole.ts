@@ -1,33 +1,29 @@
 /**
  * A pole for one device: a folder with its configuration, a tree that stands for /sys with a relay in it,
- * and a Modbus meter on TCP that counts what the relay lets through.
+ * and a Modbus meter that counts what the relay lets through: on TCP, and wherever else its slaves are served.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openRegisterMap } from "#hardware/meters/modbus/map-table";
+import { MeterImage } from "#simulator/meter/meter-image";
+import { listenAsMeter } from "#simulator/meter/slave";
 import { makeTree, type Tree } from "./lamps/tree.ts";
 
-/** SDM120 input registers, float32 big-endian: volts, watts, hertz, import and total kWh. */
-const VOLTS = 0x0000;
-const AMPERES = 0x0006;
-const WATTS = 0x000c;
-const VOLT_AMPERES = 0x0012;
-const POWER_FACTOR = 0x001e;
-const HERTZ = 0x0046;
-const IMPORT_KWH = 0x0048;
-const TOTAL_KWH = 0x0156;
+/** Small steps, so that no change of the lamp between two looks of the device is missed. */
+const FOLLOW_MS = 10;
 
 export interface Pole {
   readonly folder: string;
   readonly config: string;
   readonly tree: Tree;
   readonly meterPort: number;
+  /** The bus: slave 1 is the meter, until a test says otherwise. */
+  readonly slaves: Map<number, MeterImage>;
+  readonly meter: MeterImage;
   lit(): boolean;
   /** Energy that went through the lamp, mWh. */
   energyMilliwattHours(): number;
-  /** While false the meter answers nobody. */
-  answering: boolean;
   /** Writes the configuration; `sections` replaces or adds whole tables' lines. */
   configure(options: PoleOptions): void;
   remove(): Promise<void>;
@@ -46,78 +42,43 @@ export interface PoleOptions {
   readonly lamp?: string;
 }
 
-/** @param loadWatts what the lamp draws while its relay is closed */
-export async function raisePole(loadWatts: number): Promise<Pole> {
+/**
+ * @param loadWatts what the lamp draws while its relay is closed
+ * @param map the meter's register map
+ */
+export async function raisePole(loadWatts: number, map = "sdm120"): Promise<Pole> {
   const folder = mkdtempSync(join(tmpdir(), "pole-"));
   const tree = makeTree();
   tree.led("lamp", 1);
-  let energy = 0;
-  let since = performance.now();
-  const lit = () => readFileSync(join(tree.root, "class/leds/lamp/brightness"), "utf8").trim() !== "0";
-  const count = () => {
-    const now = performance.now();
-    if (lit()) energy += (loadWatts * (now - since)) / 3600;
-    since = now;
-    return energy;
-  };
-  // Small steps, so that no change of the lamp between two looks of the device is missed.
-  const counting = setInterval(count, 10);
-  const image = () => {
-    const watts = lit() ? loadWatts : 0;
-    const kilowattHours = count() / 1_000_000;
-    return new Map([
-      [VOLTS, 230],
-      [AMPERES, watts / 230],
-      [WATTS, watts],
-      [VOLT_AMPERES, watts],
-      [POWER_FACTOR, 1],
-      [HERTZ, 50],
-      [IMPORT_KWH, kilowattHours],
-      [TOTAL_KWH, kilowattHours],
-    ]);
-  };
-  const pole = { answering: true };
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
-    socket.on("error", () => socket.destroy());
-    socket.on("data", (request) => {
-      if (pole.answering) socket.write(answerTo(request, image()));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const meterPort = (server.address() as AddressInfo).port;
+  const brightness = join(tree.root, "class/leds/lamp/brightness");
+  const meter = new MeterImage(openRegisterMap(map), 0, () => performance.now());
+  const slaves = new Map([[1, meter]]);
+  const lit = () => readFileSync(brightness, "utf8").trim() !== "0";
+  const follow = () => meter.draw(existsSync(brightness) && lit() ? loadWatts * 1000 : 0);
+  const following = setInterval(follow, FOLLOW_MS);
+  const server = await listenAsMeter("tcp", 0, slaves);
   const config = join(folder, "device.toml");
-  return Object.assign(pole, {
+  return {
     folder,
     config,
     tree,
-    meterPort,
+    meterPort: server.port,
+    slaves,
+    meter,
     lit,
-    energyMilliwattHours: count,
+    energyMilliwattHours: () => {
+      follow();
+      return meter.energyMilliwattHours();
+    },
     configure: (options: PoleOptions) =>
-      writeFileSync(config, configOf(folder, tree.root, meterPort, loadWatts, options)),
+      writeFileSync(config, configOf(folder, tree.root, server.port, loadWatts, options)),
     remove: async () => {
-      clearInterval(counting);
-      for (const socket of sockets) socket.destroy();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
+      clearInterval(following);
+      await server.close();
       tree.remove();
       rmSync(folder, { recursive: true, force: true });
     },
-  });
-}
-
-/** Modbus TCP, function 4: MBAP of 7 bytes, then byte count and registers. */
-function answerTo(request: Buffer, image: ReadonlyMap<number, number>): Buffer {
-  const start = request.readUInt16BE(8);
-  const count = request.readUInt16BE(10);
-  const answer = Buffer.alloc(9 + 2 * count);
-  request.copy(answer, 0, 0, 8);
-  answer.writeUInt16BE(3 + 2 * count, 4);
-  answer.writeUInt8(2 * count, 8);
-  for (let i = 0; i + 1 < count; i += 2) answer.writeFloatBE(image.get(start + i) ?? 0, 9 + 2 * i);
-  return answer;
+  };
 }
 
 function configOf(
