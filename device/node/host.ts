@@ -5,23 +5,21 @@
  * checkpoint that was not stored lets no payment out behind it. When every port answers at once, all of
  * it happens inside the call that brought the event; no port is waited for without a limit.
  */
-import type { Checkpoint, Effect, Event, Moment, Payment, Reading, Report } from "#core/events";
+import type { Checkpoint, Effect, Event, Moment, Payment, Reading } from "#core/events";
 import { shownLevel } from "#core/lamp";
 import { bootMachine, finalCheckpoint, reportOf, type State, stepMachine } from "#core/machine";
 import type { SigningRequest } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/purchase";
 import { isCounter } from "#core/units";
-import { toHex } from "#payment/bytes";
 import { signWith } from "#payment/signer";
 import { tagKeyBetween } from "#payment/tag-key";
-import { type Hello, type ReadingMessage, type StateMessage, TROUBLE_MAX } from "#protocol/messages";
-import { sealFrame, sealJson, type Tagger } from "#protocol/tag";
-import { LEAVES, type Leaf } from "#protocol/topics";
+import type { Tagger } from "#protocol/tag";
 import { answerWithin } from "./answer.ts";
 import { EventQueue } from "./event-queue.ts";
 import { hmacSha256 } from "./hmac.ts";
 import type { Host, HostCounters, HostParts } from "./host-parts.ts";
 import { openMessage } from "./inbox.ts";
+import { Outbox } from "./outbox.ts";
 import { payFrame, RungSigner } from "./rung-signer.ts";
 
 export type { Description, Host, HostCounters, HostLink, HostParts } from "./host-parts.ts";
@@ -56,6 +54,7 @@ class MachineHost implements Host {
   };
   private readonly parts: HostParts;
   private readonly tagger: Tagger;
+  private readonly outbox: Outbox;
   private readonly rungs: RungSigner;
   private readonly queue = new EventQueue();
   private machine: State;
@@ -83,6 +82,7 @@ class MachineHost implements Host {
   constructor(parts: HostParts) {
     this.parts = parts;
     this.tagger = { hmac: hmacSha256, key: tagKeyBetween(parts.key, parts.gatewayPublicKey) };
+    this.outbox = new Outbox(parts, this.tagger);
     this.rungs = new RungSigner(parts.signer ?? signWith(parts.key), parts.chainSeconds);
     this.machine = bootMachine(parts.settings, parts.journal.load());
   }
@@ -129,6 +129,7 @@ class MachineHost implements Host {
     this.readMeter((reading) => {
       this.hearPlan();
       this.hear({ type: "tick", at: this.moment(), reading });
+      if (this.machine.linkUp) this.outbox.retellTrouble(reportOf(this.machine));
     });
   }
 
@@ -226,13 +227,13 @@ class MachineHost implements Host {
         this.pay(effect.payment);
         break;
       case "hello":
-        this.sendJson("hello", this.helloMessage());
+        this.outbox.hello(this.machine.register.total);
         break;
       case "report":
-        this.sendJson("state", this.stateMessage("online", effect.report));
+        this.outbox.state("online", effect.report);
         break;
       case "reading":
-        this.sendJson("reading", this.readingMessage(effect.register, effect.powerMilliwatts));
+        this.outbox.reading(effect.register, effect.powerMilliwatts);
         break;
     }
   }
@@ -325,29 +326,7 @@ class MachineHost implements Host {
   private sendPay(payment: Payment, request: SigningRequest, signature: Uint8Array): void {
     if (payment.again) this.counters.resent++;
     else this.counters.published++;
-    const sealed = sealFrame(this.tagger, "pay", payFrame(payment, request, signature));
-    this.parts.link.publish("pay", sealed, LEAVES.pay.retained);
-  }
-
-  private sendJson(leaf: Leaf, message: Hello | StateMessage | ReadingMessage): void {
-    this.parts.link.publish(leaf, sealJson(this.tagger, leaf, message), LEAVES[leaf].retained);
-  }
-
-  private helloMessage(): Hello {
-    const { key, describe } = this.parts;
-    const { model, firmware, meter, unit, wantedUnits } = describe;
-    const register = this.machine.register.total;
-    return { v: 1, publicKey: toHex(key.publicKey), model, firmware, meter, unit, wantedUnits, register };
-  }
-
-  private stateMessage(status: "online" | "lost", report: Report): StateMessage {
-    const trouble = this.parts.trouble?.() ?? null;
-    return { v: 1, status, ...report, ...(trouble === null ? {} : { trouble: plainLine(trouble) }) };
-  }
-
-  private readingMessage(register: number, powerMilliwatts: number): ReadingMessage {
-    const wallSeconds = this.parts.clock.wallSeconds();
-    return { v: 1, register, powerMilliwatts, atSeconds: wallSeconds === null ? 0 : Math.floor(wallSeconds) };
+    this.outbox.pay(payFrame(payment, request, signature));
   }
 
   // ---- the end ----
@@ -371,16 +350,10 @@ class MachineHost implements Host {
       this.store(finalCheckpoint(this.machine), resolve),
     );
     // A link closed in good order delivers no last will, so the farewell is said here.
-    this.sendJson("state", this.stateMessage("lost", { ...reportOf(this.machine), levelPercent }));
+    this.outbox.state("lost", { ...reportOf(this.machine), levelPercent });
     await this.parts.link.close();
     if (error !== null) throw new Error(`the last checkpoint was not stored: ${error}`);
   }
-}
-
-/** One line that every console shows and that fits the message. */
-function plainLine(text: string): string {
-  const plain = text.replace(/[^ -~]+/g, " ").trim();
-  return plain.length <= TROUBLE_MAX ? plain : `${plain.slice(0, TROUBLE_MAX - 3)}...`;
 }
 
 /** A driver's reading within the wire's bounds; null when its counter is none. */

@@ -22,7 +22,7 @@ export interface MeterDriver extends Meter {
   quality(): Quality;
   /** What is worth knowing and no fault, one line each: a coarse counter, a gap that was filled. */
   notes(): readonly string[];
-  /** Looks further when a probe found nothing: one line on what answers instead, or null. */
+  /** Looks further, once, when nothing was found: one line on what answers instead, or null. */
   search?(): Promise<string | null>;
   /** Releases port, children and counter; what was counted is stored first. */
   close(): Promise<void>;

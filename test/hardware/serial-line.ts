@@ -30,7 +30,10 @@ export async function openConverter(slaves: Slaves): Promise<Converter> {
       transform: (bytes: Buffer, _encoding, done) => done(null, line.noisy ? spoilt(bytes) : bytes),
     });
     cable.pipe(socket);
-    serveRtu(Duplex.from({ readable: socket, writable: cable }), slaves);
+    const far = Duplex.from({ readable: socket, writable: cable });
+    // A device that goes away only ends it.
+    far.on("error", () => {});
+    serveRtu(far, slaves);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return Object.assign(line, {

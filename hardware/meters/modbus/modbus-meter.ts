@@ -52,6 +52,10 @@ class ModbusMeter implements MeterDriver {
   private last: Reading | null = null;
   private verdict: Quality;
   private look: Promise<Reading> | null = null;
+  /** Begun by whoever first misses the slave; what it found is told for as long as the slave was never heard. */
+  private searching: Promise<string | null> | null = null;
+  private instead: string | null = null;
+  private closed = false;
 
   constructor(settings: ModbusMeterSettings, clock: Clock) {
     const { map, slave, line } = settings;
@@ -88,18 +92,13 @@ class ModbusMeter implements MeterDriver {
     ];
   }
 
-  async search(): Promise<string | null> {
-    const found: number[] = [];
-    for (let slave = 1; slave <= SEARCH_SLAVES; slave++) {
-      const { failure } = await this.bus.read(slave, this.plan[0]!, SEARCH_MS);
-      if (failure === null || failure.kind === "exception") found.push(slave);
-      if (failure?.kind === "line") return null;
-    }
-    if (found.length === 0 || found.includes(this.settings.slave)) return null;
-    return `slave ${found.join(" and ")} answers on ${this.bus.name}: set slave = ${found[0]} in [meter.driver]`;
+  search(): Promise<string | null> {
+    this.searching ??= this.searchOnce();
+    return this.searching;
   }
 
   close(): Promise<void> {
+    this.closed = true;
     return this.leave();
   }
 
@@ -108,7 +107,10 @@ class ModbusMeter implements MeterDriver {
     const answers: { readonly request: ReadRequest; readonly words: readonly number[] }[] = [];
     for (const request of this.plan) {
       const { words, failure } = await this.insist(request, untilMs);
-      if (failure !== null) return this.doubt("stale", this.remedy(failure, request));
+      if (failure !== null) {
+        if (failure.kind === "silent" && this.last === null) void this.search();
+        return this.doubt("stale", this.remedy(failure, request));
+      }
       answers.push({ request, words });
     }
     const wordsOf: WordsOf = (register) => {
@@ -122,8 +124,21 @@ class ModbusMeter implements MeterDriver {
     const { reading, fault } = judge(this.settings.map, wordsOf, this.settings.powerMaxMilliwatts);
     if (fault !== null) return this.doubt("suspect", fault);
     this.last = reading;
+    this.instead = null;
     this.verdict = { kind: "good" };
     return reading;
+  }
+
+  private async searchOnce(): Promise<string | null> {
+    const found: number[] = [];
+    for (let slave = 1; slave <= SEARCH_SLAVES && !this.closed; slave++) {
+      const { failure } = await this.bus.read(slave, this.plan[0]!, SEARCH_MS);
+      if (failure === null || failure.kind === "exception") found.push(slave);
+      if (failure?.kind === "line") return null;
+    }
+    if (found.length === 0 || found.includes(this.settings.slave) || this.last !== null) return null;
+    this.instead = `slave ${found.join(" and ")} answers on ${this.bus.name}: set slave = ${found[0]} in [meter.driver]`;
+    return this.instead;
   }
 
   /** Asks again when the line spoilt the answer; a slave that refuses will refuse again. */
@@ -161,8 +176,10 @@ class ModbusMeter implements MeterDriver {
         return failure.told;
       case "silent":
         return (
-          `expected an answer within ${timeoutMs} ms, found silence; check the meter's power, ` +
-          `that A and B are not swapped, the slave address (${slave})${format}`
+          `expected an answer within ${timeoutMs} ms, found silence; ` +
+          (this.instead === null
+            ? `check the meter's power, that A and B are not swapped, the slave address (${slave})${format}`
+            : `${this.instead}, or check the meter's power`)
         );
       case "broken":
         return `expected an intact answer, found a damaged one (CRC); check parity${format}, the cable and its termination`;

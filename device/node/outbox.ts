@@ -1,0 +1,69 @@
+/**
+ * What a device says: each message made, sealed and published.
+ *
+ * Promise: a state carries the trouble of its moment; words that change later are said too, with at least
+ * TROUBLE_APART_MS between two states that nothing else asked for.
+ */
+import type { Report } from "#core/events";
+import { toHex } from "#payment/bytes";
+import { type Hello, type ReadingMessage, type StateMessage, TROUBLE_MAX } from "#protocol/messages";
+import { sealFrame, sealJson, type Tagger } from "#protocol/tag";
+import { LEAVES, type Leaf } from "#protocol/topics";
+import type { HostParts } from "./host-parts.ts";
+
+/** A fault's words may change with every look at the part: a found value, a code. */
+export const TROUBLE_APART_MS = 5000;
+
+export class Outbox {
+  private readonly parts: HostParts;
+  private readonly tagger: Tagger;
+  private toldTrouble: string | null = null;
+  private toldAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: HostParts, tagger: Tagger) {
+    this.parts = parts;
+    this.tagger = tagger;
+  }
+
+  pay(frame: Uint8Array): void {
+    this.parts.link.publish("pay", sealFrame(this.tagger, "pay", frame), LEAVES.pay.retained);
+  }
+
+  hello(register: number): void {
+    const { key, describe } = this.parts;
+    const { model, firmware, meter, unit, wantedUnits } = describe;
+    const publicKey = toHex(key.publicKey);
+    this.send("hello", { v: 1, publicKey, model, firmware, meter, unit, wantedUnits, register });
+  }
+
+  state(status: "online" | "lost", report: Report): void {
+    const trouble = this.parts.trouble?.() ?? null;
+    this.toldTrouble = trouble;
+    this.toldAtMs = this.parts.clock.nowMs();
+    const told = trouble === null ? {} : { trouble: plainLine(trouble) };
+    this.send("state", { v: 1, status, ...report, ...told });
+  }
+
+  /** The state again, when its trouble is another by now. */
+  retellTrouble(report: Report): void {
+    const trouble = this.parts.trouble?.() ?? null;
+    if (trouble === this.toldTrouble) return;
+    if (this.parts.clock.nowMs() - this.toldAtMs >= TROUBLE_APART_MS) this.state("online", report);
+  }
+
+  reading(register: number, powerMilliwatts: number): void {
+    const wallSeconds = this.parts.clock.wallSeconds();
+    const atSeconds = wallSeconds === null ? 0 : Math.floor(wallSeconds);
+    this.send("reading", { v: 1, register, powerMilliwatts, atSeconds });
+  }
+
+  private send(leaf: Leaf, message: Hello | StateMessage | ReadingMessage): void {
+    this.parts.link.publish(leaf, sealJson(this.tagger, leaf, message), LEAVES[leaf].retained);
+  }
+}
+
+/** One line that every console shows and that fits the message. */
+function plainLine(text: string): string {
+  const plain = text.replace(/[^ -~]+/g, " ").trim();
+  return plain.length <= TROUBLE_MAX ? plain : `${plain.slice(0, TROUBLE_MAX - 3)}...`;
+}
