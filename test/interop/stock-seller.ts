@@ -21,6 +21,7 @@ import {
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { tokenAbi } from "#simulator/chain/abi";
+import type { Anvil } from "#simulator/chain/anvil";
 import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/place";
 import { facilitatorInProcess } from "#simulator/utility/facilitator";
 import type { Ground } from "../gateway/ground.ts";
@@ -45,10 +46,17 @@ export interface StockOptions {
   readonly accounts: readonly [receiver: number, facilitator: number];
   /** What the handler charges in the place of the price, by Settlement-Overrides. */
   readonly chargedAtomic?: number;
+  /** Deposit that clients are asked for; the SDK's own, ten payments, when absent. */
+  readonly minDepositAtomic?: number;
+}
+
+/** The chain that a stock seller is on. */
+export interface StockGround extends Pick<Ground, "contracts" | "network"> {
+  readonly anvil: Pick<Anvil, "rpcUrl" | "chainId" | "accounts">;
 }
 
 export async function startStockSeller(
-  ground: Ground,
+  ground: StockGround,
   scheme: "exact" | "batch-settlement",
   options: StockOptions,
 ): Promise<StockSeller> {
@@ -85,6 +93,9 @@ export async function startStockSeller(
               asset: contracts.token,
               extra: { ...DEVELOPMENT_DOLLAR_DOMAIN },
             },
+            ...(options.minDepositAtomic === undefined
+              ? {}
+              : { extra: { minDeposit: String(options.minDepositAtomic) } }),
           },
           description: "one portion of energy",
         },

@@ -1,0 +1,144 @@
+/**
+ * Parts of the path by themselves: the gateway before a seller that believes everything, the seller under vouchers
+ * and under plain GETs, and what a connected light weighs at rest.
+ */
+import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/place";
+import type { Services } from "#simulator/services/services";
+import type { BelievingSellerOptions } from "./believing-seller-process.ts";
+import { AMOUNT_ATOMIC, type BenchGround, PRICE_PER_MILLION_UNITS } from "./bench-ground.ts";
+import { type Child, startChild } from "./child.ts";
+import { measure, openFleet } from "./end-to-end.ts";
+import { type Spread, spreadOf } from "./figures.ts";
+import type { FleetMark } from "./fleet-process.ts";
+import { cpuMicroseconds, residentBytes } from "./process-figures.ts";
+import type { VoucherClientOptions } from "./voucher-client-process.ts";
+
+/** Small enough for a fleet of any size within a day's limit. */
+const DEPOSIT_ATOMIC = 50_000;
+const SELLER_DEPOSIT_ATOMIC = 5_000_000;
+const GIB = 2 ** 30;
+
+/** Lights that come first, so that what a process grows by once is not counted. */
+const FIRST_LIGHTS = 100;
+
+export interface SellerAlone {
+  /** CPU of the seller's process for one voucher, microseconds. */
+  readonly voucher: Spread;
+  /** The same for a GET of its tariff. */
+  readonly plainGet: Spread;
+  readonly vouchersPerSecond: Spread;
+}
+
+/** The seller's process under vouchers and under plain GETs, in alternation. */
+export async function benchSeller(ground: BenchGround, services: Services): Promise<SellerAlone> {
+  const { plan, chain } = ground;
+  ground.say(`the seller alone: ${plan.sellerChannels} channels`);
+  const options: VoucherClientOptions = {
+    sellerUrl: services.sellerUrl,
+    chainId: chain.chainId,
+    token: chain.token,
+    treasuryKey: chain.treasuryKey,
+    channels: plan.sellerChannels,
+    amountAtomic: AMOUNT_ATOMIC,
+    depositAtomic: SELLER_DEPOSIT_ATOMIC,
+  };
+  const client = ground.own(startChild("./voucher-client-process.ts", options));
+  await client.ask("buyOnce");
+  const pid = services.sellerPid();
+  const vouchers: { readonly microseconds: number; readonly perSecond: number }[] = [];
+  const gets: number[] = [];
+  await underLoad(ground, client, pid, "vouchers");
+  for (let round = 0; round < plan.rounds; round++) {
+    vouchers.push(await underLoad(ground, client, pid, "vouchers"));
+    gets.push((await underLoad(ground, client, pid, "get")).microseconds);
+  }
+  await ground.release(client);
+  return {
+    voucher: spreadOf(vouchers.map(({ microseconds }) => microseconds)),
+    plainGet: spreadOf(gets),
+    vouchersPerSecond: spreadOf(vouchers.map(({ perSecond }) => perSecond)),
+  };
+}
+
+async function underLoad(ground: BenchGround, client: Child, pid: number, what: "vouchers" | "get") {
+  const { warmMs, roundMs } = ground.plan;
+  await client.ask("begin", { what });
+  await ground.pass(warmMs);
+  const before = await client.ask<FleetMark>("mark");
+  const cpuBefore = cpuMicroseconds(pid);
+  await ground.pass(roundMs);
+  const after = await client.ask<FleetMark>("mark");
+  const cpuAfter = cpuMicroseconds(pid);
+  await client.ask("rest");
+  const done = after.purchases - before.purchases;
+  return {
+    microseconds: (cpuAfter - cpuBefore) / done,
+    perSecond: (1000 * done) / (after.atMs - before.atMs),
+  };
+}
+
+export interface GatewayAlone {
+  /** CPU of the gateway's process for one payment, microseconds: broker, HTTP client and ledger. */
+  readonly cpu: Spread;
+  readonly paymentsPerSecond: Spread;
+}
+
+export interface Idle {
+  readonly lights: number;
+  readonly lightsPerGiB: Spread;
+  readonly gatewayBytes: number;
+  readonly lightBytes: number;
+}
+
+/** A gateway whose seller believes everything: first a fleet at rest, then payments. */
+export async function benchGateway(
+  ground: BenchGround,
+): Promise<{ readonly idle: Idle; readonly alone: GatewayAlone }> {
+  const { chain, contracts, receiver, plan, say } = ground;
+  const sellerOptions: BelievingSellerOptions = {
+    chainId: chain.chainId,
+    token: contracts.token,
+    tokenName: DEVELOPMENT_DOLLAR_DOMAIN.name,
+    tokenVersion: DEVELOPMENT_DOLLAR_DOMAIN.version,
+    receiver,
+    pricePerMillionUnits: PRICE_PER_MILLION_UNITS,
+    menu: [AMOUNT_ATOMIC],
+  };
+  say("the gateway alone, before a seller that believes everything");
+  const seller = ground.own(startChild("./believing-seller-process.ts", sellerOptions));
+  const services = await ground.services(DEPOSIT_ATOMIC, await seller.ask<string>("url"));
+  const pid = services.gatewayPid();
+  const idle = await benchIdle(ground, services, pid);
+
+  const fleet = openFleet(ground, services);
+  await fleet.ask("connect", { count: plan.channels });
+  await fleet.ask("buyOnce");
+  await measure(ground, fleet, [pid], "open");
+  const rounds: Awaited<ReturnType<typeof measure>>[] = [];
+  for (let round = 0; round < plan.rounds; round++) rounds.push(await measure(ground, fleet, [pid], "open"));
+  await ground.release(fleet);
+  await ground.release(services);
+  await ground.release(seller);
+  const alone = {
+    cpu: spreadOf(rounds.map(({ microseconds }) => microseconds[0]!)),
+    paymentsPerSecond: spreadOf(rounds.map(({ perSecond }) => perSecond)),
+  };
+  return { idle, alone };
+}
+
+async function benchIdle(ground: BenchGround, services: Services, gatewayPid: number): Promise<Idle> {
+  const { plan, say } = ground;
+  say(`${plan.idleLights} lights connect, and stay at rest`);
+  const fleet = openFleet(ground, services);
+  await fleet.ask("connect", { count: Math.min(FIRST_LIGHTS, plan.idleLights) });
+  await ground.pass(plan.settleMs);
+  const before = { gateway: residentBytes(gatewayPid), lights: residentBytes(fleet.pid) };
+  await fleet.ask("connect", { count: plan.idleLights });
+  await fleet.ask("collect");
+  await ground.pass(plan.settleMs);
+  const gatewayBytes = (residentBytes(gatewayPid) - before.gateway) / plan.idleLights;
+  const lightBytes = (residentBytes(fleet.pid) - before.lights) / plan.idleLights;
+  await ground.release(fleet);
+  const lightsPerGiB = spreadOf([GIB / (gatewayBytes + lightBytes)]);
+  return { lights: plan.idleLights, lightsPerGiB, gatewayBytes, lightBytes };
+}

@@ -1,0 +1,117 @@
+/**
+ * What the bench stands on: a chain beside everything, and whatever is started is stopped, in reverse order.
+ */
+import { privateKeyToAccount } from "viem/accounts";
+import type { Hex } from "#payment/bytes";
+import { type Anvil, startAnvil } from "#simulator/chain/anvil";
+import { type Contracts, mint, placeContracts } from "#simulator/chain/place";
+import type { RunChain } from "#simulator/services/chain";
+import { type Services, startServices } from "#simulator/services/services";
+
+/** How long and how often things are measured. */
+export interface BenchPlan {
+  readonly rounds: number;
+  readonly roundMs: number;
+  /** Before the first round, and at the beginning of each. */
+  readonly warmMs: number;
+  /** Before memory is weighed. */
+  readonly settleMs: number;
+  readonly channels: number;
+  readonly sellerChannels: number;
+  readonly idleLights: number;
+  readonly worldLights: number;
+}
+
+export interface BenchGround {
+  readonly plan: BenchPlan;
+  readonly anvil: Anvil;
+  readonly contracts: Contracts;
+  readonly chain: RunChain;
+  readonly receiver: Hex;
+  say(text: string): void;
+  /** Stops it with everything else, whatever happens; returns it. */
+  own<Part extends { stop(): Promise<unknown> }>(part: Part): Part;
+  /** Stops one part now. */
+  release(part: { stop(): Promise<unknown> }): Promise<void>;
+  /** A gateway, and a seller unless there is one at a URL. */
+  services(depositAtomic: number, sellerUrl: string | null): Promise<Services>;
+  /** Sleeps; rejects as soon as the bench is interrupted. */
+  pass(ms: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** $10,000,000: no bench comes near. */
+const TREASURY_ATOMIC = 10_000_000_000_000n;
+export const PRICE_PER_MILLION_UNITS = 200_000;
+/** One purchase, atomic units: 50 mWh. */
+export const AMOUNT_ATOMIC = 10;
+
+export async function openBenchGround(
+  plan: BenchPlan,
+  say: (text: string) => void,
+  interrupted: AbortSignal,
+): Promise<BenchGround> {
+  const parts: { stop(): Promise<unknown> }[] = [];
+  const anvil = await startAnvil();
+  parts.push(anvil);
+  const contracts = await placeContracts(anvil);
+  const [treasury, receiver, facilitator] = anvil.accounts;
+  await mint(anvil, treasury!.address, TREASURY_ATOMIC);
+  const chain: RunChain = {
+    rpcUrl: anvil.rpcUrl,
+    chainId: anvil.chainId,
+    token: contracts.token.toLowerCase() as Hex,
+    treasuryKey: treasury!.privateKey,
+    receiverKey: receiver!.privateKey,
+    facilitatorKey: facilitator!.privateKey,
+    stop: () => anvil.stop(),
+  };
+  const ground: BenchGround = {
+    plan,
+    anvil,
+    contracts,
+    chain,
+    receiver: privateKeyToAccount(chain.receiverKey).address.toLowerCase() as Hex,
+    say,
+    own(part) {
+      parts.push(part);
+      return part;
+    },
+    async release(part) {
+      const at = parts.indexOf(part);
+      if (at >= 0) parts.splice(at, 1);
+      await part.stop();
+    },
+    async services(depositAtomic, sellerUrl) {
+      const services = await startServices({
+        chain,
+        schemes: ["batch-settlement"],
+        sellerUrl,
+        brokerUrl: null,
+        tariff: `flat:${PRICE_PER_MILLION_UNITS}`,
+        epochSeconds: Math.floor(Date.now() / 1000),
+        speed: 1,
+        depositAtomic,
+        onTrouble: (text) => say(text),
+      });
+      return ground.own(services);
+    },
+    pass: (ms) =>
+      new Promise((resolve, reject) => {
+        interrupted.throwIfAborted();
+        const stop = () => {
+          clearTimeout(timer);
+          reject(interrupted.reason as Error);
+        };
+        const timer = setTimeout(() => {
+          interrupted.removeEventListener("abort", stop);
+          resolve();
+        }, ms);
+        interrupted.addEventListener("abort", stop, { once: true });
+      }),
+    async stop() {
+      for (const part of parts.splice(0).reverse()) await part.stop().catch(() => undefined);
+    },
+  };
+  return ground;
+}
