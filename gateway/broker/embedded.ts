@@ -66,6 +66,8 @@ const NOWHERE = "$nowhere";
 /** A connection, from its door to its end. */
 interface Connection {
   readonly visitor: Visitor;
+  /** Counts up from connection to connection. */
+  readonly arrival: number;
   will: { readonly topic: string; readonly payload: Uint8Array; readonly retain: boolean } | null;
   isProven: boolean;
 }
@@ -83,7 +85,14 @@ export async function openEmbeddedBroker(
   const logins = new Allowances(LOGINS, connectionsMax, nowMs);
   const inTurn = openTurns(nowMs);
   const connections = new WeakMap<Duplex, Connection>();
+  let arrivals = 0;
   let takeOvers = 0;
+
+  /** The connection that is logged in as a device, if one is. */
+  function connectionOf(device: string): Connection | undefined {
+    const client = (aedes as unknown as Registered).clients[device];
+    return client && connections.get(client.conn);
+  }
 
   /** Why a login is refused, told; null when it is right. */
   async function judge(client: Client, connection: Connection, login: Credentials): Promise<string | null> {
@@ -115,7 +124,7 @@ export async function openEmbeddedBroker(
     if (client.closed) return "gone";
     connection.isProven = true;
     visitor.place.prove();
-    if (device in (aedes as unknown as Registered).clients) takeOvers += 1;
+    if (connectionOf(device) !== undefined) takeOvers += 1;
     return null;
   }
 
@@ -141,6 +150,11 @@ export async function openEmbeddedBroker(
       const login = { clientId: client.id, username: username ?? "", password: password?.toString() ?? "" };
       inTurn(() => {
         if (client.closed) return;
+        // A device gave up waiting and came again: its first attempt, judged last, must not take over.
+        const present = connectionOf(login.clientId);
+        if (present !== undefined && present.arrival > connection.arrival) {
+          return done(refusedLogin("a later connection of this device is logged in"), false);
+        }
         void judge(client, connection, login)
           .catch((error: unknown) => {
             note("warn", "a login could not be judged", { reason: String(error) });
@@ -192,7 +206,7 @@ export async function openEmbeddedBroker(
   await subscribeAll(aedes, receive);
 
   function welcome(visitor: Visitor): void {
-    const connection: Connection = { visitor, will: null, isProven: false };
+    const connection: Connection = { visitor, arrival: arrivals++, will: null, isProven: false };
     connections.set(visitor.stream, connection);
     guardPackets(visitor.stream, {
       bytesMax: () => (connection.isProven ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX),
@@ -251,7 +265,7 @@ interface Credentials {
 
 /** aedes' clients by their id, which its types do not tell. */
 interface Registered {
-  readonly clients: Readonly<Record<string, Client>>;
+  readonly clients: Readonly<Record<string, Client | undefined>>;
 }
 
 function subscribeAll(aedes: Aedes, receive: Receive): Promise<void> {

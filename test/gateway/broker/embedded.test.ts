@@ -3,6 +3,7 @@
 import { type EventEmitter, once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
+import { generate } from "mqtt-packet";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, expect, test } from "vitest";
 import { mayPublish, maySubscribe, proveDevice } from "#gateway/broker/access";
@@ -298,6 +299,55 @@ test("connections beyond the bound are closed at once, and a place that is free 
   await clients[0]!.endAsync(true);
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(await logIn(broker, newKey())).toBeInstanceOf(mqtt.MqttClient);
+});
+
+test("of two logins of one device that wait together the later connection stays, whichever is judged first", async () => {
+  const { broker } = await newBroker();
+  const key = newKey();
+  const device = key.address.slice(2);
+  const login = generate({
+    cmd: "connect",
+    clientId: device,
+    username: device,
+    password: Buffer.from(loginToken(key, GATEWAY, Date.now() / 1000)),
+    protocolId: "MQTT",
+    protocolVersion: 4,
+    clean: true,
+    keepalive: 0,
+  });
+  const port = Number(new URL(broker.url).port);
+  const answers: string[] = [];
+  const arrive = async (name: string) => {
+    const socket = connectTcp(port, "127.0.0.1");
+    open.push({ close: async () => socket.destroy() });
+    socket.on("data", (chunk: Buffer) => answers.push(`${name} ${chunk[3] === 0 ? "in" : "refused"}`));
+    socket.on("close", () => answers.push(`${name} closed`));
+    await once(socket, "connect");
+    return socket;
+  };
+  const earlier = await arrive("earlier");
+  await until(
+    () => broker.connections === 1,
+    5_000,
+    () => "the earlier connection",
+  );
+  const later = await arrive("later");
+  await until(
+    () => broker.connections === 2,
+    5_000,
+    () => "both connections",
+  );
+  earlier.write(login);
+  later.write(login);
+  await until(
+    () => answers.includes("earlier closed"),
+    5_000,
+    () => "the earlier connection's end",
+  );
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(answers).toContain("later in");
+  expect(answers).not.toContain("later closed");
+  expect(broker.connections).toBe(1);
 });
 
 test("a packet that announces more than any leaf holds ends its connection before it is gathered", async () => {

@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import { generate } from "mqtt-packet";
 import { generatePrivateKey } from "viem/accounts";
 import { fromHex } from "#payment/bytes";
-import { openKey } from "#payment/key";
+import { type Key, openKey } from "#payment/key";
 import { loginToken } from "#payment/login";
 
 const RETRY_FIRST_MS = 1_000;
@@ -14,8 +14,10 @@ const RETRY_MAX_MS = 60_000;
 const CONNECT_MS = 10_000;
 
 const [port, count, gateway] = [Number(process.argv[2]), Number(process.argv[3]), process.argv[4]!];
-const logins = Array.from({ length: count }, () => {
-  const key = openKey(fromHex(generatePrivateKey()));
+const keys = Array.from({ length: count }, () => openKey(fromHex(generatePrivateKey())));
+
+/** A login lasts for minutes, so every attempt makes its own, as a device host does. */
+function loginOf(key: Key): Buffer {
   const name = key.address.slice(2);
   return generate({
     cmd: "connect",
@@ -27,16 +29,16 @@ const logins = Array.from({ length: count }, () => {
     clean: true,
     keepalive: 0,
   });
-});
+}
 
 const sockets = new Set<Socket>();
 let isIn = 0;
 let attempts = 0;
 let isStorming = false;
 
-function come(login: Buffer, tries: number): void {
+function come(key: Key, tries: number): void {
   attempts += 1;
-  const socket = connect(port, "127.0.0.1", () => socket.write(login));
+  const socket = connect(port, "127.0.0.1", () => socket.write(loginOf(key)));
   let isLoggedIn = false;
   const timer = setTimeout(() => socket.destroy(), CONNECT_MS);
   socket.on("error", () => undefined);
@@ -52,9 +54,9 @@ function come(login: Buffer, tries: number): void {
     clearTimeout(timer);
     sockets.delete(socket);
     if (isLoggedIn) isIn -= 1;
-    if (isLoggedIn || !isStorming) return;
+    if (!isStorming) return;
     const delayMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** tries) * (0.5 + Math.random() / 2);
-    setTimeout(come, delayMs, login, tries + 1);
+    setTimeout(come, delayMs, key, tries + 1);
   });
 }
 
@@ -62,7 +64,7 @@ process.on("message", (message) => {
   if (message === "come") {
     attempts = 0;
     isStorming = true;
-    for (const login of logins) come(login, 0);
+    for (const key of keys) come(key, 0);
   } else if (message === "cut") {
     isStorming = false;
     for (const socket of sockets) socket.destroy();
