@@ -6,6 +6,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { readBrokerUrl } from "#node/broker-socket";
+import { positive, readBy, whole } from "./arguments.ts";
 import { runChain } from "./chain/run-chain.ts";
 import { type ColumnMapping, readMapping } from "./city/columns.ts";
 import { runCity } from "./city/run-city.ts";
@@ -86,7 +87,11 @@ function readOptions(argv: readonly string[]): FleetFlags {
       `what happens in the evening: ${shippedScenarios().join(", ")}, or a TOML file`,
     )
     .option("--city <seed|file>", "another city by its seed, or an inventory of lights: CSV or GeoJSON")
-    .option("--columns <mapping>", "columns of that inventory, as latitude=Y,longitude=X,watts=W", columns)
+    .option(
+      "--columns <mapping>",
+      "columns of that inventory, as latitude=Y,longitude=X,watts=W",
+      readBy(readMapping),
+    )
     .addOption(
       new Option("--scheme <scheme>", "how lights pay")
         .choices(["batch-settlement", "exact"])
@@ -115,28 +120,6 @@ function readOptions(argv: readonly string[]): FleetFlags {
     .exitOverride();
   command.parse([...argv], { from: "user" });
   return command.opts<FleetFlags>();
-}
-
-function columns(text: string): ColumnMapping {
-  try {
-    return readMapping(text);
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
-}
-
-function whole(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`expected a whole number from ${min} to ${max}`);
-  };
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new InvalidArgumentError("expected a number above 0");
 }
 
 /** Without a slash at its end, so that paths can follow. */

@@ -6,12 +6,7 @@
  * a fleet whose answers are late slows down instead of burning energy nobody sold.
  */
 import type { Clock } from "#core/ports";
-
-interface Timer {
-  readonly atMs: number;
-  readonly order: number;
-  wake: (() => void) | null;
-}
+import { TimerHeap } from "../timer-heap.ts";
 
 /** Longest run of timers before sockets get a turn, milliseconds of real time. */
 const SLICE_MS = 8;
@@ -22,8 +17,7 @@ const IDLE_MS = 20;
 export class FleetClock implements Clock {
   private readonly speed: number;
   private readonly epochSeconds: number;
-  private readonly heap: Timer[] = [];
-  private order = 0;
+  private readonly timers = new TimerHeap();
   private now = 0;
   private beganAtMs: number | null = null;
   private lookedAtMs = 0;
@@ -61,11 +55,7 @@ export class FleetClock implements Clock {
   }
 
   at(ms: number, wake: () => void): () => void {
-    const timer: Timer = { atMs: Math.max(ms, this.now), order: this.order++, wake };
-    this.push(timer);
-    return () => {
-      timer.wake = null;
-    };
+    return this.timers.set(Math.max(ms, this.now), wake);
   }
 
   start(): void {
@@ -87,7 +77,7 @@ export class FleetClock implements Clock {
   private look(): void {
     if (!this.running) return;
     const late = !this.advance(this.elapse());
-    const next = this.heap[0];
+    const next = this.timers.first();
     const waitMs = next ? (next.atMs - this.now) / this.speed : IDLE_MS;
     this.timer = setTimeout(() => this.look(), late ? 0 : Math.min(IDLE_MS, Math.max(0, waitMs)));
   }
@@ -105,48 +95,16 @@ export class FleetClock implements Clock {
   private advance(untilMs: number): boolean {
     const slice = this.realMs() + SLICE_MS;
     for (;;) {
-      const next = this.heap[0];
+      const next = this.timers.first();
       if (!next || next.atMs > untilMs) break;
-      this.pop();
-      if (next.wake === null) continue;
+      this.timers.takeFirst();
+      if (next.act === null) continue;
       this.now = Math.max(this.now, next.atMs);
-      next.wake();
+      next.act();
       // What was not reached is not made up for: the clock has slowed down.
       if (this.realMs() > slice) return false;
     }
     this.now = Math.max(this.now, untilMs);
     return true;
   }
-
-  private push(timer: Timer): void {
-    const { heap } = this;
-    let child = heap.push(timer) - 1;
-    while (child > 0) {
-      const parent = (child - 1) >> 1;
-      if (!before(timer, heap[parent]!)) break;
-      heap[child] = heap[parent]!;
-      child = parent;
-    }
-    heap[child] = timer;
-  }
-
-  private pop(): void {
-    const { heap } = this;
-    const last = heap.pop()!;
-    if (heap.length === 0) return;
-    let parent = 0;
-    for (;;) {
-      let child = 2 * parent + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
-      if (!before(heap[child]!, last)) break;
-      heap[parent] = heap[child]!;
-      parent = child;
-    }
-    heap[parent] = last;
-  }
-}
-
-function before(left: Timer, right: Timer): boolean {
-  return left.atMs < right.atMs || (left.atMs === right.atMs && left.order < right.order);
 }

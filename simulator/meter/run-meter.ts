@@ -10,6 +10,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { SerialPort } from "serialport";
 import { openRegisterMap, shippedMaps } from "#hardware/meters/modbus/map-table";
 import type { RegisterMap } from "#hardware/meters/modbus/register-map";
+import { whole } from "../arguments.ts";
 import { MeterImage } from "./meter-image.ts";
 import { listenAsMeter, serveRtu } from "./slave.ts";
 
@@ -65,12 +66,12 @@ function readFlags(argv: readonly string[]): Flags {
     .option("--rtu-tcp <port>", "RTU frames over TCP, as serial converters do", whole(0, 65_535))
     .option("--serial <device>", "Modbus RTU on a serial port or a pseudo-terminal")
     .option("--slave <address>", "slave address", whole(1, 247), 1)
-    .option("--watts <power>", "load", positive, 60)
+    .option("--watts <power>", "load", notNegative, 60)
     .option(
       "--lamp <file>",
       "a brightness file: the load is the share of max_brightness, beside it, that it shows",
     )
-    .option("--start-kwh <energy>", "what the counter shows at first", positive, 0)
+    .option("--start-kwh <energy>", "what the counter shows at first", notNegative, 0)
     .exitOverride();
   command.parse([...argv], { from: "user" });
   const flags = command.opts<Flags>();
@@ -122,15 +123,7 @@ function brightness(file: string): number {
   }
 }
 
-function whole(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`expected a whole number from ${min} to ${max}`);
-  };
-}
-
-function positive(text: string): number {
+function notNegative(text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value >= 0) return value;
   throw new InvalidArgumentError("expected a number of 0 or more");

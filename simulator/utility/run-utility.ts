@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Address, Hex } from "viem";
+import { positive, whole } from "../arguments.ts";
 import type { Scheme } from "./accounts.ts";
 import type { Clock } from "./ports.ts";
 import { DEFAULT_MENU, flatTariff, type Tariff } from "./tariff.ts";
@@ -60,8 +61,8 @@ function readFlags(argv: readonly string[]): Flags {
   const command = new Command("watt402-simulate utility")
     .description("sell electricity over x402 on an EVM chain")
     .requiredOption("--rpc <url>", "JSON-RPC of an EVM node that has x402's contracts")
-    .option("--chain-id <id>", "refuse a node of another chain", integer(1, Number.MAX_SAFE_INTEGER))
-    .option("--port <number>", "port to listen on, 0 for any free one", integer(0, 65_535), 0)
+    .option("--chain-id <id>", "refuse a node of another chain", whole(1, Number.MAX_SAFE_INTEGER))
+    .option("--port <number>", "port to listen on, 0 for any free one", whole(0, 65_535), 0)
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .requiredOption("--data <directory>", "where accounts.db is kept")
     .option("--receiver-key <file>", `private key of the payee (or ${RECEIVER_KEY_VARIABLE})`)
@@ -73,7 +74,7 @@ function readFlags(argv: readonly string[]): Flags {
       "flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh",
       "flat:200000",
     )
-    .option("--tariff-epoch <unix>", "tariff time at the start", integer(0, Number.MAX_SAFE_INTEGER))
+    .option("--tariff-epoch <unix>", "tariff time at the start", whole(0, Number.MAX_SAFE_INTEGER))
     .option("--speed <factor>", "tariff seconds in a second", positive, 1)
     .option("--tokens-per-euro <rate>", "whole tokens to a euro, for EUR/MWh series", positive, 1)
     .option("--menu <quanta>", "quanta sold, atomic units, comma separated", menu, [...DEFAULT_MENU])
@@ -84,8 +85,8 @@ function readFlags(argv: readonly string[]): Flags {
     )
     .option("--claim-interval <seconds>", "between claims", positive, 3_600)
     .option("--watch-interval <seconds>", "between looks for withdrawals", positive)
-    .option("--withdraw-delay <seconds>", "channels' withdraw delay", integer(900, 2_592_000), 86_400)
-    .option("--min-deposit <atomic>", "deposit proposed to clients", integer(1, 2 ** 48 - 1), 1_000_000)
+    .option("--withdraw-delay <seconds>", "channels' withdraw delay", whole(900, 2_592_000), 86_400)
+    .option("--min-deposit <atomic>", "deposit proposed to clients", whole(1, 2 ** 48 - 1), 1_000_000)
     .exitOverride();
   command.parse([...argv], { from: "user" });
   return command.opts<Flags>();
@@ -182,20 +183,6 @@ function tell(message: Record<string, unknown>): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
   // A parent that leaves at this very moment is told of by "disconnect", not by a failure to send.
   if (process.connected) process.send?.(message, () => undefined);
-}
-
-function integer(lowest: number, highest: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= lowest && value <= highest) return value;
-    throw new InvalidArgumentError(`expected a whole number from ${lowest} to ${highest}`);
-  };
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new InvalidArgumentError("expected a number above 0");
 }
 
 function address(text: string): Address {

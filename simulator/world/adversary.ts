@@ -12,7 +12,7 @@ import { type OfferMessage, readOffer } from "#protocol/messages";
 import { peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { type Draw, pick } from "../city/random.ts";
-import type { FaultKind, Faults } from "./faults.ts";
+import type { Faults, HostileKind } from "./faults.ts";
 import { keyOf } from "./keys.ts";
 import type { Network } from "./network.ts";
 
@@ -22,21 +22,6 @@ const LEAVES_FORGED: readonly Leaf[] = ["grant", "offer", "pay", "hello", "readi
 const STRANGER = `0x${"5e".repeat(20)}`;
 /** Rungs that a lie adds to what was charged: beyond any reserve. */
 const LIE_ATOMIC = 1_000_000;
-
-export type HostileKind = Extract<FaultKind, `hostile-${string}`>;
-
-export const HOSTILE_KINDS: readonly HostileKind[] = [
-  "hostile-scheme",
-  "hostile-network",
-  "hostile-token",
-  "hostile-payee",
-  "hostile-unit",
-  "hostile-quantum",
-  "hostile-price",
-  "hostile-channel-id",
-  "hostile-charged",
-  "hostile-grant",
-];
 
 export interface Ceilings {
   /** Atomic units per million metered units. */

@@ -6,12 +6,11 @@
  */
 import type { Almanac } from "#core/ports";
 import { energyMilliwattHours } from "#core/units";
-import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import type { CityLight } from "../city/city.ts";
 import { lowMarkPermille } from "../fleet/low-mark.ts";
 import { DAILY_BUDGET_ATOMIC, PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "../scenario/owner-limits.ts";
 import type { Pole } from "./pole.ts";
-import { NETWORK, RECEIVER, TOKEN } from "./terms.ts";
+import { policyWithin } from "./terms.ts";
 
 /** A light looks at its meter twice in the time that a purchase should last, within these, milliseconds. */
 const TICK_LEAST_MS = 15_000;
@@ -39,18 +38,11 @@ export function cityPole(light: CityLight, terms: PoleTerms): Pole {
     almanac: terms.almanac,
     wantedUnits,
     settings: {
-      policy: {
-        schemes: ["batch-settlement"],
-        network: NETWORK,
-        asset: TOKEN,
-        contracts: [BATCH_SETTLEMENT_ADDRESS],
-        payees: [RECEIVER],
-        unit: "mWh",
+      policy: policyWithin({
         priceCeiling: PRICE_CEILING,
         quantumMaxAtomic: QUANTUM_MAX_ATOMIC,
         dailyBudgetAtomic: terms.dailyBudgetAtomic ?? DAILY_BUDGET_ATOMIC,
-        unpaid: { kind: "off" },
-      },
+      }),
       meter: { rollOverAt: meter.rollOverAt, powerMaxMilliwatts: 2 * ratedMilliwatts },
       ratedMilliwatts,
       lowMarkPermille: lowMarkPermille(meter.resolutionMilliwattHours, wantedUnits),

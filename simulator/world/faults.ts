@@ -6,6 +6,21 @@
  */
 import type { Draw } from "../city/random.ts";
 
+/** Lies of a gateway or seller in what it offers and answers. */
+export const HOSTILE_KINDS = [
+  "hostile-scheme",
+  "hostile-network",
+  "hostile-token",
+  "hostile-payee",
+  "hostile-unit",
+  "hostile-quantum",
+  "hostile-price",
+  "hostile-channel-id",
+  "hostile-charged",
+  "hostile-grant",
+] as const;
+export type HostileKind = (typeof HOSTILE_KINDS)[number];
+
 export const FAULT_KINDS = [
   // network between devices, broker and gateway
   "loss",
@@ -50,16 +65,7 @@ export const FAULT_KINDS = [
   "clock-drift",
   "clock-frozen",
   // seller, gateway and chain
-  "hostile-scheme",
-  "hostile-network",
-  "hostile-token",
-  "hostile-payee",
-  "hostile-unit",
-  "hostile-quantum",
-  "hostile-price",
-  "hostile-channel-id",
-  "hostile-charged",
-  "hostile-grant",
+  ...HOSTILE_KINDS,
   "lying-402",
   "price-change",
   "price-spike",

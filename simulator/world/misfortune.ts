@@ -6,10 +6,9 @@
  */
 import { type Draw, pick } from "../city/random.ts";
 import type { Adversary } from "./adversary.ts";
-import { HOSTILE_KINDS } from "./adversary.ts";
 import type { ChainModel } from "./chain.ts";
 import type { Light } from "./device.ts";
-import type { FaultKind, Faults } from "./faults.ts";
+import { type FaultKind, type Faults, HOSTILE_KINDS } from "./faults.ts";
 import type { Gateway } from "./gateway.ts";
 import { keyOf } from "./keys.ts";
 import type { Direction, Network } from "./network.ts";

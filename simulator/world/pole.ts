@@ -7,11 +7,10 @@
 import type { PlanStep, Reading } from "#core/events";
 import type { Settings } from "#core/machine";
 import type { Almanac, Lamp, Meter } from "#core/ports";
-import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { type Draw, pick } from "../city/random.ts";
 import { LampModel, type LampType, METER_TYPES, type MeterType } from "../fleet/lamp-model.ts";
 import type { Faults } from "./faults.ts";
-import { NETWORK, RECEIVER, TOKEN } from "./terms.ts";
+import { policyWithin } from "./terms.ts";
 
 export interface Pole {
   readonly lamp: LampType;
@@ -57,18 +56,11 @@ export function drawPole(draw: Draw, faults: Faults): Pole {
     almanac: { plan: () => plan },
     wantedUnits: Math.round((ratedMilliwatts * WANTED_MINUTES) / 60),
     settings: {
-      policy: {
-        schemes: ["batch-settlement"],
-        network: NETWORK,
-        asset: TOKEN,
-        contracts: [BATCH_SETTLEMENT_ADDRESS],
-        payees: [RECEIVER],
-        unit: "mWh",
+      policy: policyWithin({
         priceCeiling: PRICE_CEILING,
         quantumMaxAtomic: QUANTUM_MAX_ATOMIC,
         dailyBudgetAtomic: tight ? TIGHT_BUDGET_ATOMIC : DAILY_BUDGET_ATOMIC,
-        unpaid: { kind: "off" },
-      },
+      }),
       meter: { rollOverAt: rolls ? ROLL_OVER_AT : 0, powerMaxMilliwatts: 2 * ratedMilliwatts },
       ratedMilliwatts,
       lowMarkPermille: 600,

@@ -4,6 +4,8 @@
  * Promise: constant; a world's chance begins behind it.
  */
 import type { PaymentRequirements } from "@x402/core/types";
+import type { Policy } from "#core/policy";
+import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { keyOf } from "./keys.ts";
 
 export const NETWORK = "eip155:31337";
@@ -33,5 +35,21 @@ export function requirementsFor(quantumAtomic: number): PaymentRequirements | nu
       withdrawDelay: WITHDRAW_DELAY_SECONDS,
       minDeposit: String(MIN_DEPOSIT_ATOMIC),
     },
+  };
+}
+
+/** What a world's owners write into their lights: this seller, this token, and limits of their own. */
+export function policyWithin(
+  limits: Pick<Policy, "priceCeiling" | "quantumMaxAtomic" | "dailyBudgetAtomic">,
+): Policy {
+  return {
+    schemes: ["batch-settlement"],
+    network: NETWORK,
+    asset: TOKEN,
+    contracts: [BATCH_SETTLEMENT_ADDRESS],
+    payees: [RECEIVER],
+    unit: "mWh",
+    ...limits,
+    unpaid: { kind: "off" },
   };
 }

@@ -5,6 +5,7 @@
  */
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
+import { positive, readBy, whole } from "../arguments.ts";
 import { type ColumnMapping, readMapping } from "../city/columns.ts";
 import { shippedScenarios } from "../scenario/open-scenario.ts";
 import type { EveningRequest } from "./evening-plan.ts";
@@ -48,14 +49,18 @@ export function readWorldFlags(argv: readonly string[]): WorldFlags {
     .option(
       "--faults <kinds>",
       "all, none, or kinds between commas (default: all; none of a scenario)",
-      faults,
+      readBy(readFaultChoice),
     )
     .option(
       "--scenario <name|file>",
       `the evening of a scenario: ${shippedScenarios().join(", ")}, or a TOML file`,
     )
     .option("--city <seed|file>", "a city by its seed, or an inventory of lights: CSV or GeoJSON")
-    .option("--columns <mapping>", "columns of that inventory, as latitude=Y,longitude=X,watts=W", columns)
+    .option(
+      "--columns <mapping>",
+      "columns of that inventory, as latitude=Y,longitude=X,watts=W",
+      readBy(readMapping),
+    )
     .option("--tariff <kind>", "of scenario or city: flat:PRICE | tou:FILE.toml | csv:FILE.csv")
     .option("--minutes <number>", "length of the scenario's evening", positive)
     .option("--interval <seconds>", "of scenario or city: what one purchase should last for", positive)
@@ -122,36 +127,6 @@ export function commandOf(flags: WorldFlags, seed: number): string {
     value === undefined ? [] : [`--${name} ${value}`],
   );
   return ["npx watt402-simulate world", `--seed ${seed}`, ...options].join(" ");
-}
-
-function whole(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`expected a whole number from ${min} to ${max}`);
-  };
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new InvalidArgumentError("expected a number above 0");
-}
-
-function faults(text: string): FaultChoice {
-  return complaining(() => readFaultChoice(text));
-}
-
-function columns(text: string): ColumnMapping {
-  return complaining(() => readMapping(text));
-}
-
-function complaining<Value>(read: () => Value): Value {
-  try {
-    return read();
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
 }
 
 function signing(text: string): string {

@@ -6,12 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { type Draw, seededRandom } from "../city/random.ts";
-
-interface Timer {
-  readonly atMs: number;
-  readonly order: number;
-  act: (() => void) | null;
-}
+import { TimerHeap } from "../timer-heap.ts";
 
 /** Events kept for the report of a violation. */
 export const TRACE_KEPT = 50;
@@ -21,8 +16,7 @@ export class World {
   nowMs = 0;
   /** Events carried out so far. */
   events = 0;
-  private readonly heap: Timer[] = [];
-  private order = 0;
+  private readonly timers = new TimerHeap();
   private touched = false;
   private stopped = false;
   private readonly hash = createHash("sha256");
@@ -41,11 +35,7 @@ export class World {
 
   /** Acts at a time, or now when that is past; events of one time keep their order. */
   at(atMs: number, act: () => void): () => void {
-    const timer: Timer = { atMs: Math.max(this.nowMs, atMs), order: this.order++, act };
-    this.push(timer);
-    return () => {
-      timer.act = null;
-    };
+    return this.timers.set(Math.max(this.nowMs, atMs), act);
   }
 
   after(delayMs: number, act: () => void): () => void {
@@ -83,9 +73,9 @@ export class World {
   /** Carries out events until a time, or until stopped. @param afterEach called when an event has run dry */
   async run(untilMs: number, afterEach: () => void): Promise<void> {
     while (!this.stopped) {
-      const next = this.heap[0];
+      const next = this.timers.first();
       if (next === undefined || next.atMs > untilMs) break;
-      this.pop();
+      this.timers.takeFirst();
       if (next.act === null) continue;
       this.nowMs = next.atMs;
       this.events++;
@@ -99,36 +89,4 @@ export class World {
     }
     if (!this.stopped) this.nowMs = Math.max(this.nowMs, untilMs);
   }
-
-  private push(timer: Timer): void {
-    const { heap } = this;
-    let child = heap.push(timer) - 1;
-    while (child > 0) {
-      const parent = (child - 1) >> 1;
-      if (!isBefore(timer, heap[parent]!)) break;
-      heap[child] = heap[parent]!;
-      child = parent;
-    }
-    heap[child] = timer;
-  }
-
-  private pop(): void {
-    const { heap } = this;
-    const last = heap.pop()!;
-    if (heap.length === 0) return;
-    let parent = 0;
-    for (;;) {
-      let child = 2 * parent + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
-      if (!isBefore(heap[child]!, last)) break;
-      heap[parent] = heap[child]!;
-      parent = child;
-    }
-    heap[parent] = last;
-  }
-}
-
-function isBefore(left: Timer, right: Timer): boolean {
-  return left.atMs < right.atMs || (left.atMs === right.atMs && left.order < right.order);
 }

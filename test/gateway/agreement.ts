@@ -5,23 +5,24 @@ import { join } from "node:path";
 import Libsql from "libsql";
 import { expect } from "vitest";
 import { flatTariff } from "#simulator/utility/tariff";
-import { startUtility, type Utility } from "#simulator/utility/utility";
+import { startUtility, type Utility, type UtilityOptions } from "#simulator/utility/utility";
 import type { Ground, Light } from "./ground.ts";
 
 export const PRICE = 200_000;
 export const QUANTUM = 100;
 export const UNITS = 500;
 
-/** A seller of electricity in this process. */
-export function startSeller(ground: Ground, directory = ground.directory(), price = PRICE): Promise<Utility> {
+/** A seller of electricity in this process, paid to the first development account. */
+export function startSeller(ground: Ground, options: Partial<UtilityOptions> = {}): Promise<Utility> {
   return startUtility({
     rpcUrl: ground.anvil.rpcUrl,
-    dataDirectory: directory,
+    dataDirectory: ground.directory(),
     receiverKey: ground.anvil.accounts[0]!.privateKey,
     token: ground.contracts.token,
-    tariff: flatTariff(price),
+    tariff: flatTariff(PRICE),
     minDepositAtomic: 2_000,
     log: () => {},
+    ...options,
   });
 }
 

@@ -7,11 +7,9 @@ import Libsql from "libsql";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "#gateway/gateway";
-import { flatTariff } from "#simulator/utility/tariff";
-import { startUtility } from "#simulator/utility/utility";
 import { bundleUtility } from "../simulator/utility/bundle.ts";
 import { spawnUtility } from "../simulator/utility/process.ts";
-import { dataOf, expectAgreement, freePort, ledgerRows, PRICE, QUANTUM, startSeller } from "./agreement.ts";
+import { dataOf, expectAgreement, freePort, ledgerRows, QUANTUM, startSeller } from "./agreement.ts";
 import { bundleOf } from "./bundle.ts";
 import { type Ended, GATEWAY_PROCESS, type GatewayProcess, spawnGateway } from "./gateway-process.ts";
 import { type Ground, prepareGround, until } from "./ground.ts";
@@ -167,14 +165,7 @@ test("a seller that changes its payee without changing its price is paid on a ne
   const light = ground.light(gateway.brokerUrl);
   await light.untilCharged(4 * QUANTUM);
   const channelBefore = light.host.state().channel!.id;
-  const second = await startUtility({
-    rpcUrl: ground.anvil.rpcUrl,
-    dataDirectory: ground.directory(),
-    receiverKey: ground.anvil.accounts[2]!.privateKey,
-    token: ground.contracts.token,
-    tariff: flatTariff(PRICE),
-    log: () => {},
-  });
+  const second = await startSeller(ground, { receiverKey: ground.anvil.accounts[2]!.privateKey });
   road.leadTo(second.url);
   await until(
     () => light.host.state().channel!.id !== channelBefore,

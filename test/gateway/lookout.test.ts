@@ -7,8 +7,7 @@ import { Writable } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { checkConfig } from "#gateway/config";
 import { openLog } from "#gateway/log";
-import { flatTariff } from "#simulator/utility/tariff";
-import { startUtility } from "#simulator/utility/utility";
+import { startSeller } from "./agreement.ts";
 import { type Ground, prepareGround, until } from "./ground.ts";
 
 /** A log's stream that keeps its lines. */
@@ -28,15 +27,7 @@ beforeAll(async () => {
 afterAll(() => ground.stop());
 
 test("a light that buys is seen on every side, and no answer or log line carries a secret", async () => {
-  const utility = await startUtility({
-    rpcUrl: ground.anvil.rpcUrl,
-    dataDirectory: ground.directory(),
-    receiverKey: ground.anvil.accounts[0]!.privateKey,
-    token: ground.contracts.token,
-    tariff: flatTariff(200_000),
-    minDepositAtomic: 2_000,
-    log: () => {},
-  });
+  const utility = await startSeller(ground);
   const lines: string[] = [];
   const log = openLog("info", into(lines));
   const places = join(ground.directory(), "places.csv");

@@ -53,20 +53,26 @@ async function end(nodes: readonly Node[]): Promise<void> {
 const lightUp = (brokerUrl: string, count = LIGHTS): Light[] =>
   Array.from({ length: count }, () => ground.light(brokerUrl));
 
+/** Two gateways on one broker and one ledger, and lights that have all bought from them. */
+async function twoServing() {
+  const treasuryBefore = await tokensOf(ground, ground.treasuryKey.address);
+  const utility = await startSeller(ground);
+  const cluster = await openCluster(ground, postgres, mosquitto.url, utility.url, ["north", "south"]);
+  const [north, south] = cluster.nodes as [Node, Node];
+  await start(north);
+  await start(south);
+  await cluster.untilServed([north, south]);
+  const lights = lightUp(mosquitto.url);
+  await untilAllBuy(lights);
+  return { treasuryBefore, utility, cluster, north, south, lights };
+}
+
 const shown = (seconds: readonly number[]) => seconds.map((took) => `${took.toFixed(1)} s`).join(", ");
 
 test(
   "two gateways share a fleet; killed or stalled in turns under load, they lose nothing and do nothing twice",
   async () => {
-    const treasuryBefore = await tokensOf(ground, ground.treasuryKey.address);
-    const utility = await startSeller(ground);
-    const cluster = await openCluster(ground, postgres, mosquitto.url, utility.url, ["north", "south"]);
-    const [north, south] = cluster.nodes as [Node, Node];
-    await start(north);
-    await start(south);
-    await cluster.untilServed([north, south]);
-    const lights = lightUp(mosquitto.url);
-    await untilAllBuy(lights);
+    const { treasuryBefore, utility, north, south, cluster, lights } = await twoServing();
     for (const node of [north, south]) {
       expect(await node.duty()).toMatchObject({ state: "active", slotsOfAll: 64 });
       expect(await node.metric("watt402_members")).toBe(2);
@@ -148,15 +154,7 @@ test(
 test(
   "while the broker is gone the gateways stay up, bounded, and say so; back, they go on by themselves",
   async () => {
-    const treasuryBefore = await tokensOf(ground, ground.treasuryKey.address);
-    const utility = await startSeller(ground);
-    const cluster = await openCluster(ground, postgres, mosquitto.url, utility.url, ["north", "south"]);
-    const [north, south] = cluster.nodes as [Node, Node];
-    await start(north);
-    await start(south);
-    await cluster.untilServed([north, south]);
-    const lights = lightUp(mosquitto.url);
-    await untilAllBuy(lights);
+    const { treasuryBefore, utility, north, south, cluster, lights } = await twoServing();
     await mosquitto.stop();
     const before = await north.residentBytes();
     await new Promise((resolve) => setTimeout(resolve, OUTAGE_MS / 2));

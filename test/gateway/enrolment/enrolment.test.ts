@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readAllowList } from "#gateway/enrolment/allow-list";
-import { flatTariff } from "#simulator/utility/tariff";
-import { startUtility, type Utility } from "#simulator/utility/utility";
+import type { Utility } from "#simulator/utility/utility";
+import { startSeller } from "../agreement.ts";
 import { bundleOf } from "../bundle.ts";
 import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
 import { type Ground, prepareGround, until } from "../ground.ts";
@@ -16,15 +16,7 @@ let utility: Utility;
 let program: string;
 beforeAll(async () => {
   ground = await prepareGround();
-  utility = await startUtility({
-    rpcUrl: ground.anvil.rpcUrl,
-    dataDirectory: ground.directory(),
-    receiverKey: ground.anvil.accounts[0]!.privateKey,
-    token: ground.contracts.token,
-    tariff: flatTariff(200_000),
-    minDepositAtomic: 2_000,
-    log: () => {},
-  });
+  utility = await startSeller(ground);
   program = await bundleOf(GATEWAY_PROCESS, ground.directory());
 });
 afterAll(async () => {

@@ -15,8 +15,8 @@ import { chainOn } from "#gateway/treasury/evm-chain";
 import { connectEvm } from "#gateway/treasury/evm-client";
 import { keyTreasury } from "#gateway/treasury/open-treasury";
 import { isEscrowed, withdraw } from "#gateway/treasury/withdrawal";
-import { flatTariff } from "#simulator/utility/tariff";
-import { startUtility, type Utility } from "#simulator/utility/utility";
+import type { Utility } from "#simulator/utility/utility";
+import { startSeller } from "../agreement.ts";
 import { bundleOf } from "../bundle.ts";
 import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
 import { type Ground, type Light, prepareGround } from "../ground.ts";
@@ -35,16 +35,7 @@ let lights: Light[];
 
 beforeAll(async () => {
   ground = await prepareGround();
-  utility = await startUtility({
-    rpcUrl: ground.anvil.rpcUrl,
-    dataDirectory: ground.directory(),
-    receiverKey: ground.anvil.accounts[0]!.privateKey,
-    token: ground.contracts.token,
-    tariff: flatTariff(200_000),
-    minDepositAtomic: 2_000,
-    withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS,
-    log: () => {},
-  });
+  utility = await startSeller(ground, { withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS });
   config = ground.config(utility.url, { treasury: { depositAtomic: DEPOSIT } });
   configFile = join(ground.directory(), "gateway.toml");
   writeFileSync(configFile, stringify(config));

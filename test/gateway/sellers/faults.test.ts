@@ -4,8 +4,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "#gateway/gateway";
 import type { SellerStatus } from "#gateway/sellers/shop";
-import { flatTariff } from "#simulator/utility/tariff";
-import { startUtility, type Utility } from "#simulator/utility/utility";
+import type { Utility } from "#simulator/utility/utility";
+import { startSeller } from "../agreement.ts";
 import { type Ground, type Light, prepareGround, until } from "../ground.ts";
 import { FAULTS, type Fault, type FaultyRoad, openFaultyRoad } from "./faulty-road.ts";
 
@@ -22,14 +22,7 @@ const notes: { text: string; fields: Readonly<Record<string, unknown>> }[] = [];
 
 beforeAll(async () => {
   ground = await prepareGround();
-  utility = await startUtility({
-    rpcUrl: ground.anvil.rpcUrl,
-    dataDirectory: ground.directory(),
-    receiverKey: ground.anvil.accounts[0]!.privateKey,
-    token: ground.contracts.token,
-    tariff: flatTariff(200_000),
-    log: () => {},
-  });
+  utility = await startSeller(ground);
   road = await openFaultyRoad(utility.url);
   const config = ground.config("", {
     sellers: [{ name: "grid", url: road.url }],

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Difference, SellerTotals } from "#gateway/ledger/reconcile";
-import { flatTariff } from "#simulator/utility/tariff";
-import { startUtility, type Utility } from "#simulator/utility/utility";
+import type { Utility } from "#simulator/utility/utility";
 import { startStockSeller } from "../../interop/stock-seller.ts";
+import { startSeller } from "../agreement.ts";
 import { bundleOf } from "../bundle.ts";
 import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
 import { type Ground, type Light, prepareGround, until } from "../ground.ts";
@@ -28,17 +28,9 @@ beforeAll(async () => {
 });
 afterAll(() => ground.stop());
 
-function startSeller(account: number, price = 200_000): Promise<Utility> {
-  return startUtility({
-    rpcUrl: ground.anvil.rpcUrl,
-    dataDirectory: ground.directory(),
-    receiverKey: ground.anvil.accounts[account]!.privateKey,
-    token: ground.contracts.token,
-    tariff: flatTariff(price),
-    minDepositAtomic: 2_000,
-    log: () => {},
-  });
-}
+/** A seller paid to a development account of its own. */
+const sellerOf = (account: number): Promise<Utility> =>
+  startSeller(ground, { receiverKey: ground.anvil.accounts[account]!.privateKey });
 
 const configOf = (sellers: readonly Record<string, unknown>[], patch: object = {}) =>
   ground.config("", {
@@ -70,7 +62,7 @@ async function untilElsewhere(light: Light, channelId: string): Promise<void> {
 }
 
 test("a seller that dies with a payment on its way loses its light to the next, and has it back, to the last unit", async () => {
-  const [first, second] = await Promise.all([startSeller(0), startSeller(1)]);
+  const [first, second] = await Promise.all([sellerOf(0), sellerOf(1)]);
   let isDying = false;
   const road = await openLossyProxy(first.url, () => {
     if (isDying) road.leadTo(NOWHERE);
@@ -140,7 +132,7 @@ test("a seller that dies with a payment on its way loses its light to the next, 
 });
 
 test("a seller that comes back is tried by one light's payment, and then has all of them, while the gateway runs", async () => {
-  const [first, second] = await Promise.all([startSeller(8), startSeller(9)]);
+  const [first, second] = await Promise.all([sellerOf(8), sellerOf(9)]);
   const road = await openLossyProxy(first.url, () => false);
   const stories: string[] = [];
   const gateway = await ground.gateway(
@@ -208,7 +200,7 @@ test("a seller that charges less than was signed is dismissed by name, and what 
     accounts: [6, 7],
     chargedAtomic: 70,
   });
-  const utility = await startSeller(2);
+  const utility = await sellerOf(2);
   const config = configOf(
     [
       { name: "odd", kind: "fixed", unitsPerPayment: UNITS, url: stock.url },

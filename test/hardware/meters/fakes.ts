@@ -4,9 +4,51 @@
  */
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { afterEach, beforeEach } from "vitest";
+import { type MeterDriver, openMeter } from "#hardware/meters/open-meter";
+import { surroundings, temporaryFolder } from "./bench.ts";
+
+export interface PretendedPi {
+  /** Where its commands lie, first on PATH. */
+  readonly path: string;
+  /** Opens a meter with its state kept here; it is closed after the test. */
+  meter(table: Record<string, unknown>): MeterDriver;
+  close(meter: MeterDriver): Promise<void>;
+}
+
+/** For every test of a file: a folder for the commands below, and meters opened there. */
+export function pretendedPi(): PretendedPi {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let leavePath: () => void;
+  let open: MeterDriver[] = [];
+  beforeEach(() => {
+    folder = temporaryFolder();
+    leavePath = firstOnPath(folder.path);
+  });
+  afterEach(async () => {
+    for (const meter of open) await meter.close();
+    open = [];
+    leavePath();
+    folder.remove();
+  });
+  return {
+    get path() {
+      return folder.path;
+    },
+    meter(table) {
+      const made = openMeter(table, surroundings({ stateDirectory: join(folder.path, "state") }));
+      open.push(made);
+      return made;
+    },
+    async close(meter) {
+      open = open.filter((one) => one !== meter);
+      await meter.close();
+    },
+  };
+}
 
 /** Puts a folder first on PATH until the returned function is called. */
-export function firstOnPath(folder: string): () => void {
+function firstOnPath(folder: string): () => void {
   const before = process.env.PATH ?? "";
   process.env.PATH = `${folder}:${before}`;
   return () => {

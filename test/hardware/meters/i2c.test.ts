@@ -1,32 +1,11 @@
 import { renameSync } from "node:fs";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type MeterDriver, openMeter, probeMeter } from "#hardware/meters/open-meter";
-import { readOnce, reasonOf, surroundings, temporaryFolder, until } from "./bench.ts";
-import { fakeI2c, firstOnPath } from "./fakes.ts";
+import { describe, expect, it } from "vitest";
+import { type MeterDriver, probeMeter } from "#hardware/meters/open-meter";
+import { readOnce, reasonOf, surroundings, until } from "./bench.ts";
+import { fakeI2c, pretendedPi } from "./fakes.ts";
 
-let folder: ReturnType<typeof temporaryFolder>;
-let leavePath: () => void;
-let open: MeterDriver[] = [];
-beforeEach(() => {
-  folder = temporaryFolder();
-  leavePath = firstOnPath(folder.path);
-});
-afterEach(async () => {
-  for (const meter of open) await meter.close();
-  open = [];
-  leavePath();
-  folder.remove();
-});
-
-function meter(table: Record<string, unknown>): MeterDriver {
-  const made = openMeter(
-    { sample_ms: 100, ...table },
-    surroundings({ stateDirectory: join(folder.path, "state") }),
-  );
-  open.push(made);
-  return made;
-}
+const pi = pretendedPi();
+const meter = (table: Record<string, unknown>) => pi.meter({ sample_ms: 100, ...table });
 const good = (one: MeterDriver) =>
   until("a good reading", async () => reasonOf(await readOnce(one)) === "good", 10_000);
 
@@ -36,7 +15,7 @@ const BOARD = { via: "i2c", shunt_microohms: 10_000, current_max_milliamps: 4000
 describe("an INA226 over I2C", () => {
   const amps = 4 / 32_768;
   function part() {
-    const made = fakeI2c(folder.path, 0x40, 1);
+    const made = fakeI2c(pi.path, 0x40, 1);
     made.set(0xfe, 0x5449, 2);
     made.set(0x05, 0, 2);
     made.set(0x02, Math.round(12 / 0.00125), 2);
@@ -92,7 +71,7 @@ describe("an INA226 over I2C", () => {
 describe("an INA219 over I2C", () => {
   it("is read by its own figures, and its overflow is no reading", async () => {
     const amps = 4 / 32_768;
-    const chip = fakeI2c(folder.path, 0x40, 1);
+    const chip = fakeI2c(pi.path, 0x40, 1);
     chip.set(0x05, 0, 2);
     chip.set(0x02, (12_000 / 4) << 3, 2);
     chip.set(0x03, Math.round(24 / (20 * amps)), 2);
@@ -115,7 +94,7 @@ describe("an INA228 over I2C", () => {
   /** Steps of the energy register for this many milliwatt-hours. */
   const steps = (milliwattHours: number) => Math.ceil((milliwattHours * 3.6) / joules);
   function part() {
-    const made = fakeI2c(folder.path, 0x40, 1);
+    const made = fakeI2c(pi.path, 0x40, 1);
     made.set(0x3e, 0x5449, 2);
     made.set(0x3f, 0x2281, 2);
     made.set(0x02, 0x1000, 2);
@@ -143,7 +122,7 @@ describe("an INA228 over I2C", () => {
     chip.set(0x09, 2 ** 40 - steps(50), 5);
     const first = meter({ kind: "ina228", ...BOARD });
     await good(first);
-    await first.close();
+    await pi.close(first);
     chip.set(0x09, steps(70), 5);
     const second = meter({ kind: "ina228", ...BOARD });
     await good(second);
@@ -156,8 +135,7 @@ describe("an INA228 over I2C", () => {
     await good(one);
     chip.set(0x09, steps(1000), 5);
     await until("1000 mWh", async () => (await readOnce(one))!.raw === 1000);
-    await one.close();
-    open = [];
+    await pi.close(one);
     chip.set(0x02, 0x1000, 2);
     chip.set(0x09, steps(5), 5);
     const again = meter({ kind: "ina228", ...BOARD });
@@ -174,7 +152,7 @@ describe("an ADE7953 over I2C", () => {
     steps_per_watt_hour: 25_000,
   };
   function part() {
-    const chip = fakeI2c(folder.path, 0x38, 2);
+    const chip = fakeI2c(pi.path, 0x38, 2);
     chip.set(0x120, 0, 2);
     chip.set(0x312, 60 * 150, 4);
     chip.set(0x31c, 230 * 26_000, 4);
@@ -217,7 +195,6 @@ describe("an ADE7953 over I2C", () => {
 
 describe("the command i2ctransfer", () => {
   it("that is not there is named with its package", async () => {
-    leavePath();
     const before = process.env.PATH;
     process.env.PATH = "/nowhere";
     try {

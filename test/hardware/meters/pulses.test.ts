@@ -1,29 +1,11 @@
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { milliwattsPerHertzOf } from "#hardware/meters/hlw8012";
-import { type MeterDriver, openMeter, probeMeter } from "#hardware/meters/open-meter";
-import { readOnce, reasonOf, surroundings, temporaryFolder, until } from "./bench.ts";
-import { fakeGpiomon, firstOnPath, oldGpiomon } from "./fakes.ts";
+import { type MeterDriver, probeMeter } from "#hardware/meters/open-meter";
+import { readOnce, reasonOf, surroundings, until } from "./bench.ts";
+import { fakeGpiomon, oldGpiomon, pretendedPi } from "./fakes.ts";
 
-let folder: ReturnType<typeof temporaryFolder>;
-let leavePath: () => void;
-let open: MeterDriver[] = [];
-beforeEach(() => {
-  folder = temporaryFolder();
-  leavePath = firstOnPath(folder.path);
-});
-afterEach(async () => {
-  for (const meter of open) await meter.close();
-  open = [];
-  leavePath();
-  folder.remove();
-});
-
-function meter(table: Record<string, unknown>): MeterDriver {
-  const made = openMeter(table, surroundings({ stateDirectory: join(folder.path, "state") }));
-  open.push(made);
-  return made;
-}
+const pi = pretendedPi();
+const meter = (table: Record<string, unknown>) => pi.meter(table);
 
 const S0 = { kind: "pulse", line: 27, impulses_per_kilowatt_hour: 1000 };
 const watched = (one: MeterDriver) =>
@@ -31,7 +13,7 @@ const watched = (one: MeterDriver) =>
 
 describe("an S0 meter", () => {
   it("counts each pulse once and tells power from their spacing", async () => {
-    const gpio = fakeGpiomon(folder.path);
+    const gpio = fakeGpiomon(pi.path);
     const one = meter(S0);
     await watched(one);
     expect(await readOnce(one)).toMatchObject({ raw: 0, powerMilliwatts: 0 });
@@ -42,7 +24,7 @@ describe("an S0 meter", () => {
   });
 
   it("is debounced by the kernel, and hears rising edges of its own line only", async () => {
-    const gpio = fakeGpiomon(folder.path);
+    const gpio = fakeGpiomon(pi.path);
     const one = meter({ ...S0, debounce_ms: 5 });
     await watched(one);
     gpio.edge(27, 10);
@@ -57,7 +39,7 @@ describe("an S0 meter", () => {
   });
 
   it("goes on after a stop where it was, and after a killed child by itself", async () => {
-    const gpio = fakeGpiomon(folder.path);
+    const gpio = fakeGpiomon(pi.path);
     const first = meter(S0);
     await watched(first);
     gpio.edge(27, 10);
@@ -70,15 +52,14 @@ describe("an S0 meter", () => {
     expect(gpio.pid()).not.toBe(child);
     gpio.edge(27, 100);
     await until("two pulses", async () => (await readOnce(first))!.raw === 2000);
-    await first.close();
-    open = [];
+    await pi.close(first);
     const second = meter(S0);
     await watched(second);
     expect((await readOnce(second))!.raw).toBe(2000);
   });
 
   it("refuses pulses that come faster than the supply could drive them", async () => {
-    const gpio = fakeGpiomon(folder.path);
+    const gpio = fakeGpiomon(pi.path);
     const one = meter({ ...S0, debounce_ms: 0.1 });
     await watched(one);
     gpio.edge(27, 10);
@@ -88,15 +69,14 @@ describe("an S0 meter", () => {
   });
 
   it("names a busy line, an old gpiomon and a missing one, each with its remedy", async () => {
-    const gpio = fakeGpiomon(folder.path);
+    const gpio = fakeGpiomon(pi.path);
     gpio.hold();
     const busy = await probeMeter(S0, surroundings());
     expect(busy.trouble).toContain("expected gpiochip0 line 27 to be free, found it busy; gpioinfo tells");
-    oldGpiomon(folder.path);
+    oldGpiomon(pi.path);
     expect((await probeMeter(S0, surroundings())).trouble).toContain(
       "expected gpiomon of libgpiod 2 or later",
     );
-    leavePath();
     const before = process.env.PATH;
     process.env.PATH = "/nowhere";
     try {
@@ -109,7 +89,7 @@ describe("an S0 meter", () => {
 
 describe("an HLW8012 or BL0937", () => {
   it("turns pulses into energy, power and voltage by its data sheet's figures", async () => {
-    const gpio = fakeGpiomon(folder.path);
+    const gpio = fakeGpiomon(pi.path);
     const settings = {
       part: "hlw8012",
       chip: "gpiochip0",
@@ -136,9 +116,9 @@ describe("an HLW8012 or BL0937", () => {
   });
 
   it("says when nothing holds SEL", async () => {
-    fakeGpiomon(folder.path);
+    fakeGpiomon(pi.path);
     const before = process.env.PATH;
-    process.env.PATH = folder.path;
+    process.env.PATH = pi.path;
     try {
       const one = meter({ kind: "bl0937", cf_line: 5, cf1_line: 6, sel_line: 7 });
       await until("the reason", async () => reasonOf(await readOnce(one)).includes("SEL"));
