@@ -7,6 +7,7 @@
 
 import type { ChannelStorage, ChannelUpdateResult } from "@x402/evm/batch-settlement/server";
 import { type Account, newAccount, purchase } from "./accounts.ts";
+import type { ChargedVoucher, VoucherStore } from "./meter/till.ts";
 import type {
   AccountStore,
   Channel,
@@ -47,7 +48,7 @@ export interface AccountRows {
   readonly isFull: boolean;
 }
 
-export class AccountBook implements AccountStore, ChannelStorage {
+export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
   readonly #rows: AccountRows;
   readonly #quote: () => Quote;
   readonly #network: SettleResponse["network"];
@@ -152,6 +153,20 @@ export class AccountBook implements AccountStore, ChannelStorage {
     );
   }
 
+  chargeVoucher(channel: Channel, voucher: ChargedVoucher): Promise<StoredAnswer> | undefined {
+    const id = channel.channelId;
+    if (this.#turns.has(id) || this.#reservations.has(id)) return undefined;
+    const next: Channel = {
+      ...channel,
+      chargedCumulativeAmount: voucher.maxClaimable,
+      signedMaxClaimable: voucher.maxClaimable,
+      signature: voucher.signature,
+      lastRequestTimestamp: voucher.atMs,
+    };
+    const charging = this.#rows.commit(() => this.#charge(id, channel, next, BigInt(voucher.amountAtomic)));
+    return this.#inTurn(id, charging);
+  }
+
   // The SDK's ChannelStorage.
 
   async get(channelId: string): Promise<Channel | undefined> {
@@ -168,19 +183,26 @@ export class AccountBook implements AccountStore, ChannelStorage {
    * chain state resolves after its commit. A channel the SDK deletes (emptied by a refund) keeps its record,
    * so that the buyer's counter goes on where it stood.
    */
-  async updateChannel(
+  updateChannel(
     channelId: string,
     update: (current: Channel | undefined) => Channel | undefined,
   ): Promise<ChannelUpdateResult> {
     const id = channelId.toLowerCase();
-    const turn = (this.#turns.get(id) ?? Promise.resolve()).then(() => this.#update(id, update));
-    const settled = turn.catch(() => undefined);
-    this.#turns.set(id, settled);
-    try {
-      return await turn;
-    } finally {
+    const before = this.#turns.get(id) ?? Promise.resolve();
+    return this.#inTurn(
+      id,
+      before.then(() => this.#update(id, update)),
+    );
+  }
+
+  /** Until `turn` is over, whoever wants to change this channel waits behind it. */
+  #inTurn<T>(id: string, turn: Promise<T>): Promise<T> {
+    const over = () => {
       if (this.#turns.get(id) === settled) this.#turns.delete(id);
-    }
+    };
+    const settled = turn.then(over, over);
+    this.#turns.set(id, settled);
+    return turn;
   }
 
   async #update(
@@ -210,7 +232,7 @@ export class AccountBook implements AccountStore, ChannelStorage {
     return { channel: next, status: "updated" };
   }
 
-  #charge(id: string, previous: Channel, next: Channel, chargeAtomic: bigint): void {
+  #charge(id: string, previous: Channel, next: Channel, chargeAtomic: bigint): StoredAnswer {
     const before = this.account(id) ?? newAccount(id, "batch-settlement");
     const charged = Number(next.chargedCumulativeAmount);
     const { account, answer } = purchase(before, Number(chargeAtomic), this.#quote(), charged);
@@ -232,12 +254,10 @@ export class AccountBook implements AccountStore, ChannelStorage {
         chargedAmount: chargeAtomic.toString(),
       },
     };
+    const stored = { answer, signature: next.signature.toLowerCase(), receipt };
     this.#rows.putRecord({ account, channel: next });
-    this.#rows.putAnswer(id, next.signedMaxClaimable, account.purchases % KEPT_ANSWERS, {
-      answer,
-      signature: next.signature.toLowerCase(),
-      receipt,
-    });
+    this.#rows.putAnswer(id, next.signedMaxClaimable, account.purchases % KEPT_ANSWERS, stored);
+    return stored;
   }
 
   #putChannel(id: string, channel: Channel): void {

@@ -2,9 +2,12 @@
 // settles, the account store commits charge and grant in one step, and only then is there an answer. The same
 // payment presented again, by however many at once, is charged once and answered alike.
 
+import { PaymentPayloadV2Schema } from "@x402/core/schemas";
 import type { x402ResourceServer } from "@x402/core/server";
 import type { PaymentPayload, PaymentRequirements, SettleResponse } from "@x402/core/types";
 import { SettleError } from "@x402/core/types";
+import { presentedVoucher } from "./meter/presented-voucher.ts";
+import type { VoucherTill } from "./meter/till.ts";
 import { depositAuthorization, identify, type PaymentIdentity, voucherAlone } from "./payment-identity.ts";
 import type { AccountStore, Chain, StoredAnswer } from "./ports.ts";
 
@@ -28,6 +31,9 @@ export type SaleOutcome =
   /** Nothing is known to be wrong with the payment: present the same one again. */
   | { readonly kind: "unavailable"; readonly reason: string };
 
+/** What was presented is no x402 payment at all. */
+export type PresentOutcome = SaleOutcome | { readonly kind: "malformed" };
+
 /** A payment once through the official server; `acknowledgement` when it was no purchase but a refund. */
 type Attempt =
   | Extract<SaleOutcome, { kind: "unpaid" | "unsettled" }>
@@ -44,6 +50,8 @@ export interface EnergySaleParts {
   >;
   readonly store: AccountStore & { readonly isFull: boolean };
   readonly chain: Chain;
+  /** Sells for plain vouchers before the resource server is asked; absent with the official scheme. */
+  readonly till?: VoucherTill | undefined;
   /** Unix time in milliseconds. */
   readonly nowMs: () => number;
   /** Whether the signature of an EIP-3009 authorization is its payer's. */
@@ -61,6 +69,16 @@ export class EnergySale {
 
   constructor(parts: EnergySaleParts) {
     this.#parts = parts;
+  }
+
+  /** Sells one quantum for `presented`, what the JSON of a PAYMENT-SIGNATURE said. */
+  async present(presented: unknown, offers: readonly PaymentRequirements[]): Promise<PresentOutcome> {
+    const { till } = this.#parts;
+    const voucher = till === undefined ? undefined : presentedVoucher(presented);
+    const quick = voucher === undefined ? undefined : await till?.sell(voucher, offers);
+    if (quick !== undefined) return quick;
+    const read = PaymentPayloadV2Schema.safeParse(presented);
+    return read.success ? this.sell(read.data as PaymentPayload, offers) : { kind: "malformed" };
   }
 
   /** Sells one quantum, the amount of `offers`, for `payment`. */
@@ -84,6 +102,7 @@ export class EnergySale {
   /** Resolves when no payment is being worked on any more. */
   async idle(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.allSettled([...this.#inFlight.values()]);
+    await this.#parts.till?.idle();
   }
 
   /** The stored answer of a payment charged before, if it bore this very signature. */

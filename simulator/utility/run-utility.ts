@@ -10,7 +10,7 @@ import type { Scheme } from "./accounts.ts";
 import type { Clock } from "./ports.ts";
 import { DEFAULT_MENU, flatTariff, type Tariff } from "./tariff.ts";
 import { tariffFromCsv, tariffFromToml } from "./tariff-text.ts";
-import { startUtility, type UtilityOptions } from "./utility.ts";
+import { SCHEME_SERVERS, type SchemeServer, startUtility, type UtilityOptions } from "./utility.ts";
 
 /** Keys may come from the environment instead of files, as 0x and 64 hex digits. */
 export const RECEIVER_KEY_VARIABLE = "WATT402_RECEIVER_KEY";
@@ -32,6 +32,7 @@ interface Flags {
   readonly tokensPerEuro: number;
   readonly menu: readonly number[];
   readonly scheme: "both" | Scheme;
+  readonly schemeServer: SchemeServer;
   readonly claimInterval: number;
   readonly watchInterval?: number;
   readonly withdrawDelay: number;
@@ -44,7 +45,7 @@ export async function runUtility(argv: readonly string[]): Promise<number> {
     const flags = readFlags(argv);
     const utility = await startUtility(optionsOf(flags));
     const stopped = signalled();
-    tell({ ready: true, url: utility.url });
+    tell({ ready: true, url: utility.url, vouchersVerifiedBy: utility.vouchersVerifiedBy });
     await stopped;
     const report = await utility.stop();
     tell({ stopped: true, report });
@@ -83,6 +84,11 @@ function readFlags(argv: readonly string[]): Flags {
         .choices(["both", "batch-settlement", "exact"])
         .default("both"),
     )
+    .addOption(
+      new Option("--scheme-server <which>", "who serves batch-settlement: meter-grade, or the official SDK")
+        .choices(SCHEME_SERVERS)
+        .default(SCHEME_SERVERS[0]),
+    )
     .option("--claim-interval <seconds>", "between claims", positive, 3_600)
     .option("--watch-interval <seconds>", "between looks for withdrawals", positive)
     .option("--withdraw-delay <seconds>", "channels' withdraw delay", whole(900, 2_592_000), 86_400)
@@ -109,6 +115,7 @@ function optionsOf(flags: Flags): UtilityOptions {
     clock: followingClock(movedClock(flags.tariffEpoch, flags.speed)),
     menu: flags.menu,
     schemes: flags.scheme === "both" ? ["batch-settlement", "exact"] : [flags.scheme],
+    schemeServer: flags.schemeServer,
     claimIntervalSeconds: flags.claimInterval,
     withdrawDelaySeconds: flags.withdrawDelay,
     minDepositAtomic: flags.minDeposit,

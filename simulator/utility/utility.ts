@@ -24,6 +24,8 @@ import { type ClaimRound, Claims } from "./claims.ts";
 import { EnergySale, type EnergySaleParts } from "./energy-sale.ts";
 import { evmChain } from "./evm-chain.ts";
 import { facilitatorAt, facilitatorInProcess } from "./facilitator.ts";
+import type { Curve } from "./meter/curve.ts";
+import { openMeter } from "./meter/open-meter.ts";
 import type { AccountStore, Chain, Clock } from "./ports.ts";
 import { energyServer } from "./server.ts";
 import { SqliteAccounts } from "./sqlite-accounts.ts";
@@ -47,6 +49,9 @@ const RECEIPT_POLL_MS = 20;
 const RPC_TIMEOUT_MS = 10_000;
 const LAST_ROUND_PAUSE_MS = 1_000;
 
+export const SCHEME_SERVERS = ["meter", "official"] as const;
+export type SchemeServer = (typeof SCHEME_SERVERS)[number];
+
 export interface UtilityOptions {
   readonly rpcUrl: string;
   readonly expectedChainId?: number;
@@ -64,6 +69,8 @@ export interface UtilityOptions {
   readonly clock?: Clock;
   readonly menu?: readonly number[];
   readonly schemes?: readonly Scheme[];
+  /** Who serves batch-settlement: the meter-grade scheme of this house, or the SDK's own. */
+  readonly schemeServer?: SchemeServer;
   readonly claimIntervalSeconds?: number;
   readonly watchIntervalSeconds?: number;
   readonly withdrawDelaySeconds?: number;
@@ -88,6 +95,8 @@ export interface StopReport {
 export interface Utility {
   readonly url: string;
   readonly receiver: Address;
+  /** What verifies vouchers: libsecp256k1, JavaScript, or whatever the official scheme does. */
+  readonly vouchersVerifiedBy: Curve["name"] | "official";
   /** Takes no more payments, claims, settles, closes. Totals count from the database's first day. */
   stop(): Promise<StopReport>;
 }
@@ -137,7 +146,7 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
   }
 
   async function serve(): Promise<Utility> {
-    const scheme = new BatchSettlementEvmScheme(receiver.address, {
+    const official = new BatchSettlementEvmScheme(receiver.address, {
       storage: store,
       receiverAuthorizerSigner: receiver,
       withdrawDelay,
@@ -146,18 +155,23 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
       // bound should the watcher be blind, and leaves two thirds to claim in.
       onchainStateTtlMs: (withdrawDelay * 1000) / 3,
     });
-    const resourceServer = new x402ResourceServer(facilitator)
-      .register(network, scheme)
-      .register(network, new ExactEvmScheme());
-    await resourceServer.initialize();
     const chain = evmChain({
       client,
       facilitator,
-      scheme,
+      scheme: official,
       network,
       token: options.token,
       receiver: receiver.address,
     });
+    const nowMs = () => Date.now();
+    const meter =
+      options.schemeServer === "official"
+        ? undefined
+        : await openMeter({ official, chainId, chain, store, nowMs, log });
+    const resourceServer = new x402ResourceServer(facilitator)
+      .register(network, meter?.scheme ?? official)
+      .register(network, new ExactEvmScheme());
+    await resourceServer.initialize();
     const terms = await Terms.build({
       resourceServer,
       schemes: options.schemes ?? ["batch-settlement", "exact"],
@@ -174,11 +188,12 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
       resourceServer,
       store,
       chain,
-      nowMs: () => Date.now(),
+      till: meter?.till,
+      nowMs,
       authorizationIsSigned: authorizationCheck(chainId, options.token, tokenName, tokenVersion),
       warn: log,
     });
-    const claims = new Claims(store, chain, () => Date.now());
+    const claims = new Claims(store, chain, nowMs);
     await claims.catchUp();
     const app = energyServer({ sale, store, quote, terms });
     await listen(app, options.host ?? "127.0.0.1", options.port ?? 0);
@@ -201,6 +216,7 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
     return {
       url: app.listeningOrigin,
       receiver: receiver.address,
+      vouchersVerifiedBy: meter?.curve ?? "official",
       stop: () => {
         stopping ??= (async () => {
           const deadlineMs = Date.now() + stopTimeoutMs;

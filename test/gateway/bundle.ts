@@ -22,7 +22,7 @@ export async function bundleOf(entry: string, directory: string): Promise<string
     target: "node20",
     external: ["libsql"],
     banner: {
-      js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+      js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
     },
     logLevel: "error",
   });

@@ -22,7 +22,7 @@ export async function bundleUtility(directory: string): Promise<string> {
     target: "node20",
     external: ["libsql", "@foundry-rs/*"],
     banner: {
-      js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+      js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
     },
     logLevel: "error",
   });

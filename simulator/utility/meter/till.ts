@@ -1,0 +1,155 @@
+// The counter for plain vouchers on channels the seller knows: all checks in the order of their cost, the
+// signature last, then one durable charge. It sells or refuses only what it is sure of; whatever is unusual
+// (an unknown channel, another count, a stale view of the chain, a repeated payment) is left to the x402
+// resource server, which answers it as it always did.
+
+import type { PaymentRequirements } from "@x402/core/types";
+import type { Channel, StoredAnswer } from "../ports.ts";
+import { echoes, type PresentedVoucher, sameConfig } from "./presented-voucher.ts";
+import type { VoucherSignatures } from "./voucher-signatures.ts";
+
+const ZERO_ADDRESS = `0x${"0".repeat(40)}`;
+
+export const BAD_SIGNATURE = "invalid_batch_settlement_evm_voucher_signature";
+
+export interface TillParts {
+  readonly store: VoucherStore;
+  readonly signatures: VoucherSignatures;
+  /** Unix time in milliseconds. */
+  readonly nowMs: () => number;
+  /** How long what was read of a channel from the chain is relied on. */
+  readonly onchainStateTtlMs: number;
+  /** One line about something that went wrong and cannot be told to the buyer. */
+  readonly warn: (line: string) => void;
+}
+
+export interface VoucherStore {
+  /** As committed. */
+  channel(id: string): Channel | undefined;
+  /**
+   * Charges the channel up to the voucher and resolves once that is on disk; undefined when another request
+   * has the channel.
+   */
+  chargeVoucher(channel: Channel, voucher: ChargedVoucher): Promise<StoredAnswer> | undefined;
+}
+
+export interface ChargedVoucher {
+  readonly maxClaimable: string;
+  readonly signature: string;
+  readonly amountAtomic: number;
+  /** Unix time in milliseconds. */
+  readonly atMs: number;
+}
+
+export type TillOutcome =
+  | { readonly kind: "sold"; readonly stored: StoredAnswer }
+  | { readonly kind: "unpaid"; readonly reason: string; readonly payment: undefined }
+  | { readonly kind: "unavailable"; readonly reason: string };
+
+/** Vouchers that wait for another one of their channel; one more is answered that its channel is busy. */
+export const WAITING_MAX = 1_000;
+
+interface Charge {
+  readonly maxClaimable: string;
+  readonly signature: string;
+  readonly outcome: Promise<TillOutcome>;
+}
+
+export class VoucherTill {
+  readonly #parts: TillParts;
+  readonly #charges = new Map<string, Charge>();
+  #waiting = 0;
+
+  constructor(parts: TillParts) {
+    this.#parts = parts;
+  }
+
+  /** Sells for a plain voucher; undefined, now or later, when it is not the till's to decide. */
+  sell(
+    voucher: PresentedVoucher,
+    offers: readonly PaymentRequirements[],
+  ): Promise<TillOutcome | undefined> | undefined {
+    const running = this.#charges.get(voucher.channelId);
+    if (running !== undefined) return this.#join(running, voucher, offers);
+    const offer = offers.find((one) => one.scheme === "batch-settlement");
+    if (offer === undefined || !echoes(offer, voucher.accepted)) return undefined;
+    const { store, signatures, nowMs } = this.#parts;
+    const channel = store.channel(voucher.channelId);
+    const atMs = nowMs();
+    if (channel === undefined || !this.#isFit(channel, offer, atMs)) return undefined;
+    const amountAtomic = Number(offer.amount);
+    const maxClaimable = Number(voucher.maxClaimable);
+    if (maxClaimable !== Number(channel.chargedCumulativeAmount) + amountAtomic) return undefined;
+    if (maxClaimable > Number(channel.balance) || maxClaimable <= Number(channel.totalClaimed))
+      return undefined;
+    if (!sameConfig(channel.channelConfig, voucher.config)) return undefined;
+    const authorizer = channel.channelConfig.payerAuthorizer.toLowerCase();
+    if (!signatures.isSignedBy(authorizer, voucher.channelId, BigInt(maxClaimable), voucher.signature)) {
+      return Promise.resolve({ kind: "unpaid", reason: BAD_SIGNATURE, payment: undefined });
+    }
+    return this.#charge(channel, voucher, amountAtomic, atMs);
+  }
+
+  /** Resolves when no charge is under way. */
+  async idle(): Promise<void> {
+    while (this.#charges.size > 0) {
+      await Promise.allSettled([...this.#charges.values()].map((charge) => charge.outcome));
+    }
+  }
+
+  /** The same voucher shares the charge that runs; another waits its turn. */
+  #join(
+    running: Charge,
+    voucher: PresentedVoucher,
+    offers: readonly PaymentRequirements[],
+  ): Promise<TillOutcome | undefined> | undefined {
+    const { maxClaimable, signature, outcome } = running;
+    if (maxClaimable === voucher.maxClaimable && signature === voucher.signature) return outcome;
+    if (this.#waiting >= WAITING_MAX) return undefined;
+    this.#waiting += 1;
+    return outcome.then(() => {
+      this.#waiting -= 1;
+      return this.sell(voucher, offers);
+    });
+  }
+
+  #isFit(channel: Channel, offer: PaymentRequirements, atMs: number): boolean {
+    const { onchainSyncedAt: readAtMs, channelConfig: config } = channel;
+    return (
+      channel.withdrawRequestedAt === 0 &&
+      readAtMs !== undefined &&
+      atMs - readAtMs <= this.#parts.onchainStateTtlMs &&
+      config.withdrawDelay === offer.extra.withdrawDelay &&
+      // A channel without an authorizer may be a contract's; who signs for it only the chain can tell.
+      config.payerAuthorizer !== ZERO_ADDRESS
+    );
+  }
+
+  #charge(
+    channel: Channel,
+    { channelId, maxClaimable, signature }: PresentedVoucher,
+    amountAtomic: number,
+    atMs: number,
+  ): Promise<TillOutcome> | undefined {
+    const charging = this.#parts.store.chargeVoucher(channel, {
+      maxClaimable,
+      signature,
+      amountAtomic,
+      atMs,
+    });
+    if (charging === undefined) return undefined;
+    const outcome = charging.then(
+      (stored): TillOutcome => {
+        this.#charges.delete(channelId);
+        return { kind: "sold", stored };
+      },
+      (error: Error): TillOutcome => {
+        this.#charges.delete(channelId);
+        this.#parts.warn(`voucher ${channelId} ${maxClaimable}: ${error.message.split("\n")[0]}`);
+        return { kind: "unavailable", reason: "the payment could not be stored; present the same one again" };
+      },
+    );
+    this.#charges.set(channelId, { maxClaimable, signature, outcome });
+    return outcome;
+  }
+}
