@@ -85,14 +85,10 @@ export async function openEmbeddedBroker(
   const logins = new Allowances(LOGINS, connectionsMax, nowMs);
   const inTurn = openTurns(nowMs);
   const connections = new WeakMap<Duplex, Connection>();
+  /** The latest proven connection of each device that has one. */
+  const proven = new Map<string, Connection>();
   let arrivals = 0;
   let takeOvers = 0;
-
-  /** The connection that is logged in as a device, if one is. */
-  function connectionOf(device: string): Connection | undefined {
-    const client = (aedes as unknown as Registered).clients[device];
-    return client && connections.get(client.conn);
-  }
 
   /** Why a login is refused, told; null when it is right. */
   async function judge(client: Client, connection: Connection, login: Credentials): Promise<string | null> {
@@ -122,9 +118,16 @@ export async function openEmbeddedBroker(
       return barred;
     }
     if (client.closed) return "gone";
-    connection.isProven = true;
     visitor.place.prove();
-    if (connectionOf(device) !== undefined) takeOvers += 1;
+    const present = proven.get(device);
+    // The device gave up waiting and came again: its first attempt, judged last, must not take over.
+    if (present !== undefined && present.arrival > connection.arrival) return "gone";
+    connection.isProven = true;
+    if (present !== undefined) takeOvers += 1;
+    proven.set(device, connection);
+    visitor.stream.once("close", () => {
+      if (proven.get(device) === connection) proven.delete(device);
+    });
     return null;
   }
 
@@ -150,11 +153,6 @@ export async function openEmbeddedBroker(
       const login = { clientId: client.id, username: username ?? "", password: password?.toString() ?? "" };
       inTurn(() => {
         if (client.closed) return;
-        // A device gave up waiting and came again: its first attempt, judged last, must not take over.
-        const present = connectionOf(login.clientId);
-        if (present !== undefined && present.arrival > connection.arrival) {
-          return done(refusedLogin("a later connection of this device is logged in"), false);
-        }
         void judge(client, connection, login)
           .catch((error: unknown) => {
             note("warn", "a login could not be judged", { reason: String(error) });
@@ -261,11 +259,6 @@ interface Credentials {
   readonly clientId: string;
   readonly username: string;
   readonly password: string;
-}
-
-/** aedes' clients by their id, which its types do not tell. */
-interface Registered {
-  readonly clients: Readonly<Record<string, Client | undefined>>;
 }
 
 function subscribeAll(aedes: Aedes, receive: Receive): Promise<void> {
