@@ -212,7 +212,7 @@ async function openBroker(
 ): Promise<OpenBroker> {
   if (broker.kind === "embedded") {
     const embedded = await openEmbeddedBroker(
-      { ...doorsOf(broker), gateway: key.address, barred, note },
+      { ...doorsOf(broker), gateway: key, barred, note },
       (device, leaf, payload) => receive(device, leaf, payload, false),
     );
     return { broker: embedded, external: null, embedded };

@@ -39,6 +39,11 @@ export function sealJson(tagger: Tagger, leaf: string, message: object): Uint8Ar
   return joinBytes(head, asciiBytes(`${MEMBER + hexOf(tagOver(tagger, leaf, head))}"}`));
 }
 
+/** The tag of an ASCII text alone: 32 hex digits. */
+export function tagOfText(tagger: Tagger, leaf: string, text: string): string {
+  return hexOf(tagOver(tagger, leaf, asciiBytes(text)));
+}
+
 /** The JSON text without its tag, when the tag is right; null otherwise. */
 export function openJson(tagger: Tagger, leaf: string, sealed: Uint8Array): string | null {
   const end = sealed.length - TAIL_BYTES;

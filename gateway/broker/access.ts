@@ -5,7 +5,8 @@
  * own up leaves within their sizes, subscribes to its own down leaves, and nothing else passes.
  */
 import type { Hex } from "#payment/bytes";
-import { provenLogin } from "#payment/login";
+import type { Key } from "#payment/key";
+import { provenLogin, provenSealedLogin } from "#payment/login";
 import { isDeviceName, LEAVES, type LeafRule, readTopic } from "#protocol/topics";
 
 export interface Login {
@@ -18,10 +19,13 @@ export interface Login {
   readonly needsCertificate: boolean;
 }
 
-/** The device that a login proves; null, and in a few words why, when it proves none. */
+/**
+ * The device that a login proves; null, and in a few words why, when it proves none.
+ * @param gateway the gateway's key; its address alone where no sealed login is to be believed
+ */
 export function proveDevice(
   login: Login,
-  gateway: string,
+  gateway: Key | string,
   wallSeconds: number,
 ): { readonly device: string | null; readonly reason: string } {
   const { username, certified } = login;
@@ -38,7 +42,10 @@ export function proveDevice(
     return refused("expected a certificate with the device's address as common name, found another name");
   }
   const device: Hex = `0x${username}`;
-  if (provenLogin(login.password, device, gateway, wallSeconds) === null) {
+  const address = typeof gateway === "string" ? gateway : gateway.address;
+  const isSealed =
+    typeof gateway !== "string" && provenSealedLogin(login.password, device, gateway, wallSeconds) !== null;
+  if (!isSealed && provenLogin(login.password, device, address, wallSeconds) === null) {
     return refused(
       "the password proves no key of this device now: check its clock, and the gateway it was provisioned for",
     );

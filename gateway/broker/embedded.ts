@@ -7,6 +7,7 @@
  */
 import type { Duplex } from "node:stream";
 import { Aedes, type AuthenticateError, type Client } from "aedes";
+import type { Key } from "#payment/key";
 import { LEAVES, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
 import type { Note, Read } from "../purchase/ports.ts";
 import { rereadOnChange } from "../reread.ts";
@@ -20,8 +21,8 @@ import { openRefusals } from "./refusals.ts";
 import { openTurns } from "./turns.ts";
 
 export interface EmbeddedOptions extends DoorOptions {
-  /** The gateway's address: logins are made for it. */
-  readonly gateway: string;
+  /** The gateway's key, or its address: logins are made for it; with an address alone none can be sealed. */
+  readonly gateway: Key | string;
   readonly connectionsMax: number;
   /** What one device may publish. */
   readonly messages: Rate;

@@ -1,13 +1,15 @@
 import { createECDH, hkdfSync } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { hmacSha256 } from "#node/hmac";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
-import { LOGIN_WINDOW_SECONDS, loginToken, provenLogin } from "#payment/login";
+import { LOGIN_WINDOW_SECONDS, loginToken, provenLogin, provenSealedLogin } from "#payment/login";
 import { judgeOffer } from "#payment/offer";
 import { tagKeyBetween } from "#payment/tag-key";
 import type { OfferMessage } from "#protocol/messages";
 import { readOffer } from "#protocol/messages";
+import { sealedLogin } from "#protocol/sealed-login";
 import vectors from "../../../device/protocol/vectors.json";
 
 const keyOf = (fill: number) => openKey(new Uint8Array(32).fill(fill));
@@ -43,6 +45,35 @@ describe("tag keys", () => {
     expect(toHex(keys[0]!)).not.toBe(toHex(keys[1]!));
     expect(() => tagKeyBetween(device, new Uint8Array(33).fill(2, 0, 1).fill(0xff, 1))).toThrow();
     expect(() => tagKeyBetween(device, new Uint8Array(0))).toThrow();
+  });
+});
+
+describe("sealed login tokens", () => {
+  const now = 1_800_000_000.7;
+  const tagger = { hmac: hmacSha256, key: tagKeyBetween(device, gateway.publicKey) };
+  const token = sealedLogin(tagger, device.address.slice(2), toHex(device.publicKey), now);
+
+  it("prove the device to the gateway that shares its tag key, for a day either way", () => {
+    expect(provenSealedLogin(token, device.address, gateway, now)).toBe(device.address);
+    const late = 1_800_000_000 + LOGIN_WINDOW_SECONDS;
+    expect(provenSealedLogin(token, device.address, gateway, late)).toBe(device.address);
+    expect(provenSealedLogin(token, device.address, gateway, late + 1)).toBeNull();
+    expect(provenSealedLogin(token, device.address, gateway, now - LOGIN_WINDOW_SECONDS - 1)).toBeNull();
+  });
+
+  it("prove nothing of another device, to another gateway, with another time or key, or with any character changed", () => {
+    expect(provenSealedLogin(token, stranger.address, gateway, now)).toBeNull();
+    expect(provenSealedLogin(token, device.address, stranger, now)).toBeNull();
+    expect(provenLogin(token, device.address, gateway.address, now)).toBeNull();
+    const forged = sealedLogin(tagger, device.address.slice(2), toHex(stranger.publicKey), now);
+    expect(provenSealedLogin(forged, device.address, gateway, now)).toBeNull();
+    const noPoint = `1800000000.0x02${"f".repeat(64)}.0x${"0".repeat(32)}`;
+    expect(provenSealedLogin(noPoint, device.address, gateway, now)).toBeNull();
+    for (let at = 0; at < token.length; at++) {
+      const other = token[at] === "5" ? "6" : "5";
+      const changed = token.slice(0, at) + other + token.slice(at + 1);
+      expect(provenSealedLogin(changed, device.address, gateway, 1_800_000_000)).toBeNull();
+    }
   });
 });
 
