@@ -5,10 +5,10 @@
  */
 import type { ChannelConfig } from "#protocol/messages";
 import { type Hex, toHex, wordOfAddress, wordOfBytes32, wordOfInteger } from "./bytes.ts";
+import { BATCH_SETTLEMENT_ADDRESS } from "./contracts.ts";
 import { domainSeparator, hashStruct, typedDataDigest, typeHash } from "./eip712.ts";
 
-/** x402BatchSettlement at its canonical address on every chain (x402 specification, scheme batch-settlement). */
-export const BATCH_SETTLEMENT_ADDRESS: Hex = "0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003";
+export { BATCH_SETTLEMENT_ADDRESS };
 
 /** Collector of deposits by EIP-3009, likewise canonical. */
 export const DEPOSIT_COLLECTOR_ADDRESS: Hex = "0x4020806089470a89826cb9fb1f4059150b550004";

@@ -7,6 +7,7 @@
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import { wordOfAddress, wordOfInteger } from "./bytes.ts";
+import { chainIdIn } from "./network.ts";
 
 export interface Domain {
   readonly name: string;
@@ -58,7 +59,7 @@ export function typedDataDigest(separator: Uint8Array, structHash: Uint8Array): 
 
 /** Chain id of a CAIP-2 network of the namespace eip155. Throws on any other. */
 export function chainIdOf(network: string): number {
-  const chainId = /^eip155:([1-9][0-9]{0,14})$/.exec(network)?.[1];
-  if (!chainId) throw new Error(`expected a network like "eip155:8453", found "${network}"`);
-  return Number(chainId);
+  const chainId = chainIdIn(network);
+  if (chainId === null) throw new Error(`expected a network like "eip155:8453", found "${network}"`);
+  return chainId;
 }

@@ -91,6 +91,10 @@ export interface StateMessage {
   readonly epoch: number;
   /** What is wrong with one of the device's parts, and the remedy, in one line of plain characters. */
   readonly trouble?: string;
+  /** Of a device that signs ahead: rungs in store. */
+  readonly ladderRungs?: number;
+  /** Of the same: minutes of full light that these buy at the present price. */
+  readonly ladderMinutes?: number;
 }
 
 /** Longest `trouble`, characters: with the rest of the state it fits the leaf. */
@@ -208,7 +212,7 @@ const STATE = object(
     granted: counter,
     epoch: counter,
   },
-  { trouble: text(TROUBLE_MAX) },
+  { trouble: text(TROUBLE_MAX), ladderRungs: counter, ladderMinutes: counter },
 );
 
 const LOST = object({ v: VERSION, status: oneOf(["lost"]) });

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { answerWithin } from "#node/answer";
+import { answerWithin } from "#host/answer";
 import { BUILT_SECONDS, systemClock, trustedSeconds } from "#node/clock";
 import { hmacSha256 } from "#node/hmac";
 import { BenchClock } from "./bench.ts";

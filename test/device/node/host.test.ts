@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { channelTagOf } from "#core/purchase";
-import { MESSAGES_WAITING_MAX } from "#node/event-queue";
+import { MESSAGES_WAITING_MAX } from "#host/event-queue";
+import { EXACT_RENEW_SECONDS, EXACT_WINDOW_SECONDS } from "#host/rung-signer";
 import { PORT_ANSWER_MS } from "#node/host";
-import { EXACT_RENEW_SECONDS, EXACT_WINDOW_SECONDS } from "#node/rung-signer";
 import { recoverAddress } from "#payment/key";
 import { signWith } from "#payment/signer";
 import { voucherDigest } from "#payment/voucher";

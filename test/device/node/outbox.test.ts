@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { TROUBLE_APART_MS } from "#node/outbox";
+import { TROUBLE_APART_MS } from "#host/outbox";
 import { Bench, SETTINGS } from "./bench.ts";
 
 const QUICK = { ...SETTINGS, tickMs: 500 };

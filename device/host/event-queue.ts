@@ -22,7 +22,7 @@ export class EventQueue {
   }
 
   shift(): Event | null {
-    return this.events.shift() ?? null;
+    return this.events.length === 0 ? null : this.events.shift()!;
   }
 
   clear(): void {

@@ -5,34 +5,30 @@
  * TROUBLE_APART_MS between two states that nothing else asked for.
  */
 import type { Report } from "#core/events";
-import { toHex } from "#payment/bytes";
 import { type Hello, type ReadingMessage, type StateMessage, TROUBLE_MAX } from "#protocol/messages";
-import { sealFrame, sealJson, type Tagger } from "#protocol/tag";
+import { sealFrame, sealJson } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
-import type { HostParts } from "./host-parts.ts";
+import type { MachineParts } from "./machine-parts.ts";
 
 /** A fault's words may change with every look at the part: a found value, a code. */
 export const TROUBLE_APART_MS = 5000;
 
 export class Outbox {
-  private readonly parts: HostParts;
-  private readonly tagger: Tagger;
+  private readonly parts: MachineParts;
   private toldTrouble: string | null = null;
-  private toldAtMs = Number.NEGATIVE_INFINITY;
+  private toldAtMs = -Infinity;
 
-  constructor(parts: HostParts, tagger: Tagger) {
+  constructor(parts: MachineParts) {
     this.parts = parts;
-    this.tagger = tagger;
   }
 
   pay(frame: Uint8Array): void {
-    this.parts.link.publish("pay", sealFrame(this.tagger, "pay", frame), LEAVES.pay.retained);
+    this.parts.link.publish("pay", sealFrame(this.parts.tagger, "pay", frame), LEAVES.pay.retained);
   }
 
   hello(register: number): void {
-    const { key, describe } = this.parts;
+    const { publicKey, describe } = this.parts;
     const { model, firmware, meter, unit, wantedUnits } = describe;
-    const publicKey = toHex(key.publicKey);
     this.send("hello", { v: 1, publicKey, model, firmware, meter, unit, wantedUnits, register });
   }
 
@@ -41,7 +37,8 @@ export class Outbox {
     this.toldTrouble = trouble;
     this.toldAtMs = this.parts.clock.nowMs();
     const told = trouble === null ? {} : { trouble: plainLine(trouble) };
-    this.send("state", { v: 1, status, ...report, ...told });
+    const ladder = this.parts.ladder?.() ?? {};
+    this.send("state", { v: 1, status, ...report, ...told, ...ladder });
   }
 
   /** The state again, when its trouble is another by now. */
@@ -58,12 +55,18 @@ export class Outbox {
   }
 
   private send(leaf: Leaf, message: Hello | StateMessage | ReadingMessage): void {
-    this.parts.link.publish(leaf, sealJson(this.tagger, leaf, message), LEAVES[leaf].retained);
+    this.parts.link.publish(leaf, sealJson(this.parts.tagger, leaf, message), LEAVES[leaf].retained);
   }
 }
 
 /** One line that every console shows and that fits the message. */
 function plainLine(text: string): string {
-  const plain = text.replace(/[^ -~]+/g, " ").trim();
+  let plain = "";
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 32 && code < 127) plain += text.charAt(i);
+    else if (plain.slice(-1) !== " ") plain += " ";
+  }
+  plain = plain.trim();
   return plain.length <= TROUBLE_MAX ? plain : `${plain.slice(0, TROUBLE_MAX - 3)}...`;
 }
