@@ -1,22 +1,22 @@
 /**
- * A broker inside the gateway: aedes, one login per device, deny by default.
+ * A broker inside the gateway: MQTT 3.1.1 as devices need it, one login per device, deny by default.
  *
  * Promise: a connection that proves no device gets nothing; a message that access.ts does not allow ends
  * its connection; a device that floods is heard at its rate, then ended; one that does not read holds up
- * nobody. What a device can make the broker hold is bounded.
+ * nobody. What a device can make the broker hold is bounded. Every message is from a device to the gateway or
+ * back, so nothing is routed: a topic is its connection's own, or nobody's.
  */
-import type { Duplex } from "node:stream";
-import { Aedes, type AuthenticateError, type Client } from "aedes";
 import type { Key } from "#payment/key";
-import { LEAVES, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
+import { LEAVES, type Leaf, readTopic, topicOf } from "#protocol/topics";
 import type { Note, Read } from "../purchase/ports.ts";
 import { rereadOnChange } from "../reread.ts";
 import { mayPublish, maySubscribe, proveDevice } from "./access.ts";
 import { Admission } from "./admission.ts";
 import { Allowances, type Rate } from "./allowance.ts";
 import type { Broker, BrokerWatch, Receive } from "./broker.ts";
+import { Connection, type Switchboard } from "./connection.ts";
 import { type DoorOptions, openDoors, type Visitor } from "./doors.ts";
-import { guardPackets } from "./packet-guard.ts";
+import type { Connect, Will } from "./mqtt-packets.ts";
 import { openRefusals } from "./refusals.ts";
 import { openTurns } from "./turns.ts";
 
@@ -38,9 +38,6 @@ export interface EmbeddedBroker extends Broker, BrokerWatch {
   reread(): void;
 }
 
-/** Packets that a connection may send before it is logged in. */
-const QUEUE_LIMIT = 42;
-
 /** Topic and packet id of a publish: generous, and nothing beside the payload. */
 const PACKET_OVERHEAD_BYTES = 4_096;
 const PACKET_BYTES_MAX =
@@ -49,29 +46,20 @@ const PACKET_BYTES_MAX =
 /** A login with its will. */
 const LOGIN_BYTES_MAX = 4_096;
 
-const TOPIC_LEVELS_MAX = 8;
-
-/** QoS 2 messages of one device that wait for their release; devices of ours use QoS 1. */
-const UNRELEASED_MAX = 16;
-
-/** Bytes that wait for a device to read them; beyond, it has stopped to. */
-const BACKLOG_BYTES_MAX = 262_144;
-const BACKLOG_TIMEOUT_MS = 10_000;
+/** Packets of every kind, acknowledgements included: far above what a device may publish. */
+const PACKETS: Rate = { perSecond: 1_000, burst: 10_000 };
 
 /** Proven logins of one device: a link that comes and goes, not two devices with one key taking turns for ever. */
 const LOGINS: Rate = { perSecond: 0.5, burst: 30 };
 
-/** Where messages beyond a device's rate go: nobody listens there. */
-const NOWHERE = "$nowhere";
+/** Between two looks at who is silent, and who does not read. */
+const LOOK_MS = 500;
+const BACKLOG_LOOKS_MAX = 20;
+/** Section 3.1.2.10: silence of one and a half keep-alive times ends a connection. */
+const SILENT_LOOKS_PER_SECOND = 1.5 / (LOOK_MS / 1000);
 
-/** A connection, from its door to its end. */
-interface Connection {
-  readonly visitor: Visitor;
-  /** Counts up from connection to connection. */
-  readonly arrival: number;
-  will: { readonly topic: string; readonly payload: Uint8Array; readonly retain: boolean } | null;
-  isProven: boolean;
-}
+/** Longest that an acknowledgement waits for an answer to go out with. */
+const SETTLE_MS = 20;
 
 export async function openEmbeddedBroker(
   options: EmbeddedOptions,
@@ -85,22 +73,28 @@ export async function openEmbeddedBroker(
   const excess = new Allowances(options.messages, connectionsMax, nowMs);
   const logins = new Allowances(LOGINS, connectionsMax, nowMs);
   const inTurn = openTurns(nowMs);
-  const connections = new WeakMap<Duplex, Connection>();
-  /** The latest proven connection of each device that has one. */
+  const visitors = new Map<Connection, Visited>();
+  /** By device. */
   const proven = new Map<string, Connection>();
+  /** Last retained message, by topic. */
+  const retained = new Map<string, Uint8Array>();
+  const owing = new Set<Connection>();
+  let settling: NodeJS.Timeout | null = null;
   let arrivals = 0;
   let takeOvers = 0;
+  let isOpen = true;
 
   /** Why a login is refused, told; null when it is right. */
-  async function judge(client: Client, connection: Connection, login: Credentials): Promise<string | null> {
-    const { visitor, will } = connection;
+  async function judge(connection: Connection, login: Connect): Promise<string | null> {
+    const { visitor } = visitors.get(connection)!;
     const { certified, needsCertificate, address } = visitor;
+    const { clientId, will } = login;
     const { device, reason } = proveDevice(
       { ...login, certified, needsCertificate },
       gateway,
       Date.now() / 1000,
     );
-    const fields = { clientId: login.clientId, address };
+    const fields = { clientId, address };
     if (device === null) {
       refusals.tell("login", { ...fields, reason });
       return reason;
@@ -114,115 +108,136 @@ export async function openEmbeddedBroker(
       return "too many logins of this device: is there another one with its key?";
     }
     const barred = await options.barred(device);
-    if (barred !== null) {
-      refusals.tell("not-enrolled", { ...fields, reason: barred });
-      return barred;
+    if (barred !== null) refusals.tell("not-enrolled", { ...fields, reason: barred });
+    return barred;
+  }
+
+  async function judgeOrRefuse(connection: Connection, login: Connect): Promise<string | null> {
+    try {
+      const refusal = await judge(connection, login);
+      if (refusal !== null) visitors.get(connection)?.visitor.place.fail();
+      return refusal;
+    } catch (error) {
+      note("warn", "a login could not be judged", { reason: String(error) });
+      return "the gateway cannot judge logins now";
     }
-    if (client.closed) return "gone";
-    visitor.place.prove();
-    const present = proven.get(device);
-    // The device gave up waiting and came again: its first attempt, judged last, must not take over.
-    if (present !== undefined && present.arrival > connection.arrival) return "gone";
-    connection.isProven = true;
-    if (present !== undefined) takeOvers += 1;
-    proven.set(device, connection);
-    visitor.stream.once("close", () => {
-      if (proven.get(device) === connection) proven.delete(device);
-    });
-    return null;
   }
 
-  const aedes = await Aedes.createBroker({
-    queueLimit: QUEUE_LIMIT,
-    // Unbounded at once, so that one device that does not read never holds up the messages to others.
-    concurrency: 0,
-    drainTimeout: BACKLOG_TIMEOUT_MS,
-    maxInflightInbound: UNRELEASED_MAX,
-    maxTopicLevels: TOPIC_LEVELS_MAX,
-    preConnect(client, packet, done) {
-      // A session kept for a client that stays away would gather messages for ever; devices need none.
-      packet.clean = true;
-      const { will } = packet;
-      if (will !== undefined) {
-        const payload = Buffer.from(will.payload);
-        connections.get(client.conn)!.will = { topic: will.topic, payload, retain: will.retain === true };
-      }
-      done(null, true);
+  function settle(): void {
+    settling = null;
+    for (const connection of owing) connection.settle();
+    owing.clear();
+  }
+
+  const board: Switchboard = {
+    judge: (connection, login) =>
+      new Promise((resolve) => {
+        inTurn(() => {
+          if (connection.isEnded) resolve("gone");
+          else resolve(judgeOrRefuse(connection, login));
+        });
+      }),
+    enter(connection) {
+      const { visitor, arrival } = visitors.get(connection)!;
+      visitor.place.prove();
+      const before = proven.get(connection.device);
+      // The device gave up waiting and came again: its first attempt, judged last, must not take over.
+      if (before !== undefined && visitors.get(before)!.arrival > arrival) return false;
+      proven.set(connection.device, connection);
+      if (before === undefined) return true;
+      takeOvers += 1;
+      // Told now, and not when its socket is closed: what the new connection says comes after it.
+      const will = before.dismiss();
+      if (will !== null) tellWill(connection.device, will);
+      return true;
     },
-    authenticate(client, username, password, done) {
-      const connection = connections.get(client.conn)!;
-      const login = { clientId: client.id, username: username ?? "", password: password?.toString() ?? "" };
-      inTurn(() => {
-        if (client.closed) return;
-        void judge(client, connection, login)
-          .catch((error: unknown) => {
-            note("warn", "a login could not be judged", { reason: String(error) });
-            return "the gateway cannot judge logins now";
-          })
-          .then((reason) => {
-            if (reason === null) return done(null, true);
-            connection.visitor.place.fail();
-            done(refusedLogin(reason), false);
-          });
-      });
-    },
-    authorizePublish(client, packet, done) {
-      const { topic, payload, retain } = packet;
-      if (client === null || !mayPublish(client.id, topic, payload.length, retain)) {
-        refusals.tell("publish", { clientId: client?.id, topic });
-        return done(new Error("not allowed"));
+    takePublish(connection, { topic, payload, retain }) {
+      const { device } = connection;
+      if (!mayPublish(device, topic, payload.length, retain)) {
+        refusals.tell("publish", { clientId: device, topic });
+        return false;
       }
-      // What comes after its connection is the will: one, and judged at the login.
-      if (client.closed || messages.take(client.id)) return done(null);
-      if (!excess.take(client.id)) {
-        refusals.tell("flood", { clientId: client.id });
-        return done(new Error("too many messages"));
+      if (messages.take(device)) {
+        receive(device, leafIn(topic), payload);
+        return true;
       }
-      refusals.tell("rate", { clientId: client.id, topic });
+      if (!excess.take(device)) {
+        refusals.tell("flood", { clientId: device });
+        return false;
+      }
       // Acknowledged and lost: without its PUBACK a device would hold the message, and send it again.
-      Object.assign(packet, { topic: NOWHERE, payload: Buffer.alloc(0), retain: false });
-      done(null);
+      refusals.tell("rate", { clientId: device, topic });
+      return true;
     },
-    authorizeSubscribe(client, subscription, done) {
-      if (maySubscribe(client.id, subscription.topic)) return done(null, subscription);
-      refusals.tell("subscription", { clientId: client.id, topic: subscription.topic });
-      if (excess.take(client.id)) done(null, null);
-      else done(new Error("too many subscriptions that are not allowed"));
+    takeSubscription({ device }, { filter, qos }) {
+      if (maySubscribe(device, filter)) return Math.min(qos, 1);
+      refusals.tell("subscription", { clientId: device, topic: filter });
+      return excess.take(device) ? 128 : null;
     },
-    authorizeForward(client, packet) {
-      if (client.conn.writableLength <= BACKLOG_BYTES_MAX) return packet;
-      if (!client.conn.destroyed) refusals.tell("backlog", { clientId: client.id });
-      client.conn.destroy();
-      return null;
+    retained: ({ device }, leaf) => retained.get(topicOf(device, leaf)),
+    owes(connection) {
+      owing.add(connection);
+      settling ??= setTimeout(settle, SETTLE_MS);
     },
-  });
-  aedes.on("clientError", (client: Client, error: Error) => {
-    note("info", "connection ended", { clientId: client.id.slice(0, 64), reason: error.message });
-  });
-  aedes.on("connectionError", (_client, error) => {
-    note("info", "connection ended before its login", { reason: error.message });
-  });
-  await subscribeAll(aedes, receive);
+    stuck(connection) {
+      refusals.tell("backlog", { clientId: connection.device });
+      connection.end();
+    },
+    ended(connection, reason) {
+      const visited = visitors.get(connection);
+      if (visited === undefined) return;
+      const { address, place } = visited.visitor;
+      if (!connection.isProven) place.fail();
+      if (reason.startsWith(PACKETS_FAULT)) refusals.tell("packet", { address, reason });
+      else note("info", "connection ended", { clientId: connection.device.slice(0, 64), reason });
+    },
+    left(connection, will) {
+      visitors.delete(connection);
+      owing.delete(connection);
+      if (proven.get(connection.device) === connection) proven.delete(connection.device);
+      if (will !== null && isOpen) tellWill(connection.device, will);
+    },
+    bytesMax: ({ isProven }) => (isProven ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX),
+    takePacket(connection) {
+      const visited = visitors.get(connection);
+      if (visited === undefined) return false;
+      visited.packetsLeft -= 1;
+      if (visited.packetsLeft >= 0) return true;
+      const sinceMs = nowMs() - visited.filledAtMs;
+      visited.packetsLeft += Math.min(PACKETS.burst, (sinceMs / 1000) * PACKETS.perSecond);
+      visited.filledAtMs += sinceMs;
+      if (visited.packetsLeft >= 0) return true;
+      board.ended(connection, `${PACKETS_FAULT} at most ${PACKETS.perSecond} a second, found more`);
+      connection.end();
+      return false;
+    },
+  };
 
-  function welcome(visitor: Visitor): void {
-    const connection: Connection = { visitor, arrival: arrivals++, will: null, isProven: false };
-    connections.set(visitor.stream, connection);
-    guardPackets(visitor.stream, {
-      bytesMax: () => (connection.isProven ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX),
-      nowMs,
-      refuse(reason) {
-        visitor.place.fail();
-        refusals.tell("packet", { address: visitor.address, reason });
-      },
-    });
-    aedes.handle(visitor.stream);
+  /** Judged at the login: it is the device's own. */
+  function tellWill(device: string, { topic, payload }: Will): void {
+    receive(device, leafIn(topic), payload);
   }
 
-  const doors = await openDoors(options, admission, refusals, welcome).catch(async (error) => {
-    // Its heartbeat would keep a process alive that has nothing to serve.
-    await new Promise<void>((resolve) => aedes.close(() => resolve()));
-    throw error;
+  /** Ends who is silent for too long, and who has not read for too long what it was sent. */
+  function look(): void {
+    for (const connection of visitors.keys()) {
+      connection.silentLooks = connection.isHeard ? 0 : connection.silentLooks + 1;
+      connection.isHeard = false;
+      connection.stuckLooks = connection.stream.writableNeedDrain ? connection.stuckLooks + 1 : 0;
+      const { keepaliveSeconds, silentLooks, stuckLooks } = connection;
+      if (stuckLooks > BACKLOG_LOOKS_MAX) board.stuck(connection);
+      else if (keepaliveSeconds > 0 && silentLooks > keepaliveSeconds * SILENT_LOOKS_PER_SECOND) {
+        note("info", "connection ended", { clientId: connection.device, reason: "keep alive timeout" });
+        connection.end();
+      }
+    }
+  }
+
+  const doors = await openDoors(options, admission, refusals, (visitor) => {
+    const connection = new Connection(visitor.stream, board);
+    visitors.set(connection, { visitor, arrival: arrivals++, packetsLeft: PACKETS.burst, filledAtMs: nowMs() });
   });
+  const looking = setInterval(look, LOOK_MS);
   const { tls } = options;
   const files = tls === null ? [] : [tls.certFile, tls.keyFile, tls.clientCaFile ?? []].flat();
   const certificates =
@@ -238,47 +253,39 @@ export async function openEmbeddedBroker(
     get connections() {
       return admission.connections;
     },
-    publish(device, leaf, payload, retained) {
-      const packet = { cmd: "publish" as const, topic: topicOf(device, leaf), qos: 1 as const, dup: false };
-      aedes.publish({ ...packet, payload: Buffer.from(payload), retain: retained }, () => {});
+    publish(device, leaf, payload, isRetained) {
+      if (isRetained && payload.length === 0) retained.delete(topicOf(device, leaf));
+      else if (isRetained) retained.set(topicOf(device, leaf), payload);
+      // Section 3.3.1.3: who subscribed before gets it as a message like any other.
+      proven.get(device)?.publish(leaf, payload, false);
     },
     isUp: () => doors.isOpen(),
-    retain(topic, text) {
-      const packet = { cmd: "publish" as const, topic, qos: 1 as const, dup: false, retain: true };
-      aedes.publish({ ...packet, payload: Buffer.from(text) }, () => {});
-    },
+    // Only devices log in here, and they may read no such topic.
+    retain: () => undefined,
     reread: () => certificates?.now(),
     async close() {
+      isOpen = false;
       certificates?.stop();
-      await new Promise<void>((resolve) => aedes.close(() => resolve()));
+      clearInterval(looking);
+      if (settling !== null) clearTimeout(settling);
+      settle();
       await doors.close();
     },
   };
 }
 
-interface Credentials {
-  readonly clientId: string;
-  readonly username: string;
-  readonly password: string;
+interface Visited {
+  readonly visitor: Visitor;
+  /** Counts up from connection to connection. */
+  readonly arrival: number;
+  packetsLeft: number;
+  filledAtMs: number;
 }
 
-function subscribeAll(aedes: Aedes, receive: Receive): Promise<void> {
-  return new Promise((resolve) => {
-    aedes.subscribe(
-      `${TOPIC_PREFIX}#`,
-      (packet, done) => {
-        const read = readTopic(packet.topic);
-        // Our own publishes come by here too.
-        if (read !== null && LEAVES[read.leaf].direction === "up")
-          receive(read.device, read.leaf, packet.payload as Buffer);
-        done();
-      },
-      () => resolve(),
-    );
-  });
-}
+/** How the reason begins when packets were too long or too many. */
+const PACKETS_FAULT = "expected packets of";
 
-function refusedLogin(reason: string): AuthenticateError {
-  // MQTT 3.1.1 section 3.2.2.3: return code 5, not authorised.
-  return Object.assign(new Error(reason), { returnCode: 5 }) as AuthenticateError;
+/** Of a topic that was found to be the device's own. */
+function leafIn(topic: string): Leaf {
+  return readTopic(topic)!.leaf;
 }

@@ -1,0 +1,343 @@
+/**
+ * One device's MQTT 3.1.1 connection, from its first byte to its last.
+ *
+ * Promise: packets are taken in their order, none before a right login but the login; what the device may be sent
+ * is written at once in one piece; what it can make this side hold is bounded, and whoever oversteps is ended.
+ * Sessions are clean: nothing is kept for a connection that is gone (section 3.1.2.4).
+ */
+import type { Duplex } from "node:stream";
+import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
+import {
+  acknowledgement,
+  CONNACK,
+  CONNECT,
+  type Connect,
+  DISCONNECT,
+  PacketReader,
+  PINGREQ,
+  PINGRESP,
+  PUBACK,
+  PUBCOMP,
+  PUBLISH,
+  PUBREC,
+  PUBREL,
+  type Publish,
+  publishPacket,
+  readConnect,
+  readId,
+  readPublish,
+  readSubscribe,
+  SUBSCRIBE,
+  type Subscription,
+  subackPacket,
+  UNSUBACK,
+  UNSUBSCRIBE,
+  type Will,
+} from "./mqtt-packets.ts";
+
+/** Section 3.2.2.3. */
+const ACCEPTED = 0;
+const UNACCEPTABLE_VERSION = 1;
+const NOT_AUTHORISED = 5;
+
+/** Bytes that wait for a device to read them; beyond, it has stopped to. */
+const BACKLOG_BYTES_MAX = 262_144;
+
+/** QoS 2 messages of one device that wait for their release; devices of ours use QoS 1. */
+const UNRELEASED_MAX = 16;
+
+/** Acknowledgements of purchases that wait for the answer to go out with; what comes after goes at once. */
+const OWED_MAX = 16;
+
+/** Ids of QoS 1 messages to one device that it has not acknowledged: fewer than there are ids. */
+const UNACKNOWLEDGED_MAX = 10_000;
+const IDS = 65_535;
+
+/** What a connection asks of its broker. */
+export interface Switchboard {
+  /** Is a login right? Resolves with why not, or null. */
+  judge(connection: Connection, login: Connect): Promise<string | null>;
+  /** The login was right: the connection is the device's from now on. False: a later one of it is in already. */
+  enter(connection: Connection): boolean;
+  /** False: it may not say that, and is ended for it. */
+  takePublish(connection: Connection, message: Publish): boolean;
+  /** QoS granted, or 128; null: it asked in vain too often. */
+  takeSubscription(connection: Connection, subscription: Subscription): number | null;
+  /** What is retained of a leaf, for a device that subscribes to it. */
+  retained(connection: Connection, leaf: Leaf): Uint8Array | undefined;
+  /** It has acknowledgements that wait: to be called back by `settle` shortly. */
+  owes(connection: Connection): void;
+  /** It does not read what it is sent, and is ended. */
+  stuck(connection: Connection): void;
+  /** It was ended for breaking the protocol. */
+  ended(connection: Connection, reason: string): void;
+  /** The last word, once. @param will what it left to be said, when it went without a goodbye */
+  left(connection: Connection, will: Will | null): void;
+  /** Remaining length that a packet may have. */
+  bytesMax(connection: Connection): number;
+  /** False: it sends packets faster than any device has reason to. */
+  takePacket(connection: Connection): boolean;
+}
+
+export class Connection {
+  /** 40 hex digits once proven; before, what it called itself. */
+  device = "";
+  isProven = false;
+  isEnded = false;
+  keepaliveSeconds = 0;
+  /** Whether anything was heard since the broker last looked, and for how many looks nothing was. */
+  isHeard = true;
+  silentLooks = 0;
+  /** Looks in which it has not read everything it was sent. */
+  stuckLooks = 0;
+  readonly stream: Duplex;
+  readonly #board: Switchboard;
+  readonly #reader = new PacketReader();
+  #isJudged = false;
+  #will: Will | null = null;
+  /** QoS granted, by leaf. */
+  readonly #subscribed: Partial<Record<Leaf, number>> = {};
+  #lastId = 0;
+  #unacknowledged = 0;
+  #owed: number[] = NOTHING_OWED;
+  #unreleased: Set<number> | null = null;
+
+  constructor(stream: Duplex, board: Switchboard) {
+    this.stream = stream;
+    this.#board = board;
+    stream.on("data", (chunk: Buffer) => this.#hear(chunk));
+    stream.on("close", () => this.#closed());
+    // The reason is nobody's business: a connection that breaks is closed, and that is told.
+    stream.on("error", () => undefined);
+  }
+
+  /** Sends a message if the device asked for its leaf. */
+  publish(leaf: Leaf, payload: Uint8Array, retain: boolean): void {
+    const qos = this.#subscribed[leaf];
+    if (qos === undefined || this.isEnded) return;
+    let id = 0;
+    if (qos > 0) {
+      if (this.#unacknowledged >= UNACKNOWLEDGED_MAX) {
+        this.#board.stuck(this);
+        return;
+      }
+      this.#unacknowledged += 1;
+      this.#lastId = (this.#lastId % IDS) + 1;
+      id = this.#lastId;
+    }
+    const owed = this.#owed;
+    this.#owed = NOTHING_OWED;
+    this.#write(publishPacket(topicOf(this.device, leaf), payload, retain, id, owed));
+  }
+
+  /** Sends the acknowledgements that waited for an answer to go out with. */
+  settle(): void {
+    const owed = this.#owed;
+    this.#owed = NOTHING_OWED;
+    if (!this.isEnded) for (const id of owed) this.#write(acknowledgement(PUBACK << 4, id));
+  }
+
+  /** Ends it without a word; its will is told. */
+  end(): void {
+    this.isEnded = true;
+    this.stream.destroy();
+  }
+
+  /** Ends it; what it left to be said is the caller's to tell, or not. */
+  dismiss(): Will | null {
+    const will = this.#will;
+    this.#will = null;
+    this.end();
+    return will;
+  }
+
+  // ---- in ----
+
+  #hear(chunk: Buffer): void {
+    if (this.isEnded) return;
+    this.isHeard = true;
+    const reason = this.#reader.feed(
+      chunk,
+      () => this.#board.bytesMax(this),
+      (head, body) => this.#take(head, body),
+    );
+    if (reason !== null && !this.isEnded) this.#fault(reason);
+  }
+
+  /** False when nothing more of this connection is to be taken, for now or for ever. */
+  #take(head: number, body: Buffer): boolean {
+    if (this.isEnded || !this.#board.takePacket(this)) return false;
+    const type = head >> 4;
+    if (type === PUBLISH && this.isProven) this.#takePublish(readPublish(head, body));
+    else if (head === CONNECT << 4 && !this.#isJudged) this.#takeConnect(readConnect(body));
+    else if (!this.isProven) this.#fault("expected a login first, found another packet");
+    else this.#takeOther(head, body);
+    // What comes behind a login waits until it is judged.
+    return !this.isEnded && (this.isProven || !this.#isJudged);
+  }
+
+  #takeConnect(login: ReturnType<typeof readConnect>): void {
+    this.#isJudged = true;
+    if (login === "version") {
+      this.#board.ended(this, "expected MQTT 3.1.1, found another protocol");
+      this.#refuse(UNACCEPTABLE_VERSION);
+      return;
+    }
+    if (typeof login === "string") {
+      this.#fault(login);
+      return;
+    }
+    this.device = login.clientId;
+    this.keepaliveSeconds = login.keepaliveSeconds;
+    this.stream.pause();
+    void this.#board.judge(this, login).then((refusal) => {
+      if (this.isEnded) return;
+      if (refusal !== null || !this.#board.enter(this)) {
+        this.#refuse(NOT_AUTHORISED);
+        return;
+      }
+      this.#will = login.will;
+      this.isProven = true;
+      this.#write(Buffer.from([CONNACK << 4, 2, 0, ACCEPTED]));
+      // An empty piece lets the reader go on with what it kept.
+      this.#hear(Buffer.alloc(0));
+      this.stream.resume();
+    });
+  }
+
+  #takePublish(message: ReturnType<typeof readPublish>): void {
+    if (typeof message === "string") {
+      this.#fault(message);
+      return;
+    }
+    const { qos, id } = message;
+    if (qos === 2) {
+      this.#takeExactlyOnce(message);
+      return;
+    }
+    // The answer to a purchase comes within milliseconds: acknowledged in the same piece, it costs nothing.
+    const isAnswered = qos === 1 && message.topic.endsWith(PAY) && this.#owed.length < OWED_MAX;
+    if (isAnswered) {
+      this.#owed = this.#owed === NOTHING_OWED ? [id] : [...this.#owed, id];
+      this.#board.owes(this);
+    }
+    if (!this.#board.takePublish(this, message)) this.end();
+    else if (qos === 1 && !isAnswered) this.#write(acknowledgement(PUBACK << 4, id));
+  }
+
+  /** Section 4.3.3: delivered when it comes first, and its id kept until it is released. */
+  #takeExactlyOnce(message: Publish): void {
+    this.#unreleased ??= new Set();
+    if (!this.#unreleased.has(message.id)) {
+      if (this.#unreleased.size >= UNRELEASED_MAX) {
+        this.#fault(`expected at most ${UNRELEASED_MAX} messages unreleased, found more`);
+        return;
+      }
+      this.#unreleased.add(message.id);
+      if (!this.#board.takePublish(this, message)) {
+        this.end();
+        return;
+      }
+    }
+    this.#write(acknowledgement(PUBREC << 4, message.id));
+  }
+
+  #takeOther(head: number, body: Buffer): void {
+    switch (head) {
+      case PUBACK << 4:
+        if (this.#unacknowledged > 0) this.#unacknowledged -= 1;
+        return;
+      case (PUBREL << 4) | 2:
+        this.#unreleased?.delete(readId(body));
+        this.#write(acknowledgement(PUBCOMP << 4, readId(body)));
+        return;
+      case (SUBSCRIBE << 4) | 2:
+        this.#takeSubscribe(readSubscribe(body, true));
+        return;
+      case (UNSUBSCRIBE << 4) | 2:
+        this.#takeUnsubscribe(readSubscribe(body, false));
+        return;
+      case PINGREQ << 4:
+        this.#write(Buffer.from([PINGRESP << 4, 0]));
+        return;
+      case DISCONNECT << 4:
+        this.dismiss();
+        return;
+      default:
+        this.#fault(`expected a packet that a client sends, found one beginning with ${head}`);
+    }
+  }
+
+  #takeSubscribe(asked: ReturnType<typeof readSubscribe>): void {
+    if (typeof asked === "string") {
+      this.#fault(asked);
+      return;
+    }
+    const granted: number[] = [];
+    const leaves: Leaf[] = [];
+    for (const subscription of asked.subscriptions) {
+      const qos = this.#board.takeSubscription(this, subscription);
+      if (qos === null) {
+        this.end();
+        return;
+      }
+      granted.push(qos);
+      const leaf = leafOf(subscription.filter);
+      if (qos > 1) continue;
+      this.#subscribed[leaf] = qos;
+      if (LEAVES[leaf].retained) leaves.push(leaf);
+    }
+    this.#write(subackPacket(asked.id, granted));
+    for (const leaf of leaves) {
+      const payload = this.#board.retained(this, leaf);
+      if (payload !== undefined) this.publish(leaf, payload, true);
+    }
+  }
+
+  #takeUnsubscribe(asked: ReturnType<typeof readSubscribe>): void {
+    if (typeof asked === "string") {
+      this.#fault(asked);
+      return;
+    }
+    for (const { filter } of asked.subscriptions) {
+      if (filter === topicOf(this.device, leafOf(filter))) delete this.#subscribed[leafOf(filter)];
+    }
+    this.#write(acknowledgement(UNSUBACK << 4, asked.id));
+  }
+
+  // ---- out, and the end ----
+
+  #write(packet: Buffer): void {
+    if (this.isEnded) return;
+    if (this.stream.writableLength > BACKLOG_BYTES_MAX) this.#board.stuck(this);
+    else this.stream.write(packet);
+  }
+
+  #refuse(code: number): void {
+    this.isEnded = true;
+    this.stream.end(Buffer.from([CONNACK << 4, 2, 0, code]));
+    this.stream.resume();
+  }
+
+  #fault(reason: string): void {
+    this.#board.ended(this, reason);
+    this.end();
+  }
+
+  #closed(): void {
+    this.isEnded = true;
+    const will = this.#will;
+    this.#will = null;
+    this.#board.left(this, will);
+  }
+}
+
+/** Shared by all that owe nothing, which is nearly all. */
+const NOTHING_OWED: number[] = [];
+
+const PAY = "/pay";
+
+/** The leaf that a filter of one's own names. */
+function leafOf(filter: string): Leaf {
+  return filter.slice(filter.lastIndexOf("/") + 1) as Leaf;
+}
