@@ -1,16 +1,18 @@
 /**
  * A fleet of lights in a process of its own: the device machine as it is, with as much to buy as it can.
  *
- * Promise: every light is the product's own runtime; only its meter and its wish to buy are the bench's.
+ * Promise: every light is the product's own runtime; only its meter and its wish to buy are the bench's. Its link is
+ * the lean one and it signs by libsecp256k1, so that the fleet is not what is measured.
  */
 import { randomBytes } from "node:crypto";
 import type { Checkpoint } from "#core/events";
 import { systemClock } from "#node/clock";
 import { type Host, startHost } from "#node/host";
-import { openMqttLink } from "#node/mqtt-link";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
-import { openKey } from "#payment/key";
+import { addressOf } from "#payment/key";
+import { openLeanLink, Soon } from "#simulator/fleet/lean-link";
+import { openNativeKey } from "#simulator/fleet/native-key";
 import { answerParent, optionsOfParent } from "./child.ts";
 import { percentile } from "./figures.ts";
 import { Gate, GatedLink, type Passage } from "./gate.ts";
@@ -50,6 +52,8 @@ const REST_MS = 10_000;
 
 const { brokerUrl, gatewayPublicKey, chainId, token } = optionsOfParent<FleetProcessOptions>();
 const publicKey = fromHex(gatewayPublicKey);
+const gatewayAddress = addressOf(publicKey);
+const soon = new Soon();
 const clock = systemClock();
 const gate = new Gate();
 const lights: Host[] = [];
@@ -57,14 +61,14 @@ let purchases = 0;
 let trouble = "";
 
 function raise(): Host {
-  const key = openKey(randomBytes(32));
+  const key = openNativeKey(randomBytes(32));
   let charged = 0;
   let stored: Checkpoint | null = null;
-  const link = openMqttLink({
+  const link = openLeanLink({
     brokerUrl,
-    protocolVersion: 4,
     key,
-    gatewayPublicKey: publicKey,
+    gatewayAddress,
+    soon,
     keepaliveSeconds: 600,
     clock,
     random: Math.random,
