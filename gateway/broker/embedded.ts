@@ -235,7 +235,12 @@ export async function openEmbeddedBroker(
 
   const doors = await openDoors(options, admission, refusals, (visitor) => {
     const connection = new Connection(visitor.stream, board);
-    visitors.set(connection, { visitor, arrival: arrivals++, packetsLeft: PACKETS.burst, filledAtMs: nowMs() });
+    visitors.set(connection, {
+      visitor,
+      arrival: arrivals++,
+      packetsLeft: PACKETS.burst,
+      filledAtMs: nowMs(),
+    });
   });
   const looking = setInterval(look, LOOK_MS);
   const { tls } = options;
