@@ -1,0 +1,26 @@
+/**
+ * Work in slices: how what takes a board seconds lets metering, messages and the watchdog in between.
+ */
+export interface Sliced {
+  /** Does one slice of bounded work; true when it was the last one. Not to be called after that. */
+  step(): boolean;
+}
+
+export interface Sequence extends Sliced {
+  /** Begins again at the first part. */
+  restart(): void;
+}
+
+/** Parts one after the other, each called until it says true, one call a slice. */
+export function inOrder(parts: readonly (() => boolean)[]): Sequence {
+  let at = 0;
+  return {
+    restart() {
+      at = 0;
+    },
+    step() {
+      if (parts[at]!()) at++;
+      return at === parts.length;
+    },
+  };
+}
