@@ -121,7 +121,9 @@ export class MachineHost {
       (done) => this.parts.meter.read(done),
       (reading) => {
         this.reading = false;
-        if (!this.stopped) take(soundReading(reading));
+        const sound = soundReading(reading);
+        this.outbox.look(sound);
+        if (!this.stopped) take(sound);
       },
     );
   }

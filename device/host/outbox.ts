@@ -2,9 +2,11 @@
  * What a device says: each message made, sealed and published.
  *
  * Promise: a state carries the trouble of its moment; words that change later are said too, with at least
- * TROUBLE_APART_MS between two states that nothing else asked for.
+ * TROUBLE_APART_MS between two states that nothing else asked for. A reading carries what the meter showed at
+ * its latest look beside the register, and nothing of a look that was not good but its quality.
  */
-import type { Report } from "#core/events";
+import type { Reading, Report } from "#core/events";
+import { isCounter } from "#core/units";
 import { type Hello, type ReadingMessage, type StateMessage, TROUBLE_MAX } from "#protocol/messages";
 import { sealFrame, sealJson } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
@@ -15,6 +17,7 @@ export const TROUBLE_APART_MS = 5000;
 
 export class Outbox {
   private readonly parts: MachineParts;
+  private latest: Reading | null = null;
   private toldTrouble: string | null = null;
   private toldAtMs = -Infinity;
 
@@ -48,15 +51,41 @@ export class Outbox {
     if (this.parts.clock.nowMs() - this.toldAtMs >= TROUBLE_APART_MS) this.state("online", report);
   }
 
+  /** Remembers what the meter showed, for the next reading. */
+  look(reading: Reading | null): void {
+    this.latest = reading;
+  }
+
   reading(register: number, powerMilliwatts: number): void {
     const wallSeconds = this.parts.clock.wallSeconds();
     const atSeconds = wallSeconds === null ? 0 : Math.floor(wallSeconds);
-    this.send("reading", { v: 1, register, powerMilliwatts, atSeconds });
+    this.send("reading", { v: 1, register, powerMilliwatts, atSeconds, ...shownBy(this.latest) });
   }
 
   private send(leaf: Leaf, message: Hello | StateMessage | ReadingMessage): void {
     this.parts.link.publish(leaf, sealJson(this.parts.tagger, leaf, message), LEAVES[leaf].retained);
   }
+}
+
+/** The members of a reading that a meter may lack. */
+interface Shown {
+  voltageMillivolts?: number;
+  currentMilliamps?: number;
+  frequencyMillihertz?: number;
+  quality?: "good" | "suspect" | "stale";
+}
+
+function shownBy(look: Reading | null): Shown {
+  if (look === null) return { quality: "stale" };
+  const { voltageMillivolts, currentMilliamps, frequencyMillihertz } = look;
+  const quality = look.quality === undefined ? null : look.quality.kind;
+  if (quality !== null && quality !== "good") return { quality };
+  const shown: Shown = {};
+  if (isCounter(voltageMillivolts)) shown.voltageMillivolts = voltageMillivolts;
+  if (isCounter(currentMilliamps)) shown.currentMilliamps = currentMilliamps;
+  if (isCounter(frequencyMillihertz)) shown.frequencyMillihertz = frequencyMillihertz;
+  if (quality !== null) shown.quality = quality;
+  return shown;
 }
 
 /** One line that every console shows and that fits the message. */

@@ -112,6 +112,12 @@ export interface ReadingMessage {
   readonly powerMilliwatts: number;
   /** Unix seconds; 0 while the device does not trust its clock. */
   readonly atSeconds: number;
+  /** What else a meter shows; missing where it does not, and where its latest look was not good. */
+  readonly voltageMillivolts?: number;
+  readonly currentMilliamps?: number;
+  readonly frequencyMillihertz?: number;
+  /** Of the latest look: only a good one was metered. Missing where the meter does not judge itself. */
+  readonly quality?: "good" | "suspect" | "stale";
 }
 
 /** The general transport: x402's own flow, one resource at a time, told apart by `id`. */
@@ -217,7 +223,15 @@ const STATE = object(
 
 const LOST = object({ v: VERSION, status: oneOf(["lost"]) });
 
-const READING = object({ v: VERSION, register: counter, powerMilliwatts: counter, atSeconds: counter });
+const READING = object(
+  { v: VERSION, register: counter, powerMilliwatts: counter, atSeconds: counter },
+  {
+    voltageMillivolts: counter,
+    currentMilliamps: counter,
+    frequencyMillihertz: counter,
+    quality: oneOf(["good", "suspect", "stale"]),
+  },
+);
 
 const REQUEST = object(
   { v: VERSION, id: ID, method: oneOf(["GET", "POST", "PUT", "DELETE"]), url: text(2048) },

@@ -128,6 +128,10 @@ export function openFleet(options: FleetOptions): Fleet {
 
   function takeReading(light: Light, { reading }: Extract<Occurrence, { type: "reading" }>): void {
     light.register = Math.max(light.register, reading.register);
+    light.voltageMillivolts = reading.voltageMillivolts ?? null;
+    light.currentMilliamps = reading.currentMilliamps ?? null;
+    light.frequencyMillihertz = reading.frequencyMillihertz ?? null;
+    light.meterQuality = reading.quality ?? null;
     become(light, light.condition === "lost" ? "new" : light.condition, reading.powerMilliwatts);
   }
 

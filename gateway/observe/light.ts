@@ -24,6 +24,12 @@ export interface Light {
   meter: string;
   unit: string;
   powerMilliwatts: number;
+  /** What else the meter showed in the latest reading; null where it shows none. */
+  voltageMillivolts: number | null;
+  currentMilliamps: number | null;
+  frequencyMillihertz: number | null;
+  /** Whether the meter's latest look was metered: "good", or why not; null where it does not say. */
+  meterQuality: "good" | "suspect" | "stale" | null;
   levelPercent: number;
   wantedPercent: number;
   /** What the light, or the gateway, last said no to; null when nothing is refused. */
@@ -76,6 +82,10 @@ export function newLight(index: number, device: string, place: Place | null, now
     meter: "",
     unit: "mWh",
     powerMilliwatts: 0,
+    voltageMillivolts: null,
+    currentMilliamps: null,
+    frequencyMillihertz: null,
+    meterQuality: null,
     levelPercent: 0,
     wantedPercent: 0,
     refusal: null,

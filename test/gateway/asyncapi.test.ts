@@ -86,7 +86,19 @@ const KINDS: Readonly<Record<string, { good: Message; read: (json: string) => Re
     read: readState,
   },
   Lost: { good: { v: 1, status: "lost" }, read: readLost },
-  Reading: { good: { v: 1, register: 1, powerMilliwatts: 2, atSeconds: 3 }, read: readReading },
+  Reading: {
+    good: {
+      v: 1,
+      register: 1,
+      powerMilliwatts: 2,
+      atSeconds: 3,
+      voltageMillivolts: 4,
+      currentMilliamps: 5,
+      frequencyMillihertz: 6,
+      quality: "good",
+    },
+    read: readReading,
+  },
   Request: {
     good: { v: 1, id: "a", method: "GET", url: "https://e.example.org", body: "b" },
     read: readRequest,

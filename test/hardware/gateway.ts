@@ -13,7 +13,13 @@ import { tagKeyBetween } from "#payment/tag-key";
 import { voucherDigest } from "#payment/voucher";
 import { decodePay, encodeGrant } from "#protocol/frames";
 import type { ChannelConfig, OfferMessage } from "#protocol/messages";
-import { readHello, readState, type StateMessage } from "#protocol/messages";
+import {
+  type ReadingMessage,
+  readHello,
+  readReading,
+  readState,
+  type StateMessage,
+} from "#protocol/messages";
 import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { topicOf } from "#protocol/topics";
 import { startBroker, type TestBroker } from "../device/node/broker.ts";
@@ -39,6 +45,7 @@ export interface TestGateway {
   readonly wrong: string[];
   charged: number;
   granted: number;
+  lastReading(): ReadingMessage | null;
   lastState(): StateMessage | { readonly status: "lost" } | null;
   close(): Promise<void>;
 }
@@ -52,6 +59,7 @@ export async function startGateway(key: Key): Promise<TestGateway> {
   let tagger: Tagger = { hmac: hmacSha256, key: new Uint8Array(32) };
   let revision = Date.now();
   let state: Uint8Array | null = null;
+  let reading: Uint8Array | null = null;
   const gateway: TestGateway = {
     broker,
     vouchers: [],
@@ -59,6 +67,8 @@ export async function startGateway(key: Key): Promise<TestGateway> {
     wrong: [],
     charged: 0,
     granted: 0,
+    lastReading: () =>
+      reading === null ? null : readReading(openJson(tagger, "reading", reading) ?? "").message,
     lastState: () => (state === null ? null : stateOf(tagger, state)),
     close: () => broker.close(),
   };
@@ -105,6 +115,7 @@ export async function startGateway(key: Key): Promise<TestGateway> {
     if (topic.endsWith("/hello")) enrol(bytes);
     else if (topic.endsWith("/pay")) takePay(bytes);
     else if (topic.endsWith("/state")) state = bytes;
+    else if (topic.endsWith("/reading")) reading = bytes;
   });
   return gateway;
 }

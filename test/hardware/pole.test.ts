@@ -87,6 +87,12 @@ describe("watt402-device on a pole", () => {
       expect(pole.lit()).toBe(true);
       // E2: never more light than was granted and one quantum.
       expect(pole.energyMilliwattHours()).toBeLessThanOrEqual(gateway.granted + 20);
+      await until("a reading", () => gateway.lastReading() !== null, 20_000);
+      expect(gateway.lastReading()).toMatchObject({
+        voltageMillivolts: 230_000,
+        frequencyMillihertz: 50_000,
+        quality: "good",
+      });
       const now = await status();
       expect(now).toMatchObject({ v: 1, linkUp: true, refusal: null, troubles: [], pid: device.process.pid });
       expect(now.lamp).toMatchObject({ name: 'LED "lamp"', wantedPercent: 100 });

@@ -119,6 +119,7 @@ ${options.lamp ?? 'kind = "led"'}
 steps = [{ at = "00:00", level_percent = 100 }]
 [timing]
 tick_ms = 200
+reading_ms = 1000
 retry_first_ms = 200
 retry_max_ms = 1000
 `;

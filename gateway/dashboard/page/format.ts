@@ -32,6 +32,26 @@ export function energy(units: number, unit: string): string {
   return wattHours >= 1000 ? `${digits(wattHours / 1000, 4)} kWh` : `${digits(wattHours)} Wh`;
 }
 
+/** Voltage, current and frequency where the meter has them, or why its look was not metered. */
+export function meterShows(light: {
+  readonly voltageMillivolts: number | null;
+  readonly currentMilliamps: number | null;
+  readonly frequencyMillihertz: number | null;
+  readonly meterQuality: "good" | "suspect" | "stale" | null;
+}): string {
+  if (light.meterQuality === "stale") return "nothing";
+  if (light.meterQuality === "suspect") return "what cannot be";
+  const values = [
+    [light.voltageMillivolts, "V"],
+    [light.currentMilliamps, "A"],
+    [light.frequencyMillihertz, "Hz"],
+  ] as const;
+  const known = values.flatMap(([value, unit]) =>
+    value === null ? [] : [`${digits(value / 1000, 4)} ${unit}`],
+  );
+  return known.length === 0 ? "–" : known.join(", ");
+}
+
 /** The price of a million metered units: for mWh, of a kilowatt-hour. */
 export function price(perMillion: number, units: Units): readonly [string, string] {
   return [money(perMillion, units), units.unit === "mWh" ? "/kWh" : `/10⁶ ${units.unit}`];

@@ -6,7 +6,7 @@
 import type { lightBody } from "../../http/rows.ts";
 import type { Frame } from "../../observe/frames.ts";
 import { find, make } from "./element.ts";
-import { ago, clockTime, daysLeft, energy, MEANING, money, power, type Units } from "./format.ts";
+import { ago, clockTime, daysLeft, energy, MEANING, meterShows, money, power, type Units } from "./format.ts";
 
 type Body = ReturnType<typeof lightBody>;
 
@@ -129,6 +129,7 @@ function contents(light: Body, payments: readonly Payment[], units: Units): HTML
       ["Power", power(light.powerMilliwatts).join(" ")],
       ["Level, wanted", `${light.levelPercent} %, ${light.wantedPercent} %`],
       ["Meter", energy(light.register, light.unit)],
+      ["Meter shows", meterShows(light)],
       ["Credit", energy(light.credit, light.unit)],
       ["Price", money(light.pricePerMillionUnits, named) + (light.unit === "mWh" ? "/kWh" : "")],
       ["Seller", light.seller ?? "–"],

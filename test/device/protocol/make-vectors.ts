@@ -158,6 +158,19 @@ export function makeVectors() {
       },
     ],
     ["reading", { v: 1, register: 1_482_000, powerMilliwatts: 60_000, atSeconds: 1_800_000_000 }],
+    [
+      "reading",
+      {
+        v: 1,
+        register: 1_482_000,
+        powerMilliwatts: 60_000,
+        atSeconds: 1_800_000_000,
+        voltageMillivolts: 229_800,
+        currentMilliamps: 262,
+        frequencyMillihertz: 50_010,
+        quality: "good",
+      },
+    ],
   ];
 
   return {

@@ -188,6 +188,8 @@ describe("messages", () => {
     ["state", { levelPercent: 101 }, "message.levelPercent: expected an integer in 0..100, found 101"],
     ["state", { status: "away" }, 'message.status: expected one of online, lost, found "away"'],
     ["reading", { atSeconds: "0" }, "message.atSeconds: expected an integer"],
+    ["reading", { voltageMillivolts: -1 }, "message.voltageMillivolts: expected an integer"],
+    ["reading", { quality: "fine" }, 'message.quality: expected one of good, suspect, stale, found "fine"'],
     ["request", { method: "PATCH" }, "message.method: expected one of GET, POST, PUT, DELETE"],
     ["request", { body: "x".repeat(8_193) }, "message.body: expected a string of at most 8192"],
     ["response", { status: 600 }, "message.status: expected an integer in 0..599"],

@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { meterShows } from "#gateway/dashboard/page/format";
 import { openAlarms, type Surroundings } from "#gateway/observe/alarms";
 import { openFleet } from "#gateway/observe/fleet";
 import { frameOf } from "#gateway/observe/frames";
@@ -230,4 +231,26 @@ test("places are read with their names, and a wrong line is told by its number",
   expect(wrong(`${device},x,1`)).toThrow("line 2: expected 4 fields");
   expect(wrong(`${device},x,1,1\n${device},y,1,1`)).toThrow("line 3: expected each device once");
   expect(() => readPlaces("name\n", "p.csv")).toThrow("line 1: expected the header");
+});
+
+test("what the meter shows beside its counter is the latest reading's, and nothing where it shows none", () => {
+  const { fleet } = bench();
+  const device = deviceName(1);
+  const read = (more: object) =>
+    fleet.observe({
+      type: "reading",
+      device,
+      reading: { v: 1, register: 5, powerMilliwatts: 60_000, atSeconds: 0, ...more },
+    });
+  const page = () => meterShows(fleet.light(device)!);
+  read({ voltageMillivolts: 229_800, currentMilliamps: 262, frequencyMillihertz: 50_010, quality: "good" });
+  expect(page()).toBe("229.8 V, 0.262 A, 50.01 Hz");
+  read({ voltageMillivolts: 12_100 });
+  expect(page()).toBe("12.1 V");
+  read({ quality: "suspect" });
+  expect(page()).toBe("what cannot be");
+  read({ quality: "stale" });
+  expect(page()).toBe("nothing");
+  read({});
+  expect(page()).toBe("–");
 });
