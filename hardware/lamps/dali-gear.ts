@@ -19,6 +19,12 @@ export const QUERY_ACTUAL_LEVEL = 0xa0;
 export const QUERY_POWER_ON_LEVEL = 0xa3;
 export const QUERY_SYSTEM_FAILURE_LEVEL = 0xa4;
 
+/** Of every gear that may be: who asks it wants to hear from the HAT. */
+export const LAST_ADDRESS = 63;
+
+/** Bit 7 of QUERY STATUS: its mains was away, and no level was set since. */
+const POWER_CYCLE_SEEN = 0x80;
+
 export const LEVEL_MAX = 254;
 /** MASK: keep the level there is. */
 const LEVEL_MASK = 255;
@@ -48,6 +54,11 @@ export function gearTrouble(status: number): string | null {
   if ((status & 0b01) !== 0) return "a failure of the control gear; replace it";
   if ((status & 0b10) !== 0) return "a failure of its lamp; check the lamp and its cable";
   return null;
+}
+
+/** True for gear that came back at the level stored in it, and not at the one it was given. */
+export function hasForgotten(status: number): boolean {
+  return (status & POWER_CYCLE_SEEN) !== 0;
 }
 
 /** A stored level in words. */

@@ -1,7 +1,7 @@
 /**
  * A lamp on a DALI bus.
  *
- * Promise: after each level the gear is asked whether it and its lamp are well. Gear keeps its level when
+ * Promise: after each level, and between levels, the gear is asked whether it and its lamp are well. Gear keeps its level when
  * this process dies; when the bus loses its power it goes to the system failure level stored in it.
  */
 
@@ -9,6 +9,8 @@ import {
   arcLevel,
   commandFrame,
   gearTrouble,
+  hasForgotten,
+  LAST_ADDRESS,
   levelFrame,
   QUERY_ACTUAL_LEVEL,
   QUERY_POWER_ON_LEVEL,
@@ -61,7 +63,10 @@ export function openDali(
   const expectWell = async (): Promise<void> => {
     // Several gears answer a broadcast at once, and nobody can be understood.
     if (address < 0) return;
-    const trouble = gearTrouble(await ask(QUERY_STATUS));
+    judge(await ask(QUERY_STATUS));
+  };
+  const judge = (status: number): void => {
+    const trouble = gearTrouble(status);
     if (trouble !== null) throw new Error(`${name}: expected gear and lamp to be well, found ${trouble}`);
   };
 
@@ -71,6 +76,18 @@ export function openDali(
     apply: async (levelPercent) => {
       await (await bus()).send(levelFrame(address, arcLevel(levelPercent, dimming)));
       await expectWell();
+    },
+    check: async () => {
+      if (address < 0) {
+        await (await bus()).send(commandFrame(LAST_ADDRESS, QUERY_STATUS));
+        return;
+      }
+      const status = await ask(QUERY_STATUS);
+      judge(status);
+      if (!hasForgotten(status)) return;
+      throw new Error(
+        `${name}: expected the gear to keep its level, found that its mains was away; the level is set anew`,
+      );
     },
     probe: async () => {
       await bus();

@@ -17,6 +17,11 @@ export interface LampDriver {
    * then nothing is returned, and a failure is thrown.
    */
   apply(levelPercent: number): Promise<void> | undefined;
+  /**
+   * Looks whether the light is still as the latest `apply` left it, changing nothing. Answers and fails as
+   * `apply` does. Missing where nothing but `onLost` can tell.
+   */
+  check?(): Promise<void> | undefined;
   /** Looks without changing the light; what was found, a line each. Rejects as `apply` does. */
   probe(): Promise<readonly string[]>;
   /** Told when the light was lost by itself: its child ended, its cable was pulled. */

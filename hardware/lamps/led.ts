@@ -13,6 +13,8 @@ export function openLed({ label }: Pick<LedSettings, "label">, sysfs: Sysfs): La
   const name = `LED "${label}"`;
   const folder = `class/leds/${label}`;
   const file = (leaf: string) => `${folder}/${leaf}`;
+  /** Brightness that was written last; null before the first. */
+  let written: number | null = null;
 
   const look = () => {
     if (!sysfs.list("class/leds").includes(label)) throw missing(name, label, sysfs);
@@ -24,6 +26,12 @@ export function openLed({ label }: Pick<LedSettings, "label">, sysfs: Sysfs): La
       trigger: /\[(.+)\]/.exec(readFile(name, sysfs, file("trigger")))?.[1] ?? "none",
     };
   };
+  const expectWritten = (wanted: number, found: number) => {
+    if (found === wanted) return;
+    throw new Error(
+      `${name}: expected brightness ${wanted} after writing it, found ${found}; another program sets it too`,
+    );
+  };
   return {
     name,
     afterDeath: "keeps its level until somebody sets another: `watt402-device safe` does",
@@ -33,12 +41,13 @@ export function openLed({ label }: Pick<LedSettings, "label">, sysfs: Sysfs): La
       if (trigger !== "none") writeFile(name, sysfs, file("trigger"), "none");
       const wanted = levelPercent <= 0 ? 0 : Math.max(1, Math.round((levelPercent / 100) * max));
       writeFile(name, sysfs, file("brightness"), String(wanted));
-      const found = Number(readFile(name, sysfs, file("brightness")));
-      if (found !== wanted) {
-        throw new Error(
-          `${name}: expected brightness ${wanted} after writing it, found ${found}; another program sets it too`,
-        );
-      }
+      written = wanted;
+      expectWritten(wanted, Number(readFile(name, sysfs, file("brightness"))));
+      return undefined;
+    },
+    check: () => {
+      const { brightness } = look();
+      if (written !== null) expectWritten(written, brightness);
       return undefined;
     },
     probe: async () => {

@@ -16,6 +16,8 @@ export interface PwmOptions extends PwmWanted {
 export interface PwmOutput {
   /** @param duty share of the period that the output is on, 0..1 */
   set(duty: number): Promise<void>;
+  /** Throws when chip or channel are gone, or no longer as they were set. */
+  check(): void;
   look(): readonly string[];
 }
 
@@ -34,6 +36,9 @@ export function openPwmOutput(name: string, options: PwmOptions, sysfs: Sysfs, c
       throw fileTrouble(name, sysfs, path, error);
     }
   };
+
+  /** Where it was set last, and to what; null before the first. */
+  let held: { readonly place: string; readonly duty: string } | null = null;
 
   const exported = async (): Promise<string> => {
     const { folder, channel } = findPwm(sysfs, options);
@@ -67,8 +72,24 @@ export function openPwmOutput(name: string, options: PwmOptions, sysfs: Sysfs, c
         if (read(sysfs, `${place}/period`) !== "0") write(`${place}/duty_cycle`, "0");
         write(`${place}/period`, String(periodNanoseconds));
       }
-      write(`${place}/duty_cycle`, String(Math.round(periodNanoseconds * Math.min(1, Math.max(0, duty)))));
+      const nanoseconds = String(Math.round(periodNanoseconds * Math.min(1, Math.max(0, duty))));
+      write(`${place}/duty_cycle`, nanoseconds);
+      held = { place, duty: nanoseconds };
       if (read(sysfs, `${place}/enable`) !== "1") write(`${place}/enable`, "1");
+    },
+    check: () => {
+      if (held === null) return;
+      for (const [leaf, wanted] of [
+        ["duty_cycle", held.duty],
+        ["enable", "1"],
+      ] as const) {
+        const found = read(sysfs, `${held.place}/${leaf}`);
+        if (found === wanted) continue;
+        throw new Error(
+          `${name}: expected ${sysfs.root}/${held.place}/${leaf} to stay ${wanted}, found ${found}; ` +
+            "another program sets it too, or its overlay is gone: see `dmesg`",
+        );
+      }
     },
     look: () => {
       const { folder, device, channel } = findPwm(sysfs, options);

@@ -36,6 +36,10 @@ export function openPwm(settings: PwmSettings, { sysfs, clock }: LampSurrounding
     name,
     afterDeath: AFTER_DEATH,
     apply: (levelPercent) => output.set(outputAt(curve, levelPercent) / 100),
+    check: () => {
+      output.check();
+      return undefined;
+    },
     probe: async () => output.look(),
     close: async () => {},
   };
@@ -63,6 +67,10 @@ export function openAnalog(settings: AnalogSettings, { sysfs, clock }: LampSurro
       if (levelPercent <= 0) await relay?.apply(0);
       await output.set(outputAt(curve, levelPercent) / full_scale_volts);
       if (levelPercent > 0) await relay?.apply(100);
+    },
+    check: () => {
+      output.check();
+      return relay?.check?.();
     },
     probe: async () => [
       ...output.look(),

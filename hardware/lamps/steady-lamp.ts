@@ -2,7 +2,8 @@
  * The core's lamp over a driver that may fail: the newest level wins, and is tried until it holds.
  *
  * Promise: what the driver does at once is done inside `set`. A failure is told with its remedy, tried
- * again with back-off for as long as it takes, and told to be over when it is.
+ * again with back-off for as long as it takes, and told to be over when it is. A light that holds is looked
+ * at every CHECK_MS, so one that vanished is missed also while nobody changes its level.
  */
 import type { Clock, Lamp, Random } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/purchase";
@@ -19,6 +20,9 @@ export interface SteadyLamp extends Lamp {
 
 const LAMP_RETRY: Retry = { firstMs: 1000, maxMs: 30_000 };
 
+/** Between two looks at a light that holds, milliseconds. */
+export const CHECK_MS = 5000;
+
 /** Longest wait of `close` for the level under way, milliseconds. */
 export const CLOSE_MS = 4000;
 
@@ -30,6 +34,7 @@ export function steadyLamp(driver: LampDriver, clock: Clock, random: Random): St
   let attempts = 0;
   let trouble: string | null = null;
   let cancelRetry: (() => void) | null = null;
+  let cancelCheck: (() => void) | null = null;
   let takeTrouble: (trouble: string | null) => void = () => {};
   let closed = false;
 
@@ -40,6 +45,7 @@ export function steadyLamp(driver: LampDriver, clock: Clock, random: Random): St
   };
   const failed = (found: string) => {
     attempts++;
+    cancelCheck?.();
     if (!closed) {
       cancelRetry?.();
       const atMs = nextAttemptMs(LAMP_RETRY, attempts, clock.nowMs(), random());
@@ -54,25 +60,35 @@ export function steadyLamp(driver: LampDriver, clock: Clock, random: Random): St
     attempts = 0;
     cancelRetry?.();
     cancelRetry = null;
+    cancelCheck?.();
+    if (!closed && driver.check !== undefined) {
+      cancelCheck = clock.at(clock.nowMs() + CHECK_MS, () => ask(() => driver.check!(), holds));
+    }
     tell(null);
   };
+  const holds = () => {
+    // Lost while it was looked at: what the look saw is over.
+    if (cancelRetry === null) followed();
+  };
   const start = () => {
-    if (applying !== null) {
-      stale = true;
-      return;
-    }
+    if (applying === null) ask(() => driver.apply(wantedPercent), followed);
+    else stale = true;
+  };
+  /** A level, or a look at it: one at a time. */
+  const ask = (question: () => Promise<void> | undefined, well: () => void) => {
+    cancelCheck?.();
     let answer: Promise<void> | undefined;
     try {
-      answer = driver.apply(wantedPercent);
+      answer = question();
     } catch (error) {
       failed((error as Error).message);
       return;
     }
     if (answer === undefined) {
-      followed();
+      well();
       return;
     }
-    applying = answer.then(followed, (error: unknown) => failed((error as Error).message));
+    applying = answer.then(well, (error: unknown) => failed((error as Error).message));
     void applying.then(() => {
       applying = null;
       if (!stale) return;
@@ -105,6 +121,7 @@ export function steadyLamp(driver: LampDriver, clock: Clock, random: Random): St
       }
       closed = true;
       cancelRetry?.();
+      cancelCheck?.();
       await driver.close();
     },
   };

@@ -1,6 +1,7 @@
 import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { CHECK_MS } from "#hardware/lamps/steady-lamp";
 import { examine } from "#hardware/pi/doctor/examine";
 import type { Status } from "#hardware/pi/status";
 import { loadConfig } from "#node/config";
@@ -84,7 +85,7 @@ describe("watt402-device on a pole", () => {
       configure(gateway.broker.port);
       const device = start();
       await until("five purchases", () => gateway.charged >= 500, 20_000);
-      expect(pole.lit()).toBe(true);
+      await until("light", () => pole.lit(), 20_000);
       // E2: never more light than was granted and one quantum.
       expect(pole.energyMilliwattHours()).toBeLessThanOrEqual(gateway.granted + 20);
       await until("a reading", () => gateway.lastReading() !== null, 20_000);
@@ -123,6 +124,30 @@ describe("watt402-device on a pole", () => {
       const safe = await told("safe");
       expect([safe.code, safe.out]).toEqual([0, 'LED "lamp": 0 %\n']);
       expect(pole.lit()).toBe(false);
+    });
+  });
+
+  it("misses a lamp that vanishes at the level it has, buys nothing for it, and lights it again when it is back", async () => {
+    await withGateway(async (gateway) => {
+      configure(gateway.broker.port);
+      const device = start();
+      await until("light", () => gateway.charged > 0 && pole.lit(), 20_000);
+      rmSync(join(pole.tree.root, "class/leds/lamp"), { recursive: true });
+      const isFailed = () => {
+        const state = gateway.lastState();
+        return state !== null && "refusal" in state && state.refusal === "lamp-failed";
+      };
+      await until("the lamp in the state", isFailed, CHECK_MS + 5000);
+      expect(gateway.lastState()).toMatchObject({
+        trouble: expect.stringContaining("found none at all; add"),
+      });
+      expect((await status()).troubles.map(({ part }) => part)).toContain("lamp");
+      const { charged } = gateway;
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      expect(gateway.charged).toBe(charged);
+      pole.tree.led("lamp", 1);
+      await until("light again", () => gateway.charged > charged && pole.lit(), 40_000);
+      expect(device.errors()).toBe("");
     });
   });
 

@@ -120,6 +120,27 @@ describe("a lamp on a DALI bus", () => {
     await expect(missing.apply(100)).rejects.toThrow("expected to open the serial port, found");
   });
 
+  it("is asked between levels too: a HAT, gear or lamp that goes, and gear that forgot its level, are missed", async () => {
+    const bus = hat();
+    const lamp = openDali(settings({ address: 3 }), surroundings, bus.open);
+    await lamp.apply(100);
+    bus.sent.length = 0;
+    await lamp.check!();
+    expect(bus.sent).toEqual(["h0790\n"]);
+    bus.gear.status = 0b10;
+    await expect(lamp.check!()).rejects.toThrow("found a failure of its lamp");
+    // Its mains was away: it shines as it was told at the factory.
+    bus.gear.status = 0b1000_0000;
+    await expect(lamp.check!()).rejects.toThrow("expected the gear to keep its level");
+    bus.gear.status = 0;
+    bus.gear.powered = false;
+    await expect(lamp.check!()).rejects.toThrow("expected an answer of the control gear");
+    const all = openDali(settings({ address: -1 }), surroundings, bus.open);
+    await all.check!();
+    bus.silent = true;
+    await expect(all.check!()).rejects.toThrow("expected an answer of the HAT");
+  });
+
   it("says when its cable is pulled, and opens the port anew", async () => {
     const bus = hat();
     const lamp = openDali(settings({ address: 3 }), surroundings, bus.open);

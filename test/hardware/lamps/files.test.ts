@@ -1,3 +1,5 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { outputAt, sortedCurve } from "#hardware/lamps/curve";
@@ -66,6 +68,19 @@ describe("a relay that the kernel knows as an LED", () => {
     expect((await probeLamp({ kind: "led" }, surroundings())).found.join()).toContain('trigger "heartbeat"');
     await openLed({ label: "lamp" }, tree.sysfs).apply(100);
     expect(tree.read("class/leds/lamp/trigger")).toContain("[none]");
+  });
+
+  it("is missed when its files go, and when another hand sets it, without a change of level", async () => {
+    tree.led("lamp", 1);
+    const led = openLed({ label: "lamp" }, tree.sysfs);
+    await led.apply(100);
+    await led.check!();
+    tree.sysfs.write("class/leds/lamp/brightness", "0");
+    expect(() => led.check!()).toThrow("expected brightness 1 after writing it, found 0; another program");
+    await led.apply(100);
+    await led.check!();
+    rmSync(join(tree.root, "class/leds/lamp"), { recursive: true });
+    expect(() => led.check!()).toThrow("found none at all; add");
   });
 
   it("names a missing overlay, and what LEDs there are", async () => {
@@ -140,6 +155,20 @@ describe("a PWM dimmer", () => {
       "class/pwm/pwmchip0/pwm0/duty_cycle=1000000",
       "class/pwm/pwmchip0/pwm0/duty_cycle=200000",
     ]);
+  });
+
+  it("is missed when its chip goes, and when another hand stops it, without a change of level", async () => {
+    tree.pwmChip(0, "fe20c000.pwm", 2);
+    const lamp = openPwm(pwm({ gpio: 18 }), surroundings());
+    await lamp.check!();
+    await lamp.apply(50);
+    await lamp.check!();
+    tree.sysfs.write("class/pwm/pwmchip0/pwm0/enable", "0");
+    expect(() => lamp.check!()).toThrow("pwm0/enable to stay 1, found 0; another program");
+    await lamp.apply(50);
+    await lamp.check!();
+    rmSync(join(tree.root, "class/pwm/pwmchip0"), { recursive: true });
+    expect(() => lamp.check!()).toThrow("pwm0/duty_cycle to stay 500000, found ENOENT");
   });
 
   it("never asks the kernel for a duty above the period", async () => {

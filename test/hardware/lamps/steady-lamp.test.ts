@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LampDriver } from "#hardware/lamps/driver";
-import { CLOSE_MS, steadyLamp } from "#hardware/lamps/steady-lamp";
+import { CHECK_MS, CLOSE_MS, steadyLamp } from "#hardware/lamps/steady-lamp";
 import { BenchClock } from "../../device/node/bench.ts";
 
 /** A driver in the test's hands: each level waits until it is let through, or fails. */
@@ -60,6 +60,74 @@ describe("a steady lamp", () => {
     expect(told.filter((one) => one === null)).toHaveLength(1);
     clock.advance(600_000);
     expect(applied).toHaveLength(tries + 1);
+  });
+
+  it("is looked at every few seconds while it holds, and set again when it does not", async () => {
+    const clock = new BenchClock();
+    const { applied, driver, settle } = heldDriver();
+    let checks = 0;
+    let gone: string | null = null;
+    const check = () => {
+      checks++;
+      if (gone !== null) throw new Error(gone);
+      return undefined;
+    };
+    const lamp = steadyLamp({ ...driver, check }, clock, () => 0.5);
+    const told: (string | null)[] = [];
+    lamp.onTrouble!((trouble) => told.push(trouble));
+    clock.advance(60_000);
+    expect(checks).toBe(0);
+    lamp.set(100);
+    clock.advance(60_000);
+    expect(checks).toBe(0);
+    await settle(null);
+    clock.advance(60_000);
+    expect([checks, applied, told]).toEqual([60_000 / CHECK_MS, [100], []]);
+
+    gone = "no lamp";
+    clock.advance(CHECK_MS);
+    expect([told, lamp.trouble()]).toEqual([["no lamp"], "no lamp"]);
+    const before = checks;
+    clock.advance(30_000);
+    expect(applied).toEqual([100, 100]);
+    await settle(new Error("no lamp"));
+    gone = null;
+    clock.advance(30_000);
+    await settle(null);
+    expect([applied, told.at(-1), checks]).toEqual([[100, 100, 100], null, before]);
+    clock.advance(CHECK_MS);
+    expect(checks).toBe(before + 1);
+    await lamp.close();
+    expect(clock.armed).toBe(0);
+  });
+
+  it("does not take a look at a light that was lost meanwhile for a light that holds", async () => {
+    const clock = new BenchClock();
+    const { applied, driver, settle } = heldDriver();
+    let lose: (trouble: string) => void = () => {};
+    let answer: () => void = () => {};
+    const lamp = steadyLamp(
+      {
+        ...driver,
+        check: () => new Promise((resolve) => (answer = resolve)),
+        onLost: (take) => {
+          lose = take;
+        },
+      },
+      clock,
+      () => 0.5,
+    );
+    lamp.set(100);
+    await settle(null);
+    clock.advance(CHECK_MS);
+    lose("cable pulled");
+    answer();
+    for (let i = 0; i < 5; i++) await Promise.resolve();
+    expect(lamp.trouble()).toBe("cable pulled");
+    clock.advance(30_000);
+    expect(applied).toEqual([100, 100]);
+    await settle(null);
+    expect(lamp.trouble()).toBeNull();
   });
 
   it("is released only after its last level, and not kept for ever by one that hangs", async () => {
