@@ -9,6 +9,7 @@ import { addedWords, withBootLines, withKernelWords } from "./boot-text.ts";
 import { installScript, metaData, networkConfig, userData } from "./cloud-init.ts";
 import type { ProvisionedKey } from "./device-key.ts";
 import type { Order } from "./order.ts";
+import { MAP_FILE } from "./own-map.ts";
 
 /** Our folder on the boot partition. */
 export const FOLDER = "watt402";
@@ -39,14 +40,20 @@ export function cardOf(
   key: ProvisionedKey | null,
   image: ImageTexts | null,
 ): Card {
-  const extraFiles = order.gatewayCa === null ? [] : ["gateway-ca.pem"];
-  const script = installScript(debian.fileName, extraFiles);
+  const extras = [
+    ["gateway-ca.pem", order.gatewayCa],
+    [MAP_FILE, order.meterMap],
+  ].filter((extra): extra is [string, string] => extra[1] !== null);
+  const script = installScript(
+    debian.fileName,
+    extras.map(([name]) => name),
+  );
   const files = new Map<string, string | Uint8Array>([
     ["user-data", userData(order.login, script)],
     ["network-config", networkConfig(order.wifi)],
     [`${FOLDER}/device.toml`, order.deviceToml],
     [`${FOLDER}/${debian.fileName}`, debian.content],
-    ...(order.gatewayCa === null ? [] : ([[`${FOLDER}/gateway-ca.pem`, order.gatewayCa]] as const)),
+    ...extras.map(([name, content]) => [`${FOLDER}/${name}`, content] as const),
   ]);
   const instanceId = `watt402-${order.login.hostname}-${digest(files, order, key)}`;
   files.set("meta-data", metaData(instanceId));

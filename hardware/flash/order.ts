@@ -11,6 +11,7 @@ import { bootLines, usesHeaderUart } from "./boot-lines.ts";
 import { type Login, type Wifi, wpaKey } from "./cloud-init.ts";
 import { configFaults, deviceToml } from "./device-toml.ts";
 import { type Fault, FIELDS, type FieldName, type Fields } from "./fields.ts";
+import { readOwnMap } from "./own-map.ts";
 import { type DriverTable, type LampChoice, readLampChoice, readMeterChoice } from "./part-choice.ts";
 
 export interface Order {
@@ -19,6 +20,8 @@ export interface Order {
   readonly deviceToml: string;
   /** PEM of a private authority, or null. */
   readonly gatewayCa: string | null;
+  /** JSON of a register map of the installer's own, or null. */
+  readonly meterMap: string | null;
   readonly bootLines: readonly string[];
   readonly freeUart: boolean;
 }
@@ -50,7 +53,10 @@ export function judge(fields: Fields): Judged {
   const sshKey = given("ssh-key", readSshKey);
   const wifi = readWifi(told("wifi-ssid"), told("wifi-password"), told("wifi-country"), faults);
   const gatewayCa = given("gateway-ca", readAuthority);
-  const meter = given("meter", readMeterChoice);
+  const own = given("map", readOwnMap);
+  // A map that cannot be read is the fault to tell, and not that its name is unknown.
+  const isMapWrong = own === null && told("map") !== "";
+  const meter = isMapWrong ? null : given("meter", (text) => readMeterChoice(text, own));
   const lamp = given("lamp", readLampChoice);
   given("gateway-key", readGatewayKey);
   if ((told("sun") === "") === (told("steps") === "")) {
@@ -60,27 +66,24 @@ export function judge(fields: Fields): Judged {
     });
   }
   if (faults.length > 0) return { faults };
-  return finish(fields, { hostname: hostname!, user: user!, sshKey }, wifi, gatewayCa, meter!, lamp!);
+  const login = { hostname: hostname!, user: user!, sshKey };
+  return finish(fields, { login, wifi, gatewayCa, meterMap: own?.text ?? null }, meter!, lamp!);
 }
 
 function finish(
   fields: Fields,
-  login: Login,
-  wifi: Wifi | null,
-  gatewayCa: string | null,
+  parts: Pick<Order, "login" | "wifi" | "gatewayCa" | "meterMap">,
   meter: DriverTable,
   lamp: LampChoice,
 ): Judged {
-  const written = deviceToml(fields, meter, lamp.table, gatewayCa !== null);
+  const written = deviceToml(fields, meter, lamp.table, parts.gatewayCa !== null);
   if ("faults" in written) return written;
   const faults = configFaults(written.toml);
   if (faults.length > 0) return { faults };
   return {
     order: {
-      login,
-      wifi,
+      ...parts,
       deviceToml: written.toml,
-      gatewayCa,
       bootLines: bootLines(meter, lamp),
       freeUart: usesHeaderUart(meter, lamp.table),
     },

@@ -8,6 +8,7 @@ import type { z } from "zod";
 import { LAMP_KINDS, readLampSettings } from "../lamps/settings.ts";
 import { openRegisterMap, shippedMaps } from "../meters/modbus/map-table.ts";
 import { METER_KINDS, readMeterSettings } from "../meters/settings.ts";
+import { MAP_PLACE, type OwnMap } from "./own-map.ts";
 
 /** A driver's table of device.toml. */
 export type DriverTable = Readonly<Record<string, string | number | boolean>>;
@@ -47,9 +48,13 @@ export function lampNames(): string[] {
   return Object.keys(LAMP_KINDS);
 }
 
-/** Throws with the drivers' own words, a fault a line. */
-export function readMeterChoice(text: string): DriverTable {
+/**
+ * Throws with the drivers' own words, a fault a line.
+ * @param own the map that travels with the card; null for a meter that is known here
+ */
+export function readMeterChoice(text: string, own: OwnMap | null): DriverTable {
   const { name, keys } = split(text);
+  if (own !== null) return readOwnChoice(name, keys, own);
   const isKind = Object.hasOwn(METER_KINDS, name);
   if (!isKind && !mapNames().includes(name)) {
     throw new Error(`expected one of ${meterNames().join(", ")}, found "${name}"`);
@@ -60,6 +65,17 @@ export function readMeterChoice(text: string): DriverTable {
   const full = { ...table, ...meterDefaults(kind, table) };
   const settings = readMeterSettings(full);
   if (settings.kind === "modbus") openRegisterMap(settings.map);
+  return full;
+}
+
+function readOwnChoice(name: string, keys: Readonly<Record<string, string>>, own: OwnMap): DriverTable {
+  if (name !== own.name) {
+    throw new Error(`expected "${own.name}", as the map calls its meter, found "${name}"; or leave map out`);
+  }
+  const told = typed(METER_KINDS.modbus as Schema, keys);
+  const table = { kind: "modbus", slave: own.slave, ...told, map: MAP_PLACE };
+  const full = { ...table, ...meterDefaults("modbus", table) };
+  readMeterSettings(full);
   return full;
 }
 

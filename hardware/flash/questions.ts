@@ -7,6 +7,7 @@
 import { confirm, input, password, select } from "@inquirer/prompts";
 import { FIELDS, type FieldName, type Fields } from "./fields.ts";
 import { judge } from "./order.ts";
+import { readOwnMap } from "./own-map.ts";
 import { lampNames, meterNames } from "./part-choice.ts";
 
 /** Asks for every field that has no value yet; `out` when it is not known either. */
@@ -16,7 +17,8 @@ export async function askFields(told: Fields): Promise<Fields> {
     if (values[name] === undefined) values[name] = await answer(name, { ...told, values });
   };
   for (const name of ["hostname", "gateway", "gateway-key"] as const) await ask(name);
-  if (values.meter === undefined) values.meter = await askPart("meter", meterNames(), { ...told, values });
+  const meters = values.map ? [readOwnMap(values.map).name] : meterNames();
+  if (values.meter === undefined) values.meter = await askPart("meter", meters, { ...told, values });
   if (values.lamp === undefined) values.lamp = await askPart("lamp", lampNames(), { ...told, values });
   await ask("rated-watts");
   if (values.steps === undefined) await ask("sun");

@@ -3,15 +3,18 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { writeChanges } from "#hardware/flash/write-card";
+import { openMeter } from "#hardware/meters/open-meter";
 import { readConfig } from "#node/config";
 import { unsealSecret } from "#node/sealed-key";
 import { openKey } from "#payment/key";
+import { surroundings } from "../meters/bench.ts";
 import {
   filesUnder,
   flash,
   flashed,
   freshCard,
   lightOptions,
+  ownMap,
   SSH_KEY,
   STOCK_CONFIG,
   tempFolder,
@@ -51,6 +54,38 @@ describe("a card", () => {
     });
     expect(light).toMatchObject({ address: null, isCard: true });
     expect(light!.next.join("\n")).toContain("ssh installer@pole-7.local");
+  });
+
+  it("takes along a register map of the installer's own, and the device reads it where the board puts it", async () => {
+    const card = freshCard(folder);
+    const map = ownMap(folder, (json) => ({ ...json, name: "my-meter", slave: 3 }));
+    const light = lightOptions(folder, { map, meter: "my-meter,baud=2400" });
+    await flashed("pi", "--out", card, ...light);
+    expect(read(card, "watt402/meter-map.json")).toBe(read(map));
+    const config = readConfig(read(card, "watt402/device.toml"), "device.toml");
+    expect(config.meterDriver).toEqual({
+      kind: "modbus",
+      map: "/etc/watt402/meter-map.json",
+      slave: 3,
+      baud: 2400,
+      serial: "/dev/ttyUSB0",
+    });
+    const { write_files } = parse(read(card, "user-data")) as { write_files: { content: string }[] };
+    expect(write_files[0]!.content).toContain(
+      'install -D -m 0644 "$card/meter-map.json" /etc/watt402/meter-map.json\n',
+    );
+    const reader = openMeter(
+      { ...config.meterDriver, map: join(card, "watt402/meter-map.json") },
+      surroundings(),
+    );
+    expect([reader.name, reader.place]).toEqual(["my-meter", "slave 3 on /dev/ttyUSB0"]);
+    await reader.close();
+    // A better map is a new card to the board; without one it goes.
+    ownMap(folder, (json) => ({ ...json, name: "my-meter", slave: 4 }));
+    const [again] = await flashed("pi", "--out", card, ...light);
+    expect(again!.changes).toContainEqual({ path: "watt402/meter-map.json", action: "replace" });
+    const [without] = await flashed("pi", "--out", card, ...lightOptions(folder));
+    expect(without!.changes).toContainEqual({ path: "watt402/meter-map.json", action: "remove" });
   });
 
   it("written twice is changed by nothing", async () => {

@@ -56,6 +56,18 @@ export function lightOptions(folder: string, more: Readonly<Record<string, strin
   return Object.entries(told).flatMap(([name, value]) => (value === "" ? [] : [`--${name}`, value]));
 }
 
+const SDM120 = new URL("../../../hardware/meters/maps/sdm120.json", import.meta.url);
+
+/** A register map's file: the SDM120's, changed. */
+export function ownMap(
+  folder: string,
+  change: (map: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>,
+): string {
+  const file = join(folder, "my-meter.json");
+  writeFileSync(file, JSON.stringify(change(JSON.parse(readFileSync(SDM120, "utf8")))));
+  return file;
+}
+
 export interface Ran {
   readonly status: number | null;
   readonly stdout: string;

@@ -11,7 +11,7 @@ import { lampNames, meterNames } from "#hardware/flash/part-choice";
 import { LAMP_KINDS } from "#hardware/lamps/settings";
 import { shippedMaps } from "#hardware/meters/modbus/map-table";
 import { METER_KINDS } from "#hardware/meters/settings";
-import { GATEWAY_KEY, SSH_KEY, tempFolder } from "./installer.ts";
+import { GATEWAY_KEY, ownMap, SSH_KEY, tempFolder } from "./installer.ts";
 
 type Values = Partial<Record<FieldName, string>>;
 
@@ -39,6 +39,37 @@ function bootLines(more: Values): readonly string[] {
 }
 
 describe("an order", () => {
+  it("judges a register map of the installer's own as the device will, and that the meter is the map's", () => {
+    const folder = tempFolder();
+    try {
+      const map = ownMap(folder, (json) => ({ ...json, name: "my-meter" }));
+      expect(faults({ map, meter: "my-meter,slave=3" })).toEqual([]);
+      expect(faults({ map })).toEqual([
+        'meter: expected "my-meter", as the map calls its meter, found "sdm120"; or leave map out',
+      ]);
+      expect(faults({ map, meter: "my-meter,slave=300" })).toEqual([
+        "meter: meter.driver.slave: expected an integer in 1..247, found 300",
+      ]);
+      expect(faults({ map: join(folder, "none.json"), meter: "my-meter" })).toEqual([
+        `map: register map "${folder}/none.json": expected a readable JSON file, found ENOENT`,
+      ]);
+      expect(faults({ map: "sdm120" })).toEqual([
+        'map: expected a register map, a .json file, found "sdm120"',
+      ]);
+      ownMap(folder, ({ registers, ...json }) => {
+        const { power, current, ...others } = registers as Record<string, object>;
+        return { ...json, registers: { ...others, power, current: { ...current, address: 12 } } };
+      });
+      expect(faults({ map })).toEqual([
+        `map: register map "${map}": power (input 12..13) and current (input 12..13) overlap; correct the address or the type of one`,
+      ]);
+      ownMap(folder, (json) => ({ ...json, name: "pulse" }));
+      expect(faults({ map })[0]).toContain('name: expected one that is no kind of meter, found "pulse"');
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
   it.each<[Values, string]>([
     [
       { hostname: "Pole_7" },
