@@ -23,7 +23,7 @@ interface Options {
   readonly light?: string;
   readonly package?: string;
   readonly wifiPasswordFile?: string;
-  readonly set: readonly string[];
+  readonly set?: readonly string[];
   readonly provisionKey?: true;
   readonly force?: true;
   readonly dryRun?: true;
@@ -43,7 +43,7 @@ export function piCommand(): Command {
   }
   return command
     .option("--wifi-password-file <file>", "file of the Wi-Fi password, one line")
-    .option("--set <key=value>", "any key of device.toml, as policy.daily_budget_atomic=200000", collect, [])
+    .option("--set <key=value>", "any key of device.toml, as policy.daily_budget_atomic=200000", collect)
     .option("--csv <file>", "many lights: a line of these names as columns, a line for each light")
     .option("--light <hostname>", "with --csv: this one alone, straight to --out")
     .option("--provision-key", "make the light's key here, so that its address is known now")
@@ -55,7 +55,7 @@ export function piCommand(): Command {
     .action((options: Options) => run(options, fieldsOf(options)));
 }
 
-function collect(setting: string, before: readonly string[]): readonly string[] {
+function collect(setting: string, before: readonly string[] = []): readonly string[] {
   return [...before, setting];
 }
 
@@ -127,7 +127,7 @@ function lightsOf(file: string, rows: readonly Row[], out: string, only: string 
 }
 
 function fieldsOf(options: Options): Fields {
-  const { set, wifiPasswordFile } = options;
+  const { set = [], wifiPasswordFile } = options;
   const given: Readonly<Record<string, unknown>> = { ...options };
   const values: Partial<Record<FieldName, string>> = {};
   for (const { name } of FIELDS) {

@@ -1,11 +1,12 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { until } from "../device/node/broker.ts";
+import { bundledDevice, type Program, type Run, runDevice } from "./device-process.ts";
 import { ASSET, NETWORK, PRICE, SELLER, startGateway, type TestGateway } from "./gateway.ts";
 
 const COMMAND = new URL("../../hardware/pi/watt402-device.mjs", import.meta.url).pathname;
@@ -13,13 +14,18 @@ const GATEWAY_KEY = openKey(new Uint8Array(32).fill(9));
 
 let folder: string;
 let config: string;
-const running: ChildProcess[] = [];
+let program: Program;
+const running: Run[] = [];
+beforeAll(async () => {
+  program = await bundledDevice();
+});
+afterAll(() => program.remove());
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "device-"));
   config = join(folder, "device.toml");
 });
 afterEach(() => {
-  for (const one of running.splice(0)) one.kill("SIGKILL");
+  for (const { process } of running.splice(0)) process.kill("SIGKILL");
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -42,9 +48,9 @@ quantum_max_atomic = 100
 daily_budget_atomic = 100000
 [meter]
 wanted_units = 20
-power_max_milliwatts = 100000
+power_max_milliwatts = 1000000
 [lamp]
-rated_milliwatts = 60000
+rated_milliwatts = 600000
 [plan]
 steps = [{ at = "00:00", level_percent = 100 }]
 [timing]
@@ -55,43 +61,13 @@ ${more}
   );
 }
 
-interface Run {
-  readonly process: ChildProcess;
-  readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
-  out(): string;
-  errors(): string;
-  lines(): Record<string, unknown>[];
-}
-
 function run(...args: string[]): Run {
-  const child = spawn(COMMAND, args, { stdio: ["ignore", "pipe", "pipe"] });
-  running.push(child);
-  let out = "";
-  let errors = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    out += chunk;
-  });
-  child.stderr.on("data", (chunk: Buffer) => {
-    errors += chunk;
-  });
-  const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code, signal }));
-  });
-  const whole = () =>
-    out
-      .slice(0, out.lastIndexOf("\n") + 1)
-      .split("\n")
-      .slice(0, -1);
-  return {
-    process: child,
-    ended,
-    out: () => out,
-    errors: () => errors,
-    lines: () => whole().map((line) => JSON.parse(line) as Record<string, unknown>),
-  };
+  const started = runDevice(program, args);
+  running.push(started);
+  return started;
 }
 
+/** 20 mWh, which one purchase buys, are an eighth of a second. */
 const bought = (gateway: TestGateway, rungs: number) => () => gateway.charged >= rungs * 100;
 
 describe("watt402-device", () => {
@@ -157,11 +133,12 @@ describe("watt402-device", () => {
     expect(light.errors()).toBe("");
   });
 
-  it("prints its address, the same each time", async () => {
+  it("prints its address, the same each time, bundled or from the tree", async () => {
     configure(1);
     const first = run("address", "--config", config);
     expect((await first.ended).code).toBe(0);
     expect(first.out()).toMatch(/^0x[0-9a-f]{40}\n$/);
+    expect(execFileSync(COMMAND, ["address", "--config", config], { encoding: "utf8" })).toBe(first.out());
     const second = run("--config", config, "address");
     expect((await second.ended).code).toBe(0);
     expect(second.out()).toBe(first.out());
