@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { serveRtu } from "#simulator/meter/slave";
 import { type Ground, prepareGround } from "../gateway/ground.ts";
 import { bundledDevice, type Program } from "./device-process.ts";
 import { livePaidEvening } from "./paid-evening.ts";
@@ -24,7 +25,7 @@ describe("a light whose meter hangs on a serial line", () => {
     "is lit while it is paid for, dark when it starves and lit again by the counter of a %s",
     async (map) => {
       const pole = await raisePole(LOAD_WATTS, map);
-      const pair = await openPair(pole.folder, pole.slaves);
+      const pair = await openPair(pole.folder, 9600, (far) => serveRtu(far, pole.slaves));
       try {
         const meter = `kind = "modbus"\nmap = "${map}"\nserial = "${pair.near}"`;
         const { charged, settled } = await livePaidEvening(ground, program, pole, meter);

@@ -56,11 +56,16 @@ function spoilt(bytes: Buffer): Buffer {
 export interface Pair {
   /** The end that a device opens. */
   readonly near: string;
+  /** Also what happens when the adapter is pulled out. */
   close(): Promise<void>;
 }
 
-/** Serves the slaves on one end of a pair of pseudo-terminals. */
-export async function openPair(folder: string, slaves: Slaves): Promise<Pair> {
+/** A pair of pseudo-terminals with somebody on its far end. */
+export async function openPair(
+  folder: string,
+  baudRate: number,
+  serve: (far: SerialPort) => void,
+): Promise<Pair> {
   const [near, far] = [join(folder, "near"), join(folder, "far")];
   const socat = spawn("socat", [`pty,raw,echo=0,link=${near}`, `pty,raw,echo=0,link=${far}`]);
   const ended = new Promise<void>((resolve, reject) => {
@@ -71,8 +76,8 @@ export async function openPair(folder: string, slaves: Slaves): Promise<Pair> {
     until("both ends of the line", () => existsSync(near) && existsSync(far), 10_000),
     ended,
   ]);
-  const port = new SerialPort({ path: far, baudRate: 9600 });
-  serveRtu(port, slaves);
+  const port = new SerialPort({ path: far, baudRate });
+  serve(port);
   return {
     near,
     close: async () => {
