@@ -7,6 +7,7 @@
 
 import type { ChannelStorage, ChannelUpdateResult } from "@x402/evm/batch-settlement/server";
 import { type Account, newAccount, purchase } from "./accounts.ts";
+import { type Charge, storedAnswer } from "./charge.ts";
 import type { ChargedVoucher, VoucherStore } from "./meter/till.ts";
 import type {
   AccountStore,
@@ -21,9 +22,6 @@ import type {
 } from "./ports.ts";
 import type { Quote } from "./tariff.ts";
 
-/** Answers kept per channel: a buyer repeats its newest payments, older ones are refused uncharged. */
-export const KEPT_ANSWERS = 64;
-
 /** An account with the channel it is drawn on; null for exact. */
 export interface AccountRecord {
   readonly account: Account;
@@ -36,8 +34,12 @@ export interface AccountRows {
   channels(): Channel[];
   putRecord(record: AccountRecord): void;
   answer(account: string, reference: string): StoredAnswer | undefined;
-  /** `slot`: the answer that had it before is forgotten; null keeps this one for good. */
-  putAnswer(account: string, reference: string, slot: number | null, stored: StoredAnswer): void;
+  /** Kept for good. */
+  putAnswer(account: string, reference: string, stored: StoredAnswer): void;
+  /** The record after a charge and its answer; of a channel's answers the newest are kept. */
+  putCharge(charge: Charge): void;
+  /** `putCharge` of what `work` decides in a commit of its own, at the least cost. */
+  appendCharge(work: () => Charge): Promise<Charge>;
   putReceipt(account: string, reference: string, receipt: SettleResponse): void;
   putTransaction(transaction: SellerTransaction): void;
   transactionsWithoutGas(): SellerTransaction[];
@@ -90,8 +92,8 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
       const { account, answer } = purchase(before, sale.quantumAtomic, this.#quote());
       const stored = { answer, signature: sale.signature, receipt: sale.receipt };
       this.#rows.putRecord({ account, channel: null });
-      // No slot: a forgotten nonce could be charged anew from the same transfer, so these are kept for good.
-      this.#rows.putAnswer(sale.payer, sale.nonce, null, stored);
+      // A forgotten nonce could be charged anew from the same transfer, so these are kept for good.
+      this.#rows.putAnswer(sale.payer, sale.nonce, stored);
       this.#rows.putTransaction({
         hash: sale.receipt.transaction,
         kind: "exact",
@@ -163,8 +165,11 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
       signature: voucher.signature,
       lastRequestTimestamp: voucher.atMs,
     };
-    const charging = this.#rows.commit(() => this.#charge(id, channel, next, BigInt(voucher.amountAtomic)));
-    return this.#inTurn(id, charging);
+    const charging = this.#rows.appendCharge(() => this.#charge(channel, next, voucher.amountAtomic));
+    return this.#inTurn(
+      id,
+      charging.then((charge) => storedAnswer(charge, this.#network)),
+    );
   }
 
   // The SDK's ChannelStorage.
@@ -221,10 +226,11 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
     }
     const { pendingRequest, ...rest } = next;
     const durable: Channel = { ...rest, channelId: id };
-    const chargeAtomic =
-      BigInt(next.chargedCumulativeAmount) - BigInt((current ?? next).chargedCumulativeAmount);
-    if (chargeAtomic > 0n) await this.#rows.commit(() => this.#charge(id, current!, durable, chargeAtomic));
-    else if (stored !== undefined && !sameOnChain(stored, next)) {
+    const charged = BigInt((current ?? next).chargedCumulativeAmount);
+    const amountAtomic = Number(BigInt(next.chargedCumulativeAmount) - charged);
+    if (amountAtomic > 0) {
+      await this.#rows.commit(() => this.#rows.putCharge(this.#charge(current!, durable, amountAtomic)));
+    } else if (stored !== undefined && !sameOnChain(stored, next)) {
       await this.#rows.commit(() => this.#putChannel(id, { ...stored, ...onChainOf(next) }));
     }
     if (pendingRequest === undefined) this.#reservations.delete(id);
@@ -232,32 +238,12 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
     return { channel: next, status: "updated" };
   }
 
-  #charge(id: string, previous: Channel, next: Channel, chargeAtomic: bigint): StoredAnswer {
+  #charge(previous: Channel, next: Channel, amountAtomic: number): Charge {
+    const id = next.channelId;
     const before = this.account(id) ?? newAccount(id, "batch-settlement");
-    const charged = Number(next.chargedCumulativeAmount);
-    const { account, answer } = purchase(before, Number(chargeAtomic), this.#quote(), charged);
-    const receipt: SettleResponse = {
-      success: true,
-      payer: next.channelConfig.payer.toLowerCase(),
-      transaction: "",
-      network: this.#network,
-      amount: "",
-      extra: {
-        channelState: {
-          channelId: previous.channelId,
-          balance: previous.balance,
-          totalClaimed: previous.totalClaimed,
-          withdrawRequestedAt: previous.withdrawRequestedAt,
-          refundNonce: String(previous.refundNonce),
-          chargedCumulativeAmount: next.chargedCumulativeAmount,
-        },
-        chargedAmount: chargeAtomic.toString(),
-      },
-    };
-    const stored = { answer, signature: next.signature.toLowerCase(), receipt };
-    this.#rows.putRecord({ account, channel: next });
-    this.#rows.putAnswer(id, next.signedMaxClaimable, account.purchases % KEPT_ANSWERS, stored);
-    return stored;
+    const quote = this.#quote();
+    const { account } = purchase(before, amountAtomic, quote, Number(next.chargedCumulativeAmount));
+    return { account, channel: next, quote, amountAtomic, onChain: previous };
   }
 
   #putChannel(id: string, channel: Channel): void {

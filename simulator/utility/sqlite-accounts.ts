@@ -1,9 +1,13 @@
 // The account book's rows in one SQLite file, written by group commit with synchronous=FULL: what was
-// answered is on disk.
+// answered is on disk. Vouchers go to a journal and into memory, and from there to their accounts' rows in
+// slices; what is in memory is what the file says, rows and journal together.
 
-import { GroupCommit } from "#gateway/ledger/group-commit";
+import { CommitQueueFull, DEFAULT_MAX_QUEUED, GroupCommit } from "#gateway/ledger/group-commit";
 import { AccountBook, type AccountRecord, type AccountRows } from "./account-book.ts";
 import type { Account } from "./accounts.ts";
+import { CHARGE_BYTES, type Charge, channelIdAt, readCharge, storedAnswer, writeCharge } from "./charge.ts";
+import { ChargeJournal } from "./charge-journal.ts";
+import { KeptAnswers } from "./kept-answers.ts";
 import type {
   Channel,
   KindTotals,
@@ -14,6 +18,13 @@ import type {
 } from "./ports.ts";
 import { closeDatabase, openDatabase, type SellerIdentity } from "./sqlite-file.ts";
 import type { Quote } from "./tariff.ts";
+
+/** Channels held in memory, 2 to 14 kB each; more only while the journal is ahead of their rows. */
+const LIVE_MAX = 20_000;
+/** Channels looked at to make room for one. */
+const EVICTION_LOOKS = 8;
+/** 0x and 65 bytes; a contract's wallet may sign longer, and its answers are kept in full. */
+const PLAIN_SIGNATURE_DIGITS = 132;
 
 interface AccountRow {
   account: string;
@@ -37,6 +48,27 @@ export interface SqliteAccountsOptions {
   /** The price at the moment of charging. */
   readonly quote: () => Quote;
   readonly maxQueued?: number;
+  /** Charges in the journal before they are folded into the accounts' rows. */
+  readonly foldAfter?: number;
+}
+
+/** A channel in memory, as committed. */
+interface Live {
+  account: Account;
+  channel: Channel;
+  readonly kept: KeptAnswers;
+}
+
+/** What a work has written, to be taken over once it is committed. */
+interface Written {
+  readonly record: AccountRecord;
+  readonly charge: Charge | undefined;
+}
+
+interface Waiting {
+  readonly work: () => Charge;
+  readonly resolve: (charge: Charge) => void;
+  readonly reject: (reason: unknown) => void;
 }
 
 /** The account book on a file of its own. */
@@ -57,22 +89,32 @@ export class SqliteAccounts extends AccountBook {
 
 class SqliteRows implements AccountRows {
   readonly #db;
+  readonly #network: SellerIdentity["network"];
   readonly #commit: GroupCommit;
+  readonly #maxQueued: number;
   readonly #statements;
+  readonly #journal: ChargeJournal;
+  readonly #live = new Map<string, Live>();
+  /** Of the work that runs. */
+  #written: Written[] = [];
+  #batch: Waiting[] | undefined;
 
   constructor(options: SqliteAccountsOptions) {
     this.#db = openDatabase(options.directory, options.identity);
-    this.#commit = new GroupCommit(this.#db, { maxQueued: options.maxQueued ?? 10_000 });
+    this.#network = options.identity.network;
+    this.#maxQueued = options.maxQueued ?? DEFAULT_MAX_QUEUED;
+    this.#commit = new GroupCommit(this.#db, { maxQueued: this.#maxQueued });
     const db = this.#db;
     this.#statements = {
       account: db.prepare("SELECT * FROM accounts WHERE account = ?"),
-      channels: db.prepare("SELECT channel FROM accounts WHERE channel IS NOT NULL"),
+      channels: db.prepare("SELECT account, channel FROM accounts WHERE channel IS NOT NULL"),
       putAccount: db.prepare("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?)"),
       answer: db.prepare(
         "SELECT signature, answer, receipt FROM answers WHERE account = ? AND reference = ?",
       ),
-      putAnswer: db.prepare("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)"),
-      putReceipt: db.prepare("UPDATE answers SET receipt = ? WHERE account = ? AND reference = ?"),
+      putAnswer: db.prepare("INSERT OR REPLACE INTO answers VALUES (?, ?, NULL, ?, ?, ?)"),
+      kept: db.prepare("SELECT answers FROM kept WHERE account = ?"),
+      putKept: db.prepare("INSERT OR REPLACE INTO kept VALUES (?, ?)"),
       putTransaction: db.prepare("INSERT OR REPLACE INTO transactions VALUES (?, ?, ?, ?, ?)"),
       withoutGas: db.prepare("SELECT * FROM transactions WHERE gas IS NULL"),
       totals: db.prepare(
@@ -80,52 +122,92 @@ class SqliteRows implements AccountRows {
           sum(amount) AS amountAtomic FROM transactions GROUP BY kind`,
       ),
     };
+    this.#journal = new ChargeJournal(db, options.foldAfter);
+    this.#replay();
   }
 
   get isFull(): boolean {
-    return this.#commit.isFull;
+    return this.#commit.isFull || (this.#batch?.length ?? 0) >= this.#maxQueued;
   }
 
-  commit<T>(work: () => T): Promise<T> {
-    return this.#commit.run(work);
+  async commit<T>(work: () => T): Promise<T> {
+    let written: readonly Written[] = [];
+    const value = await this.#commit.run(() => {
+      this.#written = [];
+      const result = work();
+      written = this.#written;
+      return result;
+    });
+    for (const { record, charge } of written) this.#takeOver(record, charge);
+    return value;
   }
 
   record(id: string): AccountRecord | undefined {
+    const live = this.#live.get(id);
+    if (live !== undefined) return live;
     const row = this.#statements.account.get(id) as AccountRow | undefined;
     if (row === undefined) return undefined;
-    const channel = row.channel === null ? null : (JSON.parse(row.channel) as Channel);
-    return { account: accountOf(row), channel };
+    const account = accountOf(row);
+    if (row.channel === null) return { account, channel: null };
+    const kept = this.#statements.kept.get(id) as { answers: Uint8Array } | undefined;
+    const loaded: Live = {
+      account,
+      channel: JSON.parse(row.channel) as Channel,
+      kept: new KeptAnswers(kept === undefined ? undefined : Buffer.from(kept.answers)),
+    };
+    this.#makeRoom();
+    this.#live.set(id, loaded);
+    return loaded;
   }
 
   channels(): Channel[] {
-    return this.#statements.channels
-      .all()
-      .map((row) => JSON.parse((row as { channel: string }).channel) as Channel);
+    const rows = this.#statements.channels.all() as { account: string; channel: string }[];
+    return rows.map(({ account, channel }) => this.#live.get(account)?.channel ?? JSON.parse(channel));
   }
 
-  putRecord({ account, channel }: AccountRecord): void {
-    this.#statements.putAccount.run(
-      account.account,
-      account.scheme,
-      account.charged,
-      account.granted,
-      account.remainderMicroAtomic,
-      account.purchases,
-      channel === null ? null : JSON.stringify(channel),
-    );
+  putRecord(record: AccountRecord): void {
+    this.#putRow(record);
+    this.#written.push({ record, charge: undefined });
+  }
+
+  putCharge(charge: Charge): void {
+    const { account, channel } = charge;
+    const record = { account, channel };
+    this.#putRow(record);
+    this.#written.push({ record, charge });
+    if (channel.signature.length !== PLAIN_SIGNATURE_DIGITS) {
+      this.putAnswer(account.account, channel.signedMaxClaimable, storedAnswer(charge, this.#network));
+      return;
+    }
+    const kept = new KeptAnswers(Buffer.from(this.#live.get(account.account)?.kept.bytes ?? []));
+    kept.put(charge);
+    this.#statements.putKept.run(account.account, kept.bytes);
+  }
+
+  appendCharge(work: () => Charge): Promise<Charge> {
+    this.#batch ??= this.#openBatch();
+    const batch = this.#batch;
+    if (batch.length >= this.#maxQueued) return Promise.reject(new CommitQueueFull(this.#maxQueued));
+    return new Promise((resolve, reject) => batch.push({ work, resolve, reject }));
   }
 
   answer(account: string, reference: string): StoredAnswer | undefined {
     const row = this.#statements.answer.get(account, reference) as AnswerRow | undefined;
-    if (row === undefined) return undefined;
-    return { answer: JSON.parse(row.answer), signature: row.signature, receipt: JSON.parse(row.receipt) };
+    if (row !== undefined) {
+      return { answer: JSON.parse(row.answer), signature: row.signature, receipt: JSON.parse(row.receipt) };
+    }
+    if (this.record(account) === undefined) return undefined;
+    const live = this.#live.get(account);
+    const at = live?.kept.find(Number(reference)) ?? -1;
+    return live === undefined || at < 0
+      ? undefined
+      : storedAnswer(readCharge(live.kept.bytes, at, live), this.#network);
   }
 
-  putAnswer(account: string, reference: string, slot: number | null, stored: StoredAnswer): void {
+  putAnswer(account: string, reference: string, stored: StoredAnswer): void {
     this.#statements.putAnswer.run(
       account,
       reference,
-      slot,
       stored.signature,
       JSON.stringify(stored.answer),
       JSON.stringify(stored.receipt),
@@ -133,7 +215,8 @@ class SqliteRows implements AccountRows {
   }
 
   putReceipt(account: string, reference: string, receipt: SettleResponse): void {
-    this.#statements.putReceipt.run(JSON.stringify(receipt), account, reference);
+    const stored = this.answer(account, reference);
+    if (stored !== undefined) this.putAnswer(account, reference, { ...stored, receipt });
   }
 
   putTransaction(transaction: SellerTransaction): void {
@@ -168,7 +251,109 @@ class SqliteRows implements AccountRows {
 
   close(): void {
     this.#commit.close();
+    this.#foldAll();
     closeDatabase(this.#db);
+  }
+
+  /** Charges that come while the last commit runs are one row of the next one. */
+  #openBatch(): Waiting[] {
+    const batch: Waiting[] = [];
+    const close = () => {
+      if (this.#batch === batch) this.#batch = undefined;
+    };
+    this.#commit
+      .run(() => {
+        close();
+        return this.#append(batch);
+      })
+      .then(
+        ({ charges, durable }) => {
+          durable();
+          for (const { charge, waiting } of charges) {
+            this.#takeOver(charge, charge);
+            waiting.resolve(charge);
+          }
+        },
+        (reason) => {
+          close();
+          for (const waiting of batch) waiting.reject(reason);
+        },
+      );
+    return batch;
+  }
+
+  /** Inside a commit. A work that throws is told so; it has written nothing. */
+  #append(batch: readonly Waiting[]) {
+    const charges: { readonly charge: Charge; readonly waiting: Waiting }[] = [];
+    for (const waiting of batch) {
+      try {
+        charges.push({ charge: waiting.work(), waiting });
+      } catch (reason) {
+        waiting.reject(reason);
+      }
+    }
+    if (charges.length === 0) return { charges, durable: () => {} };
+    const bytes = Buffer.allocUnsafe(charges.length * CHARGE_BYTES);
+    charges.forEach(({ charge }, index) => {
+      writeCharge(bytes, index * CHARGE_BYTES, charge);
+    });
+    const accounts = charges.map(({ charge }) => charge.account.account);
+    return { charges, durable: this.#journal.append(bytes, accounts, (id) => this.#writeLive(id)) };
+  }
+
+  #takeOver({ account, channel }: AccountRecord, charge: Charge | undefined): void {
+    const live = this.#live.get(account.account);
+    if (live === undefined || channel === null) return;
+    live.account = account;
+    live.channel = channel;
+    if (charge !== undefined) live.kept.put(charge);
+  }
+
+  #putRow({ account, channel }: AccountRecord): void {
+    this.#statements.putAccount.run(
+      account.account,
+      account.scheme,
+      account.charged,
+      account.granted,
+      account.remainderMicroAtomic,
+      account.purchases,
+      channel === null ? null : JSON.stringify(channel),
+    );
+  }
+
+  #writeLive(id: string): void {
+    const live = this.#live.get(id)!;
+    this.#putRow(live);
+    this.#statements.putKept.run(id, live.kept.bytes);
+  }
+
+  #makeRoom(): void {
+    if (this.#live.size < LIVE_MAX) return;
+    let looks = 0;
+    for (const id of this.#live.keys()) {
+      if (looks++ >= EVICTION_LOOKS) return;
+      if (!this.#journal.isAheadOf(id)) this.#live.delete(id);
+    }
+  }
+
+  /** What a process that ended without a word left in the journal. */
+  #replay(): void {
+    for (const { bytes, at } of this.#journal.replay()) {
+      const id = channelIdAt(bytes, at);
+      const live = this.record(id) === undefined ? undefined : this.#live.get(id);
+      if (live === undefined) throw new Error(`charges: expected an account of channel ${id}, found none`);
+      const charge = readCharge(bytes, at, live);
+      live.kept.put(charge);
+      if (charge.account.charged > live.account.charged) this.#takeOver(charge, undefined);
+    }
+    this.#foldAll();
+  }
+
+  #foldAll(): void {
+    this.#db.exec("BEGIN IMMEDIATE");
+    for (const id of this.#live.keys()) if (this.#journal.isAheadOf(id)) this.#writeLive(id);
+    this.#journal.clear();
+    this.#db.exec("COMMIT");
   }
 }
 

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import Libsql from "libsql";
 
 export const DATABASE_FILE = "accounts.db";
-const SCHEMA_VERSION = 1;
+/** 2 added the journal of charges and the answers kept in blocks. */
+const SCHEMA_VERSION = 2;
 
 /** Whose accounts these are; a ledger opened under another identity would mix money that does not mix. */
 export interface SellerIdentity {
@@ -85,6 +86,9 @@ function create(db: Libsql.Database): void {
     CREATE TABLE IF NOT EXISTS transactions (
       hash TEXT PRIMARY KEY, kind TEXT NOT NULL, channels INTEGER NOT NULL, amount INTEGER NOT NULL, gas INTEGER
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS charges (seq INTEGER PRIMARY KEY, charges BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS kept (account TEXT PRIMARY KEY, answers BLOB NOT NULL);
+    UPDATE seller SET version = ${SCHEMA_VERSION} WHERE version = 1;
     COMMIT;
   `);
 }

@@ -7,8 +7,10 @@
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import type { Answer } from "#gateway/sellers/http";
 import { AccountBook, type AccountRecord, type AccountRows } from "../utility/account-book.ts";
+import { storedAnswer } from "../utility/charge.ts";
 import { Claims } from "../utility/claims.ts";
 import { EnergySale } from "../utility/energy-sale.ts";
+import { KEPT_ANSWERS } from "../utility/kept-answers.ts";
 import type { KindTotals, SellerTransaction, StoredAnswer, TransactionKind } from "../utility/ports.ts";
 import { type Quote, quoting, type Tariff } from "../utility/tariff.ts";
 import type { ChainModel } from "./chain.ts";
@@ -213,29 +215,35 @@ function required(
 const NONE: KindTotals = { transactions: 0, channels: 0, gas: 0, amountAtomic: 0 };
 
 function rowsOf(tables: Tables, life: Life, watch: SellerWatch): AccountRows {
-  let charging: { before: AccountRecord | undefined; after: AccountRecord } | null = null;
-  return {
+  const rows: AccountRows = {
     get isFull() {
       return tables.isFull;
     },
     commit: (work) => tables.commit(life, work),
     record: (id) => tables.get<AccountRecord>("account", id),
     channels: () => [...tables.rows<AccountRecord>("account")].flatMap(({ channel }) => channel ?? []),
-    putRecord(record) {
-      const id = record.account.account;
-      charging = { before: tables.get<AccountRecord>("account", id), after: record };
-      tables.put("account", id, record);
-    },
+    putRecord: (record) => tables.put("account", record.account.account, record),
     answer: (account, reference) => tables.get<StoredAnswer>("answer", `${account} ${reference}`),
-    putAnswer(account, reference, slot, stored) {
-      const before = tables.get<string>("slot", `${account} ${slot}`);
-      if (before !== undefined) tables.put("answer", `${account} ${before}`, undefined);
-      tables.put("slot", `${account} ${slot}`, reference);
-      tables.put("answer", `${account} ${reference}`, stored);
-      const charge = charging;
-      charging = null;
-      if (charge !== null) tables.onceCommitted(() => watch.charged(charge.before, charge.after, reference));
+    putAnswer: (account, reference, stored) => tables.put("answer", `${account} ${reference}`, stored),
+    putCharge(charge) {
+      const { account } = charge;
+      const id = account.account;
+      const reference = charge.channel.signedMaxClaimable;
+      const before = tables.get<AccountRecord>("account", id);
+      rows.putRecord({ account, channel: charge.channel });
+      const slot = `${id} ${account.purchases % KEPT_ANSWERS}`;
+      const forgotten = tables.get<string>("slot", slot);
+      if (forgotten !== undefined) tables.put("answer", `${id} ${forgotten}`, undefined);
+      tables.put("slot", slot, reference);
+      rows.putAnswer(id, reference, storedAnswer(charge, NETWORK));
+      tables.onceCommitted(() => watch.charged(before, charge, reference));
     },
+    appendCharge: (work) =>
+      rows.commit(() => {
+        const charge = work();
+        rows.putCharge(charge);
+        return charge;
+      }),
     putReceipt(account, reference, receipt) {
       const stored = tables.get<StoredAnswer>("answer", `${account} ${reference}`);
       if (stored !== undefined) tables.put("answer", `${account} ${reference}`, { ...stored, receipt });
@@ -247,4 +255,5 @@ function rowsOf(tables: Tables, life: Life, watch: SellerWatch): AccountRows {
       return { deposit: NONE, claim: NONE, settle: NONE, exact: NONE };
     },
   };
+  return rows;
 }
