@@ -4,11 +4,7 @@
  * Promise: a header decoded here is base64 of a valid version 2 object of at most 16 KiB, or an error
  * text says why not; nothing is guessed from a broken one.
  */
-import {
-  decodePaymentRequiredHeader,
-  decodePaymentResponseHeader,
-  encodePaymentSignatureHeader,
-} from "@x402/core/http";
+import { decodePaymentRequiredHeader, decodePaymentResponseHeader } from "@x402/core/http";
 import { isPaymentPayloadV2, isPaymentRequiredV2 } from "@x402/core/schemas";
 import type { PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse } from "@x402/core/types";
 
@@ -26,14 +22,17 @@ export type HeaderRead<Value> =
   | { readonly value: Value; readonly error: null }
   | { readonly value: null; readonly error: string };
 
-export function encodePaymentHeader(payload: PaymentPayload): string {
-  return encodePaymentSignatureHeader(payload);
-}
-
 export function readPaymentRequiredHeader(header: string): HeaderRead<PaymentRequired> {
   return readHeader(header, PAYMENT_REQUIRED_HEADER, decodePaymentRequiredHeader, (value) =>
     isPaymentRequiredV2(value as PaymentRequired),
   );
+}
+
+/** Is a decoded PAYMENT-RESPONSE one of version 2? */
+export function isSettleResponse(value: unknown): value is SettleResponse {
+  if (typeof value !== "object" || value === null) return false;
+  const { success, transaction, network } = value as Record<string, unknown>;
+  return typeof success === "boolean" && typeof transaction === "string" && typeof network === "string";
 }
 
 export function readPaymentResponseHeader(header: string): HeaderRead<SettleResponse> {
@@ -43,12 +42,6 @@ export function readPaymentResponseHeader(header: string): HeaderRead<SettleResp
 /** True for a version 2 payment payload, as devices send it over the general transport. */
 export function isPaymentPayload(value: unknown): value is PaymentPayload {
   return typeof value === "object" && value !== null && isPaymentPayloadV2(value as PaymentPayload);
-}
-
-function isSettleResponse(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  const { success, transaction, network } = value as Record<string, unknown>;
-  return typeof success === "boolean" && typeof transaction === "string" && typeof network === "string";
 }
 
 function readHeader<Value>(

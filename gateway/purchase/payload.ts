@@ -68,7 +68,12 @@ function complete(
   amountAtomic: number,
   payload: Record<string, unknown>,
 ): PaymentPayload {
-  // The seller matches `accepted` against its own requirements for this amount, member by member.
-  const accepted = { ...channel.requirements, amount: String(amountAtomic) } as PaymentPayload["accepted"];
+  // The seller matches `accepted` against its own requirements for this amount, member by member. Most purchases
+  // are of the offered amount: the same object then, so that whoever writes it can see that nothing changed.
+  const amount = String(amountAtomic);
+  const { requirements } = channel;
+  const accepted = (
+    requirements.amount === amount ? requirements : { ...requirements, amount }
+  ) as PaymentPayload["accepted"];
   return { x402Version: 2, resource: { url: channel.resource }, accepted, payload };
 }

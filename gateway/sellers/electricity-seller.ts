@@ -14,23 +14,19 @@ import {
   type SellerCounters,
 } from "../purchase/ports.ts";
 import { type Answer, type Http, isElsewhere, refusalIn } from "./http.ts";
+import { ownPaymentHeader } from "./payment-header.ts";
 import { chargedInRequired, chooseRequirements, type Payable } from "./requirements.ts";
 
 const counter = z.number().int().min(0).max(COUNTER_MAX);
 const price = z.number().int().min(1).max(PRICE_MAX);
-const seconds = z.number().int().min(0).max(4_294_967_295);
+const SECONDS_MAX = 4_294_967_295;
+const seconds = z.number().int().min(0).max(SECONDS_MAX);
 
 const TARIFF = z.object({
   unit: z.string().max(16),
   pricePerMillionUnits: price,
   validUntilSeconds: seconds,
   menu: z.array(counter.min(1).max(QUANTUM_MAX)).min(1).max(64),
-});
-const SOLD = z.object({
-  charged: counter,
-  granted: counter,
-  pricePerMillionUnits: price,
-  validUntilSeconds: seconds,
 });
 const ACCOUNT = z.object({ charged: counter, granted: counter });
 
@@ -56,7 +52,7 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
       return { quote: requirements && { resource: url, requirements }, reason: `${url}: ${reason}` };
     },
     async pay(channel, amountAtomic, payload): Promise<Sale> {
-      const answer = await http.call("POST", energyUrl(amountAtomic), payload);
+      const answer = await http.call("POST", energyUrl(amountAtomic), ownPaymentHeader(payload));
       if (answer.kind === "unavailable") return answer;
       if (answer.kind === "payment-required") {
         return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };
@@ -64,10 +60,10 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
       if (answer.kind === "refused") {
         return { kind: isElsewhere(answer) ? "unavailable" : "unpaid", reason: found(answer), charged: null };
       }
-      const sold = SOLD.safeParse(jsonIn(answer));
-      if (!sold.success)
+      const sold = soldIn(jsonIn(answer));
+      if (sold === null)
         return { kind: "unavailable", reason: `${channel.resource}: expected counters, ${found(answer)}` };
-      const { charged, granted, pricePerMillionUnits, validUntilSeconds } = sold.data;
+      const { charged, granted, pricePerMillionUnits, validUntilSeconds } = sold;
       return {
         kind: "paid",
         counters: { charged, granted },
@@ -82,6 +78,25 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
       return account?.success ? account.data : null;
     },
   };
+}
+
+/** What a sale is answered with, checked by hand: it is read for every purchase. */
+type Sold = Readonly<Record<"charged" | "granted" | "pricePerMillionUnits" | "validUntilSeconds", number>>;
+
+function soldIn(answer: unknown): Sold | null {
+  if (typeof answer !== "object" || answer === null) return null;
+  const sold = answer as Sold;
+  const { charged, granted, pricePerMillionUnits, validUntilSeconds } = sold;
+  const fits =
+    isWhole(charged, 0, COUNTER_MAX) &&
+    isWhole(granted, 0, COUNTER_MAX) &&
+    isWhole(pricePerMillionUnits, 1, PRICE_MAX) &&
+    isWhole(validUntilSeconds, 0, SECONDS_MAX);
+  return fits ? sold : null;
+}
+
+function isWhole(value: unknown, min: number, max: number): boolean {
+  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 }
 
 /** The API keeps exact accounts by the payer's address. */

@@ -7,6 +7,7 @@
 import { PRICED_UNITS } from "#core/units";
 import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../purchase/ports.ts";
 import { type Http, isElsewhere, refusalIn } from "./http.ts";
+import { ownPaymentHeader } from "./payment-header.ts";
 import { chargedInReceipt, chargedInRequired, chooseRequirements, type Payable } from "./requirements.ts";
 
 export interface FixedSale {
@@ -51,7 +52,7 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
     },
     quote,
     async pay(channel, amountAtomic, payload): Promise<Sale> {
-      const answer = await http.call(method, url, payload);
+      const answer = await http.call(method, url, ownPaymentHeader(payload));
       if (answer.kind === "unavailable") return answer;
       if (answer.kind === "payment-required") {
         return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };

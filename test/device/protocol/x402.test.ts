@@ -1,8 +1,11 @@
-import { encodePaymentRequiredHeader, encodePaymentResponseHeader } from "@x402/core/http";
+import {
+  encodePaymentRequiredHeader,
+  encodePaymentResponseHeader,
+  encodePaymentSignatureHeader,
+} from "@x402/core/http";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  encodePaymentHeader,
   HEADER_MAX,
   isPaymentPayload,
   type PaymentPayload,
@@ -45,7 +48,7 @@ describe("x402 headers", () => {
       value: settled,
       error: null,
     });
-    const header = encodePaymentHeader(payload);
+    const header = encodePaymentSignatureHeader(payload);
     expect(JSON.parse(Buffer.from(header, "base64").toString())).toEqual(payload);
   });
 
