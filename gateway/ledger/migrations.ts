@@ -12,10 +12,17 @@ export interface Dialect {
   /** After a table's closing bracket. */
   readonly strict: string;
   readonly keyed: string;
+  /** A file of this process: payments are appended first, and folded into their table later. */
+  readonly journal: boolean;
 }
 
-export const SQLITE: Dialect = { integer: "INTEGER", strict: " STRICT", keyed: " STRICT, WITHOUT ROWID" };
-export const POSTGRES: Dialect = { integer: "BIGINT", strict: "", keyed: "" };
+export const SQLITE: Dialect = {
+  integer: "INTEGER",
+  strict: " STRICT",
+  keyed: " STRICT, WITHOUT ROWID",
+  journal: true,
+};
+export const POSTGRES: Dialect = { integer: "BIGINT", strict: "", keyed: "", journal: false };
 
 /** Numbers of the steps a database took, kept in its own table. */
 export const VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)";
@@ -59,6 +66,12 @@ CREATE TABLE enrolment (
 )${keyed};
 CREATE UNIQUE INDEX enrolment_by_revision ON enrolment (revision);
 CREATE INDEX enrolment_by_state ON enrolment (state, device);`,
+  ({ journal }) =>
+    journal
+      ? `
+-- Payments of one commit, as a JSON array of their rows with the channel's counters behind each.
+CREATE TABLE payment_journal (id INTEGER PRIMARY KEY, payments TEXT NOT NULL) STRICT;`
+      : "",
 ];
 
 export const SCHEMA_VERSION = STEPS.length;

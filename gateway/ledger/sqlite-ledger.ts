@@ -2,7 +2,8 @@
  * The gateway's ledger in one SQLite file.
  *
  * Promise (M4): a write that resolved is on disk (WAL, synchronous=FULL, one commit for all writes of a
- * turn); a payment is keyed by its money, so the same rung is recorded once, whoever presents it.
+ * turn); a payment is keyed by its money, so the same rung is recorded once, whoever presents it. Payments go
+ * through a journal in the same file: who reads folds it first, and so does who opens it.
  */
 import { join } from "node:path";
 import Database from "libsql";
@@ -17,6 +18,7 @@ import type {
 import { enrolmentsIn } from "./enrolment-rows.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { SQLITE, stepsAfter, VERSION_TABLE } from "./migrations.ts";
+import { PaymentJournal } from "./payment-journal.ts";
 import {
   type Cell,
   COLUMNS,
@@ -27,7 +29,6 @@ import {
   deviceIn,
   deviceRow,
   paymentIn,
-  paymentRow,
   type Row,
   withdrawalIn,
   withdrawalRow,
@@ -66,9 +67,10 @@ export function openSqliteLedger(directory: string): SqliteLedger {
   const first = (sql: string, ...cells: Cell[]) => statement(sql).get(...cells) as Row | undefined;
   const put = (sql: string, cells: readonly Cell[]) => statement(sql).run(...cells).changes;
 
-  let payments = first(READS.paymentCount)!.payments as number;
-
   const putChannel = (record: ChannelRecord) => put(WRITES.channel, channelRow(record));
+  const journal = new PaymentJournal(db, commits, putChannel);
+  journal.fold();
+  const paymentsBefore = (first(READS.paymentCount)!.payments as number) - journal.folded;
   const deposits = (channelId: string) => all(READS.deposits, channelId).map(depositIn);
   const withdrawals = (channelId: string) => all(READS.withdrawals, channelId).map(withdrawalIn);
 
@@ -93,20 +95,30 @@ export function openSqliteLedger(directory: string): SqliteLedger {
       commits.run(() => {
         put(WRITES.device, deviceRow(record));
       }),
-    channelsOf: (device) => all(READS.channelsOf, device).map(channelIn),
-    channels: () => all(READS.channels).map(channelIn),
+    channelsOf(device) {
+      journal.fold();
+      return all(READS.channelsOf, device).map(channelIn);
+    },
+    channels() {
+      journal.fold();
+      return all(READS.channels).map(channelIn);
+    },
     saveChannel: (record) =>
       commits.run(() => {
         putChannel(record);
       }),
     payment(channelId, maxClaimable) {
+      journal.fold();
       const row = first(READS.payment, channelId, maxClaimable);
       return row ? paymentIn(row) : null;
     },
-    paymentsAfter: (channelId, charged, limit) =>
-      all(READS.paymentsAfter, channelId, charged, limit).map(paymentIn),
+    paymentsAfter(channelId, charged, limit) {
+      journal.fold();
+      return all(READS.paymentsAfter, channelId, charged, limit).map(paymentIn);
+    },
     payments({ channelId, fromSeconds = 0, toSeconds = Number.MAX_SAFE_INTEGER }) {
       return paged((afterChannel, afterAmount) => {
+        journal.fold();
         const rest = [afterAmount, fromSeconds, toSeconds, PAYMENTS_PER_PAGE];
         const rows =
           channelId === undefined
@@ -115,11 +127,7 @@ export function openSqliteLedger(directory: string): SqliteLedger {
         return rows.map(paymentIn);
       });
     },
-    recordPayment: (payment, channel) =>
-      commits.run(() => {
-        payments += put(WRITES.payment, paymentRow(payment));
-        putChannel(channel);
-      }),
+    recordPayment: (payment, channel) => journal.record(payment, channel),
     deposits,
     balanceOf: (channelId) => first(READS.balance, channelId)!.balance as number,
     depositTotals,
@@ -149,10 +157,12 @@ export function openSqliteLedger(directory: string): SqliteLedger {
         }),
     }),
     get counts() {
-      return { payments, commits: commits.commits };
+      journal.tryFold();
+      return { payments: paymentsBefore + journal.folded, commits: commits.commits };
     },
     async close() {
       commits.close();
+      journal.tryFold();
       db.close();
     },
   };
@@ -168,7 +178,6 @@ const WRITES = {
     " requirements = excluded.requirements, promised = max(promised, excluded.promised)," +
     " charged = max(charged, excluded.charged), granted = max(granted, excluded.granted)," +
     " revision = max(revision, excluded.revision)",
-  payment: insert("payment", "INSERT OR IGNORE"),
   deposit: insert("deposit"),
   withdrawal: insert("withdrawal"),
 } as const;
