@@ -1,19 +1,16 @@
 /**
  * Keccak-256 as Ethereum has it (padding 0x01), in slices a board can take between two turns of its loop.
  *
- * Promise: the same 32 bytes as any other keccak-256, for messages of at most one block, which is all that
- * a voucher needs; a step is a third of one of the 24 rounds. Lanes are two signed 32-bit halves, low half
- * first, because the board has neither 64-bit integers nor an unsigned one. The rows are written out: in
- * an interpreter that reads its own text each time, an index computed costs as much as the work itself.
+ * Promise: the same 32 bytes as any other keccak-256, for a message of any length; a step is a third of one
+ * of a block's 24 rounds. Lanes are two signed 32-bit halves, low half first, because the board has neither
+ * 64-bit integers nor an unsigned one. The rows are written out: in an interpreter that reads its own text
+ * each time, an index computed costs as much as the work itself.
  */
 import type { Sliced } from "./sliced.ts";
 
 const RATE_BYTES = 136;
 const ROUNDS = 24;
 const STEPS_PER_ROUND = 3;
-
-/** Longest message: one block less the padding's byte. */
-export const KECCAK_MESSAGE_BYTES_MAX = RATE_BYTES - 1;
 
 const KECCAK_BYTES = 32;
 
@@ -26,7 +23,7 @@ const ROUND_CONSTANTS = [
 ];
 
 export interface Keccak extends Sliced {
-  /** Begins with a message of at most KECCAK_MESSAGE_BYTES_MAX bytes; throws on a longer one. */
+  /** Begins with a message, which is not copied. */
   start(message: Uint8Array): void;
   /** The 32 bytes, once step has returned true. */
   digest(): Uint8Array;
@@ -229,23 +226,30 @@ export function createKeccak(): Keccak {
   const columns = new Int32Array(10);
   const mixed = new Int32Array(10);
   let stepsDone = 0;
+  let text: Uint8Array = new Uint8Array(0);
+  let absorbed = 0;
 
-  return {
-    start(message) {
-      if (message.length > KECCAK_MESSAGE_BYTES_MAX) {
-        throw new Error(
-          `expected a message of at most ${KECCAK_MESSAGE_BYTES_MAX} bytes to hash, found ${message.length}`,
-        );
-      }
-      state.fill(0);
-      for (let at = 0; at < message.length; at++) {
-        state[at >> 2] = state[at >> 2]! | (message[at]! << (8 * (at & 3)));
-      }
-      const end = message.length;
+  /** Mixes the next block in; the one that the message ends in is padded. */
+  const absorb = () => {
+    const end = Math.min(RATE_BYTES, text.length - absorbed);
+    for (let at = 0; at < end; at++) {
+      state[at >> 2] = state[at >> 2]! ^ (text[absorbed + at]! << (8 * (at & 3)));
+    }
+    absorbed += RATE_BYTES;
+    if (end < RATE_BYTES) {
       state[end >> 2] = state[end >> 2]! ^ (1 << (8 * (end & 3)));
       const last = (RATE_BYTES >> 2) - 1;
       state[last] = state[last]! ^ 0x80000000;
-      stepsDone = 0;
+    }
+    stepsDone = 0;
+  };
+
+  return {
+    start(message) {
+      state.fill(0);
+      text = message;
+      absorbed = 0;
+      absorb();
     },
 
     step() {
@@ -267,7 +271,10 @@ export function createKeccak(): Keccak {
         next = before;
       }
       stepsDone++;
-      return stepsDone === ROUNDS * STEPS_PER_ROUND;
+      if (stepsDone < ROUNDS * STEPS_PER_ROUND) return false;
+      if (absorbed > text.length) return true;
+      absorb();
+      return false;
     },
 
     digest() {

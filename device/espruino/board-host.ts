@@ -1,0 +1,163 @@
+/**
+ * A light on an Espruino board: the same host and machine as on the Pi, with flash, sockets and time as the
+ * board has them.
+ *
+ * Promise: the lamp is dark before anything is read. By day rungs are signed in slices; by night a payment is
+ * a read from flash. The board makes no secret of its own: key, tag key and jitter are what it was
+ * provisioned with.
+ */
+import type { Effect, Event } from "#core/events";
+import type { Settings, State } from "#core/machine";
+import type { Lamp, Meter } from "#core/ports";
+import { MachineHost } from "#host/machine-host";
+import type { Description } from "#host/machine-parts";
+import { sealedLogin } from "#protocol/sealed-login";
+import type { Tagger } from "#protocol/tag";
+import { type BoardPlan, boardAlmanac } from "./almanac.ts";
+import { BoardClock, type BoardTimers } from "./board-clock.ts";
+import { BoardInbox } from "./board-inbox.ts";
+import type { ByteStrings } from "./byte-strings.ts";
+import { flashJournal } from "./flash-journal.ts";
+import { type Crc32, type FlashPages, pagesFrom } from "./flash-pages.ts";
+import { hmacOver, type Sha256 } from "./hmac.ts";
+import { jitterOf } from "./jitter.ts";
+import { createKeccak } from "./keccak.ts";
+import { LadderKeeper } from "./ladder-keeper.ts";
+import { LadderStore } from "./ladder-store.ts";
+import type { Convolve } from "./limbs.ts";
+import { type BoardLink, type BoardNet, openBoardLink } from "./mqtt-link.ts";
+import { keepTime, type TimeServer } from "./network-time.ts";
+import { createVoucherSigner } from "./voucher-signer.ts";
+import { Work } from "./work.ts";
+
+/** What a board is told when it is flashed, as JSON. */
+export interface BoardConfig {
+  readonly v: 1;
+  /** 40 lower-case hex digits. */
+  readonly device: string;
+  /** Compressed, 0x and 66 hex digits. */
+  readonly publicKey: string;
+  readonly broker: { readonly host: string; readonly port: number };
+  readonly time: TimeServer;
+  readonly keepaliveSeconds: number;
+  readonly settings: Settings;
+  readonly longestNightMs: number;
+  readonly plan: BoardPlan;
+  readonly describe: Description;
+}
+
+/** What it must keep to itself, and what only saves it work. */
+export interface BoardSecrets {
+  readonly key: Uint8Array;
+  readonly tagKey: Uint8Array;
+  readonly domainSeparator: Uint8Array;
+  readonly combTable: Uint8Array;
+}
+
+export interface BoardPorts {
+  readonly net: BoardNet;
+  readonly timers: BoardTimers;
+  readonly sha256: Sha256;
+  readonly crc32: Crc32;
+  readonly convolve: Convolve;
+  readonly bytes: ByteStrings;
+  /** Of the runtime alone: two for the journal, the others for the ladder. */
+  readonly pages: FlashPages;
+  /** A rung signed where the board was flashed; null for all others. */
+  readonly presigned: (channelId: string, amount: number) => Uint8Array | null;
+  readonly makeMeter: (clock: BoardClock) => Meter;
+  readonly lamp: Lamp;
+  /** Kicks the watchdog. */
+  readonly kick: () => void;
+  /** One line for whoever looks at the console. */
+  readonly say: (text: string) => void;
+  /** Told of every step of the machine, before its effects are carried out. */
+  readonly observe?: (event: Event, effects: readonly Effect[], state: State) => void;
+}
+
+export interface Board {
+  readonly machine: MachineHost;
+  readonly ladder: LadderKeeper;
+  readonly store: LadderStore;
+  readonly work: Work;
+  readonly link: BoardLink;
+}
+
+/** Flash pages of the checkpoint's journal. */
+export const JOURNAL_PAGES = 2;
+
+/** Starts the light. Throws when its flash holds what is no journal of ours. */
+export function startBoard(config: BoardConfig, secrets: BoardSecrets, ports: BoardPorts): Board {
+  const clock = new BoardClock(ports.timers);
+  const random = jitterOf(config.device);
+  const work = new Work(clock, ports.kick);
+  const wake = () => work.wake();
+  const tagger: Tagger = { hmac: hmacOver(ports.sha256), key: secrets.tagKey };
+  const { pages, crc32 } = ports;
+  const store = new LadderStore(pagesFrom(pages, JOURNAL_PAGES, pages.count - JOURNAL_PAGES), crc32);
+  const { domainSeparator } = secrets;
+  const inbox = new BoardInbox({
+    tagger,
+    device: `0x${config.device}`,
+    domainSeparator,
+    network: config.settings.policy.network,
+    keccak: createKeccak(),
+    wake,
+  });
+  const ladder = new LadderKeeper({
+    store,
+    signer: createVoucherSigner({
+      table: secrets.combTable,
+      key: secrets.key,
+      domainSeparator,
+      hmac: hmacOver(ports.sha256),
+      convolve: ports.convolve,
+    }),
+    longestNightMs: config.longestNightMs,
+    presigned: ports.presigned,
+    wake,
+  });
+  work.add(() => inbox.step());
+  work.add(() => ladder.step());
+  const link = openBoardLink({
+    net: ports.net,
+    host: config.broker.host,
+    port: config.broker.port,
+    device: config.device,
+    login: () => {
+      const wallSeconds = clock.wallSeconds();
+      return wallSeconds === null ? null : sealedLogin(tagger, config.device, config.publicKey, wallSeconds);
+    },
+    keepaliveSeconds: config.keepaliveSeconds,
+    bytes: ports.bytes,
+    clock,
+    random,
+    onTrouble: ports.say,
+  });
+  const machine = new MachineHost({
+    settings: config.settings,
+    publicKey: config.publicKey,
+    tagger,
+    open: (leaf, payload, take) => inbox.open(leaf, payload, take),
+    clock,
+    chainSeconds: () => null,
+    random,
+    meter: ports.makeMeter(clock),
+    lamp: ports.lamp,
+    journal: flashJournal(pagesFrom(pages, 0, JOURNAL_PAGES), crc32),
+    link,
+    almanac: boardAlmanac(config.plan),
+    describe: config.describe,
+    signer: ladder,
+    trouble: () => ladder.trouble(),
+    ladder: () => ladder.told(),
+    observe: (event, effects, state) => {
+      ladder.follow(state);
+      if (ports.observe !== undefined) ports.observe(event, effects, state);
+    },
+  });
+  machine.start();
+  // The light runs without a clock; its login and its plan wait for one.
+  keepTime(config.time, ports.net, clock, random, wake, ports.say);
+  return { machine, ladder, store, work, link };
+}
