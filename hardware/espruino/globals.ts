@@ -59,7 +59,8 @@ interface Espruino {
 declare const E: Espruino;
 declare const Pin: new (name: string) => BoardPin;
 declare const process: { on(event: "uncaughtException", take: (error: unknown) => void): void };
-declare function require(name: string): unknown;
+// Reached as a member, so that no bundler puts a shim of its own around it.
+declare const global: { require(name: string): unknown };
 declare function print(text: string): void;
 declare function getTime(): number;
 declare function setTimeout(call: () => void, delayMs: number): unknown;
@@ -78,13 +79,11 @@ declare const I2C1: BoardI2c;
 
 export const espruino = E;
 export const modules = {
-  storage: () => require("Storage") as StorageModule,
-  flash: () => require("Flash") as FlashModule,
-  // biome-ignore lint/style/useNodejsImportProtocol: the board's own module
-  net: () => require("net") as BoardNet,
-  // biome-ignore lint/style/useNodejsImportProtocol: the board's own module
-  crypto: () => require("crypto") as CryptoModule,
-  wifi: () => require("Wifi") as WifiModule,
+  storage: () => global.require("Storage") as StorageModule,
+  flash: () => global.require("Flash") as FlashModule,
+  net: () => global.require("net") as BoardNet,
+  crypto: () => global.require("crypto") as CryptoModule,
+  wifi: () => global.require("Wifi") as WifiModule,
 };
 export const timers = {
   getTime: () => getTime(),

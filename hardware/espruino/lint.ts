@@ -125,7 +125,10 @@ function checkMember(node: Tree, parent: Tree | undefined, say: Say): void {
   const own = Object.hasOwn(OWN_MEMBERS, owner) ? OWN_MEMBERS[owner]![name] : undefined;
   if (own !== undefined) say(`${owner}.${name}`, own);
   if (Object.hasOwn(MEMBERS, name)) say(`.${name}`, MEMBERS[name]!);
-  if (called && Object.hasOwn(METHODS, name)) say(`.${name}()`, METHODS[name]!);
+  // A list's method takes one index; a clock's, of the same name, takes more.
+  const given = called ? (parent?.arguments as readonly Tree[]) : [];
+  const isClock = name === "at" && given.length > 1;
+  if (called && !isClock && Object.hasOwn(METHODS, name)) say(`.${name}()`, METHODS[name]!);
   const written =
     (parent?.type === "AssignmentExpression" && parent.left === node) || parent?.type === "UpdateExpression";
   if (name === "length" && written) say("writing .length", "make a new array, or use .splice");

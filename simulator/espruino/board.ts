@@ -24,6 +24,7 @@ export interface BoardSurroundings {
 }
 
 const TAKE_AWAY = `
+  this.global = this;
   ["BigInt", "BigInt64Array", "BigUint64Array", "Map", "Set", "WeakMap", "WeakSet", "WeakRef", "Symbol", "Proxy",
    "Reflect", "Intl", "Atomics", "SharedArrayBuffer", "FinalizationRegistry", "WebAssembly", "queueMicrotask",
    "console", "Iterator", "TextEncoder", "TextDecoder"].forEach(function (name) { delete this[name]; }, this);

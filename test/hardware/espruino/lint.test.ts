@@ -117,7 +117,7 @@ describe("the lint for the board's language", () => {
     ["(function () { for (var sum = 0, i = 0; i < 2; i++) sum += i; return sum; })();"],
     ["(function () { var b; if (a) { b = 1; } return b; })();"],
     ["switch (a) { case 1: b(); break; default: c(); }"],
-    ["var a = { at: 1, flat: 2 }; a.at; a.flat; a.length;"],
+    ["var a = { at: 1, flat: 2 }; a.at; a.flat; a.length; clock.at(1, b);"],
     ["/[a-z?{]+|^b$|\\?|\\{2/; JSON.parse(a); b.slice(1); typeof Promise;"],
     ["for (var a in b) c(b[a]); Object.keys(b).forEach(function (key) { delete b[key]; });"],
     ["(function (constructor) { return constructor.toString(); })(Object);"],
