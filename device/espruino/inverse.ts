@@ -100,6 +100,8 @@ export function createInverse(): Inverse {
   function shifted(into: Limbs, from: Limbs, shift: number): void {
     into.fill(0);
     for (let at = LIMBS - 1; at >= shift; at--) into[at] = from[at - shift]!;
+    // The top limb of a negative number bears the sign, also where it was not the top before.
+    if (shift > 0 && from[LIMBS - 1]! < 0) into[LIMBS - 1] = into[LIMBS - 1]! - LIMB;
   }
 
   function positive(number: Limbs, factor: Limbs): void {
