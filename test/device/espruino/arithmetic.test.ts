@@ -143,7 +143,7 @@ describe("numbers of a board", () => {
     );
   });
 
-  it("have inverses modulo prime and order: any, small, near the modulus, powers of two", () => {
+  it("have inverses modulo prime and order, be they small, near the modulus or powers of two", () => {
     const inverse = createInverse();
     const powers = fc
       .tuple(fc.nat(255), fc.nat(2))
