@@ -90,11 +90,8 @@ export interface Idle {
   readonly lightBytes: number;
 }
 
-/** A gateway whose seller believes everything: first a fleet at rest, then payments. */
-export async function benchGateway(
-  ground: BenchGround,
-): Promise<{ readonly idle: Idle; readonly alone: GatewayAlone }> {
-  const { chain, contracts, receiver, plan, say } = ground;
+/** A seller that believes everything, in a process of its own. */
+export function openBelievingSeller({ own, chain, contracts, receiver }: BenchGround): Child {
   const sellerOptions: BelievingSellerOptions = {
     chainId: chain.chainId,
     token: contracts.token,
@@ -104,15 +101,23 @@ export async function benchGateway(
     pricePerMillionUnits: PRICE_PER_MILLION_UNITS,
     menu: [AMOUNT_ATOMIC],
   };
+  return own(startChild("./believing-seller-process.ts", sellerOptions));
+}
+
+/** A gateway whose seller believes everything: first a fleet at rest, then payments. */
+export async function benchGateway(
+  ground: BenchGround,
+): Promise<{ readonly idle: Idle; readonly alone: GatewayAlone }> {
+  const { plan, say } = ground;
   say("the gateway alone, before a seller that believes everything");
-  const seller = ground.own(startChild("./believing-seller-process.ts", sellerOptions));
+  const seller = openBelievingSeller(ground);
   const services = await ground.services(DEPOSIT_ATOMIC, await seller.ask<string>("url"));
   const pid = services.gatewayPid();
   const idle = await benchIdle(ground, services, pid);
 
   const fleet = openFleet(ground, services);
   await fleet.ask("connect", { count: plan.channels });
-  await fleet.ask("buyOnce");
+  await fleet.ask("buyOnce", { passage: "open" });
   await measure(ground, fleet, [pid], "open");
   const rounds: Awaited<ReturnType<typeof measure>>[] = [];
   for (let round = 0; round < plan.rounds; round++) rounds.push(await measure(ground, fleet, [pid], "open"));

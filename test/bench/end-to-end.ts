@@ -60,17 +60,23 @@ export async function openOurSide(ground: BenchGround): Promise<OurSide> {
   const fleet = openFleet(ground, services);
   ground.say(`ours: ${plan.channels} lights connect and open their channels`);
   await fleet.ask("connect", { count: plan.channels });
-  await fleet.ask("buyOnce");
+  await fleet.ask("buyOnce", { passage: "open" });
   return { services, fleet, pids: { gateway: services.gatewayPid(), seller: services.sellerPid() } };
 }
 
-export function openFleet(ground: BenchGround, services: Services): Child {
+/** @param intervalSeconds what one purchase lasts; null: lights that buy as often as they may */
+export function openFleet(
+  ground: BenchGround,
+  services: Services,
+  intervalSeconds: number | null = null,
+): Child {
   const { chain } = ground;
   const options: FleetProcessOptions = {
     brokerUrl: services.brokerUrl,
     gatewayPublicKey: toHex(services.gatewayPublicKey),
     chainId: chain.chainId,
     token: chain.token,
+    intervalSeconds,
   };
   return ground.own(startChild("./fleet-process.ts", options, ["--expose-gc"]));
 }

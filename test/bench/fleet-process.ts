@@ -23,6 +23,14 @@ export interface FleetProcessOptions {
   readonly gatewayPublicKey: string;
   readonly chainId: number;
   readonly token: string;
+  /** What one purchase lasts, real seconds; null: lights that buy as often as they may. */
+  readonly intervalSeconds: number | null;
+}
+
+/** What lights went without, since it was asked for the last time. */
+export interface Starved {
+  readonly lights: number;
+  readonly longestMs: number;
 }
 
 /** What a fleet did so far. */
@@ -44,19 +52,26 @@ const WANTED_UNITS = 50;
 /** Credit that no purchase ever fills: a light buys again as soon as it may. */
 const INSATIABLE_PERMILLE = 1e12;
 
+/** A light buys when seven tenths of a purchase are left: the rest is the time an answer may take. */
+const LOW_MARK_PERMILLE = 700;
+
 const CONNECT_AT_ONCE = 100;
 const CONNECT_STEP_MS = 20;
 const BOUGHT_MS = 120_000;
 /** Longest wait for answers under way. */
 const REST_MS = 10_000;
 
-const { brokerUrl, gatewayPublicKey, chainId, token } = optionsOfParent<FleetProcessOptions>();
+const { brokerUrl, gatewayPublicKey, chainId, token, intervalSeconds } =
+  optionsOfParent<FleetProcessOptions>();
 const publicKey = fromHex(gatewayPublicKey);
 const gatewayAddress = addressOf(publicKey);
 const soon = new Soon();
 const clock = systemClock();
 const gate = new Gate();
 const lights: Host[] = [];
+const starved = { lights: new Set<string>(), longestMs: 0 };
+/** A lamp so strong that one purchase lasts its interval; none where lights buy as often as they may. */
+const loadMilliwatts = intervalSeconds === null ? 0 : (WANTED_UNITS * 3_600) / intervalSeconds;
 let purchases = 0;
 let trouble = "";
 
@@ -64,6 +79,23 @@ function raise(): Host {
   const key = openNativeKey(randomBytes(32));
   let charged = 0;
   let stored: Checkpoint | null = null;
+  let level = 0;
+  let units = 0;
+  let sinceMs = clock.nowMs();
+  let darkSinceMs: number | null = null;
+  const burn = () => {
+    const nowMs = clock.nowMs();
+    units += (((loadMilliwatts * level) / 100) * (nowMs - sinceMs)) / 3_600_000;
+    sinceMs = nowMs;
+  };
+  function watchDark(isDark: boolean): void {
+    if (isDark) darkSinceMs ??= clock.nowMs();
+    if (darkSinceMs === null) return;
+    starved.lights.add(key.address);
+    starved.longestMs = Math.max(starved.longestMs, clock.nowMs() - darkSinceMs);
+    if (!isDark) darkSinceMs = null;
+  }
+
   const link = openLeanLink({
     brokerUrl,
     key,
@@ -91,9 +123,9 @@ function raise(): Host {
         dailyBudgetAtomic: 1_000_000_000,
         unpaid: { kind: "off" },
       },
-      meter: { rollOverAt: 0, powerMaxMilliwatts: 100_000 },
-      ratedMilliwatts: 50_000,
-      lowMarkPermille: INSATIABLE_PERMILLE,
+      meter: { rollOverAt: 0, powerMaxMilliwatts: 2 * loadMilliwatts + 1_000 },
+      ratedMilliwatts: Math.round(loadMilliwatts) + 1,
+      lowMarkPermille: intervalSeconds === null ? INSATIABLE_PERMILLE : LOW_MARK_PERMILLE,
       retry: { firstMs: 10_000, maxMs: 30_000 },
       tickMs: 60_000,
       readingMs: 300_000,
@@ -104,8 +136,18 @@ function raise(): Host {
     clock,
     chainSeconds: () => Date.now() / 1000,
     random: Math.random,
-    meter: { read: (done) => done({ raw: 0, powerMilliwatts: 0 }) },
-    lamp: { set: () => undefined },
+    meter: {
+      read(done) {
+        burn();
+        done({ raw: Math.floor(units), powerMilliwatts: (loadMilliwatts * level) / 100 });
+      },
+    },
+    lamp: {
+      set(levelPercent) {
+        burn();
+        level = levelPercent;
+      },
+    },
     journal: {
       load: () => stored,
       store(checkpoint, done) {
@@ -122,7 +164,8 @@ function raise(): Host {
       unit: "mWh",
       wantedUnits: WANTED_UNITS,
     },
-    observe(_event, _effects, { channel }) {
+    observe(_event, _effects, { channel, levelPercent, wantedPercent }) {
+      if (intervalSeconds !== null && charged > 0) watchDark(levelPercent === 0 && wantedPercent > 0);
       if (channel === null || channel.charged <= charged) return;
       charged = channel.charged;
       purchases += 1;
@@ -166,8 +209,8 @@ answerParent(
       await all((light) => light.state().channel !== null, "with an offer");
     },
     /** Resolves when each light has bought once: its channel is open then. */
-    async buyOnce() {
-      gate.set("open");
+    async buyOnce({ passage }: { passage: Passage }) {
+      gate.set(passage);
       await all((light) => (light.state().channel?.charged ?? 0) > 0, "that have bought");
       await rest();
       gate.latenciesMs = [];
@@ -183,6 +226,12 @@ answerParent(
       const samples = gate.latenciesMs;
       gate.latenciesMs = [];
       return { p50: percentile(samples, 0.5), p99: percentile(samples, 0.99), answers: samples.length };
+    },
+    starved(): Starved {
+      const found = { lights: starved.lights.size, longestMs: starved.longestMs };
+      starved.lights.clear();
+      starved.longestMs = 0;
+      return found;
     },
     /** What nobody holds any more is not weighed; needs --expose-gc. */
     collect: () => globalThis.gc?.(),

@@ -12,6 +12,7 @@ import { documentOf, type Found, machineOf, tableOf } from "./document.ts";
 import { benchEndToEnd, benchLatency, openOurSide } from "./end-to-end.ts";
 import { spreadOf } from "./figures.ts";
 import { benchGas, benchWorld } from "./settled.ts";
+import { benchSoak } from "./soak.ts";
 
 const PARTS = ["end-to-end", "latency", "seller", "gateway", "gas", "world"] as const;
 type Part = (typeof PARTS)[number];
@@ -52,6 +53,8 @@ interface Flags {
   readonly roundMs?: number;
   readonly channels?: number;
   readonly lights?: number;
+  readonly soakMinutes?: number;
+  readonly believing?: true;
   /** Name of a release: the figures are appended to the history. */
   readonly record?: string;
 }
@@ -65,7 +68,9 @@ function readFlags(argv: readonly string[]): Flags {
     .option("--rounds <number>", "rounds of each measurement", whole)
     .option("--round-ms <milliseconds>", "length of a round", whole)
     .option("--channels <number>", "channels on each side, end to end", whole)
-    .option("--lights <number>", "lights at rest", whole)
+    .option("--lights <number>", "lights at rest, or of a soak", whole)
+    .option("--soak-minutes <number>", "a large fleet for so long, and nothing else", whole)
+    .option("--believing", "a soak before a seller that believes everything: channels open at once")
     .option("--record <release>", "append the figures to the history of releases")
     .parse([...argv], { from: "user" })
     .opts<Flags>();
@@ -105,7 +110,10 @@ async function bench(flags: Flags, interrupted: AbortSignal): Promise<void> {
   const ground = await openBenchGround(planOf(flags), say, interrupted);
   let found: Found;
   try {
-    found = await measureAll(ground, new Set(flags.only));
+    found =
+      flags.soakMinutes === undefined
+        ? await measureAll(ground, new Set(flags.only))
+        : { soak: await benchSoak(ground, flags.soakMinutes, flags.believing === true) };
   } finally {
     await ground.stop();
   }
