@@ -1,9 +1,11 @@
 // The electricity API on HTTP: tariff, purchase, accounts. It carries x402's headers and statuses and decides
 // nothing; every decision is the sale's.
 
-import { encodePaymentResponseHeader } from "@x402/core/http";
+import { createServer } from "node:http";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
 import type { EnergySale } from "./energy-sale.ts";
+import type { VoucherTill } from "./meter/till.ts";
+import { paidPath, receiptHeader } from "./paid-path.ts";
 import type { AccountStore } from "./ports.ts";
 import type { Quote } from "./tariff.ts";
 import type { Terms } from "./terms.ts";
@@ -12,22 +14,36 @@ import type { Terms } from "./terms.ts";
 const MAX_HEADER_BYTES = 16_384;
 /** A request carries its payment in a header; the body is ignored. */
 const MAX_BODY_BYTES = 4_096;
+/** A gateway's connections rest between its lamps' purchases. */
+const KEEP_ALIVE_MS = 72_000;
 const RETRY_AFTER_SECONDS = 1;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
 export interface ServerParts {
   readonly sale: EnergySale;
+  /** Answers plain vouchers ahead of the framework; absent with the official scheme. */
+  readonly till: VoucherTill | undefined;
   readonly store: AccountStore;
   readonly quote: () => Quote;
   readonly terms: Terms;
 }
 
 export function energyServer(parts: ServerParts): FastifyInstance {
+  const { till, terms } = parts;
+  let isOpen = true;
   const app = fastify({
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
-    http: { maxHeaderSize: MAX_HEADER_BYTES },
     forceCloseConnections: "idle",
+    serverFactory: (framework) =>
+      createServer(
+        { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
+        till === undefined ? framework : paidPath({ till, terms, isOpen: () => isOpen }, framework),
+      ),
+  });
+  app.addHook("preClose", (done) => {
+    isOpen = false;
+    done();
   });
   const unpaid = new Map<number, string>();
   app.removeAllContentTypeParsers();
@@ -35,7 +51,7 @@ export function energyServer(parts: ServerParts): FastifyInstance {
 
   app.get("/livez", async () => ({ status: "ok" }));
 
-  app.get("/v1/tariff", async () => ({ unit: "mWh", ...parts.quote(), menu: parts.terms.menu }));
+  app.get("/v1/tariff", async () => ({ unit: "mWh", ...parts.quote(), menu: terms.menu }));
 
   app.get<{ Params: { id: string } }>("/v1/accounts/:id", async (request, reply) => {
     const id = request.params.id.toLowerCase();
@@ -61,7 +77,6 @@ export function energyServer(parts: ServerParts): FastifyInstance {
   });
 
   app.post<{ Querystring: { quantum?: string } }>("/v1/energy", async (request, reply) => {
-    const { terms } = parts;
     const base = app.listeningOrigin;
     const quantum = /^\d{1,15}$/.test(request.query.quantum ?? "")
       ? Number(request.query.quantum)
@@ -83,9 +98,9 @@ export function energyServer(parts: ServerParts): FastifyInstance {
     const outcome = await parts.sale.present(jsonIn(header), offers);
     switch (outcome.kind) {
       case "sold":
-        return paid(reply, encodePaymentResponseHeader(outcome.stored.receipt)).send(outcome.stored.answer);
+        return paid(reply, receiptHeader(outcome.stored.receipt)).send(outcome.stored.answer);
       case "acknowledged":
-        return paid(reply, encodePaymentResponseHeader(outcome.receipt)).send(outcome.body);
+        return paid(reply, receiptHeader(outcome.receipt)).send(outcome.body);
       case "malformed": {
         const error = "PAYMENT-SIGNATURE: expected base64 of an x402 version 2 PaymentPayload";
         return paymentRequired(reply, await terms.paymentRequired(base, quantum, error), error);
@@ -98,7 +113,7 @@ export function energyServer(parts: ServerParts): FastifyInstance {
         return reply
           .code(402)
           .header("cache-control", "no-store")
-          .header("PAYMENT-RESPONSE", encodePaymentResponseHeader(outcome.receipt))
+          .header("PAYMENT-RESPONSE", receiptHeader(outcome.receipt))
           .send({ error: outcome.receipt.errorReason ?? "settlement failed" });
       case "unavailable":
         return reply.code(503).header("retry-after", RETRY_AFTER_SECONDS).send({ error: outcome.reason });

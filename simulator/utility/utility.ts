@@ -195,7 +195,7 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
     });
     const claims = new Claims(store, chain, nowMs);
     await claims.catchUp();
-    const app = energyServer({ sale, store, quote, terms });
+    const app = energyServer({ sale, till: meter?.till, store, quote, terms });
     await listen(app, options.host ?? "127.0.0.1", options.port ?? 0);
 
     const claimIntervalSeconds = options.claimIntervalSeconds ?? DEFAULT_CLAIM_INTERVAL_SECONDS;

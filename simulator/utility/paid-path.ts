@@ -1,0 +1,80 @@
+// The one request that comes every minute from every lamp, POST /v1/energy with a plain voucher, answered on
+// node:http before the framework is asked: there it has nothing to route, to validate or to serialise. Whatever
+// is not exactly that request, or is not sold at the till, goes to the framework untouched.
+
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { PaymentRequirements } from "@x402/core/types";
+import { presentedVoucher } from "./meter/presented-voucher.ts";
+import type { TillOutcome, VoucherTill } from "./meter/till.ts";
+import type { SettleResponse, StoredAnswer } from "./ports.ts";
+import type { Terms } from "./terms.ts";
+
+export interface PaidPathParts {
+  readonly till: VoucherTill;
+  readonly terms: Terms;
+  /** Whether payments are still taken. */
+  readonly isOpen: () => boolean;
+}
+
+/** A listener that answers paid requests and leaves all others to `framework`. */
+export function paidPath(parts: PaidPathParts, framework: RequestListener): RequestListener {
+  const offersByUrl = new Map<string, readonly PaymentRequirements[]>();
+  for (const quantum of parts.terms.menu) {
+    offersByUrl.set(`/v1/energy?quantum=${quantum}`, parts.terms.offers(quantum) ?? []);
+  }
+  const selling = (request: IncomingMessage): Promise<TillOutcome | undefined> | undefined => {
+    const { method, headers } = request;
+    const payment = headers["payment-signature"];
+    if (method !== "POST" || typeof payment !== "string" || hasBody(request) || !parts.isOpen())
+      return undefined;
+    const offers = offersByUrl.get(request.url ?? "");
+    const voucher = offers === undefined ? undefined : presentedVoucher(jsonOf(payment));
+    return voucher === undefined ? undefined : parts.till.sell(voucher, offers!);
+  };
+  return (request, response) => {
+    const sale = selling(request);
+    if (sale === undefined) {
+      framework(request, response);
+      return;
+    }
+    void sale.then((outcome) => {
+      if (outcome?.kind === "sold") answer(response, outcome.stored);
+      else framework(request, response);
+    });
+  };
+}
+
+/** A receipt as the value of PAYMENT-RESPONSE. */
+export function receiptHeader(receipt: SettleResponse): string {
+  return Buffer.from(JSON.stringify(receipt)).toString("base64");
+}
+
+function answer(response: ServerResponse, { answer: sold, receipt }: StoredAnswer): void {
+  const body = JSON.stringify(sold);
+  response.writeHead(200, [
+    "content-type",
+    "application/json; charset=utf-8",
+    "content-length",
+    String(Buffer.byteLength(body)),
+    "cache-control",
+    "private",
+    "PAYMENT-RESPONSE",
+    receiptHeader(receipt),
+  ]);
+  response.end(body);
+}
+
+/** A body would have to be read and thrown away: that is the framework's. */
+function hasBody({ headers }: IncomingMessage): boolean {
+  const length = headers["content-length"];
+  return headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
+}
+
+/** Byte for byte: what is not ASCII fits no offer here, and is read properly by the framework's side. */
+function jsonOf(header: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(header, "base64").toString("latin1"));
+  } catch {
+    return undefined;
+  }
+}
