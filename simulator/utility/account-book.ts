@@ -22,6 +22,9 @@ import type {
 } from "./ports.ts";
 import type { Quote } from "./tariff.ts";
 
+/** Signature of a channel whose newest voucher this seller never saw, or lost. */
+export const NO_VOUCHER = "";
+
 /** An account with the channel it is drawn on; null for exact. */
 export interface AccountRecord {
   readonly account: Account;
@@ -246,9 +249,24 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
     return { account, channel: next, quote, amountAtomic, onChain: previous };
   }
 
+  /**
+   * What the chain says was claimed was charged: a store from before a loss counts on from there. The voucher
+   * of that count is the chain's, not this store's.
+   */
   #putChannel(id: string, channel: Channel): void {
     const record = this.#rows.record(id);
-    if (record !== undefined) this.#rows.putRecord({ account: record.account, channel });
+    if (record === undefined) return;
+    const { account } = record;
+    const claimed = Number(channel.totalClaimed);
+    if (claimed <= account.charged) {
+      this.#rows.putRecord({ account, channel });
+      return;
+    }
+    const count = { chargedCumulativeAmount: channel.totalClaimed, signedMaxClaimable: channel.totalClaimed };
+    this.#rows.putRecord({
+      account: { ...account, charged: claimed },
+      channel: { ...channel, ...count, signature: NO_VOUCHER },
+    });
   }
 }
 

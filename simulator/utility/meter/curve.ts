@@ -33,10 +33,11 @@ const HALF_ORDER = Uint8Array.from(
 );
 const UNCOMPRESSED_BYTES = 65;
 
+const load = createRequire(import.meta.url);
+
 /** Throws when the platform has no binary of the npm package secp256k1, or one that recovers wrongly. */
-export function nativeCurve(): Curve {
-  const load = createRequire(import.meta.url);
-  const bindings = load("secp256k1/bindings.js") as Bindings;
+export function nativeCurve(loadBindings = () => load("secp256k1/bindings.js") as Bindings): Curve {
+  const bindings = loadBindings();
   const output = new Uint8Array(UNCOMPRESSED_BYTES);
   const key = output.subarray(1);
   const curve: Curve = {
@@ -75,9 +76,12 @@ export function nobleCurve(): Curve {
 }
 
 /** Native where it loads; `reason` says in one line why not. */
-export function fastestCurve(): { readonly curve: Curve; readonly reason: string | undefined } {
+export function fastestCurve(native = nativeCurve): {
+  readonly curve: Curve;
+  readonly reason: string | undefined;
+} {
   try {
-    return { curve: nativeCurve(), reason: undefined };
+    return { curve: native(), reason: undefined };
   } catch (error) {
     return { curve: nobleCurve(), reason: (error as Error).message.split("\n")[0] ?? "unknown" };
   }

@@ -14,6 +14,7 @@ import type {
   VerifyContext,
 } from "@x402/core/types";
 import type { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
+import { NO_VOUCHER } from "../account-book.ts";
 import type { Channel, ChannelOnChain } from "../ports.ts";
 import type { ChannelIds } from "./channel-ids.ts";
 import { type ChannelPayment, channelPayment, sameConfig } from "./presented-voucher.ts";
@@ -22,8 +23,6 @@ import type { VoucherSignatures } from "./voucher-signatures.ts";
 const REASON = "invalid_batch_settlement_evm_";
 const CUMULATIVE_MISMATCH = `${REASON}cumulative_amount_mismatch`;
 const ZERO_ADDRESS = `0x${"0".repeat(40)}`;
-/** Signature of a channel whose vouchers this seller never saw, or lost. */
-const NO_VOUCHER = "";
 
 export interface MeterSchemeParts {
   /** Carries out what is not a voucher; its storage is the seller's. */

@@ -10,7 +10,7 @@ import type {
   ChannelOnChain,
   SellerTransaction,
 } from "#simulator/utility/ports";
-import type { Utility } from "#simulator/utility/utility";
+import { SCHEME_SERVERS, type Utility } from "#simulator/utility/utility";
 import { type Ground, type Payer, prepareGround, type StockClient } from "./ground.ts";
 
 const id = (index: number) => `0x${index.toString(16).padStart(64, "0")}`;
@@ -138,10 +138,10 @@ describe("the rules", () => {
   });
 });
 
-describe("on a chain", () => {
+describe.each(SCHEME_SERVERS)("on a chain, served by the %s scheme", (schemeServer) => {
   let ground: Ground;
   beforeAll(async () => {
-    ground = await prepareGround();
+    ground = await prepareGround({ schemeServer });
   });
   afterAll(() => ground.stop());
 

@@ -42,7 +42,8 @@ export interface Ground {
   stop(): Promise<void>;
 }
 
-export async function prepareGround(): Promise<Ground> {
+/** @param defaults what every utility on it is started with */
+export async function prepareGround(defaults: Partial<UtilityOptions> = {}): Promise<Ground> {
   const anvil = await startAnvil();
   const contracts = await placeContracts(anvil);
   const chain = createPublicClient({ transport: http(anvil.rpcUrl), pollingInterval: 20 });
@@ -71,6 +72,7 @@ export async function prepareGround(): Promise<Ground> {
         token: contracts.token,
         tariff: flatTariff(PRICE),
         log: (line) => logged.push(line),
+        ...defaults,
         ...options,
       });
       running.push(utility);
