@@ -4,7 +4,7 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { PaymentRequirements } from "@x402/core/types";
-import { presentedVoucher } from "./meter/presented-voucher.ts";
+import { HeaderReader } from "./meter/header-reader.ts";
 import type { TillOutcome, VoucherTill } from "./meter/till.ts";
 import type { SettleResponse, StoredAnswer } from "./ports.ts";
 import type { Terms } from "./terms.ts";
@@ -22,13 +22,14 @@ export function paidPath(parts: PaidPathParts, framework: RequestListener): Requ
   for (const quantum of parts.terms.menu) {
     offersByUrl.set(`/v1/energy?quantum=${quantum}`, parts.terms.offers(quantum) ?? []);
   }
+  const reader = new HeaderReader();
   const selling = (request: IncomingMessage): Promise<TillOutcome | undefined> | undefined => {
     const { method, headers } = request;
     const payment = headers["payment-signature"];
     if (method !== "POST" || typeof payment !== "string" || hasBody(request) || !parts.isOpen())
       return undefined;
     const offers = offersByUrl.get(request.url ?? "");
-    const voucher = offers === undefined ? undefined : presentedVoucher(jsonOf(payment));
+    const voucher = offers === undefined ? undefined : reader.read(payment);
     return voucher === undefined ? undefined : parts.till.sell(voucher, offers!);
   };
   return (request, response) => {
@@ -68,13 +69,4 @@ function answer(response: ServerResponse, { answer: sold, receipt }: StoredAnswe
 function hasBody({ headers }: IncomingMessage): boolean {
   const length = headers["content-length"];
   return headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
-}
-
-/** Byte for byte: what is not ASCII fits no offer here, and is read properly by the framework's side. */
-function jsonOf(header: string): unknown {
-  try {
-    return JSON.parse(Buffer.from(header, "base64").toString("latin1"));
-  } catch {
-    return undefined;
-  }
 }
