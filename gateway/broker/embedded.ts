@@ -7,10 +7,10 @@
  * back, so nothing is routed: a topic is its connection's own, or nobody's.
  */
 import type { Key } from "#payment/key";
-import { LEAVES, type Leaf, readTopic, topicOf } from "#protocol/topics";
+import { LEAVES, topicOf } from "#protocol/topics";
 import type { Note, Read } from "../purchase/ports.ts";
 import { rereadOnChange } from "../reread.ts";
-import { mayPublish, maySubscribe, proveDevice } from "./access.ts";
+import { mayPublish, maySubscribe, proveDevice, publishedLeaf } from "./access.ts";
 import { Admission } from "./admission.ts";
 import { Allowances, type Rate } from "./allowance.ts";
 import type { Broker, BrokerWatch, Receive } from "./broker.ts";
@@ -153,12 +153,13 @@ export async function openEmbeddedBroker(
     },
     takePublish(connection, { topic, payload, retain }) {
       const { device } = connection;
-      if (!mayPublish(device, topic, payload.length, retain)) {
+      const leaf = publishedLeaf(device, topic, payload.length, retain);
+      if (leaf === null) {
         refusals.tell("publish", { clientId: device, topic });
         return false;
       }
       if (messages.take(device)) {
-        receive(device, leafIn(topic), payload);
+        receive(device, leaf, payload);
         return true;
       }
       if (!excess.take(device)) {
@@ -213,9 +214,9 @@ export async function openEmbeddedBroker(
     },
   };
 
-  /** Judged at the login: it is the device's own. */
-  function tellWill(device: string, { topic, payload }: Will): void {
-    receive(device, leafIn(topic), payload);
+  function tellWill(device: string, { topic, payload, retain }: Will): void {
+    const leaf = publishedLeaf(device, topic, payload.length, retain);
+    if (leaf !== null) receive(device, leaf, payload);
   }
 
   /** Ends who is silent for too long, and who has not read for too long what it was sent. */
@@ -289,8 +290,3 @@ interface Visited {
 
 /** How the reason begins when packets were too long or too many. */
 const PACKETS_FAULT = "expected packets of";
-
-/** Of a topic that was found to be the device's own. */
-function leafIn(topic: string): Leaf {
-  return readTopic(topic)!.leaf;
-}

@@ -29,6 +29,7 @@ export interface BenchDocument {
   readonly versions: Readonly<Record<string, string>>;
   readonly endToEnd?: EndToEnd;
   readonly gatewayCpuMicroseconds?: Spread;
+  readonly gatewayPaymentsPerSecond?: Spread;
   readonly sellerCpuMicroseconds?: Spread;
   readonly plainGetCpuMicroseconds?: Spread;
   readonly lightsPerGiB?: Spread;
@@ -114,7 +115,11 @@ export function documentOf(
     machine,
     versions: versionsOf(),
     ...(endToEnd && { endToEnd }),
-    ...(gateway && { gatewayCpuMicroseconds: gateway.alone.cpu, ...idleOf(gateway.idle) }),
+    ...(gateway && {
+      gatewayCpuMicroseconds: gateway.alone.cpu,
+      gatewayPaymentsPerSecond: gateway.alone.paymentsPerSecond,
+      ...idleOf(gateway.idle),
+    }),
     ...(seller && { sellerCpuMicroseconds: seller.voucher, plainGetCpuMicroseconds: seller.plainGet }),
     ...(bytesPerPayment && { bytesPerPayment }),
     ...(gas && { gasPerPayment: gas.perPayment, gasByClaimSize: gas.byClaimSize }),
@@ -141,9 +146,11 @@ export function tableOf(document: BenchDocument): string {
   row("end to end, ours, purchases a second", endToEnd?.ours, "");
   row("end to end, stock, purchases a second", endToEnd?.stock, "");
   row("end to end, ours over stock", endToEnd?.ratio, ">= 20", 1);
+  row("end to end, CPU of all processes a purchase, stock over ours", endToEnd?.cpuRatio, "", 1);
   for (const [name, spread] of Object.entries(endToEnd?.cpuMicroseconds ?? {})) {
     row(`end to end, CPU of ${CPU_NAMES[name] ?? name}, us a purchase`, spread, "");
   }
+  row("gateway alone, payments a second", document.gatewayPaymentsPerSecond, "");
   row("gateway alone, CPU us a payment", document.gatewayCpuMicroseconds, "<= 150");
   row("seller alone, CPU us a voucher", document.sellerCpuMicroseconds, "");
   row("seller alone, CPU us a plain GET", document.plainGetCpuMicroseconds, "");

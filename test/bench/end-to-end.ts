@@ -27,6 +27,8 @@ export interface EndToEnd {
   readonly ours: Spread;
   readonly stock: Spread;
   readonly ratio: Spread;
+  /** CPU of all processes for one purchase, stock over ours: what others run meanwhile changes it little. */
+  readonly cpuRatio: Spread;
   /** CPU of each process for one purchase, microseconds. */
   readonly cpuMicroseconds: Readonly<
     Record<"lights" | "gateway" | "seller" | "stockClients" | "stockSeller", Spread>
@@ -166,6 +168,10 @@ export async function benchEndToEnd(ground: BenchGround, ours: OurSide): Promise
   const [left, right] = [rounds.map(({ ours }) => ours), rounds.map(({ stock }) => stock)];
   const perSecond = (side: readonly Round[]) => side.map((round) => round.perSecond);
   const clients = (side: readonly Round[]) => spreadOf(side.map((round) => round.clientMicroseconds));
+  const sums = (side: readonly Round[]) =>
+    side.map(({ clientMicroseconds, microseconds }) =>
+      microseconds.reduce((sum, one) => sum + one, clientMicroseconds),
+    );
   const process = (side: readonly Round[], index: number) =>
     spreadOf(side.map(({ microseconds }) => microseconds[index]!));
   return {
@@ -173,6 +179,7 @@ export async function benchEndToEnd(ground: BenchGround, ours: OurSide): Promise
     ours: spreadOf(perSecond(left)),
     stock: spreadOf(perSecond(right)),
     ratio: ratioOf(perSecond(left), perSecond(right)),
+    cpuRatio: ratioOf(sums(right), sums(left)),
     cpuMicroseconds: {
       lights: clients(left),
       gateway: process(left, 0),
