@@ -4,9 +4,15 @@
  */
 import { createContext, runInContext } from "node:vm";
 
-/** Runs a bundle where nothing exists that a board lacks; returns a way to call its functions by JSON. */
-export function runWithout(bundle: string): (call: string, ...args: unknown[]) => unknown {
-  const context = createContext(Object.create(null));
+/**
+ * Runs a bundle where nothing exists that a board lacks; returns a way to call its functions by JSON.
+ * @param firmware what the board's firmware adds, as globals
+ */
+export function runWithout(
+  bundle: string,
+  firmware: Readonly<Record<string, unknown>> = {},
+): (call: string, ...args: unknown[]) => unknown {
+  const context = createContext(Object.assign(Object.create(null), firmware));
   runInContext(TAKE_AWAY, context);
   runInContext(bundle, context);
   return (call, ...args) => {
