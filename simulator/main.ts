@@ -15,6 +15,7 @@ import { runFleet } from "./run-fleet.ts";
 import { DEFAULT_RUN } from "./run-plan.ts";
 import { shippedScenarios } from "./scenario/open-scenario.ts";
 import { runUtility } from "./utility/run-utility.ts";
+import { SCHEME_SERVERS, type SchemeServer } from "./utility/scheme-server.ts";
 import { runWorld } from "./world/run-world.ts";
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -51,6 +52,7 @@ export interface FleetFlags {
   readonly city?: string;
   readonly columns?: ColumnMapping;
   readonly scheme: "batch-settlement" | "exact";
+  readonly schemeServer?: SchemeServer;
   readonly tariff?: string;
   readonly report?: string;
   readonly broker?: string;
@@ -96,6 +98,12 @@ function readOptions(argv: readonly string[]): FleetFlags {
       new Option("--scheme <scheme>", "how lights pay")
         .choices(["batch-settlement", "exact"])
         .default("batch-settlement"),
+    )
+    .addOption(
+      new Option(
+        "--scheme-server <which>",
+        `who verifies vouchers: meter-grade, or the official SDK (default: ${SCHEME_SERVERS[0]})`,
+      ).choices(SCHEME_SERVERS),
     )
     .option(
       "--tariff <kind>",

@@ -167,6 +167,7 @@ async function openServices(
   const starting = startServices({
     chain,
     schemes: [flags.scheme],
+    ...(flags.schemeServer === undefined ? {} : { schemeServer: flags.schemeServer }),
     sellerUrl: flags.seller ?? null,
     brokerUrl: flags.broker ?? null,
     tariff: plan.tariff,

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generatePrivateKey } from "viem/accounts";
 import { fromHex, type Hex } from "#payment/bytes";
+import type { SchemeServer } from "../utility/scheme-server.ts";
 import type { StopReport } from "../utility/utility.ts";
 import type { RunChain } from "./chain.ts";
 import { freePort } from "./free-port.ts";
@@ -17,6 +18,8 @@ import { type Supervised, supervise } from "./supervised.ts";
 export interface ServicesOptions {
   readonly chain: RunChain;
   readonly schemes: readonly ("batch-settlement" | "exact")[];
+  /** As `watt402-simulate utility --scheme-server`; its default when absent. */
+  readonly schemeServer?: SchemeServer;
   /** An electricity API that runs elsewhere; null starts one. */
   readonly sellerUrl: string | null;
   /** A broker that runs elsewhere; null lets the gateway open its own. */
@@ -119,6 +122,7 @@ async function startSeller(options: ServicesOptions, home: string): Promise<Supe
       ...["--tariff-epoch", String(options.epochSeconds)],
       ...["--speed", String(options.speed)],
       ...["--scheme", schemes.length === 2 ? "both" : schemes[0]!],
+      ...(options.schemeServer === undefined ? [] : ["--scheme-server", options.schemeServer]),
       ...["--claim-interval", String(CLAIM_INTERVAL_SECONDS)],
       ...["--min-deposit", String(options.depositAtomic)],
     ],

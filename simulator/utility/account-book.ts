@@ -205,12 +205,16 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
 
   /** Until `turn` is over, whoever wants to change this channel waits behind it. */
   #inTurn<T>(id: string, turn: Promise<T>): Promise<T> {
-    const over = () => {
-      if (this.#turns.get(id) === settled) this.#turns.delete(id);
-    };
-    const settled = turn.then(over, over);
+    const settled: Promise<unknown> = turn.then(
+      () => this.#isOver(id, settled),
+      () => this.#isOver(id, settled),
+    );
     this.#turns.set(id, settled);
     return turn;
+  }
+
+  #isOver(id: string, turn: Promise<unknown>): void {
+    if (this.#turns.get(id) === turn) this.#turns.delete(id);
   }
 
   async #update(

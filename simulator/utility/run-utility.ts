@@ -8,9 +8,10 @@ import type { Address, Hex } from "viem";
 import { positive, whole } from "../arguments.ts";
 import type { Scheme } from "./accounts.ts";
 import type { Clock } from "./ports.ts";
+import { SCHEME_SERVERS, type SchemeServer } from "./scheme-server.ts";
 import { DEFAULT_MENU, flatTariff, type Tariff } from "./tariff.ts";
 import { tariffFromCsv, tariffFromToml } from "./tariff-text.ts";
-import { SCHEME_SERVERS, type SchemeServer, startUtility, type UtilityOptions } from "./utility.ts";
+import { startUtility, type UtilityOptions } from "./utility.ts";
 
 /** Keys may come from the environment instead of files, as 0x and 64 hex digits. */
 export const RECEIVER_KEY_VARIABLE = "WATT402_RECEIVER_KEY";
@@ -85,7 +86,7 @@ function readFlags(argv: readonly string[]): Flags {
         .default("both"),
     )
     .addOption(
-      new Option("--scheme-server <which>", "who serves batch-settlement: meter-grade, or the official SDK")
+      new Option("--scheme-server <which>", "who verifies vouchers: meter-grade, or the official SDK")
         .choices(SCHEME_SERVERS)
         .default(SCHEME_SERVERS[0]),
     )

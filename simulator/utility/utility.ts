@@ -27,6 +27,7 @@ import { facilitatorAt, facilitatorInProcess } from "./facilitator.ts";
 import type { Curve } from "./meter/curve.ts";
 import { openMeter } from "./meter/open-meter.ts";
 import type { AccountStore, Chain, Clock } from "./ports.ts";
+import type { SchemeServer } from "./scheme-server.ts";
 import { energyServer } from "./server.ts";
 import { SqliteAccounts } from "./sqlite-accounts.ts";
 import { DEFAULT_MENU, quoting, type Tariff } from "./tariff.ts";
@@ -49,9 +50,6 @@ const RECEIPT_POLL_MS = 20;
 const RPC_TIMEOUT_MS = 10_000;
 const LAST_ROUND_PAUSE_MS = 1_000;
 
-export const SCHEME_SERVERS = ["meter", "official"] as const;
-export type SchemeServer = (typeof SCHEME_SERVERS)[number];
-
 export interface UtilityOptions {
   readonly rpcUrl: string;
   readonly expectedChainId?: number;
@@ -69,7 +67,7 @@ export interface UtilityOptions {
   readonly clock?: Clock;
   readonly menu?: readonly number[];
   readonly schemes?: readonly Scheme[];
-  /** Who serves batch-settlement: the meter-grade scheme of this house, or the SDK's own. */
+  /** Meter-grade when absent. */
   readonly schemeServer?: SchemeServer;
   readonly claimIntervalSeconds?: number;
   readonly watchIntervalSeconds?: number;

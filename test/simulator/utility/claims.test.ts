@@ -10,7 +10,8 @@ import type {
   ChannelOnChain,
   SellerTransaction,
 } from "#simulator/utility/ports";
-import { SCHEME_SERVERS, type Utility } from "#simulator/utility/utility";
+import { SCHEME_SERVERS } from "#simulator/utility/scheme-server";
+import type { Utility } from "#simulator/utility/utility";
 import { type Ground, type Payer, prepareGround, type StockClient } from "./ground.ts";
 
 const id = (index: number) => `0x${index.toString(16).padStart(64, "0")}`;

@@ -1,7 +1,7 @@
 // The utility is killed without warning while it sells; the long run of the same kills it more often.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { SCHEME_SERVERS } from "#simulator/utility/utility";
+import { SCHEME_SERVERS } from "#simulator/utility/scheme-server";
 import { type Ground, prepareGround } from "./ground.ts";
 import { killedInMidLoad } from "./killed.ts";
 

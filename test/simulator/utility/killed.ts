@@ -6,7 +6,7 @@ import { encodePaymentSignatureHeader } from "@x402/core/http";
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import { signVoucher } from "@x402/evm/batch-settlement/client";
 import { expect } from "vitest";
-import type { SchemeServer } from "#simulator/utility/utility";
+import type { SchemeServer } from "#simulator/utility/scheme-server";
 import { bundleUtility } from "./bundle.ts";
 import { type Ground, type Payer, PRICE, type Presented, present } from "./ground.ts";
 import { spawnUtility, type UtilityProcess, utilityArguments } from "./process.ts";

@@ -9,7 +9,7 @@ import { createWalletClient, http } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { facilitatorInProcess, type Wallet } from "#simulator/utility/facilitator";
-import { SCHEME_SERVERS } from "#simulator/utility/utility";
+import { SCHEME_SERVERS } from "#simulator/utility/scheme-server";
 import { type Ground, prepareGround, present, signPayment } from "./ground.ts";
 
 describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
