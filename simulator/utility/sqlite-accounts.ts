@@ -16,6 +16,7 @@ import type {
   StoredAnswer,
   TransactionKind,
 } from "./ports.ts";
+import { SellerTables } from "./seller-tables.ts";
 import { closeDatabase, openDatabase, type SellerIdentity } from "./sqlite-file.ts";
 import type { Quote } from "./tariff.ts";
 
@@ -25,22 +26,6 @@ const LIVE_MAX = 20_000;
 const EVICTION_LOOKS = 8;
 /** 0x and 65 bytes; a contract's wallet may sign longer, and its answers are kept in full. */
 const PLAIN_SIGNATURE_DIGITS = 132;
-
-interface AccountRow {
-  account: string;
-  scheme: Account["scheme"];
-  charged: number;
-  granted: number;
-  remainder: number;
-  purchases: number;
-  channel: string | null;
-}
-
-interface AnswerRow {
-  signature: string;
-  answer: string;
-  receipt: string;
-}
 
 export interface SqliteAccountsOptions {
   readonly directory: string;
@@ -92,7 +77,7 @@ class SqliteRows implements AccountRows {
   readonly #network: SellerIdentity["network"];
   readonly #commit: GroupCommit;
   readonly #maxQueued: number;
-  readonly #statements;
+  readonly #tables: SellerTables;
   readonly #journal: ChargeJournal;
   readonly #live = new Map<string, Live>();
   /** Of the work that runs. */
@@ -104,26 +89,14 @@ class SqliteRows implements AccountRows {
     this.#network = options.identity.network;
     this.#maxQueued = options.maxQueued ?? DEFAULT_MAX_QUEUED;
     this.#commit = new GroupCommit(this.#db, { maxQueued: this.#maxQueued });
-    const db = this.#db;
-    this.#statements = {
-      account: db.prepare("SELECT * FROM accounts WHERE account = ?"),
-      channels: db.prepare("SELECT account, channel FROM accounts WHERE channel IS NOT NULL"),
-      putAccount: db.prepare("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?)"),
-      answer: db.prepare(
-        "SELECT signature, answer, receipt FROM answers WHERE account = ? AND reference = ?",
-      ),
-      putAnswer: db.prepare("INSERT OR REPLACE INTO answers VALUES (?, ?, NULL, ?, ?, ?)"),
-      kept: db.prepare("SELECT answers FROM kept WHERE account = ?"),
-      putKept: db.prepare("INSERT OR REPLACE INTO kept VALUES (?, ?)"),
-      putTransaction: db.prepare("INSERT OR REPLACE INTO transactions VALUES (?, ?, ?, ?, ?)"),
-      withoutGas: db.prepare("SELECT * FROM transactions WHERE gas IS NULL"),
-      totals: db.prepare(
-        `SELECT kind, count(*) AS transactions, sum(channels) AS channels, sum(ifnull(gas, 0)) AS gas,
-          sum(amount) AS amountAtomic FROM transactions GROUP BY kind`,
-      ),
-    };
-    this.#journal = new ChargeJournal(db, options.foldAfter);
-    this.#replay();
+    this.#tables = new SellerTables(this.#db);
+    this.#journal = new ChargeJournal(this.#db, options.foldAfter);
+    try {
+      this.#replay();
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
   }
 
   get isFull(): boolean {
@@ -145,35 +118,28 @@ class SqliteRows implements AccountRows {
   record(id: string): AccountRecord | undefined {
     const live = this.#live.get(id);
     if (live !== undefined) return live;
-    const row = this.#statements.account.get(id) as AccountRow | undefined;
-    if (row === undefined) return undefined;
-    const account = accountOf(row);
-    if (row.channel === null) return { account, channel: null };
-    const kept = this.#statements.kept.get(id) as { answers: Uint8Array } | undefined;
-    const loaded: Live = {
-      account,
-      channel: JSON.parse(row.channel) as Channel,
-      kept: new KeptAnswers(kept === undefined ? undefined : Buffer.from(kept.answers)),
-    };
+    const record = this.#tables.record(id);
+    if (record === undefined || record.channel === null) return record;
+    const { account, channel } = record;
+    const loaded: Live = { account, channel, kept: new KeptAnswers(this.#tables.kept(id)) };
     this.#makeRoom();
     this.#live.set(id, loaded);
     return loaded;
   }
 
   channels(): Channel[] {
-    const rows = this.#statements.channels.all() as { account: string; channel: string }[];
-    return rows.map(({ account, channel }) => this.#live.get(account)?.channel ?? JSON.parse(channel));
+    return this.#tables.channels().map(({ account, parse }) => this.#live.get(account)?.channel ?? parse());
   }
 
   putRecord(record: AccountRecord): void {
-    this.#putRow(record);
+    this.#tables.putRecord(record);
     this.#written.push({ record, charge: undefined });
   }
 
   putCharge(charge: Charge): void {
     const { account, channel } = charge;
     const record = { account, channel };
-    this.#putRow(record);
+    this.#tables.putRecord(record);
     this.#written.push({ record, charge });
     if (channel.signature.length !== PLAIN_SIGNATURE_DIGITS) {
       this.putAnswer(account.account, channel.signedMaxClaimable, storedAnswer(charge, this.#network));
@@ -181,7 +147,7 @@ class SqliteRows implements AccountRows {
     }
     const kept = new KeptAnswers(Buffer.from(this.#live.get(account.account)?.kept.bytes ?? []));
     kept.put(charge);
-    this.#statements.putKept.run(account.account, kept.bytes);
+    this.#tables.putKept(account.account, kept.bytes);
   }
 
   appendCharge(work: () => Charge): Promise<Charge> {
@@ -192,10 +158,8 @@ class SqliteRows implements AccountRows {
   }
 
   answer(account: string, reference: string): StoredAnswer | undefined {
-    const row = this.#statements.answer.get(account, reference) as AnswerRow | undefined;
-    if (row !== undefined) {
-      return { answer: JSON.parse(row.answer), signature: row.signature, receipt: JSON.parse(row.receipt) };
-    }
+    const forGood = this.#tables.answer(account, reference);
+    if (forGood !== undefined) return forGood;
     if (this.record(account) === undefined) return undefined;
     const live = this.#live.get(account);
     const at = live?.kept.find(Number(reference)) ?? -1;
@@ -205,13 +169,7 @@ class SqliteRows implements AccountRows {
   }
 
   putAnswer(account: string, reference: string, stored: StoredAnswer): void {
-    this.#statements.putAnswer.run(
-      account,
-      reference,
-      stored.signature,
-      JSON.stringify(stored.answer),
-      JSON.stringify(stored.receipt),
-    );
+    this.#tables.putAnswer(account, reference, stored);
   }
 
   putReceipt(account: string, reference: string, receipt: SettleResponse): void {
@@ -220,33 +178,15 @@ class SqliteRows implements AccountRows {
   }
 
   putTransaction(transaction: SellerTransaction): void {
-    this.#statements.putTransaction.run(
-      transaction.hash,
-      transaction.kind,
-      transaction.channels,
-      transaction.amountAtomic,
-      transaction.gas ?? null,
-    );
+    this.#tables.putTransaction(transaction);
   }
 
   transactionsWithoutGas(): SellerTransaction[] {
-    const rows = this.#statements.withoutGas.all() as {
-      hash: string;
-      kind: TransactionKind;
-      channels: number;
-      amount: number;
-    }[];
-    return rows.map((row) => ({ ...row, amountAtomic: row.amount, gas: undefined }));
+    return this.#tables.transactionsWithoutGas();
   }
 
   totals(): Record<TransactionKind, KindTotals> {
-    const none = { transactions: 0, channels: 0, gas: 0, amountAtomic: 0 };
-    const totals = { deposit: none, claim: none, settle: none, exact: none };
-    for (const row of this.#statements.totals.all() as ({ kind: TransactionKind } & KindTotals)[]) {
-      const { kind, ...sums } = row;
-      totals[kind] = sums;
-    }
-    return totals;
+    return this.#tables.totals();
   }
 
   close(): void {
@@ -309,22 +249,10 @@ class SqliteRows implements AccountRows {
     if (charge !== undefined) live.kept.put(charge);
   }
 
-  #putRow({ account, channel }: AccountRecord): void {
-    this.#statements.putAccount.run(
-      account.account,
-      account.scheme,
-      account.charged,
-      account.granted,
-      account.remainderMicroAtomic,
-      account.purchases,
-      channel === null ? null : JSON.stringify(channel),
-    );
-  }
-
   #writeLive(id: string): void {
     const live = this.#live.get(id)!;
-    this.#putRow(live);
-    this.#statements.putKept.run(id, live.kept.bytes);
+    this.#tables.putRecord(live);
+    this.#tables.putKept(id, live.kept.bytes);
   }
 
   #makeRoom(): void {
@@ -355,15 +283,4 @@ class SqliteRows implements AccountRows {
     this.#journal.clear();
     this.#db.exec("COMMIT");
   }
-}
-
-function accountOf(row: AccountRow): Account {
-  return {
-    account: row.account,
-    scheme: row.scheme,
-    charged: row.charged,
-    granted: row.granted,
-    remainderMicroAtomic: row.remainder,
-    purchases: row.purchases,
-  };
 }
