@@ -59,10 +59,11 @@ export class Allowances {
       this.#recent = new Map();
       this.#turnedAtMs = nowMs;
     }
-    const bucket = this.#recent.get(name) ?? this.#older.get(name) ?? { tokens: burst, atMs: nowMs };
+    const recent = this.#recent.get(name);
+    const bucket = recent ?? this.#older.get(name) ?? { tokens: burst, atMs: nowMs };
     bucket.tokens = Math.min(burst, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * perSecond);
     bucket.atMs = nowMs;
-    this.#recent.set(name, bucket);
+    if (recent === undefined) this.#recent.set(name, bucket);
     return bucket;
   }
 }

@@ -216,7 +216,8 @@ export class Connection {
       return;
     }
     // The answer to a purchase comes within milliseconds: acknowledged in the same piece, it costs nothing.
-    const isAnswered = qos === 1 && message.topic.endsWith(PAY) && this.#owed.length < OWED_MAX;
+    const mayWait = qos === 1 && this.#subscribed.grant !== undefined && this.#owed.length < OWED_MAX;
+    const isAnswered = mayWait && message.topic.endsWith(PAY);
     if (isAnswered) {
       this.#owed = this.#owed === NOTHING_OWED ? [id] : [...this.#owed, id];
       this.#board.owes(this);

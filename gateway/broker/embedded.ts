@@ -58,8 +58,8 @@ const BACKLOG_LOOKS_MAX = 20;
 /** Section 3.1.2.10: silence of one and a half keep-alive times ends a connection. */
 const SILENT_LOOKS_PER_SECOND = 1.5 / (LOOK_MS / 1000);
 
-/** Longest that an acknowledgement waits for an answer to go out with. */
-const SETTLE_MS = 20;
+/** An acknowledgement waits once to twice as long for an answer to go out with. */
+const SETTLE_MS = 50;
 
 export async function openEmbeddedBroker(
   options: EmbeddedOptions,
@@ -78,7 +78,9 @@ export async function openEmbeddedBroker(
   const proven = new Map<string, Connection>();
   /** Last retained message, by topic. */
   const retained = new Map<string, Uint8Array>();
-  const owing = new Set<Connection>();
+  /** Connections with acknowledgements that wait: since the last look, and since before it. */
+  let owing = new Set<Connection>();
+  let owingLonger = new Set<Connection>();
   let settling: NodeJS.Timeout | null = null;
   let arrivals = 0;
   let takeOvers = 0;
@@ -124,9 +126,10 @@ export async function openEmbeddedBroker(
   }
 
   function settle(): void {
-    settling = null;
-    for (const connection of owing) connection.settle();
-    owing.clear();
+    for (const connection of owingLonger) connection.settle();
+    owingLonger.clear();
+    [owing, owingLonger] = [owingLonger, owing];
+    settling = owingLonger.size > 0 ? setTimeout(settle, SETTLE_MS) : null;
   }
 
   const board: Switchboard = {
@@ -195,6 +198,7 @@ export async function openEmbeddedBroker(
     left(connection, will) {
       visitors.delete(connection);
       owing.delete(connection);
+      owingLonger.delete(connection);
       if (proven.get(connection.device) === connection) proven.delete(connection.device);
       if (will !== null && isOpen) tellWill(connection.device, will);
     },
@@ -274,7 +278,7 @@ export async function openEmbeddedBroker(
       certificates?.stop();
       clearInterval(looking);
       if (settling !== null) clearTimeout(settling);
-      settle();
+      for (const connection of [...owingLonger, ...owing]) connection.settle();
       await doors.close();
     },
   };

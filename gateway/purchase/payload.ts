@@ -21,7 +21,7 @@ export function voucherPayload(
   const voucher = {
     channelId: channel.id,
     maxClaimableAmount: String(pay.maxClaimable),
-    signature: toHex(pay.signature),
+    signature: signatureText(pay),
   };
   const channelConfig = channel.config;
   const payload =
@@ -50,7 +50,7 @@ export function voucherPayload(
 export function authorizationPayload(channel: ChannelRecord, pay: Pay): PaymentPayload {
   const amountAtomic = pay.maxClaimable - channel.charged;
   const payload = {
-    signature: toHex(pay.signature),
+    signature: signatureText(pay),
     authorization: {
       from: `0x${channel.device}`,
       to: channel.requirements.payTo,
@@ -61,6 +61,11 @@ export function authorizationPayload(channel: ChannelRecord, pay: Pay): PaymentP
     },
   };
   return complete(channel, amountAtomic, payload);
+}
+
+/** What the device signed with, 0x and 130 hex digits. */
+export function signatureText({ signature }: Pay): string {
+  return `0x${Buffer.from(signature.buffer, signature.byteOffset, signature.length).toString("hex")}`;
 }
 
 function complete(

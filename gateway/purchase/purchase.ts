@@ -9,9 +9,9 @@ import type { Grant } from "#core/events";
 import { channelTagOf } from "#core/purchase";
 import type { WireRefusal } from "#core/refusal";
 import { unitsForQuantum } from "#core/units";
-import { toHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
 import type { DepositParts } from "./deposit.ts";
+import { signatureText } from "./payload.ts";
 import type { ChannelRecord, Note, Observe, PaymentRecord, Seller } from "./ports.ts";
 import { present, type Sold } from "./present.ts";
 
@@ -70,7 +70,7 @@ async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, so
     granted: paid.granted,
     pricePerMillionUnits: sold.pricePerMillionUnits,
     register: pay.register,
-    signature: toHex(pay.signature),
+    signature: signatureText(pay),
     transaction: sold.transaction,
     atSeconds: Math.floor(parts.now()),
   };
