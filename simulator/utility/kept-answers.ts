@@ -14,16 +14,26 @@ export class KeptAnswers {
     this.bytes = bytes;
   }
 
-  /** A charge older than the one in its place changes nothing: a journal may be replayed. */
   put(charge: Charge): void {
-    const at = (charge.account.purchases % KEPT_ANSWERS) * CHARGE_BYTES;
+    const written = Buffer.alloc(CHARGE_BYTES);
+    writeCharge(written, 0, charge);
+    this.copy(charge.account.purchases, written, 0);
+  }
+
+  /**
+   * Puts the charge written in `from` at `start`, the account's `purchases`-th. One older than the one in its
+   * place changes nothing: a journal may be replayed.
+   */
+  copy(purchases: number, from: Buffer, start: number): void {
+    const at = (purchases % KEPT_ANSWERS) * CHARGE_BYTES;
     if (at >= this.bytes.length) {
       const slots = Math.min(KEPT_ANSWERS, 2 * (at / CHARGE_BYTES + 1));
       const grown = Buffer.alloc(slots * CHARGE_BYTES);
       this.bytes.copy(grown);
       this.bytes = grown;
     }
-    if (chargedAt(this.bytes, at) < charge.account.charged) writeCharge(this.bytes, at, charge);
+    if (chargedAt(this.bytes, at) >= chargedAt(from, start)) return;
+    from.copy(this.bytes, at, start, start + CHARGE_BYTES);
   }
 
   /** Where the charge up to `charged` is written; -1 when it is none of the newest. */

@@ -20,7 +20,6 @@ import { SellerTables } from "./seller-tables.ts";
 import { closeDatabase, openDatabase, type SellerIdentity } from "./sqlite-file.ts";
 import type { Quote } from "./tariff.ts";
 
-/** Channels held in memory, 2 to 14 kB each; more only while the journal is ahead of their rows. */
 const LIVE_MAX = 20_000;
 /** Channels looked at to make room for one. */
 const EVICTION_LOOKS = 8;
@@ -35,6 +34,8 @@ export interface SqliteAccountsOptions {
   readonly maxQueued?: number;
   /** Charges in the journal before they are folded into the accounts' rows. */
   readonly foldAfter?: number;
+  /** Channels held in memory, 2 to 14 kB each; more only while the journal is ahead of their rows. */
+  readonly liveMax?: number;
 }
 
 /** A channel in memory, as committed. */
@@ -80,6 +81,7 @@ class SqliteRows implements AccountRows {
   readonly #tables: SellerTables;
   readonly #journal: ChargeJournal;
   readonly #live = new Map<string, Live>();
+  readonly #liveMax: number;
   /** Of the work that runs. */
   #written: Written[] = [];
   #batch: Waiting[] | undefined;
@@ -88,6 +90,7 @@ class SqliteRows implements AccountRows {
     this.#db = openDatabase(options.directory, options.identity);
     this.#network = options.identity.network;
     this.#maxQueued = options.maxQueued ?? DEFAULT_MAX_QUEUED;
+    this.#liveMax = options.liveMax ?? LIVE_MAX;
     this.#commit = new GroupCommit(this.#db, { maxQueued: this.#maxQueued });
     this.#tables = new SellerTables(this.#db);
     this.#journal = new ChargeJournal(this.#db, options.foldAfter);
@@ -145,7 +148,7 @@ class SqliteRows implements AccountRows {
       this.putAnswer(account.account, channel.signedMaxClaimable, storedAnswer(charge, this.#network));
       return;
     }
-    const kept = new KeptAnswers(Buffer.from(this.#live.get(account.account)?.kept.bytes ?? []));
+    const kept = new KeptAnswers(Buffer.from(this.#keptBytes(account.account)));
     kept.put(charge);
     this.#tables.putKept(account.account, kept.bytes);
   }
@@ -207,12 +210,12 @@ class SqliteRows implements AccountRows {
         return this.#append(batch);
       })
       .then(
-        ({ charges, durable }) => {
+        ({ charges, bytes, durable }) => {
           durable();
-          for (const { charge, waiting } of charges) {
-            this.#takeOver(charge, charge);
+          charges.forEach(({ charge, waiting }, index) => {
+            this.#adopt(charge, bytes, index * CHARGE_BYTES);
             waiting.resolve(charge);
-          }
+          });
         },
         (reason) => {
           close();
@@ -232,17 +235,32 @@ class SqliteRows implements AccountRows {
         waiting.reject(reason);
       }
     }
-    if (charges.length === 0) return { charges, durable: () => {} };
     const bytes = Buffer.allocUnsafe(charges.length * CHARGE_BYTES);
+    if (charges.length === 0) return { charges, bytes, durable: () => {} };
     charges.forEach(({ charge }, index) => {
       writeCharge(bytes, index * CHARGE_BYTES, charge);
     });
     const accounts = charges.map(({ charge }) => charge.account.account);
-    return { charges, durable: this.#journal.append(bytes, accounts, (id) => this.#writeLive(id)) };
+    return { charges, bytes, durable: this.#journal.append(bytes, accounts, (id) => this.#writeLive(id)) };
+  }
+
+  /** A charge that the journal has, written in `bytes` at `at`: from now on memory must have it too. */
+  #adopt({ account, channel }: Charge, bytes: Buffer, at: number): void {
+    const id = account.account;
+    let live = this.#live.get(id);
+    if (live === undefined) {
+      // It made room for another one while its charge was written.
+      live = { account, channel, kept: new KeptAnswers(this.#tables.kept(id)) };
+      this.#live.set(id, live);
+    }
+    live.account = account;
+    live.channel = channel;
+    live.kept.copy(account.purchases, bytes, at);
   }
 
   #takeOver({ account, channel }: AccountRecord, charge: Charge | undefined): void {
     const live = this.#live.get(account.account);
+    // What is not in memory is read from its rows, and those were written.
     if (live === undefined || channel === null) return;
     live.account = account;
     live.channel = channel;
@@ -255,8 +273,12 @@ class SqliteRows implements AccountRows {
     this.#tables.putKept(id, live.kept.bytes);
   }
 
+  #keptBytes(id: string): Buffer {
+    return this.#live.get(id)?.kept.bytes ?? this.#tables.kept(id) ?? Buffer.alloc(0);
+  }
+
   #makeRoom(): void {
-    if (this.#live.size < LIVE_MAX) return;
+    if (this.#live.size < this.#liveMax) return;
     let looks = 0;
     for (const id of this.#live.keys()) {
       if (looks++ >= EVICTION_LOOKS) return;

@@ -23,8 +23,8 @@ async function newDirectory(): Promise<string> {
   return directory;
 }
 
-const open = (directory: string, foldAfter: number) =>
-  new SqliteAccounts({ directory, identity: IDENTITY, quote: () => QUOTE, foldAfter });
+const open = (directory: string, foldAfter: number, liveMax = 100) =>
+  new SqliteAccounts({ directory, identity: IDENTITY, quote: () => QUOTE, foldAfter, liveMax });
 
 const idOf = (index: number) => `0x${(index + 1).toString(16).padStart(64, "0")}`;
 const address = (digit: string) => `0x${digit.repeat(40)}` as const;
@@ -96,11 +96,15 @@ describe("charges", () => {
       { weight: 1, arbitrary: fc.constant("crash" as const) },
       { weight: 1, arbitrary: fc.constant("restart" as const) },
     );
-    const life = fc.tuple(fc.array(step, { minLength: 5, maxLength: 40 }), fc.integer({ min: 1, max: 12 }));
+    const life = fc.tuple(
+      fc.array(step, { minLength: 5, maxLength: 40 }),
+      fc.integer({ min: 1, max: 12 }),
+      fc.integer({ min: 1, max: 5 }),
+    );
     await fc.assert(
-      fc.asyncProperty(life, async ([steps, foldAfter]) => {
+      fc.asyncProperty(life, async ([steps, foldAfter, liveMax]) => {
         let directory = await newDirectory();
-        let store = open(directory, foldAfter);
+        let store = open(directory, foldAfter, liveMax);
         const answers = new Map<string, StoredAnswer>();
         const charged = [0, 0, 0, 0];
         for (const [index] of charged.entries()) {
@@ -115,7 +119,7 @@ describe("charges", () => {
             // What a process that is killed leaves: the files, in the middle of everything.
             if (one === "crash") await cp(crashed, directory, { recursive: true });
             const before = store;
-            store = open(directory, foldAfter);
+            store = open(directory, foldAfter, liveMax);
             if (one === "crash") before.close();
           } else if ("refreshed" in one) {
             await store.refreshChannels(new Map([[idOf(one.refreshed), onChain(50n)]]), 5);
@@ -166,6 +170,26 @@ describe("charges", () => {
       expect(one.answer(idOf(0), String(sold.at(-1)!.answer.charged))).toEqual(sold.at(-1));
       one.close();
     }
+  });
+
+  test("of a deposit are not forgotten for older ones that the journal still holds", async () => {
+    const directory = await newDirectory();
+    const store = open(directory, 1_000);
+    await openChannel(store, 0);
+    for (let rung = 0; rung < KEPT_ANSWERS + 5; rung += 1) await buy(store, 0);
+    const charged = String(Number(store.channel(idOf(0))!.chargedCumulativeAmount) + AMOUNT);
+    const signature = signatureOf(0, Number(charged));
+    const counted = { chargedCumulativeAmount: charged, signedMaxClaimable: charged, signature };
+    await store.updateChannel(idOf(0), (current) => ({ ...current!, ...counted, balance: "20000" }));
+    const answer = store.answer(idOf(0), charged);
+    expect(answer).toMatchObject({ signature, answer: { charged: Number(charged) } });
+    const copy = await newDirectory();
+    await cp(directory, copy, { recursive: true });
+    const again = open(copy, 1_000);
+    expect(again.answer(idOf(0), charged)).toEqual(answer);
+    expect(again.channel(idOf(0))).toMatchObject({ ...counted, balance: "20000" });
+    again.close();
+    store.close();
   });
 
   test("of one channel wait for each other: while one is written no other is taken", async () => {
