@@ -83,12 +83,12 @@ export function openFleet(
   return ground.own(startChild("./fleet-process.ts", options, ["--expose-gc"]));
 }
 
-interface StockSide {
+export interface StockSide {
   readonly seller: Child;
   readonly clients: Child;
 }
 
-async function openStockSide(ground: BenchGround): Promise<StockSide> {
+export async function openStockSide(ground: BenchGround): Promise<StockSide> {
   const { plan, anvil, contracts } = ground;
   const network = `eip155:${contracts.chainId}` as const;
   ground.say(`stock: seller starts, ${plan.channels} clients open their channels`);
@@ -143,9 +143,8 @@ async function look(clients: Child, pids: readonly number[]) {
   return { mark, cpu: pids.map(cpuMicroseconds) };
 }
 
-export async function benchEndToEnd(ground: BenchGround, ours: OurSide): Promise<EndToEnd> {
+export async function benchEndToEnd(ground: BenchGround, ours: OurSide, stock: StockSide): Promise<EndToEnd> {
   const { plan, say } = ground;
-  const stock = await openStockSide(ground);
   const oursRound = () => measure(ground, ours.fleet, [ours.pids.gateway, ours.pids.seller], "open");
   const stockRound = () => measure(ground, stock.clients, [stock.seller.pid], "open");
   const rounds: { readonly ours: Round; readonly stock: Round }[] = [];

@@ -9,7 +9,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { benchGateway, benchSeller } from "./alone.ts";
 import { type BenchPlan, openBenchGround } from "./bench-ground.ts";
 import { documentOf, type Found, machineOf, tableOf } from "./document.ts";
-import { benchEndToEnd, benchLatency, openOurSide } from "./end-to-end.ts";
+import { benchEndToEnd, benchLatency, openOurSide, openStockSide } from "./end-to-end.ts";
 import { spreadOf } from "./figures.ts";
 import { benchGas, benchWorld } from "./settled.ts";
 import { benchSoak } from "./soak.ts";
@@ -19,7 +19,7 @@ type Part = (typeof PARTS)[number];
 
 const FULL: BenchPlan = {
   rounds: 5,
-  roundMs: 5_000,
+  roundMs: 6_000,
   warmMs: 2_000,
   settleMs: 3_000,
   channels: 96,
@@ -31,13 +31,13 @@ const FULL: BenchPlan = {
 /** An answer within 50 seconds. */
 const QUICK: BenchPlan = {
   rounds: 2,
-  roundMs: 1_200,
-  warmMs: 400,
-  settleMs: 500,
-  channels: 32,
-  sellerChannels: 16,
-  idleLights: 500,
-  worldLights: 1_000,
+  roundMs: 1_000,
+  warmMs: 300,
+  settleMs: 300,
+  channels: 24,
+  sellerChannels: 12,
+  idleLights: 300,
+  worldLights: 500,
 };
 
 /** Share of the full rate at which the busy latency is measured. */
@@ -131,9 +131,13 @@ async function measureAll(
 ): Promise<Found> {
   let found: Found = {};
   if (asked.has("end-to-end") || asked.has("latency") || asked.has("seller")) {
-    const ours = await openOurSide(ground);
-    if (asked.has("end-to-end") || asked.has("latency")) {
-      const endToEnd = await benchEndToEnd(ground, ours);
+    const isCompared = asked.has("end-to-end") || asked.has("latency");
+    const [ours, stock] = await Promise.all([
+      openOurSide(ground),
+      isCompared ? openStockSide(ground) : Promise.resolve(null),
+    ]);
+    if (stock !== null) {
+      const endToEnd = await benchEndToEnd(ground, ours, stock);
       const bytesPerPayment = spreadOf([await ours.fleet.ask<number>("payloadBytes")]);
       found = { ...found, endToEnd, bytesPerPayment };
       if (asked.has("latency")) {
