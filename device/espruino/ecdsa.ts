@@ -89,7 +89,7 @@ export function createEcdsa({ table, key, hmac, convolve }: EcdsaParts): Ecdsa {
       comb.start(nonce.result());
       return true;
     },
-    () => comb.step(),
+    comb.step,
     () => {
       const z = comb.z();
       reduceLimbs(z, PRIME);
@@ -97,7 +97,7 @@ export function createEcdsa({ table, key, hmac, convolve }: EcdsaParts): Ecdsa {
       inverse.start(z, PRIME);
       return true;
     },
-    () => inverse.step(),
+    inverse.step,
     () => {
       field.by(inverse.result());
       field.multiply(a, inverse.result());
@@ -127,19 +127,19 @@ export function createEcdsa({ table, key, hmac, convolve }: EcdsaParts): Ecdsa {
       scalar.start(r, secret);
       return true;
     },
-    () => scalar.step(),
+    scalar.step,
     () => {
       // z + r d, below 2 n.
       combine(b, 1, scalar.result(), 1, nonce.message());
       inverse.start(nonce.result(), ORDER);
       return true;
     },
-    () => inverse.step(),
+    inverse.step,
     () => {
       scalar.start(b, inverse.result());
       return true;
     },
-    () => scalar.step(),
+    scalar.step,
     () => {
       s = scalar.result();
       // One digest in 2^256, which RFC 6979 would sign with the next nonce; nobody will meet it.
@@ -149,10 +149,16 @@ export function createEcdsa({ table, key, hmac, convolve }: EcdsaParts): Ecdsa {
         combine(s, -1, s, 1, ORDER);
         recovery ^= 1;
       }
+      return true;
+    },
+    () => {
       signature = new Uint8Array(SIGNATURE_BYTES);
-      writeLimbs(r, signature, 0);
-      writeLimbs(s, signature, 32);
       signature[64] = V_BASE + recovery;
+      writeLimbs(r, signature, 0);
+      return true;
+    },
+    () => {
+      writeLimbs(s, signature, 32);
       return true;
     },
   ]);
@@ -162,9 +168,7 @@ export function createEcdsa({ table, key, hmac, convolve }: EcdsaParts): Ecdsa {
       nonce.start(key, digest);
       parts.restart();
     },
-    step() {
-      return parts.step();
-    },
+    step: parts.step,
     signature() {
       return signature;
     },

@@ -33,6 +33,7 @@ export function hmacOver(sha256: Sha256): Hmac {
 
 function paddedKey(key: Uint8Array, pad: number, room: number): Uint8Array<ArrayBuffer> {
   const padded = new Uint8Array(BLOCK_BYTES + room);
-  for (let i = 0; i < BLOCK_BYTES; i++) padded[i] = (i < key.length ? key[i]! : 0) ^ pad;
+  padded.fill(pad, 0, BLOCK_BYTES);
+  for (let i = 0; i < key.length; i++) padded[i] = key[i]! ^ pad;
   return padded;
 }

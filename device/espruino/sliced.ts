@@ -2,8 +2,11 @@
  * Work in slices: how what takes a board seconds lets metering, messages and the watchdog in between.
  */
 export interface Sliced {
-  /** Does one slice of bounded work; true when it was the last one. Not to be called after that. */
-  step(): boolean;
+  /**
+   * Does one slice of bounded work; true when it was the last one. Not to be called after that. A plain
+   * function, no method: whoever joins works passes it on as it is, for a call costs a board 10,000 instructions.
+   */
+  readonly step: () => boolean;
 }
 
 export interface Sequence extends Sliced {

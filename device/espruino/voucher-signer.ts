@@ -76,8 +76,10 @@ export function createVoucherSigner(parts: VoucherSignerParts): VoucherSigner {
       ecdsa.start(keccak.digest());
       return true;
     },
-    () => ecdsa.step(),
+    ecdsa.step,
   ]);
+
+  const job = { step: sequence.step, signature: ecdsa.signature };
 
   return {
     start(channelId, maxClaimableAtomic) {
@@ -92,14 +94,7 @@ export function createVoucherSigner(parts: VoucherSignerParts): VoucherSigner {
       }
       keccak.start(struct);
       sequence.restart();
-      return {
-        step() {
-          return sequence.step();
-        },
-        signature() {
-          return ecdsa.signature();
-        },
-      };
+      return job;
     },
   };
 }
