@@ -170,6 +170,7 @@ async function openServices(
     ...(flags.schemeServer === undefined ? {} : { schemeServer: flags.schemeServer }),
     sellerUrl: flags.seller ?? null,
     brokerUrl: flags.broker ?? null,
+    server: "aedes",
     tariff: plan.tariff,
     epochSeconds: plan.epochSeconds,
     speed: plan.speed,

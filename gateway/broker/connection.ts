@@ -7,6 +7,7 @@
  */
 import type { Duplex } from "node:stream";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
+import { BACKLOG_BYTES_MAX, UNRELEASED_MAX, type Will } from "./gatehouse.ts";
 import {
   acknowledgement,
   CONNACK,
@@ -32,19 +33,12 @@ import {
   subackPacket,
   UNSUBACK,
   UNSUBSCRIBE,
-  type Will,
 } from "./mqtt-packets.ts";
 
 /** Section 3.2.2.3. */
 const ACCEPTED = 0;
 const UNACCEPTABLE_VERSION = 1;
 const NOT_AUTHORISED = 5;
-
-/** Bytes that wait for a device to read them; beyond, it has stopped to. */
-const BACKLOG_BYTES_MAX = 262_144;
-
-/** QoS 2 messages of one device that wait for their release; devices of ours use QoS 1. */
-const UNRELEASED_MAX = 16;
 
 /** Acknowledgements of purchases that wait for the answer to go out with; what comes after goes at once. */
 const OWED_MAX = 16;
@@ -69,8 +63,10 @@ export interface Switchboard {
   owes(connection: Connection): void;
   /** It does not read what it is sent, and is ended. */
   stuck(connection: Connection): void;
-  /** It was ended for breaking the protocol. */
+  /** It broke the protocol, and is ended. */
   ended(connection: Connection, reason: string): void;
+  /** Its packets are too long or too many, and it is ended. */
+  overstepped(connection: Connection, reason: string): void;
   /** The last word, once. @param will what it left to be said, when it went without a goodbye */
   left(connection: Connection, will: Will | null): void;
   /** Remaining length that a packet may have. */
@@ -91,6 +87,8 @@ export class Connection {
   /** Looks in which it has not read everything it was sent. */
   stuckLooks = 0;
   readonly stream: Duplex;
+  /** Counts up from connection to connection. */
+  readonly arrival: number;
   readonly #board: Switchboard;
   readonly #reader = new PacketReader();
   #isJudged = false;
@@ -102,8 +100,9 @@ export class Connection {
   #owed: number[] = NOTHING_OWED;
   #unreleased: Set<number> | null = null;
 
-  constructor(stream: Duplex, board: Switchboard) {
+  constructor(stream: Duplex, board: Switchboard, arrival: number) {
     this.stream = stream;
+    this.arrival = arrival;
     this.#board = board;
     stream.on("data", (chunk: Buffer) => this.#hear(chunk));
     stream.on("close", () => this.#closed());
@@ -161,7 +160,7 @@ export class Connection {
       () => this.#board.bytesMax(this),
       (head, body) => this.#take(head, body),
     );
-    if (reason !== null && !this.isEnded) this.#fault(reason);
+    if (reason !== null && !this.isEnded) this.#board.overstepped(this, reason);
   }
 
   /** False when nothing more of this connection is to be taken, for now or for ever. */

@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generatePrivateKey } from "viem/accounts";
+import type { Server } from "#gateway/broker/embedded";
 import { fromHex, type Hex } from "#payment/bytes";
 import type { SchemeServer } from "../utility/scheme-server.ts";
 import type { StopReport } from "../utility/utility.ts";
@@ -24,6 +25,8 @@ export interface ServicesOptions {
   readonly sellerUrl: string | null;
   /** A broker that runs elsewhere; null lets the gateway open its own. */
   readonly brokerUrl: string | null;
+  /** What speaks MQTT in the gateway's own broker. */
+  readonly server: Server;
   /** As `watt402-simulate utility --tariff`. */
   readonly tariff: string;
   /** Unix time at which the tariff's clock starts, and its speed. */
@@ -144,7 +147,13 @@ async function startGatewayProcess(
   const broker =
     options.brokerUrl === null
       ? // Lights in fast time say in a second what others say in an hour.
-        { kind: "embedded", port: await freePort(), messagesPerSecond: 100_000, messagesBurst: 1_000_000 }
+        {
+          kind: "embedded",
+          server: options.server,
+          port: await freePort(),
+          messagesPerSecond: 100_000,
+          messagesBurst: 1_000_000,
+        }
       : { kind: "external", url: options.brokerUrl, clientId: `watt402-${process.pid}` };
   const sections = {
     gateway: { key: file("gateway.key", generatePrivateKey()), data: join(home, "gateway") },

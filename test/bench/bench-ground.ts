@@ -88,6 +88,7 @@ export async function openBenchGround(
         schemes: ["batch-settlement"],
         sellerUrl,
         brokerUrl: null,
+        server: "direct",
         tariff: `flat:${PRICE_PER_MILLION_UNITS}`,
         epochSeconds: Math.floor(Date.now() / 1000),
         speed: 1,

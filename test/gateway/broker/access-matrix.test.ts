@@ -2,10 +2,10 @@
 
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { generatePrivateKey } from "viem/accounts";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mayPublish, maySubscribe } from "#gateway/broker/access";
 import { emqxFiles, mosquittoFiles } from "#gateway/broker/acl-files";
-import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedded";
+import { type EmbeddedBroker, openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
 import { loginToken } from "#payment/login";
@@ -35,10 +35,12 @@ function passes({ speaker, topic, action, bytes }: Pair): boolean {
 const gateway = openKey(fromHex(generatePrivateKey()));
 const heard = new Set<string>();
 let broker: EmbeddedBroker;
-beforeAll(async () => {
+async function openBroker(server: Server): Promise<void> {
+  heard.clear();
   broker = await openEmbeddedBroker(
     {
       host: "127.0.0.1",
+      server,
       port: 0,
       tls: null,
       webSocket: null,
@@ -50,8 +52,7 @@ beforeAll(async () => {
     },
     (device, leaf, payload) => heard.add(`x402/1/${device}/${leaf} ${payload.length}`),
   );
-});
-afterAll(() => broker.close());
+}
 
 /** A client of a new device; null when the login is refused. */
 function logIn(key: Key, will: IClientOptions["will"]): Promise<MqttClient | null> {
@@ -99,51 +100,56 @@ async function isLetThrough(key: Key, { topic, action, bytes }: Omit<Pair, "spea
   }
 }
 
-test("a slice of the matrix through real logins: each device does one thing, and only what is listed comes through", async () => {
-  const other = SPEAKERS[0]!;
-  const wrong: string[] = [];
-  let [passed, refused] = [0, 0];
-  const tries: (readonly [Action, number])[] = [
-    ["publish", 5],
-    ["retained", 7],
-    ["will", 11],
-    ["subscribe", 3],
-  ];
-  for (const [action, step] of tries) {
-    const count = topicsFor(other, other).length;
-    for (let at = 0; at < count; at += step) {
-      const key = openKey(fromHex(generatePrivateKey()));
-      const speaker = key.address.slice(2);
-      const topic = topicsFor(speaker, other)[at]!;
-      // A client of its own refuses to send what is no topic or filter at all.
-      if (topic === "" || (action !== "subscribe" && /[#+]/.test(topic))) continue;
-      const pair = { speaker, topic, action, bytes: 40 };
-      const isThrough = await isLetThrough(key, pair);
-      if (isThrough !== isListed(pair)) wrong.push(`${action} ${topic}`);
-      if (isThrough) passed += 1;
-      else refused += 1;
-    }
-  }
-  // And all that is listed, lest the slice has missed it.
-  for (const { name, isUp, isRetained, bytesMax } of API_LEAVES) {
-    const actions: Action[] = isUp
-      ? ["publish", "will", ...(isRetained ? ["retained" as const] : [])]
-      : ["subscribe"];
-    for (const action of actions) {
-      const key = openKey(fromHex(generatePrivateKey()));
-      // A login's will has less room than a message.
-      const bytes = action === "will" ? Math.min(bytesMax, 1_024) : bytesMax;
-      const pair = { topic: `x402/1/${key.address.slice(2)}/${name}`, action, bytes };
-      if (!(await isLetThrough(key, pair))) wrong.push(`${action} ${name}`);
-      passed += 1;
-    }
-  }
-  expect(wrong).toEqual([]);
-  expect(passed).toBeGreaterThan(17);
-  expect(refused).toBeGreaterThan(60);
-});
+describe.each(SERVERS)("spoken by %s", (server) => {
+  beforeAll(() => openBroker(server));
+  afterAll(() => broker.close());
 
-// ---- for others' brokers ----
+  test("a slice of the matrix through real logins: each device does one thing, and only what is listed comes through", async () => {
+    const other = SPEAKERS[0]!;
+    const wrong: string[] = [];
+    let [passed, refused] = [0, 0];
+    const tries: (readonly [Action, number])[] = [
+      ["publish", 5],
+      ["retained", 7],
+      ["will", 11],
+      ["subscribe", 3],
+    ];
+    for (const [action, step] of tries) {
+      const count = topicsFor(other, other).length;
+      for (let at = 0; at < count; at += step) {
+        const key = openKey(fromHex(generatePrivateKey()));
+        const speaker = key.address.slice(2);
+        const topic = topicsFor(speaker, other)[at]!;
+        // A client of its own refuses to send what is no topic or filter at all.
+        if (topic === "" || (action !== "subscribe" && /[#+]/.test(topic))) continue;
+        const pair = { speaker, topic, action, bytes: 40 };
+        const isThrough = await isLetThrough(key, pair);
+        if (isThrough !== isListed(pair)) wrong.push(`${action} ${topic}`);
+        if (isThrough) passed += 1;
+        else refused += 1;
+      }
+    }
+    // And all that is listed, lest the slice has missed it.
+    for (const { name, isUp, isRetained, bytesMax } of API_LEAVES) {
+      const actions: Action[] = isUp
+        ? ["publish", "will", ...(isRetained ? ["retained" as const] : [])]
+        : ["subscribe"];
+      for (const action of actions) {
+        const key = openKey(fromHex(generatePrivateKey()));
+        // A login's will has less room than a message.
+        const bytes = action === "will" ? Math.min(bytesMax, 1_024) : bytesMax;
+        const pair = { topic: `x402/1/${key.address.slice(2)}/${name}`, action, bytes };
+        if (!(await isLetThrough(key, pair))) wrong.push(`${action} ${name}`);
+        passed += 1;
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(passed).toBeGreaterThan(17);
+    expect(refused).toBeGreaterThan(60);
+  });
+
+  // ---- for others' brokers ----
+});
 
 test("the files for Mosquitto and EMQX name every leaf once each way, the gateway's account, and nothing else", () => {
   const options = { gatewayUser: "gate", discoveryPrefix: null };

@@ -5,8 +5,8 @@ import { connect as connectTcp, type Socket } from "node:net";
 import mqtt, { type MqttClient } from "mqtt";
 import { generate } from "mqtt-packet";
 import { generatePrivateKey } from "viem/accounts";
-import { afterEach, expect, test } from "vitest";
-import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedded";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type EmbeddedBroker, openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
 import { limitNotes } from "#gateway/observe/limited-note";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
@@ -17,6 +17,9 @@ import { until } from "../ground.ts";
 const newKey = () => openKey(fromHex(generatePrivateKey()));
 const GATEWAY = newKey();
 const nameOf = (key: Key) => key.address.slice(2);
+
+/** Every promise is made by both servers. */
+let spoken: Server;
 
 const open: { close(): Promise<unknown> }[] = [];
 afterEach(async () => {
@@ -29,6 +32,7 @@ async function newBroker(messages = { perSecond: 10, burst: 20 }) {
   const broker: EmbeddedBroker = await openEmbeddedBroker(
     {
       host: "127.0.0.1",
+      server: spoken,
       port: 0,
       tls: null,
       webSocket: null,
@@ -127,152 +131,158 @@ async function roundTripMs(
   return times.sort((left, right) => left - right)[Math.floor(rounds / 2)]!;
 }
 
-test("what a device says beyond its rate is acknowledged and dropped; within it everything is heard", async () => {
-  const { broker, heard } = await newBroker({ perSecond: 10, burst: 20 });
-  const client = await logIn(broker);
-  for (let count = 0; count < 30; count += 1)
-    await client.publishAsync(topicOf(client.device, "pay"), Buffer.alloc(99), { qos: 1 });
-  expect(client.connected).toBe(true);
-  const passed = heard.get(client.device)!;
-  expect(passed).toBeGreaterThanOrEqual(20);
-  expect(passed + broker.refused.rate).toBe(30);
-  expect(broker.refused.rate).toBeGreaterThan(0);
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  await client.publishAsync(topicOf(client.device, "pay"), Buffer.alloc(99), { qos: 1 });
-  expect(heard.get(client.device)).toBe(passed + 1);
-});
-
-test("a device that floods is ended, comes back to no new allowance, and others hardly notice", async () => {
-  const { broker, heard, notes } = await newBroker();
-  const good = await logIn(broker);
-  const key = newKey();
-  const flood = publishOf(nameOf(key), "pay", 99);
-  const burst = Buffer.concat(Array.from({ length: 500 }, () => flood));
-  let isOver = false;
-  const flooding = (async () => {
-    let connections = 0;
-    while (!isOver && connections < 20) {
-      const socket = await rawLogIn(broker, key);
-      connections += 1;
-      const closed = closedOf(socket);
-      while (!socket.destroyed && !isOver) {
-        socket.write(burst);
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      if (!isOver) await closed;
-    }
-  })();
-  const tripMs = await roundTripMs(good, 15);
-  isOver = true;
-  await flooding;
-  expect(tripMs).toBeLessThan(250);
-  expect(broker.refused.flood).toBeGreaterThan(1);
-  expect(broker.refused.rate).toBeGreaterThan(10);
-  // The burst, and what came back in the second or two that this lasted, in however many connections.
-  expect(heard.get(nameOf(key))).toBeLessThan(20 + 10 * 10);
-  // One line for each kind of trouble, not one for each message.
-  expect(notes.length).toBeLessThan(20);
-});
-
-test("a device that does not read is ended, and holds up nobody while it lasts", async () => {
-  const { broker } = await newBroker({ perSecond: 1_000, burst: 1_000 });
-  const key = newKey();
-  const deaf = await rawLogIn(broker, key);
-  deaf.write(
-    generate({
-      cmd: "subscribe",
-      messageId: 1,
-      subscriptions: [{ topic: topicOf(nameOf(key), "response"), qos: 0 }],
-    } as Parameters<typeof generate>[0]),
-  );
-  await once(deaf, "data");
-  deaf.pause();
-  const good = await logIn(broker);
-  const request = publishOf(nameOf(key), "request", 10);
-  const asking = setInterval(() => deaf.write(Buffer.concat(Array(20).fill(request))), 20);
-  open.push({ close: async () => clearInterval(asking) });
-  expect(await roundTripMs(good, 15)).toBeLessThan(250);
-  await until(
-    () => broker.refused.backlog > 0,
-    10_000,
-    () => `a backlog refused, found ${JSON.stringify(broker.refused)}`,
-  );
-  await until(
-    () => broker.connections === 1,
-    5_000,
-    () => `one connection left, found ${broker.connections}`,
-  );
-});
-
-test("empty packets at full speed end their connection", async () => {
-  const { broker } = await newBroker();
-  const socket = await rawLogIn(broker);
-  const closed = closedOf(socket);
-  const pings = Buffer.concat(Array.from({ length: 5_000 }, () => Buffer.from([0xc0, 0])));
-  socket.resume();
-  for (let count = 0; count < 20 && !socket.destroyed; count += 1) {
-    socket.write(pings);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  await closed;
-  expect(broker.refused.packet).toBe(1);
-});
-
-test("the second connection of a device takes the place of its first; nobody else can, and taking turns for ever is stopped", async () => {
-  const { broker } = await newBroker();
-  const key = newKey();
-  const first = await logIn(broker, key);
-  const thief = mqtt.connect(broker.url, {
-    clientId: nameOf(key),
-    username: nameOf(key),
-    password: loginToken(newKey(), GATEWAY.address, Date.now() / 1000),
-    reconnectPeriod: 0,
+describe.each(SERVERS)("spoken by %s", (server) => {
+  beforeAll(() => {
+    spoken = server;
   });
-  thief.on("error", () => undefined);
-  await new Promise<void>((resolve) => thief.once("close", () => resolve()));
-  expect(first.connected).toBe(true);
-  expect(broker.takeOvers).toBe(0);
 
-  const gone = new Promise<void>((resolve) => first.once("close", () => resolve()));
-  let second = await logIn(broker, key);
-  await gone;
-  expect(broker.takeOvers).toBe(1);
-  await second.publishAsync(topicOf(second.device, "pay"), Buffer.alloc(99), { qos: 1 });
-  for (let turns = 0; turns < 60 && broker.refused["login-rate"] === 0; turns += 1) {
-    second = await logIn(broker, key).catch(() => second);
-  }
-  expect(broker.refused["login-rate"]).toBe(1);
-  expect(broker.takeOvers).toBeGreaterThan(20);
-  // Whoever was in stays in, and so does everybody else.
-  expect(second.connected).toBe(true);
-  expect((await logIn(broker)).connected).toBe(true);
-});
+  test("what a device says beyond its rate is acknowledged and dropped; within it everything is heard", async () => {
+    const { broker, heard } = await newBroker({ perSecond: 2, burst: 20 });
+    const client = await logIn(broker);
+    for (let count = 0; count < 30; count += 1)
+      await client.publishAsync(topicOf(client.device, "pay"), Buffer.alloc(99), { qos: 1 });
+    expect(client.connected).toBe(true);
+    const passed = heard.get(client.device)!;
+    expect(passed).toBeGreaterThanOrEqual(20);
+    expect(passed + broker.refused.rate).toBe(30);
+    expect(broker.refused.rate).toBeGreaterThan(0);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await client.publishAsync(topicOf(client.device, "pay"), Buffer.alloc(99), { qos: 1 });
+    expect(heard.get(client.device)).toBe(passed + 1);
+  });
 
-test("an address that fails again and again is turned away at the door; who is in stays in", async () => {
-  const { broker } = await newBroker();
-  const good = await logIn(broker);
-  const port = Number(new URL(broker.url).port);
-  const noise = Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f]);
-  while (broker.refused.source === 0) {
-    const tries = Array.from({ length: 50 }, async () => {
-      const socket = connectTcp(port, "127.0.0.1");
-      socket.on("error", () => undefined);
-      const closed = closedOf(socket);
-      socket.write(noise);
-      await closed;
-    });
-    await Promise.all(tries);
-  }
-  expect(broker.refused.packet).toBeGreaterThanOrEqual(500);
-  expect(await roundTripMs(good, 5)).toBeLessThan(250);
-  // Not for ever: with its pace it comes in again.
-  let isIn = false;
-  for (let attempt = 0; attempt < 20 && !isIn; attempt += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    isIn = await logIn(broker).then(
-      () => true,
-      () => false,
+  test("a device that floods is ended, comes back to no new allowance, and others hardly notice", async () => {
+    const { broker, heard, notes } = await newBroker();
+    const good = await logIn(broker);
+    const key = newKey();
+    const flood = publishOf(nameOf(key), "pay", 99);
+    const burst = Buffer.concat(Array.from({ length: 500 }, () => flood));
+    let isOver = false;
+    const flooding = (async () => {
+      let connections = 0;
+      while (!isOver && connections < 20) {
+        const socket = await rawLogIn(broker, key);
+        connections += 1;
+        const closed = closedOf(socket);
+        while (!socket.destroyed && !isOver) {
+          socket.write(burst);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        if (!isOver) await closed;
+      }
+    })();
+    const tripMs = await roundTripMs(good, 15);
+    isOver = true;
+    await flooding;
+    expect(tripMs).toBeLessThan(250);
+    expect(broker.refused.flood).toBeGreaterThan(1);
+    expect(broker.refused.rate).toBeGreaterThan(10);
+    // The burst, and what came back in the second or two that this lasted, in however many connections.
+    expect(heard.get(nameOf(key))).toBeLessThan(20 + 10 * 10);
+    // One line for each kind of trouble, not one for each message.
+    expect(notes.length).toBeLessThan(20);
+  });
+
+  test("a device that does not read is ended, and holds up nobody while it lasts", async () => {
+    const { broker } = await newBroker({ perSecond: 1_000, burst: 1_000 });
+    const key = newKey();
+    const deaf = await rawLogIn(broker, key);
+    deaf.write(
+      generate({
+        cmd: "subscribe",
+        messageId: 1,
+        subscriptions: [{ topic: topicOf(nameOf(key), "response"), qos: 0 }],
+      } as Parameters<typeof generate>[0]),
     );
-  }
-  expect(isIn).toBe(true);
+    await once(deaf, "data");
+    deaf.pause();
+    const good = await logIn(broker);
+    const request = publishOf(nameOf(key), "request", 10);
+    const asking = setInterval(() => deaf.write(Buffer.concat(Array(20).fill(request))), 20);
+    open.push({ close: async () => clearInterval(asking) });
+    expect(await roundTripMs(good, 15)).toBeLessThan(250);
+    await until(
+      () => broker.refused.backlog > 0,
+      10_000,
+      () => `a backlog refused, found ${JSON.stringify(broker.refused)}`,
+    );
+    await until(
+      () => broker.connections === 1,
+      5_000,
+      () => `one connection left, found ${broker.connections}`,
+    );
+  });
+
+  test("empty packets at full speed end their connection", async () => {
+    const { broker } = await newBroker();
+    const socket = await rawLogIn(broker);
+    const closed = closedOf(socket);
+    const pings = Buffer.concat(Array.from({ length: 5_000 }, () => Buffer.from([0xc0, 0])));
+    socket.resume();
+    for (let count = 0; count < 20 && !socket.destroyed; count += 1) {
+      socket.write(pings);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await closed;
+    expect(broker.refused.packet).toBe(1);
+  });
+
+  test("the second connection of a device takes the place of its first; nobody else can, and taking turns for ever is stopped", async () => {
+    const { broker } = await newBroker();
+    const key = newKey();
+    const first = await logIn(broker, key);
+    const thief = mqtt.connect(broker.url, {
+      clientId: nameOf(key),
+      username: nameOf(key),
+      password: loginToken(newKey(), GATEWAY.address, Date.now() / 1000),
+      reconnectPeriod: 0,
+    });
+    thief.on("error", () => undefined);
+    await new Promise<void>((resolve) => thief.once("close", () => resolve()));
+    expect(first.connected).toBe(true);
+    expect(broker.takeOvers).toBe(0);
+
+    const gone = new Promise<void>((resolve) => first.once("close", () => resolve()));
+    let second = await logIn(broker, key);
+    await gone;
+    expect(broker.takeOvers).toBe(1);
+    await second.publishAsync(topicOf(second.device, "pay"), Buffer.alloc(99), { qos: 1 });
+    for (let turns = 0; turns < 60 && broker.refused["login-rate"] === 0; turns += 1) {
+      second = await logIn(broker, key).catch(() => second);
+    }
+    expect(broker.refused["login-rate"]).toBe(1);
+    expect(broker.takeOvers).toBeGreaterThan(20);
+    // Whoever was in stays in, and so does everybody else.
+    expect(second.connected).toBe(true);
+    expect((await logIn(broker)).connected).toBe(true);
+  });
+
+  test("an address that fails again and again is turned away at the door; who is in stays in", async () => {
+    const { broker } = await newBroker();
+    const good = await logIn(broker);
+    const port = Number(new URL(broker.url).port);
+    const noise = Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f]);
+    while (broker.refused.source === 0) {
+      const tries = Array.from({ length: 50 }, async () => {
+        const socket = connectTcp(port, "127.0.0.1");
+        socket.on("error", () => undefined);
+        const closed = closedOf(socket);
+        socket.write(noise);
+        await closed;
+      });
+      await Promise.all(tries);
+    }
+    expect(broker.refused.packet).toBeGreaterThanOrEqual(500);
+    expect(await roundTripMs(good, 5)).toBeLessThan(250);
+    // Not for ever: with its pace it comes in again.
+    let isIn = false;
+    for (let attempt = 0; attempt < 20 && !isIn; attempt += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      isIn = await logIn(broker).then(
+        () => true,
+        () => false,
+      );
+    }
+    expect(isIn).toBe(true);
+  });
 });

@@ -30,6 +30,7 @@ afterEach(async () => {
 test("ten thousand lights behind one address come back at once and are all in again; those that are in go on paying", async () => {
   const broker = await openEmbeddedBroker(
     {
+      server: "aedes",
       host: "127.0.0.1",
       port: 0,
       tls: null,

@@ -21,6 +21,7 @@ async function newBroker(): Promise<{ broker: EmbeddedBroker; heard: string[] }>
   const heard: string[] = [];
   const broker = await openEmbeddedBroker(
     {
+      server: "direct",
       host: "127.0.0.1",
       port: 0,
       tls: null,

@@ -1,0 +1,173 @@
+/**
+ * What the gateway's own brokers ask about every login, message and subscription, whichever of them asks.
+ *
+ * Promise: deny by default, and every no is counted and told; a login that is judged while another of the same
+ * device is in counts by which connection came later, not by which was judged last.
+ */
+import type { Key } from "#payment/key";
+import { LEAVES, type Leaf } from "#protocol/topics";
+import type { Note, Read } from "../purchase/ports.ts";
+import { mayPublish, maySubscribe, proveDevice, publishedLeaf } from "./access.ts";
+import { Admission } from "./admission.ts";
+import { Allowances, type Rate } from "./allowance.ts";
+import type { Visitor } from "./doors.ts";
+import { openRefusals, type Refusals } from "./refusals.ts";
+import { openTurns } from "./turns.ts";
+
+export interface GatehouseOptions {
+  /** The gateway's key, or its address: logins are made for it; with an address alone none can be sealed. */
+  readonly gateway: Key | string;
+  readonly connectionsMax: number;
+  /** What one device may publish. */
+  readonly messages: Rate;
+  /** Null when a device that proved itself may log in, else why not. */
+  readonly barred: (device: string) => Read<string | null>;
+  readonly note: Note;
+}
+
+export interface Will {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly retain: boolean;
+}
+
+export interface Credentials {
+  readonly clientId: string;
+  readonly username: string;
+  readonly password: string;
+  readonly will: Will | null;
+}
+
+/** Topic and packet id of a publish: generous, and nothing beside the payload. */
+const PACKET_OVERHEAD_BYTES = 4_096;
+const PACKET_BYTES_MAX =
+  PACKET_OVERHEAD_BYTES + Math.max(...Object.values(LEAVES).map(({ bytesMax }) => bytesMax));
+
+/** A login with its will. */
+const LOGIN_BYTES_MAX = 4_096;
+
+/** Bytes that wait for a device to read them; beyond, it has stopped to. */
+export const BACKLOG_BYTES_MAX = 262_144;
+export const BACKLOG_TIMEOUT_MS = 10_000;
+
+/** QoS 2 messages of one device that wait for their release; devices of ours use QoS 1. */
+export const UNRELEASED_MAX = 16;
+
+/** Proven logins of one device: a link that comes and goes, not two devices with one key taking turns for ever. */
+const LOGINS: Rate = { perSecond: 0.5, burst: 30 };
+
+/** Remaining length that a packet of a connection may have. */
+export function packetBytesMax(isProven: boolean): number {
+  return isProven ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX;
+}
+
+export class Gatehouse {
+  readonly refusals: Refusals;
+  readonly admission: Admission;
+  /** Logins are dear: judged in slices, between which payments pass. */
+  readonly inTurn: (work: () => void) => void;
+  readonly #options: GatehouseOptions;
+  readonly #messages: Allowances;
+  readonly #excess: Allowances;
+  readonly #logins: Allowances;
+
+  constructor(options: GatehouseOptions) {
+    const { note, connectionsMax, messages } = options;
+    const nowMs = () => performance.now();
+    this.#options = options;
+    this.refusals = openRefusals(note);
+    this.admission = new Admission({ connectionsMax, nowMs });
+    this.inTurn = openTurns(nowMs);
+    this.#messages = new Allowances(messages, connectionsMax, nowMs);
+    this.#excess = new Allowances(messages, connectionsMax, nowMs);
+    this.#logins = new Allowances(LOGINS, connectionsMax, nowMs);
+  }
+
+  /** Why a login is refused, told; null when it is right. A login that is not costs its address an attempt. */
+  async judge(visitor: Visitor, login: Credentials): Promise<string | null> {
+    try {
+      const refusal = await this.#refusalOf(visitor, login);
+      if (refusal !== null) visitor.place.fail();
+      return refusal;
+    } catch (error) {
+      this.#options.note("warn", "a login could not be judged", { reason: String(error) });
+      return "the gateway cannot judge logins now";
+    }
+  }
+
+  /** The leaf as which a message is taken; or it is acknowledged and lost, or its connection ends. */
+  judgePublish(device: string, topic: string, bytes: number, retain: boolean): Leaf | "lose" | "end" {
+    const leaf = publishedLeaf(device, topic, bytes, retain);
+    if (leaf === null) {
+      this.refusals.tell("publish", { clientId: device, topic });
+      return "end";
+    }
+    if (this.#messages.take(device)) return leaf;
+    if (!this.#excess.take(device)) {
+      this.refusals.tell("flood", { clientId: device });
+      return "end";
+    }
+    // Without its PUBACK a device would hold the message, and send it again.
+    this.refusals.tell("rate", { clientId: device, topic });
+    return "lose";
+  }
+
+  /** What becomes of a subscription; one that asks in vain too often ends its connection. */
+  judgeSubscription(device: string, filter: string): "grant" | "refuse" | "end" {
+    if (maySubscribe(device, filter)) return "grant";
+    this.refusals.tell("subscription", { clientId: device, topic: filter });
+    return this.#excess.take(device) ? "refuse" : "end";
+  }
+
+  async #refusalOf({ certified, needsCertificate, address }: Visitor, login: Credentials) {
+    const { gateway, barred } = this.#options;
+    const { clientId, will } = login;
+    const proof = proveDevice({ ...login, certified, needsCertificate }, gateway, Date.now() / 1000);
+    const fields = { clientId, address };
+    if (proof.device === null) {
+      this.refusals.tell("login", { ...fields, reason: proof.reason });
+      return proof.reason;
+    }
+    if (will !== null && !mayPublish(proof.device, will.topic, will.payload.length, will.retain)) {
+      this.refusals.tell("will", { ...fields, topic: will.topic });
+      return "expected a will on the device's own state";
+    }
+    if (!this.#logins.take(proof.device)) {
+      this.refusals.tell("login-rate", fields);
+      return "too many logins of this device: is there another one with its key?";
+    }
+    const reason = await barred(proof.device);
+    if (reason !== null) this.refusals.tell("not-enrolled", { ...fields, reason });
+    return reason;
+  }
+}
+
+/**
+ * Which connection speaks for a device: the one that came last, of those whose login was right.
+ * @typeParam Connection whatever the broker tells connections apart by
+ */
+export class Proven<Connection extends { readonly arrival: number }> {
+  /** Logins that took the place of an older connection of the same device. */
+  takeOvers = 0;
+  readonly #byDevice = new Map<string, Connection>();
+
+  of(device: string): Connection | undefined {
+    return this.#byDevice.get(device);
+  }
+
+  /**
+   * False when a later connection of the device is in already: the device gave up waiting and came again, and its
+   * first attempt, judged last, must not take over.
+   */
+  enter(device: string, connection: Connection): boolean {
+    const before = this.#byDevice.get(device);
+    if (before !== undefined && before.arrival > connection.arrival) return false;
+    this.#byDevice.set(device, connection);
+    if (before !== undefined) this.takeOvers += 1;
+    return true;
+  }
+
+  leave(device: string, connection: Connection): void {
+    if (this.#byDevice.get(device) === connection) this.#byDevice.delete(device);
+  }
+}
