@@ -1,0 +1,88 @@
+/**
+ * The boards with a firmware that the light was made for, and what they have room for (Espruino 2v29).
+ *
+ * Promise: figures of the boards' definitions; what the light itself needs of memory was measured in the
+ * interpreter, see README.md beside this file.
+ */
+import { JOURNAL_PAGES } from "../../device/espruino/board-host.ts";
+
+export interface BoardKind {
+  readonly title: string;
+  /** Of the firmware's file store, with its headers. */
+  readonly storageBytes: number;
+  /** Pages that the firmware leaves free: journal and ladder. */
+  readonly pages: { readonly address: number; readonly pageBytes: number; readonly count: number };
+  /** Most variables that the interpreter has. */
+  readonly variablesMax: number;
+  readonly pin: RegExp;
+  readonly watchdogSeconds: number;
+}
+
+export const BOARDS = {
+  esp32: {
+    title: "ESP32",
+    storageBytes: 917_504,
+    pages: { address: 0x310000, pageBytes: 4096, count: 16 },
+    variablesMax: 16_383,
+    pin: /^D([0-9]|[12][0-9]|3[0-9])$/,
+    watchdogSeconds: 30,
+  },
+  espruinowifi: {
+    title: "Espruino WiFi",
+    storageBytes: 65_536,
+    pages: { address: 0x08004000, pageBytes: 16_384, count: 3 },
+    variablesMax: 8190,
+    pin: /^[ABC]([0-9]|1[0-5])$/,
+    watchdogSeconds: 25,
+  },
+} as const satisfies Readonly<Record<string, BoardKind>>;
+
+/** Variables of the light while it runs, without network buffers: measured in the interpreter. */
+export const LIGHT_VARIABLES = 7800;
+
+/** Those that messages and sockets need beside it: an offer and its parsed form are the largest. */
+const MESSAGE_VARIABLES = 900;
+
+const FILE_HEADER_BYTES = 32;
+const LADDER_HEAD_BYTES = 60;
+const RUNG_SLOT_BYTES = 72;
+
+export interface BoardBudget {
+  readonly flashBytes: number;
+  readonly flashBytesMax: number;
+  readonly variables: number;
+  readonly variablesMax: number;
+  /** Rungs that its ladder can hold. */
+  readonly rungsMax: number;
+}
+
+/** What a light takes of a board. @param files bytes of each file, the bundle among them */
+export function budgetOf(board: BoardKind, files: readonly number[]): BoardBudget {
+  const { pageBytes, count } = board.pages;
+  const rungsPerPage = Math.floor((pageBytes - LADDER_HEAD_BYTES) / RUNG_SLOT_BYTES);
+  return {
+    flashBytes: files.reduce((sum, bytes) => sum + FILE_HEADER_BYTES + 4 * Math.ceil(bytes / 4), 0),
+    flashBytesMax: board.storageBytes,
+    variables: LIGHT_VARIABLES + MESSAGE_VARIABLES,
+    variablesMax: board.variablesMax,
+    rungsMax: (count - JOURNAL_PAGES) * rungsPerPage,
+  };
+}
+
+/** One line for each budget that is exceeded. */
+export function budgetFaults(board: BoardKind, budget: BoardBudget): string[] {
+  const faults: string[] = [];
+  if (budget.flashBytes > budget.flashBytesMax) {
+    faults.push(
+      `--board: expected at most ${budget.flashBytesMax} bytes of files on ${board.title}, ` +
+        `found ${budget.flashBytes}; use an ESP32`,
+    );
+  }
+  if (budget.variables > budget.variablesMax) {
+    faults.push(
+      `--board: expected at most ${budget.variablesMax} variables on ${board.title}, ` +
+        `found ${budget.variables}; use an ESP32`,
+    );
+  }
+  return faults;
+}
