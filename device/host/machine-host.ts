@@ -288,7 +288,7 @@ export class MachineHost {
     );
   }
 
-  /** Signs the same rung until it works: it was allowed, and nothing else may be signed before it. */
+  /** Signs the same rung until it works, for as long as it is allowed; nothing else may be signed before it. */
   private signingFailed(request: SigningRequest): void {
     this.counters.failedSignatures++;
     if (this.stopped || this.cancelSigning !== null) return;
@@ -296,12 +296,20 @@ export class MachineHost {
     this.signAttempts++;
     this.cancelSigning = this.later(this.signAttempts, () => {
       this.cancelSigning = null;
+      const recovered = () =>
+        this.hear({ type: "host-recovered", at: this.moment(), refusal: "signer-failed" });
+      // What was allowed then may be forbidden by now; the next rung allowed will tell whether the signer works.
+      if (!this.isWanted(request)) return recovered();
       this.sign(request, (signature) => {
-        if (signature !== null) {
-          this.hear({ type: "host-recovered", at: this.moment(), refusal: "signer-failed" });
-        }
+        if (signature !== null) recovered();
       });
     });
+  }
+
+  private isWanted({ channelId, maxClaimable }: SigningRequest): boolean {
+    const { halted, channel, pending } = this.machine;
+    if (halted || channel === null || pending === null) return false;
+    return channel.id === channelId && pending.maxClaimable === maxClaimable;
   }
 
   private later(attempts: number, act: () => void): () => void {

@@ -194,6 +194,28 @@ describe("a host whose signer fails", () => {
     expect(host.state().hostRefusal).toBeNull();
     expect(bench.pays().at(-1)!.maxClaimable).toBe(100);
   });
+
+  it("signs nothing after a price above its ceiling was heard, however often it tries, until one below comes", () => {
+    const bench = new Bench();
+    const signer = heldSigner(signWith(DEVICE_KEY), true);
+    signer.holding = false;
+    const host = linked(bench, { signer });
+    expect(host.state().hostRefusal).toBe("signer-failed");
+    const { priceCeiling } = SETTINGS.policy;
+    bench.offer({ revision: 2, pricePerMillionUnits: priceCeiling + 1 });
+    expect(host.state().offerRefusal).toBe("price-above-ceiling");
+
+    signer.failing = false;
+    const asked = signer.asked;
+    bench.clock.advance(600_000);
+    expect(signer.asked).toBe(asked);
+    expect(bench.pays()).toHaveLength(0);
+
+    bench.offer({ revision: 3, pricePerMillionUnits: priceCeiling });
+    bench.clock.advance(120_000);
+    expect(host.state().hostRefusal).toBeNull();
+    expect(bench.pays().at(-1)!.maxClaimable).toBe(100);
+  });
 });
 
 describe("a host that is busy", () => {
