@@ -62,7 +62,7 @@ async function presentVoucher(
   if (sale.kind !== "unpaid") return taken(parts, channel, pay, sale);
   const charged = sale.charged ?? (await askCharged(parts, channel, pay));
   if (charged === null || charged === channel.charged) return notSold(parts, channel, pay, sale);
-  if (charged >= pay.maxClaimable) return recover(parts, channel, pay.maxClaimable);
+  if (charged >= pay.maxClaimable) return recoverVoucher(parts, channel, pay);
   if (charged < channel.charged) return remind(parts, channel, pay, charged);
   return overtake(parts, channel, pay, charged, pay.maxClaimable <= channel.balance ? null : deposit);
 }
@@ -99,7 +99,18 @@ async function askCharged(parts: PurchaseParts, channel: ChannelRecord, pay: Pay
   return sale.kind === "unpaid" ? sale.charged : null;
 }
 
-/** The seller charged this rung, and its answer was lost. */
+/** A counter told in passing says that this rung was charged: so it was, if the seller's account says no less. */
+async function recoverVoucher(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Presented> {
+  const counters = await parts.seller.recover(channel, pay.maxClaimable);
+  if (counters === null) return { channel, refusal: "seller-unavailable" };
+  if (counters.charged < pay.maxClaimable) {
+    const reason = `its answer told of ${pay.maxClaimable} charged, its account has ${counters.charged}`;
+    return notSold(parts, channel, pay, { kind: "unavailable", reason });
+  }
+  return { channel, refusal: null, sold: recovered(channel, { ...counters, charged: pay.maxClaimable }) };
+}
+
+/** The chain paid the seller for this purchase, and its answer was lost. */
 async function recover(parts: PurchaseParts, channel: ChannelRecord, charged: number): Promise<Presented> {
   const counters = await parts.seller.recover(channel, charged);
   if (counters === null) return { channel, refusal: "seller-unavailable" };

@@ -359,6 +359,21 @@ test("a counter told in passing is no part of a rung charged, unless the seller'
   }
 });
 
+test("a rung that only a counter told in passing calls charged is not booked: its device is told to present it again", async () => {
+  const bench = newBench();
+  const { key, channel } = await newPayer(bench);
+  const { channel: first } = await purchase(bench.parts(), channel, payOf(key, channel, QUANTUM));
+  const told = { kind: "unpaid", charged: 1000 * QUANTUM, reason: "cumulative_amount_mismatch" } as const;
+  const seller: Seller = Object.assign(Object.create(bench.seller), { pay: async (): Promise<Sale> => told });
+  const lied = await purchase(bench.parts({ seller }), first, payOf(key, first, 2 * QUANTUM));
+  expect(lied.grant).toMatchObject({ refusal: "seller-unavailable", charged: QUANTUM, granted: UNITS });
+  expect(bench.ledger.payment(channel.id, 2 * QUANTUM)).toBeNull();
+  expect(bench.notes.join()).toContain("the seller did not sell");
+
+  const again = await purchase(bench.parts(), lied.channel, payOf(key, first, 2 * QUANTUM));
+  expect(again.grant).toMatchObject({ refusal: null, charged: 2 * QUANTUM, granted: 2 * UNITS });
+});
+
 test("whatever a lying seller says, no device hears of more than it signed, and no frame breaks", async () => {
   const number = fc.constantFrom(0, 1, 50, 99, 100, 101, 150, 199, 200, 201, 1e6, 2 ** 48 - 1);
   const sale: fc.Arbitrary<Sale> = fc.oneof(
