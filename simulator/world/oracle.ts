@@ -10,6 +10,7 @@ import { channelTagOf } from "#core/purchase";
 import type { ChannelRecord } from "#gateway/purchase/ports";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { judgeOffer } from "#payment/offer";
 import { decodeGrant, decodePay } from "#protocol/frames";
 import { readOffer, readReading } from "#protocol/messages";
 import { peekJson } from "#protocol/tag";
@@ -211,7 +212,8 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
       this.silent = { who: to === "light" ? device : "gateway", why: `a forged ${leaf}` };
       return;
     }
-    if (to === "light" && !this.hostile.has(payload)) this.heard(this.seen.get(device)!, leaf, payload);
+    if (to !== "light") return;
+    if (leaf === "offer" || !this.hostile.has(payload)) this.heard(this.seen.get(device)!, leaf, payload);
   }
 
   /** T1: whoever was just handed a forgery does nothing. */
@@ -229,25 +231,19 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
 
   // ---- P1 ----
 
-  private heard(seen: Seen, leaf: Leaf, payload: Uint8Array): void {
-    let price = 0;
+  private heard({ light, prices }: Seen, leaf: Leaf, payload: Uint8Array): void {
+    const { nowMs } = this.parts.world;
     if (leaf === "grant") {
       const { frame } = decodeGrant(payload);
-      if (frame === null || frame.refusal !== null || frame.charged <= seen.chargedHeard) return;
-      seen.chargedHeard = frame.charged;
-      price = frame.pricePerMillionUnits;
-    } else if (leaf === "offer") {
-      const text = peekJson(payload);
-      const message = text === null ? null : readOffer(text).message;
-      if (message === null || message.revision <= seen.revisionHeard) return;
-      seen.revisionHeard = message.revision;
-      seen.chargedHeard = Math.max(seen.chargedHeard, message.charged);
-      price = message.pricePerMillionUnits;
+      if (frame !== null) prices.granted(frame, nowMs);
     }
-    const { priceCeiling } = seen.light.pole.settings.policy;
-    if (price === 0 || price > priceCeiling === seen.priceHeard > priceCeiling) return;
-    seen.priceHeard = price;
-    seen.priceHeardAtMs = this.parts.world.nowMs;
+    if (leaf !== "offer") return;
+    const text = peekJson(payload);
+    const message = text === null ? null : readOffer(text).message;
+    const offer = message === null ? null : judgeOffer(message, `0x${light.device}`).offer;
+    if (offer === null) return;
+    if (this.hostile.has(payload)) prices.lied(offer);
+    else prices.offered(offer, nowMs);
   }
 
   signing(light: Light, request: SigningRequest): void {
@@ -265,10 +261,8 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     seen.channelIds.add(channelId);
     if (before !== undefined && maxClaimable <= before) return;
     this.signedMax.set(channelId, maxClaimable);
-    const sinceMs = this.parts.world.nowMs - seen.priceHeardAtMs;
-    if (seen.priceHeard > policy.priceCeiling && sinceMs > HEARD_MS) {
-      this.broken("P1", `${told} a price of ${seen.priceHeard}, above ${policy.priceCeiling}`);
-    }
+    const price = seen.prices.tooHigh(channelId, this.parts.world.nowMs, HEARD_MS);
+    if (price !== null) this.broken("P1", `${told} a price of ${price}, above ${policy.priceCeiling}`);
     const day = light.clock.dayTold;
     const today = (seen.signedByDay.get(day) ?? 0) + maxClaimable - (before ?? maxClaimable - amountAtomic);
     seen.signedByDay.set(day, today);
@@ -322,9 +316,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
 
   recovered(light: Light, { once, again, interrupted, allowed }: Recovery): void {
     const seen = this.seen.get(light.device)!;
-    seen.priceHeard = 0;
-    seen.revisionHeard = 0;
-    seen.chargedHeard = 0;
+    seen.prices.forget();
     if (once !== again) this.broken("S1", `${light.name} recovers to ${once}, then to ${again}`);
     if (once !== interrupted)
       this.broken("S1", `${light.name} recovers to ${once}, interrupted to ${interrupted}`);

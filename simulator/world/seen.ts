@@ -1,5 +1,6 @@
 /** What the oracle keeps of one light: what it saw it do, never what it says. */
 import type { Light } from "./device.ts";
+import { PricesHeard } from "./prices-heard.ts";
 
 export interface Seen {
   readonly light: Light;
@@ -11,10 +12,7 @@ export interface Seen {
   soldUnits: number;
   largestSaleUnits: number;
   signedByDay: Map<number, number>;
-  priceHeard: number;
-  priceHeardAtMs: number;
-  revisionHeard: number;
-  chargedHeard: number;
+  readonly prices: PricesHeard;
   darkSinceMs: number | null;
   channelIds: Set<string>;
 }
@@ -28,10 +26,7 @@ export function newSeen(light: Light): Seen {
     soldUnits: 0,
     largestSaleUnits: 0,
     signedByDay: new Map(),
-    priceHeard: 0,
-    priceHeardAtMs: 0,
-    revisionHeard: 0,
-    chargedHeard: 0,
+    prices: new PricesHeard(light.pole.settings.policy.priceCeiling),
     darkSinceMs: null,
     channelIds: new Set(),
   };
