@@ -1,0 +1,44 @@
+/** A world's books at rest: what its ledger says was charged has its payments. */
+import { expect, it } from "vitest";
+import { breachesAtRest } from "#simulator/world/at-rest";
+import { ChainModel } from "#simulator/world/chain";
+import { Faults } from "#simulator/world/faults";
+import { keyOf } from "#simulator/world/keys";
+import { Life } from "#simulator/world/power";
+import { Tables } from "#simulator/world/tables";
+import { World } from "#simulator/world/world";
+
+const ID = `0x${"12".repeat(32)}`;
+
+/** What is told of a ledger with one channel and its payments: money signed, money of it charged, counter then. */
+async function told(charged: number, payments: readonly (readonly [number, number, number])[]) {
+  const world = new World(1);
+  const faults = new Faults("none", () => 0);
+  const receiver = keyOf("seller").address;
+  const chain = new ChainModel({ world, faults, signing: "stand-in", epochSeconds: 0, receiver });
+  const seller = new Tables(faults, () => 0);
+  const ledger = new Tables(faults, () => 0);
+  const committed = ledger.commit(new Life(world), () => {
+    ledger.put("channel", ID, { id: ID, charged });
+    for (const [maxClaimable, amountAtomic, after] of payments) {
+      const row = { channelId: ID, maxClaimable, amountAtomic, charged: after };
+      ledger.put("payment", `${ID} ${maxClaimable}`, row);
+    }
+  });
+  await world.run(1000, () => {});
+  await committed;
+  return breachesAtRest(chain, seller, ledger, new Map()).map(({ invariant }) => invariant);
+}
+
+it("a ledger whose last rung was charged in part is whole: the payment is kept by what was signed", async () => {
+  const whole = [
+    [24_000, 24_000, 24_000],
+    [40_000, 14_000, 38_000],
+  ] as const;
+  expect(await told(38_000, whole)).toEqual([]);
+});
+
+it("a counter that no payment led to, or payments beyond it, are told", async () => {
+  expect(await told(38_000, [[24_000, 24_000, 24_000]])).toEqual(["M4"]);
+  expect(await told(24_000, [[24_000, 30_000, 24_000]])).toEqual(["M3"]);
+});
