@@ -229,6 +229,9 @@ export class Network {
 
   // ---- faults ----
 
+  /** Which bit of a payload is not as it was published. */
+  private readonly damaged = new WeakMap<Uint8Array, number>();
+
   /** Blocks a light's stretch, or the gateway's (null), in one direction or both. */
   partition(device: string | null, directions: readonly Direction[], forMs: number): void {
     const stretch = device === null ? this.gatewayStretch : this.stretchOf(device);
@@ -321,8 +324,12 @@ export class Network {
   private corrupt(payload: Uint8Array): Uint8Array {
     if (this.random() < 0.3) return payload.slice(0, Math.floor(this.random() * payload.length));
     const corrupted = payload.slice();
-    const bit = Math.floor(this.random() * corrupted.length * 8);
-    corrupted[bit >> 3] = corrupted[bit >> 3]! ^ (1 << (bit & 7));
+    const bits = corrupted.length * 8;
+    const bit = Math.floor(this.random() * bits);
+    // The bit damaged before, damaged again, would be whole, and no forgery.
+    const damaged = this.damaged.get(payload) === bit ? (bit + 1) % bits : bit;
+    corrupted[damaged >> 3] = corrupted[damaged >> 3]! ^ (1 << (damaged & 7));
+    this.damaged.set(corrupted, damaged);
     return corrupted;
   }
 }
