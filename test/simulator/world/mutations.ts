@@ -103,7 +103,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a message is believed whatever its tag",
-    file: "device/node/inbox.ts",
+    file: "device/host/inbox.ts",
     guard: 'if (!isSealedFrame(tagger, "grant", payload)) return { kind: "foreign" };',
     instead: "",
     breaks: ["T1"],
