@@ -72,7 +72,7 @@ export class Adversary {
     const leaf = pick(LEAVES_FORGED, random);
     const original = this.latest(device, leaf);
     if (original === undefined) return;
-    const tagger: Tagger = { hmac: hmacSha256, key: hmacSha256(original, original) };
+    const tagger: Tagger = { hmac: hmacSha256, key: hmacSha256(original.subarray(0, 64), original) };
     const isFrame = leaf === "grant" || leaf === "pay";
     const forged = isFrame
       ? sealFrame(tagger, leaf, this.bentFrame(leaf, original))

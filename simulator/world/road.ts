@@ -35,13 +35,14 @@ export class Road {
     return {
       call: (method, url, payment) => {
         calling();
-        return this.call(life, method, new URL(url), payment as PaymentPayload | null);
+        return this.call(life, method, new URL(url), textOf(payment));
       },
       close: () => Promise.resolve(),
     };
   }
 
-  private call(life: Life, method: string, url: URL, payment: PaymentPayload | null): Promise<Answer> {
+  /** @param payment JSON: what travels is text, and nothing is shared between the two programs */
+  private call(life: Life, method: string, url: URL, payment: string | null): Promise<Answer> {
     return new Promise((resolve) => {
       let open = true;
       const finish = (answer: Answer) => {
@@ -61,21 +62,14 @@ export class Road {
     });
   }
 
-  private send(
-    method: string,
-    url: URL,
-    payment: PaymentPayload | null,
-    done: (answer: Answer) => void,
-  ): void {
-    // What travels is text: nothing is shared between the two programs.
-    const text = payment === null ? null : JSON.stringify(payment);
+  private send(method: string, url: URL, payment: string | null, done: (answer: Answer) => void): void {
     this.world.after(this.hopMs(), () => {
       const seller = this.seller();
       const life = seller.serving;
       if (life === null) return done({ kind: "unavailable", reason: "connection refused" });
       life.soon(() => {
         this.world.touch();
-        const arrived = text === null ? null : (JSON.parse(text) as PaymentPayload);
+        const arrived = payment === null ? null : (JSON.parse(payment) as PaymentPayload);
         const quantum = Number(url.searchParams.get("quantum"));
         void seller.handle(method, url.pathname, quantum, arrived).then((answer) => this.back(answer, done));
       });
@@ -103,4 +97,10 @@ export class Road {
   private hopMs(): number {
     return HOP_MS * (0.3 + this.random());
   }
+}
+
+/** A payload or the header it made, as the seller reads it. */
+function textOf(payment: PaymentPayload | string | null): string | null {
+  if (payment === null) return null;
+  return typeof payment === "string" ? Buffer.from(payment, "base64").toString() : JSON.stringify(payment);
 }
