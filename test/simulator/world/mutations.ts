@@ -120,7 +120,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a payment leaves before its checkpoint is stored",
-    file: "device/node/host.ts",
+    file: "device/host/machine-host.ts",
     guard: "this.waiting = true;\n    this.store(checkpoint, (error) => {",
     instead: "this.store(checkpoint, (error) => {",
     breaks: ["M1"],
