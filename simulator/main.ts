@@ -47,6 +47,7 @@ export interface FleetFlags {
   readonly minutes?: number;
   readonly speed?: number;
   readonly seed?: number;
+  readonly espruino?: number;
   readonly interval?: number;
   readonly scenario?: string;
   readonly city?: string;
@@ -83,6 +84,11 @@ function readOptions(argv: readonly string[]): FleetFlags {
       "--interval <seconds>",
       `what one purchase should last for, at rated power (default: ${DEFAULT_RUN.interval})`,
       positive,
+    )
+    .option(
+      "--espruino <number>",
+      "so many of the lights run the Espruino board's bundle (default: 0)",
+      whole(1, 1_000),
     )
     .option(
       "--scenario <name|file>",

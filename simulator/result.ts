@@ -1,6 +1,7 @@
 /**
  * The result of a run: one JSON document, or the same as lines for people.
  */
+import type { BoardsResult } from "./fleet/boards.ts";
 import type { Feeder } from "./fleet/feeders.ts";
 import type { Reconciliation } from "./fleet/reconciliation.ts";
 import type { PlayedStage } from "./fleet/stagehand.ts";
@@ -59,6 +60,8 @@ export interface Result {
     readonly suspected: readonly string[];
   };
   readonly cheats: readonly CheatResult[];
+  /** Lights that ran an Espruino board's bundle; null without any. */
+  readonly boards: BoardsResult | null;
   readonly conserved: boolean;
   readonly violations: readonly Violation[];
 }
@@ -85,6 +88,7 @@ export interface ResultParts {
   readonly scenario: string;
   readonly stages: readonly PlayedStage[];
   readonly feeders: readonly Feeder[];
+  readonly boards: BoardsResult | null;
 }
 
 export function resultOf(parts: ResultParts): Result {
@@ -139,6 +143,7 @@ export function resultOf(parts: ResultParts): Result {
     })),
     feeders: feederSums(parts.feeders),
     cheats: cheatsOf(evening.lights),
+    boards: parts.boards,
     conserved: violations.length === 0,
     violations,
   };
@@ -204,6 +209,7 @@ export function resultLines(result: Result): string[] {
     `starved    ${starvedLine(result)}`,
     `energy     ${(energy.consumed / 1e6).toFixed(6)} kWh consumed of ${(energy.granted / 1e6).toFixed(6)} kWh granted`,
     ...cheatLines(result),
+    ...boardLines(result),
     "",
     `signed by the lights     ${dollars(amount.signed)}   deposited ${dollars(amount.deposited).trim()}`,
     `charged by the seller    ${dollars(amount.charged)}`,
@@ -231,6 +237,14 @@ function cheatLines({ cheats, feeders }: Result): string[] {
   const missing = `${(feeders.missingMilliwattHours / 1e6).toFixed(6)} kWh missing`;
   const where = feeders.suspected.length === 0 ? "as rounding explains" : feeders.suspected.join(", ");
   return [...told, `feeders    ${missing}: ${where}`];
+}
+
+function boardLines({ boards }: Result): string[] {
+  if (boards === null) return [];
+  const { lights, purchases, rungsSigned, rungsInStore } = boards;
+  return [
+    `boards     ${lights} of the lights bought ${purchases} times; ${rungsSigned} rungs signed there, ${rungsInStore} in store`,
+  ];
 }
 
 function starvedLine({ starvedLightSeconds, longestStarvedSeconds }: Result): string {

@@ -8,6 +8,7 @@ import type { Hex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { GRANT_BYTES, PAY_BYTES, PAY_EXACT_BYTES } from "#protocol/frames";
 import { readAccounts, type SellerAccount } from "./fleet/accounts.ts";
+import type { Boards } from "./fleet/boards.ts";
 import { type ChainMark, ChainReader, type ChainTruth } from "./fleet/chain-truth.ts";
 import { feedersOf } from "./fleet/feeders.ts";
 import { DRAIN_MS, Fleet } from "./fleet/fleet.ts";
@@ -66,7 +67,9 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
   let chain: RunChain | null = null;
   let services: Services | null = null;
   let relays: ReadonlyMap<string, Relay> = new Map();
+  let boards: Boards | null = null;
   try {
+    boards = await openBoards(flags, plan, view);
     chain = await openChain(flags, view);
     interrupt.check();
     const seller = await receiverOf(flags, chain);
@@ -75,7 +78,7 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
     relays = await openRelays(plan, services.brokerUrl);
     const reader = new ChainReader(chain.rpcUrl, chain.token, seller);
     const mark = await reader.mark();
-    const fleet = openFleet(flags, plan, { chain, services, relays, seller, view });
+    const fleet = openFleet(flags, plan, { chain, services, relays, boards, seller, view });
     const recorder = new Recorder(fleet, (seconds) => plan.prices?.priceAt(seconds) ?? null);
     const hand = new FleetStagehand({ fleet, services, relays, say: (text) => view.say(text) });
     const evening = { fleet, services, recorder, hand, stages: plan.scenario.stages };
@@ -99,6 +102,7 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
       scenario: plan.scenario.name,
       stages: hand.played,
       feeders,
+      boards: fleet.boards(),
     });
     if (flags.report !== undefined) {
       writeReport(
@@ -122,6 +126,7 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
   } finally {
     view.end();
     for (const relay of relays.values()) await relay.close();
+    boards?.close();
     await services?.stop();
     await chain?.stop();
     interrupt.release();
@@ -194,6 +199,19 @@ async function receiverOf(flags: FleetFlags, chain: RunChain): Promise<Hex> {
   return privateKeyToAccount(chain.receiverKey).address.toLowerCase() as Hex;
 }
 
+/** The compiler and the linter that make a bundle are only loaded for one. */
+async function openBoards({ espruino }: FleetFlags, plan: RunPlan, view: View): Promise<Boards | null> {
+  if (espruino === undefined) return null;
+  const room = await import("./fleet/boards.ts");
+  const opening = room.openBoards({
+    count: espruino,
+    epochSeconds: plan.epochSeconds,
+    eveningMs: plan.minutes * 60_000,
+    onTrouble: (text) => view.say(text),
+  });
+  return view.during("building the board's bundle", opening);
+}
+
 /** A relay for each group whose connections a stage breaks, and one for the others when all are broken. */
 async function openRelays({ scenario }: RunPlan, brokerUrl: string): Promise<ReadonlyMap<string, Relay>> {
   const dropped = scenario.stages.flatMap(({ action }) =>
@@ -209,6 +227,7 @@ interface FleetSurroundings {
   readonly chain: RunChain;
   readonly services: Services;
   readonly relays: ReadonlyMap<string, Relay>;
+  readonly boards: Boards | null;
   readonly seller: Hex;
   readonly view: View;
 }
@@ -216,7 +235,7 @@ interface FleetSurroundings {
 function openFleet(
   flags: FleetFlags,
   plan: RunPlan,
-  { chain, services, relays, seller, view }: FleetSurroundings,
+  { chain, services, relays, boards, seller, view }: FleetSurroundings,
 ): Fleet {
   const policy = policyFor(flags, chain, seller);
   const budgets = new Map(
@@ -231,6 +250,7 @@ function openFleet(
     intervalSeconds: plan.interval,
     brokerUrlFor: (group) => relays.get(group)?.url ?? services.brokerUrl,
     gatewayPublicKey: services.gatewayPublicKey,
+    boards,
     policyFor: (group) => ({
       ...policy,
       dailyBudgetAtomic: budgets.get(group) ?? policy.dailyBudgetAtomic,

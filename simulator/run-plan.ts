@@ -63,6 +63,7 @@ export function planRun(flags: FleetFlags): RunPlan {
   const { plan, settings } = planEvening(flags, DEFAULT_RUN);
   const { scenario, prices, epochSeconds, minutes } = plan;
   refuseWithoutSeller(scenario, flags);
+  if (flags.espruino !== undefined) refuseForBoards(flags.espruino, flags, plan);
   const composed = hasPrices(scenario)
     ? writePrices(prices, epochSeconds, minutes)
     : { tariff: settings.tariff, release: () => {} };
@@ -110,6 +111,38 @@ function refuseWithoutSeller({ name, stages }: Scenario, flags: FleetFlags): voi
   if (needsSeller !== undefined && flags.seller !== undefined) {
     throw new Error(
       `scenario ${name}: stage "${needsSeller.name}" needs a seller started here; leave out --seller`,
+    );
+  }
+}
+
+/** A board's ladder is one night's, in minutes: its flash and its clock were made for that. */
+const BOARD_NIGHT_MINUTES = 1_200;
+
+function refuseForBoards(boards: number, flags: FleetFlags, { scenario, city, minutes }: EveningPlan): void {
+  const { lights } = city;
+  if (boards > lights.length) {
+    throw new Error(`--espruino: expected at most the fleet's ${lights.length} lights, found ${boards}`);
+  }
+  if (flags.scheme === "exact") {
+    throw new Error(
+      "--espruino: expected --scheme batch-settlement, found exact; a board signs ahead, and only vouchers can wait",
+    );
+  }
+  if (minutes > BOARD_NIGHT_MINUTES) {
+    throw new Error(
+      `--espruino: expected one night, at most ${BOARD_NIGHT_MINUTES} minutes, found ${minutes}; use fewer --minutes`,
+    );
+  }
+  if (flags.broker?.startsWith("mqtts:")) {
+    throw new Error(
+      "--espruino: expected --broker mqtt://, found mqtts://; a board's TLS checks no certificate",
+    );
+  }
+  const cheating = scenario.stages.find(({ action }) => action.kind === "cheat");
+  if (cheating !== undefined) {
+    throw new Error(
+      `--espruino: expected a scenario without cheats, found stage "${cheating.name}" of ${scenario.name}; ` +
+        "a board's messages are its bundle's own",
     );
   }
 }

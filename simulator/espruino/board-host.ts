@@ -38,6 +38,8 @@ export interface BoardSite {
   readonly longestNightMs: number;
   /** Told what the board prints. */
   readonly say: (text: string) => void;
+  /** Told when an answer to its connection begins to be missing (true), and when one is there. */
+  readonly onWait?: (waits: boolean) => void;
 }
 
 export interface BoardRun extends Host {
@@ -79,6 +81,7 @@ export function startBoardHost(parts: HostParts, site: BoardSite): BoardRun {
       if (name === "D4") parts.lamp.set(Math.round(100 * value));
     },
     say: site.say,
+    onWait: site.onWait ?? (() => {}),
   });
   const { main } = simulated.run(site.bundle) as {
     main(observe: (event: Event, effects: readonly Effect[], state: State) => void): Board;

@@ -21,6 +21,8 @@ export interface BoardSurroundings {
   /** A digital pin set to a level, or an analog one to a share of 1. */
   readonly pin: (name: string, value: number) => void;
   readonly say: (text: string) => void;
+  /** A socket begins to wait for an answer (true), or has heard something or is closed (false). */
+  readonly onWait: (waits: boolean) => void;
 }
 
 const TAKE_AWAY = `
@@ -168,15 +170,30 @@ export class SimulatedBoard {
     const socket = connect({ host: to.host, port: to.port }, () => this.act(connected));
     socket.setEncoding("latin1");
     this.sockets.add(socket);
+    const { onWait } = this.surroundings;
     socket.on("error", () => {});
-    socket.on("close", () => this.sockets.delete(socket));
+    socket.on("close", () => {
+      this.sockets.delete(socket);
+      onWait(false);
+    });
+    socket.on("data", () => onWait(false));
     return {
       on: (event: string, take: Callback) =>
         socket.on(event, (value: unknown) => this.act(() => take(value))),
-      write: (bytes: string) => socket.write(bytes, "latin1"),
+      write: (bytes: string) => {
+        if (isAnswered(bytes)) onWait(true);
+        socket.write(bytes, "latin1");
+      },
       end: () => socket.end(),
     };
   }
+}
+
+/** Every packet of MQTT 3.1.1 that a device sends has an answer, but its PUBACK and its DISCONNECT; the time is not waited for. */
+function isAnswered(bytes: string): boolean {
+  const type = bytes.charCodeAt(0) >> 4;
+  // An HTTP request for the time begins with H, which reads as a PUBACK.
+  return type !== 4 && type !== 14;
 }
 
 /** Espruino's E.convolve: the sum of products, the second array from an offset on and around. */

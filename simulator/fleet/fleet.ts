@@ -10,11 +10,14 @@ import type { Settings } from "#core/machine";
 import type { Policy } from "#core/policy";
 import { energyMilliwattHours } from "#core/units";
 import { systemClock } from "#node/clock";
+import type { HostLink, HostParts } from "#node/host";
 import { openMqttLink } from "#node/mqtt-link";
-import { openKey } from "#payment/key";
+import { type Key, openKey } from "#payment/key";
 import { seededRandom } from "../city/random.ts";
+import type { BoardRun } from "../espruino/board-host.ts";
 import { type Cheat, EVERYONE } from "../scenario/actions.ts";
 import { type Evening, type Progress, progressOf } from "../scenario/evening.ts";
+import type { Boards, BoardsResult } from "./boards.ts";
 import { Brake } from "./brake.ts";
 import { FleetClock } from "./clock.ts";
 import { Light } from "./light.ts";
@@ -36,6 +39,8 @@ export interface FleetOptions {
   /** Where the lights of a group connect. */
   readonly brokerUrlFor: (group: string) => string;
   readonly gatewayPublicKey: Uint8Array;
+  /** The first lights of the fleet are boards; null for none. */
+  readonly boards: Boards | null;
   /** What the owner of a group's lights allows them to sign. */
   readonly policyFor: (group: string) => Policy;
   readonly onTrouble: (text: string) => void;
@@ -54,6 +59,9 @@ export const DRAIN_MS = 20_000;
 /** Of its interval, the share that a purchase may take before the clock slows down. */
 const PATIENCE = 0.25;
 
+/** The same for a fleet with boards, whose connections live in simulated time and give up after 20 s. */
+const BOARD_PATIENCE_MS = 5_000;
+
 const TICK_MS = 15_000;
 const READING_MS = 60_000;
 
@@ -71,18 +79,21 @@ export class Fleet implements Evening {
   private purchases = 0;
   private outages = 0;
   private readonly sample: () => number;
+  private readonly boardRuns = new Map<string, BoardRun>();
 
   constructor(options: FleetOptions) {
     this.options = options;
     const realMs = () => performance.now();
     this.troubles = new Troubles(options.onTrouble, realMs);
     this.sample = seededRandom(options.seed);
-    this.brake = new Brake(options.intervalSeconds * 1000 * PATIENCE, realMs);
+    const patienceMs = options.intervalSeconds * 1000 * PATIENCE;
+    const mostMs = options.boards === null ? Number.POSITIVE_INFINITY : BOARD_PATIENCE_MS;
+    this.brake = new Brake(Math.min(patienceMs, mostMs), realMs);
     this.clock = new FleetClock(options.speed, options.epochSeconds, () => this.brake.atMs(), realMs);
   }
 
   /**
-   * Connects every light and waits until each has bought once, or until `isEnough` says so; simulated time
+   * Connects every light and waits until each has bought once, boards until their ladder is signed, or until `isEnough` says so; simulated time
    * runs at real speed meanwhile. Throws when a light cannot buy.
    * @param onConnected told again and again how many lights have bought
    */
@@ -92,7 +103,7 @@ export class Fleet implements Evening {
     this.clock.start();
     for (const [index, pole] of poles.entries()) {
       if (isEnough()) break;
-      this.lights.push(this.raise(pole.name, pole));
+      this.lights.push(this.raise(pole, index));
       if (index % CONNECT_AT_ONCE !== CONNECT_AT_ONCE - 1) continue;
       onConnected(this.connected());
       await sleep(CONNECT_STEP_MS);
@@ -182,12 +193,30 @@ export class Fleet implements Evening {
     return progressOf(this.lights, this.clock.nowMs() - this.startedAtMs);
   }
 
+  /** What its boards did; null without any. */
+  boards(): BoardsResult | null {
+    if (this.options.boards === null) return null;
+    const runs = [...this.boardRuns.values()];
+    const bought = this.lights.map(({ name, witness }) => (this.boardRuns.has(name) ? witness.made : 0));
+    return {
+      lights: runs.length,
+      purchases: bought.reduce((sum, made) => sum + made, 0),
+      rungsSigned: runs.reduce((sum, { board }) => sum + board.ladder.signed, 0),
+      rungsInStore: runs.reduce((sum, { board }) => sum + board.store.ready(), 0),
+    };
+  }
+
   private connected(): number {
-    return this.lights.filter((light) => light.witness.made > 0).length;
+    return this.lights.filter((light) => this.isConnected(light)).length;
+  }
+
+  private isConnected(light: Light): boolean {
+    const run = this.boardRuns.get(light.name);
+    return light.witness.made > 0 || (run !== undefined && this.options.boards!.isReady(run));
   }
 
   private whyNotConnected(): string {
-    const waiting = this.lights.filter((light) => light.witness.made === 0).map((light) => light.state());
+    const waiting = this.lights.filter((light) => !this.isConnected(light)).map((light) => light.state());
     const offline = waiting.filter(({ linkUp }) => !linkUp).length;
     const unoffered = waiting.filter(({ channel }) => channel === null).length;
     const refusal = waiting
@@ -200,22 +229,24 @@ export class Fleet implements Evening {
     );
   }
 
-  private raise(name: string, pole: Pole): Light {
-    const { brokerUrlFor, gatewayPublicKey, intervalSeconds } = this.options;
+  private raise(standing: Pole, index: number): Light {
+    const { boards, brokerUrlFor, gatewayPublicKey, intervalSeconds } = this.options;
+    const { name } = standing;
+    const board = boards !== null && index < boards.count ? boards : null;
+    const pole = board === null ? standing : { ...standing, meter: board.meter, meterInitial: 0 };
     const group = this.groupOf(name);
-    const key = openKey(randomBytes(32));
-    const link = openMqttLink({
-      brokerUrl: brokerUrlFor(group),
-      protocolVersion: 4,
-      key,
-      gatewayPublicKey,
-      keepaliveSeconds: 60,
-      // Connections live in real time, whatever the lights' own clock does.
-      clock: systemClock(),
-      random: pole.random,
-      reconnect: { firstMs: 200, maxMs: 2_000 },
-      onTrouble: (text) => this.troubles.take(name, text),
-    });
+    const secret = randomBytes(32);
+    const key = openKey(secret);
+    const startOn = (on: Boards) => (parts: HostParts) => {
+      const run = on.start(this.braking(name, parts), {
+        name,
+        secret,
+        brokerUrl: brokerUrlFor(group),
+        onWait: (waits) => this.waitsFor(`${name} answer`, waits),
+      });
+      this.boardRuns.set(name, run);
+      return run;
+    };
     const wanted = energyMilliwattHours(pole.lamp.ratedMilliwatts, intervalSeconds * 1000);
     const wantedUnits = Math.max(1, Math.round(wanted));
     const light: Light = new Light({
@@ -224,27 +255,59 @@ export class Fleet implements Evening {
       pole,
       settings: this.settings(pole, group, wantedUnits),
       clock: this.clock,
-      link: {
-        close: () => link.close(),
-        publish: (leaf, payload, retained) => link.publish(leaf, payload, retained),
-        onMessage: (take) =>
-          link.onMessage((leaf, payload) => {
-            this.clock.catchUp();
-            take(leaf, payload);
-          }),
-        onChange: (take) =>
-          link.onChange((up) => {
-            this.clock.catchUp();
-            if (up) this.brake.end(`${name} link`);
-            else this.brake.begin(`${name} link`, this.clock.nowMs());
-            take(up);
-          }),
-      },
+      link: board === null ? this.openLink(pole, key, group) : board.link,
       gatewayPublicKey,
       wantedUnits,
+      ...(board === null ? {} : { start: startOn(board) }),
       onPurchase: (begins, roundTripMs) => this.notePurchase(light, begins, roundTripMs),
     });
     return light;
+  }
+
+  /** The parts of a board, whose connection shows itself only by the machine's steps. */
+  private braking(name: string, parts: HostParts): HostParts {
+    return {
+      ...parts,
+      observe: (event, effects, state) => {
+        if (event.type === "link") this.waitsFor(`${name} link`, !event.up);
+        parts.observe?.(event, effects, state);
+      },
+    };
+  }
+
+  private waitsFor(what: string, waits: boolean): void {
+    if (waits) this.brake.begin(what, this.clock.nowMs());
+    else this.brake.end(what);
+  }
+
+  private openLink({ name, random }: Pole, key: Key, group: string): HostLink {
+    const link = openMqttLink({
+      brokerUrl: this.options.brokerUrlFor(group),
+      protocolVersion: 4,
+      key,
+      gatewayPublicKey: this.options.gatewayPublicKey,
+      keepaliveSeconds: 60,
+      // Connections live in real time, whatever the lights' own clock does.
+      clock: systemClock(),
+      random,
+      reconnect: { firstMs: 200, maxMs: 2_000 },
+      onTrouble: (text) => this.troubles.take(name, text),
+    });
+    return {
+      close: () => link.close(),
+      publish: (leaf, payload, retained) => link.publish(leaf, payload, retained),
+      onMessage: (take) =>
+        link.onMessage((leaf, payload) => {
+          this.clock.catchUp();
+          take(leaf, payload);
+        }),
+      onChange: (take) =>
+        link.onChange((up) => {
+          this.clock.catchUp();
+          this.waitsFor(`${name} link`, !up);
+          take(up);
+        }),
+    };
   }
 
   private groupOf(name: string): string {

@@ -7,7 +7,7 @@
 import type { Checkpoint } from "#core/events";
 import type { Settings, State } from "#core/machine";
 import type { Journal } from "#core/ports";
-import { type Host, type HostLink, startHost } from "#node/host";
+import { type Host, type HostLink, type HostParts, startHost } from "#node/host";
 import type { Key } from "#payment/key";
 import type { Cheat } from "../scenario/actions.ts";
 import type { EveningLight } from "../scenario/evening.ts";
@@ -27,6 +27,8 @@ export interface LightParts {
   readonly gatewayPublicKey: Uint8Array;
   /** What one purchase should last for, mWh. */
   readonly wantedUnits: number;
+  /** What carries the machine: the host on Linux when absent. */
+  readonly start?: (parts: HostParts) => Host;
   /** Told of every purchase that begins (true) or ends, with its round trip in real milliseconds. */
   readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
 }
@@ -41,6 +43,8 @@ export class Light implements EveningLight {
   private readonly model: LampModel;
   private readonly link: CheatingLink;
   private readonly host: Host;
+  /** As its meter showed itself last, and as the machine heard of it last. */
+  private drawnWhenShown = 0;
   private drawnWhenRead = 0;
 
   constructor(parts: LightParts) {
@@ -58,14 +62,19 @@ export class Light implements EveningLight {
       deliveredMilliwattHours: () => model.meteredMilliwattHours(),
       onPurchase: parts.onPurchase,
     });
-    this.host = startHost({
+    this.host = (parts.start ?? startHost)({
       settings: parts.settings,
       key: parts.key,
       gatewayPublicKey: parts.gatewayPublicKey,
       clock,
       chainSeconds: () => Date.now() / 1000,
       random: pole.random,
-      meter: model,
+      meter: {
+        read: (done) => {
+          this.drawnWhenShown = model.deliveredMilliwattHours();
+          model.read(done);
+        },
+      },
       lamp: model,
       journal: memoryJournal(),
       link: this.link,
@@ -78,8 +87,7 @@ export class Light implements EveningLight {
         wantedUnits: parts.wantedUnits,
       },
       observe: (event, effects, state) => {
-        if ("reading" in event && event.reading !== null)
-          this.drawnWhenRead = model.deliveredMilliwattHours();
+        if ("reading" in event && event.reading !== null) this.drawnWhenRead = this.drawnWhenShown;
         this.witness.observe(event, effects, state);
       },
     });

@@ -142,6 +142,7 @@ export class Chronicle implements Evening {
       scenario: this.plan.scenario.name,
       stages: this.hand?.played ?? [],
       feeders: this.feeders(),
+      boards: null,
     });
   }
 }
