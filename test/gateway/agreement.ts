@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import Libsql from "libsql";
 import { expect } from "vitest";
+import { COLUMNS } from "#gateway/ledger/rows";
 import { flatTariff } from "#simulator/utility/tariff";
 import { startUtility, type Utility, type UtilityOptions } from "#simulator/utility/utility";
 import type { Ground, Light } from "./ground.ts";
@@ -47,13 +48,46 @@ export interface LedgerRows {
 /** What the ledger's file says, read as an auditor would. */
 export function ledgerRows(data: string): LedgerRows {
   const db = new Libsql(join(data, "ledger.sqlite"), { readonly: true });
-  const channels = db.prepare("SELECT id, charged, granted FROM channel WHERE charged > 0").all() as Row[];
+  const channels = db.prepare("SELECT id, charged, granted FROM channel").all() as Row[];
   const payments = db
-    .prepare("SELECT channel_id, max_claimable, amount FROM payment ORDER BY channel_id, max_claimable")
-    .all() as LedgerRows["payments"];
+    .prepare("SELECT channel_id, max_claimable, amount FROM payment")
+    .all() as LedgerRows["payments"][number][];
+  const journal = db.prepare("SELECT payments FROM payment_journal ORDER BY id").all() as {
+    payments: string;
+  }[];
   const { deposits } = db.prepare("SELECT COUNT(*) AS deposits FROM deposit").get() as { deposits: number };
   db.close();
-  return { channels, payments, deposits };
+  // What was paid lately is in the journal, until somebody reads the ledger by its own means.
+  const latest = journal.flatMap((row) => JSON.parse(row.payments) as (string | number)[][]);
+  const [idAt, rungAt, amountAt] = ["channel_id", "max_claimable", "amount"].map((name) =>
+    (COLUMNS.payment as readonly string[]).indexOf(name),
+  ) as [number, number, number];
+  const [chargedAt, grantedAt] = [COLUMNS.payment.length + 1, COLUMNS.payment.length + 2];
+  for (const row of latest) {
+    const [id, rung] = [row[idAt] as string, row[rungAt] as number];
+    const isKnown = payments.some((paid) => paid.channel_id === id && paid.max_claimable === rung);
+    if (!isKnown) payments.push({ channel_id: id, max_claimable: rung, amount: row[amountAt] as number });
+  }
+  const counted = channels.map((channel) => {
+    const rows = latest.filter((row) => row[idAt] === channel.id);
+    const most = (before: number, at: number) => Math.max(before, ...rows.map((row) => row[at] as number));
+    return {
+      ...channel,
+      charged: most(channel.charged, chargedAt),
+      granted: most(channel.granted, grantedAt),
+    };
+  });
+  return {
+    channels: counted.filter(({ charged }) => charged > 0),
+    payments: payments.sort((left, right) =>
+      left.channel_id === right.channel_id
+        ? left.max_claimable - right.max_claimable
+        : left.channel_id < right.channel_id
+          ? -1
+          : 1,
+    ),
+    deposits,
+  };
 }
 
 interface Account {
