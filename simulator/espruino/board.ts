@@ -25,7 +25,8 @@ export interface BoardSurroundings {
   readonly onWait: (waits: boolean) => void;
 }
 
-const TAKE_AWAY = `
+/** Run first in a context of node:vm, it leaves the language that boards speak. */
+export const TAKE_AWAY = `
   this.global = this;
   ["BigInt", "BigInt64Array", "BigUint64Array", "Map", "Set", "WeakMap", "WeakSet", "WeakRef", "Symbol", "Proxy",
    "Reflect", "Intl", "Atomics", "SharedArrayBuffer", "FinalizationRegistry", "WebAssembly", "queueMicrotask",
