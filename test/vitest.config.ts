@@ -7,6 +7,6 @@ export default defineConfig({
     exclude: ["test/**/*.system.test.ts", "test/**/*.long.test.ts"],
     testTimeout: 180_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    maxWorkers: 3,
   },
 });

@@ -7,6 +7,6 @@ export default defineConfig({
     include: ["test/**/*.system.test.ts"],
     testTimeout: 180_000,
     hookTimeout: 180_000,
-    maxWorkers: 1,
+    maxWorkers: 2,
   },
 });
