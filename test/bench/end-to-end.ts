@@ -19,7 +19,7 @@ import type { StockClientOptions } from "./stock-client-process.ts";
 import type { StockSellerOptions } from "./stock-seller-process.ts";
 
 /** More than the rounds can spend, so that no deposit falls into one. */
-export const DEPOSIT_ATOMIC = 5_000_000;
+export const DEPOSIT_ATOMIC = 1_000_000;
 
 export interface EndToEnd {
   readonly channels: number;

@@ -26,6 +26,8 @@ import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/place";
 import { facilitatorInProcess } from "#simulator/utility/facilitator";
 import type { Ground } from "../gateway/ground.ts";
 
+const KEEP_ALIVE_MS = 60_000;
+
 export interface StockSeller {
   readonly url: string;
   readonly receiver: Address;
@@ -111,7 +113,8 @@ export async function startStockSeller(
     }
     response.json({ energy: "one portion" });
   });
-  const server = createServer(app).listen(0, "127.0.0.1");
+  // Its clients rest for seconds and buy on: Node's own five seconds would close their connections under them.
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, app).listen(0, "127.0.0.1");
   await once(server, "listening");
 
   return {
