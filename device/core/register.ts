@@ -1,8 +1,9 @@
 /**
  * The device's cumulative register over a meter that may reset, roll over, spike or stick.
  *
- * Promise (E1): `total` never falls and never jumps by more than the meter's rated power allows.
- * A reset or roll-over starts a new epoch and never yields negative energy.
+ * Promise (E1): `total` never falls and never jumps by more than the meter's rated power allows since the last
+ * reading, on top of what was reckoned while the counter stood still. A reset or roll-over starts a new epoch
+ * and never yields negative energy.
  */
 import { energyMilliwattHours, isCounter, raiseCounter } from "./units.ts";
 
@@ -50,7 +51,7 @@ export const NEW_REGISTER: Register = { total: 0, raw: -1, epoch: 0, suspect: nu
  * Takes one reading of the meter's raw counter.
  * @param raw a value that is no counter is implausible
  * @param elapsedMs time since the last accepted reading; Infinity when unknown (power-up)
- * @param estimatedUnits units probably used since the counter last moved: what a reset would hide
+ * @param estimatedUnits units probably used since the counter last moved: a reset would hide them, a stuck meter did
  */
 export function takeReading(
   register: Register,
@@ -62,7 +63,8 @@ export function takeReading(
   if (!isCounter(raw)) return { register, note: "implausible" };
   if (register.raw < 0) return accept(register, raw, 0, register.epoch, "first");
   const known = elapsedMs !== Infinity;
-  const stepMax = stepMaxWithin(known ? elapsedMs : UNKNOWN_ELAPSED_MS, limits);
+  // A stuck meter was read all the while, and shows at once what it hid: the estimate knows how much.
+  const stepMax = stepMaxWithin(known ? elapsedMs : UNKNOWN_ELAPSED_MS, limits) + estimatedUnits;
 
   if (isBack(register, raw, limits))
     return accept(register, raw, stepBack(register, raw), register.epoch + 1, "rebased");
