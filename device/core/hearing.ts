@@ -31,8 +31,7 @@ const ASK_SLOWER = 10;
 export function takeOffer(state: State, offer: Offer, at: Moment): State {
   const current = state.channel;
   if (offer.revision <= state.offerRevision) {
-    // One that stands still goes on asking: an old offer is no answer to it.
-    return state.halted || current === null ? state : { ...state, helloAtMs: Infinity };
+    return lacksOffer(state) ? state : { ...state, helloAtMs: Infinity };
   }
   const heard = { ...state, offerRevision: offer.revision };
   const answered = { ...heard, helloAtMs: Infinity };
@@ -77,6 +76,14 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
   return adoptChannel(switched, grantedBefore);
 }
 
+/**
+ * One that stands still or refused something goes on asking: neither an old offer is an answer to it, nor
+ * one whose revision a lie has used up.
+ */
+function lacksOffer({ channel, halted, offerRefusal, answerRefusal }: State): boolean {
+  return channel === null || halted || offerRefusal !== null || answerRefusal !== null;
+}
+
 /** What the budget must assume was signed on the channel now left; after a power cut, all its reserve. */
 function signedBefore(state: State): number {
   if (state.channel !== null) return state.channel.maybeSigned;
@@ -115,7 +122,8 @@ export function takeGrant(state: State, grant: Grant, at: Moment): State {
   const next = { ...state, channel: answered, account };
   const pending = state.pending;
   if (pending !== null && answered.charged >= pending.maxClaimable) {
-    return { ...next, pending: null, answerRefusal: null };
+    // It buys again: when an offer is missing the next time, the first question need not wait as the last did.
+    return { ...next, pending: null, answerRefusal: null, helloAttempts: 0 };
   }
   if (grant.refusal === null || pending === null) return next;
   // A refusal speaks of the rung after the counters it carries; with older counters it is an echo.
@@ -134,7 +142,7 @@ function takeRefusal(state: State, refusal: WireRefusal, at: Moment): State {
   return refusal === "unknown-channel" ? askForOffer(refused, at) : refused;
 }
 
-/** Only an offer can help: says hello again, backing off with every hello since the link came up. */
+/** Only an offer can help: says hello again, backing off with each since the link came up or a rung was paid. */
 function askForOffer(state: State, at: Moment): State {
   return askWithin(state, at, state.settings.retry);
 }

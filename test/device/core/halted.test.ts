@@ -91,6 +91,47 @@ describe("a device whose deposit is used up", () => {
   });
 });
 
+describe("a device whose deposit is used up, again", () => {
+  /** It asked for a long while, and then bought on. */
+  function longAsked(): Surroundings {
+    const world = new Surroundings();
+    world.seller.channels[0]!.balance = 500;
+    world.setLink(true);
+    world.run(10 * MINUTE_MS);
+    world.seller.channels[0]!.balance = 1500;
+    world.run(4 * MINUTE_MS);
+    expect(world.level).toBe(100);
+    return world;
+  }
+
+  it("asks at once, not as slowly as it did at the end of the time before", () => {
+    const world = longAsked();
+    world.seller.channels[0]!.balance = 3500;
+    for (let second = 0; second < 600; second++) {
+      world.run(1000);
+      expect(world.level, `after ${second} s`).toBe(100);
+    }
+  });
+
+  it("goes on asking when the answer bears a revision that a lie used up", () => {
+    const world = longAsked();
+    while (world.state.answerRefusal !== "deposit-exhausted") world.run(1000);
+    world.run(4 * MINUTE_MS);
+    expect(world.level).toBe(0);
+    const lie = { ...world.seller.offer(), unit: "s", channelId: `0x${"09".repeat(32)}` };
+    world.deliver({ type: "offer", offer: { ...lie, revision: lie.revision + 1 } });
+    expect(world.state.offerRefusal).toBe("unit-mismatch");
+    expect(world.state.halted).toBe(false);
+    world.seller.channels[0]!.balance = 3500;
+    const told = world.sent.length;
+    while (world.sent.length === told) world.run(1000);
+    expect(world.sent[told]).toMatchObject({ type: "offer", offer: { revision: world.state.offerRevision } });
+    expect(world.level).toBe(0);
+    world.run(world.settings.retry.maxMs + 1000);
+    expect(world.level).toBe(100);
+  });
+});
+
 describe("a device that was told of a price above its ceiling", () => {
   it("asks for an offer until the price is one it pays", () => {
     const world = lit();

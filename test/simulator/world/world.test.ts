@@ -45,6 +45,8 @@ const BROKE_ONCE: readonly (readonly [number, number, string])[] = [
   [246, 1, "a light died behind a stuck meter"],
   [619, 1, "a checkpoint that only the cache held was relied on, and a power cut took it"],
   [1156, 1, "a light died before it had taken its own counter back"],
+  [2665, 1, "an offer whose revision a lie had used up ended the asking for another"],
+  [2773, 1, "a meter that stuck between two looks hid what was used since the first"],
 ];
 
 describe("a world", () => {
