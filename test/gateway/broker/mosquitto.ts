@@ -13,6 +13,10 @@ export interface Mosquitto {
   readonly url: string;
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Holds it still, deaf and mute, its connections open. */
+  freeze(): void;
+  /** Ends it without a word to anybody. */
+  kill(): Promise<void>;
   /** Stops for good. */
   end(): Promise<void>;
 }
@@ -24,6 +28,14 @@ export async function startMosquitto(): Promise<Mosquitto> {
   const file = join(directory, "mosquitto.conf");
   writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n`);
   let child: ChildProcess | null = null;
+  async function endBy(signal: NodeJS.Signals): Promise<void> {
+    const running = child;
+    child = null;
+    if (running === null || running.exitCode !== null) return;
+    const exited = once(running, "exit");
+    running.kill(signal);
+    await exited;
+  }
   const mosquitto: Mosquitto = {
     port,
     url: `mqtt://127.0.0.1:${port}`,
@@ -34,14 +46,11 @@ export async function startMosquitto(): Promise<Mosquitto> {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     },
-    async stop() {
-      const running = child;
-      child = null;
-      if (running === null || running.exitCode !== null) return;
-      const exited = once(running, "exit");
-      running.kill("SIGTERM");
-      await exited;
+    stop: () => endBy("SIGTERM"),
+    freeze() {
+      child?.kill("SIGSTOP");
     },
+    kill: () => endBy("SIGKILL"),
     async end() {
       await mosquitto.stop();
       rmSync(directory, { recursive: true, force: true });
