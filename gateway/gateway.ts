@@ -5,6 +5,7 @@
  * under way were finished or are resumed by their devices.
  */
 import { randomBytes } from "node:crypto";
+import { type Curve, fastestCurve, signersOn } from "#node/curve";
 import { hmacSha256 } from "#node/hmac";
 import { type Hex, toHex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
@@ -63,7 +64,9 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   const files = readLookoutFiles(config);
   const authorities = readAuthorities(config.sellers);
   const allowed = readAllowed(config);
-  const key = keyIn("gateway.key", config.gateway.key, mayCreateKeys);
+  const { curve, reason } = fastestCurve();
+  if (reason !== undefined) note("warn", "logins are verified in JavaScript, 25 times slower", { reason });
+  const key = keyIn("gateway.key", config.gateway.key, mayCreateKeys, curve.openKey);
   const treasury = await openTreasury(config.treasury, mayCreateKeys);
   const { network, asset } = config.sellers[0]!;
   const connection = connectEvm(config.chain.rpc, chainIdOf(network), treasury);
@@ -84,8 +87,14 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
 
   // The broker delivers to the sessions, and they answer through it: one of the two has to come first.
   let receive: ReceiveShared = () => {};
-  const { broker, external, embedded } = await openBroker(config, key, seat, doorman, note, (...message) =>
-    receive(...message),
+  const { broker, external, embedded } = await openBroker(
+    config,
+    key,
+    curve,
+    seat,
+    doorman,
+    note,
+    (...message) => receive(...message),
   ).catch(async (error) => {
     chain.stop();
     await ledger.close();
@@ -205,6 +214,7 @@ interface OpenBroker {
 async function openBroker(
   { broker, limits }: Config,
   key: Key,
+  curve: Curve,
   seat: Seat | null,
   { barred }: Doorman,
   note: Note,
@@ -212,7 +222,7 @@ async function openBroker(
 ): Promise<OpenBroker> {
   if (broker.kind === "embedded") {
     const embedded = await openEmbeddedBroker(
-      { ...doorsOf(broker), gateway: key, barred, note },
+      { ...doorsOf(broker), gateway: key, recoverSigner: signersOn(curve), barred, note },
       (device, leaf, payload) => receive(device, leaf, payload, false),
     );
     return { broker: embedded, external: null, embedded };

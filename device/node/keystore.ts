@@ -32,17 +32,21 @@ export type KeyForm =
 /**
  * Opens the key at `path`, making one first when there is none.
  * @param passphrase encrypts a new key and opens an encrypted one; null where there is none
+ * @param open as of `loadKey`
  */
-export function openOrCreateKey(path: string, passphrase: string | null = null): OpenedKey {
+export function openOrCreateKey(path: string, passphrase: string | null = null, open = openKey): OpenedKey {
   const found = readSecret(path, passphrase);
-  if (found !== null) return { key: openKey(found), created: false };
+  if (found !== null) return { key: open(found), created: false };
   writeNew(path, formOfFile(kernelRandom(), passphrase));
-  return { key: loadKey(path, passphrase), created: true };
+  return { key: loadKey(path, passphrase, open), created: true };
 }
 
-/** Opens an existing key. Throws when there is none, it is not private, or the passphrase does not fit. */
-export function loadKey(path: string, passphrase: string | null = null): Key {
-  return openKey(existingSecret(path, passphrase));
+/**
+ * Opens an existing key. Throws when there is none, it is not private, or the passphrase does not fit.
+ * @param open makes the key of its secret: `openKey`, or what makes the same by a faster curve
+ */
+export function loadKey(path: string, passphrase: string | null = null, open = openKey): Key {
+  return open(existingSecret(path, passphrase));
 }
 
 /** Looks at a key file without opening it. Throws as `loadKey` does, but for the passphrase. */

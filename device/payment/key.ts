@@ -35,30 +35,42 @@ export function openKey(secret: Uint8Array): Key {
 
 /** The Ethereum address of a public key, compressed or not: 0x and 40 lower-case hex digits. */
 export function addressOf(publicKey: Uint8Array): Hex {
-  const point = secp256k1.Point.fromBytes(publicKey).toBytes(false);
-  return toHex(keccak_256(point.slice(1)).slice(12));
+  return addressOfPoint(secp256k1.Point.fromBytes(publicKey));
 }
 
-/** The compressed public key that signed a digest; null when the signature is none of this curve. */
+/** The compressed public key that signed a digest of 32 bytes; null when the signature is none of this curve. */
 export function recoverPublicKey(digest: Uint8Array, signature: Uint8Array): Uint8Array | null {
+  return recoverPoint(digest, signature)?.toBytes(true) ?? null;
+}
+
+/** Who signed: `recoverAddress`, or what answers the same faster. */
+export type RecoverSigner = (digest: Uint8Array, signature: Uint8Array) => Hex | null;
+
+/** The address that signed a digest of 32 bytes, or null. */
+export function recoverAddress(digest: Uint8Array, signature: Uint8Array): Hex | null {
+  const point = recoverPoint(digest, signature);
+  return point === null ? null : addressOfPoint(point);
+}
+
+function recoverPoint(digest: Uint8Array, signature: Uint8Array): Point | null {
   const v = signature[64];
-  if (signature.length !== 65 || (v !== 27 && v !== 28)) return null;
+  if (digest.length !== 32 || signature.length !== 65 || (v !== 27 && v !== 28)) return null;
   const recovered = new Uint8Array(65);
   recovered[0] = v - 27;
   recovered.set(signature.subarray(0, 64), 1);
   try {
     const parsed = secp256k1.Signature.fromBytes(recovered, "recovered");
     // A high s is the same signature a second time: the contracts refuse it, and so do we.
-    return parsed.hasHighS() ? null : parsed.recoverPublicKey(digest).toBytes(true);
+    return parsed.hasHighS() ? null : parsed.recoverPublicKey(digest);
   } catch {
     return null;
   }
 }
 
-/** The address that signed a digest, or null. */
-export function recoverAddress(digest: Uint8Array, signature: Uint8Array): Hex | null {
-  const publicKey = recoverPublicKey(digest, signature);
-  return publicKey === null ? null : addressOf(publicKey);
+type Point = ReturnType<typeof secp256k1.Point.fromBytes>;
+
+function addressOfPoint(point: Point): Hex {
+  return toHex(keccak_256(point.toBytes(false).subarray(1)).subarray(12));
 }
 
 function signDigest(secret: Uint8Array, digest: Uint8Array): Uint8Array {

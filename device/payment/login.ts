@@ -11,7 +11,7 @@ import { keccak_256 } from "@noble/hashes/sha3.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { loginTag } from "#protocol/sealed-login";
 import { fromHex, type Hex, toHex } from "./bytes.ts";
-import { addressOf, type Key, recoverAddress } from "./key.ts";
+import { addressOf, type Key, type RecoverSigner, recoverAddress } from "./key.ts";
 import { tagKeyBetween } from "./tag-key.ts";
 
 /** Farthest that a token's time may be from the gateway's clock, seconds, either way. */
@@ -28,13 +28,22 @@ export function loginToken(key: Key, gateway: string, wallSeconds: number): stri
   return `${seconds}.${toHex(key.sign(loginDigest(key.address, gateway, seconds)))}`;
 }
 
-/** The address that a token proves; null when it is malformed, out of its time, or somebody else's. */
-export function provenLogin(token: string, device: Hex, gateway: string, wallSeconds: number): Hex | null {
+/**
+ * The address that a token proves; null when it is malformed, out of its time, or somebody else's.
+ * @param recoverSigner what costs: a native one where many log in
+ */
+export function provenLogin(
+  token: string,
+  device: Hex,
+  gateway: string,
+  wallSeconds: number,
+  recoverSigner: RecoverSigner = recoverAddress,
+): Hex | null {
   const parts = TOKEN.exec(token);
   if (!parts) return null;
   const seconds = Number(parts[1]);
   if (Math.abs(seconds - wallSeconds) > LOGIN_WINDOW_SECONDS) return null;
-  const signer = recoverAddress(loginDigest(device, gateway, seconds), fromHex(parts[2]!));
+  const signer = recoverSigner(loginDigest(device, gateway, seconds), fromHex(parts[2]!));
   return signer === device ? signer : null;
 }
 

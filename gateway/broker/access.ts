@@ -5,7 +5,7 @@
  * own up leaves within their sizes, subscribes to its own down leaves, and nothing else passes.
  */
 import type { Hex } from "#payment/bytes";
-import type { Key } from "#payment/key";
+import type { Key, RecoverSigner } from "#payment/key";
 import { provenLogin, provenSealedLogin } from "#payment/login";
 import { isDeviceName, LEAVES, type Leaf, TOPIC_PREFIX } from "#protocol/topics";
 
@@ -27,6 +27,7 @@ export function proveDevice(
   login: Login,
   gateway: Key | string,
   wallSeconds: number,
+  recoverSigner: RecoverSigner,
 ): { readonly device: string | null; readonly reason: string } {
   const { username, certified } = login;
   if (!isDeviceName(username)) {
@@ -45,7 +46,7 @@ export function proveDevice(
   const address = typeof gateway === "string" ? gateway : gateway.address;
   const isSealed =
     typeof gateway !== "string" && provenSealedLogin(login.password, device, gateway, wallSeconds) !== null;
-  if (!isSealed && provenLogin(login.password, device, address, wallSeconds) === null) {
+  if (!isSealed && provenLogin(login.password, device, address, wallSeconds, recoverSigner) === null) {
     return refused(
       "the password proves no key of this device now: check its clock, and the gateway it was provisioned for",
     );

@@ -4,7 +4,7 @@
  * Promise: deny by default, and every no is counted and told; a login that is judged while another of the same
  * device is in counts by which connection came later, not by which was judged last.
  */
-import type { Key } from "#payment/key";
+import type { Key, RecoverSigner } from "#payment/key";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import type { Note, Read } from "../purchase/ports.ts";
 import { mayPublish, maySubscribe, proveDevice, publishedLeaf } from "./access.ts";
@@ -17,6 +17,8 @@ import { openTurns } from "./turns.ts";
 export interface GatehouseOptions {
   /** The gateway's key, or its address: logins are made for it; with an address alone none can be sealed. */
   readonly gateway: Key | string;
+  /** Who signed a login: what a login costs. */
+  readonly recoverSigner: RecoverSigner;
   readonly connectionsMax: number;
   /** What one device may publish. */
   readonly messages: Rate;
@@ -120,9 +122,10 @@ export class Gatehouse {
   }
 
   async #refusalOf({ certified, needsCertificate, address }: Visitor, login: Credentials) {
-    const { gateway, barred } = this.#options;
+    const { gateway, recoverSigner, barred } = this.#options;
     const { clientId, will } = login;
-    const proof = proveDevice({ ...login, certified, needsCertificate }, gateway, Date.now() / 1000);
+    const nowSeconds = Date.now() / 1000;
+    const proof = proveDevice({ ...login, certified, needsCertificate }, gateway, nowSeconds, recoverSigner);
     const fields = { clientId, address };
     if (proof.device === null) {
       this.refusals.tell("login", { ...fields, reason: proof.reason });

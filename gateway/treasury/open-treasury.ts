@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { loadKey, openOrCreateKey } from "#node/keystore";
-import type { Key } from "#payment/key";
+import { type Key, openKey } from "#payment/key";
 import type { Config } from "../config.ts";
 import type { Treasury } from "../purchase/ports.ts";
 import { isKeystore, openKeystore } from "./keystore.ts";
@@ -44,12 +44,16 @@ async function treasuryKey({ key, passwordFile }: Config["treasury"], mayCreate:
   });
 }
 
-/** A key in a file of 0x and 64 hex digits. @param mayCreate makes one, and its folder, where there is none */
-export function keyIn(member: string, file: string, mayCreate: boolean): Key {
+/**
+ * A key in a file of 0x and 64 hex digits.
+ * @param mayCreate makes one, and its folder, where there is none
+ * @param open makes the key of its secret
+ */
+export function keyIn(member: string, file: string, mayCreate: boolean, open = openKey): Key {
   try {
-    if (!mayCreate) return loadKey(file);
+    if (!mayCreate) return loadKey(file, null, open);
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    return openOrCreateKey(file).key;
+    return openOrCreateKey(file, null, open).key;
   } catch (error) {
     throw new Error(`${member}: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -17,6 +17,7 @@ import {
   verifyTypedData,
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
+import type { Curve } from "#node/curve";
 import { tokenAbi } from "#simulator/chain/abi";
 import { connectChain, MULTICALL3_ADDRESS } from "#simulator/chain/place";
 import type { Scheme } from "./accounts.ts";
@@ -24,7 +25,6 @@ import { type ClaimRound, Claims } from "./claims.ts";
 import { EnergySale, type EnergySaleParts } from "./energy-sale.ts";
 import { evmChain } from "./evm-chain.ts";
 import { facilitatorAt, facilitatorInProcess } from "./facilitator.ts";
-import type { Curve } from "./meter/curve.ts";
 import { openMeter } from "./meter/open-meter.ts";
 import type { AccountStore, Chain, Clock } from "./ports.ts";
 import type { SchemeServer } from "./scheme-server.ts";

@@ -3,9 +3,9 @@
 
 import type { SchemeNetworkServer } from "@x402/core/types";
 import type { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
+import { type Curve, fastestCurve } from "#node/curve";
 import type { Chain } from "../ports.ts";
 import { ChannelIds } from "./channel-ids.ts";
-import { type Curve, fastestCurve } from "./curve.ts";
 import { keccakInWasm } from "./keccak.ts";
 import { meterScheme } from "./meter-scheme.ts";
 import { type VoucherStore, VoucherTill } from "./till.ts";

@@ -3,9 +3,9 @@
 // against: the contract recovers too, so a wrong recovery id, which a verification would not notice, would make
 // a voucher that buys energy and cannot be claimed.
 
+import type { Curve } from "#node/curve";
 import { batchSettlementSeparator } from "#payment/channel";
 import { typeHash } from "#payment/eip712";
-import type { Curve } from "./curve.ts";
 import type { Keccak } from "./keccak.ts";
 
 /** Authorizers whose public keys are kept, 64 bytes each; full means start again. */

@@ -7,7 +7,7 @@ import { mayPublish, maySubscribe } from "#gateway/broker/access";
 import { emqxFiles, mosquittoFiles } from "#gateway/broker/acl-files";
 import { type EmbeddedBroker, openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
 import { fromHex } from "#payment/bytes";
-import { type Key, openKey } from "#payment/key";
+import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";
 import { until } from "../ground.ts";
 import { type Action, API_LEAVES, isListed, type Pair, pairsOf, topicsFor } from "./matrix.ts";
@@ -45,6 +45,7 @@ async function openBroker(server: Server): Promise<void> {
       tls: null,
       webSocket: null,
       gateway: gateway.address,
+      recoverSigner: recoverAddress,
       connectionsMax: 1_000,
       messages: { perSecond: 1_000, burst: 1_000 },
       barred: () => null,

@@ -12,7 +12,7 @@ import { openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedd
 import { systemClock } from "#node/clock";
 import { openMqttLink } from "#node/mqtt-link";
 import { fromHex } from "#payment/bytes";
-import { type Key, openKey } from "#payment/key";
+import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";
 import { topicOf } from "#protocol/topics";
 import { until } from "../ground.ts";
@@ -59,6 +59,7 @@ async function newBroker(
       tls: { port: 0, ...files, clientCaFile: authority.certFile, clientCertificates },
       webSocket: { port: isRequired ? null : 0, securePort: 0, path: "/mqtt" },
       gateway: GATEWAY.address,
+      recoverSigner: recoverAddress,
       connectionsMax: 100,
       messages: { perSecond: 100, burst: 100 },
       barred: () => null,

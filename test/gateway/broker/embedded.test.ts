@@ -10,7 +10,7 @@ import { mayPublish, maySubscribe, proveDevice } from "#gateway/broker/access";
 import type { Broker } from "#gateway/broker/broker";
 import { type EmbeddedOptions, openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
 import { fromHex } from "#payment/bytes";
-import { type Key, openKey } from "#payment/key";
+import { type Key, openKey, recoverAddress } from "#payment/key";
 import { LOGIN_WINDOW_SECONDS, loginToken } from "#payment/login";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
 import { until } from "../ground.ts";
@@ -39,6 +39,7 @@ const PLAIN: Omit<EmbeddedOptions, "server"> = {
   tls: null,
   webSocket: null,
   gateway: GATEWAY,
+  recoverSigner: recoverAddress,
   connectionsMax: 100,
   messages: { perSecond: 1_000, burst: 1_000 },
   barred: () => null,
@@ -142,7 +143,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
       certified: null,
       needsCertificate: false,
     };
-    const { device, reason } = proveDevice(login, GATEWAY, 1_800_000_000);
+    const { device, reason } = proveDevice(login, GATEWAY, 1_800_000_000, recoverAddress);
     expect(device).toBeNull();
     expect(reason).toContain("clock");
     expect(reason).not.toContain("0x00");

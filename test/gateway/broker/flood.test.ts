@@ -9,7 +9,7 @@ import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type EmbeddedBroker, openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
 import { limitNotes } from "#gateway/observe/limited-note";
 import { fromHex } from "#payment/bytes";
-import { type Key, openKey } from "#payment/key";
+import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";
 import { topicOf } from "#protocol/topics";
 import { until } from "../ground.ts";
@@ -37,6 +37,7 @@ async function newBroker(messages = { perSecond: 10, burst: 20 }) {
       tls: null,
       webSocket: null,
       gateway: GATEWAY.address,
+      recoverSigner: recoverAddress,
       connectionsMax: 1_000,
       messages,
       barred: () => null,

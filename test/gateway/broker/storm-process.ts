@@ -4,8 +4,9 @@
 import { connect, type Socket } from "node:net";
 import { generate } from "mqtt-packet";
 import { generatePrivateKey } from "viem/accounts";
+import { openNativeKey } from "#node/native-key";
 import { fromHex } from "#payment/bytes";
-import { type Key, openKey } from "#payment/key";
+import type { Key } from "#payment/key";
 import { loginToken } from "#payment/login";
 
 const RETRY_FIRST_MS = 1_000;
@@ -14,7 +15,7 @@ const RETRY_MAX_MS = 60_000;
 const CONNECT_MS = 10_000;
 
 const [port, count, gateway] = [Number(process.argv[2]), Number(process.argv[3]), process.argv[4]!];
-const keys = Array.from({ length: count }, () => openKey(fromHex(generatePrivateKey())));
+const keys = Array.from({ length: count }, () => openNativeKey(fromHex(generatePrivateKey())));
 
 /** A login lasts for minutes, so every attempt makes its own, as a device host does. */
 function loginOf(key: Key): Buffer {

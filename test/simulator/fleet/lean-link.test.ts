@@ -6,7 +6,7 @@ import { afterEach, expect, test } from "vitest";
 import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedded";
 import { systemClock } from "#node/clock";
 import type { HostLink } from "#node/host";
-import { openKey } from "#payment/key";
+import { openKey, recoverAddress } from "#payment/key";
 import { openLeanLink, Soon } from "#simulator/fleet/lean-link";
 import { openRelay } from "#simulator/fleet/relay";
 import { until } from "../../gateway/ground.ts";
@@ -27,6 +27,7 @@ async function newBroker(): Promise<{ broker: EmbeddedBroker; heard: string[] }>
       tls: null,
       webSocket: null,
       gateway: GATEWAY,
+      recoverSigner: recoverAddress,
       connectionsMax: 100,
       messages: { perSecond: 1_000, burst: 1_000 },
       barred: () => null,

@@ -6,10 +6,10 @@ import fc from "fast-check";
 import { type Hex, hashTypedData, keccak256, recoverAddress } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { beforeAll, describe, expect, test } from "vitest";
+import { nativeCurve, nobleCurve } from "#node/curve";
 import { channelIdOf } from "#payment/channel";
 import { BATCH_SETTLEMENT_ADDRESS } from "#simulator/chain/place";
 import { ChannelIds } from "#simulator/utility/meter/channel-ids";
-import { type Curve, fastestCurve, nativeCurve, nobleCurve } from "#simulator/utility/meter/curve";
 import { type Keccak, keccakInWasm } from "#simulator/utility/meter/keccak";
 import { VoucherSignatures } from "#simulator/utility/meter/voucher-signatures";
 
@@ -182,28 +182,6 @@ function allTamperings(): [[Hex, Hex, Hex, Hex, bigint, Tampering]][] {
     .filter((kind, index, all) => all.indexOf(kind) === index);
   return kinds.map((kind) => [[word(11n), word(12n), word(13n), word(14n), 15n, kind]]);
 }
-
-describe("the curve", () => {
-  test("is the native one on this platform, and says so", () => {
-    expect(fastestCurve()).toMatchObject({ curve: { name: "native" }, reason: undefined });
-  });
-
-  test("is noble where the binary does not load, and the reason is told", () => {
-    const found = fastestCurve(() =>
-      nativeCurve(() => {
-        throw new Error("No native build was found\nfor this platform");
-      }),
-    );
-    expect(found).toMatchObject({ curve: { name: "noble" }, reason: "No native build was found" });
-  });
-
-  test("is noble where the binary recovers wrongly: it is not believed untried", () => {
-    const wrong = { ecdsaRecover: (..._: unknown[]) => new Uint8Array(65) };
-    const found: { curve: Curve; reason: string | undefined } = fastestCurve(() => nativeCurve(() => wrong));
-    expect(found.curve.name).toBe("noble");
-    expect(found.reason).toContain("expected the key of a known signature");
-  });
-});
 
 describe("a channel's id", () => {
   const address = fc

@@ -1,12 +1,16 @@
-// secp256k1 public key recovery, the one operation a voucher costs: libsecp256k1 where its binary loads, else
-// @noble/curves, 25 times slower. Which one it is, is said and never left to chance: the npm package's main
-// entry would fall back to JavaScript in silence, so only its bindings are asked for, and made to prove
-// themselves on a known signature before they are trusted.
-//
-// A signature with a high s is refused by both: the contract refuses it, so such a voucher buys nothing.
-
-import { createRequire } from "node:module";
+/**
+ * secp256k1, by libsecp256k1 where its binary loads, else by @noble/curves, 25 times slower.
+ *
+ * Promise: both take and refuse the same (a test); which one it is, is said and never left to chance: the native one
+ * is believed only when it has found the key of a known signature. A signature with a high s is refused by both: the
+ * contract refuses it, so such a voucher buys nothing.
+ */
 import { secp256k1 } from "@noble/curves/secp256k1.js";
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { toHex } from "#payment/bytes";
+import { type Key, openKey, type RecoverSigner } from "#payment/key";
+import { type Libsecp256k1, libsecp256k1 } from "./libsecp256k1.ts";
+import { openNativeKey } from "./native-key.ts";
 
 export interface Curve {
   readonly name: "native" | "noble";
@@ -15,16 +19,8 @@ export interface Curve {
    * (32 bytes); undefined when there is none. The bytes are good until the next call.
    */
   recover(signature: Uint8Array, recoveryId: 0 | 1, digest: Uint8Array): Uint8Array | undefined;
-}
-
-interface Bindings {
-  ecdsaRecover(
-    signature: Uint8Array,
-    recoveryId: number,
-    digest: Uint8Array,
-    compressed: boolean,
-    output: Uint8Array,
-  ): Uint8Array;
+  /** @param secret 32 bytes, a valid scalar; throws otherwise without showing it */
+  openKey(secret: Uint8Array): Key;
 }
 
 /** n / 2: the largest s that the contract accepts. */
@@ -32,25 +28,26 @@ const HALF_ORDER = Uint8Array.from(
   Buffer.from("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0", "hex"),
 );
 const UNCOMPRESSED_BYTES = 65;
+const SIGNATURE_BYTES = 64;
+const DIGEST_BYTES = 32;
 
-const load = createRequire(import.meta.url);
-
-/** Throws when the platform has no binary of the npm package secp256k1, or one that recovers wrongly. */
-export function nativeCurve(loadBindings = () => load("secp256k1/bindings.js") as Bindings): Curve {
-  const bindings = loadBindings();
+/** Throws when the platform has no binary of libsecp256k1, or one that recovers wrongly. */
+export function nativeCurve(load: () => Pick<Libsecp256k1, "ecdsaRecover"> = libsecp256k1): Curve {
+  const library = load();
   const output = new Uint8Array(UNCOMPRESSED_BYTES);
   const key = output.subarray(1);
   const curve: Curve = {
     name: "native",
     recover(signature, recoveryId, digest) {
-      if (hasHighS(signature)) return undefined;
+      if (!mayBeSigned(signature, digest)) return undefined;
       try {
-        bindings.ecdsaRecover(signature, recoveryId, digest, false, output);
+        library.ecdsaRecover(signature, recoveryId, digest, false, output);
         return key;
       } catch {
         return undefined;
       }
     },
+    openKey: openNativeKey,
   };
   prove(curve);
   return curve;
@@ -61,7 +58,7 @@ export function nobleCurve(): Curve {
   return {
     name: "noble",
     recover(signature, recoveryId, digest) {
-      if (hasHighS(signature)) return undefined;
+      if (!mayBeSigned(signature, digest)) return undefined;
       try {
         return secp256k1.Signature.fromBytes(signature, "compact")
           .addRecoveryBit(recoveryId)
@@ -72,6 +69,7 @@ export function nobleCurve(): Curve {
         return undefined;
       }
     },
+    openKey,
   };
 }
 
@@ -87,12 +85,23 @@ export function fastestCurve(native = nativeCurve): {
   }
 }
 
-function hasHighS(signature: Uint8Array): boolean {
+/** What device/payment/key.ts's `recoverAddress` answers, by this curve. */
+export function signersOn(curve: Curve): RecoverSigner {
+  return (digest, signature) => {
+    const recoveryId = signature[SIGNATURE_BYTES]! - 27;
+    if (signature.length !== SIGNATURE_BYTES + 1 || (recoveryId !== 0 && recoveryId !== 1)) return null;
+    const key = curve.recover(signature.subarray(0, SIGNATURE_BYTES), recoveryId, digest);
+    return key === undefined ? null : toHex(keccak_256(key).subarray(12));
+  };
+}
+
+function mayBeSigned(signature: Uint8Array, digest: Uint8Array): boolean {
+  if (signature.length !== SIGNATURE_BYTES || digest.length !== DIGEST_BYTES) return false;
   for (let index = 0; index < 32; index += 1) {
     const difference = signature[32 + index]! - HALF_ORDER[index]!;
-    if (difference !== 0) return difference > 0;
+    if (difference !== 0) return difference < 0;
   }
-  return false;
+  return true;
 }
 
 function prove(curve: Curve): void {
@@ -102,6 +111,6 @@ function prove(curve: Curve): void {
   const expected = secp256k1.getPublicKey(secret, false).subarray(1);
   const found = curve.recover(signed.subarray(1), signed[0] as 0 | 1, digest);
   if (found === undefined || Buffer.compare(found, expected) !== 0) {
-    throw new Error("secp256k1 bindings: expected the key of a known signature, found another");
+    throw new Error("libsecp256k1: expected the key of a known signature, found another");
   }
 }

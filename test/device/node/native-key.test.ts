@@ -3,8 +3,8 @@
 import { hexToBytes } from "@noble/hashes/utils.js";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { openNativeKey } from "#node/native-key";
 import { openKey } from "#payment/key";
-import { openNativeKey } from "#simulator/fleet/native-key";
 
 const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 });
 const ORDER = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
