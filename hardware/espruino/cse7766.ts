@@ -1,8 +1,8 @@
 /**
  * Frames of a CSE7766 as a board hears them: 24 bytes at 4800 baud, even parity.
  *
- * Promise: only a frame whose head and checksum are right is counted; energy is the chip's own pulses over
- * their 16-bit wrap. Pulses before the first frame are nobody's.
+ * Promise: only a frame whose head and checksum are right is counted, and none of a chip that says it failed; energy
+ * is the chip's own pulses over their 16-bit wrap. Pulses before the first frame are nobody's.
  */
 
 const FRAME_BYTES = 24;
@@ -11,6 +11,7 @@ const PULSES_WRAP = 65536;
 /** Bits of the adjust byte and of a head 0xFx. */
 const POWER_READY = 0x10;
 const POWER_IDLE = 0x02;
+const CURRENT_IDLE = 0x04;
 
 /** The longest silence after which a reading is still one, milliseconds: frames come twenty a second. */
 export const CSE_FRESH_MS = 3000;
@@ -42,7 +43,7 @@ export class CseCounter {
   private isFrame(): boolean {
     const bytes = this.bytes;
     const head = bytes.charCodeAt(0);
-    if (bytes.charCodeAt(1) !== 0x5a || (head !== 0x55 && head < 0xf0) || head === 0xff) return false;
+    if (bytes.charCodeAt(1) !== 0x5a || (head !== 0x55 && head !== 0xaa && head < 0xf0)) return false;
     let sum = 0;
     for (let at = 2; at < FRAME_BYTES - 1; at++) sum += bytes.charCodeAt(at);
     return (sum & 0xff) === bytes.charCodeAt(FRAME_BYTES - 1);
@@ -50,6 +51,7 @@ export class CseCounter {
 
   private takeFrame(bytes: string): void {
     const head = bytes.charCodeAt(0);
+    if (isFailed(head)) return;
     const coefficient = number3(bytes, 14);
     const pulses = bytes.charCodeAt(21) * 256 + bytes.charCodeAt(22);
     const isIdle = head >= 0xf0 && (head & POWER_IDLE) !== 0;
@@ -64,6 +66,11 @@ export class CseCounter {
     this.pulses = pulses;
     this.heardAtMs = this.nowMs();
   }
+}
+
+/** Uncalibrated, or abnormal storage or measuring. */
+function isFailed(head: number): boolean {
+  return head === 0xaa || head === 0xff || (head > 0xf0 && (head & (POWER_IDLE | CURRENT_IDLE)) === 0);
 }
 
 function number3(bytes: string, at: number): number {
