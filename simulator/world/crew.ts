@@ -8,8 +8,14 @@ import { Worker } from "node:worker_threads";
 import type { Job, JobResult } from "./world-worker.ts";
 
 export interface Crew {
-  /** Does the jobs in order; resolves with one result for each that was finished, in the jobs' order. */
-  work(jobs: readonly Job[], done: (finished: number) => void): Promise<(JobResult | null)[]>;
+  /**
+   * Does the jobs in order; resolves with one result for each that was finished, in the jobs' order.
+   * @param done told of each result as it comes, and how many there are by then
+   */
+  work(
+    jobs: readonly Job[],
+    done: (finished: number, result: JobResult) => void,
+  ): Promise<(JobResult | null)[]>;
   /** No further job begins, and those under way are given up. */
   stop(): void;
 }
@@ -33,7 +39,7 @@ export function hireCrew(workers: number): Crew {
             const index = next++;
             const result = await Promise.race([answerOf(worker, jobs[index]!), left.then(() => null)]);
             results[index] = result;
-            if (result !== null) done(++finished);
+            if (result !== null) done(++finished, result);
           }
         } finally {
           await worker.terminate();

@@ -57,7 +57,11 @@ async function runWorlds(flags: WorldFlags): Promise<number> {
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
   let toldAtMs = startedAtMs;
-  const results = await crew.work(jobs, (finished) => {
+  const results = await crew.work(jobs, (finished, result) => {
+    if (result.kind === "night" && result.verdict.breach !== null && jobs.length > 1) {
+      const { seed, breach } = result.verdict;
+      process.stderr.write(`seed ${seed} broke ${breach.invariant}; its story follows when all is done\n`);
+    }
     if (Date.now() - toldAtMs < PROGRESS_MS) return;
     toldAtMs = Date.now();
     process.stderr.write(`${finished} of ${jobs.length} done\n`);
