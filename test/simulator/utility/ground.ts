@@ -22,6 +22,7 @@ import {
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
 import { type Contracts, mint, placeContracts } from "#simulator/chain/place";
+import { facilitatorInProcess, type Wallet } from "#simulator/utility/facilitator";
 import { flatTariff } from "#simulator/utility/tariff";
 import { startUtility, type Utility, type UtilityOptions } from "#simulator/utility/utility";
 
@@ -40,6 +41,21 @@ export interface Ground {
   /** A payer with dollars and ether. */
   payer(dollarsAtomic?: bigint): Promise<Payer>;
   stop(): Promise<void>;
+}
+
+/** A facilitator with a wallet of its own, beside the seller's: that of a development account. */
+export function facilitatorBeside({ anvil, contracts, network, chain }: Ground, account: number) {
+  const wallet = createWalletClient({
+    account: privateKeyToAccount(anvil.accounts[account]!.privateKey),
+    chain: {
+      id: contracts.chainId,
+      name: "development",
+      nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
+      rpcUrls: { default: { http: [anvil.rpcUrl] } },
+    },
+    transport: http(anvil.rpcUrl),
+  }) as Wallet;
+  return facilitatorInProcess(network, wallet, chain);
 }
 
 /** @param defaults what every utility on it is started with */

@@ -5,12 +5,9 @@ import {
   decodePaymentSignatureHeader,
   encodePaymentSignatureHeader,
 } from "@x402/core/http";
-import { createWalletClient, http } from "viem";
-import { privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { facilitatorInProcess, type Wallet } from "#simulator/utility/facilitator";
 import { SCHEME_SERVERS } from "#simulator/utility/scheme-server";
-import { type Ground, prepareGround, present, signPayment } from "./ground.ts";
+import { facilitatorBeside, type Ground, prepareGround, present, signPayment } from "./ground.ts";
 
 describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
   let ground: Ground;
@@ -21,18 +18,8 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
 
   /** Settles a payment as the seller's facilitator would, and tells the seller nothing. */
   async function settleBehindItsBack(headers: Record<string, string>): Promise<void> {
-    const wallet = createWalletClient({
-      account: privateKeyToAccount(ground.anvil.accounts[2]!.privateKey),
-      chain: {
-        id: ground.contracts.chainId,
-        name: "development",
-        nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
-        rpcUrls: { default: { http: [ground.anvil.rpcUrl] } },
-      },
-      transport: http(ground.anvil.rpcUrl),
-    }) as Wallet;
     const payment = decodePaymentSignatureHeader(headers["PAYMENT-SIGNATURE"]!);
-    const facilitator = facilitatorInProcess(ground.network, wallet, ground.chain);
+    const facilitator = facilitatorBeside(ground, 2);
     const settled = await facilitator.settle(payment, payment.accepted);
     expect(settled).toMatchObject({ success: true });
   }

@@ -3,13 +3,10 @@
 import { decodePaymentRequiredHeader, decodePaymentResponseHeader } from "@x402/core/http";
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import { fastify } from "fastify";
-import { createWalletClient, http } from "viem";
-import { privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tokenAbi } from "#simulator/chain/abi";
-import { facilitatorInProcess, type Wallet } from "#simulator/utility/facilitator";
 import { SCHEME_SERVERS } from "#simulator/utility/scheme-server";
-import { type Ground, PRICE, prepareGround, present, signPayment } from "./ground.ts";
+import { facilitatorBeside, type Ground, PRICE, prepareGround, present, signPayment } from "./ground.ts";
 
 describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
   let ground: Ground;
@@ -130,17 +127,7 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
   });
 
   test("a facilitator elsewhere, reached by URL, verifies, deposits, claims and settles as well", async () => {
-    const wallet = createWalletClient({
-      account: privateKeyToAccount(ground.anvil.accounts[4]!.privateKey),
-      chain: {
-        id: ground.contracts.chainId,
-        name: "development",
-        nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
-        rpcUrls: { default: { http: [ground.anvil.rpcUrl] } },
-      },
-      transport: http(ground.anvil.rpcUrl),
-    }) as Wallet;
-    const facilitator = facilitatorInProcess(ground.network, wallet, ground.chain);
+    const facilitator = facilitatorBeside(ground, 4);
     const server = fastify();
     type Posted = { Body: { paymentPayload: PaymentPayload; paymentRequirements: PaymentRequirements } };
     server.get("/supported", () => facilitator.getSupported());
