@@ -5,8 +5,8 @@ import { setImmediate } from "node:timers/promises";
 import { encodePaymentSignatureHeader } from "@x402/core/http";
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import { signVoucher } from "@x402/evm/batch-settlement/client";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { SCHEME_SERVERS, type SchemeServer } from "#simulator/utility/scheme-server";
+import { expect } from "vitest";
+import type { SchemeServer } from "#simulator/utility/scheme-server";
 import { bundleUtility } from "./bundle.ts";
 import { type Ground, type Payer, PRICE, type Presented, prepareGround, present } from "./ground.ts";
 import { spawnUtility, type UtilityProcess, utilityArguments } from "./process.ts";
@@ -87,7 +87,16 @@ export interface Counted {
 }
 
 /** Sells to lamps, killed again and again; what was answered before a kill must be answered alike after it. */
-async function killedInMidLoad(ground: Ground, schemeServer: SchemeServer, kills: number): Promise<Counted> {
+export async function killedInMidLoad(schemeServer: SchemeServer, kills: number): Promise<Counted> {
+  const ground = await prepareGround();
+  try {
+    return await killed(ground, schemeServer, kills);
+  } finally {
+    await ground.stop();
+  }
+}
+
+async function killed(ground: Ground, schemeServer: SchemeServer, kills: number): Promise<Counted> {
   const directory = await ground.directory();
   const args = [...(await utilityArguments(ground, directory)), "--scheme-server", schemeServer];
   const bundle = await bundleUtility(directory);
@@ -136,27 +145,4 @@ async function killedInMidLoad(ground: Ground, schemeServer: SchemeServer, kills
     chargedAtomic: charged,
     settledAtomic: report.settles.amountAtomic,
   };
-}
-
-/** @param kills by which scheme serves: our own is the one that has to prove itself */
-export function promisesDurability(kills: Readonly<Record<SchemeServer, number>>, timeoutMs: number): void {
-  let ground: Ground;
-  beforeAll(async () => {
-    ground = await prepareGround();
-  });
-  afterAll(() => ground.stop());
-
-  test.each(SCHEME_SERVERS)(
-    "kills in mid-load lose no answered voucher and charge none twice, served by the %s scheme",
-    async (schemeServer) => {
-      const { answeredAtomic, chargedAtomic, settledAtomic } = await killedInMidLoad(
-        ground,
-        schemeServer,
-        kills[schemeServer],
-      );
-      expect(answeredAtomic).toBe(chargedAtomic);
-      expect(settledAtomic).toBe(chargedAtomic);
-    },
-    timeoutMs,
-  );
 }
