@@ -22,7 +22,10 @@ export class EventQueue {
   }
 
   shift(): Event | null {
-    return this.events.length === 0 ? null : this.events.shift()!;
+    const event = this.events.length === 0 ? null : this.events.shift()!;
+    // An array that was ever long stays long.
+    if (event !== null && this.events.length === 0) this.events = [];
+    return event;
   }
 
   clear(): void {

@@ -27,6 +27,8 @@ const PORT_RETRY: Retry = { firstMs: 1000, maxMs: 60_000 };
 
 const SECONDS_PER_DAY = 86_400;
 
+const NO_EFFECTS: readonly Effect[] = [];
+
 export class MachineHost {
   readonly counters: HostCounters = {
     published: 0,
@@ -44,7 +46,7 @@ export class MachineHost {
   private readonly queue = new EventQueue();
   private machine: State;
   /** Effects of the present step still to be carried out. */
-  private effects: readonly Effect[] = [];
+  private effects: readonly Effect[] = NO_EFFECTS;
   private effectsDone = 0;
   private running = false;
   /** An effect waits for its port; nothing is stepped meanwhile. */
@@ -163,6 +165,8 @@ export class MachineHost {
           this.carryOut(this.effects[this.effectsDone++]!);
           continue;
         }
+        // What is done is let go: a device at rest holds no effect and no payment.
+        this.dropEffects();
         const event = this.queue.shift();
         if (event === null) break;
         const step = stepMachine(this.machine, event);
@@ -177,7 +181,7 @@ export class MachineHost {
   }
 
   private dropEffects(): void {
-    this.effects = [];
+    this.effects = NO_EFFECTS;
     this.effectsDone = 0;
   }
 

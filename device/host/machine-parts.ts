@@ -47,11 +47,11 @@ export interface MachineParts {
   readonly describe: Description;
   readonly signer: Signer;
   /** What is wrong with a part and how to mend it, in one line; told with every state. */
-  readonly trouble?: () => string | null;
+  readonly trouble?: (() => string | null) | undefined;
   /** Told with every state. */
   readonly ladder?: () => LadderTold | null;
   /** Told of every step before its effects are carried out. */
-  readonly observe?: (event: Event, effects: readonly Effect[], state: State) => void;
+  readonly observe?: ((event: Event, effects: readonly Effect[], state: State) => void) | undefined;
 }
 
 /** Things that happened since the start, each a count. */

@@ -5,7 +5,7 @@
  * native library, opening a key throws: it never falls back to slow JavaScript in silence.
  */
 import { keccak_256 } from "@noble/hashes/sha3.js";
-import { toHex, wordOfInteger } from "#payment/bytes";
+import { type Hex, toHex, wordOfInteger } from "#payment/bytes";
 import type { Key } from "#payment/key";
 import { libsecp256k1 } from "./libsecp256k1.ts";
 
@@ -23,19 +23,36 @@ function reduced(digest: Uint8Array): Uint8Array {
 
 /** @param secret 32 bytes, a valid scalar; throws otherwise without showing it */
 export function openNativeKey(secret: Uint8Array): Key {
-  const { privateKeyVerify, publicKeyCreate, ecdh, ecdsaSign } = libsecp256k1();
-  if (secret.length !== 32 || !privateKeyVerify(secret)) {
+  if (secret.length !== 32 || !libsecp256k1().privateKeyVerify(secret)) {
     throw new Error(`expected a secp256k1 secret of 32 bytes, found ${secret.length} bytes that are none`);
   }
-  return {
-    address: toHex(keccak_256(publicKeyCreate(secret, false).subarray(1)).subarray(12)),
-    publicKey: publicKeyCreate(secret, true),
-    sign(digest) {
-      const signature = new Uint8Array(65);
-      signature[64] = 27 + ecdsaSign(reduced(digest), secret, OPTIONS, signature.subarray(0, 64)).recid;
-      return signature;
-    },
+  return new NativeKey(secret);
+}
+
+/** A class, and the public key made anew when it is asked for: a fleet has many keys in one process. */
+class NativeKey implements Key {
+  readonly address: Hex;
+  readonly #secret: Uint8Array;
+
+  constructor(secret: Uint8Array) {
+    this.#secret = secret;
+    const point = libsecp256k1().publicKeyCreate(secret, false).subarray(1);
+    this.address = toHex(keccak_256(point).subarray(12));
+  }
+
+  get publicKey(): Uint8Array {
+    return libsecp256k1().publicKeyCreate(this.#secret, true);
+  }
+
+  sign(digest: Uint8Array): Uint8Array {
+    const signature = new Uint8Array(65);
+    const rs = signature.subarray(0, 64);
+    signature[64] = 27 + libsecp256k1().ecdsaSign(reduced(digest), this.#secret, OPTIONS, rs).recid;
+    return signature;
+  }
+
+  shareWith(other: Uint8Array): Uint8Array {
     // The library's own choice is a hash of the point; what is agreed on is its x.
-    shareWith: (other) => ecdh(Uint8Array.from(other), secret, SHARED_X, new Uint8Array(32)),
-  };
+    return libsecp256k1().ecdh(Uint8Array.from(other), this.#secret, SHARED_X, new Uint8Array(32));
+  }
 }

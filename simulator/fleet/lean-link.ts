@@ -1,12 +1,12 @@
 /**
  * The Link port over a socket and nothing else: for fleets of many thousands, where a client library weighs more than
- * the device.
+ * the device. What links have in common lies on the road they share.
  *
  * Promise: what device/node/mqtt-link.ts promises, as far as a fleet on a broker of this project needs it: MQTT 3.1.1
  * over TCP, every connection new, the last will set, the newest state kept while offline, all else refused. An
  * acknowledgement goes out with the next message, or shortly after.
  */
-import { connect, type Socket } from "node:net";
+import { type ConnectOpts, Socket, type SocketConstructorOpts } from "node:net";
 import type { Clock, Random } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/purchase";
 import {
@@ -29,36 +29,23 @@ import type { Key } from "#payment/key";
 import { loginToken } from "#payment/login";
 import { isLeaf, LEAVES, type Leaf, topicOf } from "#protocol/topics";
 
-export interface LeanLinkOptions {
+export interface LeanRoadOptions {
   /** mqtt://host:port */
   readonly brokerUrl: string;
-  readonly key: Key;
-  /** Whom the login is for: 0x and 40 lower-case hex digits. */
+  /** Whom the logins are for: 0x and 40 lower-case hex digits. */
   readonly gatewayAddress: string;
   readonly keepaliveSeconds: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly reconnect: Retry;
-  /** Shared by the fleet: what is due shortly, in one timer for all. */
-  readonly soon: Soon;
   readonly onTrouble: (text: string) => void;
 }
 
-/** Calls back what asked to be called, a little later and all together. */
-export class Soon {
-  #asked: LeanLink[] = [];
-  #timer: NodeJS.Timeout | null = null;
-
-  ask(link: LeanLink): void {
-    this.#asked.push(link);
-    this.#timer ??= setTimeout(() => {
-      this.#timer = null;
-      for (const one of this.#asked.splice(0)) one.settle();
-    }, SETTLE_MS);
-  }
-}
-
+/** Acknowledgements wait so long for a message to go out with. */
 const SETTLE_MS = 20;
+
+/** Links that are asked at one time whether they said anything: a wheel of so many parts. */
+const WHEEL_PARTS = 16;
 
 /** Publishes the broker has not acknowledged. */
 const IN_FLIGHT_MAX = 32;
@@ -79,43 +66,138 @@ const READ: readonly Leaf[] = ["offer", "grant"];
 /** Read into and handed on at once: one for all links of a process. */
 const INBOX = Buffer.alloc(65_536);
 
-/** Throws on a broker URL that is not mqtt://; every later trouble goes to `onTrouble`. */
-export function openLeanLink(options: LeanLinkOptions): HostLink {
-  const { host, port, secure, path } = readBrokerUrl(options.brokerUrl);
-  if (secure || path !== null) {
-    throw new Error(
-      `broker ${options.brokerUrl}: expected mqtt:// for a lean fleet; TLS and WebSocket need the usual link`,
-    );
+/** All links of a fleet to one broker: one timer for what is due shortly, one for who has to say that it is there. */
+export class LeanRoad {
+  readonly options: LeanRoadOptions;
+  readonly host: string;
+  readonly port: number;
+  #owing: LeanLink[] = [];
+  #isSettling = false;
+  readonly #wheel: Set<LeanLink>[] = Array.from({ length: WHEEL_PARTS }, () => new Set());
+  #part = 0;
+  #links = 0;
+  #cancelTurn: (() => void) | null = null;
+
+  /** Throws on a broker URL that is not mqtt://; every later trouble goes to `onTrouble`. */
+  constructor(options: LeanRoadOptions) {
+    const { host, port, secure, path } = readBrokerUrl(options.brokerUrl);
+    if (secure || path !== null) {
+      throw new Error(
+        `broker ${options.brokerUrl}: expected mqtt:// for a lean fleet; TLS and WebSocket need the usual link`,
+      );
+    }
+    this.options = options;
+    this.host = host;
+    this.port = port;
   }
-  return new LeanLink(options, host, port);
+
+  /** The link of one device. */
+  open(key: Key): HostLink {
+    const link = new LeanLink(this, key, this.#links % WHEEL_PARTS);
+    this.#links += 1;
+    return link;
+  }
+
+  /** Settles it shortly, with all others that owe something then. */
+  owes(link: LeanLink): void {
+    this.#owing.push(link);
+    if (this.#isSettling) return;
+    this.#isSettling = true;
+    setTimeout(() => {
+      this.#isSettling = false;
+      for (const one of this.#owing.splice(0)) one.settle();
+    }, SETTLE_MS);
+  }
+
+  watch(link: LeanLink): void {
+    this.#wheel[link.part]!.add(link);
+    if (this.#cancelTurn === null && this.options.keepaliveSeconds > 0) this.#turnLater();
+  }
+
+  unwatch(link: LeanLink): void {
+    this.#wheel[link.part]!.delete(link);
+    if (this.#wheel.some(({ size }) => size > 0)) return;
+    this.#cancelTurn?.();
+    this.#cancelTurn = null;
+  }
+
+  /** Every link's turn comes once in half a keep-alive time. */
+  #turnLater(): void {
+    const { clock, keepaliveSeconds } = this.options;
+    this.#cancelTurn = clock.at(clock.nowMs() + (keepaliveSeconds * 500) / WHEEL_PARTS, () => {
+      this.#part = (this.#part + 1) % WHEEL_PARTS;
+      for (const link of this.#wheel[this.#part]!) link.pingUnlessHeard();
+      this.#turnLater();
+    });
+  }
 }
 
+/** A socket that knows its link, so that its listeners are everybody's. */
+class LeanSocket extends Socket {
+  readonly link: LeanLink;
+
+  constructor(link: LeanLink) {
+    super(readingFor(link));
+    this.link = link;
+    this.on("connect", login);
+    this.on("close", lost);
+    // Told when it is closed.
+    this.on("error", nothing);
+  }
+}
+
+/** A socket's constructor takes what `connect` takes, which its type does not say. */
+function readingFor(link: LeanLink): SocketConstructorOpts {
+  const reading: SocketConstructorOpts & ConnectOpts = {
+    onread: {
+      buffer: INBOX,
+      callback(bytes, buffer) {
+        link.hear((buffer as Buffer).subarray(0, bytes));
+        return true;
+      },
+    },
+  };
+  return reading;
+}
+
+function login(this: LeanSocket): void {
+  this.link.login();
+}
+
+function lost(this: LeanSocket): void {
+  this.link.lost(this.errored);
+}
+
+function nothing(): void {}
+
 class LeanLink implements HostLink {
-  readonly #options: LeanLinkOptions;
-  readonly #host: string;
-  readonly #port: number;
-  readonly #device: string;
-  #socket: Socket | null = null;
+  /** Of the road's wheel. */
+  readonly part: number;
+  readonly #road: LeanRoad;
+  readonly #key: Key;
+  #socket: LeanSocket | null = null;
   #reader = new PacketReader();
   #up = false;
   #upAtMs = 0;
   #attempts = 0;
   #inFlight = 0;
   #lastId = SUBSCRIBE_ID;
-  #owed: number[] = [];
+  #owed: number[] = NOTHING_OWED;
   #keptState: Uint8Array | null = null;
   #cancel: (() => void) | null = null;
   #isClosed = false;
   #hasSent = false;
-  #trouble = "";
-  #takeMessage: (leaf: string, payload: Uint8Array) => void = () => undefined;
+  #takeMessage: ((leaf: string, payload: Uint8Array) => void) | null = null;
   #takeChange: ((up: boolean) => void) | null = null;
 
-  constructor(options: LeanLinkOptions, host: string, port: number) {
-    this.#options = options;
-    this.#host = host;
-    this.#port = port;
-    this.#device = options.key.address.slice(2);
+  constructor(road: LeanRoad, key: Key, part: number) {
+    this.#road = road;
+    this.#key = key;
+    this.part = part;
+  }
+
+  get #device(): string {
+    return this.#key.address.slice(2);
   }
 
   onMessage(take: (leaf: string, payload: Uint8Array) => void): void {
@@ -130,7 +212,7 @@ class LeanLink implements HostLink {
 
   publish(leaf: string, payload: Uint8Array, retained: boolean): void {
     if (!isLeaf(leaf) || LEAVES[leaf].direction !== "up" || payload.length > LEAVES[leaf].bytesMax) {
-      this.#options.onTrouble(
+      this.#road.options.onTrouble(
         `${leaf}: expected a leaf that goes up and fits it, found ${payload.length} bytes`,
       );
       return;
@@ -156,54 +238,45 @@ class LeanLink implements HostLink {
   settle(): void {
     const owed = this.#owed;
     if (owed.length === 0 || this.#socket === null) return;
-    this.#owed = [];
+    this.#owed = NOTHING_OWED;
     this.#socket.write(Buffer.concat(owed.map((id) => acknowledgement(PUBACK << 4, id))));
   }
 
   // ---- one connection ----
 
   #connect(): void {
-    const { key, gatewayAddress, clock, keepaliveSeconds } = this.#options;
-    const wallSeconds = clock.wallSeconds();
-    if (wallSeconds === null) {
+    const { host, port, options } = this.#road;
+    if (options.clock.wallSeconds() === null) {
       this.#tryLater();
       return;
     }
     this.#reader = new PacketReader();
     this.#inFlight = 0;
-    this.#owed = [];
-    this.#trouble = "";
-    const socket = connect({
-      host: this.#host,
-      port: this.#port,
-      noDelay: true,
-      onread: {
-        buffer: INBOX,
-        callback: (bytes, buffer) => {
-          this.#hear(socket, (buffer as Buffer).subarray(0, bytes));
-          return true;
-        },
-      },
-    });
-    this.#socket = socket;
-    socket.once("connect", () => {
-      socket.write(
-        connectPacket({
-          clientId: this.#device,
-          keepaliveSeconds,
-          username: this.#device,
-          password: loginToken(key, gatewayAddress, wallSeconds),
-          will: { topic: topicOf(this.#device, "state"), payload: LOST, qos: 1, retain: true },
-        }),
-      );
-    });
-    socket.on("error", (error) => {
-      this.#trouble = error.message;
-    });
-    socket.once("close", () => this.#lost());
+    this.#owed = NOTHING_OWED;
+    this.#cancel = null;
+    this.#socket = new LeanSocket(this);
+    this.#socket.setNoDelay(true);
+    this.#socket.connect({ host, port });
   }
 
-  #hear(socket: Socket, bytes: Buffer): void {
+  login(): void {
+    const { gatewayAddress, keepaliveSeconds, clock } = this.#road.options;
+    // A clock that is not trusted any more makes a login that is refused, and tried again.
+    const wallSeconds = clock.wallSeconds() ?? 0;
+    this.#socket?.write(
+      connectPacket({
+        clientId: this.#device,
+        keepaliveSeconds,
+        username: this.#device,
+        password: loginToken(this.#key, gatewayAddress, wallSeconds),
+        will: { topic: topicOf(this.#device, "state"), payload: LOST, qos: 1, retain: true },
+      }),
+    );
+  }
+
+  hear(bytes: Buffer): void {
+    const socket = this.#socket;
+    if (socket === null) return;
     const fault = this.#reader.feed(
       bytes,
       () => PACKET_BYTES_MAX,
@@ -235,35 +308,30 @@ class LeanLink implements HostLink {
     const message = readPublish(head, body);
     if (typeof message === "string") return;
     if (message.qos === 1) {
-      if (this.#owed.length === 0) this.#options.soon.ask(this);
-      this.#owed.push(message.id);
+      if (this.#owed.length === 0) this.#road.owes(this);
+      this.#owed = [...this.#owed, message.id];
     }
     const leaf = READ.find((one) => message.topic.endsWith(one));
     // The inbox is everybody's: what is handed on is a copy.
     if (leaf !== undefined && message.topic === topicOf(this.#device, leaf)) {
-      this.#takeMessage(leaf, Uint8Array.from(message.payload));
+      this.#takeMessage?.(leaf, Uint8Array.from(message.payload));
     }
   }
 
   #opened(): void {
-    const { clock } = this.#options;
     this.#up = true;
-    this.#upAtMs = clock.nowMs();
-    this.#keepAlive();
+    this.#upAtMs = this.#road.options.clock.nowMs();
+    this.#hasSent = false;
+    this.#road.watch(this);
     if (this.#keptState !== null) this.#send("state", this.#keptState, true);
     this.#keptState = null;
     this.#takeChange?.(true);
   }
 
-  /** Who has said nothing for half a keep-alive time says that it is there. */
-  #keepAlive(): void {
-    const { clock, keepaliveSeconds } = this.#options;
-    if (keepaliveSeconds === 0) return;
+  /** Who has said nothing since it was its turn says that it is there. */
+  pingUnlessHeard(): void {
+    if (!this.#hasSent) this.#socket?.write(Buffer.from([PINGREQ << 4, 0]));
     this.#hasSent = false;
-    this.#cancel = clock.at(clock.nowMs() + keepaliveSeconds * 500, () => {
-      if (!this.#hasSent) this.#socket?.write(Buffer.from([PINGREQ << 4, 0]));
-      this.#keepAlive();
-    });
   }
 
   #send(leaf: Leaf, payload: Uint8Array, retain: boolean): void {
@@ -271,27 +339,31 @@ class LeanLink implements HostLink {
     this.#inFlight += 1;
     this.#lastId = (this.#lastId % IDS) + 1;
     const owed = this.#owed;
-    if (owed.length > 0) this.#owed = [];
+    this.#owed = NOTHING_OWED;
     this.#socket?.write(publishPacket(topicOf(this.#device, leaf), payload, retain, this.#lastId, owed));
   }
 
-  #lost(): void {
+  lost(error: Error | null): void {
     const wasUp = this.#up;
-    const { clock, onTrouble, brokerUrl } = this.#options;
+    const { clock, onTrouble, brokerUrl } = this.#road.options;
     this.#cancel?.();
+    this.#road.unwatch(this);
     this.#socket = null;
     this.#up = false;
     if (wasUp && clock.nowMs() - this.#upAtMs >= STABLE_MS) this.#attempts = 0;
     if (this.#isClosed) return;
-    onTrouble(`broker ${brokerUrl}: ${this.#trouble || "it closed the connection"}`);
+    onTrouble(`broker ${brokerUrl}: ${error?.message ?? "it closed the connection"}`);
     this.#tryLater();
     if (wasUp) this.#takeChange?.(false);
   }
 
   #tryLater(): void {
-    const { clock, random, reconnect } = this.#options;
+    const { clock, random, reconnect } = this.#road.options;
     this.#attempts += 1;
     const atMs = nextAttemptMs(reconnect, this.#attempts, clock.nowMs(), random());
     this.#cancel = clock.at(atMs, () => this.#connect());
   }
 }
+
+/** Shared by all that owe nothing, which is nearly all. */
+const NOTHING_OWED: number[] = [];

@@ -133,8 +133,8 @@ export async function benchGateway(
 
 async function benchIdle(ground: BenchGround, services: Services, gatewayPid: number): Promise<Idle> {
   const { plan, say } = ground;
-  say(`${plan.idleLights} lights connect, and stay at rest`);
-  const fleet = openFleet(ground, services);
+  say(`${plan.idleLights} lights connect by day, and stay at rest`);
+  const fleet = openFleet(ground, services, null, true);
   await fleet.ask("connect", { count: Math.min(FIRST_LIGHTS, plan.idleLights) });
   await ground.pass(plan.settleMs);
   const before = { gateway: residentBytes(gatewayPid), lights: residentBytes(fleet.pid) };

@@ -66,11 +66,15 @@ export async function openOurSide(ground: BenchGround): Promise<OurSide> {
   return { services, fleet, pids: { gateway: services.gatewayPid(), seller: services.sellerPid() } };
 }
 
-/** @param intervalSeconds what one purchase lasts; null: lights that buy as often as they may */
+/**
+ * @param intervalSeconds what one purchase lasts; null: lights that buy as often as they may
+ * @param isDay lamps are off, and buy nothing
+ */
 export function openFleet(
   ground: BenchGround,
   services: Services,
   intervalSeconds: number | null = null,
+  isDay = false,
 ): Child {
   const { chain } = ground;
   const options: FleetProcessOptions = {
@@ -79,6 +83,7 @@ export function openFleet(
     chainId: chain.chainId,
     token: chain.token,
     intervalSeconds,
+    isDay,
   };
   return ground.own(startChild("./fleet-process.ts", options, ["--expose-gc"]));
 }

@@ -5,16 +5,18 @@
  * the lean one and it signs by libsecp256k1, so that the fleet is not what is measured.
  */
 import { randomBytes } from "node:crypto";
-import type { Checkpoint } from "#core/events";
-import { systemClock } from "#node/clock";
+import type { Checkpoint, Reading } from "#core/events";
+import type { Settings, State } from "#core/machine";
+import type { Journal, Lamp, Meter } from "#core/ports";
 import { type Host, startHost } from "#node/host";
 import { openNativeKey } from "#node/native-key";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { addressOf } from "#payment/key";
-import { openLeanLink, Soon } from "#simulator/fleet/lean-link";
+import { LeanRoad } from "#simulator/fleet/lean-link";
 import { answerParent, optionsOfParent } from "./child.ts";
 import { percentile } from "./figures.ts";
+import { FleetClock } from "./fleet-clock.ts";
 import { Gate, GatedLink, type Passage } from "./gate.ts";
 
 export interface FleetProcessOptions {
@@ -25,6 +27,8 @@ export interface FleetProcessOptions {
   readonly token: string;
   /** What one purchase lasts, real seconds; null: lights that buy as often as they may. */
   readonly intervalSeconds: number | null;
+  /** It is day: lamps that are off, and buy nothing. */
+  readonly isDay: boolean;
 }
 
 /** What lights went without, since it was asked for the last time. */
@@ -61,12 +65,10 @@ const BOUGHT_MS = 120_000;
 /** Longest wait for answers under way. */
 const REST_MS = 10_000;
 
-const { brokerUrl, gatewayPublicKey, chainId, token, intervalSeconds } =
+const { brokerUrl, gatewayPublicKey, chainId, token, intervalSeconds, isDay } =
   optionsOfParent<FleetProcessOptions>();
 const publicKey = fromHex(gatewayPublicKey);
-const gatewayAddress = addressOf(publicKey);
-const soon = new Soon();
-const clock = systemClock();
+const clock = new FleetClock();
 const gate = new Gate();
 const lights: Host[] = [];
 const starved = { lights: new Set<string>(), longestMs: 0 };
@@ -75,100 +77,124 @@ const loadMilliwatts = intervalSeconds === null ? 0 : (WANTED_UNITS * 3_600) / i
 let purchases = 0;
 let trouble = "";
 
-function raise(): Host {
-  const key = openNativeKey(randomBytes(32));
-  let charged = 0;
-  let stored: Checkpoint | null = null;
-  let level = 0;
-  let units = 0;
-  let sinceMs = clock.nowMs();
-  let darkSinceMs: number | null = null;
-  const burn = () => {
-    const nowMs = clock.nowMs();
-    units += (((loadMilliwatts * level) / 100) * (nowMs - sinceMs)) / 3_600_000;
-    sinceMs = nowMs;
-  };
-  function watchDark(isDark: boolean): void {
-    if (isDark) darkSinceMs ??= clock.nowMs();
-    if (darkSinceMs === null) return;
-    starved.lights.add(key.address);
-    starved.longestMs = Math.max(starved.longestMs, clock.nowMs() - darkSinceMs);
-    if (!isDark) darkSinceMs = null;
+const road = new LeanRoad({
+  brokerUrl,
+  gatewayAddress: addressOf(publicKey),
+  keepaliveSeconds: 600,
+  clock,
+  random: Math.random,
+  reconnect: { firstMs: 200, maxMs: 5_000 },
+  onTrouble: (text) => {
+    trouble = text;
+  },
+});
+
+const SETTINGS: Settings = {
+  policy: {
+    schemes: ["batch-settlement"],
+    network: `eip155:${chainId}`,
+    asset: token,
+    contracts: [BATCH_SETTLEMENT_ADDRESS],
+    payees: [],
+    unit: "mWh",
+    priceCeiling: 1_000_000,
+    quantumMaxAtomic: 10_000,
+    dailyBudgetAtomic: 1_000_000_000,
+    unpaid: { kind: "off" },
+  },
+  meter: { rollOverAt: 0, powerMaxMilliwatts: 2 * loadMilliwatts + 1_000 },
+  ratedMilliwatts: Math.round(loadMilliwatts) + 1,
+  lowMarkPermille: intervalSeconds === null ? INSATIABLE_PERMILLE : LOW_MARK_PERMILLE,
+  retry: { firstMs: 10_000, maxMs: 30_000 },
+  tickMs: 60_000,
+  readingMs: 300_000,
+  levelWithoutClock: 0,
+};
+const DESCRIPTION = {
+  model: "bench light",
+  firmware: "1",
+  meter: "none",
+  unit: "mWh",
+  wantedUnits: WANTED_UNITS,
+};
+const ALMANAC = { plan: () => [{ minuteOfDay: 0, levelPercent: isDay ? 0 : 100 }] };
+const chainSeconds = () => Date.now() / 1000;
+
+/** What surrounds one device: its meter, lamp and journal in one, and nothing of its own that all have alike. */
+class Surroundings implements Meter, Lamp, Journal {
+  readonly #name: string;
+  #charged = 0;
+  #stored: Checkpoint | null = null;
+  #level = 0;
+  #units = 0;
+  #sinceMs = clock.nowMs();
+  #darkSinceMs: number | null = null;
+
+  constructor(name: string) {
+    this.#name = name;
   }
 
-  const link = openLeanLink({
-    brokerUrl,
-    key,
-    gatewayAddress,
-    soon,
-    keepaliveSeconds: 600,
-    clock,
-    random: Math.random,
-    reconnect: { firstMs: 200, maxMs: 5_000 },
-    onTrouble: (text) => {
-      trouble = text;
-    },
-  });
+  read(done: (reading: Reading | null) => void): void {
+    this.#burn();
+    done({ raw: Math.floor(this.#units), powerMilliwatts: (loadMilliwatts * this.#level) / 100 });
+  }
+
+  set(levelPercent: number): void {
+    this.#burn();
+    this.#level = levelPercent;
+  }
+
+  load(): Checkpoint | null {
+    return this.#stored;
+  }
+
+  store(checkpoint: Checkpoint, done: (error: string | null) => void): void {
+    this.#stored = checkpoint;
+    done(null);
+  }
+
+  look({ channel, levelPercent, wantedPercent }: State): void {
+    if (intervalSeconds !== null && this.#charged > 0) {
+      this.#watchDark(levelPercent === 0 && wantedPercent > 0);
+    }
+    if (channel === null || channel.charged <= this.#charged) return;
+    this.#charged = channel.charged;
+    purchases += 1;
+  }
+
+  #burn(): void {
+    const nowMs = clock.nowMs();
+    this.#units += (((loadMilliwatts * this.#level) / 100) * (nowMs - this.#sinceMs)) / 3_600_000;
+    this.#sinceMs = nowMs;
+  }
+
+  #watchDark(isDark: boolean): void {
+    if (isDark) this.#darkSinceMs ??= clock.nowMs();
+    if (this.#darkSinceMs === null) return;
+    starved.lights.add(this.#name);
+    starved.longestMs = Math.max(starved.longestMs, clock.nowMs() - this.#darkSinceMs);
+    if (!isDark) this.#darkSinceMs = null;
+  }
+}
+
+function raise(): Host {
+  const key = openNativeKey(randomBytes(32));
+  const surroundings = new Surroundings(key.address);
   return startHost({
-    settings: {
-      policy: {
-        schemes: ["batch-settlement"],
-        network: `eip155:${chainId}`,
-        asset: token,
-        contracts: [BATCH_SETTLEMENT_ADDRESS],
-        payees: [],
-        unit: "mWh",
-        priceCeiling: 1_000_000,
-        quantumMaxAtomic: 10_000,
-        dailyBudgetAtomic: 1_000_000_000,
-        unpaid: { kind: "off" },
-      },
-      meter: { rollOverAt: 0, powerMaxMilliwatts: 2 * loadMilliwatts + 1_000 },
-      ratedMilliwatts: Math.round(loadMilliwatts) + 1,
-      lowMarkPermille: intervalSeconds === null ? INSATIABLE_PERMILLE : LOW_MARK_PERMILLE,
-      retry: { firstMs: 10_000, maxMs: 30_000 },
-      tickMs: 60_000,
-      readingMs: 300_000,
-      levelWithoutClock: 0,
-    },
+    settings: SETTINGS,
     key,
     gatewayPublicKey: publicKey,
     clock,
-    chainSeconds: () => Date.now() / 1000,
+    chainSeconds,
     random: Math.random,
-    meter: {
-      read(done) {
-        burn();
-        done({ raw: Math.floor(units), powerMilliwatts: (loadMilliwatts * level) / 100 });
-      },
-    },
-    lamp: {
-      set(levelPercent) {
-        burn();
-        level = levelPercent;
-      },
-    },
-    journal: {
-      load: () => stored,
-      store(checkpoint, done) {
-        stored = checkpoint;
-        done(null);
-      },
-    },
-    link: new GatedLink(link, gate),
-    almanac: { plan: () => [{ minuteOfDay: 0, levelPercent: 100 }] },
-    describe: {
-      model: "bench light",
-      firmware: "1",
-      meter: "none",
-      unit: "mWh",
-      wantedUnits: WANTED_UNITS,
-    },
-    observe(_event, _effects, { channel, levelPercent, wantedPercent }) {
-      if (intervalSeconds !== null && charged > 0) watchDark(levelPercent === 0 && wantedPercent > 0);
-      if (channel === null || channel.charged <= charged) return;
-      charged = channel.charged;
-      purchases += 1;
+    meter: surroundings,
+    lamp: surroundings,
+    journal: surroundings,
+    link: new GatedLink(road.open(key), gate),
+    almanac: ALMANAC,
+    describe: DESCRIPTION,
+    observe(_event, _effects, state) {
+      surroundings.look(state);
     },
   });
 }

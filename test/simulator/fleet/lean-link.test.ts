@@ -7,7 +7,7 @@ import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedde
 import { systemClock } from "#node/clock";
 import type { HostLink } from "#node/host";
 import { openKey, recoverAddress } from "#payment/key";
-import { openLeanLink, Soon } from "#simulator/fleet/lean-link";
+import { LeanRoad } from "#simulator/fleet/lean-link";
 import { openRelay } from "#simulator/fleet/relay";
 import { until } from "../../gateway/ground.ts";
 
@@ -44,17 +44,15 @@ function newLink(brokerUrl: string, keepaliveSeconds = 60) {
   const troubles: string[] = [];
   const changes: boolean[] = [];
   const got: string[] = [];
-  const link: HostLink = openLeanLink({
+  const link: HostLink = new LeanRoad({
     brokerUrl,
-    key,
     gatewayAddress: GATEWAY,
     keepaliveSeconds,
     clock: systemClock(),
     random: Math.random,
     reconnect: { firstMs: 50, maxMs: 200 },
-    soon: new Soon(),
     onTrouble: (text) => troubles.push(text),
-  });
+  }).open(key);
   open.push(link);
   link.onMessage((leaf, payload) => got.push(`${leaf} ${Buffer.from(payload)}`));
   const up = (times: number) =>
