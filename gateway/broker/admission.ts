@@ -66,28 +66,50 @@ export class Admission {
     if (!this.#failures.has(source)) return "source";
     this.#connections += 1;
     this.#unproven.set(source, unproven + 1);
-    let state: "unproven" | "proven" | "left" = "unproven";
-    const forget = () => {
-      const left = this.#unproven.get(source)! - 1;
-      if (left === 0) this.#unproven.delete(source);
-      else this.#unproven.set(source, left);
-    };
-    return {
-      prove: () => {
-        if (state !== "unproven") return;
-        state = "proven";
-        forget();
-      },
-      fail: () => {
-        if (state === "unproven") this.#failures.take(source);
-      },
-      leave: () => {
-        if (state === "left") return;
-        this.#connections -= 1;
-        if (state === "unproven") forget();
-        state = "left";
-      },
-    };
+    return new HeldPlace(this, source);
+  }
+
+  /** A connection is no more counted against its address. */
+  forget(source: string): void {
+    const left = this.#unproven.get(source)! - 1;
+    if (left === 0) this.#unproven.delete(source);
+    else this.#unproven.set(source, left);
+  }
+
+  failed(source: string): void {
+    this.#failures.take(source);
+  }
+
+  left(): void {
+    this.#connections -= 1;
+  }
+}
+
+class HeldPlace implements Place {
+  readonly #admission: Admission;
+  readonly #source: string;
+  #state: "unproven" | "proven" | "left" = "unproven";
+
+  constructor(admission: Admission, source: string) {
+    this.#admission = admission;
+    this.#source = source;
+  }
+
+  prove(): void {
+    if (this.#state !== "unproven") return;
+    this.#state = "proven";
+    this.#admission.forget(this.#source);
+  }
+
+  fail(): void {
+    if (this.#state === "unproven") this.#admission.failed(this.#source);
+  }
+
+  leave(): void {
+    if (this.#state === "left") return;
+    this.#admission.left();
+    if (this.#state === "unproven") this.#admission.forget(this.#source);
+    this.#state = "left";
   }
 }
 

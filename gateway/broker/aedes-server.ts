@@ -58,7 +58,7 @@ export async function openAedesServer(
     const refusal = await gatehouse.judge(visitor, { clientId: client.id, username, password, will });
     if (refusal !== null) return refusal;
     if (client.closed) return "gone";
-    visitor.place.prove();
+    visitor.prove();
     if (!proven.enter(client.id, connection)) return "gone";
     connection.isProven = true;
     visitor.stream.once("close", () => proven.leave(client.id, connection));
@@ -152,7 +152,7 @@ export async function openAedesServer(
         bytesMax: () => packetBytesMax(connection.isProven),
         nowMs: () => performance.now(),
         refuse(reason) {
-          visitor.place.fail();
+          visitor.fail();
           refusals.tell("packet", { address: visitor.address, reason });
         },
       });

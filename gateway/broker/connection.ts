@@ -7,7 +7,9 @@
  */
 import type { Duplex } from "node:stream";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
-import { BACKLOG_BYTES_MAX, UNRELEASED_MAX, type Will } from "./gatehouse.ts";
+import type { Visitor } from "./doors.ts";
+import { BACKLOG_BYTES_MAX, UNRELEASED_MAX } from "./gatehouse.ts";
+import { type LeftWord, leftWord } from "./left-word.ts";
 import {
   acknowledgement,
   CONNACK,
@@ -34,6 +36,7 @@ import {
   UNSUBACK,
   UNSUBSCRIBE,
 } from "./mqtt-packets.ts";
+import { PACKETS_BURST, type PacketCount } from "./packet-allowance.ts";
 
 /** Section 3.2.2.3. */
 const ACCEPTED = 0;
@@ -68,14 +71,16 @@ export interface Switchboard {
   /** Its packets are too long or too many, and it is ended. */
   overstepped(connection: Connection, reason: string): void;
   /** The last word, once. @param will what it left to be said, when it went without a goodbye */
-  left(connection: Connection, will: Will | null): void;
+  left(connection: Connection, will: LeftWord | null): void;
   /** Remaining length that a packet may have. */
   bytesMax(connection: Connection): number;
   /** False: it sends packets faster than any device has reason to. */
   takePacket(connection: Connection): boolean;
 }
 
-export class Connection {
+/** There are as many as devices: what they hold lies flat in each, and nothing is a closure. */
+export class Connection implements PacketCount {
+  readonly visitor: Visitor;
   /** 40 hex digits once proven; before, what it called itself. */
   device = "";
   isProven = false;
@@ -86,34 +91,40 @@ export class Connection {
   silentLooks = 0;
   /** Looks in which it has not read everything it was sent. */
   stuckLooks = 0;
-  readonly stream: Duplex;
   /** Counts up from connection to connection. */
   readonly arrival: number;
+  packetsLeft = PACKETS_BURST;
+  packetsAtMs = Math.floor(performance.now());
   readonly #board: Switchboard;
   readonly #reader = new PacketReader();
   #isJudged = false;
-  #will: Will | null = null;
-  /** QoS granted, by leaf. */
-  readonly #subscribed: Partial<Record<Leaf, number>> = {};
+  #will: LeftWord | null = null;
+  /** QoS granted, by leaf: two bits for each, 0 where none is. */
+  #subscribed = 0;
   #lastId = 0;
   #unacknowledged = 0;
   #owed: number[] = NOTHING_OWED;
   #unreleased: Set<number> | null = null;
 
-  constructor(stream: Duplex, board: Switchboard, arrival: number) {
-    this.stream = stream;
+  /** @param visitor whose stream has somebody who hears its errors */
+  constructor(visitor: Visitor, board: Switchboard, arrival: number) {
+    this.visitor = visitor;
     this.arrival = arrival;
     this.#board = board;
-    stream.on("data", (chunk: Buffer) => this.#hear(chunk));
-    stream.on("close", () => this.#closed());
-    // The reason is nobody's business: a connection that breaks is closed, and that is told.
-    stream.on("error", () => undefined);
+    const stream: Spoken = visitor.stream;
+    stream[SPEAKER] = this;
+    stream.on("data", hear);
+    stream.on("close", closed);
+  }
+
+  get stream(): Duplex {
+    return this.visitor.stream;
   }
 
   /** Sends a message if the device asked for its leaf. */
   publish(leaf: Leaf, payload: Uint8Array, retain: boolean): void {
-    const qos = this.#subscribed[leaf];
-    if (qos === undefined || this.isEnded) return;
+    const qos = this.#qosOf(leaf);
+    if (qos === null || this.isEnded) return;
     let id = 0;
     if (qos > 0) {
       if (this.#unacknowledged >= UNACKNOWLEDGED_MAX) {
@@ -143,7 +154,7 @@ export class Connection {
   }
 
   /** Ends it; what it left to be said is the caller's to tell, or not. */
-  dismiss(): Will | null {
+  dismiss(): LeftWord | null {
     const will = this.#will;
     this.#will = null;
     this.end();
@@ -152,7 +163,7 @@ export class Connection {
 
   // ---- in ----
 
-  #hear(chunk: Buffer): void {
+  hear(chunk: Buffer): void {
     if (this.isEnded) return;
     this.isHeard = true;
     const reason = this.#reader.feed(
@@ -195,11 +206,11 @@ export class Connection {
         this.#refuse(NOT_AUTHORISED);
         return;
       }
-      this.#will = login.will;
+      this.#will = login.will === null ? null : leftWord(this.device, login.will);
       this.isProven = true;
       this.#write(Buffer.from([CONNACK << 4, 2, 0, ACCEPTED]));
       // An empty piece lets the reader go on with what it kept.
-      this.#hear(Buffer.alloc(0));
+      this.hear(Buffer.alloc(0));
       this.stream.resume();
     });
   }
@@ -215,7 +226,7 @@ export class Connection {
       return;
     }
     // The answer to a purchase comes within milliseconds: acknowledged in the same piece, it costs nothing.
-    const mayWait = qos === 1 && this.#subscribed.grant !== undefined && this.#owed.length < OWED_MAX;
+    const mayWait = qos === 1 && this.#qosOf("grant") !== null && this.#owed.length < OWED_MAX;
     const isAnswered = mayWait && message.topic.endsWith(PAY);
     if (isAnswered) {
       this.#owed = this.#owed === NOTHING_OWED ? [id] : [...this.#owed, id];
@@ -284,7 +295,7 @@ export class Connection {
       granted.push(qos);
       const leaf = leafOf(subscription.filter);
       if (qos > 1) continue;
-      this.#subscribed[leaf] = qos;
+      this.#subscribe(leaf, qos);
       if (LEAVES[leaf].retained) leaves.push(leaf);
     }
     this.#write(subackPacket(asked.id, granted));
@@ -300,9 +311,19 @@ export class Connection {
       return;
     }
     for (const { filter } of asked.subscriptions) {
-      if (filter === topicOf(this.device, leafOf(filter))) delete this.#subscribed[leafOf(filter)];
+      if (filter === topicOf(this.device, leafOf(filter))) this.#subscribe(leafOf(filter), null);
     }
     this.#write(acknowledgement(UNSUBACK << 4, asked.id));
+  }
+
+  #qosOf(leaf: Leaf): number | null {
+    const bits = (this.#subscribed >> bitsOf(leaf)) & 3;
+    return bits === 0 ? null : bits - 1;
+  }
+
+  #subscribe(leaf: Leaf, qos: number | null): void {
+    const at = bitsOf(leaf);
+    this.#subscribed = (this.#subscribed & ~(3 << at)) | ((qos === null ? 0 : qos + 1) << at);
   }
 
   // ---- out, and the end ----
@@ -324,7 +345,7 @@ export class Connection {
     this.end();
   }
 
-  #closed(): void {
+  closed(): void {
     this.isEnded = true;
     const will = this.#will;
     this.#will = null;
@@ -332,10 +353,30 @@ export class Connection {
   }
 }
 
+/** A stream that knows who hears it, so that its listeners are everybody's. */
+const SPEAKER = Symbol("speaker");
+interface Spoken extends Duplex {
+  [SPEAKER]?: Connection;
+}
+
+function hear(this: Spoken, chunk: Buffer): void {
+  this[SPEAKER]!.hear(chunk);
+}
+
+function closed(this: Spoken): void {
+  this[SPEAKER]!.closed();
+}
+
 /** Shared by all that owe nothing, which is nearly all. */
 const NOTHING_OWED: number[] = [];
 
 const PAY = "/pay";
+
+const LEAF_NAMES = Object.keys(LEAVES);
+
+function bitsOf(leaf: Leaf): number {
+  return 2 * LEAF_NAMES.indexOf(leaf);
+}
 
 /** The leaf that a filter of one's own names. */
 function leafOf(filter: string): Leaf {

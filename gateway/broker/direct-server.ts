@@ -4,15 +4,14 @@
  * Promise: what the gatehouse lets pass, and nothing else. Every message is from a device to the gateway or back, so
  * nothing is routed: a topic is its connection's own, or nobody's. One that does not read holds up nobody.
  */
-import { topicOf } from "#protocol/topics";
+import type { Leaf } from "#protocol/topics";
 import type { Note } from "../purchase/ports.ts";
-import { publishedLeaf } from "./access.ts";
 import type { Receive } from "./broker.ts";
 import { Connection, type Switchboard } from "./connection.ts";
-import type { Visitor } from "./doors.ts";
-import { BACKLOG_TIMEOUT_MS, type Gatehouse, Proven, packetBytesMax, type Will } from "./gatehouse.ts";
+import { BACKLOG_TIMEOUT_MS, type Gatehouse, Proven, packetBytesMax } from "./gatehouse.ts";
+import type { LeftWord } from "./left-word.ts";
 import type { MqttServer } from "./mqtt-server.ts";
-import { PacketAllowance, TOO_MANY_PACKETS } from "./packet-allowance.ts";
+import { TOO_MANY_PACKETS, takePacket } from "./packet-allowance.ts";
 
 /** Between two looks at who is silent, and who does not read. */
 const LOOK_MS = 500;
@@ -23,18 +22,13 @@ const SILENT_LOOKS_PER_SECOND = 1.5 / (LOOK_MS / 1000);
 /** An acknowledgement waits once to twice as long for an answer to go out with. */
 const SETTLE_MS = 50;
 
-interface Visited {
-  readonly visitor: Visitor;
-  readonly packets: PacketAllowance;
-}
-
 export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Receive): MqttServer {
   const { refusals, inTurn } = gatehouse;
   const nowMs = () => performance.now();
-  const visitors = new Map<Connection, Visited>();
+  const present = new Set<Connection>();
   const proven = new Proven<Connection>();
-  /** Last retained message, by topic. */
-  const retained = new Map<string, Uint8Array>();
+  /** Last retained message, by device, of each leaf. */
+  const retained = new Map<Leaf, Map<string, Uint8Array>>();
   /** Connections with acknowledgements that wait: since the last look, and since before it. */
   let owing = new Set<Connection>();
   let owingLonger = new Set<Connection>();
@@ -53,12 +47,11 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
     judge: (connection, login) =>
       new Promise((resolve) => {
         inTurn(() => {
-          const visited = visitors.get(connection);
-          resolve(visited === undefined ? "gone" : gatehouse.judge(visited.visitor, login));
+          resolve(present.has(connection) ? gatehouse.judge(connection.visitor, login) : "gone");
         });
       }),
     enter(connection) {
-      visitors.get(connection)!.visitor.place.prove();
+      connection.visitor.prove();
       const before = proven.of(connection.device);
       if (!proven.enter(connection.device, connection)) return false;
       // Told now, and not when its socket is closed: what the new connection says comes after it.
@@ -77,7 +70,7 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
       if (verdict === "end") return null;
       return verdict === "grant" ? Math.min(qos, 1) : REFUSED;
     },
-    retained: ({ device }, leaf) => retained.get(topicOf(device, leaf)),
+    retained: ({ device }, leaf) => retained.get(leaf)?.get(device),
     owes(connection) {
       owing.add(connection);
       settling ??= setTimeout(settle, SETTLE_MS);
@@ -87,21 +80,19 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
       connection.end();
     },
     ended(connection, reason) {
-      const visited = visitors.get(connection);
-      if (visited === undefined) return;
-      const { address, place } = visited.visitor;
-      if (!connection.isProven) place.fail();
+      if (!present.has(connection)) return;
+      const { address } = connection.visitor;
+      if (!connection.isProven) connection.visitor.fail();
       note("info", "connection ended", { clientId: connection.device.slice(0, 64), address, reason });
     },
     overstepped(connection, reason) {
-      const visited = visitors.get(connection);
-      if (visited === undefined) return;
-      visited.visitor.place.fail();
-      refusals.tell("packet", { address: visited.visitor.address, reason });
+      if (!present.has(connection)) return;
+      connection.visitor.fail();
+      refusals.tell("packet", { address: connection.visitor.address, reason });
       connection.end();
     },
     left(connection, will) {
-      visitors.delete(connection);
+      present.delete(connection);
       owing.delete(connection);
       owingLonger.delete(connection);
       proven.leave(connection.device, connection);
@@ -109,20 +100,26 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
     },
     bytesMax: ({ isProven }) => packetBytesMax(isProven),
     takePacket(connection) {
-      if (visitors.get(connection)?.packets.take() === true) return true;
+      if (takePacket(connection, nowMs)) return true;
       board.overstepped(connection, TOO_MANY_PACKETS);
       return false;
     },
   };
 
-  function tellWill(device: string, { topic, payload, retain }: Will): void {
-    const leaf = publishedLeaf(device, topic, payload.length, retain);
-    if (leaf !== null) receive(device, leaf, payload);
+  function tellWill(device: string, { leaf, payload }: LeftWord): void {
+    receive(device, leaf, payload);
+  }
+
+  function retain(device: string, leaf: Leaf, payload: Uint8Array): void {
+    const all = retained.get(leaf) ?? new Map<string, Uint8Array>();
+    retained.set(leaf, all);
+    if (payload.length === 0) all.delete(device);
+    else all.set(device, payload);
   }
 
   /** Ends who is silent for too long, and who has not read for too long what it was sent. */
   function look(): void {
-    for (const connection of visitors.keys()) {
+    for (const connection of present) {
       connection.silentLooks = connection.isHeard ? 0 : connection.silentLooks + 1;
       connection.isHeard = false;
       connection.stuckLooks = connection.stream.writableNeedDrain ? connection.stuckLooks + 1 : 0;
@@ -141,12 +138,10 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
       return proven.takeOvers;
     },
     welcome(visitor) {
-      const connection = new Connection(visitor.stream, board, arrivals++);
-      visitors.set(connection, { visitor, packets: new PacketAllowance(nowMs) });
+      present.add(new Connection(visitor, board, arrivals++));
     },
     publish(device, leaf, payload, isRetained) {
-      if (isRetained && payload.length === 0) retained.delete(topicOf(device, leaf));
-      else if (isRetained) retained.set(topicOf(device, leaf), payload);
+      if (isRetained) retain(device, leaf, payload);
       // Section 3.3.1.3: who subscribed before gets it as a message like any other.
       proven.of(device)?.publish(leaf, payload, false);
     },
@@ -157,7 +152,7 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
       clearInterval(looking);
       if (settling !== null) clearTimeout(settling);
       for (const connection of [...owingLonger, ...owing]) connection.settle();
-      for (const connection of [...visitors.keys()]) connection.end();
+      for (const connection of [...present]) connection.end();
     },
   };
 }

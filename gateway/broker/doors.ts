@@ -15,14 +15,13 @@ import { devicesIn, readCertificates, type TlsDoor } from "./certificates.ts";
 import type { Refusals } from "./refusals.ts";
 
 /** A connection that has a place and proved nothing yet. */
-export interface Visitor {
+export interface Visitor extends Pick<Place, "prove" | "fail"> {
   readonly stream: Duplex;
   readonly address: string;
   /** Devices that its certificate names; null without a certificate of a trusted authority. */
   readonly certified: readonly string[] | null;
   /** By this door a certificate alone proves a device. */
   readonly needsCertificate: boolean;
-  readonly place: Pick<Place, "prove" | "fail">;
 }
 
 export interface DoorOptions {
@@ -50,6 +49,8 @@ export interface Doors {
 
 /** From the first packet to a proven login: slow radios, and their TLS, need some of it. */
 const LOGIN_TIMEOUT_MS = 30_000;
+/** One look for all: a timer for each would weigh more than its connection. */
+const LOGIN_LOOK_MS = 500;
 
 /** A peer that vanished without a word is noticed by the kernel, whatever its MQTT keep-alive. */
 const TCP_KEEPALIVE_MS = 60_000;
@@ -64,39 +65,52 @@ export async function openDoors(
   welcome: (visitor: Visitor) => void,
 ): Promise<Doors> {
   const { host, tls, webSocket } = options;
-  const raw = new Map<string, RawConnection>();
+  const arrivals = new Set<Arrival>();
+  /** Those that proved nothing yet, in the order in which they came. */
+  const unproven = new Set<Arrival>();
+  /** By their peers, where TLS or HTTP give the socket they made another object. */
+  const wrapped = new Map<string, Arrival>();
   const servers: Server[] = [];
   const contexts: TlsServer[] = [];
   const urls: string[] = [];
 
   function greet(stream: Duplex, socket: Socket): void {
-    const connection = raw.get(peerOf(socket));
+    const arrival = wrapped.get(peerOf(socket));
     // Gone while TLS or HTTP were still talking.
-    if (connection === undefined) return void stream.destroy();
+    if (arrival === undefined) return void stream.destroy();
     const isChecked = "authorized" in socket && socket.authorized === true;
-    const certified = isChecked ? devicesIn((socket as TLSSocket).getPeerCertificate()) : null;
-    welcome({
-      stream,
-      address: connection.address,
-      certified,
-      needsCertificate: "encrypted" in socket && tls?.clientCertificates === "required",
-      place: connection,
-    });
+    arrival.stream = stream;
+    arrival.certified = isChecked ? devicesIn((socket as TLSSocket).getPeerCertificate()) : null;
+    arrival.needsCertificate = "encrypted" in socket && tls?.clientCertificates === "required";
+    welcome(arrival);
   }
 
-  async function open(member: string, scheme: string, port: number, accept: (socket: Socket) => void) {
+  /** Knows a connection again by what its socket tells of its peer. */
+  function wrap(arrival: Arrival): void {
+    const peer = peerOf(arrival.socket);
+    wrapped.set(peer, arrival);
+    arrival.socket.on("close", () => wrapped.delete(peer));
+  }
+
+  async function open(member: string, scheme: string, port: number, accept: (arrival: Arrival) => void) {
     const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
       // Whoever resets a connection before anybody listens must not end the gateway.
-      socket.on("error", () => undefined);
-      const connection = admit(socket, admission, refusals);
-      if (connection === null) return;
-      const peer = peerOf(socket);
-      raw.set(peer, connection);
+      socket.on("error", nothing);
+      const address = socket.remoteAddress ?? "";
+      const place = admission.arrive(address);
+      if (typeof place === "string") {
+        refusals.tell(place, { address });
+        socket.destroy();
+        return;
+      }
+      socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+      const arrival = new Arrival(socket, address, place, unproven);
+      arrivals.add(arrival);
       socket.on("close", () => {
-        raw.delete(peer);
-        connection.leave();
+        arrivals.delete(arrival);
+        arrival.leave();
       });
-      accept(socket);
+      accept(arrival);
     });
     const bound = await listen(server, member, host, port);
     servers.push(server);
@@ -105,7 +119,7 @@ export async function openDoors(
   }
 
   /** Accepts TLS and hands on what comes out of it. */
-  function secured(door: TlsDoor, then: (socket: TLSSocket) => void): (socket: Socket) => void {
+  function secured(door: TlsDoor, then: (socket: TLSSocket) => void): (arrival: Arrival) => void {
     const server = createTlsServer(
       {
         ...readCertificates(door),
@@ -114,45 +128,56 @@ export async function openDoors(
         handshakeTimeout: LOGIN_TIMEOUT_MS,
       },
       (socket) => {
-        socket.on("error", () => undefined);
-        const connection = raw.get(peerOf(socket));
-        if (connection !== undefined) connection.isSecured = true;
+        socket.on("error", nothing);
+        const arrival = wrapped.get(peerOf(socket));
+        if (arrival !== undefined) arrival.isSecured = true;
         then(socket);
       },
     );
     server.on("tlsClientError", (error, socket) => {
-      const connection = raw.get(peerOf(socket));
-      if (connection !== undefined) connection.fault = error.message;
+      const arrival = wrapped.get(peerOf(socket));
+      if (arrival !== undefined) arrival.fault = error.message;
       socket.destroy();
     });
     contexts.push(server);
-    return (socket) => {
-      const connection = raw.get(peerOf(socket));
-      socket.prependListener("close", () => {
-        if (connection === undefined) return;
-        const { address, fault } = connection;
-        if (!connection.isSecured) refusals.tell("certificate", { address, reason: fault });
+    return (arrival) => {
+      wrap(arrival);
+      arrival.socket.prependListener("close", () => {
+        const { address, fault } = arrival;
+        if (!arrival.isSecured) refusals.tell("certificate", { address, reason: fault });
         // A handshake is dear: whoever made it for nothing has failed.
-        connection.fail();
+        arrival.fail();
       });
-      server.emit("connection", socket);
+      server.emit("connection", arrival.socket);
     };
   }
 
   const upgraded = webSocket === null ? null : webDoor(webSocket.path, greet);
+  const looking = setInterval(() => {
+    const nowMs = performance.now();
+    for (const arrival of unproven) {
+      if (nowMs - arrival.sinceMs < LOGIN_TIMEOUT_MS) return;
+      arrival.fail();
+      arrival.socket.destroy();
+    }
+  }, LOGIN_LOOK_MS);
   const close = async () => {
-    for (const { socket } of raw.values()) socket.destroy();
+    clearInterval(looking);
+    for (const { socket } of arrivals) socket.destroy();
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   };
   try {
-    if (options.port !== null)
-      await open("broker.port", "mqtt", options.port, (socket) => greet(socket, socket));
+    if (options.port !== null) await open("broker.port", "mqtt", options.port, welcome);
     if (tls !== null) {
       const accept = secured(tls, (socket) => greet(socket, socket));
       await open("broker.tls.port", "mqtts", tls.port, accept);
     }
-    if (upgraded !== null && webSocket?.port != null)
-      await open("broker.webSocket.port", "ws", webSocket.port, upgraded);
+    if (upgraded !== null && webSocket?.port != null) {
+      await open("broker.webSocket.port", "ws", webSocket.port, (arrival) => {
+        wrap(arrival);
+        upgraded(arrival.socket);
+      });
+    }
     if (upgraded !== null && webSocket?.securePort != null && tls !== null) {
       await open("broker.webSocket.securePort", "wss", webSocket.securePort, secured(tls, upgraded));
     }
@@ -172,46 +197,50 @@ export async function openDoors(
   };
 }
 
-interface RawConnection extends Place {
+/** A connection from its first byte on, whatever is spoken over it. */
+class Arrival implements Visitor {
   readonly socket: Socket;
   readonly address: string;
+  stream: Duplex;
+  certified: readonly string[] | null = null;
+  needsCertificate = false;
   /** Its TLS handshake came to a good end. */
-  isSecured: boolean;
+  isSecured = false;
   /** What was wrong with its TLS. */
-  fault: string;
-}
+  fault = "the handshake was not finished";
+  /** Whole monotonic milliseconds. */
+  readonly sinceMs = Math.floor(performance.now());
+  readonly #place: Place;
+  readonly #unproven: Set<Arrival>;
 
-function admit(socket: Socket, admission: Admission, refusals: Refusals): RawConnection | null {
-  const address = socket.remoteAddress ?? "";
-  const place: Place | "full" | "source" = admission.arrive(address);
-  if (typeof place === "string") {
-    refusals.tell(place, { address });
-    socket.destroy();
-    return null;
+  /** @param unproven it is one of them until it is proven or gone */
+  constructor(socket: Socket, address: string, place: Place, unproven: Set<Arrival>) {
+    this.socket = socket;
+    this.stream = socket;
+    this.address = address;
+    this.#place = place;
+    this.#unproven = unproven;
+    unproven.add(this);
   }
-  socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
-  const timer = setTimeout(() => {
-    place.fail();
-    socket.destroy();
-  }, LOGIN_TIMEOUT_MS);
-  return {
-    socket,
-    address,
-    isSecured: false,
-    fault: "the handshake was not finished",
-    prove() {
-      clearTimeout(timer);
-      place.prove();
-    },
-    fail: () => place.fail(),
-    leave() {
-      clearTimeout(timer);
-      place.leave();
-    },
-  };
+
+  prove(): void {
+    this.#unproven.delete(this);
+    this.#place.prove();
+  }
+
+  fail(): void {
+    this.#place.fail();
+  }
+
+  leave(): void {
+    this.#unproven.delete(this);
+    this.#place.leave();
+  }
 }
 
-/** TLS and HTTP give the socket they made another object: address and port of its peer tell which it was. */
+function nothing(): void {}
+
+/** Address and port of its peer tell which socket it was. */
 function peerOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort} ${socket.localPort}`;
 }
@@ -240,7 +269,7 @@ function webDoor(path: string, greet: (stream: Duplex, socket: Socket) => void):
     }
     sockets.handleUpgrade(request, socket, head, (opened) => {
       const stream = createWebSocketStream(opened);
-      stream.on("error", () => undefined);
+      stream.on("error", nothing);
       greet(stream, request.socket);
     });
   });

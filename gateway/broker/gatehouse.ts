@@ -89,7 +89,7 @@ export class Gatehouse {
   async judge(visitor: Visitor, login: Credentials): Promise<string | null> {
     try {
       const refusal = await this.#refusalOf(visitor, login);
-      if (refusal !== null) visitor.place.fail();
+      if (refusal !== null) visitor.fail();
       return refusal;
     } catch (error) {
       this.#options.note("warn", "a login could not be judged", { reason: String(error) });

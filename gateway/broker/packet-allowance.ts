@@ -1,29 +1,31 @@
 /** How many packets of every kind one connection may send, acknowledgements included: far above what any device has reason to. */
 
 const PACKETS_PER_SECOND = 1_000;
-const PACKETS_BURST = 10_000;
+export const PACKETS_BURST = 10_000;
 
 /** What a connection beyond it is told. */
 export const TOO_MANY_PACKETS = `expected at most ${PACKETS_PER_SECOND} packets a second, found more`;
 
-export class PacketAllowance {
-  readonly #nowMs: () => number;
-  #left = PACKETS_BURST;
-  #atMs: number;
+/** Whoever is counted keeps the count itself, in whole numbers: there are many. */
+export interface PacketCount {
+  /** PACKETS_BURST at first. */
+  packetsLeft: number;
+  /** When that was so, whole monotonic milliseconds. */
+  packetsAtMs: number;
+}
 
-  /** @param nowMs monotonic milliseconds; looked at only when a burst is used up */
-  constructor(nowMs: () => number) {
-    this.#nowMs = nowMs;
-    this.#atMs = nowMs();
-  }
+const MS_PER_PACKET = 1000 / PACKETS_PER_SECOND;
 
-  /** False: one too many. */
-  take(): boolean {
-    this.#left -= 1;
-    if (this.#left >= 0) return true;
-    const nowMs = this.#nowMs();
-    this.#left += Math.min(PACKETS_BURST, ((nowMs - this.#atMs) / 1000) * PACKETS_PER_SECOND);
-    this.#atMs = nowMs;
-    return this.#left >= 0;
-  }
+/**
+ * Takes one packet; false: it is one too many.
+ * @param nowMs monotonic milliseconds; looked at only when a burst is used up
+ */
+export function takePacket(count: PacketCount, nowMs: () => number): boolean {
+  count.packetsLeft -= 1;
+  if (count.packetsLeft >= 0) return true;
+  const filled = Math.floor((nowMs() - count.packetsAtMs) / MS_PER_PACKET);
+  count.packetsLeft += Math.min(PACKETS_BURST, filled);
+  // Parts of a packet are not lost: they stay in the time.
+  count.packetsAtMs += filled * MS_PER_PACKET;
+  return count.packetsLeft >= 0;
 }

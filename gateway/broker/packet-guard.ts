@@ -6,7 +6,7 @@
  * whoever asks, and answer every PINGREQ.
  */
 import type { Duplex } from "node:stream";
-import { PacketAllowance, TOO_MANY_PACKETS } from "./packet-allowance.ts";
+import { PACKETS_BURST, type PacketCount, TOO_MANY_PACKETS, takePacket } from "./packet-allowance.ts";
 
 /** MQTT 3.1.1 section 2.2.3: the remaining length takes at most four bytes. */
 const LENGTH_BYTES_MAX = 4;
@@ -27,7 +27,7 @@ export function guardPackets(stream: Duplex, bounds: PacketBounds): void {
   /** Bytes of the present fixed header seen so far: its type, then its length. */
   let headerBytes = 0;
   let remaining = 0;
-  const packets = new PacketAllowance(bounds.nowMs);
+  const packets: PacketCount = { packetsLeft: PACKETS_BURST, packetsAtMs: Math.floor(bounds.nowMs()) };
 
   /** What is wrong with a chunk; null when nothing is. */
   function faultIn(chunk: Buffer): string | null {
@@ -41,7 +41,7 @@ export function guardPackets(stream: Duplex, bounds: PacketBounds): void {
       }
       const byte = chunk[at++]!;
       if (headerBytes === 0) {
-        if (!packets.take()) return TOO_MANY_PACKETS;
+        if (!takePacket(packets, bounds.nowMs)) return TOO_MANY_PACKETS;
         headerBytes = 1;
         remaining = 0;
         continue;
