@@ -7,6 +7,7 @@
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { type Hex, toHex, wordOfInteger } from "#payment/bytes";
 import type { Key } from "#payment/key";
+import { laidDown } from "#payment/side-by-side";
 import { libsecp256k1 } from "./libsecp256k1.ts";
 
 const OPTIONS = {};
@@ -35,7 +36,7 @@ class NativeKey implements Key {
   readonly #secret: Uint8Array;
 
   constructor(secret: Uint8Array) {
-    this.#secret = secret;
+    this.#secret = laidDown(secret);
     const point = libsecp256k1().publicKeyCreate(secret, false).subarray(1);
     this.address = toHex(keccak_256(point).subarray(12));
   }

@@ -8,11 +8,12 @@ import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import type { Key } from "./key.ts";
+import { laidDown } from "./side-by-side.ts";
 
 const INFO = utf8ToBytes("watt402 message tag 1");
 const TAG_KEY_BYTES = 32;
 
 /** @param otherPublicKey compressed, of the other side */
 export function tagKeyBetween(own: Key, otherPublicKey: Uint8Array): Uint8Array {
-  return hkdf(sha256, own.shareWith(otherPublicKey), undefined, INFO, TAG_KEY_BYTES);
+  return laidDown(hkdf(sha256, own.shareWith(otherPublicKey), undefined, INFO, TAG_KEY_BYTES));
 }

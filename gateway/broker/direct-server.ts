@@ -27,8 +27,8 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
   const nowMs = () => performance.now();
   const present = new Set<Connection>();
   const proven = new Proven<Connection>();
-  /** Last retained message, by device, of each leaf. */
-  const retained = new Map<Leaf, Map<string, Uint8Array>>();
+  /** Last retained message, by device, of each leaf: a string of its bytes, for there are many and a buffer weighs more. */
+  const retained = new Map<Leaf, Map<string, string>>();
   /** Connections with acknowledgements that wait: since the last look, and since before it. */
   let owing = new Set<Connection>();
   let owingLonger = new Set<Connection>();
@@ -70,7 +70,10 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
       if (verdict === "end") return null;
       return verdict === "grant" ? Math.min(qos, 1) : REFUSED;
     },
-    retained: ({ device }, leaf) => retained.get(leaf)?.get(device),
+    retained({ device }, leaf) {
+      const bytes = retained.get(leaf)?.get(device);
+      return bytes === undefined ? undefined : Buffer.from(bytes, "latin1");
+    },
     owes(connection) {
       owing.add(connection);
       settling ??= setTimeout(settle, SETTLE_MS);
@@ -111,10 +114,10 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
   }
 
   function retain(device: string, leaf: Leaf, payload: Uint8Array): void {
-    const all = retained.get(leaf) ?? new Map<string, Uint8Array>();
+    const all = retained.get(leaf) ?? new Map<string, string>();
     retained.set(leaf, all);
     if (payload.length === 0) all.delete(device);
-    else all.set(device, payload);
+    else all.set(device, Buffer.from(payload).toString("latin1"));
   }
 
   /** Ends who is silent for too long, and who has not read for too long what it was sent. */

@@ -12,14 +12,7 @@ import { fromHex } from "#payment/bytes";
 import { addressOf, type Key } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
 import { decodePay, encodeGrant, type Pay } from "#protocol/frames";
-import {
-  type Hello,
-  readHello,
-  readLost,
-  readReading,
-  readState,
-  type StateMessage,
-} from "#protocol/messages";
+import { type Hello, readHello, readLost, readReading, readState } from "#protocol/messages";
 import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { channelFor, chooseQuantum, mayPromise, offerOf, promiseDeposit } from "./channels.ts";
@@ -50,8 +43,8 @@ export interface Session {
   readonly tagger: Tagger;
   /** The channel offered last; null until an offer could be made. */
   channel: ChannelRecord | null;
-  /** Older channels of this device, by the tag their frames carry. */
-  readonly former: Map<number, ChannelRecord>;
+  /** All channels of this device: few, and found by the tag that their frames carry. */
+  readonly channels: ChannelRecord[];
   /** A payment, an offer is under way or waits its turn. */
   paying: boolean;
   offering: boolean;
@@ -59,28 +52,38 @@ export interface Session {
   refusedAtomic: number | null;
   /** Ends when all work of this session so far has: payments and offers read and write the same channel. */
   turn: Promise<void>;
-  state: StateMessage | null;
+  /** What the device, as it said last, does not buy for; null when it buys. */
+  refusal: string | null;
   register: number;
 }
 
 /** The session of a device that the ledger knows. */
 export async function openSession(parts: SessionParts, record: DeviceRecord): Promise<Session> {
   const key = tagKeyBetween(parts.key, fromHex(record.publicKey));
-  const former = new Map<number, ChannelRecord>();
-  for (const channel of await parts.ledger.channelsOf(record.device))
-    former.set(channelTagOf(channel.id), channel);
+  const channels = [...(await parts.ledger.channelsOf(record.device))];
   return {
     record,
     tagger: { hmac: parts.hmac, key },
     channel: null,
-    former,
+    channels,
     paying: false,
     offering: false,
     refusedAtomic: null,
     turn: Promise.resolve(),
-    state: null,
+    refusal: null,
     register: 0,
   };
+}
+
+function channelBy({ channels }: Session, tag: number): ChannelRecord | undefined {
+  return channels.find(({ id }) => channelTagOf(id) === tag);
+}
+
+function keepChannel({ channels }: Session, channel: ChannelRecord): void {
+  const tag = channelTagOf(channel.id);
+  const at = channels.findIndex(({ id }) => channelTagOf(id) === tag);
+  if (at < 0) channels.push(channel);
+  else channels[at] = channel;
 }
 
 /**
@@ -171,7 +174,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   }
   await parts.ledger.saveChannel(channel);
   session.channel = channel;
-  session.former.set(channelTagOf(channel.id), channel);
+  keepChannel(session, channel);
   session.refusedAtomic = null;
   const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff));
   if (sealed.length > LEAVES.offer.bytesMax) {
@@ -216,7 +219,7 @@ export function takePay(parts: SessionParts, session: Session, frame: Uint8Array
 
 async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promise<void> {
   const sinceSeconds = parts.now();
-  const channel = session.former.get(pay.channelTag);
+  const channel = channelBy(session, pay.channelTag);
   if (channel === undefined) {
     publishGrant(parts, session, null, { ...NOTHING, channelTag: pay.channelTag }, sinceSeconds);
     return;
@@ -230,7 +233,7 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     const isRefused = grant.refusal === "seller-refused";
     session.refusedAtomic = isRefused ? pay.maxClaimable - channel.charged : null;
   }
-  session.former.set(pay.channelTag, after);
+  keepChannel(session, after);
   if (session.channel?.id === after.id) session.channel = after;
   publishGrant(parts, session, after, grant, sinceSeconds);
 }
@@ -247,7 +250,7 @@ const NOTHING: Grant = {
 /** Refuses a PAY without looking at it, because too many are under way. */
 export function refuseOverloaded(parts: SessionParts, session: Session, frame: Uint8Array): void {
   const decoded = isSealedFrame(session.tagger, "pay", frame) ? decodePay(frame) : null;
-  const channel = decoded?.frame ? session.former.get(decoded.frame.channelTag) : undefined;
+  const channel = decoded?.frame ? channelBy(session, decoded.frame.channelTag) : undefined;
   if (channel) publishGrant(parts, session, channel, refuse(channel, "overloaded").grant, parts.now());
   else drop(parts, session.record.device, "pay", decoded?.frame ? "malformed" : "wrong-tag");
 }
@@ -275,7 +278,7 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
     // The last will is written before the connection and cannot be sealed with anything fresh.
     const isLost = leaf === "state" && readLost(new TextDecoder().decode(payload)).message !== null;
     if (isLost) {
-      session.state = null;
+      session.refusal = null;
       parts.observe({ type: "lost", device });
     } else drop(parts, device, leaf, "wrong-tag");
     return;
@@ -284,7 +287,7 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
     const { message } = readState(text);
     if (message === null) drop(parts, device, leaf, "malformed");
     else {
-      session.state = message;
+      session.refusal = message.refusal;
       parts.observe({ type: "state", device, state: message });
     }
     return;
@@ -297,7 +300,7 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
   parts.observe({ type: "reading", device, reading: message });
   session.register = Math.max(session.register, message.register);
   // A device without deposit says nothing more; what the day's limit forbade yesterday may be allowed today.
-  const exhausted = session.state?.refusal === "deposit-exhausted";
+  const exhausted = session.refusal === "deposit-exhausted";
   if (exhausted && session.channel !== null) void offerIfAllowed(parts, session, session.channel);
 }
 

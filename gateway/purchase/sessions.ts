@@ -77,8 +77,8 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     return session;
   }
 
-  function waitsForOffer({ record, channel, state }: Session): boolean {
-    if (channel === null || CURED_BY_ANOTHER_PRICE.has(state?.refusal ?? "")) return true;
+  function waitsForOffer({ record, channel, refusal }: Session): boolean {
+    if (channel === null || CURED_BY_ANOTHER_PRICE.has(refusal ?? "")) return true;
     const shop = parts.market.shopFor(record, channel.seller, false);
     return shop !== null && !shop.owns(channel.seller);
   }

@@ -260,7 +260,7 @@ answerParent(
       return found;
     },
     /** What nobody holds any more is not weighed; needs --expose-gc. */
-    collect: () => globalThis.gc?.(),
+    collect: () => globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" }),
     /** Payload up and down of one payment, bytes. */
     payloadBytes: () => gate.payloadBytes / gate.answers,
     /** Of every light, by its account at the seller: what it knows to be charged. */
