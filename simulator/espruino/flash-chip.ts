@@ -29,6 +29,7 @@ export class FlashChip {
   operations = 0;
   private cutAt = Number.POSITIVE_INFINITY;
   private random: () => number = () => 0.5;
+  private onCut: () => void = () => {};
   private isPowered = true;
 
   constructor(shape: ChipShape) {
@@ -37,15 +38,25 @@ export class FlashChip {
     this.erases = new Array<number>(shape.pages).fill(0);
   }
 
-  /** The power goes within the n-th operation from now, 1 being the next. @param random which bits it leaves */
-  cutAfter(operations: number, random: () => number): void {
+  /**
+   * The power goes within the n-th operation from now, 1 being the next.
+   * @param random which bits it leaves
+   * @param onCut told when it went
+   */
+  cutAfter(operations: number, random: () => number, onCut: () => void = () => {}): void {
     this.cutAt = this.operations + operations;
     this.random = random;
+    this.onCut = onCut;
   }
 
   powerUp(): void {
     this.isPowered = true;
     this.cutAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** The power goes between two operations. */
+  powerDown(): void {
+    this.isPowered = false;
   }
 
   read(address: number, length: number): Uint8Array {
@@ -97,6 +108,7 @@ export class FlashChip {
 
   private cut(): never {
     this.isPowered = false;
+    this.onCut();
     throw new PowerCut("the power is gone");
   }
 

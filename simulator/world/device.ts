@@ -10,31 +10,32 @@ import type { Clock, Journal, SigningRequest } from "#core/ports";
 import { channelTagOf } from "#core/purchase";
 import { isCounting } from "#core/state";
 import { type Host, type HostLink, startHost } from "#node/host";
-import { type FileJournal, openJournal } from "#node/journal";
 import type { Draw } from "../city/random.ts";
-import { Disk } from "./disk.ts";
-import { Faults } from "./faults.ts";
+import { BoardMemory } from "./board-memory.ts";
+import { DiskMemory, NOTHING, textOf } from "./disk-memory.ts";
+import type { Faults } from "./faults.ts";
 import { keyOf } from "./keys.ts";
+import type { Memory, OpenMemory, Recovered } from "./memory.ts";
 import type { Network } from "./network.ts";
 import { type Pole, PoleMeter } from "./pole.ts";
 import { Life } from "./power.ts";
-import { deviceSigner, type Signing } from "./signing.ts";
+import { deviceSigner, type Signing, voucherBy } from "./signing.ts";
+import { CHAIN_ID } from "./terms.ts";
 import type { World } from "./world.ts";
 
 /** What a light's ports tell. */
 export interface LightWatch {
   /** Something that others could see or that lasts. */
   acted(light: Light, what: string): void;
+  /** It hands out a rung. */
   signing(light: Light, request: SigningRequest): void;
+  /** It signs a rung that it keeps to itself. */
+  signingAhead(light: Light, channelTag: number, maxClaimable: number): void;
   /** A process begins on what it found on its disk. */
   recovered(light: Light, found: Recovery): void;
 }
 
-/** What recovery made of a disk, once, again, and after having been interrupted. */
-export interface Recovery {
-  readonly once: string;
-  readonly again: string;
-  readonly interrupted: string;
+export interface Recovery extends Recovered {
   /** What it may be: the last checkpoint that was answered, or one asked for since. */
   readonly allowed: readonly string[];
 }
@@ -59,11 +60,9 @@ export interface LightParts {
   readonly epochSeconds: number;
   readonly watch: LightWatch;
   readonly owner: LightOwner;
+  /** It keeps its memory and its rungs as an Espruino board does. */
+  readonly isBoard: boolean;
 }
-
-const JOURNAL = "/var/lib/watt402/device.journal";
-const NO_FAULTS = new Faults("none", () => 0);
-const NOTHING = "nothing";
 
 export class Light {
   readonly name: string;
@@ -71,7 +70,7 @@ export class Light {
   readonly device: string;
   readonly pole: Pole;
   readonly meter: PoleMeter;
-  readonly disk: Disk;
+  readonly memory: Memory;
   readonly clock: WorldClock;
   /** Its disk became another than it left: what it remembers is not to be relied on. */
   memoryLost = false;
@@ -106,7 +105,7 @@ export class Light {
     this.pole = pole;
     this.random = world.stream(this.name);
     this.meter = new PoleMeter(pole, faults, () => world.nowMs);
-    this.disk = new Disk(faults, world.stream(`${this.name} disk`));
+    this.memory = memoryOf(parts, this);
     this.clock = new WorldClock(world, epochSeconds, () => parts.watch.acted(this, "set a timer"));
     this.life = new Life(world);
     this.life.end();
@@ -123,18 +122,22 @@ export class Light {
 
   boot(): void {
     if (this.life.isAlive) return;
-    const { world, network, pole, signing, watch, owner } = this.parts;
-    watch.recovered(this, this.tryRecovery());
+    const { world, watch } = this.parts;
+    watch.recovered(this, { ...this.memory.recover(), allowed: [this.answered, ...this.asked] });
     const life = new Life(world);
-    const journal = this.openJournal(life);
-    if (journal === null) return;
+    const memory = this.openMemory(life);
+    if (memory === null) return;
     this.life = life;
     // A counter that is wrong from the first look on is to the device what a meter exchanged without power is.
     this.forgot ||= this.meter.isWrong;
     this.rememberedAtBoot = this.answered.includes('"channels":[{');
     this.clock.begin(life);
-    const signer = deviceSigner(signing, this.name);
     world.note(`${this.name} starts`);
+    life.soon(() => this.start(life, memory));
+  }
+
+  private start(life: Life, { journal, signer, follow }: OpenMemory): void {
+    const { world, network, pole, watch, owner } = this.parts;
     this.host = startHost({
       settings: pole.settings,
       key: keyOf(this.name),
@@ -169,11 +172,16 @@ export class Light {
             done(null);
             return;
           }
-          watch.signing(this, request);
-          signer.sign(request, done);
+          signer.sign(request, (signature) => {
+            if (signature !== null) watch.signing(this, request);
+            done(signature);
+          });
         },
       },
-      observe: (event, effects, state) => owner.observe(event, effects, state),
+      observe: (event, effects, state) => {
+        follow(state);
+        owner.observe(event, effects, state);
+      },
     });
   }
 
@@ -190,7 +198,7 @@ export class Light {
   cutPower(): void {
     this.kill();
     this.meter.set(0);
-    this.disk.cutPower();
+    this.memory.cutPower();
   }
 
   pause(forMs: number): void {
@@ -223,17 +231,16 @@ export class Light {
     return this.reserves.get(channelTag) ?? 0;
   }
 
-  private openJournal(life: Life): FileJournal | null {
-    const disk = this.disk.mount(life, () => this.parts.watch.acted(this, "wrote to its disk"));
+  private openMemory(life: Life): OpenMemory | null {
     try {
-      return openJournal(JOURNAL, disk);
+      return this.memory.open(life, () => this.parts.watch.acted(this, "wrote to its disk"));
     } catch (error) {
       this.parts.world.note(`${this.name} does not start: ${(error as Error).message}`);
       return null;
     }
   }
 
-  private watched(journal: FileJournal, life: Life): Journal {
+  private watched(journal: Journal, life: Life): Journal {
     const loaded = journal.load();
     this.answered = textOf(loaded);
     this.asked = [];
@@ -258,58 +265,19 @@ export class Light {
       },
     };
   }
-
-  private tryRecovery(): Recovery {
-    const copy = this.disk.copy(NO_FAULTS);
-    const once = recoverOn(copy);
-    const broken = this.disk.copy(NO_FAULTS);
-    return {
-      once,
-      again: recoverOn(copy),
-      interrupted: interruptRecovery(broken) ?? recoverOn(broken),
-      allowed: [this.answered, ...this.asked],
-    };
-  }
 }
 
-function textOf(checkpoint: Checkpoint | null): string {
-  return checkpoint === null ? NOTHING : JSON.stringify(checkpoint);
+function memoryOf({ world, faults, signing, isBoard, watch }: LightParts, light: Light): Memory {
+  const { name } = light;
+  if (!isBoard) return new DiskMemory(world, faults, name, deviceSigner(signing, name));
+  return new BoardMemory({
+    world,
+    faults,
+    name,
+    sign: (channelId, maxClaimable) => voucherBy(signing, name, CHAIN_ID, channelId, maxClaimable),
+    signedAhead: (channelTag, maxClaimable) => watch.signingAhead(light, channelTag, maxClaimable),
+  });
 }
-
-/** The checkpoint that a disk recovers to, or why it does not. */
-function recoverOn(disk: Disk): string {
-  try {
-    return textOf(
-      openJournal(
-        JOURNAL,
-        disk.mount(QUIET_LIFE, () => {}),
-      ).load(),
-    );
-  } catch (error) {
-    return `damaged: ${(error as Error).message}`;
-  }
-}
-
-/** The power goes while the torn tail is being cut. Null when it did; else recovery never came to that. */
-function interruptRecovery(disk: Disk): string | null {
-  const mounted = disk.mount(QUIET_LIFE, () => {});
-  try {
-    openJournal(JOURNAL, {
-      ...mounted,
-      cut() {
-        throw new Error("the power is gone");
-      },
-    });
-  } catch {
-    return null;
-  }
-  return null;
-}
-
-/** Recovery is synchronous: nothing of this life ever waits. */
-const QUIET_LIFE = {
-  later: () => Promise.reject(new Error("recovery waits for nothing")),
-} as unknown as Life;
 
 /** A device's clocks: a monotonic one that may run fast or slow, and a wall clock that may be anything. */
 export class WorldClock implements Clock {

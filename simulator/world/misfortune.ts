@@ -132,7 +132,7 @@ export function scheduleMisfortunes(parts: Misfortunes, untilMs: number): void {
   for (let atMs = IMAGE_MS; atMs < untilMs; atMs += IMAGE_MS) {
     world.at(atMs, () => {
       network.takeImage();
-      for (const light of lights) light.disk.takeImage();
+      for (const light of lights) light.memory.takeImage();
       parts.gatewayTables.takeImage();
       parts.sellerTables.takeImage();
     });
@@ -159,15 +159,16 @@ function scheduleProcesses(
     if (!light.isRunning) return;
     faults.fired("device-power-cut");
     light.cutPower();
-    if (faults.strikes("bit-flip", 0.15)) light.memoryLost = light.disk.flipBit() || light.memoryLost;
-    if (faults.strikes("old-image", 0.15)) light.memoryLost = light.disk.becomeOldImage() || light.memoryLost;
+    if (faults.strikes("bit-flip", 0.15)) light.memoryLost = light.memory.flipBit() || light.memoryLost;
+    if (faults.strikes("old-image", 0.15))
+      light.memoryLost = light.memory.becomeOldImage() || light.memoryLost;
     world.after(between(5 * SECOND_MS, 10 * MINUTE_MS), () => bootLight(parts, light, draw));
   };
   often("device-power-cut", 1.5 * perLight, () => cutPower(pick(lights, draw)));
   for (const light of lights) {
-    light.disk.onUnsynced = () => {
+    light.memory.onUnsynced = () => {
       const severity = Math.max(faults.severity("write-lost"), faults.severity("torn-tail"));
-      if (draw() < UNSYNCED_CUT * severity) world.after(4 * draw(), () => cutPower(light));
+      if (draw() < UNSYNCED_CUT * severity) light.memory.failWithin(4 * draw(), () => cutPower(light));
     };
   }
   often("device-paused", 1.5 * perLight, () => {

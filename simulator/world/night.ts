@@ -162,6 +162,7 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
       epochSeconds,
       watch: oracle,
       owner: setting.ownerOf(index),
+      isBoard: index < (options.boards ?? 0),
     });
     oracle.addLight(light);
     return light;

@@ -271,6 +271,14 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     }
   }
 
+  /** M1, P1: whoever takes the board can spend what it signed ahead. */
+  signingAhead(light: Light, channelTag: number, maxClaimable: number): void {
+    const offered = this.balanceOffered.get(channelTag) ?? 0;
+    if (maxClaimable > offered) {
+      this.broken("M1", `${light.name}: rung ${maxClaimable} signed ahead, above the balance of ${offered}`);
+    }
+  }
+
   // ---- the seller's disk ----
 
   /** M2, M3: a charge raises the account by one rung that its device signed. */

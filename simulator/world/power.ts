@@ -4,6 +4,7 @@
  * Promise: after `end` no timer of this life fires and no promise of it settles; while it is paused, what
  * would have happened happens at its end, in order.
  */
+import { PowerCut } from "../espruino/flash-chip.ts";
 import type { World } from "./world.ts";
 
 export class Life {
@@ -38,8 +39,16 @@ export class Life {
   /** Acts now, or when the pause is over, or never. */
   soon(act: () => void): void {
     if (!this.alive) return;
-    if (this.pausedUntilMs > this.world.nowMs) this.at(this.pausedUntilMs, act);
-    else act();
+    if (this.pausedUntilMs > this.world.nowMs) {
+      this.at(this.pausedUntilMs, act);
+      return;
+    }
+    try {
+      act();
+    } catch (error) {
+      // The power went in the middle of a call: whoever called it has ended too.
+      if (this.alive || !(error instanceof PowerCut)) throw error;
+    }
   }
 
   /** The answer of a port after a while: what `produce` returns, or a rejection with what it throws. */

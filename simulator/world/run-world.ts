@@ -77,15 +77,20 @@ async function runWorlds(flags: WorldFlags): Promise<number> {
 }
 
 function jobsOf(flags: WorldFlags): Job[] {
-  const { seed, seeds, nights = 1, signing } = flags;
+  const { seed, seeds, nights = 1, signing, boards = 0 } = flags;
   const faults = faultsOf(flags);
   const request = requestOf(flags);
   // What is wrong with scenario, city or tariff is said before a worker is hired.
   const lights = lightsOf(flags);
+  if (boards > lights) {
+    throw new Error(`--boards: expected at most the world's ${lights} lights, found ${boards}`);
+  }
   const numbers = seed === undefined ? Array.from({ length: seeds ?? 1 }, (_, index) => index + 1) : [seed];
-  if (faults !== "none" || lights <= FAST_ABOVE_LIGHTS || flags.scenario !== undefined) {
+  const isFast =
+    faults === "none" && lights > FAST_ABOVE_LIGHTS && flags.scenario === undefined && boards === 0;
+  if (!isFast) {
     return numbers.map((number, index): Job => {
-      const options: WorldOptions = { seed: number, lights, nights, faults, signing };
+      const options: WorldOptions = { seed: number, lights, nights, faults, signing, boards };
       const isTold = request !== null || (flags.report !== undefined && index === 0);
       if (!isTold) return { kind: "night", options };
       return { kind: "evening", options, request, command: commandOf(flags, number) };

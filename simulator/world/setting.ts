@@ -19,6 +19,8 @@ export interface WorldOptions {
   readonly nights: number;
   readonly faults: FaultChoice;
   readonly signing: Signing;
+  /** So many lights, the first ones, keep memory and rungs as an Espruino board does. */
+  readonly boards?: number;
 }
 
 export interface Setting {

@@ -18,12 +18,25 @@ export type Signing = "stand-in" | "real";
 
 /** A voucher's signer for one device. Exact authorizations are not sold in a world. */
 export function deviceSigner(signing: Signing, name: string): Signer {
-  const key = keyOf(name);
-  if (signing === "real") return signWith(key);
+  if (signing === "real") return signWith(keyOf(name));
   return {
     sign: ({ channelId, maxClaimable, terms }, done) =>
-      done(standIn(key.address, `voucher ${chainIdOf(terms.network)} ${channelId} ${maxClaimable}`)),
+      done(voucherBy(signing, name, chainIdOf(terms.network), channelId, maxClaimable)),
   };
+}
+
+/** The signature of one rung on the world's chain, by the holder of a named key. */
+export function voucherBy(
+  signing: Signing,
+  name: string,
+  chainId: number,
+  channelId: string,
+  maxClaimable: number,
+): Uint8Array {
+  const key = keyOf(name);
+  return signing === "real"
+    ? key.sign(voucherDigest(channelId, maxClaimable, chainId))
+    : standIn(key.address, `voucher ${chainId} ${channelId} ${maxClaimable}`);
 }
 
 /** True when `device` signed this rung. @param signature 0x and hex digits */
@@ -64,6 +77,8 @@ function standIn(address: string, message: string): Uint8Array {
   const half = createHash("sha256").update(`${address} ${message}`).digest();
   signature.set(half);
   signature.set(half.toReversed(), 32);
+  // Like every signature here its s is low.
+  signature[32]! &= 127;
   signature[64] = 27;
   return signature;
 }

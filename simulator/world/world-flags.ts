@@ -24,6 +24,7 @@ export interface WorldFlags {
   readonly tariff?: string;
   readonly faults?: FaultChoice;
   readonly signing: "stand-in" | "real";
+  readonly boards?: number;
   readonly workers: number;
   readonly report?: string;
   readonly json?: true;
@@ -65,6 +66,11 @@ export function readWorldFlags(argv: readonly string[]): WorldFlags {
     .option("--minutes <number>", "length of the scenario's evening", positive)
     .option("--interval <seconds>", "of scenario or city: what one purchase should last for", positive)
     .option("--signing <how>", "stand-in or real secp256k1", signing, "stand-in")
+    .option(
+      "--boards <number>",
+      "so many of the lights keep memory and rungs as Espruino boards do",
+      whole(1, 256),
+    )
     .option("--workers <number>", "worlds at once", whole(1, 64), Math.max(1, availableParallelism()))
     .option("--report <file>", "write the first world as one HTML page")
     .option("--json", "print the result as one JSON document")
@@ -112,7 +118,7 @@ export function faultsOf({ faults: chosen, scenario }: WorldFlags): FaultChoice 
 
 /** The command that runs one world of these again. */
 export function commandOf(flags: WorldFlags, seed: number): string {
-  const { lights, nights, minutes, interval, scenario, city, tariff } = flags;
+  const { lights, nights, minutes, interval, scenario, city, tariff, boards } = flags;
   const chosen = faultsOf(flags);
   const told = {
     scenario,
@@ -120,7 +126,7 @@ export function commandOf(flags: WorldFlags, seed: number): string {
     tariff,
     lights: lights ?? (requestOf(flags) === null ? DRAWN_LIGHTS : undefined),
     nights: scenario === undefined ? (nights ?? 1) : undefined,
-    ...{ minutes, interval },
+    ...{ minutes, interval, boards },
     faults: typeof chosen === "string" ? chosen : chosen.join(","),
   };
   const options = Object.entries(told).flatMap(([name, value]) =>
