@@ -133,12 +133,12 @@ export function takeGrant(state: State, grant: Grant, at: Moment): State {
 }
 
 /**
- * The rung's next attempt was set when it was published and is left alone: a refusal heard a hundred
- * times puts it off no further than one.
+ * The rung's next attempt was set when it was published and is left alone: a refusal heard a hundred times
+ * puts it off no further than one, and an offer at once, of the same channel, brings it no nearer.
  */
 function takeRefusal(state: State, refusal: WireRefusal, at: Moment): State {
   const refused = { ...state, answerRefusal: refusal };
-  if (reactionTo(refusal) === "halt") return askForOffer({ ...refused, pending: null, halted: true }, at);
+  if (reactionTo(refusal) === "halt") return askForOffer({ ...refused, halted: true }, at);
   return refusal === "unknown-channel" ? askForOffer(refused, at) : refused;
 }
 

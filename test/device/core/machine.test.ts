@@ -135,6 +135,24 @@ describe("a refused rung", () => {
     expect(world.state.channel!.id).toBe(world.seller.channels[1]!.id);
   });
 
+  it("that ends a channel is presented no sooner for an offer of the same channel after each refusal", () => {
+    const world = lit();
+    world.seller.refusing = "channel-closing";
+    while (!world.state.halted) world.run(100);
+    const before = world.pays.length;
+    for (let times = 0; times < 6_000; times++) {
+      if (world.state.halted) world.announce();
+      world.run(100);
+    }
+    const presented = world.pays.length - before;
+    expect(presented).toBeGreaterThan(1);
+    // Retries end at 20 s, less jitter of one half.
+    expect(presented).toBeLessThanOrEqual(6 * 10 + 5);
+    world.seller.refusing = null;
+    world.run(20_000);
+    expect(world.level).toBe(100);
+  });
+
   it("is sent again byte for byte, and marked so", () => {
     const world = lit();
     world.lose = 2;
