@@ -21,8 +21,8 @@ export type BoardPlan =
       readonly kind: "sun";
       readonly nightPercent: number;
       readonly dayPercent: number;
-      /** 53 of them from the first of January on. */
-      readonly weeks: readonly TwilightWeek[];
+      /** WEEKS of them from the first of January on, as packWeeks writes them. */
+      readonly weeks: string;
     };
 
 /** Weeks of a year, the last one short. */
@@ -33,11 +33,23 @@ const DAYS_PER_YEAR = 365.2425;
 /** 1970-01-01 was the beginning of one. */
 const DAYS_PER_WEEK = 7;
 
+/** Decimal digits of a week: dawn 4, dusk 4, level 3. As objects a year would take 500 variables of a board. */
+const WEEK_DIGITS = 11;
+
+/** A year of weeks as text. */
+export function packWeeks(weeks: readonly TwilightWeek[]): string {
+  let packed = "";
+  for (const { dawnMinute, duskMinute, allDayPercent } of weeks) {
+    packed += digits(dawnMinute, 4) + digits(duskMinute, 4) + digits(allDayPercent, 3);
+  }
+  return packed;
+}
+
 export function boardAlmanac(plan: BoardPlan): Almanac {
   return {
     plan(wallSeconds) {
       if (plan.kind === "steps") return plan.steps;
-      const week = plan.weeks[weekOf(wallSeconds)]!;
+      const week = weekIn(plan.weeks, weekOf(wallSeconds));
       if (week.dawnMinute === week.duskMinute) return [{ minuteOfDay: 0, levelPercent: week.allDayPercent }];
       const dawn = { minuteOfDay: week.dawnMinute, levelPercent: plan.dayPercent };
       const dusk = { minuteOfDay: week.duskMinute, levelPercent: plan.nightPercent };
@@ -50,4 +62,18 @@ export function boardAlmanac(plan: BoardPlan): Almanac {
 export function weekOf(wallSeconds: number): number {
   const dayOfYear = Math.floor(wallSeconds / SECONDS_PER_DAY) % DAYS_PER_YEAR;
   return Math.min(WEEKS - 1, Math.floor(dayOfYear / DAYS_PER_WEEK));
+}
+
+function weekIn(weeks: string, week: number): TwilightWeek {
+  const at = week * WEEK_DIGITS;
+  return {
+    // Without its base a leading zero would make it octal on a board.
+    dawnMinute: parseInt(weeks.substr(at, 4), 10),
+    duskMinute: parseInt(weeks.substr(at + 4, 4), 10),
+    allDayPercent: parseInt(weeks.substr(at + 8, 3), 10),
+  };
+}
+
+function digits(value: number, width: number): string {
+  return `000${value}`.slice(-width);
 }

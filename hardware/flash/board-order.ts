@@ -4,9 +4,10 @@
  * Promise: policy, plan and gateway are judged by the device's own reader; what a board cannot do is refused
  * here, with what to write instead.
  */
+import type { PlanStep } from "#core/events";
 import { twilightOn } from "#node/almanac";
 import type { DeviceConfig, SunPlan } from "#node/config";
-import { type BoardPlan, WEEKS } from "../../device/espruino/almanac.ts";
+import { type BoardPlan, packWeeks, type TwilightWeek, WEEKS } from "../../device/espruino/almanac.ts";
 import type { BoardKind } from "../espruino/boards.ts";
 import type { BoardFile, BoardLamp, BoardMeter, BoardNetwork } from "../espruino/parts.ts";
 
@@ -47,14 +48,13 @@ export function boardFileOf(
     );
   }
   if (faults.length > 0) throw new Error(faults.join("\n"));
-  const plan: BoardPlan =
-    "sun" in config.plan ? sunPlan(config.plan.sun) : { kind: "steps", steps: config.plan.steps };
+  const { plan, litMinutes } = "sun" in config.plan ? sunPlan(config.plan.sun) : stepsPlan(config.plan.steps);
   return {
     broker: { host: url.hostname, port: Number(url.port || "1883") },
     time,
     keepaliveSeconds: gateway.keepaliveSeconds,
     settings,
-    longestNightMs: MS_PER_MINUTE * longestNightMinutes(plan),
+    longestNightMs: MS_PER_MINUTE * litMinutes,
     plan,
     describe: {
       model: config.model,
@@ -71,9 +71,15 @@ export function boardFileOf(
   };
 }
 
-function sunPlan(sun: SunPlan): BoardPlan {
+interface Planned {
+  readonly plan: BoardPlan;
+  /** Longest time that it keeps the lamp lit within 24 hours. */
+  readonly litMinutes: number;
+}
+
+function sunPlan(sun: SunPlan): Planned {
   const { nightPercent, dayPercent, latitude, longitude } = sun;
-  const weeks = Array.from({ length: WEEKS }, (_, week) => {
+  const weeks = Array.from({ length: WEEKS }, (_, week): TwilightWeek => {
     const twilight = twilightOn(latitude, longitude, YEAR_SECONDS + (week + 0.5) * SECONDS_PER_WEEK);
     if (twilight.kind !== "crosses") {
       const allDayPercent = twilight.kind === "night" ? nightPercent : dayPercent;
@@ -81,22 +87,19 @@ function sunPlan(sun: SunPlan): BoardPlan {
     }
     return { dawnMinute: twilight.dawnMinute, duskMinute: twilight.duskMinute, allDayPercent: 0 };
   });
-  return { kind: "sun", nightPercent, dayPercent, weeks };
+  const nights = weeks.map(({ dawnMinute, duskMinute, allDayPercent }) => {
+    if (dawnMinute === duskMinute) return allDayPercent > 0 ? MINUTES_PER_DAY : 0;
+    return (dawnMinute - duskMinute + MINUTES_PER_DAY) % MINUTES_PER_DAY;
+  });
+  const plan = { kind: "sun", nightPercent, dayPercent, weeks: packWeeks(weeks) } as const;
+  return { plan, litMinutes: Math.max(...nights) };
 }
 
-/** Longest time that a plan keeps the lamp lit within 24 hours, minutes. */
-export function longestNightMinutes(plan: BoardPlan): number {
-  if (plan.kind === "sun") {
-    const nights = plan.weeks.map(({ dawnMinute, duskMinute, allDayPercent }) => {
-      if (dawnMinute === duskMinute) return allDayPercent > 0 ? MINUTES_PER_DAY : 0;
-      return (dawnMinute - duskMinute + MINUTES_PER_DAY) % MINUTES_PER_DAY;
-    });
-    return Math.max(...nights);
-  }
-  const { steps } = plan;
-  return steps.reduce((lit, { minuteOfDay, levelPercent }, index) => {
+function stepsPlan(steps: readonly PlanStep[]): Planned {
+  const litMinutes = steps.reduce((lit, { minuteOfDay, levelPercent }, index) => {
     const next =
       steps[(index + 1) % steps.length]!.minuteOfDay + (index + 1 === steps.length ? MINUTES_PER_DAY : 0);
     return levelPercent > 0 ? lit + next - minuteOfDay : lit;
   }, 0);
+  return { plan: { kind: "steps", steps }, litMinutes };
 }
