@@ -29,7 +29,7 @@ export function sealFrame(tagger: Tagger, leaf: string, payload: Uint8Array): Ui
 export function isSealedFrame(tagger: Tagger, leaf: string, sealed: Uint8Array): boolean {
   if (sealed.length <= TAG_BYTES) return false;
   const end = sealed.length - TAG_BYTES;
-  return sameBytes(tagOver(tagger, leaf, sealed.slice(0, end)), sealed.slice(end));
+  return sameBytes(tagOver(tagger, leaf, sealed.subarray(0, end)), sealed.subarray(end));
 }
 
 /** A JSON object with its tag as last member; characters beyond ASCII are escaped, so bytes are characters. */
@@ -48,16 +48,16 @@ export function tagOfText(tagger: Tagger, leaf: string, text: string): string {
 export function openJson(tagger: Tagger, leaf: string, sealed: Uint8Array): string | null {
   const end = sealed.length - TAIL_BYTES;
   if (end < 2) return null;
-  const head = sealed.slice(0, end);
+  const head = sealed.subarray(0, end);
   const expected = asciiBytes(`${MEMBER + hexOf(tagOver(tagger, leaf, head))}"}`);
-  if (!sameBytes(expected, sealed.slice(end))) return null;
+  if (!sameBytes(expected, sealed.subarray(end))) return null;
   return `${asciiText(head)}}`;
 }
 
 /** Text of a sealed message without checking its tag: only to learn whose key to check it with. */
 export function peekJson(sealed: Uint8Array): string | null {
   const end = sealed.length - TAIL_BYTES;
-  return end < 2 ? null : `${asciiText(sealed.slice(0, end))}}`;
+  return end < 2 ? null : `${asciiText(sealed.subarray(0, end))}}`;
 }
 
 function tagOver(tagger: Tagger, leaf: string, payload: Uint8Array): Uint8Array {
