@@ -8,6 +8,10 @@ import { JOURNAL_PAGES } from "../../device/espruino/board-host.ts";
 
 export interface BoardKind {
   readonly title: string;
+  /** What the firmware calls the board. */
+  readonly firmware: string;
+  /** Of its serial console; USB and network ask for none. */
+  readonly baud: number;
   /** Of the firmware's file store, with its headers. */
   readonly storageBytes: number;
   /** Pages that the firmware leaves free: journal and ladder. */
@@ -21,6 +25,8 @@ export interface BoardKind {
 export const BOARDS = {
   esp32: {
     title: "ESP32",
+    firmware: "ESP32",
+    baud: 115_200,
     storageBytes: 917_504,
     pages: { address: 0x310000, pageBytes: 4096, count: 16 },
     variablesMax: 16_383,
@@ -29,11 +35,24 @@ export const BOARDS = {
   },
   espruinowifi: {
     title: "Espruino WiFi",
+    firmware: "ESPRUINOWIFI",
+    baud: 9600,
     storageBytes: 65_536,
     pages: { address: 0x08004000, pageBytes: 16_384, count: 3 },
     variablesMax: 8190,
     pin: /^[ABC]([0-9]|1[0-5])$/,
     watchdogSeconds: 25,
+  },
+  // The interpreter as a program: its file store covers the whole of its flash, so our pages are its end.
+  linux: {
+    title: "Espruino for Linux",
+    firmware: "LINUX",
+    baud: 9600,
+    storageBytes: 229_376,
+    pages: { address: 0x10038000, pageBytes: 4096, count: 8 },
+    variablesMax: 16_383,
+    pin: /^D([0-9]|[12][0-9]|3[01])$/,
+    watchdogSeconds: 0,
   },
 } as const satisfies Readonly<Record<string, BoardKind>>;
 
@@ -61,12 +80,17 @@ export function budgetOf(board: BoardKind, files: readonly number[]): BoardBudge
   const { pageBytes, count } = board.pages;
   const rungsPerPage = Math.floor((pageBytes - LADDER_HEAD_BYTES) / RUNG_SLOT_BYTES);
   return {
-    flashBytes: files.reduce((sum, bytes) => sum + FILE_HEADER_BYTES + 4 * Math.ceil(bytes / 4), 0),
+    flashBytes: flashBytesOf(files),
     flashBytesMax: board.storageBytes,
     variables: LIGHT_VARIABLES + MESSAGE_VARIABLES,
     variablesMax: board.variablesMax,
     rungsMax: (count - JOURNAL_PAGES) * rungsPerPage,
   };
+}
+
+/** Bytes that files take in a board's store, headers and padding included. @param files bytes of each */
+export function flashBytesOf(files: readonly number[]): number {
+  return files.reduce((sum, bytes) => sum + FILE_HEADER_BYTES + 4 * Math.ceil(bytes / 4), 0);
 }
 
 /** One line for each budget that is exceeded. */

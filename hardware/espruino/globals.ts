@@ -32,6 +32,7 @@ interface FlashModule {
   read(length: number, address: number): Uint8Array;
   write(bytes: Uint8Array, address: number): void;
   erasePage(address: number): void;
+  getPage(address: number): { readonly length: number } | undefined;
 }
 
 interface CryptoModule {

@@ -81,12 +81,17 @@ export function main(observe?: Observe): Board {
 
 function flashPages({ pages }: BoardFile, flash: ReturnType<typeof modules.flash>): FlashPages {
   const { address, pageBytes, count } = pages;
+  const firmwarePage = flash.getPage(address);
+  const erasedBytes = firmwarePage === undefined ? pageBytes : firmwarePage.length;
   return {
     count,
     pageBytes,
     read: (page, offset, length) => flash.read(length, address + page * pageBytes + offset),
     write: (page, offset, bytes) => flash.write(bytes, address + page * pageBytes + offset),
-    erase: (page) => flash.erasePage(address + page * pageBytes),
+    erase: (page) => {
+      // One of ours may be several of the firmware's.
+      for (let at = 0; at < pageBytes; at += erasedBytes) flash.erasePage(address + page * pageBytes + at);
+    },
   };
 }
 

@@ -4,12 +4,9 @@
  * Promise: everything is built, linted and held against the board's budget before the first byte goes out; a
  * key that is there is never replaced. Onto a board through the `espruino` CLI, or into a folder.
  */
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command, Option } from "commander";
 import { loadConfig } from "#node/config";
 import { fromHex, type Hex } from "#payment/bytes";
@@ -21,6 +18,7 @@ import { FILES } from "../espruino/parts.ts";
 import { type BoardOrder, boardFiles } from "../espruino/provision.ts";
 import { boardFileOf } from "./board-order.ts";
 import { BOARD_LAMPS, BOARD_METERS, readBoardLamp, readBoardMeter } from "./board-parts.ts";
+import { uploadToBoard } from "./board-upload.ts";
 
 interface Options {
   readonly config: string;
@@ -38,9 +36,9 @@ interface Options {
   readonly json?: true;
 }
 
-const PROGRAM = 'import { main } from "#hardware/espruino/main"; main();';
+/** On the board's console the light is `light`, for whoever looks at it there. */
+const PROGRAM = 'import { main } from "#hardware/espruino/main"; global.light = main();';
 const BUNDLE = "bundle.js";
-const UPLOAD_MS = 600_000;
 const FIRST_NIGHT_RUNGS_MAX = 2000;
 
 export function espruinoCommand(): Command {
@@ -97,7 +95,7 @@ async function run(options: Options): Promise<void> {
   const faults = budgetFaults(board, budget);
   if (faults.length > 0) throw new Error(faults.join("\n"));
   if (!dryRun && out !== undefined) writeFiles(out, built.code, files);
-  if (!dryRun && port !== undefined) await upload(port, built.code, files);
+  if (!dryRun && port !== undefined) await uploadToBoard({ port, board, code: built.code, files });
   tell(options, key.address, built.code.length, sizes, budget);
 }
 
@@ -153,47 +151,6 @@ function writeFiles(out: string, code: string, files: ReadonlyMap<string, Uint8A
   mkdirSync(out, { recursive: true });
   for (const [name, bytes] of files) writeFileSync(join(out, name), bytes, { mode: 0o600 });
   writeFileSync(join(out, BUNDLE), code);
-}
-
-/** Through the `espruino` CLI: files first, then the program into flash, which the board then runs. */
-async function upload(port: string, code: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "watt402-board-"));
-  try {
-    writeFiles(folder, code, files);
-    const cli = createRequire(import.meta.url).resolve("espruino/bin/espruino-cli.js");
-    const storage = [...files.keys()].flatMap((name) => ["--storage", `${name}:${join(folder, name)}`]);
-    const fixed = ["--no-ble", "-q", "-p", port, "--config", "SAVE_ON_SEND=1"];
-    await ended([cli, ...fixed, ...storage, join(folder, BUNDLE)], dirname(cli), port);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-function ended(argv: readonly string[], cwd: string, port: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, argv, { cwd, stdio: ["ignore", "pipe", "pipe"] });
-    let said = "";
-    const hear = (chunk: Buffer) => {
-      said = (said + chunk.toString("latin1")).slice(-2000);
-    };
-    child.stdout.on("data", hear);
-    child.stderr.on("data", hear);
-    const patience = setTimeout(() => child.kill("SIGKILL"), UPLOAD_MS);
-    child.on("error", reject);
-    child.on("close", (code) => {
-      clearTimeout(patience);
-      if (code === 0) resolve();
-      else {
-        const last =
-          said
-            .replace(/[^ -~\n]/g, "")
-            .trim()
-            .split("\n")
-            .at(-1) ?? "";
-        reject(new Error(`--port ${port}: expected the upload to end well, found code ${code}: ${last}`));
-      }
-    });
-  });
 }
 
 function tell(

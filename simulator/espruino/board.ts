@@ -115,6 +115,7 @@ export class SimulatedBoard {
         write: (bytes: Uint8Array, address: number) => chip.write(address - flashAddress, bytes),
         erasePage: (address: number) =>
           chip.erase(Math.floor((address - flashAddress) / chip.shape.pageBytes)),
+        getPage: (address: number) => ({ addr: address, length: chip.shape.pageBytes }),
       },
       net: { connect: (to: { host: string; port: number }, done: () => void) => this.connect(to, done) },
       crypto: {
