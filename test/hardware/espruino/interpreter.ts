@@ -49,4 +49,4 @@ export function interpret(directory: string, script: string | null, timeoutMs = 
 }
 
 const ESCAPE = String.fromCharCode(27);
-const MARK = new RegExp(`^[>\\r\\s]*(?:${ESCAPE}\\[J)?@@(.*?)\\r?$`);
+export const MARK = new RegExp(`^[>\\r\\s]*(?:${ESCAPE}\\[J)?@@(.*?)\\r?$`);
