@@ -200,8 +200,9 @@ function raise(): Host {
 }
 
 /** Until a condition holds of all lights. */
-async function all(isSo: (light: Host) => boolean, what: string): Promise<void> {
-  const deadlineMs = performance.now() + BOUGHT_MS + 20 * lights.length;
+async function all(isSo: (light: Host) => boolean, what: string, passage: Passage = "open"): Promise<void> {
+  const passingMs = typeof passage === "number" ? (1000 * lights.length) / passage : 0;
+  const deadlineMs = performance.now() + BOUGHT_MS + 20 * lights.length + 2 * passingMs;
   for (let left = lights.filter((light) => !isSo(light)); left.length > 0; ) {
     if (performance.now() > deadlineMs) {
       const { offerRefusal, answerRefusal, linkUp } = left[0]!.state();
@@ -237,7 +238,7 @@ answerParent(
     /** Resolves when each light has bought once: its channel is open then. */
     async buyOnce({ passage }: { passage: Passage }) {
       gate.set(passage);
-      await all((light) => (light.state().channel?.charged ?? 0) > 0, "that have bought");
+      await all((light) => (light.state().channel?.charged ?? 0) > 0, "that have bought", passage);
       await rest();
       gate.latenciesMs = [];
     },
