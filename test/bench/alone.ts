@@ -18,8 +18,10 @@ const DEPOSIT_ATOMIC = 50_000;
 const SELLER_DEPOSIT_ATOMIC = 5_000_000;
 const GIB = 2 ** 30;
 
-/** Lights that come first, so that what a process grows by once is not counted. */
-const FIRST_LIGHTS = 100;
+/** Of all lights, those that come first and are not weighed: what a process grows by once is no light's. */
+const FIRST_SHARE = 1 / 4;
+/** The kernel counts in pages: what grew by less is taken for one. */
+const PAGE_BYTES = 4_096;
 
 export interface SellerAlone {
   /** CPU of the seller's process for one voucher, microseconds. */
@@ -135,15 +137,19 @@ async function benchIdle(ground: BenchGround, services: Services, gatewayPid: nu
   const { plan, say } = ground;
   say(`${plan.idleLights} lights connect by day, and stay at rest`);
   const fleet = openFleet(ground, services, null, true);
-  await fleet.ask("connect", { count: Math.min(FIRST_LIGHTS, plan.idleLights) });
-  await ground.pass(plan.settleMs);
-  const before = { gateway: residentBytes(gatewayPid), lights: residentBytes(fleet.pid) };
-  await fleet.ask("connect", { count: plan.idleLights });
-  await fleet.ask("collect");
-  await ground.pass(plan.settleMs);
-  const gatewayBytes = (residentBytes(gatewayPid) - before.gateway) / plan.idleLights;
-  const lightBytes = (residentBytes(fleet.pid) - before.lights) / plan.idleLights;
+  const weigh = async (count: number) => {
+    await fleet.ask("connect", { count });
+    await fleet.ask("collect");
+    await ground.pass(plan.settleMs);
+    return { gateway: residentBytes(gatewayPid), lights: residentBytes(fleet.pid) };
+  };
+  const first = Math.ceil(plan.idleLights * FIRST_SHARE);
+  const weighed = plan.idleLights - first;
+  const before = await weigh(first);
+  const after = await weigh(weighed);
   await ground.release(fleet);
+  const grown = (of: "gateway" | "lights") => Math.max(PAGE_BYTES, after[of] - before[of]) / weighed;
+  const [gatewayBytes, lightBytes] = [grown("gateway"), grown("lights")];
   const lightsPerGiB = spreadOf([GIB / (gatewayBytes + lightBytes)]);
   return { lights: plan.idleLights, lightsPerGiB, gatewayBytes, lightBytes };
 }

@@ -22,6 +22,10 @@ export interface BenchPlan {
   readonly worldLights: number;
 }
 
+interface Stoppable {
+  stop(): Promise<unknown>;
+}
+
 export interface BenchGround {
   readonly plan: BenchPlan;
   readonly anvil: Anvil;
@@ -29,10 +33,12 @@ export interface BenchGround {
   readonly chain: RunChain;
   readonly receiver: Hex;
   say(text: string): void;
-  /** Stops it with everything else, whatever happens; returns it. */
-  own<Part extends { stop(): Promise<unknown> }>(part: Part): Part;
+  /** Stops it with everything else, whatever happens; returns it. One that comes too late is stopped at once. */
+  own<Part extends Stoppable>(part: Part): Part;
+  /** The same for one that takes time to start: it is waited for before all is stopped. */
+  start<Part extends Stoppable>(part: Promise<Part>): Promise<Part>;
   /** Stops one part now. */
-  release(part: { stop(): Promise<unknown> }): Promise<void>;
+  release(part: Stoppable): Promise<void>;
   /** A gateway, and a seller unless there is one at a URL. */
   services(depositAtomic: number, sellerUrl: string | null): Promise<Services>;
   /** Sleeps; rejects as soon as the bench is interrupted. */
@@ -51,7 +57,9 @@ export async function openBenchGround(
   say: (text: string) => void,
   interrupted: AbortSignal,
 ): Promise<BenchGround> {
-  const parts: { stop(): Promise<unknown> }[] = [];
+  const parts: Stoppable[] = [];
+  const starting = new Set<Promise<unknown>>();
+  let isStopping = false;
   const anvil = await startAnvil();
   parts.push(anvil);
   const contracts = await placeContracts(anvil);
@@ -74,16 +82,30 @@ export async function openBenchGround(
     receiver: privateKeyToAccount(chain.receiverKey).address.toLowerCase() as Hex,
     say,
     own(part) {
-      parts.push(part);
+      if (isStopping) void part.stop().catch(() => undefined);
+      else parts.push(part);
       return part;
+    },
+    async start(part) {
+      const owned = part.then(async (started) => {
+        if (isStopping) await started.stop();
+        else parts.push(started);
+        return started;
+      });
+      starting.add(owned);
+      try {
+        return await owned;
+      } finally {
+        starting.delete(owned);
+      }
     },
     async release(part) {
       const at = parts.indexOf(part);
       if (at >= 0) parts.splice(at, 1);
       await part.stop();
     },
-    async services(depositAtomic, sellerUrl) {
-      const services = await startServices({
+    services(depositAtomic, sellerUrl) {
+      const services = startServices({
         chain,
         schemes: ["batch-settlement"],
         sellerUrl,
@@ -95,7 +117,7 @@ export async function openBenchGround(
         depositAtomic,
         onTrouble: (text) => say(text),
       });
-      return ground.own(services);
+      return ground.start(services);
     },
     pass: (ms) =>
       new Promise((resolve, reject) => {
@@ -111,7 +133,9 @@ export async function openBenchGround(
         interrupted.addEventListener("abort", stop, { once: true });
       }),
     async stop() {
+      isStopping = true;
       for (const part of parts.splice(0).reverse()) await part.stop().catch(() => undefined);
+      await Promise.allSettled(starting);
     },
   };
   return ground;

@@ -7,7 +7,7 @@ import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError } from "commander";
 import { benchGateway, benchSeller } from "./alone.ts";
-import { type BenchPlan, openBenchGround } from "./bench-ground.ts";
+import { type BenchGround, type BenchPlan, openBenchGround } from "./bench-ground.ts";
 import { documentOf, type Found, machineOf, tableOf } from "./document.ts";
 import { benchEndToEnd, benchLatency, openOurSide, openStockSide } from "./end-to-end.ts";
 import { spreadOf } from "./figures.ts";
@@ -24,7 +24,7 @@ const FULL: BenchPlan = {
   settleMs: 3_000,
   channels: 96,
   sellerChannels: 48,
-  idleLights: 5_000,
+  idleLights: 12_000,
   worldLights: 20_000,
 };
 
@@ -110,10 +110,7 @@ async function bench(flags: Flags, interrupted: AbortSignal): Promise<void> {
   const ground = await openBenchGround(planOf(flags), say, interrupted);
   let found: Found;
   try {
-    found =
-      flags.soakMinutes === undefined
-        ? await measureAll(ground, new Set(flags.only))
-        : { soak: await benchSoak(ground, flags.soakMinutes, flags.believing === true) };
+    found = await Promise.race([measure(ground, flags), rejectedBy(interrupted)]);
   } finally {
     await ground.stop();
   }
@@ -125,10 +122,21 @@ async function bench(flags: Flags, interrupted: AbortSignal): Promise<void> {
   process.stdout.write(`${flags.json ? JSON.stringify(document) : tableOf(document)}\n`);
 }
 
-async function measureAll(
-  ground: Awaited<ReturnType<typeof openBenchGround>>,
-  asked: ReadonlySet<Part>,
-): Promise<Found> {
+async function measure(ground: BenchGround, flags: Flags): Promise<Found> {
+  if (flags.soakMinutes === undefined) return measureAll(ground, new Set(flags.only));
+  return { soak: await benchSoak(ground, flags.soakMinutes, flags.believing === true) };
+}
+
+/** Whatever is being waited for, an interruption ends it. */
+function rejectedBy(interrupted: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const end = () => reject(interrupted.reason as Error);
+    if (interrupted.aborted) end();
+    else interrupted.addEventListener("abort", end, { once: true });
+  });
+}
+
+async function measureAll(ground: BenchGround, asked: ReadonlySet<Part>): Promise<Found> {
   let found: Found = {};
   if (asked.has("end-to-end") || asked.has("latency") || asked.has("seller")) {
     const isCompared = asked.has("end-to-end") || asked.has("latency");

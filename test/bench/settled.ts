@@ -23,7 +23,7 @@ export interface GasFigures {
 /** Claims of 1, 10 and 90 channels, as the facilitator sends them: by anybody, with the receiver's signature. */
 export async function benchGas(ground: BenchGround): Promise<GasFigures> {
   ground.say("gas: claims of 1, 10 and 90 channels");
-  const chain = ground.own({ ...(await startEscrow()) });
+  const chain = await ground.start(startEscrow());
   const { config, deposit, claimOf, signBatch, transact, stranger } = chain;
   const channels = Array.from({ length: 90 }, (_, index) => config({ salt: keccak256(toHex(index)) }));
   for (const channel of channels) await deposit(channel, DEPOSIT_ATOMIC);
