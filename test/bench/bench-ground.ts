@@ -11,6 +11,8 @@ import { type Services, startServices } from "#simulator/services/services";
 /** How long and how often things are measured. */
 export interface BenchPlan {
   readonly rounds: number;
+  /** Rounds of the world, each a process of its own. */
+  readonly nights: number;
   readonly roundMs: number;
   /** Before the first round, and at the beginning of each. */
   readonly warmMs: number;
@@ -48,6 +50,9 @@ export interface BenchGround {
 
 /** $10,000,000: no bench comes near. */
 const TREASURY_ATOMIC = 10_000_000_000_000n;
+/** Longest time that one part has to end before the next is told to. */
+const HEAD_START_MS = 1_000;
+
 export const PRICE_PER_MILLION_UNITS = 200_000;
 /** One purchase, atomic units: 50 mWh. */
 export const AMOUNT_ATOMIC = 10;
@@ -134,8 +139,14 @@ export async function openBenchGround(
       }),
     async stop() {
       isStopping = true;
-      for (const part of parts.splice(0).reverse()) await part.stop().catch(() => undefined);
-      await Promise.allSettled(starting);
+      const stopping = [...starting];
+      for (const part of parts.splice(0).reverse()) {
+        const stopped = part.stop().catch(() => undefined);
+        stopping.push(stopped);
+        // Who buys ends before who sells; but nobody is waited for by all others for long.
+        await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, HEAD_START_MS))]);
+      }
+      await Promise.allSettled(stopping);
     },
   };
   return ground;

@@ -27,7 +27,7 @@ interface Answer {
   readonly error?: string;
 }
 
-const STOP_MS = 20_000;
+const STOP_MS = 5_000;
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /**

@@ -19,6 +19,7 @@ type Part = (typeof PARTS)[number];
 
 const FULL: BenchPlan = {
   rounds: 5,
+  nights: 5,
   roundMs: 6_000,
   warmMs: 2_000,
   settleMs: 3_000,
@@ -31,13 +32,14 @@ const FULL: BenchPlan = {
 /** An answer within 50 seconds. */
 const QUICK: BenchPlan = {
   rounds: 2,
+  nights: 1,
   roundMs: 1_000,
   warmMs: 300,
   settleMs: 300,
-  channels: 24,
-  sellerChannels: 12,
+  channels: 16,
+  sellerChannels: 8,
   idleLights: 300,
-  worldLights: 500,
+  worldLights: 200,
 };
 
 /** Share of the full rate at which the busy latency is measured. */
@@ -94,6 +96,7 @@ function planOf({ quick, rounds, roundMs, channels, lights }: Flags): BenchPlan 
   return {
     ...plan,
     rounds: rounds ?? plan.rounds,
+    nights: rounds ?? plan.nights,
     roundMs: roundMs ?? plan.roundMs,
     channels: channels ?? plan.channels,
     idleLights: lights ?? plan.idleLights,

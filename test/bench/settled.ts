@@ -49,10 +49,10 @@ export async function benchGas(ground: BenchGround): Promise<GasFigures> {
 
 /** Lights times nights in a second of real time, without faults. */
 export async function benchWorld(ground: BenchGround): Promise<Spread> {
-  const { worldLights, rounds } = ground.plan;
+  const { worldLights, nights } = ground.plan;
   ground.say(`the world: a night of ${worldLights} lights`);
   const samples: number[] = [];
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < nights; round++) {
     const { wallMs } = await night(ground, worldLights, round + 1);
     samples.push((1000 * worldLights) / wallMs);
   }
