@@ -5,7 +5,7 @@ import type { WorldOptions } from "#simulator/world/setting";
 import { type Mutation, openWorkshop, type Workshop } from "./mutants.ts";
 
 const BOARD = { lights: 1, boards: 1, nights: 1, faults: "all", signing: "stand-in" } as const;
-const SEEDS = 12;
+const SEEDS = 8;
 const SEEDS_MAX = 60;
 
 const MUTATIONS: readonly Mutation[] = [

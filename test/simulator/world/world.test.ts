@@ -100,9 +100,9 @@ describe("a world", () => {
     });
   }
 
-  it("keeps every promise in twenty nights with everything going wrong", { timeout: 240_000 }, async () => {
+  it("keeps every promise in ten nights with everything going wrong", { timeout: 240_000 }, async () => {
     const kinds = new Set<FaultKind>();
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= 10; seed++) {
       const { breach, fired } = await runNight({ ...CALM, seed, lights: 8, faults: "all" });
       expect(breach, `seed ${seed}`).toBeNull();
       for (const kind of fired.keys()) kinds.add(kind);
