@@ -39,7 +39,7 @@ const QUICK: BenchPlan = {
   channels: 16,
   sellerChannels: 8,
   idleLights: 300,
-  worldLights: 200,
+  worldLights: 500,
 };
 
 /** Share of the full rate at which the busy latency is measured. */
