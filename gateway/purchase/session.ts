@@ -52,7 +52,7 @@ export interface Session {
   refusedAtomic: number | null;
   /** Ends when all work of this session so far has: payments and offers read and write the same channel. */
   turn: Promise<void>;
-  /** What the device, as it said last, does not buy for; null when it buys. */
+  /** Why the device, as it said last, does not buy; null when it does. */
   refusal: string | null;
   register: number;
 }
