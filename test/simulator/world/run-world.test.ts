@@ -132,7 +132,10 @@ describe("watt402-simulate world", () => {
       [["--faults", "gremlins"], /expected all, none or kinds of loss, .*found "gremlins"/],
       [["--lights", "0"], /expected a whole number from 1 to/],
       [["--seed", "1", "--seeds", "2"], /expected --seed or --seeds, found both/],
-      [["--lights", "4", "--boards", "5"], /^world: --boards: expected at most the world.s 4 lights, found 5$/],
+      [
+        ["--lights", "4", "--boards", "5"],
+        /^world: --boards: expected at most the world.s 4 lights, found 5$/,
+      ],
       [["--scenario", "tsunami"], /^world: scenario: expected a file or one of .*, found "tsunami"$/],
       [["--scenario", "cheaters", "--nights", "2"], /expected --minutes .*, found --nights/],
       [["--tariff", "flat:1"], /--tariff: expected --scenario or --city too, found neither/],
