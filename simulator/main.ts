@@ -48,6 +48,7 @@ export interface FleetFlags {
   readonly speed?: number;
   readonly seed?: number;
   readonly espruino?: number;
+  readonly lean?: true;
   readonly interval?: number;
   readonly scenario?: string;
   readonly city?: string;
@@ -90,6 +91,7 @@ function readOptions(argv: readonly string[]): FleetFlags {
       "so many of the lights run the Espruino board's bundle (default: 0)",
       whole(1, 1_000),
     )
+    .option("--lean", "lights speak MQTT by hand, not by the device's own client: for fleets of thousands")
     .option(
       "--scenario <name|file>",
       `what happens in the evening: ${shippedScenarios().join(", ")}, or a TOML file`,

@@ -250,6 +250,7 @@ function openFleet(
     intervalSeconds: plan.interval,
     brokerUrlFor: (group) => relays.get(group)?.url ?? services.brokerUrl,
     gatewayPublicKey: services.gatewayPublicKey,
+    isLean: flags.lean === true,
     boards,
     policyFor: (group) => ({
       ...policy,

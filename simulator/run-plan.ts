@@ -64,6 +64,9 @@ export function planRun(flags: FleetFlags): RunPlan {
   const { scenario, prices, epochSeconds, minutes } = plan;
   refuseWithoutSeller(scenario, flags);
   if (flags.espruino !== undefined) refuseForBoards(flags.espruino, flags, plan);
+  if (flags.lean && flags.broker !== undefined && !flags.broker.startsWith("mqtt:")) {
+    throw new Error(`--lean: expected --broker mqtt://, found ${flags.broker}; leave out --lean`);
+  }
   const composed = hasPrices(scenario)
     ? writePrices(prices, epochSeconds, minutes)
     : { tariff: settings.tariff, release: () => {} };

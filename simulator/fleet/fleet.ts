@@ -8,11 +8,13 @@ import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import type { Settings } from "#core/machine";
 import type { Policy } from "#core/policy";
+import type { Signer } from "#core/ports";
 import { energyMilliwattHours } from "#core/units";
 import { systemClock } from "#node/clock";
+import { fastestCurve } from "#node/curve";
 import type { HostLink, HostParts } from "#node/host";
 import { openMqttLink } from "#node/mqtt-link";
-import { type Key, openKey } from "#payment/key";
+import { addressOf, type Key } from "#payment/key";
 import { seededRandom } from "../city/random.ts";
 import type { BoardRun } from "../espruino/board-host.ts";
 import { type Cheat, EVERYONE } from "../scenario/actions.ts";
@@ -20,8 +22,10 @@ import { type Evening, type Progress, progressOf } from "../scenario/evening.ts"
 import type { Boards, BoardsResult } from "./boards.ts";
 import { Brake } from "./brake.ts";
 import { FleetClock } from "./clock.ts";
+import { LeanRoad } from "./lean-link.ts";
 import { Light } from "./light.ts";
 import { lowMarkPermille } from "./low-mark.ts";
+import { quickSigners } from "./quick-signer.ts";
 import type { Pole } from "./street.ts";
 import { Troubles } from "./troubles.ts";
 
@@ -39,6 +43,8 @@ export interface FleetOptions {
   /** Where the lights of a group connect. */
   readonly brokerUrlFor: (group: string) => string;
   readonly gatewayPublicKey: Uint8Array;
+  /** On the lean MQTT link instead of the device's own: for fleets of thousands. */
+  readonly isLean: boolean;
   /** The first lights of the fleet are boards; null for none. */
   readonly boards: Boards | null;
   /** What the owner of a group's lights allows them to sign. */
@@ -62,6 +68,9 @@ const PATIENCE = 0.25;
 /** The same for a fleet with boards, whose connections live in simulated time and give up after 20 s. */
 const BOARD_PATIENCE_MS = 5_000;
 
+const KEEPALIVE_SECONDS = 60;
+const RECONNECT = { firstMs: 200, maxMs: 2_000 };
+
 const TICK_MS = 15_000;
 const READING_MS = 60_000;
 
@@ -80,6 +89,10 @@ export class Fleet implements Evening {
   private outages = 0;
   private readonly sample: () => number;
   private readonly boardRuns = new Map<string, BoardRun>();
+  /** The same bytes on either curve; where the native one does not load, a fleet is slower and nothing else. */
+  private readonly curve = fastestCurve().curve;
+  /** Lean lights to the same broker share a road. */
+  private readonly roads = new Map<string, LeanRoad>();
 
   constructor(options: FleetOptions) {
     this.options = options;
@@ -99,11 +112,12 @@ export class Fleet implements Evening {
    */
   async connect(onConnected: (lights: number) => void, isEnough: () => boolean): Promise<void> {
     const { poles } = this.options;
+    const signerOf = await quickSigners();
     this.brake.begin("start", Number.NEGATIVE_INFINITY);
     this.clock.start();
     for (const [index, pole] of poles.entries()) {
       if (isEnough()) break;
-      this.lights.push(this.raise(pole, index));
+      this.lights.push(this.raise(pole, index, signerOf));
       if (index % CONNECT_AT_ONCE !== CONNECT_AT_ONCE - 1) continue;
       onConnected(this.connected());
       await sleep(CONNECT_STEP_MS);
@@ -229,14 +243,14 @@ export class Fleet implements Evening {
     );
   }
 
-  private raise(standing: Pole, index: number): Light {
+  private raise(standing: Pole, index: number, signerOf: (key: Key) => Signer): Light {
     const { boards, brokerUrlFor, gatewayPublicKey, intervalSeconds } = this.options;
     const { name } = standing;
     const board = boards !== null && index < boards.count ? boards : null;
     const pole = board === null ? standing : { ...standing, meter: board.meter, meterInitial: 0 };
     const group = this.groupOf(name);
     const secret = randomBytes(32);
-    const key = openKey(secret);
+    const key = this.curve.openKey(secret);
     const startOn = (on: Boards) => (parts: HostParts) => {
       const run = on.start(this.braking(name, parts), {
         name,
@@ -252,6 +266,7 @@ export class Fleet implements Evening {
     const light: Light = new Light({
       name,
       key,
+      signer: signerOf(key),
       pole,
       settings: this.settings(pole, group, wantedUnits),
       clock: this.clock,
@@ -280,19 +295,28 @@ export class Fleet implements Evening {
     else this.brake.end(what);
   }
 
-  private openLink({ name, random }: Pole, key: Key, group: string): HostLink {
-    const link = openMqttLink({
-      brokerUrl: this.options.brokerUrlFor(group),
-      protocolVersion: 4,
-      key,
-      gatewayPublicKey: this.options.gatewayPublicKey,
-      keepaliveSeconds: 60,
-      // Connections live in real time, whatever the lights' own clock does.
-      clock: systemClock(),
-      random,
-      reconnect: { firstMs: 200, maxMs: 2_000 },
-      onTrouble: (text) => this.troubles.take(name, text),
-    });
+  private connection({ name, random }: Pole, key: Key, group: string): HostLink {
+    const { isLean, brokerUrlFor, gatewayPublicKey } = this.options;
+    const brokerUrl = brokerUrlFor(group);
+    // Connections live in real time, whatever the lights' own clock does.
+    const clock = systemClock();
+    const common = { brokerUrl, keepaliveSeconds: KEEPALIVE_SECONDS, clock, reconnect: RECONNECT };
+    if (!isLean) {
+      const onTrouble = (text: string) => this.troubles.take(name, text);
+      return openMqttLink({ ...common, protocolVersion: 4, key, gatewayPublicKey, random, onTrouble });
+    }
+    const gatewayAddress = addressOf(gatewayPublicKey);
+    const onTrouble = (text: string) => this.troubles.take("a light", text);
+    const road =
+      this.roads.get(brokerUrl) ??
+      new LeanRoad({ ...common, gatewayAddress, random: this.sample, onTrouble });
+    this.roads.set(brokerUrl, road);
+    return road.open(key);
+  }
+
+  private openLink(pole: Pole, key: Key, group: string): HostLink {
+    const { name } = pole;
+    const link = this.connection(pole, key, group);
     return {
       close: () => link.close(),
       publish: (leaf, payload, retained) => link.publish(leaf, payload, retained),

@@ -6,7 +6,7 @@
  */
 import type { Checkpoint } from "#core/events";
 import type { Settings, State } from "#core/machine";
-import type { Journal } from "#core/ports";
+import type { Journal, Signer } from "#core/ports";
 import { type Host, type HostLink, type HostParts, startHost } from "#node/host";
 import type { Key } from "#payment/key";
 import type { Cheat } from "../scenario/actions.ts";
@@ -20,6 +20,7 @@ import { Witness } from "./witness.ts";
 export interface LightParts {
   readonly name: string;
   readonly key: Key;
+  readonly signer: Signer;
   readonly pole: Pole;
   readonly settings: Settings;
   readonly clock: FleetClock;
@@ -65,6 +66,7 @@ export class Light implements EveningLight {
     this.host = (parts.start ?? startHost)({
       settings: parts.settings,
       key: parts.key,
+      signer: parts.signer,
       gatewayPublicKey: parts.gatewayPublicKey,
       clock,
       chainSeconds: () => Date.now() / 1000,

@@ -14,6 +14,7 @@ import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { addressOf } from "#payment/key";
 import { LeanRoad } from "#simulator/fleet/lean-link";
+import { quickSigners } from "#simulator/fleet/quick-signer";
 import { answerParent, optionsOfParent } from "./child.ts";
 import { percentile } from "./figures.ts";
 import { FleetClock } from "./fleet-clock.ts";
@@ -69,6 +70,7 @@ const { brokerUrl, gatewayPublicKey, chainId, token, intervalSeconds, isDay } =
   optionsOfParent<FleetProcessOptions>();
 const publicKey = fromHex(gatewayPublicKey);
 const clock = new FleetClock();
+const signerOf = await quickSigners();
 const gate = new Gate();
 const lights: Host[] = [];
 const starved = { lights: new Set<string>(), longestMs: 0 };
@@ -193,6 +195,7 @@ function raise(): Host {
     link: new GatedLink(road.open(key), gate),
     almanac: ALMANAC,
     describe: DESCRIPTION,
+    signer: signerOf(key),
     observe(_event, _effects, state) {
       surroundings.look(state);
     },

@@ -58,6 +58,18 @@ test(
 );
 
 test(
+  "with --lean, lights on the lean link pay for a sound evening like any others",
+  async () => {
+    const started = run("--lean", "--lights", "8", "--minutes", "2");
+    const result = await documentOf(started);
+    expectSound(result, 8);
+    expect(result.payments.made).toBeGreaterThanOrEqual(8);
+    expect(await started.ended).toBe(0);
+  },
+  RUN_MS,
+);
+
+test(
   "with the scheme exact, every purchase is a transfer of its own, and the sums agree",
   async () => {
     const started = run("--scheme", "exact", "--lights", "4", "--minutes", "2");

@@ -1,18 +1,14 @@
-// Whose signature a voucher bears: the EIP-712 digest written by hand into one buffer, then recovery, then a
-// comparison with the public key known for the channel's authorizer. The key is recovered rather than verified
-// against: the contract recovers too, so a wrong recovery id, which a verification would not notice, would make
-// a voucher that buys energy and cannot be claimed.
+// Whose signature a voucher bears: its digest, then recovery, then a comparison with the public key known for the
+// channel's authorizer. The key is recovered rather than verified against: the contract recovers too, so a wrong
+// recovery id, which a verification would not notice, would make a voucher that buys energy and cannot be claimed.
 
 import type { Curve } from "#node/curve";
-import { batchSettlementSeparator } from "#payment/channel";
-import { typeHash } from "#payment/eip712";
 import type { Keccak } from "./keccak.ts";
+import { VoucherDigest } from "./voucher-digest.ts";
 
 /** Authorizers whose public keys are kept, 64 bytes each; full means start again. */
 export const KEYS_MAX = 100_000;
 
-const WORD = 32;
-const PREFIX_BYTES = 2;
 /** 0x and 65 bytes. */
 const SIGNATURE_DIGITS = 132;
 
@@ -20,18 +16,13 @@ export class VoucherSignatures {
   readonly #curve: Curve;
   readonly #keccak: Keccak;
   readonly #keys = new Map<string, Buffer>();
-  /** type hash, channel id, amount */
-  readonly #struct = Buffer.alloc(3 * WORD);
-  /** 0x1901, domain separator, struct hash */
-  readonly #message = Buffer.alloc(PREFIX_BYTES + 2 * WORD);
+  readonly #digest: VoucherDigest;
   readonly #signature = Buffer.alloc(65);
 
   constructor(curve: Curve, keccak: Keccak, chainId: number) {
     this.#curve = curve;
     this.#keccak = keccak;
-    this.#struct.set(typeHash("Voucher(bytes32 channelId,uint128 maxClaimableAmount)"));
-    this.#message.set([0x19, 0x01]);
-    this.#message.set(batchSettlementSeparator(chainId), PREFIX_BYTES);
+    this.#digest = new VoucherDigest(keccak, chainId);
   }
 
   /**
@@ -48,18 +39,9 @@ export class VoucherSignatures {
     if (bytes.write(signature.slice(2), "hex") !== bytes.length) return false;
     const recoveryId = bytes[64]! - 27;
     if (recoveryId !== 0 && recoveryId !== 1) return false;
-    const digest = this.#digest(channelId, maxClaimable);
+    const digest = this.#digest.of(channelId, maxClaimable);
     const key = this.#curve.recover(bytes.subarray(0, 64), recoveryId, digest);
     return key !== undefined && this.#isKeyOf(authorizer, key);
-  }
-
-  #digest(channelId: string, maxClaimable: bigint): Uint8Array {
-    const struct = this.#struct;
-    struct.write(channelId.slice(2), WORD, "hex");
-    struct.writeBigUInt64BE(maxClaimable >> 64n, 2 * WORD + 16);
-    struct.writeBigUInt64BE(maxClaimable & 0xffff_ffff_ffff_ffffn, 2 * WORD + 24);
-    this.#message.set(this.#keccak(struct), PREFIX_BYTES + WORD);
-    return this.#keccak(this.#message);
   }
 
   #isKeyOf(authorizer: string, key: Uint8Array): boolean {
