@@ -17,8 +17,8 @@ export const COMB_TABLES = 2;
 export const COMB_ROWS = 19;
 /** The highest tooth's sign is taken out of a point, so it takes no bit of the index. */
 export const COMB_POINTS = 1 << (COMB_TEETH - 1);
-/** x and y, eleven 24-bit limbs each, as little-endian 32-bit words. */
-export const COMB_POINT_BYTES = 2 * LIMBS * 4;
+/** x and y, eleven limbs each, a limb in three bytes, least first. */
+export const COMB_POINT_BYTES = 2 * LIMBS * 3;
 export const COMB_TABLE_BYTES = COMB_TABLES * COMB_POINTS * COMB_POINT_BYTES;
 
 const TOP_DIGIT = COMB_TABLES * COMB_TEETH * COMB_ROWS - 1;
@@ -37,9 +37,9 @@ export interface Comb extends Sliced {
  * of ± 2^(19 (7 t + j)) * G, with + for j = 6 and where bit j of i is set
  */
 export function createComb(field: Field, table: Uint8Array): Comb {
-  if (table.length !== COMB_TABLE_BYTES || table.byteOffset % 4 !== 0) {
+  if (table.length !== COMB_TABLE_BYTES) {
     throw new Error(
-      `expected a comb table of ${COMB_TABLE_BYTES} bytes at a multiple of 4, found ${table.length} at ${table.byteOffset}; flash it again`,
+      `expected a comb table of ${COMB_TABLE_BYTES} bytes, found ${table.length}; flash it again`,
     );
   }
   const x = new Int32Array(LIMBS);
@@ -51,8 +51,8 @@ export function createComb(field: Field, table: Uint8Array): Comb {
   const h = new Int32Array(LIMBS);
   const r = new Int32Array(LIMBS);
   const odd = new Int32Array(LIMBS);
-  let pointX: Limbs = new Int32Array(0);
-  let pointY: Limbs = new Int32Array(0);
+  const pointX = new Int32Array(LIMBS);
+  const pointY = new Int32Array(LIMBS);
   let sign = 1;
   let row = 0;
   let tableAt = 0;
@@ -64,6 +64,14 @@ export function createComb(field: Field, table: Uint8Array): Comb {
     return ((odd[limb]! >> ((i + 1) % LIMB_BITS)) & 1) === 1;
   }
 
+  function readLimbs(into: Limbs, offset: number): void {
+    let at = offset;
+    for (let limb = 0; limb < LIMBS; limb++) {
+      into[limb] = table[at]! | (table[at + 1]! << 8) | (table[at + 2]! << 16);
+      at += 3;
+    }
+  }
+
   /** Finds the table entry of this row, and the sign it is added with. */
   function pick(): boolean {
     const lowest = row + COMB_ROWS * COMB_TEETH * tableAt;
@@ -72,9 +80,8 @@ export function createComb(field: Field, table: Uint8Array): Comb {
     for (let tooth = 0; tooth < COMB_TEETH - 1; tooth++) {
       if (digit(lowest + COMB_ROWS * tooth) === positive) index += 1 << tooth;
     }
-    const offset = table.byteOffset + COMB_POINT_BYTES * index;
-    pointX = new Int32Array(table.buffer, offset, LIMBS);
-    pointY = new Int32Array(table.buffer, offset + 4 * LIMBS, LIMBS);
+    readLimbs(pointX, COMB_POINT_BYTES * index);
+    readLimbs(pointY, COMB_POINT_BYTES * index + COMB_POINT_BYTES / 2);
     sign = positive ? 1 : -1;
     return true;
   }

@@ -30,7 +30,7 @@ const SIGNATURE_BYTES = 65;
 const V_BASE = 27;
 
 export interface EcdsaParts {
-  /** The comb's points, 11,264 bytes. */
+  /** The comb's points, COMB_TABLE_BYTES. */
   readonly table: Uint8Array;
   /** The secret, 32 bytes, 1..n-1. */
   readonly key: Uint8Array;

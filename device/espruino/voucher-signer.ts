@@ -19,7 +19,7 @@ const VOUCHER_TYPE_HASH: readonly number[] = [
 ];
 
 export interface VoucherSignerParts {
-  /** The comb's points, COMB_TABLE_BYTES at a multiple of 4: made when the board is flashed. */
+  /** The comb's points, COMB_TABLE_BYTES: made when the board is flashed. */
   readonly table: Uint8Array;
   /** The device's secret, 32 bytes. */
   readonly key: Uint8Array;

@@ -18,6 +18,8 @@ export interface BoardKind {
   readonly pages: { readonly address: number; readonly pageBytes: number; readonly count: number };
   /** Most variables that the interpreter has. */
   readonly variablesMax: number;
+  /** Those that its firmware's own network takes, where that is written in JavaScript. */
+  readonly networkVariables: number;
   readonly pin: RegExp;
   readonly watchdogSeconds: number;
 }
@@ -30,6 +32,7 @@ export const BOARDS = {
     storageBytes: 917_504,
     pages: { address: 0x310000, pageBytes: 4096, count: 16 },
     variablesMax: 16_383,
+    networkVariables: 0,
     pin: /^D([0-9]|[12][0-9]|3[0-9])$/,
     watchdogSeconds: 30,
   },
@@ -40,6 +43,7 @@ export const BOARDS = {
     storageBytes: 65_536,
     pages: { address: 0x08004000, pageBytes: 16_384, count: 3 },
     variablesMax: 8190,
+    networkVariables: 700,
     pin: /^[ABC]([0-9]|1[0-5])$/,
     watchdogSeconds: 25,
   },
@@ -51,16 +55,17 @@ export const BOARDS = {
     storageBytes: 229_376,
     pages: { address: 0x10038000, pageBytes: 4096, count: 8 },
     variablesMax: 16_383,
+    networkVariables: 0,
     pin: /^D([0-9]|[12][0-9]|3[01])$/,
     watchdogSeconds: 0,
   },
 } as const satisfies Readonly<Record<string, BoardKind>>;
 
 /** Variables of the light while it runs and buys, between two messages: measured in the interpreter. */
-export const LIGHT_VARIABLES = 8000;
+export const LIGHT_VARIABLES = 5500;
 
 /** Those that messages and sockets need beside it: an offer and its parsed form are the largest. */
-const MESSAGE_VARIABLES = 1600;
+const MESSAGE_VARIABLES = 1950;
 
 const FILE_HEADER_BYTES = 32;
 const LADDER_HEAD_BYTES = 60;
@@ -82,7 +87,7 @@ export function budgetOf(board: BoardKind, files: readonly number[]): BoardBudge
   return {
     flashBytes: flashBytesOf(files),
     flashBytesMax: board.storageBytes,
-    variables: LIGHT_VARIABLES + MESSAGE_VARIABLES,
+    variables: LIGHT_VARIABLES + MESSAGE_VARIABLES + board.networkVariables,
     variablesMax: board.variablesMax,
     rungsMax: (count - JOURNAL_PAGES) * rungsPerPage,
   };

@@ -6,11 +6,13 @@
  * `#room/file` imports and joins. What the compiler leaves that a board gets wrong is in `faults`.
  */
 import { readFileSync } from "node:fs";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, type Plugin } from "esbuild";
-import ts from "typescript";
+import { type BuildOptions, build, type Plugin } from "esbuild";
+import { toEs5 } from "./es5.ts";
 import { type Fault, lintForBoard } from "./lint.ts";
+import { ownNames } from "./own-names.ts";
+import { tokenised } from "./tokens.ts";
 
 const TREE = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -26,6 +28,12 @@ const FIRMWARE_MODULES = [
   "neopixel",
 ];
 
+/** What the compiler calls to copy an object: the firmware's own, by a name that can be made short. */
+const ASSIGN = "export var __assign = Object.assign;";
+
+/** Everything that a program may be joined from is imported by one of these. */
+const PROGRAM_FILES = ["main", "meters", "lamps", "told"].map((name) => `hardware/espruino/${name}.ts`);
+
 export interface BoardBundle {
   /** Minified, ASCII. */
   readonly code: string;
@@ -37,69 +45,94 @@ export interface BoardBundle {
   readonly faults: readonly Fault[];
 }
 
+export interface BoardProgram extends BoardBundle {
+  /** What a board keeps: the code in the firmware's tokens, a byte a character. */
+  readonly image: string;
+}
+
 /**
- * @param entry a module's text, as `import "#hardware/espruino/main";`
- * @param globalName the variable that takes the entry's exports; none for a program
+ * Parts of the light for whoever calls them by their names.
+ * @param entry a module's text, as `export * from "#hardware/espruino/main";`
+ * @param globalName the variable that takes the entry's exports
  */
-export async function bundleForBoard(entry: string, globalName?: string): Promise<BoardBundle> {
+export async function bundleForBoard(entry: string, globalName: string): Promise<BoardBundle> {
+  // The bundler's own way to hand exports on closes over a loop's variable, which a board gets wrong.
+  const parts = { contents: toEs5(entry), resolveDir: TREE, loader: "js" } as const;
+  const handOn: Plugin = {
+    name: "parts-by-name",
+    setup: ({ onLoad, onResolve }) => {
+      onResolve({ filter: /^the parts$/ }, ({ path }) => ({ path, namespace: "parts" }));
+      onLoad({ filter: /./, namespace: "parts" }, () => parts);
+    },
+  };
+  return bundled(
+    `import * as all from "the parts"; ${globalName} = all;`,
+    { format: "iife", banner: { js: `var ${globalName};` } },
+    [handOn],
+  );
+}
+
+/**
+ * The program that is flashed. Nobody calls it, so that names of members that only it knows are short, and it
+ * stands at the top: a function around everything would cost each of its functions one to three variables.
+ * @param entry a module's text
+ */
+export async function programForBoard(entry: string): Promise<BoardProgram> {
+  shortNames ??= namesOf([...ownNames(PROGRAM_FILES.map((file) => join(TREE, file)))]);
+  const program = await bundled(entry, { format: "esm", mangleProps: shortNames });
+  return { ...program, image: tokenised(program.code) };
+}
+
+/** The same whatever was ordered, and some seconds' work. */
+let shortNames: RegExp | undefined;
+
+function namesOf(names: readonly string[]): RegExp {
+  return new RegExp(`^(?:${names.join("|")})$`);
+}
+
+async function bundled(entry: string, options: BuildOptions, more: Plugin[] = []): Promise<BoardBundle> {
   const files = new Map<string, string>();
-  const readable = await join(entry, globalName, false, files);
-  const code = await join(entry, globalName, true, new Map());
-  const faults = [...files].flatMap(([file, es5]) => lintForBoard(es5, file));
+  const textOf = async (minify: boolean) => {
+    const { outputFiles } = await build({
+      stdin: { contents: toEs5(entry), resolveDir: TREE, sourcefile: "the entry" },
+      bundle: true,
+      write: false,
+      platform: "node",
+      target: "es5",
+      supported: { class: true, "const-and-let": true, "for-of": true, "object-extensions": true },
+      charset: "ascii",
+      external: FIRMWARE_MODULES,
+      logLevel: "silent",
+      plugins: [...more, compiledToEs5(files)],
+      minify,
+      ...options,
+    });
+    return outputFiles![0]!.text;
+  };
+  const readable = await textOf(false);
+  const code = await textOf(true);
   return {
     code,
     readable,
     files,
     faults: [
-      ...faults,
+      ...[...files].flatMap(([file, es5]) => lintForBoard(es5, file)),
       ...lintForBoard(readable, "the bundle"),
       ...lintForBoard(code, "the minified bundle"),
     ],
   };
 }
 
-/** One file's text as ES5; types are erased, not checked. */
-export function toEs5(source: string): string {
-  return ts.transpileModule(source, {
-    compilerOptions: {
-      target: ts.ScriptTarget.ES5,
-      module: ts.ModuleKind.ES2015,
-      verbatimModuleSyntax: true,
-      ignoreDeprecations: "5.0",
-    },
-  }).outputText;
-}
-
-async function join(
-  entry: string,
-  globalName: string | undefined,
-  minify: boolean,
-  files: Map<string, string>,
-): Promise<string> {
-  const { outputFiles } = await build({
-    stdin: { contents: toEs5(entry), resolveDir: TREE, sourcefile: "the entry" },
-    bundle: true,
-    write: false,
-    format: "iife",
-    ...(globalName === undefined ? {} : { globalName }),
-    platform: "node",
-    target: "es5",
-    charset: "ascii",
-    external: FIRMWARE_MODULES,
-    minify,
-    logLevel: "silent",
-    plugins: [compiledToEs5(files)],
-  });
-  return outputFiles[0]!.text;
-}
-
 function compiledToEs5(files: Map<string, string>): Plugin {
   return {
     name: "typescript-to-es5",
-    setup: ({ onLoad }) => {
+    setup: ({ onLoad, onResolve }) => {
+      onResolve({ filter: /^firmware:assign$/ }, ({ path }) => ({ path, namespace: "firmware" }));
+      onLoad({ filter: /./, namespace: "firmware" }, () => ({ contents: ASSIGN }));
       onLoad({ filter: /\.ts$/ }, ({ path }) => {
-        const contents = toEs5(readFileSync(path, "utf8"));
-        files.set(relative(TREE, path).replaceAll("\\", "/"), contents);
+        const file = relative(TREE, path).replaceAll("\\", "/");
+        const contents = files.get(file) ?? toEs5(readFileSync(path, "utf8"));
+        files.set(file, contents);
         return { contents, loader: "js" };
       });
     },

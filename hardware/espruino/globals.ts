@@ -4,6 +4,7 @@
  * Promise: types alone, and each global handed on by one name, so that nothing else in the bundle reaches out.
  */
 import type { BoardNet } from "../../device/espruino/mqtt-link.ts";
+import type { Told } from "./told.ts";
 
 export interface BoardPin {
   write(value: boolean): void;
@@ -59,9 +60,13 @@ interface Espruino {
 
 declare const E: Espruino;
 declare const Pin: new (name: string) => BoardPin;
-declare const process: { on(event: "uncaughtException", take: (error: unknown) => void): void };
+declare const process: {
+  on(event: "uncaughtException", take: (error: unknown) => void): void;
+  /** @param collect false leaves what is garbage where it is */
+  memory(collect: boolean): { readonly usage: number; readonly total: number };
+};
 // Reached as a member, so that no bundler puts a shim of its own around it.
-declare const global: { require(name: string): unknown };
+declare const global: { require(name: string): unknown; light: () => Told };
 declare function print(text: string): void;
 declare function getTime(): number;
 declare function setTimeout(call: () => void, delayMs: number): unknown;
@@ -91,6 +96,11 @@ export const timers = {
   setTimeout: (call: () => void, delayMs: number) => setTimeout(call, delayMs),
   clearTimeout: (timer: unknown) => clearTimeout(timer),
 };
+/** Whoever sits at the board's console can call it. */
+export const onConsole = (light: () => Told) => {
+  global.light = light;
+};
+export const variablesUsed = () => process.memory(false).usage;
 export const every = (delayMs: number, call: () => void) => setInterval(call, delayMs);
 export const say = (text: string) => print(text);
 export const pinNamed = (name: string) => new Pin(name);

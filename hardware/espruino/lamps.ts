@@ -5,11 +5,16 @@
  */
 import type { Lamp } from "#core/ports";
 import { type BoardPin, pinNamed, pwm } from "./globals.ts";
-import type { BoardLamp } from "./parts.ts";
+import { type BoardLamp, otherPart } from "./parts.ts";
+
+/** Sets a level, 0..100 per cent. */
+type SetLevel = (levelPercent: number) => void;
+
+/** One for each kind, so that a board's program holds the one that was ordered. */
+export type LampMaker = (settings: BoardLamp) => SetLevel;
 
 /** @param shown told of every level, for a simulated meter */
-export function boardLamp(settings: BoardLamp, shown: (levelPercent: number) => void): Lamp {
-  const set = setterOf(settings);
+export function shownLamp(set: SetLevel, shown: SetLevel): Lamp {
   return {
     set(levelPercent) {
       set(levelPercent);
@@ -18,12 +23,17 @@ export function boardLamp(settings: BoardLamp, shown: (levelPercent: number) => 
   };
 }
 
-function setterOf(settings: BoardLamp): (levelPercent: number) => void {
-  if (settings.kind === "simulated") return () => {};
-  if (settings.kind === "relay") {
-    const pin = outputNamed(settings.pin);
-    return (levelPercent) => pin.write(levelPercent > 0 !== settings.activeLow);
-  }
+export const simulatedLamp: LampMaker = () => () => {};
+
+export const relayLamp: LampMaker = (settings) => {
+  if (settings.kind !== "relay") throw otherPart("lamp", "relay", settings.kind);
+  const pin = outputNamed(settings.pin);
+  const { activeLow } = settings;
+  return (levelPercent) => pin.write(levelPercent > 0 !== activeLow);
+};
+
+export const pwmLamp: LampMaker = (settings) => {
+  if (settings.kind !== "pwm") throw otherPart("lamp", "pwm", settings.kind);
   const pin = outputNamed(settings.pin);
   const relay = settings.relayPin === "" ? null : outputNamed(settings.relayPin);
   const { hertz } = settings;
@@ -31,7 +41,7 @@ function setterOf(settings: BoardLamp): (levelPercent: number) => void {
     pwm(pin, levelPercent / 100, hertz);
     if (relay !== null) relay.write(levelPercent > 0);
   };
-}
+};
 
 function outputNamed(name: string): BoardPin {
   const pin = pinNamed(name);

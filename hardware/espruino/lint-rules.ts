@@ -20,8 +20,6 @@ export const SYNTAX: Readonly<Record<string, readonly [construct: string, instea
   MetaProperty: ["new.target or import.meta", "pass what is needed"],
   PropertyDefinition: ["a class field", "assign it in the constructor"],
   ArrowFunctionExpression: ["an arrow function left in the output", "compile to ES5 first"],
-  ClassDeclaration: ["a class left in the output", "compile to ES5 first"],
-  ClassExpression: ["a class left in the output", "compile to ES5 first"],
   ImportExpression: ["import()", "import at the top"],
 };
 

@@ -55,7 +55,7 @@ export function lintForBoard(text: string, file: string): Fault[] {
     const node = found as Tree;
     const path = ancestors as unknown as readonly Tree[];
     const say: Say = (construct, instead) => note(construct, instead, node.start);
-    checkSyntax(node, say);
+    checkSyntax(node, path[path.length - 2], say);
     if (node.type === "Literal") checkLiteral(node, say);
     if (node.type === "MemberExpression") checkMember(node, path[path.length - 2], say);
     if (node.type === "SwitchStatement") checkSwitch(node, say);
@@ -72,6 +72,7 @@ export function lintForBoard(text: string, file: string): Fault[] {
     }
     const declared = { at: node.start, end: node.end, within };
     if (node.type === "FunctionDeclaration") declarations.push({ ...declared, ...named(node, "function") });
+    if (node.type === "ClassDeclaration") declarations.push({ ...declared, ...named(node, "function") });
     if (node.type === "VariableDeclarator") declarations.push({ ...declared, ...named(node, "var") });
   });
 
@@ -85,13 +86,15 @@ function named(node: Tree, kind: Declaration["kind"]): { name: string; kind: Dec
   return { name: String((node.id as Tree).name), kind };
 }
 
-function checkSyntax(node: Tree, say: Say): void {
+function checkSyntax(node: Tree, parent: Tree | undefined, say: Say): void {
   const syntax = SYNTAX[node.type];
   if (syntax !== undefined) say(...syntax);
   if (node.superClass) say("extends", "hold the other object as a member");
   if (node.async === true) say("an async function", "pass a callback");
   if (node.generator === true) say("a generator", "keep the place in a variable and return");
-  if (node.type === "VariableDeclaration" && node.kind !== "var") {
+  // At the top a constant is no loop's.
+  const isTop = node.kind === "const" && /^(Program|Export\w+)$/.test(parent?.type ?? "");
+  if (node.type === "VariableDeclaration" && node.kind !== "var" && !isTop) {
     say(`${node.kind}, of which all closures of a loop see the last value,`, "compile to ES5 first");
   }
   if (node.type === "Property" && node.computed === true) {

@@ -11,8 +11,8 @@ import type { BoardClock } from "../../device/espruino/board-clock.ts";
 import { type Board, startBoard } from "../../device/espruino/board-host.ts";
 import type { FlashPages } from "../../device/espruino/flash-pages.ts";
 import { espruino, every, modules, onFault, restart, say, timers } from "./globals.ts";
-import { boardLamp } from "./lamps.ts";
-import { boardMeter, passLoad, type SimulatedLoad } from "./meters.ts";
+import { type LampMaker, shownLamp } from "./lamps.ts";
+import { type MeterMaker, passLoad, type SimulatedLoad } from "./meters.ts";
 import { type BoardFile, type BoardNetwork, FILES, RUNG_BYTES, RUNGS_HEAD_BYTES } from "./parts.ts";
 
 const KICK_MS = 2000;
@@ -23,8 +23,8 @@ const SECRET_BYTES = 32;
 /** What a simulation looks at: each step of the machine, before its effects are carried out. */
 export type Observe = (event: Event, effects: readonly Effect[], state: State) => void;
 
-/** Starts the board. @param observe absent on a board */
-export function main(observe?: Observe): Board {
+/** Starts the board. @param meter of the kind in its configuration, as is the lamp @param observe absent on a board */
+export function main(meter: MeterMaker, makeLamp: LampMaker, observe?: Observe): Board {
   const storage = modules.storage();
   const file = JSON.parse(fileNamed(FILES.config)) as BoardFile;
   const secrets = espruino.toUint8Array(fileNamed(FILES.secrets));
@@ -33,7 +33,7 @@ export function main(observe?: Observe): Board {
   const { crypto, flash, net } = modules;
   const load: SimulatedLoad = { powerMilliwatts: 0, energyMilliwattHours: 0, sinceMs: 0 };
   let nowMs = () => 0;
-  const lamp = boardLamp(file.lamp, (levelPercent) => {
+  const lamp = shownLamp(makeLamp(file.lamp), (levelPercent) => {
     passLoad(load, nowMs());
     load.powerMilliwatts = (file.settings.ratedMilliwatts * levelPercent) / 100;
   });
@@ -69,7 +69,7 @@ export function main(observe?: Observe): Board {
       presigned: presignedRungs(),
       makeMeter: (clock: BoardClock) => {
         nowMs = () => clock.nowMs();
-        return boardMeter(file.meter, nowMs, load);
+        return meter(file.meter, nowMs, load);
       },
       lamp,
       kick: () => espruino.kickWatchdog(),

@@ -10,7 +10,7 @@ import { energyMilliwattHours } from "#core/units";
 import { CSE_FRESH_MS, CseCounter } from "./cse7766.ts";
 import { every, i2c, pinNamed, serialNamed, timers, watch } from "./globals.ts";
 import { InaIntegral } from "./ina2xx.ts";
-import type { BoardMeter } from "./parts.ts";
+import { type BoardMeter, otherPart } from "./parts.ts";
 import { PulseCounter } from "./pulses.ts";
 
 const MILLIWATT_HOURS_PER_KILOWATT_HOUR = 1e6;
@@ -32,13 +32,42 @@ export function passLoad(load: SimulatedLoad, nowMs: number): void {
 /** A meter that speaks by itself is waited for so long, once, when the board starts, milliseconds. */
 const SETTLE_MS = 1500;
 
-export function boardMeter(settings: BoardMeter, nowMs: () => number, load: SimulatedLoad): Meter {
-  if (settings.kind === "cse7766") return cseMeter(settings, nowMs);
-  const look = lookOf(settings, nowMs, load);
-  return { read: (done) => done(look()) };
-}
+/** One for each kind, so that a board's program holds the one that was ordered. */
+export type MeterMaker = (settings: BoardMeter, nowMs: () => number, load: SimulatedLoad) => Meter;
 
-function cseMeter(settings: Extract<BoardMeter, { kind: "cse7766" }>, nowMs: () => number): Meter {
+export const simulatedMeter: MeterMaker = (_settings, nowMs, load) =>
+  looking(() => {
+    passLoad(load, nowMs());
+    return { raw: Math.floor(load.energyMilliwattHours), powerMilliwatts: load.powerMilliwatts };
+  });
+
+export const pulseMeter: MeterMaker = (settings, nowMs) => {
+  if (settings.kind !== "pulse") throw otherPart("meter", "pulse", settings.kind);
+  const each = MILLIWATT_HOURS_PER_KILOWATT_HOUR / settings.impulsesPerKilowattHour;
+  const options = { edge: "falling", debounce: settings.debounceMs, repeat: true };
+  return edges(settings.pin, options, "input_pullup", each, nowMs);
+};
+
+export const hlwMeter: MeterMaker = (settings, nowMs) => {
+  if (settings.kind !== "hlw8012") throw otherPart("meter", "hlw8012", settings.kind);
+  const each = settings.milliwattsPerHertz / MILLIWATT_SECONDS_PER_MILLIWATT_HOUR;
+  return edges(settings.cfPin, { edge: "rising", repeat: true }, "input", each, nowMs);
+};
+
+export const inaMeter: MeterMaker = (settings, nowMs) => {
+  if (settings.kind !== "ina219" && settings.kind !== "ina226") {
+    throw otherPart("meter", "ina219 or ina226", settings.kind);
+  }
+  const bus = i2c();
+  bus.setup({ sda: pinNamed(settings.sdaPin), scl: pinNamed(settings.sclPin) });
+  const integral = new InaIntegral(bus, settings, nowMs);
+  integral.look();
+  every(settings.sampleMs, () => integral.look());
+  return looking(() => integral.reading());
+};
+
+export const cseMeter: MeterMaker = (settings, nowMs) => {
+  if (settings.kind !== "cse7766") throw otherPart("meter", "cse7766", settings.kind);
   const counter = new CseCounter(settings.calibration, nowMs);
   const serial = serialNamed(settings.serial);
   let waiting: (() => void) | null = null;
@@ -68,43 +97,7 @@ function cseMeter(settings: Extract<BoardMeter, { kind: "cse7766" }>, nowMs: () 
       }, SETTLE_MS);
     },
   };
-}
-
-function lookOf(
-  settings: Exclude<BoardMeter, { kind: "cse7766" }>,
-  nowMs: () => number,
-  load: SimulatedLoad,
-): () => Reading | null {
-  switch (settings.kind) {
-    case "simulated":
-      return () => {
-        passLoad(load, nowMs());
-        return { raw: Math.floor(load.energyMilliwattHours), powerMilliwatts: load.powerMilliwatts };
-      };
-    case "pulse": {
-      const each = MILLIWATT_HOURS_PER_KILOWATT_HOUR / settings.impulsesPerKilowattHour;
-      return edges(
-        settings.pin,
-        { edge: "falling", debounce: settings.debounceMs },
-        "input_pullup",
-        each,
-        nowMs,
-      );
-    }
-    case "hlw8012": {
-      const each = settings.milliwattsPerHertz / MILLIWATT_SECONDS_PER_MILLIWATT_HOUR;
-      return edges(settings.cfPin, { edge: "rising" }, "input", each, nowMs);
-    }
-    default: {
-      const bus = i2c();
-      bus.setup({ sda: pinNamed(settings.sdaPin), scl: pinNamed(settings.sclPin) });
-      const integral = new InaIntegral(bus, settings, nowMs);
-      integral.look();
-      every(settings.sampleMs, () => integral.look());
-      return () => integral.reading();
-    }
-  }
-}
+};
 
 function edges(
   pinName: string,
@@ -112,10 +105,14 @@ function edges(
   mode: string,
   milliwattHours: number,
   nowMs: () => number,
-): () => Reading {
+): Meter {
   const counter = new PulseCounter(milliwattHours, nowMs);
   const pin = pinNamed(pinName);
   pin.mode(mode);
-  watch(pin, { ...options, repeat: true }, (seconds) => counter.edge(seconds));
-  return () => counter.reading();
+  watch(pin, options, (seconds) => counter.edge(seconds));
+  return looking(() => counter.reading());
+}
+
+function looking(look: () => Reading | null): Meter {
+  return { read: (done) => done(look()) };
 }

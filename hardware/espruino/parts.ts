@@ -1,7 +1,8 @@
 /**
  * Meters and lamps of a board, as its configuration names them.
  *
- * Promise: shapes alone, shared by the flashing tool that writes them and the bundle that reads them.
+ * Promise: shapes and what belongs to them, shared by the flashing tool that writes them and the bundle that
+ * reads them.
  */
 import type { BoardConfig } from "../../device/espruino/board-host.ts";
 
@@ -70,3 +71,8 @@ export const FILES = {
 /** Head of the file of rungs signed beforehand: channel id 32, base 6, quantum 6, count 2; then 65 bytes a rung. */
 export const RUNGS_HEAD_BYTES = 46;
 export const RUNG_BYTES = 65;
+
+/** The program was made for another kind of meter or lamp than the configuration names. */
+export function otherPart(part: string, made: string, found: string): Error {
+  return new Error(`${part}: expected ${made}, for which the program was made, found ${found}: flash both`);
+}

@@ -40,8 +40,8 @@ export interface Upload {
   /** A serial port, or tcp://host and perhaps a port. */
   readonly port: string;
   readonly board: BoardKind;
-  /** The program. */
-  readonly code: string;
+  /** The program, a byte a character. */
+  readonly image: string;
   /** By name in the board's file store. */
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
@@ -57,10 +57,10 @@ interface Answer {
 }
 
 /** Throws one line that says what was found instead of the board that was expected. */
-export async function uploadToBoard({ port, board, code, files }: Upload): Promise<void> {
+export async function uploadToBoard({ port, board, image, files }: Upload): Promise<void> {
   const path = pathOf(port);
   // The CLI sends what is named first last: a board cut off meanwhile has no program.
-  const wanted = new Map<string, Uint8Array>([[BOOT_FILE, Buffer.from(code, "latin1")], ...files]);
+  const wanted = new Map<string, Uint8Array>([[BOOT_FILE, Buffer.from(image, "latin1")], ...files]);
   const names = [...wanted.keys()];
   const before = await ask(path, board, names);
   let missing = differing(wanted, before);

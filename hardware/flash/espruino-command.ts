@@ -12,9 +12,9 @@ import { loadConfig } from "#node/config";
 import { fromHex, type Hex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { BOARDS, type BoardBudget, budgetFaults, budgetOf } from "../espruino/boards.ts";
-import { bundleForBoard } from "../espruino/bundle.ts";
 import { tellFault } from "../espruino/lint.ts";
 import { FILES } from "../espruino/parts.ts";
+import { lightProgram } from "../espruino/program.ts";
 import { type BoardOrder, boardFiles } from "../espruino/provision.ts";
 import { boardFileOf } from "./board-order.ts";
 import { BOARD_LAMPS, BOARD_METERS, readBoardLamp, readBoardMeter } from "./board-parts.ts";
@@ -36,14 +36,13 @@ interface Options {
   readonly json?: true;
 }
 
-/** On the board's console the light is `light`, for whoever looks at it there. */
-const PROGRAM = 'import { main } from "#hardware/espruino/main"; global.light = main();';
-const BUNDLE = "bundle.js";
+/** The program as the board keeps it: in its firmware's tokens. */
+const PROGRAM_FILE = "bootcde.bin";
 const FIRST_NIGHT_RUNGS_MAX = 2000;
 
 export function espruinoCommand(): Command {
   return new Command("espruino")
-    .description("put the light onto a board that runs Espruino: its bundle, key, policy and first night")
+    .description("put the light onto a board that runs Espruino: its program, key, policy and first night")
     .requiredOption("--config <file>", "the light's device.toml: gateway, policy, plan, lamp's rating")
     .addOption(new Option("--board <name>", "the board").choices(Object.keys(BOARDS)).default("esp32"))
     .option(
@@ -64,7 +63,7 @@ export function espruinoCommand(): Command {
       "sign the first night's rungs here: channel id, and atomic units",
     )
     .option("--port <port>", "the board: /dev/ttyUSB0, COM3 or tcp://host")
-    .option("--out <dir>", "or write the bundle and the board's files here")
+    .option("--out <dir>", "or write the program and the board's files here")
     .option("--dry-run", "say what would be put where, and touch nothing")
     .option("--json", "one JSON document")
     .action(run);
@@ -84,19 +83,19 @@ async function run(options: Options): Promise<void> {
     time: timeOf(options),
   });
   const firstNight = options.firstNight === undefined ? null : readFirstNight(options.firstNight);
-  const built = await bundleForBoard(PROGRAM);
+  const built = await lightProgram(file.meter.kind, file.lamp.kind);
   if (built.faults.length > 0) throw new Error(built.faults.map(tellFault).join("\n"));
   const secret = secretIn(options.key, dryRun === true);
   const key = openKey(secret);
   const gatewayPublicKey = fromHex(loadConfig(options.config).gateway.publicKey as Hex);
   const files = boardFiles({ key, secret, gatewayPublicKey, file, firstNight });
   const sizes = [...files].map(([name, bytes]) => [name, bytes.length] as const);
-  const budget = budgetOf(board, [built.code.length, ...sizes.map(([, bytes]) => bytes)]);
+  const budget = budgetOf(board, [built.image.length, ...sizes.map(([, bytes]) => bytes)]);
   const faults = budgetFaults(board, budget);
   if (faults.length > 0) throw new Error(faults.join("\n"));
-  if (!dryRun && out !== undefined) writeFiles(out, built.code, files);
-  if (!dryRun && port !== undefined) await uploadToBoard({ port, board, code: built.code, files });
-  tell(options, key.address, built.code.length, sizes, budget);
+  if (!dryRun && out !== undefined) writeFiles(out, built.image, files);
+  if (!dryRun && port !== undefined) await uploadToBoard({ port, board, image: built.image, files });
+  tell(options, key.address, built.image.length, sizes, budget);
 }
 
 function networkOf({ wifiSsid, wifiPasswordFile }: Options) {
@@ -147,29 +146,29 @@ function textOf(option: string, file: string): string {
   }
 }
 
-function writeFiles(out: string, code: string, files: ReadonlyMap<string, Uint8Array>): void {
+function writeFiles(out: string, image: string, files: ReadonlyMap<string, Uint8Array>): void {
   mkdirSync(out, { recursive: true });
   for (const [name, bytes] of files) writeFileSync(join(out, name), bytes, { mode: 0o600 });
-  writeFileSync(join(out, BUNDLE), code);
+  writeFileSync(join(out, PROGRAM_FILE), image, "latin1");
 }
 
 function tell(
   { board, port, out, dryRun, json }: Options,
   address: string,
-  bundleBytes: number,
+  programBytes: number,
   files: readonly (readonly [string, number])[],
   budget: BoardBudget,
 ): void {
   if (json) {
     const all = Object.fromEntries(files);
-    const document = { dryRun: dryRun === true, board, address, bundleBytes, files: all, ...budget };
+    const document = { dryRun: dryRun === true, board, address, programBytes, files: all, ...budget };
     process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
     return;
   }
   const lines = [
     `${BOARDS[board].title}: light ${address}`,
     `  ${dryRun ? "would go" : "went"} to ${port ?? out ?? "nowhere yet: say --port or --out"}`,
-    `  bundle ${bundleBytes} bytes, ${files.map(([name, bytes]) => `${name} ${bytes}`).join(", ")}`,
+    `  program ${programBytes} bytes, ${files.map(([name, bytes]) => `${name} ${bytes}`).join(", ")}`,
     `  flash ${budget.flashBytes} of ${budget.flashBytesMax} bytes`,
     `  memory about ${budget.variables} of at most ${budget.variablesMax} variables`,
     `  ladder of up to ${budget.rungsMax} rungs`,

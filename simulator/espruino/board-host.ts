@@ -26,8 +26,16 @@ const PULSE_MILLIWATT_HOURS = COEFFICIENT / 3.6e6;
 const FLASH_ADDRESS = 0x310000;
 const STORAGE_BYTES = 917_504;
 
+/** What is bundled as `Light`: the program of a board with that meter and lamp, and an eye on its steps. */
+export const SIMULATED_LIGHT = `
+  import { pwmLamp } from "#hardware/espruino/lamps";
+  import { main as start } from "#hardware/espruino/main";
+  import { cseMeter } from "#hardware/espruino/meters";
+  export const main = (observe) => start(cseMeter, pwmLamp, observe);
+`;
+
 export interface BoardSite {
-  /** The bundle, which hands its `main` on as `Light.main`. */
+  /** The bundle of SIMULATED_LIGHT. */
   readonly bundle: string;
   /** The key's own 32 bytes. */
   readonly secret: Uint8Array;

@@ -147,7 +147,10 @@ export class SimulatedBoard {
         kickWatchdog() {},
       },
       Pin,
-      process: { on: (_: string, take: Callback) => this.faults.push(take) },
+      process: {
+        on: (_: string, take: Callback) => this.faults.push(take),
+        memory: () => ({ usage: 0, total: 0 }),
+      },
       require: (name: string) => {
         if (Object.hasOwn(modules, name)) return modules[name];
         throw new Error(`Module ${name} not found`);

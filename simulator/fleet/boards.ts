@@ -12,7 +12,7 @@ import type { HostLink, HostParts } from "#node/host";
 import { ladderLength } from "../../device/espruino/ladder-length.ts";
 import { bundleForBoard } from "../../hardware/espruino/bundle.ts";
 import { tellFault } from "../../hardware/espruino/lint.ts";
-import { type BoardRun, startBoardHost, startTimeServer } from "../espruino/board-host.ts";
+import { type BoardRun, SIMULATED_LIGHT, startBoardHost, startTimeServer } from "../espruino/board-host.ts";
 import { ESP32_PAGES, FlashChip } from "../espruino/flash-chip.ts";
 import type { MeterType } from "./lamp-model.ts";
 
@@ -75,7 +75,7 @@ export interface Boards {
 
 /** Builds the bundle. Throws when it has a fault. */
 export async function openBoards(options: BoardsOptions): Promise<Boards> {
-  const bundle = await bundleForBoard('export { main } from "#hardware/espruino/main";', "Light");
+  const bundle = await bundleForBoard(SIMULATED_LIGHT, "Light");
   if (bundle.faults.length > 0) {
     throw new Error(`--espruino: expected a bundle for a board, found ${tellFault(bundle.faults[0]!)}`);
   }

@@ -9,7 +9,12 @@ import { systemClock } from "#node/clock";
 import type { HostParts } from "#node/host";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { openKey } from "#payment/key";
-import { type BoardRun, startBoardHost, startTimeServer } from "#simulator/espruino/board-host";
+import {
+  type BoardRun,
+  SIMULATED_LIGHT,
+  startBoardHost,
+  startTimeServer,
+} from "#simulator/espruino/board-host";
 import { ESP32_PAGES, FlashChip } from "#simulator/espruino/flash-chip";
 import { dataOf, ledgerRows, QUANTUM, startSeller } from "../../gateway/agreement.ts";
 import { type Ground, prepareGround, until } from "../../gateway/ground.ts";
@@ -19,7 +24,7 @@ const LOAD_MILLIWATTS = 3_600_000;
 let ground: Ground;
 let bundle = "";
 beforeAll(async () => {
-  const built = await bundleForBoard('export { main } from "#hardware/espruino/main";', "Light");
+  const built = await bundleForBoard(SIMULATED_LIGHT, "Light");
   expect(built.faults.map(tellFault)).toEqual([]);
   bundle = built.code;
   ground = await prepareGround();

@@ -64,10 +64,9 @@ describe("a voucher signed on a board", () => {
     ["a key of zero", () => withPart({ key: new Uint8Array(32) }), /secret of 32 bytes/],
     [
       "a table cut short",
-      () => withPart({ table: TABLE.subarray(0, 11_000) }),
-      /11264 bytes.*found 11000.*flash/,
+      () => withPart({ table: TABLE.subarray(0, 8_000) }),
+      /8448 bytes.*found 8000.*flash/,
     ],
-    ["a table at an odd place", () => withPart({ table: oddTable() }), /multiple of 4/],
   ])("refuses %s", (_what, act, message) => {
     expect(act).toThrow(message);
   });
@@ -76,10 +75,4 @@ describe("a voucher signed on a board", () => {
 function withPart(part: { key?: Uint8Array; table?: Uint8Array; domainSeparator?: Uint8Array }) {
   const parts = { table: TABLE, key: SECRET, domainSeparator: new Uint8Array(32), hmac: hmacSha256, ...part };
   return createVoucherSigner(parts);
-}
-
-function oddTable(): Uint8Array {
-  const odd = new Uint8Array(TABLE.length + 1).subarray(1);
-  odd.set(TABLE);
-  return odd;
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { Told } from "#hardware/espruino/told";
 import { espruinoCommand } from "#hardware/flash/espruino-command";
 import { toHex } from "#payment/bytes";
 import { startTimeServer } from "#simulator/espruino/board-host";
@@ -15,27 +16,8 @@ import { LinuxBoard } from "./linux-board.ts";
 const LOAD_MILLIWATTS = 600_000;
 const BUDGET_RUNGS = 30;
 
-interface Seen {
-  readonly ready: number;
-  readonly signed: number;
-  readonly failed: number;
-  readonly charged: number;
-  readonly granted: number;
-  readonly maxClaimable: number;
-  readonly register: number;
-  readonly percent: number;
-  readonly usage: number;
-  readonly longestMs: number;
-}
-
 /** Typed on the board's console: it tells what it is, again and again. */
-const TELL = `setInterval(function(){
-  var m=light.machine,s=m.state(),c=s.channel,a=s.account;
-  print("@@"+JSON.stringify({ready:light.store.ready(),signed:light.ladder.signed,
-    failed:m.counters.failedSignatures,charged:c?c.charged:0,maxClaimable:c?c.signed:0,
-    granted:a?a.granted:0,register:s.register.total,percent:s.levelPercent,
-    usage:process.memory().usage,longestMs:light.work.longestMs}));
-},1000)`.replace(/\n\s*/g, "");
+const TELL = 'setInterval(function(){print("@@"+JSON.stringify(light()));},1000)';
 const ASKED_AGAIN_MS = 20_000;
 
 describe.runIf(ESPRUINO)("a light in the real interpreter", () => {
@@ -70,11 +52,11 @@ describe.runIf(ESPRUINO)("a light in the real interpreter", () => {
       board.forget();
       toldAtMs = 0;
     };
-    const untilSeen = async (what: string, isSo: (now: Seen) => boolean, limitMs: number) => {
+    const untilSeen = async (what: string, isSo: (now: Told) => boolean, limitMs: number) => {
       const endMs = Date.now() + limitMs;
       for (;;) {
         const told = board.latest();
-        const seen = told === null ? null : (JSON.parse(told) as Seen);
+        const seen = told === null ? null : (JSON.parse(told) as Told);
         if (seen !== null && isSo(seen)) return seen;
         // Nothing is heard after a start, or when the line was not understood.
         if (seen === null && Date.now() - toldAtMs > ASKED_AGAIN_MS) {
@@ -87,19 +69,19 @@ describe.runIf(ESPRUINO)("a light in the real interpreter", () => {
     };
     const nowMinute = Math.floor(Date.now() / 60_000);
     await flashed(nowMinute + 12 * 60);
-    await untilSeen("a ladder", ({ ready }) => ready >= 16, 400_000);
+    await untilSeen("a ladder", ({ ladderRungs }) => ladderRungs >= 16, 400_000);
     // Only the plan is another: nothing else is sent, and the ladder stays where it is.
     await flashed(nowMinute - 1);
     const dusk = await untilSeen(
       "light and a purchase",
-      ({ percent, charged }) => percent > 0 && charged >= 2 * QUANTUM,
+      ({ levelPercent, charged }) => levelPercent > 0 && charged >= 2 * QUANTUM,
       120_000,
     );
     const lit = await untilSeen("7 purchases", ({ charged }) => charged >= 7 * QUANTUM, 120_000);
     // At night a payment is a read: nothing was signed while the ladder lasted but what had been begun.
     expect(lit.signed - dusk.signed).toBeLessThanOrEqual(1);
-    expect(lit.failed).toBe(dusk.failed);
-    expect(lit.percent).toBe(100);
+    expect(lit.failedSignatures).toBe(dusk.failedSignatures);
+    expect(lit.levelPercent).toBe(100);
     // E2, by the board's own meter.
     expect(lit.register).toBeLessThanOrEqual(lit.granted + UNITS);
 

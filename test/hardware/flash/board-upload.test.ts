@@ -48,7 +48,7 @@ async function consoleOf(firmware: Firmware): Promise<Server> {
 async function refusal(port: string): Promise<string> {
   const files = new Map([["w402.key", new Uint8Array(96)]]);
   try {
-    await uploadToBoard({ port, board: BOARDS.esp32, code: "print(1);\n".repeat(10), files });
+    await uploadToBoard({ port, board: BOARDS.esp32, image: "print(1);\n".repeat(10), files });
     return "flashed";
   } catch (error) {
     return (error as Error).message;

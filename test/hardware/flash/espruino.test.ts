@@ -51,7 +51,7 @@ async function flash(...options: readonly string[]): Promise<string> {
 }
 
 describe("watt402-flash espruino", () => {
-  it("writes the bundle and what a board is to know: its key, its gateway's tag key, its policy, its first night", async () => {
+  it("writes the program and what a board is to know: its key, its gateway's tag key, its policy, its first night", async () => {
     const told = JSON.parse(
       await flash(
         "--json",
@@ -65,7 +65,7 @@ describe("watt402-flash espruino", () => {
     const secret = fromHex(readFileSync(join(folder, "light.key"), "utf8").trim() as Hex);
     const key = openKey(secret);
     expect(told).toMatchObject({ board: "esp32", address: key.address, rungsMax: 784 });
-    expect(told.bundleBytes).toBe(out("bundle.js").length);
+    expect(told.programBytes).toBe(out("bootcde.bin").length);
     expect(told.flashBytes).toBeLessThan(told.flashBytesMax);
 
     const file = JSON.parse(out("w402.json").toString("ascii")) as BoardFile;
@@ -94,7 +94,7 @@ describe("watt402-flash espruino", () => {
   });
 
   it("says what a board has no room for, and what no board can do", async () => {
-    const wifi = await flash("--board", "espruinowifi");
+    const wifi = await flash("--board", "espruinowifi", "--first-night", `${CHANNEL},500,100,200`);
     expect(wifi).toContain("expected at most 65536 bytes of files on Espruino WiFi");
     expect(readdirSync(folder)).not.toContain("out");
     expect(await flash("--meter", "pulse,pin=A5,impulses=1")).toContain(
