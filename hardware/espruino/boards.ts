@@ -21,6 +21,8 @@ export interface BoardKind {
   /** Those that its firmware's own network takes, where that is written in JavaScript. */
   readonly networkVariables: number;
   readonly pin: RegExp;
+  /** Serial ports that neither the firmware's network nor its console has. */
+  readonly serialPorts: readonly ("Serial1" | "Serial2")[];
   readonly watchdogSeconds: number;
 }
 
@@ -34,6 +36,7 @@ export const BOARDS = {
     variablesMax: 16_383,
     networkVariables: 0,
     pin: /^D([0-9]|[12][0-9]|3[0-9])$/,
+    serialPorts: ["Serial1", "Serial2"],
     watchdogSeconds: 30,
   },
   espruinowifi: {
@@ -44,7 +47,9 @@ export const BOARDS = {
     pages: { address: 0x08004000, pageBytes: 16_384, count: 3 },
     variablesMax: 8190,
     networkVariables: 700,
-    pin: /^[ABC]([0-9]|1[0-5])$/,
+    // Those at its edges, without B6 and B7: there the console is while no USB is.
+    pin: /^(A[014-8]|A10|B[0134589]|B10|B1[3-5])$/,
+    serialPorts: [],
     watchdogSeconds: 25,
   },
   // The interpreter as a program: its file store covers the whole of its flash, so our pages are its end.
@@ -57,6 +62,7 @@ export const BOARDS = {
     variablesMax: 16_383,
     networkVariables: 0,
     pin: /^D([0-9]|[12][0-9]|3[01])$/,
+    serialPorts: ["Serial1", "Serial2"],
     watchdogSeconds: 0,
   },
 } as const satisfies Readonly<Record<string, BoardKind>>;

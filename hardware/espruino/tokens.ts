@@ -27,15 +27,18 @@ const INTEGER_0 = 0xd3;
 const INTEGER_8 = 0xd4;
 const INTEGER_16 = 0xd5;
 
+/** Another operator, or a comment, where two of them stand side by side. */
+const DOUBLED = /[-+/]/;
+
 /** @param code minified, ASCII, no templates */
 export function tokenised(code: string): string {
   let text = "";
   let before: Token | null = null;
   for (const token of tokenizer(code, { ecmaVersion: 2020 })) {
     const piece = pieceOf(token, code, before);
-    if (before !== null && isWordy(text.charCodeAt(text.length - 1)) && isWordy(piece.charCodeAt(0))) {
-      if (isWord(before) && isWord(token)) text += " ";
-    }
+    const [last, first] = [text.slice(-1), piece.slice(0, 1)];
+    const isOneWord = before !== null && isWord(before) && isWord(token) && isWordy(last) && isWordy(first);
+    if (isOneWord || (last === first && DOUBLED.test(first))) text += " ";
     text += piece;
     before = token;
   }
@@ -79,6 +82,6 @@ function isWord({ type }: Token): boolean {
   return type.label === "name" || type.label === "num" || type.keyword !== undefined;
 }
 
-function isWordy(code: number): boolean {
-  return /[A-Za-z0-9_$.]/.test(String.fromCharCode(code));
+function isWordy(letter: string): boolean {
+  return /[A-Za-z0-9_$.]/.test(letter);
 }

@@ -21,12 +21,12 @@ export const BOARD_LAMPS = ["simulated", "relay", "pwm"];
 /** Throws one line that says what was expected and found. */
 export function readBoardMeter(text: string, board: BoardKind): BoardMeter {
   const keys = keysOf("--meter", text, board);
-  const meter = meterOf(keys);
+  const meter = meterOf(keys, board);
   keys.end();
   return meter;
 }
 
-function meterOf(keys: Keys): BoardMeter {
+function meterOf(keys: Keys, { title, serialPorts }: BoardKind): BoardMeter {
   switch (keys.name) {
     case "simulated":
       return { kind: "simulated" };
@@ -44,7 +44,12 @@ function meterOf(keys: Keys): BoardMeter {
         milliwattsPerHertz: keys.number("milliwatts_per_hertz", null, 0.1, 1e6),
       };
     case "cse7766": {
-      const serial = keys.word("serial", ["Serial1", "Serial2"], "Serial2") as "Serial1" | "Serial2";
+      if (serialPorts.length === 0) {
+        throw new Error(
+          `--meter: expected a meter without a serial port, found cse7766: Wi-Fi and console of ${title} have both`,
+        );
+      }
+      const serial = keys.word("serial", serialPorts, "Serial2") as "Serial1" | "Serial2";
       return {
         kind: "cse7766",
         serial,

@@ -97,6 +97,11 @@ describe("watt402-flash espruino", () => {
     const wifi = await flash("--board", "espruinowifi", "--first-night", `${CHANNEL},500,100,200`);
     expect(wifi).toContain("expected at most 65536 bytes of files on Espruino WiFi");
     expect(readdirSync(folder)).not.toContain("out");
+    const onWifi = (meter: string) => flash("--board", "espruinowifi", "--dry-run", "--meter", meter);
+    expect(await onWifi("cse7766,rx=A3")).toContain("expected a meter without a serial port, found cse7766");
+    expect(await onWifi("pulse,pin=A14,impulses=1")).toContain(
+      "pin: expected a pin of Espruino WiFi, found A14",
+    );
     expect(await flash("--meter", "pulse,pin=A5,impulses=1")).toContain(
       "pin: expected a pin of ESP32, found A5",
     );
@@ -111,6 +116,19 @@ describe("watt402-flash espruino", () => {
     );
     writeFileSync(join(folder, "device.toml"), SAMPLE);
     expect(await flash()).toContain("expected mqtt://, as a board's TLS checks no certificate");
+  });
+
+  it.each([
+    ["esp32", "cse7766,serial=Serial2,rx=D16", "pwm,pin=D4,hertz=1000,relay=D5"],
+    ["espruinowifi", "hlw8012,cf=B3,milliwatts_per_hertz=1.7", "relay,pin=B4"],
+    ["espruinowifi", "ina226,sda=B9,scl=B8,shunt_microohms=2000", "pwm,pin=B5,hertz=1000,relay=B4"],
+  ])("fits %s, with its largest drivers too: %s, %s", async (board, meter, lamp) => {
+    const wifi = ["--wifi-ssid", "a street's own network, 32 bytes"];
+    const parts = ["--board", board, "--meter", meter, "--lamp", lamp, ...wifi];
+    const told = JSON.parse(await flash("--json", "--dry-run", ...parts));
+    expect(told).toMatchObject({ board, dryRun: true });
+    expect(told.flashBytes).toBeLessThanOrEqual(told.flashBytesMax);
+    expect(told.variables).toBeLessThanOrEqual(told.variablesMax);
   });
 
   it("gives the board the sun's plan week by week, and the longest night of the year", async () => {
