@@ -33,12 +33,12 @@ const FULL: BenchPlan = {
 const QUICK: BenchPlan = {
   rounds: 2,
   nights: 1,
-  roundMs: 1_000,
+  roundMs: 800,
   warmMs: 300,
   settleMs: 300,
-  channels: 16,
-  sellerChannels: 8,
-  idleLights: 300,
+  channels: 8,
+  sellerChannels: 4,
+  idleLights: 500,
   worldLights: 500,
 };
 
