@@ -12,6 +12,7 @@ import { loadConfig } from "#node/config";
 import { fromHex, type Hex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { BOARDS, type BoardBudget, budgetFaults, budgetOf } from "../espruino/boards.ts";
+import type { BoardProgram } from "../espruino/bundle.ts";
 import { tellFault } from "../espruino/lint.ts";
 import { FILES } from "../espruino/parts.ts";
 import { lightProgram } from "../espruino/program.ts";
@@ -38,6 +39,8 @@ interface Options {
 
 /** The program as the board keeps it: in its firmware's tokens. */
 const PROGRAM_FILE = "bootcde.bin";
+/** The same in letters, for an editor that sends it. */
+const LETTERS_FILE = "light.js";
 const FIRST_NIGHT_RUNGS_MAX = 2000;
 
 export function espruinoCommand(): Command {
@@ -93,7 +96,7 @@ async function run(options: Options): Promise<void> {
   const budget = budgetOf(board, [built.image.length, ...sizes.map(([, bytes]) => bytes)]);
   const faults = budgetFaults(board, budget);
   if (faults.length > 0) throw new Error(faults.join("\n"));
-  if (!dryRun && out !== undefined) writeFiles(out, built.image, files);
+  if (!dryRun && out !== undefined) writeFiles(out, built, files);
   if (!dryRun && port !== undefined) await uploadToBoard({ port, board, image: built.image, files });
   tell(options, key.address, built.image.length, sizes, budget);
 }
@@ -146,10 +149,15 @@ function textOf(option: string, file: string): string {
   }
 }
 
-function writeFiles(out: string, image: string, files: ReadonlyMap<string, Uint8Array>): void {
+function writeFiles(
+  out: string,
+  { image, code }: BoardProgram,
+  files: ReadonlyMap<string, Uint8Array>,
+): void {
   mkdirSync(out, { recursive: true });
   for (const [name, bytes] of files) writeFileSync(join(out, name), bytes, { mode: 0o600 });
   writeFileSync(join(out, PROGRAM_FILE), image, "latin1");
+  writeFileSync(join(out, LETTERS_FILE), code);
 }
 
 function tell(

@@ -11,6 +11,7 @@ import { voucherDigest } from "#payment/voucher";
 import { boardAlmanac } from "../../../device/espruino/almanac.ts";
 import { ladderLength, minutesOfLight } from "../../../device/espruino/ladder-length.ts";
 import type { BoardFile } from "../../../hardware/espruino/parts.ts";
+import { tokenised } from "../../../hardware/espruino/tokens.ts";
 
 const SAMPLE = readFileSync(new URL("../../../hardware/pi/device.sample.toml", import.meta.url), "utf8");
 const CHANNEL = `0x${"1a".repeat(32)}`;
@@ -66,6 +67,7 @@ describe("watt402-flash espruino", () => {
     const key = openKey(secret);
     expect(told).toMatchObject({ board: "esp32", address: key.address, rungsMax: 784 });
     expect(told.programBytes).toBe(out("bootcde.bin").length);
+    expect(tokenised(out("light.js").toString())).toBe(out("bootcde.bin").toString("latin1"));
     expect(told.flashBytes).toBeLessThan(told.flashBytesMax);
 
     const file = JSON.parse(out("w402.json").toString("ascii")) as BoardFile;
