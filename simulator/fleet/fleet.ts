@@ -11,7 +11,7 @@ import type { Policy } from "#core/policy";
 import type { Signer } from "#core/ports";
 import { energyMilliwattHours } from "#core/units";
 import { systemClock } from "#node/clock";
-import { fastestCurve } from "#node/curve";
+import { type Curve, fastestCurve } from "#node/curve";
 import type { HostLink, HostParts } from "#node/host";
 import { openMqttLink } from "#node/mqtt-link";
 import { addressOf, type Key } from "#payment/key";
@@ -89,8 +89,7 @@ export class Fleet implements Evening {
   private outages = 0;
   private readonly sample: () => number;
   private readonly boardRuns = new Map<string, BoardRun>();
-  /** The same bytes on either curve; where the native one does not load, a fleet is slower and nothing else. */
-  private readonly curve = fastestCurve().curve;
+  private readonly curve: Curve;
   /** Lean lights to the same broker share a road. */
   private readonly roads = new Map<string, LeanRoad>();
 
@@ -99,6 +98,9 @@ export class Fleet implements Evening {
     const realMs = () => performance.now();
     this.troubles = new Troubles(options.onTrouble, realMs);
     this.sample = seededRandom(options.seed);
+    const { curve, reason } = fastestCurve();
+    this.curve = curve;
+    if (reason !== undefined) options.onTrouble(`lights sign in JavaScript, twenty times slower: ${reason}`);
     const patienceMs = options.intervalSeconds * 1000 * PATIENCE;
     const mostMs = options.boards === null ? Number.POSITIVE_INFINITY : BOARD_PATIENCE_MS;
     this.brake = new Brake(Math.min(patienceMs, mostMs), realMs);

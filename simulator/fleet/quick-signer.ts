@@ -1,6 +1,6 @@
 /**
- * The device's signer for a fleet in one process: the same bytes, with what a voucher's digest needs kept between
- * lights, and keccak in WebAssembly.
+ * The device's signer for a fleet in one process: all lights write their vouchers' digests into the same buffers, and
+ * hash in WebAssembly.
  *
  * Promise: what device/payment/signer.ts signs, it signs alike (a test).
  */

@@ -36,9 +36,9 @@ const QUICK: BenchPlan = {
   roundMs: 800,
   warmMs: 300,
   settleMs: 300,
-  channels: 8,
-  sellerChannels: 4,
-  idleLights: 500,
+  channels: 6,
+  sellerChannels: 3,
+  idleLights: 200,
   worldLights: 500,
 };
 

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { planRun } from "#simulator/run-plan";
 import { endRuns, evening, expectSound, pass, RUN_MS, run } from "./evening.ts";
 import { descendantsOf, documentOf, isRunning, simulate, until } from "./process.ts";
 
@@ -58,16 +59,24 @@ test(
 );
 
 test(
-  "with --lean, lights on the lean link pay for a sound evening like any others",
+  "with --lean, lights are on the lean link, come back to it after their gateway's restart, and pay for a sound evening",
   async () => {
-    const started = run("--lean", "--lights", "8", "--minutes", "2");
+    const started = run("--lean", "--lights", "4", "--scenario", "gateway-restart");
     const result = await documentOf(started);
-    expectSound(result, 8);
-    expect(result.payments.made).toBeGreaterThanOrEqual(8);
+    expectSound(result, 4);
+    // The road's own words, which no other link says.
+    expect(started.stderr()).toMatch(/^a light: broker mqtt:/m);
+    expect(result.atEnd.lit).toBe(4);
     expect(await started.ended).toBe(0);
   },
   RUN_MS,
 );
+
+test("with --lean, a broker that it cannot speak to is refused before anything is started", () => {
+  const flags = { scheme: "batch-settlement", lean: true, broker: "mqtts://b.example" } as const;
+  expect(() => planRun(flags)).toThrow("--lean: expected --broker mqtt://, found mqtts://b.example");
+  expect(() => planRun({ ...flags, broker: "mqtt://b.example" }).release()).not.toThrow();
+});
 
 test(
   "with the scheme exact, every purchase is a transfer of its own, and the sums agree",
