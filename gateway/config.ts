@@ -9,23 +9,13 @@ import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
 import { checkAccess, EMBEDDED, ENROLMENT } from "./broker-config.ts";
+import { checkExternal, EXTERNAL } from "./external-config.ts";
 import { checkLookout, LOOKOUT_SECTIONS } from "./lookout-config.ts";
 import { SELLER_SECTIONS, type SellerConfig, sellersIn } from "./sellers-config.ts";
 
 const address = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits");
 const atomic = z.number().int().min(1).max(COUNTER_MAX);
 const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
-const EXTERNAL = z.strictObject({
-  kind: z.literal("external"),
-  url: z.string().regex(/^(mqtts?|wss?):\/\//, "expected an mqtt, mqtts, ws or wss URL"),
-  /** "auto": MQTT 5, and 3.1.1 (which is 4) where the broker refuses it. */
-  version: z.union([z.literal("auto"), z.literal(4), z.literal(5)]).default("auto"),
-  username: z.string().optional(),
-  passwordFile: z.string().optional(),
-  caFile: z.string().optional(),
-  /** Unique at the broker, so one of its own for each of several gateways; absent: a new one at every start. */
-  clientId: z.string().optional(),
-});
 
 const SQLITE = z.strictObject({ kind: z.literal("sqlite") });
 
@@ -135,6 +125,7 @@ export function checkConfig(value: unknown, source: string): Config {
     throw new Error(lines.join("\n"));
   }
   checkAccess(checked.data.broker, checked.data.enrolment, source);
+  if (checked.data.broker.kind === "external") checkExternal(checked.data.broker, source);
   checkLookout(checked.data, checked.data.broker.kind, source);
   const { seller: _one, sellers: _several, ...others } = checked.data;
   const sellers = sellersIn(checked.data, source);

@@ -21,6 +21,7 @@ import { groupOf, receiveByDuty, seatOf, takeDuty } from "./duty/open-duty.ts";
 import type { Seat } from "./duty/postgres-roster.ts";
 import { type Doorman, openDoorman, readAllowed } from "./enrolment/doorman.ts";
 import type { Gate } from "./enrolment/gate.ts";
+import { readExternalFiles } from "./external-config.ts";
 import { openLedger } from "./ledger/open-ledger.ts";
 import { monotonicSeconds, openLookout, readLookoutFiles } from "./lookout.ts";
 import { limitNotes } from "./observe/limited-note.ts";
@@ -34,7 +35,7 @@ import { openSellers, readAuthorities, type Sellers } from "./sellers/open-marke
 import { fetchResource } from "./sellers/resource.ts";
 import { watchChain } from "./treasury/evm-chain.ts";
 import { connectEvm } from "./treasury/evm-client.ts";
-import { keyIn, openTreasury, readSecret } from "./treasury/open-treasury.ts";
+import { keyIn, openTreasury } from "./treasury/open-treasury.ts";
 
 export interface Gateway {
   /** Where devices connect. */
@@ -113,7 +114,11 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     treasuryAtomic: () => chain.tokenBalance(asset, treasury.address),
     treasuryAddress: treasury.address,
     ledger,
-    access: { broker: () => embedded, devicesPending: () => gate?.pending ?? 0 },
+    access: {
+      broker: () => embedded,
+      others: () => external?.access() ?? null,
+      devicesPending: () => gate?.pending ?? 0,
+    },
     note,
   }).catch(async (error) => {
     await broker.close();
@@ -191,6 +196,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     reread() {
       doorman.reread();
       embedded?.reread();
+      external?.reread();
     },
     stop,
   };
@@ -227,14 +233,13 @@ async function openBroker(
     );
     return { broker: embedded, external: null, embedded };
   }
-  const { url, version, passwordFile } = broker;
+  const { probe } = readExternalFiles(broker);
   const external = await openExternalBroker(
     {
-      url,
-      version,
-      username: broker.username ?? null,
-      password: passwordFile === undefined ? null : readSecret("broker.passwordFile", passwordFile),
-      caFile: broker.caFile ?? null,
+      url: broker.url,
+      version: broker.version,
+      login: broker,
+      probe,
       clientId: broker.clientId ?? `watt402-gateway-${seat?.member ?? randomBytes(6).toString("hex")}`,
       receiveMaximum: limits.purchases,
       share: seat && { group: groupOf(key), member: seat.member },

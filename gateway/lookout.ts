@@ -7,6 +7,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Access } from "./broker/access-probe.ts";
 import type { Broker } from "./broker/broker.ts";
 import type { Config } from "./config.ts";
 import { dashboardFiles } from "./dashboard/files.ts";
@@ -85,6 +86,7 @@ export async function openLookout(
   const feed = openFeed(fleet);
   const health = openHealth({
     brokerIsUp: () => broker.isUp(),
+    brokerWarning: () => warningOf(parts.access.others()),
     dutyTrouble: () => dutyTrouble(parts.duty()),
     sellers: parts.sellers,
     treasuryAtomic: parts.treasuryAtomic,
@@ -208,6 +210,10 @@ export async function openLookout(
 function sellersDown(sellers: readonly SellerStatus[]): string | null {
   const down = sellers.filter(({ standing }) => !isSelling(standing));
   return down.length === 0 ? null : down.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
+}
+
+function warningOf(access: Access | null): string {
+  return access?.kind === "open" ? access.reason : "";
 }
 
 function goodIn(checks: Checks): Readonly<Record<keyof Checks, boolean>> {

@@ -15,6 +15,7 @@ import { keystoreCommand } from "./commands/keystore.ts";
 import { ledgerCommand } from "./commands/ledger.ts";
 import { watchCommand } from "./commands/watch.ts";
 import { type LoadedConfig, loadConfig, shownConfig } from "./config-layers.ts";
+import { readExternalFiles } from "./external-config.ts";
 import { type Gateway, type GatewayStatus, startGateway } from "./gateway.ts";
 import { openLog } from "./log.ts";
 import type { Note } from "./purchase/ports.ts";
@@ -71,6 +72,7 @@ async function run(options: Options, load: () => LoadedConfig): Promise<void> {
   if (options.init !== undefined) return writeSample(options.init === true ? INIT_FILE : options.init);
   const { config, source, assumed } = load();
   if (options.check) {
+    if (config.broker.kind === "external") readExternalFiles(config.broker);
     process.stdout.write(`${stringify(shownConfig(config))}\n`);
     for (const sentence of assumed) process.stdout.write(`# ${sentence}\n`);
     process.stdout.write(`config ${source}: good\n`);

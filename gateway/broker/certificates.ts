@@ -51,7 +51,7 @@ export function devicesIn(certificate: PeerCertificate): readonly string[] {
   return [...new Set([...common, ...names].filter(isDeviceName))];
 }
 
-function pemIn(member: string, file: string): string {
+export function pemIn(member: string, file: string): string {
   let text: string;
   try {
     text = readFileSync(file, "utf8");

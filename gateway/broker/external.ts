@@ -7,14 +7,16 @@
  * it payments that their devices have repeated long since. For the same reason no will is set, and none
  * of the devices' wills is delayed: a clean start ends the delay at once (MQTT 5 section 3.1.3.2.2).
  */
-import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import mqtt, { type IClientOptions } from "mqtt";
 import { LEAVES, type Leaf, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
 import type { Delivery } from "../duty/roster.ts";
 import type { Note } from "../purchase/ports.ts";
+import { type Reread, rereadOnChange } from "../reread.ts";
+import { type Access, type ProbeAccount, probeAccess } from "./access-probe.ts";
 import type { Broker } from "./broker.ts";
 import { envelopeOf } from "./envelope.ts";
+import { filesOf, type Login, type LoginFiles, readLogin } from "./login-files.ts";
 import { fallBackOn } from "./protocol-version.ts";
 import { testShares } from "./share-test.ts";
 
@@ -22,10 +24,10 @@ export interface ExternalOptions {
   readonly url: string;
   /** "auto": 5, and 3.1.1 (which is 4) when that is refused. */
   readonly version: "auto" | 4 | 5;
-  readonly username: string | null;
-  readonly password: string | null;
-  /** PEM file of the authority that signed the broker's certificate. */
-  readonly caFile: string | null;
+  /** Read again when they change, for the next connection. */
+  readonly login: LoginFiles;
+  /** A device's account, to test what the broker lets devices read; null: strangers alone are tested. */
+  readonly probe: ProbeAccount | null;
   /** Unique at the broker. */
   readonly clientId: string;
   /** Messages the broker may send before they are acknowledged, 1..65,535: MQTT 5's back-pressure. */
@@ -45,6 +47,10 @@ export interface ExternalBroker extends Broker {
   hear(delivery: Delivery | null): void;
   /** Passes on to another member what a shared subscription brought here. */
   handOver(member: string, device: string, leaf: Leaf, payload: Uint8Array): void;
+  /** Whether the broker lets a device read what others are told, as it was tested last. */
+  access(): Access;
+  /** Reads the files of its login again, for the next connection. */
+  reread(): void;
 }
 
 const RECONNECT_MS = 1_000;
@@ -58,6 +64,9 @@ const IN_FLIGHT_MAX = 10_000;
 
 /** A broker that showed no shared subscriptions is tested again after this. */
 const RETEST_MS = 60_000;
+
+/** What a broker lets devices read is tested on a new connection, but no more often. */
+const ACCESS_EVERY_MS = 3_600_000;
 
 /** MQTT 3.1.1 section 3.9.3; MQTT 5 has only higher ones. */
 const SUBSCRIPTION_REFUSED = 128;
@@ -73,26 +82,15 @@ export async function openExternalBroker(
   receive: ReceiveShared,
 ): Promise<ExternalBroker> {
   const { url, note, share } = options;
-  const settings: IClientOptions = {
-    protocolVersion: options.version === 4 ? 4 : 5,
-    clientId: options.clientId,
-    clean: true,
-    keepalive: KEEPALIVE_SECONDS,
-    reconnectPeriod: RECONNECT_MS,
-    // A broker that refuses today may be short of something: mqtt.js would never ask it again.
-    reconnectOnConnackError: true,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    queueQoSZero: false,
-    // Below, on every connection: one that ends before its SUBACK would leave the gateway deaf for ever.
-    resubscribe: false,
-    properties: { receiveMaximum: options.receiveMaximum, sessionExpiryInterval: 0 },
-    ...(options.username === null ? {} : { username: options.username }),
-    ...(options.password === null ? {} : { password: options.password }),
-    ...(options.caFile === null ? {} : { ca: readFileSync(options.caFile) }),
-  };
-  if (settings.protocolVersion === 4) delete settings.properties;
+  const login = readLogin("broker", options.login);
+  const settings = settingsOf(options);
   const inbox = share === null ? null : `${MEMBERS_FOLDER}${share.member}/`;
-  const client = mqtt.connect(url, settings);
+  const properties = { receiveMaximum: options.receiveMaximum, sessionExpiryInterval: 0 };
+  const client = mqtt.connect(url, {
+    ...settings,
+    ...login,
+    ...(settings.protocolVersion === 5 ? { properties } : {}),
+  });
   if (options.version === "auto") fallBackOn(client, (reason) => note("info", reason, { url }));
   let lastError = "";
   let inFlight = 0;
@@ -100,6 +98,8 @@ export async function openExternalBroker(
   let found: Delivery | null = null;
   let retest: NodeJS.Timeout | undefined;
   let subscribed: readonly string[] = [];
+  let access: Access = { kind: "not-tested", reason: "the broker was not reached yet" };
+  let accessAtMs = Number.NEGATIVE_INFINITY;
 
   function filtersOf(delivery: Delivery | null): readonly string[] {
     if (delivery === null) return [];
@@ -160,6 +160,31 @@ export async function openExternalBroker(
     }
   }
 
+  /** On a new connection, as another broker may have taken the place of the one before. */
+  async function findAccess(): Promise<void> {
+    if (performance.now() - accessAtMs < ACCESS_EVERY_MS) return;
+    accessAtMs = performance.now();
+    const tested = client.stream;
+    const { protocolVersion } = client.options;
+    const found = await probeAccess({
+      url,
+      options: { ...settings, protocolVersion: protocolVersion ?? 4, ...(login.ca ? { ca: login.ca } : {}) },
+      account: options.probe,
+      tell: (topic, payload) =>
+        client.publishAsync(topic, payload, { qos: 1 }).then(
+          () => true,
+          () => false,
+        ),
+    });
+    if (!client.connected || client.stream !== tested) {
+      accessAtMs = Number.NEGATIVE_INFINITY;
+      return;
+    }
+    if (found.kind === access.kind && found.reason === access.reason) return;
+    access = found;
+    note(found.kind === "open" ? "warn" : "info", ACCESS_TEXTS[found.kind], { url, reason: found.reason });
+  }
+
   client.on("connect", () => {
     lastError = "";
     // mqtt.js leaves Nagle on; an answer 2 ms after its PUBACK would wait 40 ms for the other side's ACK.
@@ -171,6 +196,7 @@ export async function openExternalBroker(
       note("info", "connected to the broker", { url, version: client.options.protocolVersion }),
     );
     void findDelivery();
+    void findAccess();
   });
   client.on("error", (error) => {
     if (error.message === lastError) return;
@@ -188,6 +214,23 @@ export async function openExternalBroker(
     if (payload.length > LEAVES[read.leaf].bytesMax) return;
     receive(read.device, read.leaf, payload, isHandedOver);
   });
+
+  const files = filesOf(options.login);
+  const watch: Reread | null =
+    files.length === 0
+      ? null
+      : rereadOnChange(
+          "the login at the broker",
+          files,
+          () => renew(readLogin("broker", options.login)),
+          note,
+        );
+
+  function renew(read: Login): void {
+    Object.assign(login, read);
+    // mqtt.js keeps its first certificate for a WebSocket there.
+    Object.assign(client.options, read, { wsOptions: {} });
+  }
 
   return {
     url,
@@ -220,9 +263,35 @@ export async function openExternalBroker(
     retain(topic, text) {
       client.publish(topic, text, { qos: 1, retain: true });
     },
+    access: () => access,
+    reread: () => watch?.now(),
     async close() {
+      watch?.stop();
       clearTimeout(retest);
       await client.endAsync(!client.connected);
     },
+  };
+}
+
+const ACCESS_TEXTS: Readonly<Record<Access["kind"], string>> = {
+  open: "the broker lets anybody read what devices are told",
+  closed: "the broker keeps devices to their own topics",
+  "not-tested": "what the broker lets devices read was not tested",
+};
+
+/** How every connection is made, without what proves the gateway. */
+function settingsOf({ version, clientId }: ExternalOptions): IClientOptions {
+  return {
+    protocolVersion: version === 4 ? 4 : 5,
+    clientId,
+    clean: true,
+    keepalive: KEEPALIVE_SECONDS,
+    reconnectPeriod: RECONNECT_MS,
+    // A broker that refuses today may be short of something: mqtt.js would never ask it again.
+    reconnectOnConnackError: true,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    queueQoSZero: false,
+    // Below, on every connection: one that ends before its SUBACK would leave the gateway deaf for ever.
+    resubscribe: false,
   };
 }

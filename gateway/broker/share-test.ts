@@ -7,7 +7,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
-import mqtt from "mqtt";
+import { openProbeClient, until } from "./probe-client.ts";
 
 export interface ShareVerdict {
   readonly isShared: boolean;
@@ -20,7 +20,6 @@ const PROBES = 16;
 const ARRIVAL_MS = 3_000;
 /** What comes twice comes soon after. */
 const TWICE_MS = 250;
-const CONNECT_MS = 5_000;
 
 /**
  * @param options how the gateway itself connects; the members connect alike, under names of their own
@@ -39,12 +38,12 @@ export async function testShares(
   try {
     for (const name of ["a", "b"]) {
       const clientId = `${options.clientId}-${name}`;
-      const client = mqtt.connect(url, { ...options, clientId, reconnectPeriod: 0, keepalive: 10 });
+      const { client, connack } = await openProbeClient(url, { ...options, clientId });
       members.push(client);
-      // What ends a member shows in what does not arrive.
-      client.on("error", () => {});
-      const isAvailable = await connected(client);
-      if (!isAvailable) return no("the broker says that it has no shared subscriptions");
+      // MQTT 5 section 3.2.2.3.13.
+      if (connack.properties?.sharedSubscriptionAvailable === false) {
+        return no("the broker says that it has no shared subscriptions");
+      }
       client.on("message", (_topic, payload) => {
         const probe = payload.toString("utf8");
         arrived.set(probe, (arrived.get(probe) ?? 0) + 1);
@@ -71,27 +70,4 @@ export async function testShares(
 
 function no(reason: string): ShareVerdict {
   return { isShared: false, reason };
-}
-
-/** Resolves with false when MQTT 5's CONNACK denies shared subscriptions (section 3.2.2.3.13). */
-function connected(client: MqttClient): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error("a second connection to the broker took too long")),
-      CONNECT_MS,
-    );
-    client.once("connect", ({ properties }) => {
-      clearTimeout(timer);
-      resolve(properties?.sharedSubscriptionAvailable !== false);
-    });
-    client.once("close", () => {
-      clearTimeout(timer);
-      reject(new Error("a second connection to the broker was closed"));
-    });
-  });
-}
-
-async function until(isSo: () => boolean, limitMs: number): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  while (!isSo() && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 10));
 }

@@ -11,7 +11,7 @@ export type CheckName = "broker" | "seller" | "ledger" | "clock" | "chain" | "du
 
 export interface Check {
   readonly isGood: boolean;
-  /** Empty when good. */
+  /** Empty when all is good; else what is wrong, or is only to be known. */
   readonly reason: string;
 }
 
@@ -30,6 +30,8 @@ const EARLIEST_SECONDS = Date.UTC(2026, 0, 1) / 1000;
 
 export interface HealthParts {
   readonly brokerIsUp: () => boolean;
+  /** What is to be known of a broker that works; empty when nothing is. */
+  readonly brokerWarning: () => string;
   /** Why the duty among several gateways is not as it should be; empty when it is. */
   readonly dutyTrouble: () => string;
   readonly sellers: () => readonly Pick<SellerStatus, "name" | "standing" | "reason">[];
@@ -97,7 +99,9 @@ export function openHealth(parts: HealthParts): Health {
     checks() {
       const trouble = parts.dutyTrouble();
       const duty = trouble === "" ? GOOD : bad(trouble);
-      const broker = parts.brokerIsUp() ? GOOD : bad("not connected to the broker");
+      const broker = parts.brokerIsUp()
+        ? { isGood: true, reason: parts.brokerWarning() }
+        : bad("not connected to the broker");
       return {
         broker,
         seller: sellerCheck(parts.sellers()),

@@ -4,15 +4,20 @@
  * Promise: reasons are the closed list of broker/refusals.ts; a broker of others tells none of its own.
  */
 import { Counter, Gauge, type Registry } from "prom-client";
+import type { Access } from "../broker/access-probe.ts";
 import type { BrokerWatch } from "../broker/broker.ts";
 
 export interface AccessSources {
   /** Null: the broker is somebody else's. */
   readonly broker: () => BrokerWatch | null;
+  /** What a broker of others lets devices read; null: the broker is the gateway's own. */
+  readonly others: () => Access | null;
   readonly devicesPending: () => number;
 }
 
-export function registerAccess(registry: Registry, { broker, devicesPending }: AccessSources): void {
+const OPEN: Readonly<Record<Access["kind"], number>> = { open: 1, closed: 0, "not-tested": Number.NaN };
+
+export function registerAccess(registry: Registry, { broker, others, devicesPending }: AccessSources): void {
   const registers = [registry];
   new Counter({
     name: "watt402_broker_refused_total",
@@ -39,6 +44,14 @@ export function registerAccess(registry: Registry, { broker, devicesPending }: A
     registers,
     collect() {
       this.set(broker()?.connections ?? 0);
+    },
+  });
+  new Gauge({
+    name: "watt402_broker_open",
+    help: "1 while the broker lets a device read what others are told, 0 when it does not; NaN: not tested",
+    registers,
+    collect() {
+      this.set(OPEN[others()?.kind ?? "closed"]);
     },
   });
   new Gauge({

@@ -43,6 +43,21 @@ test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
     { tls: { ...TLS, clientCertificates: "required", clientCaFile: "ca" } },
     {},
   ],
+  [
+    "broker.keyFile: expected a file beside certFile, found none",
+    { kind: "external", url: "mqtts://b.example.org", certFile: "a.crt" },
+    {},
+  ],
+  [
+    "broker.certFile: expected an mqtts or wss URL beside it, found mqtt://b.example.org",
+    { kind: "external", url: "mqtt://b.example.org", certFile: "a.crt", keyFile: "a.key" },
+    {},
+  ],
+  [
+    "broker.probe.certFile: expected a file beside keyFile, found none",
+    { kind: "external", url: "mqtts://b.example.org", probe: { keyFile: "a.key" } },
+    {},
+  ],
   ['enrolment.allowFile: expected a file beside mode "allow-list"', {}, { mode: "allow-list" }],
 ])("a configuration is refused: %s", (reason, broker, enrolment) => {
   expect(() => configured(broker, enrolment)).toThrow(`config test: ${reason}`);

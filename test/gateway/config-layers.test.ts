@@ -148,6 +148,13 @@ test("--check shows what is in effect, --init writes a sample that is good and i
   const check = await spawnGateway(["--check", "--config", file], program).ended;
   expect(check.code).toBe(0);
   expect(check.stdout).toContain("purchases = 77");
+  const others = join(directory, "others.toml");
+  const broker = { kind: "external", url: "mqtts://b:8883", certFile: "/none.crt", keyFile: "/none.key" };
+  writeFileSync(others, stringify({ ...GOOD, broker }));
+  expect(await spawnGateway(["--check", "--config", others], program).ended).toMatchObject({
+    code: 1,
+    stderr: "watt402-gateway: broker.certFile: /none.crt: cannot be read (ENOENT)\n",
+  });
   const target = join(directory, "new.toml");
   const init = () => spawnGateway(["--init", target], program).ended;
   expect(await init()).toMatchObject({ code: 0, stderr: "" });

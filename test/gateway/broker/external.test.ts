@@ -30,9 +30,8 @@ async function adapter(port: number, instead: Partial<ExternalOptions> = {}) {
     {
       url: `mqtt://127.0.0.1:${port}`,
       version: 4,
-      username: null,
-      password: null,
-      caFile: null,
+      login: {},
+      probe: null,
       clientId: "gateway",
       receiveMaximum: 100,
       share: null,

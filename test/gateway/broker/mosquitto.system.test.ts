@@ -28,9 +28,8 @@ async function adapter(clientId: string, instead: Partial<ExternalOptions> = {})
     {
       url: mosquitto.url,
       version: "auto",
-      username: null,
-      password: null,
-      caFile: null,
+      login: {},
+      probe: null,
       clientId,
       receiveMaximum: 256,
       share: null,

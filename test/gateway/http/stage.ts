@@ -121,6 +121,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
   const sellers: SellerStatus[] = [GRID];
   const health = openHealth({
     brokerIsUp: () => true,
+    brokerWarning: () => "",
     dutyTrouble: () => "",
     sellers: () => sellers,
     treasuryAtomic: async () => 123_456_789,
@@ -137,7 +138,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     duty: () => DUTY,
     sellers: () => sellers,
     treasuryAtomic: () => health.treasuryAtomic,
-    access: { broker: () => null, devicesPending: () => 0 },
+    access: { broker: () => null, others: () => null, devicesPending: () => 0 },
     viewers: () => feed.viewers,
     webhooksQueued: () => 0,
     now,
