@@ -42,6 +42,8 @@ export interface DeviceConfig {
     readonly publicKey: string;
     readonly protocolVersion: 4 | 5;
     readonly keepaliveSeconds: number;
+    /** For a broker that knows devices by passwords; null: the device's key logs in. */
+    readonly login: { readonly username: string | null; readonly passwordFile: string } | null;
     readonly tlsFiles: { readonly ca?: string; readonly cert?: string; readonly key?: string };
     readonly servername: string | null;
   };
@@ -91,12 +93,21 @@ const CONFIG = table({
     ),
     mqtt: choice(["3.1.1", "5"]).default("3.1.1"),
     keepalive_seconds: integer(5, 3600).default(30),
+    username: text(255).optional(),
+    password_file: path.optional(),
     tls: table({
       ca_file: path.optional(),
       cert_file: path.optional(),
       key_file: path.optional(),
       servername: text(255).optional(),
-    }).default({}),
+    })
+      .refine((tls) => (tls.cert_file === undefined) === (tls.key_file === undefined), {
+        error: "cert_file and key_file together",
+      })
+      .default({}),
+  }).refine((gateway) => gateway.username === undefined || gateway.password_file !== undefined, {
+    path: ["password_file"],
+    error: "a file beside username",
   }),
   policy: table({
     schemes: list(choice(["batch-settlement", "exact"]), 1).default(["batch-settlement"]),
@@ -183,6 +194,7 @@ function isBrokerUrl(url: string): boolean {
 
 function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
   const { device, gateway, meter, lamp, plan } = data;
+  const { password_file } = gateway;
   const { ca_file, cert_file, key_file, servername } = gateway.tls;
   return {
     model: device.model,
@@ -198,6 +210,10 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
       publicKey: gateway.public_key.toLowerCase(),
       protocolVersion: gateway.mqtt === "5" ? 5 : 4,
       keepaliveSeconds: gateway.keepalive_seconds,
+      login:
+        password_file === undefined
+          ? null
+          : { username: gateway.username ?? null, passwordFile: password_file },
       tlsFiles: {
         ...(ca_file === undefined ? {} : { ca: ca_file }),
         ...(cert_file === undefined ? {} : { cert: cert_file }),

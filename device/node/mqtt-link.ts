@@ -1,7 +1,7 @@
 /**
  * The Link port over MQTT 3.1.1 or 5.
  *
- * Promise: every connection is new: a fresh login token, a clean session, the last will set, nothing of
+ * Promise: every connection is new: a fresh login token (or the broker's own password), a clean session, the last will set, nothing of
  * the one before sent again, for the machine regenerates what matters. While offline only the newest
  * retained state is kept; everything else is refused, nothing grows. It connects once somebody listens
  * for its changes, so none is missed, and goes on trying with back-off until closed.
@@ -26,6 +26,8 @@ export interface MqttLinkOptions {
   readonly key: Key;
   /** Compressed, 33 bytes: whom the login is for. */
   readonly gatewayPublicKey: Uint8Array;
+  /** In the place of the signed login, for a broker that knows devices by passwords. */
+  readonly login?: PasswordLogin;
   /** 1..65535; the broker tells the will after one and a half of it in silence. */
   readonly keepaliveSeconds: number;
   readonly clock: Clock;
@@ -34,6 +36,12 @@ export interface MqttLinkOptions {
   readonly reconnect?: Retry;
   /** Told in one line why there is no connection, or why something was refused. */
   readonly onTrouble: (text: string) => void;
+}
+
+export interface PasswordLogin {
+  /** The device's name when null. */
+  readonly username: string | null;
+  readonly password: string;
 }
 
 export interface MqttLinkCounters {
@@ -131,9 +139,9 @@ class BrokerLink implements MqttLink {
   // ---- one connection ----
 
   private connect(): void {
-    const { key, gatewayPublicKey, clock, protocolVersion } = this.options;
-    const wallSeconds = clock.wallSeconds();
-    if (wallSeconds === null) {
+    const { protocolVersion } = this.options;
+    const password = this.password();
+    if (password === null) {
       this.options.onTrouble("login: expected a wall clock that is set, found none to trust; waiting for it");
       this.tryLater();
       return;
@@ -158,8 +166,8 @@ class BrokerLink implements MqttLink {
       clientId: this.device,
       clean: true,
       keepalive: this.options.keepaliveSeconds,
-      username: this.device,
-      password: loginToken(key, addressOf(gatewayPublicKey), wallSeconds),
+      username: this.options.login?.username ?? this.device,
+      password,
       will: {
         topic: topicOf(this.device, "state"),
         payload: Buffer.from(JSON.stringify(LOST)),
@@ -192,6 +200,14 @@ class BrokerLink implements MqttLink {
     client.on("close", () => {
       if (this.client === client) this.lost(trouble);
     });
+  }
+
+  /** Null while the clock that a signed login needs is not set. */
+  private password(): string | null {
+    const { key, gatewayPublicKey, clock, login } = this.options;
+    if (login !== undefined) return login.password;
+    const wallSeconds = clock.wallSeconds();
+    return wallSeconds === null ? null : loginToken(key, addressOf(gatewayPublicKey), wallSeconds);
   }
 
   private downTopics(): string[] {
@@ -232,10 +248,11 @@ class BrokerLink implements MqttLink {
   private explain(error: Error): string {
     const { code } = error as { code?: unknown };
     if (typeof code === "number" && LOGIN_REFUSALS.includes(code)) {
-      return (
-        `broker ${this.options.brokerUrl} refused the login of device 0x${this.device}: ` +
-        "check that the gateway admits this device, that its public key is the configured one, and both clocks"
-      );
+      const { brokerUrl, login } = this.options;
+      const mend = login
+        ? "check the user name and the password that the broker knows it by"
+        : "check that the gateway admits this device, that its public key is the configured one, and both clocks";
+      return `broker ${brokerUrl} refused the login of device 0x${this.device}: ${mend}`;
     }
     // Node leaves the message of an error over several addresses empty.
     return `broker ${this.options.brokerUrl}: ${error.message || String(code)}`;

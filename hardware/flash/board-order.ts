@@ -42,6 +42,9 @@ export function boardFileOf(
         "messages are sealed without it",
     );
   }
+  if (gateway.login !== null) {
+    faults.push("gateway.password_file: expected none, as a board logs in by its key alone; leave it away");
+  }
   if (settings.policy.schemes.join() !== "batch-settlement") {
     faults.push(
       `policy.schemes: expected batch-settlement alone on a board, found ${settings.policy.schemes.join(", ")}`,

@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { addedWords, withBootLines, withKernelWords } from "./boot-text.ts";
-import { installScript, metaData, networkConfig, userData } from "./cloud-init.ts";
+import { BROKER_PASSWORD, installScript, metaData, networkConfig, userData } from "./cloud-init.ts";
 import type { ProvisionedKey } from "./device-key.ts";
 import type { Order } from "./order.ts";
 import { MAP_FILE } from "./own-map.ts";
@@ -47,6 +47,7 @@ export function cardOf(
   const script = installScript(
     debian.fileName,
     extras.map(([name]) => name),
+    order.brokerPassword !== null,
   );
   const files = new Map<string, string | Uint8Array>([
     ["user-data", userData(order.login, script)],
@@ -54,6 +55,9 @@ export function cardOf(
     [`${FOLDER}/device.toml`, order.deviceToml],
     [`${FOLDER}/${debian.fileName}`, debian.content],
     ...extras.map(([name, content]) => [`${FOLDER}/${name}`, content] as const),
+    ...(order.brokerPassword === null
+      ? []
+      : [[`${FOLDER}/${BROKER_PASSWORD}`, `${order.brokerPassword}\n`] as const]),
   ]);
   const instanceId = `watt402-${order.login.hostname}-${digest(files, order, key)}`;
   files.set("meta-data", metaData(instanceId));

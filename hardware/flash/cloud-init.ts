@@ -6,6 +6,7 @@
  */
 import { pbkdf2Sync } from "node:crypto";
 import { stringify } from "yaml";
+import { BROKER_PASSWORD_FILE } from "./device-toml.ts";
 
 /** Where the boot partition is mounted, and our folder on it. */
 export const CARD_FOLDER = "/boot/firmware/watt402";
@@ -80,12 +81,20 @@ export function metaData(instanceId: string): string {
   return yaml({ "instance-id": instanceId });
 }
 
+/** The light's password at its broker, on the card. */
+export const BROKER_PASSWORD = "broker-password";
+
 /**
  * What the service runs on the board.
  * @param packageName the .deb on the card
  * @param extraFiles copied from the card's folder into /etc/watt402 beside device.toml
+ * @param hasBrokerPassword the light logs in by a password that is on the card
  */
-export function installScript(packageName: string, extraFiles: readonly string[]): string {
+export function installScript(
+  packageName: string,
+  extraFiles: readonly string[],
+  hasBrokerPassword: boolean,
+): string {
   return `${[
     "#!/bin/sh",
     "# Installs the light from the card; the service that runs it tries again until this ends well.",
@@ -95,6 +104,7 @@ export function installScript(packageName: string, extraFiles: readonly string[]
       (name) => `install -D -m 0644 "$card/${name}" /etc/watt402/${name}`,
     ),
     ...KEY_COMMANDS,
+    ...(hasBrokerPassword ? [`install -D -m 0600 "$card/${BROKER_PASSWORD}" ${BROKER_PASSWORD_FILE}`] : []),
     "# A board without a clock battery may be behind the package lists' dates.",
     "apt-get -o Acquire::Check-Date=false update",
     "export DEBIAN_FRONTEND=noninteractive",

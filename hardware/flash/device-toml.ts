@@ -16,6 +16,15 @@ const SAMPLE = new URL("../pi/device.sample.toml", import.meta.url);
 /** Where the installer's script puts a private authority. */
 const CA_FILE = "/etc/watt402/gateway-ca.pem";
 
+/** Where it puts the light's password at its broker. */
+export const BROKER_PASSWORD_FILE = "/var/lib/watt402/broker.password";
+
+/** What lies on the card beside device.toml. */
+export interface CardFiles {
+  readonly authority: boolean;
+  readonly brokerPassword: boolean;
+}
+
 const HEAD = `# Made by watt402-flash. Every key is explained in
 # /usr/share/doc/watt402-device/device.sample.toml; after a change: systemctl restart watt402-device
 `;
@@ -24,6 +33,7 @@ const HEAD = `# Made by watt402-flash. Every key is explained in
 const FIELD_OF_KEY: Readonly<Record<string, FieldName>> = {
   "gateway.broker": "gateway",
   "gateway.public_key": "gateway-key",
+  "gateway.password_file": "broker-password",
   "policy.payees": "payees",
   "lamp.rated_milliwatts": "rated-watts",
   "meter.power_max_milliwatts": "supply-watts",
@@ -36,7 +46,7 @@ export function deviceToml(
   { values, set }: Fields,
   meter: DriverTable,
   lamp: DriverTable,
-  hasAuthority: boolean,
+  beside: CardFiles,
 ): { readonly toml: string } | { readonly faults: readonly Fault[] } {
   const faults: Fault[] = [];
   const read = <Value>(name: FieldName, reader: (text: string) => Value): Value | undefined => {
@@ -58,7 +68,8 @@ export function deviceToml(
   const section = (name: string) => config[name] as TomlTable;
   const gateway = section("gateway");
   Object.assign(gateway, { broker: values.gateway!.trim(), public_key: values["gateway-key"]!.trim() });
-  gateway.tls = hasAuthority ? { ca_file: CA_FILE } : {};
+  if (beside.brokerPassword) gateway.password_file = BROKER_PASSWORD_FILE;
+  gateway.tls = beside.authority ? { ca_file: CA_FILE } : {};
   section("policy").payees = payees ?? [];
   Object.assign(section("meter"), {
     power_max_milliwatts: supply ?? Math.ceil((rated! * 5) / 3),

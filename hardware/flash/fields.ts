@@ -19,6 +19,7 @@ export const FIELD_NAMES = [
   "gateway",
   "gateway-key",
   "gateway-ca",
+  "broker-password",
   "meter",
   "map",
   "lamp",
@@ -47,6 +48,9 @@ export interface Fault {
   readonly text: string;
 }
 
+/** Fields that do not belong on a command line, where every process may read them: named by file there. */
+export const SECRETS = ["wifi-password", "broker-password"] as const satisfies readonly FieldName[];
+
 const rows: readonly (readonly [FieldName, string, string, string | null])[] = [
   ["hostname", "the light's name on its network: a-z, 0-9 and hyphens", "<name>", null],
   ["gateway", "the gateway's broker: mqtt://host:1883 or mqtts://host:8883", "<url>", null],
@@ -55,6 +59,12 @@ const rows: readonly (readonly [FieldName, string, string, string | null])[] = [
     "gateway-ca",
     "PEM file of the authority behind the gateway's certificate, when it is a private one",
     "<file>",
+    "",
+  ],
+  [
+    "broker-password",
+    "for a broker that knows lights by passwords: this light's; its user name is its address",
+    "<password>",
     "",
   ],
   ["meter", 'kind or register map, with its keys: "sdm120,slave=2", "pulse,line=27,..."', "<part>", null],

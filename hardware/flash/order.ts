@@ -20,6 +20,8 @@ export interface Order {
   readonly deviceToml: string;
   /** PEM of a private authority, or null. */
   readonly gatewayCa: string | null;
+  /** The light's password at its broker, or null: its key logs in. */
+  readonly brokerPassword: string | null;
   /** JSON of a register map of the installer's own, or null. */
   readonly meterMap: string | null;
   readonly bootLines: readonly string[];
@@ -53,6 +55,7 @@ export function judge(fields: Fields): Judged {
   const sshKey = given("ssh-key", readSshKey);
   const wifi = readWifi(told("wifi-ssid"), told("wifi-password"), told("wifi-country"), faults);
   const gatewayCa = given("gateway-ca", readAuthority);
+  const brokerPassword = given("broker-password", readBrokerPassword);
   const own = given("map", readOwnMap);
   // A map that cannot be read is the fault to tell, and not that its name is unknown.
   const isMapWrong = own === null && told("map") !== "";
@@ -67,16 +70,24 @@ export function judge(fields: Fields): Judged {
   }
   if (faults.length > 0) return { faults };
   const login = { hostname: hostname!, user: user!, sshKey };
-  return finish(fields, { login, wifi, gatewayCa, meterMap: own?.text ?? null }, meter!, lamp!);
+  return finish(
+    fields,
+    { login, wifi, gatewayCa, brokerPassword, meterMap: own?.text ?? null },
+    meter!,
+    lamp!,
+  );
 }
 
 function finish(
   fields: Fields,
-  parts: Pick<Order, "login" | "wifi" | "gatewayCa" | "meterMap">,
+  parts: Pick<Order, "login" | "wifi" | "gatewayCa" | "brokerPassword" | "meterMap">,
   meter: DriverTable,
   lamp: LampChoice,
 ): Judged {
-  const written = deviceToml(fields, meter, lamp.table, parts.gatewayCa !== null);
+  const written = deviceToml(fields, meter, lamp.table, {
+    authority: parts.gatewayCa !== null,
+    brokerPassword: parts.brokerPassword !== null,
+  });
   if ("faults" in written) return written;
   const faults = configFaults(written.toml);
   if (faults.length > 0) return { faults };
@@ -133,6 +144,12 @@ function readAuthority(file: string): string {
   const pem = readText(file);
   if (/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(pem)) return pem;
   throw new Error(`expected a certificate in PEM, found something else in ${file}`);
+}
+
+/** MQTT takes up to 65,535 bytes; whoever types a password needs no more than this. */
+function readBrokerPassword(text: string): string {
+  if (/^[!-~]{1,255}$/.test(text)) return text;
+  throw new Error(`expected 1..255 plain characters without spaces, found ${text.length}`);
 }
 
 function readText(file: string): string {

@@ -10,7 +10,7 @@ import { Command } from "commander";
 import { buildPackage } from "../package/debian.ts";
 import type { PackageFile } from "./card.ts";
 import { type Row, readLights } from "./csv.ts";
-import { FIELDS, type FieldName, type Fields } from "./fields.ts";
+import { FIELDS, type FieldName, type Fields, SECRETS } from "./fields.ts";
 import { flashLights, type Light } from "./flash-lights.ts";
 import { judge, type Order } from "./order.ts";
 import { lampNames, meterNames } from "./part-choice.ts";
@@ -23,6 +23,7 @@ interface Options {
   readonly light?: string;
   readonly package?: string;
   readonly wifiPasswordFile?: string;
+  readonly brokerPasswordFile?: string;
   readonly set?: readonly string[];
   readonly provisionKey?: true;
   readonly force?: true;
@@ -37,12 +38,13 @@ export function piCommand(): Command {
       "--out <dir>",
       "the card's boot partition as it is mounted, or a folder; with --csv a folder of folders",
     );
-  // A password does not belong on a command line, where every process may read it.
-  for (const { name, about, shape } of FIELDS.filter(({ name }) => name !== "wifi-password")) {
+  const isSecret = (name: FieldName) => SECRETS.some((secret) => secret === name);
+  for (const { name, about, shape } of FIELDS.filter(({ name }) => !isSecret(name))) {
     command.option(`--${name} ${shape}`, about);
   }
   return command
     .option("--wifi-password-file <file>", "file of the Wi-Fi password, one line")
+    .option("--broker-password-file <file>", "file of the light's password at its broker, one line")
     .option("--set <key=value>", "any key of device.toml, as policy.daily_budget_atomic=200000", collect)
     .option("--csv <file>", "many lights: a line of these names as columns, a line for each light")
     .option("--light <hostname>", "with --csv: this one alone, straight to --out")
@@ -127,17 +129,21 @@ function lightsOf(file: string, rows: readonly Row[], out: string, only: string 
 }
 
 function fieldsOf(options: Options): Fields {
-  const { set = [], wifiPasswordFile } = options;
+  const { set = [], wifiPasswordFile, brokerPasswordFile } = options;
   const given: Readonly<Record<string, unknown>> = { ...options };
   const values: Partial<Record<FieldName, string>> = {};
   for (const { name } of FIELDS) {
     const value = given[name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())];
     if (typeof value === "string") values[name] = value;
   }
-  if (wifiPasswordFile !== undefined) {
-    values["wifi-password"] = fileText("--wifi-password-file", wifiPasswordFile)
-      .toString()
-      .replace(/\r?\n$/, "");
+  for (const [name, file] of [
+    ["wifi-password", wifiPasswordFile],
+    ["broker-password", brokerPasswordFile],
+  ] as const) {
+    if (file !== undefined)
+      values[name] = fileText(`--${name}-file`, file)
+        .toString()
+        .replace(/\r?\n$/, "");
   }
   const settings = set.map((text) => {
     const at = text.indexOf("=");

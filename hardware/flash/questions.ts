@@ -5,7 +5,7 @@
  * until it fits.
  */
 import { confirm, input, password, select } from "@inquirer/prompts";
-import { FIELDS, type FieldName, type Fields } from "./fields.ts";
+import { FIELDS, type FieldName, type Fields, SECRETS } from "./fields.ts";
 import { judge } from "./order.ts";
 import { readOwnMap } from "./own-map.ts";
 import { lampNames, meterNames } from "./part-choice.ts";
@@ -39,7 +39,8 @@ export function askOut(): Promise<string> {
 function answer(name: FieldName, so: Fields): Promise<string> {
   const { about, fallback } = FIELDS.find((field) => field.name === name)!;
   const validate = (text: string) => faultOf(name, text, so) ?? true;
-  if (name === "wifi-password") return password({ message: `${name}: ${about}`, mask: true, validate });
+  if (SECRETS.some((secret) => secret === name))
+    return password({ message: `${name}: ${about}`, mask: true, validate });
   return input({ message: `${name}: ${about}`, validate, required: fallback === null });
 }
 

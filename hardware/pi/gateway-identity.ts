@@ -1,12 +1,15 @@
 /**
- * Who the gateway is and how it is reached, from the configuration.
+ * Who the gateway is, how it is reached and how the device logs in, from the configuration.
  *
- * Promise: a public key that is no point of the curve and a certificate file that cannot be read are one
- * line each, with the key that names them.
+ * Promise: a public key that is no point of the curve, files that cannot be read and secrets that others can
+ * read are one line each, with the key that names them.
  */
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import type { TlsFiles } from "#node/broker-socket";
 import type { DeviceConfig } from "#node/config";
+import type { PasswordLogin } from "#node/mqtt-link";
+import { readPrivate } from "#node/private-file";
 import { fromHex } from "#payment/bytes";
 import { addressOf } from "#payment/key";
 
@@ -23,12 +26,40 @@ export function gatewayKeyOf(config: DeviceConfig): Uint8Array {
 
 export function tlsOf({ gateway }: DeviceConfig): TlsFiles {
   const { ca, cert, key } = gateway.tlsFiles;
-  return {
+  const files = {
     ...(ca === undefined ? {} : { ca: pem("gateway.tls.ca_file", ca) }),
     ...(cert === undefined ? {} : { cert: pem("gateway.tls.cert_file", cert) }),
-    ...(key === undefined ? {} : { key: pem("gateway.tls.key_file", key) }),
-    ...(gateway.servername === null ? {} : { servername: gateway.servername }),
+    ...(key === undefined ? {} : { key: secret("gateway.tls.key_file", key, "private key") }),
   };
+  try {
+    createSecureContext(files);
+  } catch (error) {
+    throw new Error(
+      `gateway.tls: expected a certificate and its key, found ${cert} and ${key}: ${(error as Error).message}`,
+    );
+  }
+  return { ...files, ...(gateway.servername === null ? {} : { servername: gateway.servername }) };
+}
+
+/** Undefined: the device's key logs in. */
+export function loginOf({ gateway: { login } }: DeviceConfig): PasswordLogin | undefined {
+  if (login === null) return undefined;
+  const password = secret("gateway.password_file", login.passwordFile, "password").trim();
+  if (password !== "") return { username: login.username, password };
+  throw new Error(`gateway.password_file: expected a password, found an empty file: ${login.passwordFile}`);
+}
+
+const SECRET_BYTES_MAX = 65_536;
+
+function secret(path: string, file: string, what: string): string {
+  let text: string | null;
+  try {
+    text = readPrivate(file, what, SECRET_BYTES_MAX, `others may have read it: chmod 600, and renew it`);
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`);
+  }
+  if (text === null) throw new Error(`${path}: expected a readable file, found ENOENT: ${file}`);
+  return text;
 }
 
 function pem(path: string, file: string): string {

@@ -20,7 +20,7 @@ import type { Key } from "#payment/key";
 import { clockTrouble } from "./clock-trouble.ts";
 import { logSteps } from "./device-log.ts";
 import { deviceFirmware } from "./firmware.ts";
-import { gatewayKeyOf, tlsOf } from "./gateway-identity.ts";
+import { gatewayKeyOf, loginOf, tlsOf } from "./gateway-identity.ts";
 import { openParts, type Parts } from "./parts.ts";
 import { almanacOf, safeLevelPercent } from "./safe-level.ts";
 import { type Status, statusOf } from "./status.ts";
@@ -42,6 +42,7 @@ export function checkLight(config: DeviceConfig): void {
   openParts(config, systemClock());
   gatewayKeyOf(config);
   tlsOf(config);
+  loginOf(config);
 }
 
 /** Starts the light. Throws one clear line when a part of it cannot be opened, with the lamp safe. */
@@ -76,6 +77,7 @@ class RunningLight implements Light {
     );
     const gatewayPublicKey = gatewayKeyOf(config);
     const tls = tlsOf(config);
+    const login = loginOf(config);
     this.key = openKeyOf(config, log);
     this.journal = openJournal(config.journalFile);
     const { meter, lamp } = parts;
@@ -83,6 +85,7 @@ class RunningLight implements Light {
     this.link = openMqttLink({
       brokerUrl: config.gateway.brokerUrl,
       tls,
+      ...(login && { login }),
       protocolVersion: config.gateway.protocolVersion,
       key: this.key,
       gatewayPublicKey,

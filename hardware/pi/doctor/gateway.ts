@@ -20,7 +20,7 @@ import { sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES } from "#protocol/topics";
 import { explained } from "../explain.ts";
 import { deviceFirmware } from "../firmware.ts";
-import { gatewayKeyOf, tlsOf } from "../gateway-identity.ts";
+import { gatewayKeyOf, loginOf, tlsOf } from "../gateway-identity.ts";
 import { foreignTrouble } from "../troubles.ts";
 import { type Check, unknown, well, wrong } from "./check.ts";
 
@@ -68,12 +68,14 @@ function listen(
   register: number,
   clock: Clock,
 ): Promise<Heard> {
+  const login = loginOf(config);
   const tagger: Tagger = { hmac: hmacSha256, key: tagKeyBetween(key, gatewayPublicKey) };
   let trouble: string | null = null;
   let giveUp = () => {};
   const link = openMqttLink({
     brokerUrl: config.gateway.brokerUrl,
     tls: tlsOf(config),
+    ...(login && { login }),
     protocolVersion: config.gateway.protocolVersion,
     key,
     gatewayPublicKey,

@@ -73,9 +73,19 @@ describe("a configuration", () => {
     ["plan.sun.latitude", 91, "expected a number in -90..90, found 91"],
     ["plan", {}, "expected either steps or a sun table, found {}"],
     ["lamp", 3, "expected a table, found 3"],
+    ["gateway.tls", { cert_file: "c" }, 'expected cert_file and key_file together, found {"cert_file":"c"}'],
     ["policy.daily_budjet_atomic", 1, "expected no such key; check its spelling"],
   ])("refuses %s = %j, naming file, key, expected and found", (path, value, told) => {
     expect(() => readConfig(changed(path, value), "c.toml")).toThrow(`c.toml: ${path}: ${told}`);
+  });
+
+  it("logs in by the device's key, or by the password that it names", () => {
+    expect(readConfig(SAMPLE, "c.toml").gateway.login).toBeNull();
+    const { login } = readConfig(changed("gateway.password_file", "/p"), "c.toml").gateway;
+    expect(login).toEqual({ username: null, passwordFile: "/p" });
+    expect(() => readConfig(changed("gateway.username", "pole-7"), "c.toml")).toThrow(
+      "c.toml: gateway.password_file: expected a file beside username, found nothing",
+    );
   });
 
   it("tells every fault at once", () => {

@@ -76,6 +76,24 @@ describe("a link to a broker", () => {
     expect(proven).toBe(DEVICE_KEY.address);
   });
 
+  it("logs in by a password where the broker wants that, with no clock, and keeps its own topics", async () => {
+    const names: string[] = [];
+    const { port, passwords, published } = await broker({
+      admits: (name, password) => names.push(name) > 0 && password === "lamp light",
+    });
+    const clock = { ...systemClock(), wallSeconds: () => null };
+    const named = listen(watch(port, { clock, login: { username: "pole-7", password: "lamp light" } }));
+    await until("the link is up", isUp(named));
+    named.link.publish("state", Buffer.from("{}"), true);
+    await until("the state", () => published.length > 0);
+    expect(published[0]!.topic).toBe(topicOf(DEVICE, "state"));
+    const own = listen(watch(port, { clock, login: { username: null, password: "wrong" } }));
+    await until("a refusal", () => own.troubles.length > 0);
+    expect(own.troubles[0]).toContain("check the user name and the password that the broker knows it by");
+    expect(names.slice(0, 2)).toEqual(["pole-7", DEVICE]);
+    expect(passwords.slice(0, 2)).toEqual(["lamp light", "wrong"]);
+  });
+
   it("hears its own leaves and drops what is too long, another's, or going up", async () => {
     const started = await broker();
     const watched = listen(watch(started.port));

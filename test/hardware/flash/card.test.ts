@@ -147,6 +147,26 @@ describe("a card", () => {
     expect(errors.join("\n")).toContain("watt402/device.toml: expected a file of the image or of ours");
   });
 
+  it("takes along the light's password at its broker, and the board puts it where nobody else reads it", async () => {
+    const card = freshCard(folder);
+    const file = join(folder, "password");
+    writeFileSync(file, "lamp-light\n");
+    await flashed("pi", "--out", card, ...lightOptions(folder, { "broker-password-file": file }));
+    const { login } = readConfig(read(card, "watt402/device.toml"), "device.toml").gateway;
+    expect(login).toEqual({ username: null, passwordFile: "/var/lib/watt402/broker.password" });
+    expect(read(card, "watt402/broker-password")).toBe("lamp-light\n");
+    expect(read(card, "user-data")).toContain(
+      `install -D -m 0600 "$card/broker-password" ${login!.passwordFile}`,
+    );
+    await flashed("pi", "--out", card, ...lightOptions(folder));
+    expect(existsSync(join(card, "watt402/broker-password"))).toBe(false);
+    writeFileSync(file, "two words\n");
+    const spaced = lightOptions(folder, { "broker-password-file": file });
+    expect((await flash("pi", "--out", card, ...spaced)).errors.join("\n")).toContain(
+      "--broker-password: expected 1..255 plain characters without spaces, found 9",
+    );
+  });
+
   it("a file that is not needed any more goes, and only if it is ours", async () => {
     const card = freshCard(folder);
     const ca = join(folder, "ca.pem");

@@ -118,6 +118,8 @@ describe("watt402-flash espruino", () => {
     );
     writeFileSync(join(folder, "device.toml"), SAMPLE);
     expect(await flash()).toContain("expected mqtt://, as a board's TLS checks no certificate");
+    writeFileSync(join(folder, "device.toml"), SAMPLE.replace("# password_file", "password_file"));
+    expect(await flash()).toContain("gateway.password_file: expected none, as a board logs in by its key");
   });
 
   it.each([

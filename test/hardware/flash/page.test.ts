@@ -50,7 +50,15 @@ it("every meter and lamp named in passing is one", () => {
 
 it("every option it shows is there", () => {
   const own = ["out", "csv", "light", "set", "package", "force", "json", "dry-run", "provision-key"];
-  const others = ["wifi-password-file", "help", "architecture", "passphrase-file", "action", "long"];
+  const others = [
+    "wifi-password-file",
+    "broker-password-file",
+    "help",
+    "architecture",
+    "passphrase-file",
+    "action",
+    "long",
+  ];
   const known = new Set<string>([...FIELD_NAMES, ...own, ...others]);
   const shown = [...page.matchAll(/(?<![\w-])--([a-z][a-z-]*)/g)].map(([, name]) => name!);
   expect(shown.filter((name) => !known.has(name))).toEqual([]);
