@@ -1,14 +1,22 @@
 // One purchase, from payment to answer, without a transport: the official x402 resource server verifies and
 // settles, the account store commits charge and grant in one step, and only then is there an answer. The same
-// payment presented again, by however many at once, is charged once and answered alike.
+// payment presented again, by however many at once, is charged once and answered alike, and the answer says that
+// it is a repetition; a voucher that is not its channel's newest is told where the channel stands instead.
 
 import { PaymentPayloadV2Schema } from "@x402/core/schemas";
 import type { x402ResourceServer } from "@x402/core/server";
 import type { PaymentPayload, PaymentRequirements, SettleResponse } from "@x402/core/types";
 import { SettleError } from "@x402/core/types";
+import { ChannelTurns } from "./channel-turns.ts";
 import { presentedVoucher } from "./meter/presented-voucher.ts";
 import type { VoucherTill } from "./meter/till.ts";
-import { depositAuthorization, identify, type PaymentIdentity, voucherAlone } from "./payment-identity.ts";
+import {
+  depositAuthorization,
+  depositReference,
+  identify,
+  type PaymentIdentity,
+  voucherAlone,
+} from "./payment-identity.ts";
 import type { AccountStore, Chain, StoredAnswer } from "./ports.ts";
 
 /** Payments being worked on at once; one more is refused with status 503. */
@@ -20,9 +28,11 @@ export const NO_MATCH = "No matching payment requirements";
 export const PAYLOAD_UNSUPPORTED = "payment_payload_unsupported";
 
 const EXCEEDS_BALANCE = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
+const CHANNEL_BUSY = "invalid_batch_settlement_evm_channel_busy";
 
 export type SaleOutcome =
-  | { readonly kind: "sold"; readonly stored: StoredAnswer }
+  /** `isRepetition`: this very payment was, or is being, sold to another request. */
+  | { readonly kind: "sold"; readonly stored: StoredAnswer; readonly isRepetition: boolean }
   /** A refund was asked for and sent: nothing sold. */
   | { readonly kind: "acknowledged"; readonly body: unknown; readonly receipt: SettleResponse }
   /** Not paid; `payment` (when given) lets the official server add its corrective state. */
@@ -66,6 +76,7 @@ export interface EnergySaleParts {
 export class EnergySale {
   readonly #parts: EnergySaleParts;
   readonly #inFlight = new Map<string, Promise<SaleOutcome>>();
+  readonly #turns = new ChannelTurns();
 
   constructor(parts: EnergySaleParts) {
     this.#parts = parts;
@@ -85,16 +96,21 @@ export class EnergySale {
   async sell(payment: PaymentPayload, offers: readonly PaymentRequirements[]): Promise<SaleOutcome> {
     const identity = identify(payment);
     if (identity === undefined) return { kind: "unpaid", reason: PAYLOAD_UNSUPPORTED, payment: undefined };
-    const known = this.#answered(identity);
-    if (known !== undefined) return { kind: "sold", stored: known };
-
-    const key = `${identity.type} ${identity.account} ${identity.reference} ${identity.signature}`;
+    const key = [
+      identity.type,
+      identity.account,
+      identity.reference,
+      identity.signature,
+      payment.accepted.amount,
+      identity.type === "deposit" ? depositReference(payment) : "",
+    ].join(" ");
     const running = this.#inFlight.get(key);
-    if (running !== undefined) return running;
-    if (this.#inFlight.size >= MAX_PAYMENTS_IN_FLIGHT || this.#parts.store.isFull) {
-      return { kind: "unavailable", reason: "too many payments at once; present the same one again" };
-    }
-    const sale = this.#sell(payment, offers, identity).finally(() => this.#inFlight.delete(key));
+    if (running !== undefined) return repetition(await running);
+    if (this.#inFlight.size >= MAX_PAYMENTS_IN_FLIGHT) return TOO_MANY;
+    const work = () => this.#sell(payment, offers, identity);
+    const selling = identity.scheme === "exact" ? work() : this.#turns.run(identity.account, work);
+    if (selling === undefined) return { kind: "unpaid", reason: CHANNEL_BUSY, payment: undefined };
+    const sale = selling.finally(() => this.#inFlight.delete(key));
     this.#inFlight.set(key, sale);
     return sale;
   }
@@ -105,11 +121,28 @@ export class EnergySale {
     await this.#parts.till?.idle();
   }
 
-  /** The stored answer of a payment charged before, if it bore this very signature. */
-  #answered(identity: PaymentIdentity): StoredAnswer | undefined {
+  /**
+   * The stored answer of this very payment: the same signature, for the amount that is asked for now, and of a
+   * channel the newest voucher. A deposit is the same one only if the chain has seen it: others may have been
+   * signed beside the same voucher.
+   */
+  async #answered(
+    payment: PaymentPayload,
+    offers: readonly PaymentRequirements[],
+    identity: PaymentIdentity,
+  ): Promise<StoredAnswer | undefined> {
     if (identity.type === "refund") return undefined;
-    const stored = this.#parts.store.answer(identity.account, identity.reference);
-    return stored?.signature === identity.signature ? stored : undefined;
+    const { store } = this.#parts;
+    const { account, reference, signature } = identity;
+    const stored = store.answer(account, reference);
+    if (stored?.signature !== signature) return undefined;
+    const { amount } = payment.accepted;
+    if (!offers.some((offer) => offer.amount === amount)) return undefined;
+    if ((amountOf(stored) ?? amount) !== amount) return undefined;
+    if (identity.scheme === "exact") return stored;
+    if (store.channel(account)?.chargedCumulativeAmount !== reference) return undefined;
+    if (identity.type === "deposit" && !(await this.#alreadyDeposited(payment))) return undefined;
+    return stored;
   }
 
   async #sell(
@@ -117,15 +150,12 @@ export class EnergySale {
     offers: readonly PaymentRequirements[],
     identity: PaymentIdentity,
   ): Promise<SaleOutcome> {
-    const { resourceServer } = this.#parts;
-    const requirements = resourceServer.findMatchingRequirements([...offers], payment);
-    if (requirements === undefined) return { kind: "unpaid", reason: NO_MATCH, payment: undefined };
     try {
-      if (identity.scheme === "exact") return await this.#sellExact(payment, requirements, identity);
-      const leaving = (this.#parts.store.channel(identity.account)?.withdrawRequestedAt ?? 0) !== 0;
-      if (leaving && identity.type !== "refund")
-        return { kind: "unpaid", reason: WITHDRAWAL_PENDING, payment };
-      return await this.#sellOnChannel(payment, requirements, identity);
+      await this.#parts.till?.underWay(identity.account);
+      const known = await this.#answered(payment, offers, identity);
+      if (known !== undefined) return { kind: "sold", stored: known, isRepetition: true };
+      if (this.#parts.store.isFull) return TOO_MANY;
+      return await this.#sellAnew(payment, offers, identity);
     } catch (error) {
       const reason = (error as Error).message.split("\n")[0] ?? "unknown";
       this.#parts.warn(`payment ${identity.account} ${identity.reference}: ${reason}`);
@@ -134,6 +164,20 @@ export class EnergySale {
         reason: "the payment could not be worked on; present the same one again",
       };
     }
+  }
+
+  async #sellAnew(
+    payment: PaymentPayload,
+    offers: readonly PaymentRequirements[],
+    identity: PaymentIdentity,
+  ): Promise<SaleOutcome> {
+    const { resourceServer, store } = this.#parts;
+    const requirements = resourceServer.findMatchingRequirements([...offers], payment);
+    if (requirements === undefined) return { kind: "unpaid", reason: NO_MATCH, payment: undefined };
+    if (identity.scheme === "exact") return this.#sellExact(payment, requirements, identity);
+    const leaving = (store.channel(identity.account)?.withdrawRequestedAt ?? 0) !== 0;
+    if (leaving && identity.type !== "refund") return { kind: "unpaid", reason: WITHDRAWAL_PENDING, payment };
+    return this.#sellOnChannel(payment, requirements, identity);
   }
 
   async #sellOnChannel(
@@ -159,7 +203,7 @@ export class EnergySale {
     if (receipt.transaction !== "") await store.recordDeposit(identity.account, identity.reference, receipt);
     const stored = store.answer(identity.account, identity.reference);
     if (stored === undefined) throw new Error("settled, but not in the store");
-    return { kind: "sold", stored };
+    return { kind: "sold", stored, isRepetition: false };
   }
 
   async #verifyAndSettle(payment: PaymentPayload, requirements: PaymentRequirements): Promise<Attempt> {
@@ -193,9 +237,10 @@ export class EnergySale {
       nonce: identity.reference,
       signature: identity.signature,
       quantumAtomic: Number(requirements.amount),
-      receipt,
+      // Not every facilitator says what it settled; the payment is known again by it.
+      receipt: { ...receipt, amount: requirements.amount },
     });
-    return { kind: "sold", stored };
+    return { kind: "sold", stored, isRepetition: false };
   }
 
   async #settle(payment: PaymentPayload, requirements: PaymentRequirements): Promise<SettleResponse> {
@@ -239,4 +284,19 @@ export class EnergySale {
     if (transaction === undefined) return undefined;
     return { success: true, transaction, network: requirements.network, payer: identity.account };
   }
+}
+
+const TOO_MANY: SaleOutcome = {
+  kind: "unavailable",
+  reason: "too many payments at once; present the same one again",
+};
+
+/** What a request hears that presented a payment while another one's was worked on. */
+function repetition(outcome: SaleOutcome): SaleOutcome {
+  return outcome.kind === "sold" ? { ...outcome, isRepetition: true } : outcome;
+}
+
+/** What a sold payment was charged, atomic units; undefined in the rows of before exact answers told it. */
+function amountOf({ receipt }: StoredAnswer): unknown {
+  return receipt.extra?.chargedAmount ?? receipt.amount;
 }

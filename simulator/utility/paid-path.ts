@@ -39,20 +39,27 @@ export function paidPath(parts: PaidPathParts, framework: RequestListener): Requ
       return;
     }
     void sale.then((outcome) => {
-      if (outcome?.kind === "sold") answer(response, outcome.stored);
+      if (outcome?.kind === "sold") answer(response, outcome.stored, outcome.isRepetition);
       else framework(request, response);
     });
   };
 }
+
+/** "true" on the answer to a payment that was sold to an earlier request: nothing was charged or granted again. */
+export const REPETITION_HEADER = "Idempotent-Replayed";
 
 /** A receipt as the value of PAYMENT-RESPONSE. */
 export function receiptHeader(receipt: SettleResponse): string {
   return Buffer.from(JSON.stringify(receipt)).toString("base64");
 }
 
-function answer(response: ServerResponse, { answer: sold, receipt }: StoredAnswer): void {
+function answer(
+  response: ServerResponse,
+  { answer: sold, receipt }: StoredAnswer,
+  isRepetition: boolean,
+): void {
   const body = JSON.stringify(sold);
-  response.writeHead(200, [
+  const headers = [
     "content-type",
     "application/json; charset=utf-8",
     "content-length",
@@ -61,7 +68,9 @@ function answer(response: ServerResponse, { answer: sold, receipt }: StoredAnswe
     "private",
     "PAYMENT-RESPONSE",
     receiptHeader(receipt),
-  ]);
+  ];
+  if (isRepetition) headers.push(REPETITION_HEADER, "true");
+  response.writeHead(200, headers);
   response.end(body);
 }
 

@@ -88,6 +88,25 @@ export function depositAuthorization(payment: PaymentPayload): { payer: string; 
   return { payer: channelConfig.payer, nonce: keccak256(encoded) };
 }
 
+const depositNonce = z.object({
+  deposit: z.object({
+    authorization: z.union([
+      z.object({ erc3009Authorization: z.object({ salt: z.string() }) }),
+      z.object({ permit2Authorization: z.object({ nonce: z.string() }) }),
+    ]),
+  }),
+});
+
+/** What a deposit payload can be used once by, as it is written; two deposits of one voucher differ in it. */
+export function depositReference(payment: PaymentPayload): string {
+  const read = depositNonce.safeParse(payment.payload);
+  if (!read.success) return "";
+  const { authorization } = read.data.deposit;
+  return "erc3009Authorization" in authorization
+    ? authorization.erc3009Authorization.salt
+    : authorization.permit2Authorization.nonce;
+}
+
 /** The voucher inside a deposit payload, as a payment of its own. */
 export function voucherAlone(payment: PaymentPayload): PaymentPayload {
   const { channelConfig, voucher } = payment.payload;

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
 import type { EnergySale } from "./energy-sale.ts";
 import type { VoucherTill } from "./meter/till.ts";
-import { paidPath, receiptHeader } from "./paid-path.ts";
+import { paidPath, REPETITION_HEADER, receiptHeader } from "./paid-path.ts";
 import type { AccountStore } from "./ports.ts";
 import type { Quote } from "./tariff.ts";
 import type { Terms } from "./terms.ts";
@@ -98,6 +98,7 @@ export function energyServer(parts: ServerParts): FastifyInstance {
     const outcome = await parts.sale.present(jsonIn(header), offers);
     switch (outcome.kind) {
       case "sold":
+        if (outcome.isRepetition) reply.header(REPETITION_HEADER, "true");
         return paid(reply, receiptHeader(outcome.stored.receipt)).send(outcome.stored.answer);
       case "acknowledged":
         return paid(reply, receiptHeader(outcome.receipt)).send(outcome.body);

@@ -4,7 +4,8 @@
 // - a voucher is verified with hashes and keys computed once, and as strictly as the contract will;
 // - a channel this seller does not know counts from what the chain says was claimed on it, as the
 //   specification has it, and not from what its client says;
-// - the corrective 402 names that count, and a stored voucher only where there is one.
+// - the corrective 402 names that count, and a stored voucher only where there is one and to who signs for the
+//   channel: a voucher is worth money to its seller alone, but strangers have no business with it.
 
 import { randomBytes } from "node:crypto";
 import type {
@@ -133,11 +134,12 @@ async function locally(
   return { skip: true, result: { isValid: true, payer, extra } };
 }
 
-/** The corrective 402: the channel's count, and its newest voucher where one is stored. */
+/** The corrective 402: the channel's count, and to who signs for it the newest voucher where one is stored. */
 async function correct(
-  { official }: MeterSchemeParts,
+  parts: MeterSchemeParts,
   { error, paymentPayload, requirements }: SchemePaymentRequiredContext,
 ): Promise<void> {
+  const { official } = parts;
   if (error !== CUMULATIVE_MISMATCH || paymentPayload === undefined) return;
   const channel = official.takeChannelSnapshot(paymentPayload);
   const accept = requirements.find(
@@ -154,7 +156,7 @@ async function correct(
       refundNonce: String(channel.refundNonce),
       chargedCumulativeAmount: channel.chargedCumulativeAmount,
     },
-    ...(channel.signature === NO_VOUCHER
+    ...(channel.signature === NO_VOUCHER || !isFromSigner(parts, paymentPayload.payload, channel)
       ? {}
       : {
           voucherState: { signedMaxClaimable: channel.signedMaxClaimable, signature: channel.signature },
@@ -176,11 +178,18 @@ function expected(
 
 function isSigned({ signatures }: MeterSchemeParts, payment: ChannelPayment): boolean {
   const { config, channelId, maxClaimable, signature } = payment;
-  return signatures.isSignedBy(
-    config.payerAuthorizer.toLowerCase(),
-    channelId,
-    BigInt(maxClaimable),
-    signature,
+  const signer = config.payerAuthorizer === ZERO_ADDRESS ? config.payer : config.payerAuthorizer;
+  return signatures.isSignedBy(signer.toLowerCase(), channelId, BigInt(maxClaimable), signature);
+}
+
+/** Whether the presented payload bears a signature of the channel it is corrected about. */
+function isFromSigner(parts: MeterSchemeParts, payload: unknown, { channelId }: Channel): boolean {
+  const payment = channelPayment(payload);
+  return (
+    payment !== undefined &&
+    payment.channelId === channelId &&
+    parts.ids.idOf(payment.config) === channelId &&
+    isSigned(parts, payment)
   );
 }
 

@@ -42,7 +42,8 @@ export interface ChargedVoucher {
 }
 
 export type TillOutcome =
-  | { readonly kind: "sold"; readonly stored: StoredAnswer }
+  /** `isRepetition`: the same voucher is being sold to another request. */
+  | { readonly kind: "sold"; readonly stored: StoredAnswer; readonly isRepetition: boolean }
   | { readonly kind: "unpaid"; readonly reason: string; readonly payment: undefined }
   | { readonly kind: "unavailable"; readonly reason: string };
 
@@ -52,6 +53,7 @@ export const WAITING_MAX = 1_000;
 interface Charge {
   readonly maxClaimable: string;
   readonly signature: string;
+  readonly amountAtomic: number;
   readonly outcome: Promise<TillOutcome>;
 }
 
@@ -90,6 +92,11 @@ export class VoucherTill {
     return this.#charge(channel, voucher, amountAtomic, atMs);
   }
 
+  /** Resolves when the charge that runs on a channel, if one does, is over. */
+  async underWay(channelId: string): Promise<void> {
+    await this.#charges.get(channelId)?.outcome;
+  }
+
   /** Resolves when no charge is under way. */
   async idle(): Promise<void> {
     while (this.#charges.size > 0) {
@@ -103,8 +110,12 @@ export class VoucherTill {
     voucher: PresentedVoucher,
     offers: readonly PaymentRequirements[],
   ): Promise<TillOutcome | undefined> | undefined {
-    const { maxClaimable, signature, outcome } = running;
-    if (maxClaimable === voucher.maxClaimable && signature === voucher.signature) return outcome;
+    const { maxClaimable, signature, amountAtomic, outcome } = running;
+    const isSame = maxClaimable === voucher.maxClaimable && signature === voucher.signature;
+    const amount = offers.find((one) => one.scheme === "batch-settlement")?.amount;
+    if (isSame && Number(amount) === amountAtomic && voucher.accepted.amount === amount) {
+      return outcome.then(repetition);
+    }
     if (this.#waiting >= WAITING_MAX) return undefined;
     this.#waiting += 1;
     return outcome.then(() => {
@@ -141,7 +152,7 @@ export class VoucherTill {
     const outcome = charging.then(
       (stored): TillOutcome => {
         this.#charges.delete(channelId);
-        return { kind: "sold", stored };
+        return { kind: "sold", stored, isRepetition: false };
       },
       (error: Error): TillOutcome => {
         this.#charges.delete(channelId);
@@ -149,7 +160,11 @@ export class VoucherTill {
         return { kind: "unavailable", reason: "the payment could not be stored; present the same one again" };
       },
     );
-    this.#charges.set(channelId, { maxClaimable, signature, outcome });
+    this.#charges.set(channelId, { maxClaimable, signature, amountAtomic, outcome });
     return outcome;
   }
+}
+
+function repetition(outcome: TillOutcome): TillOutcome {
+  return outcome.kind === "sold" ? { ...outcome, isRepetition: true } : outcome;
 }

@@ -55,9 +55,9 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
       const dataDirectory = await ground.directory();
       const first = await ground.start({ dataDirectory });
       const payer = await ground.payer();
-      const buyer = payer.batch();
-      const deposit = await signPayment(first.url, 100, buyer);
+      const deposit = await signPayment(first.url, 100, (await ground.payer()).batch());
       const answers = [await present(first.url, 100, deposit)];
+      const buyer = payer.batch();
       await buyer.fetch(`${first.url}/v1/energy?quantum=100`, { method: "POST" });
       const voucher = await signPayment(first.url, 100, buyer);
       const exact = await signPayment(first.url, 100, payer.exact());
@@ -113,7 +113,7 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
       expect((await utility.stop()).settles.amountAtomic).toBe(1_200);
     });
 
-    test("because the client forgot its count and signs an old rung again is answered as then, uncharged", async () => {
+    test("because the client forgot its count and signs an old rung again is corrected, and buys on", async () => {
       const utility = await ground.start();
       const payer = await ground.payer();
       const charged: number[] = [];
@@ -123,8 +123,8 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
           charged.push(((await response.json()) as { charged: number }).charged);
         }
       }
-      expect(charged).toEqual([500, 1_000, 500, 1_000]);
-      expect((await utility.stop()).settles.amountAtomic).toBe(1_000);
+      expect(charged).toEqual([500, 1_000, 1_500, 2_000]);
+      expect((await utility.stop()).settles.amountAtomic).toBe(2_000);
     });
 
     test("of any broken form is refused, and nothing is charged", async () => {

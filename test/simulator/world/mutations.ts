@@ -159,14 +159,6 @@ export const MUTATIONS: readonly Mutation[] = [
     seed: 1,
   },
   {
-    name: "an answer of long ago is counted as a new sale",
-    file: "gateway/purchase/purchase.ts",
-    guard: "if (account.granted >= channel.granted) return channel.granted;",
-    instead: "",
-    breaks: ["E2"],
-    seed: 184,
-  },
-  {
     name: "a payment is booked with all that was ever signed",
     file: "gateway/purchase/purchase.ts",
     guard: "amountAtomic: charged - channel.charged,",
