@@ -51,6 +51,8 @@ interface Exchange {
   /** The payment as JSON text, once one came. */
   payment: string | null;
   answer: Promise<ResponseMessage> | null;
+  /** It was presented once without anybody knowing what became of it: then no other may take its place. */
+  isUnknown: boolean;
 }
 
 export function openForward(parts: ForwardParts): OpenForward {
@@ -110,9 +112,10 @@ export function openForward(parts: ForwardParts): OpenForward {
     // Nobody knows whether it was paid, or the settlement failed: the same payment may be presented again.
     if (fetched.kind === "unavailable" || (fetched.kind === "answer" && fetched.status === 402)) {
       exchange.answer = null;
+      exchange.isUnknown = true;
     }
     if (fetched.kind !== "payment-required") return responseOf(exchange.request.id, fetched);
-    exchange.payment = null;
+    if (!exchange.isUnknown) exchange.payment = null;
     exchange.answer = null;
     return { v: 1, id: exchange.request.id, status: 402, body: JSON.stringify(fetched.paymentRequired) };
   }
@@ -125,7 +128,7 @@ export function openForward(parts: ForwardParts): OpenForward {
     if (before !== undefined) return isSameRequest(before.request, request);
     const oldest = known.size >= EXCHANGES_MAX ? known.keys().next().value : undefined;
     if (oldest !== undefined) known.delete(oldest);
-    known.set(request.id, { request, payment: null, answer: null });
+    known.set(request.id, { request, payment: null, answer: null, isUnknown: false });
     return true;
   }
 

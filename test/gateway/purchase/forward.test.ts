@@ -94,6 +94,18 @@ test("after an answer got lost, or a settlement failed, the same payment goes ag
   }
 });
 
+test("a payment whose answer got lost and that is refused the next time is not followed by another under its id", async () => {
+  // What a stock seller says of an authorization that it settled: its nonce is used.
+  const { say, request, calls } = newForward((payment, call) =>
+    payment !== null && call === 2 ? { kind: "unavailable", reason: "gone" } : REQUIRED,
+  );
+  await request("a");
+  expect(await say("payment", { id: "a", payment: paymentOf(1) })).toMatchObject({ status: 504 });
+  expect(await say("payment", { id: "a", payment: paymentOf(1) })).toMatchObject({ status: 402 });
+  expect(await say("payment", { id: "a", payment: paymentOf(2) })).toMatchObject({ status: 409 });
+  expect(calls).toHaveLength(3);
+});
+
 test("a payment that was not accepted may be followed by another", async () => {
   const { say, request } = newForward((payment, call) => (payment === null || call === 2 ? REQUIRED : PAID));
   await request("a");
