@@ -66,6 +66,8 @@ export interface Http {
 }
 
 const BODY_MAX_BYTES = 65_536;
+/** A seller's own words in a reason, characters. */
+const REASON_MAX = 200;
 const HEADERS_MAX_BYTES = 32_768;
 const CONNECT_TIMEOUT_MS = 5_000;
 /** Between two pieces of a body; all of them are within `timeoutMs`. */
@@ -119,19 +121,24 @@ export function openHttp(options: HttpOptions): Http {
 }
 
 function judge(status: number, headers: Reply["headers"], body: string, carriedPayment: boolean): Answer {
+  const isGood = status >= 200 && status < 300;
+  if (!isGood && receiptIn(headers).value?.success === true) {
+    // Money moved and nothing was given for it, or it will be at the next attempt: this answer decides nothing.
+    return { kind: "unavailable", reason: `HTTP ${status} with a PAYMENT-RESPONSE of success` };
+  }
   if (status === 402) {
     const header = headers[PAYMENT_REQUIRED_HEADER];
     if (typeof header !== "string")
       return { kind: "refused", status, body, receipt: receiptIn(headers).value };
     const { value, error } = readPaymentRequiredHeader(header);
     if (value === null) return { kind: "unavailable", reason: error };
-    return { kind: "payment-required", required: value, error: value.error ?? "" };
+    return { kind: "payment-required", required: value, error: (value.error ?? "").slice(0, REASON_MAX) };
   }
-  if (status >= 200 && status < 300) {
+  if (isGood) {
     const { value, error } = receiptIn(headers);
     if (error !== null) return { kind: "unavailable", reason: error };
     if (value?.success === false) {
-      const reason = `HTTP ${status} with a PAYMENT-RESPONSE of failure: ${value.errorReason ?? "no reason"}`;
+      const reason = `HTTP ${status} with a PAYMENT-RESPONSE of failure: ${(value.errorReason ?? "no reason").slice(0, REASON_MAX)}`;
       return { kind: "unavailable", reason };
     }
     return { kind: "paid", status, type: String(headers["content-type"] ?? "none"), body, receipt: value };
@@ -139,7 +146,7 @@ function judge(status: number, headers: Reply["headers"], body: string, carriedP
   if (status >= 500 || status === 429 || status === 408) {
     return {
       kind: "unavailable",
-      reason: `HTTP ${status}${carriedPayment ? " to a payment" : ""}: ${body.slice(0, 200)}`,
+      reason: `HTTP ${status}${carriedPayment ? " to a payment" : ""}: ${body.slice(0, REASON_MAX)}`,
     };
   }
   return { kind: "refused", status, body, receipt: null };
@@ -175,7 +182,7 @@ export function isElsewhere({ status }: Extract<Answer, { kind: "refused" }>): b
 
 /** Why a seller refused, in its own words. */
 export function refusalIn(answer: Extract<Answer, { kind: "refused" }>): string {
-  const reason = answer.receipt?.errorReason ?? answer.body.slice(0, 120);
+  const reason = (answer.receipt?.errorReason ?? answer.body).slice(0, REASON_MAX);
   return `HTTP ${answer.status} ${reason}`;
 }
 
