@@ -109,8 +109,8 @@ function adoptChannel(state: State, grantedBefore: number): State {
 /** Takes an answer whose tag was right. */
 export function takeGrant(state: State, grant: Grant, at: Moment): State {
   const channel = state.channel;
-  // It answers a hello, and changes nothing but what this device reports: an offer ends it.
-  if (channel === null && grant.refusal === "not-enrolled") return { ...state, offerRefusal: grant.refusal };
+  // It names no channel, so it answers a hello, and changes nothing but what this device reports: an offer ends it.
+  if (channel === null && grant.channelTag === 0) return { ...state, offerRefusal: grant.refusal };
   if (channel === null || channelTagOf(channel.id) !== grant.channelTag) return takeLateGrant(state, grant);
   // Only what this device signed can have been charged; whoever says otherwise is not believed in anything.
   const strange = refuseCharged(closedMarkOf(channel), grant.charged);

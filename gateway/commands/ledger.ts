@@ -111,7 +111,9 @@ async function reconcileAll(ledger: LedgerStore, { config }: LoadedConfig): Prom
       async sellerCounters(channel) {
         const seller = sellerOf(sellers, channel);
         if (seller === undefined) return null;
-        return seller.kind === "fixed" ? "none" : asked.get(seller)!.client.recover(channel, channel.charged);
+        return seller.kind === "fixed"
+          ? "none"
+          : asked.get(seller)!.client.recover(channel, channel.charged, Number(channel.requirements.amount));
       },
       chain: chainOn(connection),
       receipts: receiptsOn(connection),

@@ -23,7 +23,7 @@ function guardSeller(seller: Seller, duty: Pick<Duty, "holds">): Seller {
       if (duty.holds(channel.device)) return seller.pay(channel, amountAtomic, payload);
       return { kind: "unavailable", reason: "another gateway has the duty of this device by now" };
     },
-    recover: (channel, charged) => seller.recover(channel, charged),
+    recover: (channel, charged, quantumAtomic) => seller.recover(channel, charged, quantumAtomic),
   };
 }
 

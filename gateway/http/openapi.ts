@@ -105,6 +105,7 @@ const schemas: Readonly<Record<string, Schema>> = {
     levelPercent: count("the lamp's level"),
     wantedPercent: count("the level it should have"),
     refusal: orNull(text("the code of the last refusal that still holds")),
+    noOffer: orNull(text("why nothing could be offered to it; null once something was")),
     register: units("the meter's counter"),
     credit: { type: "integer", description: "granted less consumed, metered units; below 0 what is owed" },
     pricePerMillionUnits: count("atomic units for a million metered units"),

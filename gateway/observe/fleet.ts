@@ -143,9 +143,13 @@ export function openFleet(options: FleetOptions): Fleet {
     else if (occurrence.type === "lost") become(light, "lost", 0);
     // Counted by the gateway that hears it now, so that sums over gateways are the fleet's.
     else if (occurrence.type === "released") become(light, "new", 0);
-    else if (occurrence.type === "pay") light.register = Math.max(light.register, occurrence.pay.register);
+    else if (occurrence.type === "no-offer") {
+      light.refusal = occurrence.refusal;
+      light.noOffer = occurrence.reason;
+    } else if (occurrence.type === "pay") light.register = Math.max(light.register, occurrence.pay.register);
     else {
       tariff = occurrence.tariff;
+      light.noOffer = null;
       takeChannel(light, occurrence.channel, tariff);
     }
   }

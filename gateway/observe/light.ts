@@ -34,6 +34,8 @@ export interface Light {
   wantedPercent: number;
   /** What the light, or the gateway, last said no to; null when nothing is refused. */
   refusal: string | null;
+  /** Why nothing could be offered to it, in one line; null once something was. */
+  noOffer: string | null;
   register: number;
   credit: number;
   channelId: string | null;
@@ -89,6 +91,7 @@ export function newLight(index: number, device: string, place: Place | null, now
     levelPercent: 0,
     wantedPercent: 0,
     refusal: null,
+    noOffer: null,
     register: 0,
     credit: 0,
     channelId: null,

@@ -24,7 +24,7 @@ export function timedSeller(seller: Seller, timing: Timing, nowSeconds: () => nu
       timing.took("seller", nowSeconds() - since, sale.kind === "paid");
       return sale;
     },
-    recover: (channel, charged) => seller.recover(channel, charged),
+    recover: (channel, charged, quantumAtomic) => seller.recover(channel, charged, quantumAtomic),
   };
 }
 

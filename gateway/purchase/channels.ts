@@ -2,8 +2,8 @@
  * Which channel a device buys on, and the offer that tells it.
  *
  * Promise: one channel per device, seller and token at a time, recomputed from its configuration and never
- * reused for another seller; one that can be bought on no more is left for the next salt; an offer promises
- * no more deposit than the treasury's limits allow.
+ * reused for another seller; one that can be bought on no more is left for one that was left at the present
+ * price, or for the next salt; an offer promises no more deposit than the treasury's limits allow.
  */
 import { unitsForQuantum } from "#core/units";
 import { exactAccountOf } from "#payment/authorization";
@@ -16,7 +16,7 @@ import { nextDepositAtomic } from "./funding.ts";
 import type { ChannelRecord, DeviceRecord, Ledger, Quote, Shop, Tariff } from "./ports.ts";
 
 /** Channels that differ in their salt alone, or exact accounts in their epoch: numbered 0, 1, 2, ... */
-const SALTS_MAX = 64;
+const SALTS_MAX = 128;
 
 /** Purchases left in the promised balance below which the next deposit is promised. */
 const PROMISE_AHEAD = 8;
@@ -56,27 +56,45 @@ export async function channelFor(
 ): Promise<ChannelRecord> {
   const { requirements, resource } = quote;
   const channels = await parts.ledger.channelsOf(device.device);
-  let present: ChannelRecord | null = null;
+  const held: ChannelRecord[] = [];
   let free: Line | null = null;
   for (let salt = 0; salt < SALTS_MAX && free === null; salt++) {
     const line = lineOf(parts.treasury.address, device, requirements, salt);
     const known = channels.find(({ id }) => id === line.id);
     if (known === undefined) free = line;
     // Two sellers that are paid at one address have their counters apart.
-    else if (shop.owns(known.seller)) present = known;
+    else if (shop.owns(known.seller)) held.push(known);
   }
-  const isLeft = present !== null && (leaves || (await isSpoilt(parts.ledger, present)));
-  const offered = { seller: shop.name, resource, requirements };
-  if (present !== null && !isLeft) {
-    return { ...present, ...offered, revision: Math.max(present.revision + 1, Math.floor(nowMs)) };
+  // A device hears no offer that is not newer than all others.
+  const newest = channels.reduce((max, known) => Math.max(max, known.revision), 0);
+  const revision = Math.max(newest + 1, Math.floor(nowMs));
+  const offered = { seller: shop.name, resource, requirements, revision };
+  // The one offered last; of rows that were written before revisions told it, the last salt.
+  held.sort((left, right) => left.revision - right.revision);
+  const present = held.pop();
+  if (present !== undefined && !leaves && !(await isSpoilt(parts.ledger, present))) {
+    return { ...present, ...offered };
+  }
+  if (leaves) {
+    for (const left of held.reverse()) {
+      const isOfThisPrice = left.requirements.amount === requirements.amount;
+      // One that was emptied meanwhile may be about to be closed.
+      const isFunded = left.config === null || left.balance >= left.charged + Number(requirements.amount);
+      if (isOfThisPrice && isFunded && !(await isSpoilt(parts.ledger, left))) return { ...left, ...offered };
+    }
   }
   if (free === null) {
     throw new Error(
       `device ${device.device} and seller ${shop.name}: expected at most ${SALTS_MAX} channels, found them all used up`,
     );
   }
-  const counters = { balance: 0, promised: 0, charged: 0, granted: 0, revision: Math.floor(nowMs) };
+  const counters = { balance: 0, promised: 0, charged: 0, granted: 0 };
   return { ...free, device: device.device, ...offered, ...counters };
+}
+
+/** A channel at the price of what was signed on it last. */
+export function pricedAt(channel: ChannelRecord, amountAtomic: number): ChannelRecord {
+  return { ...channel, requirements: { ...channel.requirements, amount: String(amountAtomic) } };
 }
 
 /** A seller charged a rung in part: no sum of whole rungs leads on from there, so no device can. By exact none can. */

@@ -4,6 +4,7 @@
  * Counters are DESIGN's: `charged`, `balance` in atomic units; `granted`, `register` in metered units.
  */
 import type { Grant } from "#core/events";
+import type { WireRefusal } from "#core/refusal";
 import type { Authorization } from "#payment/authorization";
 import type { Pay } from "#protocol/frames";
 import type {
@@ -172,17 +173,28 @@ export type Sale =
   | { readonly kind: "unpaid"; readonly reason: string; readonly charged: number | null }
   | { readonly kind: "unavailable"; readonly reason: string };
 
+/** Why there are no terms: one line for people, and whether the seller's terms are such that nobody here can pay. */
+export interface NoTerms {
+  readonly reason: string;
+  /** It answered, and nothing of what it accepts is spoken here. */
+  readonly isUnpayable?: boolean;
+}
+
+export type AskedTariff = { readonly tariff: Tariff | null } & NoTerms;
+export type AskedQuote = { readonly quote: Quote | null } & NoTerms;
+
 export interface Seller {
   /** Resolves with null, and a reason, while the seller does not answer. */
-  tariff(): Promise<{ readonly tariff: Tariff | null; readonly reason: string }>;
-  quote(quantumAtomic: number): Promise<{ readonly quote: Quote | null; readonly reason: string }>;
+  tariff(): Promise<AskedTariff>;
+  quote(quantumAtomic: number): Promise<AskedQuote>;
   pay(channel: ChannelRecord, amountAtomic: number, payload: PaymentPayload): Promise<Sale>;
   /**
    * The counters of a channel on which the seller has charged more than the ledger knows, because an
    * answer was lost; null when the seller cannot tell now.
    * @param charged no more than the device signed
+   * @param quantumAtomic what was signed for each payment since the channel's counters
    */
-  recover(channel: ChannelRecord, charged: number): Promise<SellerCounters | null>;
+  recover(channel: ChannelRecord, charged: number, quantumAtomic: number): Promise<SellerCounters | null>;
 }
 
 /** A seller with its terms as last heard. */
@@ -192,13 +204,19 @@ export interface Shop {
   readonly seller: Seller;
   /** Null before the seller's first answer. */
   tariff(): Tariff | null;
-  /** Asks for the tariff now; resolves with false while the seller does not answer. */
-  refresh(): Promise<boolean>;
-  /** @param fresh asks the seller again, because it refused what it asked for before */
-  quote(
-    quantumAtomic: number,
-    fresh: boolean,
-  ): Promise<{ readonly quote: Quote | null; readonly reason: string }>;
+  /** Why there is no tariff, as last heard. */
+  lacks(): NoTerms;
+  /**
+   * Asks for all terms anew, because the seller refused what it asked for before; resolves with false while it
+   * does not answer. What it said a moment ago serves, too: the pause grows with every such question.
+   */
+  reconsider(): Promise<boolean>;
+  quote(quantumAtomic: number): Promise<AskedQuote>;
+  /**
+   * It refused a payment, and not for anything that the device, its channel or the treasury did.
+   * @param device 40 lower-case hex digits
+   */
+  refused(device: string, reason: string): void;
   /** Is a channel's seller (ChannelRecord.seller) this one? */
   owns(seller: string): boolean;
 }
@@ -228,6 +246,11 @@ export interface Chain {
   tokenBalance(token: string, owner: string): Promise<number>;
   /** EIP-3009 authorizationState: true once the nonce was used. */
   authorizationUsed(token: string, from: string, nonce: string): Promise<boolean>;
+  /**
+   * What a channel holds, claimed or not, as deposits less withdrawals; atomic units.
+   * @param channelId 0x and 64 hex digits
+   */
+  channelBalance(channelId: string): Promise<number>;
   /**
    * What the transfer that used a nonce brought the payee, atomic units; null when the nonce is unused, went
    * elsewhere, or was used longer ago than the adapter looks back.
@@ -259,6 +282,13 @@ export type Occurrence =
       readonly device: string;
       readonly channel: ChannelRecord;
       readonly tariff: Tariff;
+    }
+  /** Nothing could be offered to a device that has no offer; `reason` is one line for people. */
+  | {
+      readonly type: "no-offer";
+      readonly device: string;
+      readonly refusal: WireRefusal;
+      readonly reason: string;
     }
   | { readonly type: "pay"; readonly device: string; readonly pay: Pay }
   /** A grant or a refusal left; `channel` is null when the device named none that is known. */

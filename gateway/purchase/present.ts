@@ -21,6 +21,7 @@ import {
   type SellerCounters,
 } from "./ports.ts";
 import type { PurchaseParts } from "./purchase.ts";
+import { judgeRefusal, type NotSold, type SellerFault } from "./seller-fault.ts";
 
 export type Sold = Extract<Sale, { kind: "paid" }>;
 
@@ -29,19 +30,19 @@ const REMINDERS_MAX = 64;
 
 export type Presented =
   | { readonly channel: ChannelRecord; readonly refusal: null; readonly sold: Sold }
-  | { readonly channel: ChannelRecord; readonly refusal: WireRefusal };
+  | { readonly channel: ChannelRecord; readonly refusal: WireRefusal; readonly fault: SellerFault | null };
 
 /** Shows the seller one payment; resolves with the sale or with why there was none. Rejects when the ledger fails. */
 export async function present(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Presented> {
   if (channel.config === null) return presentAuthorization(parts, channel, pay);
-  if (pay.validBeforeSeconds > 0) return { channel, refusal: "counter-mismatch" };
+  if (pay.validBeforeSeconds > 0) return refused(channel, "counter-mismatch");
   if (pay.maxClaimable <= channel.balance) return presentVoucher(parts, channel, pay, null);
 
   const balance = await parts.ledger.balanceOf(channel.id);
   const counted = { ...channel, balance };
   if (pay.maxClaimable <= balance) return presentVoucher(parts, counted, pay, null);
   const deposit = await depositFor(parts, counted);
-  if (deposit === null) return { channel, refusal: "unfunded" };
+  if (deposit === null) return refused(channel, "unfunded");
   return presentVoucher(parts, counted, pay, deposit);
 }
 
@@ -101,8 +102,9 @@ async function askCharged(parts: PurchaseParts, channel: ChannelRecord, pay: Pay
 
 /** A counter told in passing says that this rung was charged: so it was, if the seller's account says no less. */
 async function recoverVoucher(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Presented> {
-  const counters = await parts.seller.recover(channel, pay.maxClaimable);
-  if (counters === null) return { channel, refusal: "seller-unavailable" };
+  const quantum = await quantumBehind(parts, channel, pay, pay.maxClaimable);
+  const counters = await parts.seller.recover(channel, pay.maxClaimable, quantum);
+  if (counters === null) return refused(channel, "seller-unavailable");
   if (counters.charged < pay.maxClaimable) {
     const reason = `its answer told of ${pay.maxClaimable} charged, its account has ${counters.charged}`;
     return notSold(parts, channel, pay, { kind: "unavailable", reason });
@@ -110,10 +112,27 @@ async function recoverVoucher(parts: PurchaseParts, channel: ChannelRecord, pay:
   return { channel, refusal: null, sold: recovered(channel, { ...counters, charged: pay.maxClaimable }) };
 }
 
+/**
+ * What was signed for each payment that the seller charged and the ledger does not know. One lost answer, of the
+ * last price or of the present one, is the usual case; several are left of a ledger that came from a backup.
+ */
+async function quantumBehind(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+  charged: number,
+): Promise<number> {
+  const behind = charged - channel.charged;
+  const last = await parts.ledger.payment(channel.id, channel.charged);
+  const quanta = [Number(channel.requirements.amount), ...(last === null ? [] : [last.amountAtomic])];
+  if (quanta.includes(behind)) return behind;
+  return quanta.find((quantum) => behind % quantum === 0) ?? pay.maxClaimable - channel.charged;
+}
+
 /** The chain paid the seller for this purchase, and its answer was lost. */
 async function recover(parts: PurchaseParts, channel: ChannelRecord, charged: number): Promise<Presented> {
-  const counters = await parts.seller.recover(channel, charged);
-  if (counters === null) return { channel, refusal: "seller-unavailable" };
+  const counters = await parts.seller.recover(channel, charged, charged - channel.charged);
+  if (counters === null) return refused(channel, "seller-unavailable");
   return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
 }
 
@@ -128,8 +147,9 @@ async function overtake(
   charged: number,
   deposit: DepositRecord | null,
 ): Promise<Presented> {
-  const counters = await parts.seller.recover(channel, charged);
-  if (counters === null) return { channel, refusal: "seller-unavailable" };
+  const behind = await quantumBehind(parts, channel, pay, charged);
+  const counters = await parts.seller.recover(channel, charged, behind);
+  if (counters === null) return refused(channel, "seller-unavailable");
   const ahead = { ...channel, charged, granted: Math.max(channel.granted, counters.granted) };
   const { channel: after, sale } = await show(parts, ahead, pay, deposit);
   if (sale.kind === "paid") return { channel: after, refusal: null, sold: sale };
@@ -159,7 +179,7 @@ async function remind(
     if (sale.kind !== "paid") return notSold(parts, channel, pay, sale);
     known = paid.charged;
   }
-  if (known < channel.charged) return { channel, refusal: "seller-unavailable" };
+  if (known < channel.charged) return refused(channel, "seller-unavailable");
   const { sale } = await show(parts, channel, pay, null);
   return taken(parts, channel, pay, sale);
 }
@@ -169,7 +189,7 @@ async function presentAuthorization(
   channel: ChannelRecord,
   pay: Pay,
 ): Promise<Presented> {
-  if (pay.validBeforeSeconds === 0) return { channel, refusal: "counter-mismatch" };
+  if (pay.validBeforeSeconds === 0) return refused(channel, "counter-mismatch");
   const amountAtomic = pay.maxClaimable - channel.charged;
   const sale = await parts.seller.pay(channel, amountAtomic, authorizationPayload(channel, pay));
   if (sale.kind !== "unpaid") return taken(parts, channel, pay, sale);
@@ -186,24 +206,29 @@ async function presentAuthorization(
   return recover(parts, channel, Math.min(channel.charged + paidAtomic, pay.maxClaimable));
 }
 
-function taken(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, sale: Sale): Presented {
+async function taken(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, sale: Sale): Promise<Presented> {
   if (sale.kind === "paid") return { channel, refusal: null, sold: sale };
   return notSold(parts, channel, pay, sale);
 }
 
-function notSold(
+function refused(channel: ChannelRecord, refusal: WireRefusal): Presented {
+  return { channel, refusal, fault: null };
+}
+
+async function notSold(
   parts: PurchaseParts,
   channel: ChannelRecord,
   pay: Pay,
-  sale: Exclude<Sale, { kind: "paid" }>,
-): Presented {
+  sale: NotSold,
+): Promise<Presented> {
+  const { refusal, fault } = await judgeRefusal(parts.chain, channel, pay.maxClaimable, sale);
   parts.note("warn", "the seller did not sell", {
     channelId: channel.id,
     maxClaimable: pay.maxClaimable,
     outcome: sale.kind,
-    reason: sale.reason,
+    reason: fault?.reason ?? sale.reason,
   });
-  return { channel, refusal: sale.kind === "unavailable" ? "seller-unavailable" : refusalOf(sale.reason) };
+  return { channel, refusal, fault };
 }
 
 function recovered(channel: ChannelRecord, counters: SellerCounters): Sold {
@@ -211,15 +236,4 @@ function recovered(channel: ChannelRecord, counters: SellerCounters): Sold {
   const money = counters.charged - channel.charged;
   const pricePerMillionUnits = Math.min(PRICE_MAX, Math.max(1, Math.round((money * PRICED_UNITS) / units)));
   return { kind: "paid", counters, pricePerMillionUnits, validUntilSeconds: 0, transaction: "" };
-}
-
-/** x402's error strings end alike in every scheme; the rest is the seller's own words. */
-function refusalOf(reason: string): WireRefusal {
-  if (/signature/.test(reason)) return "bad-signature";
-  if (/cumulative_(amount_mismatch|below_claimed)/.test(reason)) return "counter-mismatch";
-  if (/channel_busy|verification_state_unavailable/.test(reason)) return "seller-unavailable";
-  if (/valid_before|expired/.test(reason)) return "expired";
-  if (/insufficient|exceeds_balance|deposit_simulation_failed/.test(reason)) return "unfunded";
-  if (/withdraw/.test(reason)) return "channel-closing";
-  return "seller-refused";
 }

@@ -14,6 +14,7 @@ import type { DepositParts } from "./deposit.ts";
 import { signatureText } from "./payload.ts";
 import type { ChannelRecord, Note, Observe, PaymentRecord, Seller } from "./ports.ts";
 import { present, type Sold } from "./present.ts";
+import type { SellerFault } from "./seller-fault.ts";
 
 export interface PurchaseParts extends DepositParts {
   readonly seller: Seller;
@@ -24,6 +25,8 @@ export interface PurchaseParts extends DepositParts {
 export interface Purchase {
   readonly channel: ChannelRecord;
   readonly grant: Grant;
+  /** Null when it sold, when the refusal is not the seller's fault, and when nobody knows what became of it. */
+  readonly fault: SellerFault | null;
 }
 
 /** Answers one payment whose tag was right. Never throws for what a device, seller, chain or disk may do. */
@@ -31,7 +34,9 @@ export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay
   try {
     if (pay.maxClaimable <= channel.charged) return await answerAgain(parts, channel, pay);
     const presented = await present(parts, channel, pay);
-    if (presented.refusal !== null) return refuse(presented.channel, presented.refusal);
+    if (presented.refusal !== null) {
+      return { ...refuse(presented.channel, presented.refusal), fault: presented.fault };
+    }
     return await settle(parts, presented.channel, pay, presented.sold);
   } catch (error) {
     // Seller and chain answer with values: what throws here is the ledger. The rung is presented again.
@@ -46,14 +51,14 @@ export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay
 
 /** A grant frame with a channel's counters as they are. */
 export function refuse(channel: ChannelRecord, refusal: WireRefusal): Purchase {
-  return { channel, grant: grantOf(channel, refusal, 0, 0) };
+  return { channel, grant: grantOf(channel, refusal, 0, 0), fault: null };
 }
 
 /** The rung was charged before: same voucher, same counters. */
 async function answerAgain(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Purchase> {
   const paid = await parts.ledger.payment(channel.id, pay.maxClaimable);
   if (paid === null) return refuse(channel, "counter-mismatch");
-  return { channel, grant: grantOf(channel, null, paid.pricePerMillionUnits, 0) };
+  return { channel, grant: grantOf(channel, null, paid.pricePerMillionUnits, 0), fault: null };
 }
 
 async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, sold: Sold): Promise<Purchase> {
@@ -87,9 +92,10 @@ async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, so
         charged,
       },
     );
-    return { channel: paid, grant };
+    return { channel: paid, grant, fault: null };
   }
-  return { channel: paid, grant: grantOf(paid, null, sold.pricePerMillionUnits, sold.validUntilSeconds) };
+  const grant = grantOf(paid, null, sold.pricePerMillionUnits, sold.validUntilSeconds);
+  return { channel: paid, grant, fault: null };
 }
 
 /**
@@ -105,7 +111,7 @@ async function grantedAfter(
   sold: Sold,
 ): Promise<number | null> {
   if (sold.counters.granted >= channel.granted) return sold.counters.granted;
-  const account = await parts.seller.recover(channel, charged);
+  const account = await parts.seller.recover(channel, charged, charged - channel.charged);
   if (account === null) return null;
   if (account.granted >= channel.granted) return channel.granted;
   const difference = {

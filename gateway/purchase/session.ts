@@ -8,6 +8,7 @@
 import type { Grant } from "#core/events";
 import type { Hmac } from "#core/ports";
 import { channelTagOf } from "#core/purchase";
+import type { WireRefusal } from "#core/refusal";
 import { fromHex } from "#payment/bytes";
 import { addressOf, type Key } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
@@ -15,7 +16,8 @@ import { decodePay, encodeGrant, type Pay } from "#protocol/frames";
 import { type Hello, readHello, readLost, readReading, readState } from "#protocol/messages";
 import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
-import { channelFor, chooseQuantum, mayPromise, offerOf, promiseDeposit } from "./channels.ts";
+import { type BehindChain, isLeftAlone, pauseAfter } from "./behind-chain.ts";
+import { channelFor, chooseQuantum, mayPromise, offerOf, pricedAt, promiseDeposit } from "./channels.ts";
 import type { ChannelRecord, DeviceRecord, Devices, Drop, Market } from "./ports.ts";
 import { type PurchaseParts, purchase, refuse } from "./purchase.ts";
 
@@ -45,9 +47,12 @@ export interface Session {
   channel: ChannelRecord | null;
   /** All channels of this device: few, and found by the tag that their frames carry. */
   readonly channels: ChannelRecord[];
-  /** A payment, an offer is under way or waits its turn. */
+  /** A payment is under way or waits its turn. */
   paying: boolean;
-  offering: boolean;
+  /** An offer waits its turn: it serves all who want one meanwhile, and none who want one while it is made. */
+  offerWaits: boolean;
+  /** Its seller does not know a deposit that the chain knows: how long it is left alone with this channel. */
+  behind: BehindChain | null;
   /** Money of the last rung, atomic units, when the seller refused it: its terms may have changed. Else null. */
   refusedAtomic: number | null;
   /** Ends when all work of this session so far has: payments and offers read and write the same channel. */
@@ -67,7 +72,8 @@ export async function openSession(parts: SessionParts, record: DeviceRecord): Pr
     channel: null,
     channels,
     paying: false,
-    offering: false,
+    offerWaits: false,
+    behind: null,
     refusedAtomic: null,
     turn: Promise.resolve(),
     refusal: null,
@@ -124,17 +130,31 @@ const WRONG_TAG = {
 
 /** Finds the channel to buy on and publishes its offer, retained. */
 export function makeOffer(parts: SessionParts, session: Session): Promise<void> {
-  if (session.offering) return session.turn;
-  session.offering = true;
+  if (session.offerWaits) return session.turn;
+  session.offerWaits = true;
   return inTurn(session, async () => {
+    session.offerWaits = false;
     try {
       await offerChannel(parts, session);
     } catch (error) {
-      parts.note("warn", "no offer could be made", { device: session.record.device, reason: String(error) });
-    } finally {
-      session.offering = false;
+      tellNoOffer(parts, session, "seller-unavailable", { reason: String(error) });
     }
   });
+}
+
+/** A device that has no offer hears why, by a refusal that names no channel: it changes nothing but what it reports. */
+function tellNoOffer(
+  parts: SessionParts,
+  session: Session,
+  refusal: WireRefusal,
+  why: { readonly seller?: string; readonly reason: string },
+): void {
+  const { device } = session.record;
+  parts.note("warn", "no offer could be made", { device, ...why });
+  if (session.channel !== null) return;
+  parts.observe({ type: "no-offer", device, refusal, reason: why.reason });
+  const sealed = sealFrame(session.tagger, "grant", encodeGrant({ ...NOTHING, refusal }));
+  parts.devices.publish(device, "grant", sealed, LEAVES.grant.retained);
 }
 
 function inTurn(session: Session, work: () => Promise<void>): Promise<void> {
@@ -146,19 +166,28 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const { device, wantedUnits } = session.record;
   const before = session.channel;
   const shop = parts.market.shopFor(session.record, before?.seller ?? null, false);
-  if (shop === null) return;
-  const { refusedAtomic } = session;
-  const isRefused = refusedAtomic !== null && before !== null && shop.owns(before.seller);
-  const isHeard = isRefused && (await shop.refresh());
-  const tariff = shop.tariff();
-  if (tariff === null) return;
-  const { quote, reason } = await shop.quote(chooseQuantum(tariff, wantedUnits), isRefused);
-  if (quote === null) {
-    parts.note("warn", "no offer could be made", { device, seller: shop.name, reason });
+  if (shop === null) {
+    tellNoOffer(parts, session, "seller-unavailable", {
+      reason: "expected a seller for it, found none",
+    });
     return;
   }
+  const { refusedAtomic } = session;
+  const isRefused = refusedAtomic !== null && before !== null && shop.owns(before.seller);
+  const isHeard = isRefused && (await shop.reconsider());
+  const tariff = shop.tariff();
+  const asked = tariff && (await shop.quote(chooseQuantum(tariff, wantedUnits)));
+  if (tariff === null || !asked?.quote) {
+    const { reason, isUnpayable } = asked ?? shop.lacks();
+    const refusal = isUnpayable ? "seller-refused" : "seller-unavailable";
+    tellNoOffer(parts, session, refusal, { seller: shop.name, reason });
+    return;
+  }
+  const { quote } = asked;
   // What the device signed stays signed: if the seller has it on sale no more, nothing on this channel can follow.
   const leaves = isHeard && !tariff.menu.includes(refusedAtomic);
+  // Its price may come back: the channel is remembered at the price of what was signed on it.
+  if (leaves) await parts.ledger.saveChannel(pricedAt(before, refusedAtomic));
   const buyer = { device: session.record, shop, leaves };
   const channel = await promiseDeposit(parts, await channelFor(parts, buyer, quote, parts.now() * 1000));
   if (leaves) {
@@ -179,7 +208,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff));
   if (sealed.length > LEAVES.offer.bytesMax) {
     const reason = `expected an offer of at most ${LEAVES.offer.bytesMax} bytes, found ${sealed.length}: the seller's requirements are too long`;
-    parts.note("warn", "no offer could be made", { device, reason });
+    tellNoOffer(parts, session, "seller-refused", { seller: shop.name, reason });
     return;
   }
   parts.counts.offers += 1;
@@ -225,13 +254,25 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     return;
   }
   const shop = parts.market.shopOf(channel);
-  const { channel: after, grant } =
-    shop === null
-      ? refuse(channel, "seller-unavailable")
-      : await purchase({ ...parts, seller: shop.seller }, channel, pay);
+  const isWaiting = isLeftAlone(session.behind, channel.id, sinceSeconds);
+  const {
+    channel: after,
+    grant,
+    fault,
+  } = shop === null || isWaiting
+    ? refuse(channel, "seller-unavailable")
+    : await purchase({ ...parts, seller: shop.seller }, channel, pay);
+  if (!isWaiting) {
+    session.behind = fault?.isBehindChain ? pauseAfter(session.behind, channel.id, parts.now()) : null;
+  }
+  const amountAtomic = pay.maxClaimable - channel.charged;
+  // What it does not sell is refused by right.
+  if (fault !== null && shop?.tariff()?.menu.includes(amountAtomic)) {
+    shop.refused(session.record.device, fault.reason);
+  }
   if (session.channel?.id === after.id) {
     const isRefused = grant.refusal === "seller-refused";
-    session.refusedAtomic = isRefused ? pay.maxClaimable - channel.charged : null;
+    session.refusedAtomic = isRefused ? amountAtomic : null;
   }
   keepChannel(session, after);
   if (session.channel?.id === after.id) session.channel = after;

@@ -29,7 +29,7 @@ export interface SessionLimits {
 
 export interface Sessions {
   receive(device: string, leaf: Leaf, payload: Uint8Array): void;
-  /** Offers again to every device that waits for an offer, or should buy from another seller than it does. */
+  /** Offers again to every device that waits for an offer, or should buy elsewhere, or what is on sale no more. */
   renewOffers(): void;
   readonly size: number;
   /**
@@ -80,7 +80,12 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
   function waitsForOffer({ record, channel, refusal }: Session): boolean {
     if (channel === null || CURED_BY_ANOTHER_PRICE.has(refusal ?? "")) return true;
     const shop = parts.market.shopFor(record, channel.seller, false);
-    return shop !== null && !shop.owns(channel.seller);
+    if (shop === null) return false;
+    // A price that moved is told before the next rung is signed: one signed at the old price is worth nothing.
+    return (
+      !shop.owns(channel.seller) ||
+      shop.tariff()?.menu.includes(Number(channel.requirements.amount)) === false
+    );
   }
 
   function track(work: Promise<void>): void {

@@ -15,7 +15,7 @@ import {
 } from "../purchase/ports.ts";
 import { type Answer, type Http, isElsewhere, refusalIn } from "./http.ts";
 import { ownPaymentHeader } from "./payment-header.ts";
-import { chargedInRequired, chooseRequirements, type Payable } from "./requirements.ts";
+import { chargedInRequired, chooseRequirements, otherVersionIn, type Payable } from "./requirements.ts";
 
 const counter = z.number().int().min(0).max(COUNTER_MAX);
 const price = z.number().int().min(1).max(PRICE_MAX);
@@ -46,10 +46,13 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
       const url = energyUrl(quantumAtomic);
       const answer = await http.call("POST", url, null);
       if (answer.kind !== "payment-required") {
+        const other = answer.kind === "refused" ? otherVersionIn(answer.status, answer.body) : null;
+        if (other !== null) return { ...other, quote: null, reason: `${url}: ${other.reason}` };
         return { quote: null, reason: `${url}: expected payment requirements, ${found(answer)}` };
       }
-      const { requirements, reason } = chooseRequirements(answer.required, payable);
-      return { quote: requirements && { resource: url, requirements }, reason: `${url}: ${reason}` };
+      const { requirements, ...others } = chooseRequirements(answer.required, payable);
+      const quote = requirements && { resource: url, requirements };
+      return { ...others, quote, reason: `${url}: ${others.reason}` };
     },
     async pay(channel, amountAtomic, payload): Promise<Sale> {
       const answer = await http.call("POST", energyUrl(amountAtomic), ownPaymentHeader(payload));

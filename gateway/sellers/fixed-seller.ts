@@ -1,14 +1,21 @@
 /**
  * Any stock x402 seller: one price, one resource, and each paid answer worth a configured number of units.
  *
- * Promise: nothing is asked of the seller but x402; grants are counted here, from the seller's own count
- * of what it charged.
+ * Promise: nothing is asked of the seller but x402; grants are counted here, by answers that were paid: each is
+ * worth its units when what was signed for it was charged in full, and its share of them else, whatever the
+ * price is by now.
  */
 import { PRICED_UNITS } from "#core/units";
 import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../purchase/ports.ts";
 import { type Http, isElsewhere, refusalIn } from "./http.ts";
 import { ownPaymentHeader } from "./payment-header.ts";
-import { chargedInReceipt, chargedInRequired, chooseRequirements, type Payable } from "./requirements.ts";
+import {
+  chargedInReceipt,
+  chargedInRequired,
+  chooseRequirements,
+  otherVersionIn,
+  type Payable,
+} from "./requirements.ts";
 
 export interface FixedSale {
   readonly url: string;
@@ -24,22 +31,28 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
   async function quote(): ReturnType<Seller["quote"]> {
     const answer = await http.call(method, url, null);
     if (answer.kind !== "payment-required") {
+      const other = answer.kind === "refused" ? otherVersionIn(answer.status, answer.body) : null;
+      if (other !== null) return { ...other, quote: null, reason: `${method} ${url}: ${other.reason}` };
       const found = answer.kind === "unavailable" ? answer.reason : `found HTTP ${answer.status}`;
       return {
         quote: null,
         reason: `${method} ${url}: expected HTTP 402 with payment requirements, ${found}`,
       };
     }
-    const { requirements, reason } = chooseRequirements(answer.required, payable);
+    const { requirements, ...others } = chooseRequirements(answer.required, payable);
     // The resource is named as the seller names it: it may compare it with what it was paid for.
     const resource = answer.required.resource?.url ?? url;
-    return { quote: requirements && { resource, requirements }, reason: `${url}: ${reason}` };
+    const quoted = requirements && { resource, requirements };
+    return { ...others, quote: quoted, reason: `${method} ${url}: ${others.reason}` };
   }
 
   return {
     async tariff() {
       const quoted = await quote();
-      if (quoted.quote === null) return { tariff: null, reason: quoted.reason };
+      if (quoted.quote === null) {
+        const { quote: _, ...others } = quoted;
+        return { ...others, tariff: null };
+      }
       const amount = Number(quoted.quote.requirements.amount);
       const pricePerMillionUnits = priceOf(amount, unitsPerPayment);
       if (pricePerMillionUnits > PRICE_MAX) {
@@ -72,24 +85,31 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
       }
       return {
         kind: "paid",
-        counters: { charged, granted: grantedAt(channel, charged, unitsPerPayment) },
+        counters: { charged, granted: grantedAt(channel, charged, amountAtomic, unitsPerPayment) },
         pricePerMillionUnits: Math.min(PRICE_MAX, priceOf(amountAtomic, unitsPerPayment)),
         validUntilSeconds: 0,
         transaction: answer.receipt.transaction,
       };
     },
-    async recover(channel, charged) {
-      return { charged, granted: grantedAt(channel, charged, unitsPerPayment) };
+    async recover(channel, charged, quantumAtomic) {
+      return { charged, granted: grantedAt(channel, charged, quantumAtomic, unitsPerPayment) };
     },
   };
 }
 
-/** Units for all that was charged since the channel's counters: whole payments, and of a part its share. */
-function grantedAt(channel: ChannelRecord, charged: number, unitsPerPayment: number): number {
-  const quantum = Number(channel.requirements.amount);
+/**
+ * Units for all that was charged since the channel's counters: whole payments, and of a part its share.
+ * @param quantumAtomic what was signed for each
+ */
+function grantedAt(
+  channel: ChannelRecord,
+  charged: number,
+  quantumAtomic: number,
+  unitsPerPayment: number,
+): number {
   const more = Math.max(0, charged - channel.charged);
-  const share = Math.floor(((more % quantum) / quantum) * unitsPerPayment);
-  return channel.granted + unitsPerPayment * Math.floor(more / quantum) + share;
+  const share = Math.floor(((more % quantumAtomic) / quantumAtomic) * unitsPerPayment);
+  return channel.granted + unitsPerPayment * Math.floor(more / quantumAtomic) + share;
 }
 
 function priceOf(amountAtomic: number, units: number): number {

@@ -7,6 +7,7 @@
 import { isCounter, QUANTUM_MAX } from "#core/units";
 import type { OfferedRequirements } from "#protocol/messages";
 import type { PaymentRequired, SettleResponse } from "#protocol/x402";
+import type { NoTerms } from "../purchase/ports.ts";
 
 export interface Payable {
   /** In order of preference. */
@@ -20,31 +21,72 @@ export interface Payable {
 export function chooseRequirements(
   required: PaymentRequired,
   payable: Payable,
-): { readonly requirements: OfferedRequirements | null; readonly reason: string } {
+): { readonly requirements: OfferedRequirements | null } & NoTerms {
   for (const scheme of payable.schemes) {
     for (const option of required.accepts) {
-      const amount = Number(option.amount);
-      const method = option.extra?.assetTransferMethod ?? "eip3009";
       const fits =
         option.scheme === scheme &&
         option.network === payable.network &&
         option.asset.toLowerCase() === payable.asset.toLowerCase() &&
-        method === "eip3009" &&
-        typeof option.extra?.name === "string" &&
-        typeof option.extra.version === "string" &&
-        /^[1-9][0-9]{0,14}$/.test(option.amount) &&
-        amount <= QUANTUM_MAX;
+        methodOf(option) === METHOD &&
+        lackOf(option) === "";
       if (fits) return { requirements: { ...option, extra: option.extra ?? {} }, reason: "" };
     }
   }
-  const offered = required.accepts.map(
-    ({ scheme, network, asset, amount }) => `${scheme} ${network} ${asset} ${amount}`,
-  );
+  const found = required.accepts.slice(0, TOLD_MAX).map(shownOption);
+  const more = required.accepts.length - found.length;
+  if (more > 0) found.push(`${more} more`);
   return {
     requirements: null,
-    reason:
-      `expected ${payable.schemes.join(" or ")} on ${payable.network} in token ${payable.asset} by EIP-3009, ` +
-      `the seller offers ${offered.join("; ") || "nothing"}`,
+    reason: `found ${found.join("; ") || "nothing in accepts"}; ${spoken(payable)}`,
+    isUnpayable: true,
+  };
+}
+
+/** How money is moved: x402's `assetTransferMethod`, when it names none. */
+const METHOD = "eip3009";
+
+/** Options of a seller that are named when none fits, and characters of each of their words. */
+const TOLD_MAX = 4;
+const WORD_MAX = 64;
+
+type Option = PaymentRequired["accepts"][number];
+
+function methodOf({ extra }: Option): string {
+  return shown(extra?.assetTransferMethod ?? METHOD);
+}
+
+/** What an option lacks to be paid, apart from scheme, method, network and token; empty when nothing. */
+function lackOf({ amount, extra }: Option): string {
+  if (typeof extra?.name !== "string" || typeof extra.version !== "string")
+    return ", without the token's name and version in extra";
+  if (!/^[1-9][0-9]{0,14}$/.test(amount)) return `, amount ${shown(amount)}`;
+  return Number(amount) > QUANTUM_MAX ? `, amount ${amount} above ${QUANTUM_MAX}` : "";
+}
+
+function shownOption(option: Option): string {
+  const { scheme, network, asset } = option;
+  return `${shown(scheme)} by ${methodOf(option)} on ${shown(network)} in token ${shown(asset)}${lackOf(option)}`;
+}
+
+function spoken({ schemes, network, asset }: Payable): string {
+  const each = schemes.map((scheme) => `${scheme} by ${METHOD}`);
+  return `spoken: ${each.join(", ")} on ${network} in token ${asset}`;
+}
+
+/** A piece of what a stranger wrote. */
+function shown(word: unknown): string {
+  return String(word).slice(0, WORD_MAX);
+}
+
+/** Why terms that came without version 2's header cannot be read: their body may be another version's. Null for others. */
+export function otherVersionIn(status: number, body: string): NoTerms | null {
+  if (status !== 402) return null;
+  const version = /"x402Version"\s*:\s*([0-9]{1,6})/.exec(body)?.[1];
+  const found = version === undefined ? "no PAYMENT-REQUIRED header" : `x402 version ${version}`;
+  return {
+    reason: `found ${found}; spoken: version 2, terms in the PAYMENT-REQUIRED header`,
+    isUnpayable: true,
   };
 }
 

@@ -5,7 +5,7 @@
  * to is counted, and told when it changes anything; a seller that charges less than was signed is dismissed,
  * since devices sign fixed amounts.
  */
-import type { Note, Sale, Seller, Shop } from "../purchase/ports.ts";
+import type { ChannelRecord, Note, Sale, Seller, Shop } from "../purchase/ports.ts";
 import { type CallKind, openCircuit, type Timer } from "./circuit.ts";
 import { openStanding, type StandingName } from "./standing.ts";
 import { watchTariff } from "./tariff-watch.ts";
@@ -122,13 +122,14 @@ export function openShop(
   }
 
   /** The rules of payment that no answer may break. */
-  function judge(sale: Sale, signedAtomic: number, isVoucher: boolean): void {
+  function judge(sale: Sale, { device, config, charged: before }: ChannelRecord, amountAtomic: number): void {
     if (sale.kind === "unavailable") standing.paymentFailed(sale.reason);
     if (sale.kind !== "paid") return;
     circuit.recovered();
-    standing.paid();
+    standing.paid(device);
     const { charged } = sale.counters;
-    if (!isVoucher || charged >= signedAtomic) return;
+    const signedAtomic = before + amountAtomic;
+    if (config === null || charged >= signedAtomic) return;
     const reason =
       `it charged up to ${charged} where ${signedAtomic} was signed; devices sign fixed amounts: ` +
       "expected a seller without Settlement-Overrides";
@@ -140,7 +141,12 @@ export function openShop(
     quote: (quantumAtomic) =>
       through(
         "call",
-        () => client.quote(quantumAtomic),
+        async () => {
+          const asked = await client.quote(quantumAtomic);
+          if (asked.quote === null) standing.quoteFailed(asked.reason);
+          else standing.quoted();
+          return asked;
+        },
         (result) => (result.quote === null ? result.reason : null),
         (reason) => ({ quote: null, reason }),
       ),
@@ -152,17 +158,17 @@ export function openShop(
         "call",
         async () => {
           const sale = await client.pay(channel, amountAtomic, payload);
-          judge(sale, channel.charged + amountAtomic, channel.config !== null);
+          judge(sale, channel, amountAtomic);
           return sale;
         },
         (sale) => (sale.kind === "unavailable" ? sale.reason : null),
         (reason): Sale => ({ kind: "unavailable", reason }),
       );
     },
-    recover: (channel, charged) =>
+    recover: (channel, charged, quantumAtomic) =>
       through(
         "call",
-        () => client.recover(channel, charged),
+        () => client.recover(channel, charged, quantumAtomic),
         (counters) => (counters === null ? undefined : null),
         () => null,
       ),
@@ -176,8 +182,10 @@ export function openShop(
     name,
     seller,
     tariff: watch.tariff,
-    refresh: watch.refresh,
+    lacks: watch.lacks,
+    reconsider: watch.reconsider,
     quote: watch.quote,
+    refused: standing.refused,
     get standing() {
       return standing.name;
     },

@@ -2,20 +2,14 @@
  * The seller's tariff, kept fresh, and its quotes, kept as long as the tariff.
  *
  * Promise: a price is never older than its validity or the longest pause, a minute by default; while the
- * seller is away the last one heard stays, and is asked for again with back-off.
+ * seller is away, or quotes nothing, the last one heard stays, and is asked for again with back-off; a seller
+ * that refuses what it asked for is asked anew at pauses that grow.
  */
-import type { Note, Quote, Seller, Tariff } from "../purchase/ports.ts";
+import type { AskedQuote, NoTerms, Note, Quote, Seller, Shop, Tariff } from "../purchase/ports.ts";
 
-export interface TariffWatch {
-  /** The tariff last heard; null before the first. */
-  tariff(): Tariff | null;
+export interface TariffWatch extends Pick<Shop, "tariff" | "lacks" | "reconsider" | "quote"> {
   /** Asks now; false while the seller does not answer. */
   refresh(): Promise<boolean>;
-  /** @param fresh forgets what was quoted before */
-  quote(
-    quantumAtomic: number,
-    fresh: boolean,
-  ): Promise<{ readonly quote: Quote | null; readonly reason: string }>;
   stop(): void;
 }
 
@@ -39,6 +33,9 @@ const WALL: WatchClock = {
 const PAUSE_MAX_MS = 60_000;
 const PAUSE_MIN_MS = 1_000;
 
+/** A refusal so long after the latest look is the first of its kind. */
+const RECONSIDERED_MS = 2 * PAUSE_MAX_MS;
+
 /**
  * @param changed called after every first or changed tariff
  * @param pauseMaxMs longest age of a price that says nothing of its validity
@@ -55,28 +52,72 @@ export function watchTariff(
   let cancel = () => {};
   let stopped = false;
   let asking: Promise<boolean> | null = null;
+  let lacks: NoTerms = { reason: "it has not answered yet" };
   const quotes = new Map<number, Quote>();
+  /** A quantum for which the seller quoted nothing: it is back when it does, whatever tariff it tells. */
+  let unquoted: number | null = null;
+  /** Somebody got no quote since it was last known to quote: that one is told when it does. */
+  let isMissed = false;
+  /** The latest look for a refusal's sake, and the pause after it. */
+  let reconsideredMs = Number.NEGATIVE_INFINITY;
+  let reconsiderPauseMs = 0;
 
   async function ask(): Promise<boolean> {
     const heard = await seller.tariff();
+    const isQuoted = heard.tariff !== null && (await quotesAgain(heard.tariff));
     if (stopped) return false;
-    if (heard.tariff === null) {
+    const before = tariff;
+    if (heard.tariff === null) lacks = heard;
+    else tariff = heard.tariff;
+    if (!isQuoted) {
       failures += 1;
-      if (failures === 1) note("warn", "the seller's tariff is out of reach", { reason: heard.reason });
-    } else {
-      if (failures > 0) note("info", "the seller is back", {});
-      const before = tariff;
-      const back = failures > 0 || before === null;
-      failures = 0;
-      tariff = heard.tariff;
-      if (back || !isSame(before, tariff)) {
-        quotes.clear();
-        changed();
-      }
+      const { reason } = lacks;
+      if (failures === 1) note("warn", "the seller's tariff is out of reach", { reason });
     }
-    cancel();
-    cancel = clock.after(nextPauseMs(tariff, failures, clock.nowMs(), pauseMaxMs), () => void refresh());
+    const back = isQuoted && (failures > 0 || isMissed || before === null);
+    if (back && failures > 0) note("info", "the seller is back", {});
+    if (isQuoted) {
+      failures = 0;
+      isMissed = false;
+    }
+    const isChanged = heard.tariff !== null && !isSame(before, heard.tariff);
+    if (isChanged) reconsiderPauseMs = 0;
+    if (back || isChanged) {
+      quotes.clear();
+      changed();
+    }
+    // Its tariff alone may be heard for minutes more: the next look is soon, and tells when it quotes again.
+    lookAfter(
+      isMissed && failures === 0 ? PAUSE_MIN_MS : nextPauseMs(tariff, failures, clock.nowMs(), pauseMaxMs),
+    );
     return heard.tariff !== null;
+  }
+
+  function lookAfter(pauseMs: number): void {
+    cancel();
+    cancel = clock.after(pauseMs, () => void refresh());
+  }
+
+  /** True too when nothing was missing. */
+  async function quotesAgain({ menu }: Tariff): Promise<boolean> {
+    if (unquoted === null || !menu.includes(unquoted)) {
+      unquoted = null;
+      return true;
+    }
+    return (await quoted(unquoted)).quote !== null;
+  }
+
+  async function quoted(quantumAtomic: number): Promise<AskedQuote> {
+    const heard = await seller.quote(quantumAtomic);
+    if (heard.quote !== null) {
+      quotes.set(quantumAtomic, heard.quote);
+      if (unquoted === quantumAtomic) unquoted = null;
+    } else {
+      lacks = heard;
+      unquoted = quantumAtomic;
+      isMissed = true;
+    }
+    return heard;
   }
 
   function refresh(): Promise<boolean> {
@@ -90,11 +131,22 @@ export function watchTariff(
   return {
     tariff: () => tariff,
     refresh,
-    async quote(quantumAtomic, fresh) {
-      const known = fresh ? undefined : quotes.get(quantumAtomic);
+    lacks: () => lacks,
+    reconsider() {
+      const sinceMs = clock.nowMs() - reconsideredMs;
+      if (sinceMs >= 0 && sinceMs < reconsiderPauseMs) return asking ?? Promise.resolve(failures === 0);
+      const isFirst = reconsiderPauseMs === 0 || sinceMs > RECONSIDERED_MS;
+      reconsiderPauseMs = isFirst ? PAUSE_MIN_MS : Math.min(PAUSE_MAX_MS, 2 * reconsiderPauseMs);
+      reconsideredMs = clock.nowMs();
+      quotes.clear();
+      return refresh();
+    },
+    async quote(quantumAtomic) {
+      const known = quotes.get(quantumAtomic);
       if (known) return { quote: known, reason: "" };
-      const heard = await seller.quote(quantumAtomic);
-      if (heard.quote !== null) quotes.set(quantumAtomic, heard.quote);
+      const wasMissed = isMissed;
+      const heard = await quoted(quantumAtomic);
+      if (heard.quote === null && !wasMissed && !stopped && asking === null) lookAfter(PAUSE_MIN_MS);
       return heard;
     },
     stop() {

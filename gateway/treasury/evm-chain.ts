@@ -15,6 +15,7 @@ import {
 } from "viem";
 import { toHex } from "#payment/bytes";
 import type { Chain, Note } from "../purchase/ports.ts";
+import { escrowOn } from "./escrow.ts";
 import { type EvmConnection, WrongChain } from "./evm-client.ts";
 
 const TOKEN_ABI = parseAbi([
@@ -63,6 +64,7 @@ export async function watchChain(connection: EvmConnection, note: Note): Promise
 
 /** The chain port on a connection. */
 export function chainOn(connection: EvmConnection): Chain {
+  const escrow = escrowOn(connection);
   return {
     async tokenBalance(token, owner) {
       const { reader } = await connection.verified();
@@ -80,6 +82,9 @@ export function chainOn(connection: EvmConnection): Chain {
         functionName: "authorizationState",
         args,
       });
+    },
+    async channelBalance(channelId) {
+      return (await escrow.channel(channelId)).balance;
     },
     async paidByAuthorization(token, from, nonce, payTo) {
       const { reader } = await connection.verified();

@@ -27,7 +27,10 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
     remedy: "check policy.network and the device's key",
   },
   "seller-unavailable": { meaning: "the seller does not answer the gateway", remedy: BY_ITSELF },
-  "seller-refused": { meaning: "the seller refused the payment", remedy: AT_THE_GATEWAY },
+  "seller-refused": {
+    meaning: "the seller refused the payment, or asks for one that the gateway cannot make",
+    remedy: AT_THE_GATEWAY,
+  },
   unfunded: { meaning: "the channel has no deposit to pay from", remedy: `${AT_THE_GATEWAY} to fund it` },
   overloaded: { meaning: "the gateway has too much to do", remedy: BY_ITSELF },
   "channel-closing": { meaning: "the channel is being closed", remedy: "the device waits for a new one" },

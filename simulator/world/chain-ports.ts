@@ -89,6 +89,7 @@ export function gatewayChain(chain: ChainModel, life: Life): GatewayChain {
   return {
     tokenBalance: (_token, owner) => ask(() => chain.balances.get(owner) ?? 0),
     authorizationUsed: (_token, from, nonce) => ask(() => chain.isNonceUsed(from, nonce)),
+    channelBalance: (id) => ask(() => chain.channelOf(id).balance),
     paidByAuthorization: () => ask(() => null),
     submitTransfer: () => Promise.reject(new Error("expected a channel, found an exact account")),
   };

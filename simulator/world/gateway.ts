@@ -97,7 +97,8 @@ export class Gateway {
       },
       PRICE_PAUSE_MAX_MS,
     );
-    const shop = { name: "seller", seller, owns: () => true, ...watch };
+    // A world has one seller: nobody could go elsewhere for its refusals.
+    const shop = { name: "seller", seller, owns: () => true, refused: () => {}, ...watch };
     const sessions = openSessions(
       {
         key: keyOf("gateway"),

@@ -4,6 +4,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { FacilitatorClient } from "@x402/core/server";
 import {
   type BatchSettlementChannelManager,
   BatchSettlementEvmScheme,
@@ -50,6 +51,12 @@ export interface StockOptions {
   readonly chargedAtomic?: number;
   /** Deposit that clients are asked for; the SDK's own, ten payments, when absent. */
   readonly minDepositAtomic?: number;
+  /** A price that moves, in the place of `amountAtomic`. */
+  readonly priceAtomic?: () => number;
+  /** What stands between the seller and its facilitator. */
+  readonly through?: (facilitator: FacilitatorClient) => FacilitatorClient;
+  /** How long the seller believes what it last read of a channel on the chain; the SDK's own when absent. */
+  readonly onchainStateTtlMs?: number;
 }
 
 /** The chain that a stock seller is on. */
@@ -74,9 +81,13 @@ export async function startStockSeller(
   const connection = { chain, transport: http(anvil.rpcUrl), pollingInterval: 20 };
   const client: PublicClient = createPublicClient(connection);
   const account = privateKeyToAccount(anvil.accounts[facilitatorIndex]!.privateKey);
-  const facilitator = facilitatorInProcess(network, createWalletClient({ ...connection, account }), client);
-
-  const batch = new BatchSettlementEvmScheme(receiver.address, { receiverAuthorizerSigner: receiver });
+  const own = facilitatorInProcess(network, createWalletClient({ ...connection, account }), client);
+  const facilitator = options.through?.(own) ?? own;
+  const { onchainStateTtlMs } = options;
+  const batch = new BatchSettlementEvmScheme(receiver.address, {
+    receiverAuthorizerSigner: receiver,
+    ...(onchainStateTtlMs === undefined ? {} : { onchainStateTtlMs }),
+  });
   const resourceServer = new x402ResourceServer(facilitator)
     .register(network, new ExactEvmScheme())
     .register(network, batch);
@@ -90,11 +101,11 @@ export async function startStockSeller(
             scheme,
             network,
             payTo: receiver.address,
-            price: {
-              amount: String(options.amountAtomic),
+            price: () => ({
+              amount: String(options.priceAtomic?.() ?? options.amountAtomic),
               asset: contracts.token,
               extra: { ...DEVELOPMENT_DOLLAR_DOMAIN },
-            },
+            }),
             ...(options.minDepositAtomic === undefined
               ? {}
               : { extra: { minDeposit: String(options.minDepositAtomic) } }),

@@ -125,6 +125,7 @@ function contents(light: Body, payments: readonly Payment[], units: Units): HTML
       make("i", { class: `dot ${light.condition}`, "aria-hidden": "true" }),
       `${MEANING[light.condition]}${refusal}`,
     ),
+    ...(light.noOffer === null ? [] : [make("p", { class: "note" }, light.noOffer)]),
     facts([
       ["Power", power(light.powerMilliwatts).join(" ")],
       ["Level, wanted", `${light.levelPercent} %, ${light.wantedPercent} %`],

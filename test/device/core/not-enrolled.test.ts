@@ -38,3 +38,18 @@ it("replayed to a device that buys, changes nothing", () => {
   expect(JSON.stringify(world.state.channel)).toBe(before);
   expect(reportOf(world.state).refusal).toBeNull();
 });
+
+it("is told in the same way that its seller cannot be bought from, and goes on asking", () => {
+  for (const refusal of ["seller-unavailable", "seller-refused"] as const) {
+    const world = new Surroundings();
+    world.lose = 1e9;
+    world.setLink(true);
+    world.run(10_000);
+    world.deliver({ type: "grant", grant: { ...NOT_ENROLLED, refusal } });
+    expect(reportOf(world.state).refusal).toBe(refusal);
+    world.lose = 0;
+    world.run(15 * 60_000);
+    expect(world.level).toBe(100);
+    expect(reportOf(world.state).refusal).toBeNull();
+  }
+});

@@ -20,7 +20,9 @@ test("without its duty nothing is presented for a device and nothing published t
     name: "grid",
     seller: bench.seller,
     tariff: () => bench.seller.tariffNow(),
-    refresh: async () => true,
+    lacks: () => ({ reason: "" }),
+    refused: () => {},
+    reconsider: async () => true,
     quote: (quantum) => bench.seller.quote(quantum),
     owns: () => true,
   };

@@ -172,6 +172,9 @@ export class MemoryChain implements Chain {
   async authorizationUsed(_token: string, from: string, nonce: string): Promise<boolean> {
     return this.used.has(`${from} ${nonce}`);
   }
+  async channelBalance(channelId: string): Promise<number> {
+    return this.escrow.get(channelId) ?? 0;
+  }
   async paidByAuthorization(_token: string, from: string, nonce: string, to: string): Promise<number | null> {
     const moved = this.used.get(`${from} ${nonce}`);
     return moved && moved.to === to ? moved.value : null;
@@ -329,7 +332,9 @@ export function shopOf(seller: HonestSeller, name = "seller"): Shop {
     name,
     seller,
     tariff: () => seller.tariffNow(),
-    refresh: async () => true,
+    lacks: () => ({ reason: "" }),
+    reconsider: async () => true,
+    refused: () => {},
     quote: (quantumAtomic) => seller.quote(quantumAtomic),
     owns: (owner) => owner === name,
   };

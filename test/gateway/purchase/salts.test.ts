@@ -22,8 +22,14 @@ import {
 const key = newKey();
 const device = deviceOf(key);
 
-async function channel(bench: Bench, seller: string, leaves = false, scheme = "batch-settlement" as const) {
-  const quote = { resource: "http://seller/energy", requirements: requirementsOf(scheme, QUANTUM) };
+async function channel(
+  bench: Bench,
+  seller: string,
+  leaves = false,
+  scheme = "batch-settlement" as const,
+  amount = QUANTUM,
+) {
+  const quote = { resource: "http://seller/energy", requirements: requirementsOf(scheme, amount) };
   const buyer = { device, shop: shopOf(bench.seller, seller), leaves };
   return channelFor(bench.parts(), buyer, quote, NOW_SECONDS * 1000);
 }
@@ -36,8 +42,9 @@ test("every channel of a device is one seller's, whatever is offered, left and o
         const bench = newBench();
         const owners = new Map<string, string>();
         const present = new Map<string, string>();
-        for (const { seller, leaves } of steps) {
-          const found = await channel(bench, seller, leaves, scheme as "batch-settlement");
+        for (const [index, { seller, leaves }] of steps.entries()) {
+          // No price comes back: one that did would lead back to its channel.
+          const found = await channel(bench, seller, leaves, scheme as "batch-settlement", QUANTUM + index);
           await bench.ledger.saveChannel(found);
           expect(owners.get(found.id) ?? seller).toBe(seller);
           expect(found.seller).toBe(seller);
@@ -55,10 +62,32 @@ test("every channel of a device is one seller's, whatever is offered, left and o
 
 test("a device whose channels are all used up is told so", async () => {
   const bench = newBench();
-  for (let salt = 0; salt < 64; salt++) await bench.ledger.saveChannel(await channel(bench, "a", salt > 0));
+  for (let salt = 0; salt < 128; salt++) await bench.ledger.saveChannel(await channel(bench, "a", salt > 0));
   await expect(channel(bench, "a", true)).rejects.toThrow(
-    /expected at most 64 channels, found them all used up/,
+    /expected at most 128 channels, found them all used up/,
   );
+});
+
+test("a price that comes back finds the channel that was left at it, unless that one is empty", async () => {
+  for (const [balance, isBack] of [
+    [QUANTUM, true],
+    [QUANTUM - 1, false],
+  ] as const) {
+    const bench = newBench();
+    const first = await channel(bench, "a");
+    const deposit = { channelId: first.id, index: 0, amountAtomic: balance, validBeforeSeconds: 0 };
+    await bench.ledger.saveChannel(first);
+    await bench.ledger.saveDeposit({ ...deposit, signature: "0x", state: "confirmed", atSeconds: 0 });
+    const second = await channel(bench, "a", true, undefined, 150);
+    await bench.ledger.saveChannel(second);
+    expect(second.id).not.toBe(first.id);
+    const third = await channel(bench, "a", true);
+    expect(third.id === first.id).toBe(isBack);
+    expect(third.revision).toBeGreaterThan(second.revision);
+    await bench.ledger.saveChannel(third);
+    // The one offered last is the present one, whatever its salt.
+    expect((await channel(bench, "a")).id).toBe(third.id);
+  }
 });
 
 /** A seller that charges a share of what is signed. */

@@ -1,139 +1,19 @@
 // Conversations: only a right tag is believed, one purchase of a device at a time, all of it bounded.
 
 import { expect, test } from "vitest";
-import type { Grant } from "#core/events";
-import type { Refusal } from "#core/refusal";
-import type { Seller } from "#gateway/purchase/ports";
-import type { SessionParts } from "#gateway/purchase/session";
-import { openSessions } from "#gateway/purchase/sessions";
-import { fromHex, toHex } from "#payment/bytes";
-import { type Key, openKey } from "#payment/key";
-import { tagKeyBetween } from "#payment/tag-key";
-import { decodeGrant, encodePay } from "#protocol/frames";
-import { type OfferMessage, readOffer } from "#protocol/messages";
-import { isSealedFrame, openJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
-import type { Leaf } from "#protocol/topics";
+import type { Sale, Seller, Shop } from "#gateway/purchase/ports";
 import {
   type Bench,
   type HonestSeller,
-  hmac,
   marketOf,
   newBench,
   newKey,
   PRICE,
-  payOf,
   QUANTUM,
   shopOf,
   UNITS,
 } from "./bench.ts";
-
-interface Said {
-  readonly device: string;
-  readonly leaf: Leaf;
-  readonly payload: Uint8Array;
-  readonly retained: boolean;
-}
-
-function open(
-  bench: Bench,
-  instead: Partial<SessionParts> = {},
-  limits = { devicesMax: 100, purchasesMax: 100 },
-) {
-  const said: Said[] = [];
-  const key = openKey(fromHex(`0x${"22".repeat(32)}`));
-  const counts = { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 };
-  const parts: SessionParts = {
-    ...bench.parts(),
-    key,
-    hmac,
-    devices: { publish: (device, leaf, payload, retained) => said.push({ device, leaf, payload, retained }) },
-    market: marketOf(shopOf(bench.seller)),
-    counts,
-    ...instead,
-  };
-  const sessions = openSessions(parts, { receive: async () => {} }, limits);
-  const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
-  return { said, sessions, counts, gateway: key, settled };
-}
-
-class Speaker {
-  readonly key: Key;
-  readonly device: string;
-  readonly tagger: Tagger;
-  wantedUnits = UNITS;
-
-  constructor(gateway: Key, key = newKey()) {
-    this.key = key;
-    this.device = key.address.slice(2);
-    this.tagger = { hmac, key: tagKeyBetween(key, gateway.publicKey) };
-  }
-
-  hello(): Uint8Array {
-    return sealJson(this.tagger, "hello", {
-      v: 1,
-      publicKey: toHex(this.key.publicKey),
-      model: "m",
-      firmware: "1",
-      meter: "none",
-      unit: "mWh",
-      wantedUnits: this.wantedUnits,
-      register: 0,
-    });
-  }
-
-  pay(offer: OfferMessage, channelId: string, maxClaimable: number): Uint8Array {
-    const channel = { id: channelId, device: this.device, config: offer.channel, charged: offer.charged };
-    return sealFrame(this.tagger, "pay", encodePay(payOf(this.key, channel as never, maxClaimable)));
-  }
-
-  state(refusal: Refusal | null): Uint8Array {
-    return sealJson(this.tagger, "state", {
-      v: 1,
-      status: "online",
-      register: 0,
-      credit: 0,
-      powerMilliwatts: 0,
-      levelPercent: 0,
-      wantedPercent: 100,
-      starved: refusal !== null,
-      refusal,
-      channelId: null,
-      charged: 0,
-      maxClaimable: 0,
-      granted: 0,
-      epoch: 1,
-    });
-  }
-
-  offersIn(said: readonly Said[]): OfferMessage[] {
-    return said
-      .filter(({ leaf, device }) => leaf === "offer" && device === this.device)
-      .map(({ payload }) => readOffer(openJson(this.tagger, "offer", payload)!).message!);
-  }
-
-  grantsIn(said: readonly Said[]): Grant[] {
-    return said
-      .filter(({ leaf, device }) => leaf === "grant" && device === this.device)
-      .map(({ payload }) => {
-        expect(isSealedFrame(this.tagger, "grant", payload)).toBe(true);
-        return decodeGrant(payload).frame!;
-      });
-  }
-}
-
-async function enrolled(
-  bench: Bench,
-  instead: Partial<SessionParts> = {},
-  limits?: { devicesMax: number; purchasesMax: number },
-) {
-  const opened = open(bench, instead, limits);
-  const speaker = new Speaker(opened.gateway);
-  opened.sessions.receive(speaker.device, "hello", speaker.hello());
-  await opened.settled();
-  const offer = speaker.offersIn(opened.said)[0]!;
-  const id = [...bench.ledger.channels.values()].find((channel) => channel.device === speaker.device)!.id;
-  return { ...opened, speaker, offer, id };
-}
+import { enrolled, open, Speaker } from "./speaker.ts";
 
 test("a hello with a right tag brings one retained offer of a channel of its own", async () => {
   const { said, offer, speaker } = await enrolled(newBench());
@@ -388,3 +268,86 @@ test("a price that falls is offered again to devices whose owner's limits refuse
     expect(more).toEqual([]);
   }
 });
+
+/** A seller whose quotes wait until they are let go. */
+function holding(bench: Bench) {
+  const held: (() => void)[] = [];
+  const shop: Shop = {
+    ...shopOf(bench.seller),
+    quote: async (quantum) => {
+      await new Promise<void>((resolve) => held.push(resolve));
+      return held.length === 1 ? { quote: null, reason: "down" } : bench.seller.quote(quantum);
+    },
+  };
+  return { market: marketOf(shop), held };
+}
+
+test("an offer wanted while another is being made is made after it, and one serves all who want it", async () => {
+  const bench = newBench();
+  const { market, held } = holding(bench);
+  const { said, sessions, gateway } = open(bench, { market });
+  const speaker = new Speaker(gateway);
+  sessions.receive(speaker.device, "hello", speaker.hello());
+  await expect.poll(() => held.length).toBe(1);
+  // The seller is back, and says so while the question of before is not answered yet.
+  for (let again = 0; again < 5; again += 1) sessions.renewOffers();
+  held[0]!();
+  await expect.poll(() => held.length).toBe(2);
+  held[1]!();
+  await expect.poll(() => speaker.offersIn(said).length).toBe(1);
+  await sessions.drain();
+  expect(held).toHaveLength(2);
+});
+
+test("a price that moved on the menu of one is told before the next rung is signed", async () => {
+  const bench = newBench();
+  bench.seller.menu = [QUANTUM];
+  const { said, sessions, speaker, offer, id, settled } = await enrolled(bench);
+  sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
+  await settled();
+  bench.seller.menu = [150];
+  sessions.renewOffers();
+  await settled();
+  expect(speaker.offersIn(said).at(-1)!.requirements.amount).toBe("150");
+  expect(bench.ledger.channelsOf(speaker.device)).toHaveLength(1);
+});
+
+test("a deposit that the chain knows and the seller does not is asked about ever more seldom, and sold on when it does", async () => {
+  const bench = newBench();
+  let isKnown = false;
+  let asked = 0;
+  const refusedFor: string[] = [];
+  const seller: HonestSeller = Object.assign(Object.create(bench.seller), {
+    pay: async (...sale: Parameters<Seller["pay"]>): Promise<Sale> => {
+      asked += 1;
+      const sold = await bench.seller.pay(...sale);
+      if (isKnown || asked > 1) return isKnown ? sold : bench.seller.unpaid(BEHIND, null);
+      // It took the deposit and lost the voucher with its answer.
+      bench.seller.accounts.clear();
+      return { kind: "unavailable", reason: "reset" };
+    },
+  });
+  const shop: Shop = { ...shopOf(seller), refused: (_device, reason) => refusedFor.push(reason) };
+  const { said, sessions, speaker, offer, id } = await enrolled(bench, { market: marketOf(shop) });
+  const pay = async () => {
+    const before = speaker.grantsIn(said).length;
+    sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
+    await expect.poll(() => speaker.grantsIn(said).length).toBeGreaterThan(before);
+    return speaker.grantsIn(said).at(-1)!;
+  };
+  for (let second = 0; second < 300; second += 1) {
+    bench.nowSeconds += 1;
+    expect((await pay()).refusal).toBe("seller-unavailable");
+  }
+  // The first, the one that found the deposit on the chain, and after 1, 2, 4, ... 60 seconds.
+  expect(asked).toBeLessThan(16);
+  expect(refusedFor.length).toBeGreaterThan(5);
+  expect(refusedFor[0]).toContain("the chain holds 1000 for this channel and the seller does not know it");
+  isKnown = true;
+  bench.nowSeconds += 60;
+  expect(await pay()).toMatchObject({ refusal: null, charged: QUANTUM });
+  expect([...bench.ledger.depositRows.values()]).toMatchObject([{ index: 0, state: "confirmed" }]);
+  expect(bench.chain.escrow.get(id)).toBe(1000);
+});
+
+const BEHIND = "invalid_batch_settlement_evm_cumulative_exceeds_balance";

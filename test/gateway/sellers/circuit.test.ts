@@ -106,7 +106,7 @@ test("a seller in trouble keeps its devices for the stated time, and for good wh
   standing.failing("HTTP 500");
   timer.pass(AWAY_AFTER_MS - 1);
   expect(standing.name).toBe("troubled");
-  standing.paid();
+  standing.paid("a");
   timer.pass(AWAY_AFTER_MS);
   expect(told).toEqual(["good!", "troubled", "good"]);
 });
@@ -131,7 +131,7 @@ test("a seller that was away gets all devices back when one has paid, and after 
   expect(waits).toEqual(minutes.map((wait) => wait * 60_000));
   timer.pass(30 * 60_000);
   standing.answered();
-  standing.paid();
+  standing.paid("a");
   expect(told.slice(0, 4)).toEqual(["good!", "troubled", "away!", "trial!"]);
   expect(standing.name).toBe("good");
 });
@@ -154,7 +154,7 @@ test("a dismissed seller stays so, whatever it answers", () => {
   standing.answered();
   standing.dismiss("it charged less");
   standing.answered();
-  standing.paid();
+  standing.paid("a");
   standing.failing("HTTP 500");
   timer.pass(86_400_000);
   expect([standing.name, standing.reason]).toEqual(["dismissed", "it charged less"]);

@@ -1,0 +1,124 @@
+// Terms that nobody here can pay are named by what was found and what is spoken, in few words, to the device, too.
+
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { encodePaymentRequiredHeader } from "@x402/core/http";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { fixedSeller } from "#gateway/sellers/fixed-seller";
+import { type Http, openHttp } from "#gateway/sellers/http";
+import { watchTariff } from "#gateway/sellers/tariff-watch";
+import type { PaymentRequired } from "#protocol/x402";
+import { NETWORK, newBench, requirementsOf, TOKEN } from "../purchase/bench.ts";
+import { open, Speaker } from "../purchase/speaker.ts";
+
+const PAYABLE = { schemes: ["batch-settlement", "exact"] as const, network: NETWORK, asset: TOKEN };
+
+let answer: { headers: Record<string, string>; body: string };
+let url: string;
+let http: Http;
+const server = createServer((_request, response) => response.writeHead(402, answer.headers).end(answer.body));
+beforeAll(async () => {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  url = `${origin}/energy`;
+  http = openHttp({
+    connections: 2,
+    timeoutMs: 5_000,
+    origins: [origin],
+    allowPrivate: true,
+    authorities: null,
+  });
+});
+afterAll(async () => {
+  await http.close();
+  server.close();
+});
+
+/** As the official packages of version 1 answer: terms in the body. */
+const VERSION_1 = {
+  x402Version: 1,
+  error: "X-PAYMENT header is required",
+  accepts: [{ scheme: "exact", network: "base-sepolia", maxAmountRequired: "100", resource: "/energy" }],
+};
+
+function version2(accepts: PaymentRequired["accepts"]) {
+  const required: PaymentRequired = { x402Version: 2, resource: { url }, accepts };
+  return { headers: { "payment-required": encodePaymentRequiredHeader(required) }, body: "{}" };
+}
+
+const option = (patch: object) =>
+  ({ ...requirementsOf("exact", 100), ...patch }) as PaymentRequired["accepts"][number];
+
+const permit2 = option({
+  network: "eip155:8453",
+  extra: { name: "USD Coin", version: "2", assetTransferMethod: "permit2" },
+});
+
+const client = () => fixedSeller(http, { url, method: "GET", unit: "mWh", unitsPerPayment: 500 }, PAYABLE);
+
+const SPOKEN = `spoken: batch-settlement by eip3009, exact by eip3009 on ${NETWORK} in token ${TOKEN}`;
+
+test("what a seller accepts and what is spoken are told apart by version, scheme, method, network and token", async () => {
+  const found: [typeof answer, string][] = [
+    [
+      { headers: {}, body: JSON.stringify(VERSION_1) },
+      "found x402 version 1; spoken: version 2, terms in the PAYMENT-REQUIRED header",
+    ],
+    [
+      { headers: {}, body: "<html>pay</html>" },
+      "found no PAYMENT-REQUIRED header; spoken: version 2, terms in the PAYMENT-REQUIRED header",
+    ],
+    [version2([permit2]), `found exact by permit2 on eip155:8453 in token ${TOKEN}; ${SPOKEN}`],
+    [
+      version2([option({ extra: {} })]),
+      `found exact by eip3009 on ${NETWORK} in token ${TOKEN}, without the token's name and version in extra; ${SPOKEN}`,
+    ],
+    [
+      version2(Array.from({ length: 9 }, () => option({ scheme: "upto".repeat(100) }))),
+      `; 5 more; ${SPOKEN}`,
+    ],
+  ];
+  for (const [given, expected] of found) {
+    answer = given;
+    const { tariff, reason, isUnpayable } = await client().tariff();
+    expect(tariff).toBeNull();
+    expect(reason).toContain(expected);
+    expect(reason.length).toBeLessThan(1200);
+    expect(isUnpayable).toBe(true);
+  }
+});
+
+test("a device without an offer hears by a refusal that names no channel whether to wait or to call somebody", async () => {
+  const bench = newBench();
+  const told: unknown[] = [];
+  answer = version2([permit2]);
+  const watch = watchTariff(
+    client(),
+    () => {},
+    () => {},
+  );
+  await watch.refresh();
+  const shop = { name: "odd", seller: client(), owns: () => true, refused: () => {}, ...watch };
+  const market = { shopFor: () => shop, shopOf: () => shop };
+  const { said, sessions, gateway } = open(bench, {
+    market,
+    observe: (occurrence) => {
+      if (occurrence.type === "no-offer") told.push(occurrence);
+    },
+  });
+  const speaker = new Speaker(gateway);
+  sessions.receive(speaker.device, "hello", speaker.hello());
+  await expect.poll(() => speaker.grantsIn(said)).toHaveLength(1);
+  expect(speaker.grantsIn(said)).toMatchObject([{ refusal: "seller-refused", channelTag: 0, charged: 0 }]);
+  expect(told).toMatchObject([
+    {
+      device: speaker.device,
+      refusal: "seller-refused",
+      reason: expect.stringContaining("found exact by permit2"),
+    },
+  ]);
+  expect(speaker.offersIn(said)).toEqual([]);
+  watch.stop();
+});
