@@ -90,15 +90,17 @@ export async function mint(anvil: Anvil, to: Address, amountAtomic: bigint): Pro
 export async function connectChain(rpcUrl: string, expectedChainId?: number): Promise<ChainContracts> {
   const transport = http(rpcUrl, { timeout: RPC_TIMEOUT_MS, retryCount: 0 });
   const client = createPublicClient({ transport });
+  // The rest of a node's URL is often a key.
+  const node = URL.canParse(rpcUrl) ? new URL(rpcUrl).origin : rpcUrl;
   const chainId = await client.getChainId().catch((cause: Error) => {
     const why = "details" in cause ? cause.details : cause.message;
-    throw new Error(`chain ${rpcUrl}: no answer to eth_chainId (${why}); is the node running there?`, {
+    throw new Error(`chain ${node}: no answer to eth_chainId (${why}); is the node running there?`, {
       cause,
     });
   });
   if (expectedChainId !== undefined && chainId !== expectedChainId) {
     throw new Error(
-      `chain ${rpcUrl}: expected chain id ${expectedChainId}, found ${chainId}; correct the URL or the network`,
+      `chain ${node}: expected chain id ${expectedChainId}, found ${chainId}; correct the URL or the network`,
     );
   }
   const contracts = chainContracts(chainId);
@@ -106,7 +108,7 @@ export async function connectChain(rpcUrl: string, expectedChainId?: number): Pr
     const code = await client.getCode({ address: contracts[name] });
     if (code === undefined) {
       throw new Error(
-        `chain ${rpcUrl}: no code at ${contracts[name]} (${name}) on chain ${chainId}; ` +
+        `chain ${node}: no code at ${contracts[name]} (${name}) on chain ${chainId}; ` +
           "use a chain that x402 is deployed on, or leave --rpc out for a development node",
       );
     }

@@ -7,6 +7,7 @@ import { PaymentPayloadV2Schema } from "@x402/core/schemas";
 import type { x402ResourceServer } from "@x402/core/server";
 import type { PaymentPayload, PaymentRequirements, SettleResponse } from "@x402/core/types";
 import { SettleError } from "@x402/core/types";
+import type { ChainWatch } from "./chain-watch.ts";
 import { ChannelTurns } from "./channel-turns.ts";
 import { presentedVoucher } from "./meter/presented-voucher.ts";
 import type { VoucherTill } from "./meter/till.ts";
@@ -29,6 +30,16 @@ export const PAYLOAD_UNSUPPORTED = "payment_payload_unsupported";
 
 const EXCEEDS_BALANCE = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
 const CHANNEL_BUSY = "invalid_batch_settlement_evm_channel_busy";
+
+/** Refusals that need no word of the chain's; any other may come of a node that does not answer. */
+const BY_SELLER: ReadonlySet<string> = new Set([
+  NO_MATCH,
+  WITHDRAWAL_PENDING,
+  CHANNEL_BUSY,
+  "invalid_batch_settlement_evm_cumulative_amount_mismatch",
+  "invalid_batch_settlement_evm_voucher_signature",
+  "invalid_batch_settlement_evm_channel_id_mismatch",
+]);
 
 export type SaleOutcome =
   /** `isRepetition`: this very payment was, or is being, sold to another request. */
@@ -60,6 +71,8 @@ export interface EnergySaleParts {
   >;
   readonly store: AccountStore & { readonly isFull: boolean };
   readonly chain: Chain;
+  /** Whether the node answers; absent where it always does. */
+  readonly node?: Pick<ChainWatch, "trouble" | "look" | "whileItAnswers">;
   /** Sells for plain vouchers before the resource server is asked; absent with the official scheme. */
   readonly till?: VoucherTill | undefined;
   /** Unix time in milliseconds. */
@@ -105,14 +118,23 @@ export class EnergySale {
       identity.type === "deposit" ? depositReference(payment) : "",
     ].join(" ");
     const running = this.#inFlight.get(key);
-    if (running !== undefined) return repetition(await running);
+    if (running !== undefined) return repetition(await this.#inTime(identity, running));
     if (this.#inFlight.size >= MAX_PAYMENTS_IN_FLIGHT) return TOO_MANY;
     const work = () => this.#sell(payment, offers, identity);
     const selling = identity.scheme === "exact" ? work() : this.#turns.run(identity.account, work);
     if (selling === undefined) return { kind: "unpaid", reason: CHANNEL_BUSY, payment: undefined };
     const sale = selling.finally(() => this.#inFlight.delete(key));
     this.#inFlight.set(key, sale);
-    return sale;
+    return this.#inTime(identity, sale);
+  }
+
+  /** Nobody waits for a node that fell silent; the sale itself goes on, and is found when presented again. */
+  async #inTime({ type }: PaymentIdentity, sale: Promise<SaleOutcome>): Promise<SaleOutcome> {
+    const { node } = this.#parts;
+    // A voucher needs no node.
+    if (node === undefined || type === "voucher") return sale;
+    const outcome = await node.whileItAnswers(sale);
+    return outcome ?? presentAgain(node.trouble ?? "the chain does not answer");
   }
 
   /** Resolves when no payment is being worked on any more. */
@@ -155,14 +177,17 @@ export class EnergySale {
       const known = await this.#answered(payment, offers, identity);
       if (known !== undefined) return { kind: "sold", stored: known, isRepetition: true };
       if (this.#parts.store.isFull) return TOO_MANY;
-      return await this.#sellAnew(payment, offers, identity);
+      const away = identity.type === "voucher" ? undefined : this.#parts.node?.trouble;
+      if (away !== undefined) return presentAgain(away);
+      const outcome = await this.#sellAnew(payment, offers, identity);
+      const isJudged =
+        outcome.kind === "sold" || (outcome.kind === "unpaid" && BY_SELLER.has(outcome.reason));
+      const trouble = isJudged ? undefined : await this.#parts.node?.look();
+      return trouble === undefined ? outcome : presentAgain(trouble);
     } catch (error) {
       const reason = (error as Error).message.split("\n")[0] ?? "unknown";
       this.#parts.warn(`payment ${identity.account} ${identity.reference}: ${reason}`);
-      return {
-        kind: "unavailable",
-        reason: "the payment could not be worked on; present the same one again",
-      };
+      return presentAgain((await this.#parts.node?.look()) ?? "the payment could not be worked on");
     }
   }
 
@@ -286,10 +311,11 @@ export class EnergySale {
   }
 }
 
-const TOO_MANY: SaleOutcome = {
-  kind: "unavailable",
-  reason: "too many payments at once; present the same one again",
-};
+function presentAgain(why: string): SaleOutcome {
+  return { kind: "unavailable", reason: `${why}; present the same payment again` };
+}
+
+const TOO_MANY = presentAgain("too many payments at once");
 
 /** What a request hears that presented a payment while another one's was worked on. */
 function repetition(outcome: SaleOutcome): SaleOutcome {

@@ -4,9 +4,10 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { PaymentRequirements } from "@x402/core/types";
+import { CROSS_ORIGIN_HEADERS } from "./http-manners.ts";
 import { HeaderReader } from "./meter/header-reader.ts";
 import type { TillOutcome, VoucherTill } from "./meter/till.ts";
-import type { SettleResponse, StoredAnswer } from "./ports.ts";
+import type { SettleResponse } from "./ports.ts";
 import type { Terms } from "./terms.ts";
 
 export interface PaidPathParts {
@@ -39,7 +40,7 @@ export function paidPath(parts: PaidPathParts, framework: RequestListener): Requ
       return;
     }
     void sale.then((outcome) => {
-      if (outcome?.kind === "sold") answer(response, outcome.stored, outcome.isRepetition);
+      if (outcome?.kind === "sold") answer(request, response, outcome);
       else framework(request, response);
     });
   };
@@ -54,10 +55,11 @@ export function receiptHeader(receipt: SettleResponse): string {
 }
 
 function answer(
+  { headers: { origin } }: IncomingMessage,
   response: ServerResponse,
-  { answer: sold, receipt }: StoredAnswer,
-  isRepetition: boolean,
+  { stored, isRepetition }: Extract<TillOutcome, { kind: "sold" }>,
 ): void {
+  const { answer: sold, receipt } = stored;
   const body = JSON.stringify(sold);
   const headers = [
     "content-type",
@@ -70,6 +72,7 @@ function answer(
     receiptHeader(receipt),
   ];
   if (isRepetition) headers.push(REPETITION_HEADER, "true");
+  if (origin !== undefined) headers.push(...Object.entries(CROSS_ORIGIN_HEADERS).flat());
   response.writeHead(200, headers);
   response.end(body);
 }

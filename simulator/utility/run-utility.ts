@@ -5,9 +5,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Address, Hex } from "viem";
-import { positive, whole } from "../arguments.ts";
+import { positive, readBy, whole } from "../arguments.ts";
 import type { Scheme } from "./accounts.ts";
 import type { Clock } from "./ports.ts";
+import { readProxies, readPublicUrl } from "./public-base.ts";
 import { SCHEME_SERVERS, type SchemeServer } from "./scheme-server.ts";
 import { DEFAULT_MENU, flatTariff, type Tariff } from "./tariff.ts";
 import { tariffFromCsv, tariffFromToml } from "./tariff-text.ts";
@@ -22,6 +23,8 @@ interface Flags {
   readonly chainId?: number;
   readonly port: number;
   readonly host: string;
+  readonly publicUrl?: string;
+  readonly trustProxy?: readonly string[];
   readonly data: string;
   readonly receiverKey?: string;
   readonly facilitatorKey?: string;
@@ -62,15 +65,21 @@ export async function runUtility(argv: readonly string[]): Promise<number> {
 function readFlags(argv: readonly string[]): Flags {
   const command = new Command("watt402-simulate utility")
     .description("sell electricity over x402 on an EVM chain")
-    .requiredOption("--rpc <url>", "JSON-RPC of an EVM node that has x402's contracts")
+    .option("--rpc <url>", "JSON-RPC of an EVM node that has x402's contracts")
     .option("--chain-id <id>", "refuse a node of another chain", whole(1, Number.MAX_SAFE_INTEGER))
     .option("--port <number>", "port to listen on, 0 for any free one", whole(0, 65_535), 0)
     .option("--host <address>", "address to listen on", "127.0.0.1")
-    .requiredOption("--data <directory>", "where accounts.db is kept")
+    .option("--data <directory>", "where accounts.db is kept")
+    .option("--public-url <url>", "where buyers reach the API, as told in its terms", readBy(readPublicUrl))
+    .option(
+      "--trust-proxy <addresses>",
+      "proxies whose X-Forwarded-Proto and -Host are believed",
+      readBy(readProxies),
+    )
     .option("--receiver-key <file>", `private key of the payee (or ${RECEIVER_KEY_VARIABLE})`)
     .option("--facilitator-key <file>", `private key that pays gas (or ${FACILITATOR_KEY_VARIABLE})`)
     .option("--facilitator <url>", "an x402 facilitator instead of the built-in one")
-    .requiredOption("--token <address>", "EIP-3009 token to be paid in", address)
+    .option("--token <address>", "EIP-3009 token to be paid in", address)
     .option(
       "--tariff <kind>",
       "flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh",
@@ -96,14 +105,28 @@ function readFlags(argv: readonly string[]): Flags {
     .option("--min-deposit <atomic>", "deposit proposed to clients", whole(1, 2 ** 48 - 1), 1_000_000)
     .exitOverride();
   command.parse([...argv], { from: "user" });
-  return command.opts<Flags>();
+  return complete(command.opts<Partial<Flags>>());
+}
+
+/** What has no default, all of it at once. */
+function complete(flags: Partial<Flags>): Flags {
+  const needed: readonly (readonly [boolean, string])[] = [
+    [flags.rpc !== undefined, "--rpc URL"],
+    [flags.data !== undefined, "--data DIRECTORY"],
+    [flags.token !== undefined, "--token ADDRESS"],
+    [
+      flags.receiverKey !== undefined || process.env[RECEIVER_KEY_VARIABLE] !== undefined,
+      `--receiver-key FILE or ${RECEIVER_KEY_VARIABLE}`,
+    ],
+  ];
+  const missing = needed.filter(([isThere]) => !isThere).map(([, option]) => option);
+  if (missing.length > 0) throw new Error(`options: expected ${missing.join(", ")}, found none of that`);
+  return flags as Flags;
 }
 
 function optionsOf(flags: Flags): UtilityOptions {
   const receiverKey = readKey(flags.receiverKey, RECEIVER_KEY_VARIABLE);
-  if (receiverKey === undefined) {
-    throw new Error(`receiver key: expected --receiver-key FILE or ${RECEIVER_KEY_VARIABLE}, found neither`);
-  }
+  if (receiverKey === undefined) throw new Error("receiver key: expected one, found none");
   const facilitatorKey = readKey(flags.facilitatorKey, FACILITATOR_KEY_VARIABLE);
   return {
     rpcUrl: flags.rpc,
@@ -124,6 +147,8 @@ function optionsOf(flags: Flags): UtilityOptions {
     ...(flags.watchInterval === undefined ? {} : { watchIntervalSeconds: flags.watchInterval }),
     ...(facilitatorKey === undefined ? {} : { facilitatorKey }),
     ...(flags.facilitator === undefined ? {} : { facilitatorUrl: flags.facilitator }),
+    publicUrl: flags.publicUrl,
+    trustedProxies: flags.trustProxy,
   };
 }
 

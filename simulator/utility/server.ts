@@ -3,10 +3,13 @@
 
 import { createServer } from "node:http";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
+import type { ChainWatch } from "./chain-watch.ts";
 import type { EnergySale } from "./energy-sale.ts";
+import { teachManners } from "./http-manners.ts";
 import type { VoucherTill } from "./meter/till.ts";
 import { paidPath, REPETITION_HEADER, receiptHeader } from "./paid-path.ts";
 import type { AccountStore } from "./ports.ts";
+import { type PublicBaseOptions, publicBase } from "./public-base.ts";
 import type { Quote } from "./tariff.ts";
 import type { Terms } from "./terms.ts";
 
@@ -17,6 +20,8 @@ const MAX_BODY_BYTES = 4_096;
 /** A gateway's connections rest between its lamps' purchases. */
 const KEEP_ALIVE_MS = 72_000;
 const RETRY_AFTER_SECONDS = 1;
+const VERSION_1 =
+  "X-PAYMENT: expected the header PAYMENT-SIGNATURE of x402 version 2, found version 1's; pay as PAYMENT-REQUIRED says";
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
 export interface ServerParts {
@@ -26,7 +31,12 @@ export interface ServerParts {
   readonly store: AccountStore;
   readonly quote: () => Quote;
   readonly terms: Terms;
+  readonly chain: Pick<ChainWatch, "origin" | "trouble">;
+  readonly publicBase: PublicBaseOptions;
 }
+
+/** Terms that are asked for without a payment, kept by quantum and by where the API is reached. */
+const UNPAID_TERMS_MAX = 256;
 
 export function energyServer(parts: ServerParts): FastifyInstance {
   const { till, terms } = parts;
@@ -45,11 +55,19 @@ export function energyServer(parts: ServerParts): FastifyInstance {
     isOpen = false;
     done();
   });
-  const unpaid = new Map<number, string>();
+  const baseOf = publicBase(parts.publicBase, () => app.listeningOrigin);
+  const unpaid = new Map<string, string>();
+  teachManners(app);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, _body, done) => done(null));
 
   app.get("/livez", async () => ({ status: "ok" }));
+
+  app.get("/readyz", async () => {
+    const { origin, trouble } = parts.chain;
+    if (trouble === undefined) return { status: "ready", chain: { url: origin, isGood: true } };
+    return { status: "vouchers only", chain: { url: origin, isGood: false, reason: trouble } };
+  });
 
   app.get("/v1/tariff", async () => ({ unit: "mWh", ...parts.quote(), menu: terms.menu }));
 
@@ -77,7 +95,7 @@ export function energyServer(parts: ServerParts): FastifyInstance {
   });
 
   app.post<{ Querystring: { quantum?: string } }>("/v1/energy", async (request, reply) => {
-    const base = app.listeningOrigin;
+    const base = baseOf(request.raw);
     const quantum = /^\d{1,15}$/.test(request.query.quantum ?? "")
       ? Number(request.query.quantum)
       : Number.NaN;
@@ -88,12 +106,12 @@ export function energyServer(parts: ServerParts): FastifyInstance {
     }
     const header = request.headers["payment-signature"];
     if (typeof header !== "string") {
-      let terms402 = unpaid.get(quantum);
-      if (terms402 === undefined) {
-        terms402 = await terms.paymentRequired(base, quantum, "Payment required");
-        unpaid.set(quantum, terms402);
-      }
-      return paymentRequired(reply, terms402, "Payment required");
+      const error = request.headers["x-payment"] === undefined ? "Payment required" : VERSION_1;
+      const key = `${base} ${quantum} ${error}`;
+      const terms402 = unpaid.get(key) ?? (await terms.paymentRequired(base, quantum, error));
+      if (unpaid.size >= UNPAID_TERMS_MAX) unpaid.clear();
+      unpaid.set(key, terms402);
+      return paymentRequired(reply, terms402, error);
     }
     const outcome = await parts.sale.present(jsonIn(header), offers);
     switch (outcome.kind) {

@@ -21,15 +21,18 @@ import type { Curve } from "#node/curve";
 import { tokenAbi } from "#simulator/chain/abi";
 import { connectChain, MULTICALL3_ADDRESS } from "#simulator/chain/place";
 import type { Scheme } from "./accounts.ts";
+import { ChainWatch, LOOK_EVERY_MS, LOOK_TIMEOUT_MS } from "./chain-watch.ts";
 import { type ClaimRound, Claims } from "./claims.ts";
 import { EnergySale, type EnergySaleParts } from "./energy-sale.ts";
 import { evmChain } from "./evm-chain.ts";
 import { facilitatorAt, facilitatorInProcess } from "./facilitator.ts";
 import { openMeter } from "./meter/open-meter.ts";
-import type { AccountStore, Chain, Clock } from "./ports.ts";
+import type { Clock } from "./ports.ts";
+import type { PublicBaseOptions } from "./public-base.ts";
 import type { SchemeServer } from "./scheme-server.ts";
 import { energyServer } from "./server.ts";
 import { SqliteAccounts } from "./sqlite-accounts.ts";
+import { learnGas, type StopReport, stopInOrder } from "./stop.ts";
 import { DEFAULT_MENU, quoting, type Tariff } from "./tariff.ts";
 import { Terms } from "./terms.ts";
 
@@ -48,9 +51,12 @@ export const DEFAULT_STOP_TIMEOUT_MS = 60_000;
 const MAX_TIMEOUT_SECONDS = 300;
 const RECEIPT_POLL_MS = 20;
 const RPC_TIMEOUT_MS = 10_000;
-const LAST_ROUND_PAUSE_MS = 1_000;
+/** A voucher whose channel has to be read anew waits for it. */
+const RPC_RETRIES = 1;
 
-export interface UtilityOptions {
+export type { StopReport };
+
+export interface UtilityOptions extends PublicBaseOptions {
   readonly rpcUrl: string;
   readonly expectedChainId?: number;
   /** 0 or absent: any free port */
@@ -79,17 +85,6 @@ export interface UtilityOptions {
   readonly log?: (line: string) => void;
 }
 
-export interface StopReport {
-  readonly claims: { readonly transactions: number; readonly channels: number; readonly gas: number };
-  readonly settles: { readonly transactions: number; readonly gas: number; readonly amountAtomic: number };
-  readonly deposits: { readonly transactions: number; readonly gas: number };
-  readonly exact: { readonly transactions: number; readonly gas: number; readonly amountAtomic: number };
-  /** Channels that could not be claimed in full, and why. */
-  readonly excluded: ClaimRound["excluded"];
-  /** Set when the last claims could not be made in time; what is missing stays in the database. */
-  readonly interrupted: string | undefined;
-}
-
 export interface Utility {
   readonly url: string;
   readonly receiver: Address;
@@ -112,10 +107,19 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
   });
   const connection = {
     chain: chainDefinition,
-    transport: http(options.rpcUrl, { timeout: RPC_TIMEOUT_MS }),
+    transport: http(options.rpcUrl, { timeout: RPC_TIMEOUT_MS, retryCount: RPC_RETRIES }),
     pollingInterval: RECEIPT_POLL_MS,
   };
   const client: PublicClient = createPublicClient(connection);
+  const asked = createPublicClient({
+    transport: http(options.rpcUrl, { timeout: LOOK_TIMEOUT_MS, retryCount: 0 }),
+  });
+  const chainWatch = new ChainWatch({
+    rpcUrl: options.rpcUrl,
+    ask: () => asked.getBlockNumber({ cacheTime: 0 }),
+    nowMs: () => performance.now(),
+    log,
+  });
   const { name: tokenName, version: tokenVersion } = await describeToken(client, options.token);
   const receiver = privateKeyToAccount(options.receiverKey);
   const wallet = createWalletClient({
@@ -186,6 +190,7 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
       resourceServer,
       store,
       chain,
+      node: chainWatch,
       till: meter?.till,
       nowMs,
       authorizationIsSigned: authorizationCheck(chainId, options.token, tokenName, tokenVersion),
@@ -193,13 +198,29 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
     });
     const claims = new Claims(store, chain, nowMs);
     await claims.catchUp();
-    const app = energyServer({ sale, till: meter?.till, store, quote, terms });
+    const app = energyServer({
+      sale,
+      till: meter?.till,
+      store,
+      quote,
+      terms,
+      chain: chainWatch,
+      publicBase: options,
+    });
     await listen(app, options.host ?? "127.0.0.1", options.port ?? 0);
 
     const claimIntervalSeconds = options.claimIntervalSeconds ?? DEFAULT_CLAIM_INTERVAL_SECONDS;
     const watchIntervalSeconds =
       options.watchIntervalSeconds ?? Math.min(claimIntervalSeconds, MAX_WATCH_INTERVAL_SECONDS);
-    const rounds = every(claimIntervalSeconds, async () => report(await claims.round(), log), log);
+    // A node that does not answer is told of once, by its watch; what waits for it is not told each time.
+    const trouble = async (line: string) => {
+      if ((await chainWatch.look()) === undefined) log(line);
+    };
+    const rounds = every(
+      claimIntervalSeconds,
+      async () => report(await claims.round(), log, trouble),
+      trouble,
+    );
     const watch = every(
       watchIntervalSeconds,
       async () => {
@@ -207,8 +228,9 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
         for (const id of leaving) log(`channel ${id}: its payer withdraws; claimed and no longer served`);
         await learnGas(store, chain);
       },
-      log,
+      trouble,
     );
+    const looks = every(LOOK_EVERY_MS / 1_000, async () => void (await chainWatch.look()), trouble);
     const stopTimeoutMs = options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
     let stopping: Promise<StopReport> | undefined;
     return {
@@ -216,28 +238,17 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
       receiver: receiver.address,
       vouchersVerifiedBy: meter?.curve ?? "official",
       stop: () => {
-        stopping ??= (async () => {
-          const deadlineMs = Date.now() + stopTimeoutMs;
-          await within(deadlineMs, app.close());
-          await within(deadlineMs, sale.idle());
-          await within(deadlineMs, Promise.all([rounds.stop(), watch.stop()]));
-          const last = await lastRound(claims, deadlineMs);
-          await within(deadlineMs, learnGas(store, chain)).catch(() => undefined);
-          const { claim, settle, deposit, exact } = store.totals();
-          store.close();
-          return {
-            claims: { transactions: claim.transactions, channels: claim.channels, gas: claim.gas },
-            settles: {
-              transactions: settle.transactions,
-              gas: settle.gas,
-              amountAtomic: settle.amountAtomic,
-            },
-            deposits: { transactions: deposit.transactions, gas: deposit.gas },
-            exact: { transactions: exact.transactions, gas: exact.gas, amountAtomic: exact.amountAtomic },
-            excluded: last?.excluded ?? [],
-            interrupted: last === undefined ? `no end within ${stopTimeoutMs} ms` : last.interrupted,
-          };
-        })();
+        const jobs = [rounds, watch, looks];
+        stopping ??= stopInOrder({
+          app,
+          sale,
+          jobs,
+          claims,
+          chain,
+          watch: chainWatch,
+          store,
+          stopTimeoutMs,
+        });
         return stopping;
       },
     };
@@ -305,7 +316,7 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
 function every(
   seconds: number,
   job: () => Promise<void>,
-  log: (line: string) => void,
+  tell: (line: string) => Promise<void>,
 ): { stop(): Promise<void> } {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
@@ -313,7 +324,7 @@ function every(
   const arm = () => {
     timer = setTimeout(() => {
       running = job()
-        .catch((error: Error) => log(`utility: ${error.message.split("\n")[0]}`))
+        .catch((error: Error) => tell(`utility: ${error.message.split("\n")[0]}`))
         .finally(() => {
           if (!stopped) arm();
         });
@@ -329,36 +340,11 @@ function every(
   };
 }
 
-function report(round: ClaimRound, log: (line: string) => void): void {
+async function report(
+  round: ClaimRound,
+  log: (line: string) => void,
+  trouble: (line: string) => Promise<void>,
+): Promise<void> {
   for (const { channelId, reason } of round.excluded) log(`channel ${channelId}: ${reason}`);
-  if (round.interrupted !== undefined) log(`claims: ${round.interrupted}; the next round goes on`);
-}
-
-/** The last claims and settlement, tried again while the chain does not answer and time is left. */
-async function lastRound(claims: Claims, deadlineMs: number): Promise<ClaimRound | undefined> {
-  for (;;) {
-    const round = await within(deadlineMs, claims.round());
-    if (round === undefined || round.interrupted === undefined) return round;
-    if (Date.now() + LAST_ROUND_PAUSE_MS >= deadlineMs) return round;
-    await new Promise((resolve) => setTimeout(resolve, LAST_ROUND_PAUSE_MS));
-  }
-}
-
-async function learnGas(store: AccountStore, chain: Chain): Promise<void> {
-  for (const transaction of store.transactionsWithoutGas()) {
-    await store.recordTransaction({ ...transaction, gas: await chain.gasUsed(transaction.hash) });
-  }
-}
-
-/** What `promise` resolves with, or `undefined` when the deadline comes first. */
-async function within<T>(deadlineMs: number, promise: PromiseLike<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), Math.max(0, deadlineMs - Date.now()));
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  if (round.interrupted !== undefined) await trouble(`claims: ${round.interrupted}; the next round goes on`);
 }

@@ -3,3 +3,5 @@
 import { runUtility } from "#simulator/utility/run-utility";
 
 process.exitCode = await runUtility(process.argv.slice(2));
+// As watt402-simulate's launcher does.
+setTimeout(() => process.exit(), 500).unref();
