@@ -5,6 +5,7 @@
  */
 import { type Opened, openGrant, openOffer } from "#host/inbox";
 import { judgeOffer } from "#payment/offer";
+import { isShallow, TOO_DEEP } from "#protocol/nesting";
 import type { Tagger } from "#protocol/tag";
 
 export type { Opened } from "#host/inbox";
@@ -15,6 +16,7 @@ export function openMessage(tagger: Tagger, device: string, leaf: string, payloa
   if (leaf !== "offer") return { kind: "other" };
   const opened = openOffer(tagger, payload);
   if (opened.kind !== "message") return opened;
+  if (!isShallow(Buffer.from(payload).toString("latin1"))) return { kind: "malformed", error: TOO_DEEP };
   const { offer, refusal } = judgeOffer(opened.message, device);
   return offer === null ? { kind: "offer-refused", refusal } : { kind: "offer", offer };
 }

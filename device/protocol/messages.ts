@@ -5,6 +5,7 @@
  * Every message but the general transport's and the last will is sealed (tag.ts).
  */
 import type { Refusal } from "../core/refusal.ts";
+import { isShallow, TOO_DEEP } from "./nesting.ts";
 import {
   anything,
   type Check,
@@ -252,8 +253,9 @@ export type Read<Message> =
 export function readHello(json: string): Read<Hello> {
   return read(json, HELLO);
 }
+/** How deep it nests is its reader's to bound: boards hear it of nobody but their own gateway. */
 export function readOffer(json: string): Read<OfferMessage> {
-  return read(json, OFFER);
+  return readBounded(json, OFFER);
 }
 export function readState(json: string): Read<StateMessage> {
   return read(json, STATE);
@@ -278,6 +280,10 @@ export function readResponse(json: string): Read<ResponseMessage> {
 }
 
 function read<Message>(json: string, check: Check): Read<Message> {
+  return isShallow(json) ? readBounded(json, check) : { message: null, error: TOO_DEEP };
+}
+
+function readBounded<Message>(json: string, check: Check): Read<Message> {
   const { value, error } = readJson(json, check);
   if (error !== null) return { message: null, error };
   return { message: value as Message, error: null };

@@ -105,9 +105,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** A bounded piece of what was found. What it contains is not walked: it may be as wide and deep as it likes. */
 function show(value: unknown): string {
-  const shown = JSON.stringify(value);
-  return shown === undefined ? "nothing" : shortened(shown);
+  if (typeof value === "string") return JSON.stringify(shortened(value));
+  if (typeof value !== "object" || value === null) return value === undefined ? "nothing" : String(value);
+  return Array.isArray(value) ? "an array" : "an object";
 }
 
 function shortened(shown: string): string {

@@ -183,7 +183,7 @@ describe("messages", () => {
     ["offer", { pricePerMillionUnits: 0 }, "message.pricePerMillionUnits: expected an integer in 1.."],
     ["offer", { balance: -1 }, "message.balance: expected an integer"],
     ["offer", { revision: 1.5 }, "message.revision: expected an integer"],
-    ["offer", { channel: [] }, "message.channel: expected an object, found []"],
+    ["offer", { channel: [] }, "message.channel: expected an object, found an array"],
     ["state", { starved: 1 }, "message.starved: expected true or false, found 1"],
     ["state", { levelPercent: 101 }, "message.levelPercent: expected an integer in 0..100, found 101"],
     ["state", { status: "away" }, 'message.status: expected one of online, lost, found "away"'],
