@@ -22,7 +22,7 @@ import type { Seat } from "./duty/postgres-roster.ts";
 import { type Doorman, openDoorman, readAllowed } from "./enrolment/doorman.ts";
 import type { Gate } from "./enrolment/gate.ts";
 import { readExternalFiles } from "./external-config.ts";
-import { openLedger } from "./ledger/open-ledger.ts";
+import { openGatewayLedger } from "./ledger/open-ledger.ts";
 import { monotonicSeconds, openLookout, readLookoutFiles } from "./lookout.ts";
 import { limitNotes } from "./observe/limited-note.ts";
 import { timedLedger } from "./observe/timed-ports.ts";
@@ -73,7 +73,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   const connection = connectEvm(config.chain.rpc, chainIdOf(network), treasury);
   const chain = await watchChain(connection, note);
   const seat = seatOf(config, key.address);
-  const ledger = await openLedger(config, note, seat).catch((error) => {
+  const ledger = await openGatewayLedger(config, note, seat).catch((error) => {
     chain.stop();
     throw error;
   });

@@ -12,7 +12,7 @@ export interface Dialect {
   /** After a table's closing bracket. */
   readonly strict: string;
   readonly keyed: string;
-  /** A file of this process: payments are appended first, and folded into their table later. */
+  /** Payments waited in a table of this database, before they had a file of their own. */
   readonly journal: boolean;
 }
 
@@ -72,7 +72,29 @@ CREATE INDEX enrolment_by_state ON enrolment (state, device);`,
 -- Payments of one commit, as a JSON array of their rows with the channel's counters behind each.
 CREATE TABLE payment_journal (id INTEGER PRIMARY KEY, payments TEXT NOT NULL) STRICT;`
       : "",
+  ({ journal }) =>
+    journal
+      ? `
+-- The journal is a file of its own since: what waited here comes into its tables.
+INSERT OR IGNORE INTO payment
+  SELECT ${cells(0, 10)} FROM payment_journal j, json_each(j.payments) p ORDER BY 1, 2, j.id, p.key;
+UPDATE channel SET promised = max(channel.promised, f.promised), charged = max(channel.charged, f.charged),
+  granted = max(channel.granted, f.granted), revision = max(channel.revision, f.revision)
+  FROM (SELECT id, max(promised) AS promised, max(charged) AS charged, max(granted) AS granted,
+      max(revision) AS revision
+    FROM (SELECT ${cells(0, 1)} AS id, ${cells(10, 11)} AS promised, ${cells(11, 12)} AS charged,
+        ${cells(12, 13)} AS granted, ${cells(13, 14)} AS revision
+      FROM payment_journal j, json_each(j.payments) p) GROUP BY id) AS f
+  WHERE channel.id = f.id;
+DROP TABLE payment_journal;`
+      : "",
 ];
+
+/** Members of an entry of the journal that was a table, from one index up to another. */
+function cells(from: number, to: number): string {
+  const indexes = Array.from({ length: to - from }, (_, offset) => from + offset);
+  return indexes.map((index) => `json_extract(p.value, '$[${index}]')`).join(", ");
+}
 
 export const SCHEMA_VERSION = STEPS.length;
 

@@ -13,14 +13,32 @@ import { openSqliteLedger } from "./sqlite-ledger.ts";
 import type { LedgerStore } from "./store.ts";
 
 /**
- * Opens the ledger and brings its schema up to date. Rejects with one line that names the member.
+ * Opens the ledger for the gateway, which records payments, and brings its schema up to date. Rejects with one line
+ * that names the member.
  * @param seat among several gateways: it writes for the devices that it has the duty of; null: for all
  */
-export async function openLedger(config: Config, note: Note, seat: Seat | null = null): Promise<LedgerStore> {
-  const { ledger, gateway } = config;
+export async function openGatewayLedger(config: Config, note: Note, seat: Seat | null): Promise<LedgerStore> {
+  return openStore(config, note, seat, true);
+}
+
+/** Opens the ledger for everybody else, beside a gateway that runs or without one: to read, or to move deposits. */
+export async function openLedger(config: Config, note: Note): Promise<LedgerStore> {
+  return openStore(config, note, null, false);
+}
+
+async function openStore(
+  { ledger, gateway }: Config,
+  note: Note,
+  seat: Seat | null,
+  isGateway: boolean,
+): Promise<LedgerStore> {
   if (ledger.kind === "sqlite") {
     makeFolder(gateway.data);
-    return openSqliteLedger(gateway.data);
+    const onTrouble = (reason: string) =>
+      note("warn", "payments wait in the journal: they could not be brought into the ledger's tables", {
+        reason,
+      });
+    return openSqliteLedger(gateway.data, { isGateway, onTrouble });
   }
   return openPostgresLedger(postgresOf(ledger, note), seat === null ? null : fenceOf(seat));
 }

@@ -1,47 +1,62 @@
 /**
- * Payments on their way into the ledger's tables: appended together, one row for all of a commit, and folded into
- * payment and channel later, many at once. Scattered over the tables each would cost two pages of its own.
+ * Payments on their way into the ledger's tables: appended to a journal file, and folded into payment and channel a
+ * second later, many at once. Scattered over the tables each would cost two pages and a flush of its own.
  *
- * Promise: what `record` resolved is in the file, whole (M4); whoever folds before reading sees all of it, in
- * whichever process it was appended; a payment recorded first stays as it was, and counters only rise.
+ * Promise: what `record` resolved is in the file, whole (M4), whether or not the tables can be written; it is seen by
+ * every read of this process at once, and leaves the file only when the tables have it. A payment recorded first
+ * stays as it was, and counters only rise.
  */
-import type Database from "libsql";
 import type { ChannelRecord, PaymentRecord } from "../purchase/ports.ts";
-import { CommitQueueFull, DEFAULT_MAX_QUEUED, type GroupCommit } from "./group-commit.ts";
-import { type Cell, COLUMNS, paymentRow } from "./rows.ts";
+import type { Journal } from "./journal.ts";
+import { channelRow, paymentRow } from "./rows.ts";
+import type { SqliteWriter } from "./sqlite-writer.ts";
+import { type JournalRow, UnfoldedPayments } from "./unfolded-payments.ts";
 
-/** Payments that wait in the journal, of this process, when they are folded by the way. */
-const FOLD_AT = 1_000;
+/** From one fold to the next. */
+const FOLD_EVERY_MS = 1_000;
+/** Payments folded in one transaction: others that write wait for it. */
+const FOLD_SLICE = 2_000;
 
-/** A payment's cells, and behind them the channel's counters after it. */
-type JournalRow = readonly Cell[];
-
-const COUNTERS = ["promised", "charged", "granted", "revision"] as const;
+/** What a fold writes. */
+export interface FoldStatements {
+  /** A payment that is not there yet. */
+  readonly payment: string;
+  /** A channel's whole row; its terms only where the row there has no later revision. */
+  readonly channel: string;
+  /** A channel's counters, where they rise. */
+  readonly counters: string;
+}
 
 export class PaymentJournal {
-  readonly #db: Database.Database;
-  readonly #commits: GroupCommit;
-  readonly #putChannel: (channel: ChannelRecord) => unknown;
-  readonly #statements: Record<"append" | "isAny" | "payments" | "channels" | "clear", Database.Statement>;
-  /** Channels whose row holds these terms, by their configuration: their counters are all that changes. */
-  readonly #settled = new WeakMap<object, object>();
-  #batch: JournalRow[] | null = null;
-  #written: Promise<void> = Promise.resolve();
-  #waiting = 0;
+  readonly unfolded = new UnfoldedPayments();
+  readonly #journal: Journal;
+  readonly #writer: SqliteWriter;
+  readonly #sql: FoldStatements;
+  /** Terms that the file or the tables have, by their channel's configuration: only counters change after them. */
+  readonly #stored = new WeakMap<object, object>();
+  readonly #onTrouble: (reason: string) => void;
+  readonly #timer: NodeJS.Timeout;
+  #folding: Promise<void> | null = null;
   #folded = 0;
 
-  /** @param putChannel writes a channel's whole row, within a transaction */
-  constructor(db: Database.Database, commits: GroupCommit, putChannel: (channel: ChannelRecord) => unknown) {
-    this.#db = db;
-    this.#commits = commits;
-    this.#putChannel = putChannel;
-    this.#statements = {
-      append: db.prepare("INSERT INTO payment_journal (payments) VALUES (?)"),
-      isAny: db.prepare("SELECT 1 AS is_any FROM payment_journal LIMIT 1"),
-      payments: db.prepare(FOLD_PAYMENTS),
-      channels: db.prepare(FOLD_CHANNELS),
-      clear: db.prepare("DELETE FROM payment_journal"),
-    };
+  /** @param onTrouble told, at every attempt, why the tables cannot be written, or what of the journal is damaged */
+  constructor(
+    journal: Journal,
+    writer: SqliteWriter,
+    sql: FoldStatements,
+    onTrouble: (reason: string) => void,
+  ) {
+    this.#journal = journal;
+    this.#writer = writer;
+    this.#sql = sql;
+    this.#onTrouble = onTrouble;
+    if (journal.damagedBytes > 0) {
+      onTrouble(
+        `expected a journal as it was written, found ${journal.damagedBytes} bytes changed by the disk`,
+      );
+    }
+    for (const { segment, bytes } of journal.found) this.unfolded.add(segment, rowIn(bytes));
+    this.#timer = setInterval(() => void this.tryFold(), FOLD_EVERY_MS).unref();
   }
 
   /** Payments that came into the tables since it was opened. */
@@ -49,81 +64,64 @@ export class PaymentJournal {
     return this.#folded;
   }
 
-  /** Folds if the file can be written now; what stays is folded by the next who can. */
-  tryFold(): void {
-    try {
-      this.fold();
-    } catch {
-      // Nothing is lost by waiting: the journal is as durable as the tables.
-    }
+  /** Flushes of the journal since it was opened. */
+  get flushes(): number {
+    return this.#journal.groups;
   }
 
   /** Resolves when the payment, and its channel's counters after it, would survive a power cut. */
-  async record(payment: PaymentRecord, channel: ChannelRecord): Promise<void> {
+  record(payment: PaymentRecord, channel: ChannelRecord): Promise<void> {
     const { config, requirements, promised, charged, granted, revision } = channel;
-    if (config === null || this.#settled.get(config) !== requirements) {
-      const put = this.#commits.run(() => {
-        this.#putChannel(channel);
-      });
-      await Promise.all([put, this.#append([...paymentRow(payment), promised, charged, granted, revision])]);
-      if (config !== null) this.#settled.set(config, requirements);
-      return;
-    }
-    await this.#append([...paymentRow(payment), promised, charged, granted, revision]);
+    const isStored = config !== null && this.#stored.get(config) === requirements;
+    const terms = isStored ? [] : channelRow(channel);
+    const row: JournalRow = [...paymentRow(payment), promised, charged, granted, revision, ...terms];
+    return this.#journal.append(Buffer.from(JSON.stringify(row))).then((segment) => {
+      this.unfolded.add(segment, row);
+      if (config !== null) this.#stored.set(config, requirements);
+    });
   }
 
-  /** Brings all that was appended into the tables; to be called before they are read. Throws when it cannot. */
-  fold(): void {
-    if (this.#statements.isAny.get() === undefined) return;
-    this.#db.exec("BEGIN IMMEDIATE");
+  /** Brings what was appended into the tables, if they can be written now; what stays is folded later. */
+  async tryFold(): Promise<void> {
+    this.#folding ??= this.#fold().finally(() => {
+      this.#folding = null;
+    });
     try {
-      this.#foldWithin();
-      this.#db.exec("COMMIT");
+      await this.#folding;
     } catch (error) {
-      if (this.#db.inTransaction) this.#db.exec("ROLLBACK");
-      throw error;
+      // Nothing is lost by waiting: the journal is as durable as the tables.
+      this.#onTrouble(error instanceof Error ? error.message : String(error));
     }
   }
 
-  /** All payments of one commit share a row and its write. */
-  #append(row: JournalRow): Promise<void> {
-    if (this.#batch !== null && this.#batch.length >= DEFAULT_MAX_QUEUED) {
-      return Promise.reject(new CommitQueueFull(DEFAULT_MAX_QUEUED));
-    }
-    if (this.#batch === null) {
-      const batch: JournalRow[] = [];
-      this.#batch = batch;
-      this.#written = this.#commits.run(() => {
-        this.#batch = null;
-        this.#statements.append.run([JSON.stringify(batch)]);
-        this.#waiting += batch.length;
-        if (this.#waiting >= FOLD_AT) this.#foldWithin();
-      });
-    }
-    this.#batch.push(row);
-    return this.#written;
+  /** Writes what waits and folds what it can. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#folding?.catch(() => undefined);
+    await this.tryFold();
+    await this.#journal.close();
   }
 
-  #foldWithin(): void {
-    const { payments, channels, clear } = this.#statements;
-    this.#folded += payments.run([]).changes;
-    channels.run([]);
-    clear.run([]);
-    this.#waiting = 0;
+  async #fold(): Promise<void> {
+    if (this.#journal.bytes === 0) return;
+    const through = await this.#journal.seal();
+    const { payments, channels, counters } = this.unfolded.rowsThrough(through);
+    const { channel, counters: raise, payment } = this.#sql;
+    const writes = [
+      { sql: channel, rows: channels },
+      { sql: raise, rows: counters },
+    ];
+    if (counters.length > 0) await this.#writer.run({ writes });
+    for (let at = 0; at < payments.length; at += FOLD_SLICE) {
+      const rows = payments.slice(at, at + FOLD_SLICE);
+      const { changes } = await this.#writer.run({ writes: [{ sql: payment, rows }] });
+      this.#folded += changes[0]!;
+    }
+    this.unfolded.forgetThrough(through);
+    await this.#journal.remove(through);
   }
 }
 
-const cell = (index: number) => `json_extract(p.value, '$[${index}]')`;
-const ROWS = "payment_journal j, json_each(j.payments) p";
-
-/** In the order they were appended, so that of two with the same key the first one is kept. */
-const FOLD_PAYMENTS =
-  `INSERT OR IGNORE INTO payment (${COLUMNS.payment.join(", ")})` +
-  ` SELECT ${COLUMNS.payment.map((_, index) => cell(index)).join(", ")} FROM ${ROWS}` +
-  " ORDER BY 1, 2, j.id, p.key";
-
-const FOLD_CHANNELS =
-  `UPDATE channel SET ${COUNTERS.map((name) => `${name} = max(channel.${name}, f.${name})`).join(", ")}` +
-  ` FROM (SELECT ${cell(0)} AS id, ` +
-  COUNTERS.map((name, index) => `max(${cell(COLUMNS.payment.length + index)}) AS ${name}`).join(", ") +
-  ` FROM ${ROWS} GROUP BY 1) AS f WHERE channel.id = f.id`;
+export function rowIn(bytes: Buffer): JournalRow {
+  return JSON.parse(bytes.toString());
+}

@@ -6,16 +6,19 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+/** Programs of threads, found beside the program that starts them. */
+const THREADS = ["gateway/ledger/sqlite-writer-thread.ts"];
 
 /** Writes the bundle into `directory` and returns its path. Native parts stay where they are installed. */
 export async function bundleOf(entry: string, directory: string): Promise<string> {
   const modules = join(directory, "node_modules");
   if (!existsSync(modules)) symlinkSync(join(ROOT, "node_modules"), modules, "dir");
-  const outfile = join(directory, `${basename(entry, ".ts")}.mjs`);
   await build({
     absWorkingDir: ROOT,
-    entryPoints: [entry],
-    outfile,
+    entryPoints: [entry, ...THREADS],
+    outdir: directory,
+    entryNames: "[name]",
+    outExtension: { ".js": ".mjs" },
     bundle: true,
     platform: "node",
     format: "esm",
@@ -26,5 +29,5 @@ export async function bundleOf(entry: string, directory: string): Promise<string
     },
     logLevel: "error",
   });
-  return outfile;
+  return join(directory, `${basename(entry, ".ts")}.mjs`);
 }

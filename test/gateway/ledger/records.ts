@@ -1,6 +1,6 @@
 // Ledger records by number: the same number is the same record in the writer's process and in the test's.
 
-import type { ChannelRecord, PaymentRecord } from "#gateway/purchase/ports";
+import type { ChannelRecord, DepositRecord, PaymentRecord } from "#gateway/purchase/ports";
 import { requirementsOf } from "../purchase/bench.ts";
 
 const CHANNEL_ID = `0x${"c1".repeat(32)}`;
@@ -43,5 +43,17 @@ export function channelNumbered(number: number): ChannelRecord {
     charged,
     granted,
     revision: number + 1,
+  };
+}
+
+export function depositNumbered(number: number): DepositRecord {
+  return {
+    channelId: CHANNEL_ID,
+    index: number,
+    amountAtomic: 1_000,
+    validBeforeSeconds: 1_900_000_000,
+    signature: `0x${"12".repeat(65)}`,
+    state: "intended",
+    atSeconds: 1_800_000_000,
   };
 }
