@@ -5,7 +5,7 @@
  * its money, so the same rung is recorded once, whoever presents it. Writes wait for the disk in other threads, and
  * for locks of other processes; reads wait for neither, and see all that resolved before them.
  */
-import { chmodSync, closeSync, openSync, statSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import Database from "libsql";
 import type {
@@ -294,8 +294,9 @@ const FOLD = {
 
 function openFile(file: string): Database.Database {
   try {
-    // The log and its index beside the file get the file's mode.
-    closeSync(openSync(file, "a", 0o600));
+    // The log and its index beside the file get the file's mode. A file that is there is not opened here: closing it
+    // again would give up the locks that other connections of this process hold.
+    if (!existsSync(file)) closeSync(openSync(file, "a", 0o600));
     if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
     const db = new Database(file);
     db.pragma(`busy_timeout = ${READ_TIMEOUT_MS}`);

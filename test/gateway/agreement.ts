@@ -4,6 +4,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import Libsql from "libsql";
 import { expect } from "vitest";
+import { readJournal } from "#gateway/ledger/journal";
+import { rowIn } from "#gateway/ledger/payment-journal";
 import { COLUMNS } from "#gateway/ledger/rows";
 import { flatTariff } from "#simulator/utility/tariff";
 import { startUtility, type Utility, type UtilityOptions } from "#simulator/utility/utility";
@@ -47,18 +49,15 @@ export interface LedgerRows {
 
 /** What the ledger's file says, read as an auditor would. */
 export function ledgerRows(data: string): LedgerRows {
+  // What was paid lately is in the journal beside the file; read before it, because it is folded into it meanwhile.
+  const latest = readJournal(data, "payments").entries.map(({ bytes }) => rowIn(bytes));
   const db = new Libsql(join(data, "ledger.sqlite"), { readonly: true });
   const channels = db.prepare("SELECT id, charged, granted FROM channel").all() as Row[];
   const payments = db
     .prepare("SELECT channel_id, max_claimable, amount FROM payment")
     .all() as LedgerRows["payments"][number][];
-  const journal = db.prepare("SELECT payments FROM payment_journal ORDER BY id").all() as {
-    payments: string;
-  }[];
   const { deposits } = db.prepare("SELECT COUNT(*) AS deposits FROM deposit").get() as { deposits: number };
   db.close();
-  // What was paid lately is in the journal, until somebody reads the ledger by its own means.
-  const latest = journal.flatMap((row) => JSON.parse(row.payments) as (string | number)[][]);
   const [idAt, rungAt, amountAt] = ["channel_id", "max_claimable", "amount"].map((name) =>
     (COLUMNS.payment as readonly string[]).indexOf(name),
   ) as [number, number, number];
