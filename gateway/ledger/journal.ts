@@ -251,13 +251,15 @@ export class Journal {
 
   async #end(): Promise<number> {
     const ended = this.#current;
+    // Taken before the file is closed: what is appended meanwhile begins the next segment.
+    const newest = this.#newest;
     this.#current = null;
     try {
       await ended?.file.close();
     } catch {
       // What was acknowledged was flushed before; the rest was refused.
     }
-    return this.#newest;
+    return newest;
   }
 
   #sizeOf({ number }: Segment): number {

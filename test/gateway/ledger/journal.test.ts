@@ -120,6 +120,20 @@ test("sealing under load parts what came before from what comes after, and remov
   await journal.close();
 });
 
+test("what is appended while a sealed segment is still being closed is not taken for a part of it", async () => {
+  const journal = open();
+  await journal.append(entry("before"));
+  const release = disk.hold("close");
+  const sealing = journal.seal();
+  const after = await journal.append(entry("after"));
+  release();
+  const through = await sealing;
+  expect(after).toBeGreaterThan(through);
+  await journal.remove(through);
+  expect(lying()).toEqual(["after"]);
+  await journal.close();
+});
+
 test("a full queue and a full journal refuse by name and take again", async () => {
   const journal = open({ queuedMax: 2, bytesMax: 40 });
   const taken = [journal.append(entry("a")), journal.append(entry("b"))];
