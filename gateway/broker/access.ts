@@ -8,6 +8,13 @@ import type { Hex } from "#payment/bytes";
 import type { Key, RecoverSigner } from "#payment/key";
 import { provenLogin, provenSealedLogin } from "#payment/login";
 import { isDeviceName, LEAVES, type Leaf, TOPIC_PREFIX } from "#protocol/topics";
+import {
+  BAD_CREDENTIALS,
+  IDENTIFIER_REJECTED,
+  type LoginCode,
+  type LoginRefusal,
+  NOT_AUTHORISED,
+} from "./connack.ts";
 
 export interface Login {
   readonly clientId: string;
@@ -20,7 +27,7 @@ export interface Login {
 }
 
 /**
- * The device that a login proves; null, and in a few words why, when it proves none.
+ * The device that a login proves, or why it proves none.
  * @param gateway the gateway's key; its address alone where no sealed login is to be believed
  */
 export function proveDevice(
@@ -28,19 +35,26 @@ export function proveDevice(
   gateway: Key | string,
   wallSeconds: number,
   recoverSigner: RecoverSigner,
-): { readonly device: string | null; readonly reason: string } {
+):
+  | { readonly device: string; readonly refusal: null }
+  | { readonly device: null; readonly refusal: LoginRefusal } {
   const { username, certified } = login;
   if (!isDeviceName(username)) {
-    return refused("expected the device's address (40 hex digits) as user name");
+    return refused(BAD_CREDENTIALS, "expected the device's address (40 lower-case hex digits) as user name");
   }
-  if (login.clientId !== username) return refused("expected a client id equal to the user name");
-  if (certified?.includes(username)) return { device: username, reason: "" };
+  if (login.clientId !== username) {
+    return refused(IDENTIFIER_REJECTED, "expected a client id equal to the user name");
+  }
+  if (certified?.includes(username)) return { device: username, refusal: null };
   // One that names others is theirs, whatever password comes with it.
   if (certified !== null && certified.length > 0) {
-    return refused(`expected a certificate of this device, found one of ${certified.join(", ")}`);
+    return refused(NOT_AUTHORISED, "expected a certificate of this device, found another device's");
   }
   if (login.needsCertificate) {
-    return refused("expected a certificate with the device's address as common name, found another name");
+    return refused(
+      NOT_AUTHORISED,
+      "expected a certificate with the device's address as common name, found another name",
+    );
   }
   const device: Hex = `0x${username}`;
   const address = typeof gateway === "string" ? gateway : gateway.address;
@@ -48,14 +62,15 @@ export function proveDevice(
     typeof gateway !== "string" && provenSealedLogin(login.password, device, gateway, wallSeconds) !== null;
   if (!isSealed && provenLogin(login.password, device, address, wallSeconds, recoverSigner) === null) {
     return refused(
+      BAD_CREDENTIALS,
       "the password proves no key of this device now: check its clock, and the gateway it was provisioned for",
     );
   }
-  return { device: username, reason: "" };
+  return { device: username, refusal: null };
 }
 
-function refused(reason: string) {
-  return { device: null, reason };
+function refused(code: LoginCode, reason: string) {
+  return { device: null, refusal: { code, reason } };
 }
 
 /** May this device publish so many bytes, retained or not, on this topic? */

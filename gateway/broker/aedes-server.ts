@@ -11,6 +11,7 @@ import { type Leaf, topicOf } from "#protocol/topics";
 import type { Note } from "../purchase/ports.ts";
 import { publishedLeaf } from "./access.ts";
 import type { Receive } from "./broker.ts";
+import { type LoginRefusal, UNAVAILABLE } from "./connack.ts";
 import type { Visitor } from "./doors.ts";
 import {
   BACKLOG_BYTES_MAX,
@@ -27,6 +28,9 @@ import { guardPackets } from "./packet-guard.ts";
 /** Packets that a connection may send before it is logged in. */
 const QUEUE_LIMIT = 42;
 const TOPIC_LEVELS_MAX = 8;
+
+/** What aedes refuses by CONNACK's code 1. */
+const NO_VERSION = 0;
 
 /** Where messages go that were taken, or are lost: nobody listens there. */
 const NOWHERE = "$nowhere";
@@ -57,9 +61,9 @@ export async function openAedesServer(
     const { visitor, will } = connection;
     const refusal = await gatehouse.judge(visitor, { clientId: client.id, username, password, will });
     if (refusal !== null) return refusal;
-    if (client.closed) return "gone";
+    if (client.closed) return GONE;
     visitor.prove();
-    if (!proven.enter(client.id, connection)) return "gone";
+    if (!proven.enter(client.id, connection)) return GONE;
     connection.isProven = true;
     visitor.stream.once("close", () => proven.leave(client.id, connection));
     return null;
@@ -82,6 +86,8 @@ export async function openAedesServer(
     preConnect(client, packet, done) {
       // A session kept for a client that stays away would gather messages for ever; devices need none.
       packet.clean = true;
+      // Aedes would speak 3.1 as well, and call every device's name too long for it: refused as another version is.
+      if (packet.protocolVersion === 3) Object.assign(packet, { protocolVersion: NO_VERSION });
       const connection = connections.get(client.conn)!;
       connection.client = client;
       const { will } = packet;
@@ -95,9 +101,9 @@ export async function openAedesServer(
       inTurn(() => {
         if (client.closed) return;
         const connection = connections.get(client.conn)!;
-        void judge(client, connection, username ?? "", password?.toString() ?? "").then((reason) => {
-          if (reason === null) done(null, true);
-          else done(refusedLogin(reason), false);
+        void judge(client, connection, username ?? "", password?.toString() ?? "").then((refusal) => {
+          if (refusal === null) done(null, true);
+          else done(refusedLogin(refusal), false);
         });
       });
     },
@@ -172,7 +178,9 @@ interface Subscribed {
   readonly subscriptions: Readonly<Record<string, object | undefined>>;
 }
 
-function refusedLogin(reason: string): AuthenticateError {
-  // MQTT 3.1.1 section 3.2.2.3: return code 5, not authorised.
-  return Object.assign(new Error(reason), { returnCode: 5 }) as AuthenticateError;
+/** Nobody hears it any more, or a later connection of the device is in. */
+const GONE: LoginRefusal = { code: UNAVAILABLE, reason: "gone" };
+
+function refusedLogin({ code, reason }: LoginRefusal): AuthenticateError {
+  return Object.assign(new Error(reason), { returnCode: code }) as AuthenticateError;
 }

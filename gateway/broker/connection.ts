@@ -7,12 +7,12 @@
  */
 import type { Duplex } from "node:stream";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
+import { ACCEPTED, connackPacket, type LoginRefusal, UNACCEPTABLE_VERSION, UNAVAILABLE } from "./connack.ts";
 import type { Visitor } from "./doors.ts";
 import { BACKLOG_BYTES_MAX, UNRELEASED_MAX } from "./gatehouse.ts";
 import { type LeftWord, leftWord } from "./left-word.ts";
 import {
   acknowledgement,
-  CONNACK,
   CONNECT,
   type Connect,
   DISCONNECT,
@@ -38,11 +38,6 @@ import {
 } from "./mqtt-packets.ts";
 import { PACKETS_BURST, type PacketCount } from "./packet-allowance.ts";
 
-/** Section 3.2.2.3. */
-const ACCEPTED = 0;
-const UNACCEPTABLE_VERSION = 1;
-const NOT_AUTHORISED = 5;
-
 /** Acknowledgements of purchases that wait for the answer to go out with; what comes after goes at once. */
 const OWED_MAX = 16;
 
@@ -53,7 +48,7 @@ const IDS = 65_535;
 /** What a connection asks of its broker. */
 export interface Switchboard {
   /** Is a login right? Resolves with why not, or null. */
-  judge(connection: Connection, login: Connect): Promise<string | null>;
+  judge(connection: Connection, login: Connect): Promise<LoginRefusal | null>;
   /** The login was right: the connection is the device's from now on. False: a later one of it is in already. */
   enter(connection: Connection): boolean;
   /** False: it may not say that, and is ended for it. */
@@ -203,12 +198,12 @@ export class Connection implements PacketCount {
     void this.#board.judge(this, login).then((refusal) => {
       if (this.isEnded) return;
       if (refusal !== null || !this.#board.enter(this)) {
-        this.#refuse(NOT_AUTHORISED);
+        this.#refuse(refusal?.code ?? UNAVAILABLE);
         return;
       }
       this.#will = login.will === null ? null : leftWord(this.device, login.will);
       this.isProven = true;
-      this.#write(Buffer.from([CONNACK << 4, 2, 0, ACCEPTED]));
+      this.#write(connackPacket(ACCEPTED));
       // An empty piece lets the reader go on with what it kept.
       this.hear(Buffer.alloc(0));
       this.stream.resume();
@@ -336,7 +331,7 @@ export class Connection implements PacketCount {
 
   #refuse(code: number): void {
     this.isEnded = true;
-    this.stream.end(Buffer.from([CONNACK << 4, 2, 0, code]));
+    this.stream.end(connackPacket(code));
     this.stream.resume();
   }
 

@@ -7,6 +7,7 @@
 import type { Leaf } from "#protocol/topics";
 import type { Note } from "../purchase/ports.ts";
 import type { Receive } from "./broker.ts";
+import { type LoginRefusal, UNAVAILABLE } from "./connack.ts";
 import { Connection, type Switchboard } from "./connection.ts";
 import { BACKLOG_TIMEOUT_MS, type Gatehouse, Proven, packetBytesMax } from "./gatehouse.ts";
 import type { LeftWord } from "./left-word.ts";
@@ -47,7 +48,7 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
     judge: (connection, login) =>
       new Promise((resolve) => {
         inTurn(() => {
-          resolve(present.has(connection) ? gatehouse.judge(connection.visitor, login) : "gone");
+          resolve(present.has(connection) ? gatehouse.judge(connection.visitor, login) : GONE);
         });
       }),
     enter(connection) {
@@ -159,6 +160,9 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
     },
   };
 }
+
+/** Nobody hears it any more. */
+const GONE: LoginRefusal = { code: UNAVAILABLE, reason: "gone" };
 
 /** Section 3.9.3: the return code of a subscription that was not granted. */
 const REFUSED = 128;

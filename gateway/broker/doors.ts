@@ -12,6 +12,7 @@ import { createServer as createTlsServer, type TLSSocket, type Server as TlsServ
 import { createWebSocketStream, WebSocketServer } from "ws";
 import type { Admission, Place } from "./admission.ts";
 import { devicesIn, readCertificates, type TlsDoor } from "./certificates.ts";
+import { connackPacket, UNAVAILABLE } from "./connack.ts";
 import type { Refusals } from "./refusals.ts";
 
 /** A connection that has a place and proved nothing yet. */
@@ -100,7 +101,7 @@ export async function openDoors(
       const place = admission.arrive(address);
       if (typeof place === "string") {
         refusals.tell(place, { address });
-        socket.destroy();
+        turnAway(socket, scheme);
         return;
       }
       socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
@@ -239,6 +240,19 @@ class Arrival implements Visitor {
 }
 
 function nothing(): void {}
+
+/** What is said without reading a byte to whoever finds no place; behind TLS saying it would cost a handshake. */
+const NO_PLACE: Readonly<Record<string, Buffer | undefined>> = {
+  mqtt: connackPacket(UNAVAILABLE),
+  ws: Buffer.from("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+};
+
+function turnAway(socket: Socket, scheme: string): void {
+  const said = NO_PLACE[scheme];
+  if (said === undefined) return void socket.destroy();
+  socket.write(said);
+  socket.destroySoon();
+}
 
 /** Address and port of its peer tell which socket it was. */
 function peerOf(socket: Socket): string {

@@ -10,8 +10,9 @@ import type { Note, Read } from "../purchase/ports.ts";
 import { mayPublish, maySubscribe, proveDevice, publishedLeaf } from "./access.ts";
 import { Admission } from "./admission.ts";
 import { Allowances, type Rate } from "./allowance.ts";
+import { type LoginCode, type LoginRefusal, NOT_AUTHORISED, UNAVAILABLE } from "./connack.ts";
 import type { Visitor } from "./doors.ts";
-import { openRefusals, type Refusals } from "./refusals.ts";
+import { type BrokerRefusal, openRefusals, type Refusals } from "./refusals.ts";
 import { openTurns } from "./turns.ts";
 
 export interface GatehouseOptions {
@@ -86,14 +87,14 @@ export class Gatehouse {
   }
 
   /** Why a login is refused, told; null when it is right. A login that is not costs its address an attempt. */
-  async judge(visitor: Visitor, login: Credentials): Promise<string | null> {
+  async judge(visitor: Visitor, login: Credentials): Promise<LoginRefusal | null> {
     try {
       const refusal = await this.#refusalOf(visitor, login);
       if (refusal !== null) visitor.fail();
       return refusal;
     } catch (error) {
       this.#options.note("warn", "a login could not be judged", { reason: String(error) });
-      return "the gateway cannot judge logins now";
+      return { code: UNAVAILABLE, reason: "the gateway cannot judge logins now" };
     }
   }
 
@@ -121,27 +122,41 @@ export class Gatehouse {
     return this.#excess.take(device) ? "refuse" : "end";
   }
 
-  async #refusalOf({ certified, needsCertificate, address }: Visitor, login: Credentials) {
+  async #refusalOf(
+    { certified, needsCertificate, address }: Visitor,
+    login: Credentials,
+  ): Promise<LoginRefusal | null> {
     const { gateway, recoverSigner, barred } = this.#options;
     const { clientId, will } = login;
     const nowSeconds = Date.now() / 1000;
     const proof = proveDevice({ ...login, certified, needsCertificate }, gateway, nowSeconds, recoverSigner);
-    const fields = { clientId, address };
+    const shown = certified === null || certified.length === 0 ? {} : { certificate: certified.join(", ") };
+    const fields = { clientId, address, ...shown };
     if (proof.device === null) {
-      this.refusals.tell("login", { ...fields, reason: proof.reason });
-      return proof.reason;
+      return this.#refuse("login", proof.refusal.code, proof.refusal.reason, fields);
     }
     if (will !== null && !mayPublish(proof.device, will.topic, will.payload.length, will.retain)) {
-      this.refusals.tell("will", { ...fields, topic: will.topic });
-      return "expected a will on the device's own state";
+      return this.#refuse("will", NOT_AUTHORISED, "expected a will on the device's own state", {
+        ...fields,
+        topic: will.topic,
+      });
     }
     if (!this.#logins.take(proof.device)) {
-      this.refusals.tell("login-rate", fields);
-      return "too many logins of this device: is there another one with its key?";
+      const reason = "too many logins of this device: is there another one with its key?";
+      return this.#refuse("login-rate", UNAVAILABLE, reason, fields);
     }
     const reason = await barred(proof.device);
-    if (reason !== null) this.refusals.tell("not-enrolled", { ...fields, reason });
-    return reason;
+    return reason === null ? null : this.#refuse("not-enrolled", NOT_AUTHORISED, reason, fields);
+  }
+
+  #refuse(
+    refusal: BrokerRefusal,
+    code: LoginCode,
+    reason: string,
+    fields: Readonly<Record<string, string>>,
+  ): LoginRefusal {
+    this.refusals.tell(refusal, { ...fields, code: String(code), reason });
+    return { code, reason };
   }
 }
 
