@@ -42,8 +42,11 @@ export interface DeviceConfig {
     readonly publicKey: string;
     readonly protocolVersion: 4 | 5;
     readonly keepaliveSeconds: number;
-    /** For a broker that knows devices by passwords; null: the device's key logs in. */
-    readonly login: { readonly username: string | null; readonly passwordFile: string } | null;
+    /** For a broker that knows devices by passwords, or by certificates alone; null: the device's key logs in. */
+    readonly login:
+      | { readonly username: string | null; readonly passwordFile: string }
+      | "certificate"
+      | null;
     readonly tlsFiles: { readonly ca?: string; readonly cert?: string; readonly key?: string };
     readonly servername: string | null;
   };
@@ -93,6 +96,7 @@ const CONFIG = table({
     ),
     mqtt: choice(["3.1.1", "5"]).default("3.1.1"),
     keepalive_seconds: integer(5, 3600).default(30),
+    login: choice(["key", "certificate"]).default("key"),
     username: text(255).optional(),
     password_file: path.optional(),
     tls: table({
@@ -105,10 +109,19 @@ const CONFIG = table({
         error: "cert_file and key_file together",
       })
       .default({}),
-  }).refine((gateway) => gateway.username === undefined || gateway.password_file !== undefined, {
-    path: ["password_file"],
-    error: "a file beside username",
-  }),
+  })
+    .refine((gateway) => gateway.username === undefined || gateway.password_file !== undefined, {
+      path: ["password_file"],
+      error: "a file beside username",
+    })
+    .refine(({ login, password_file }) => login === "key" || password_file === undefined, {
+      path: ["login"],
+      error: '"key" beside password_file',
+    })
+    .refine(({ login, tls }) => login === "key" || tls.cert_file !== undefined, {
+      path: ["tls", "cert_file"],
+      error: 'a file beside login = "certificate"',
+    }),
   policy: table({
     schemes: list(choice(["batch-settlement", "exact"]), 1).default(["batch-settlement"]),
     network: pattern(/^eip155:[1-9][0-9]{0,14}$/, 'a CAIP-2 network like "eip155:8453"'),
@@ -194,7 +207,6 @@ function isBrokerUrl(url: string): boolean {
 
 function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
   const { device, gateway, meter, lamp, plan } = data;
-  const { password_file } = gateway;
   const { ca_file, cert_file, key_file, servername } = gateway.tls;
   return {
     model: device.model,
@@ -210,10 +222,7 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
       publicKey: gateway.public_key.toLowerCase(),
       protocolVersion: gateway.mqtt === "5" ? 5 : 4,
       keepaliveSeconds: gateway.keepalive_seconds,
-      login:
-        password_file === undefined
-          ? null
-          : { username: gateway.username ?? null, passwordFile: password_file },
+      login: loginOf(gateway),
       tlsFiles: {
         ...(ca_file === undefined ? {} : { ca: ca_file }),
         ...(cert_file === undefined ? {} : { cert: cert_file }),
@@ -226,6 +235,15 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
     meterDriver: meter.driver ?? null,
     lampDriver: lamp.driver ?? null,
   };
+}
+
+function loginOf({
+  login,
+  username,
+  password_file,
+}: z.output<typeof CONFIG>["gateway"]): DeviceConfig["gateway"]["login"] {
+  if (login === "certificate") return login;
+  return password_file === undefined ? null : { username: username ?? null, passwordFile: password_file };
 }
 
 function settingsOf({ policy, meter, lamp, timing }: z.output<typeof CONFIG>): Settings {

@@ -26,8 +26,8 @@ export interface MqttLinkOptions {
   readonly key: Key;
   /** Compressed, 33 bytes: whom the login is for. */
   readonly gatewayPublicKey: Uint8Array;
-  /** In the place of the signed login, for a broker that knows devices by passwords. */
-  readonly login?: PasswordLogin;
+  /** In the place of the signed login, for a broker that knows devices by passwords, or by certificates alone. */
+  readonly login?: PasswordLogin | "certificate";
   /** 1..65535; the broker tells the will after one and a half of it in silence. */
   readonly keepaliveSeconds: number;
   readonly clock: Clock;
@@ -140,8 +140,8 @@ class BrokerLink implements MqttLink {
 
   private connect(): void {
     const { protocolVersion } = this.options;
-    const password = this.password();
-    if (password === null) {
+    const login = this.login();
+    if (login === null) {
       this.options.onTrouble("login: expected a wall clock that is set, found none to trust; waiting for it");
       this.tryLater();
       return;
@@ -166,8 +166,7 @@ class BrokerLink implements MqttLink {
       clientId: this.device,
       clean: true,
       keepalive: this.options.keepaliveSeconds,
-      username: this.options.login?.username ?? this.device,
-      password,
+      ...login,
       will: {
         topic: topicOf(this.device, "state"),
         payload: Buffer.from(JSON.stringify(LOST)),
@@ -203,11 +202,15 @@ class BrokerLink implements MqttLink {
   }
 
   /** Null while the clock that a signed login needs is not set. */
-  private password(): string | null {
+  private login(): { readonly username?: string; readonly password?: string } | null {
     const { key, gatewayPublicKey, clock, login } = this.options;
-    if (login !== undefined) return login.password;
+    // Who says a user name is asked for its password by some brokers, whatever its certificate says.
+    if (login === "certificate") return {};
+    const username = login?.username ?? this.device;
+    if (login !== undefined) return { username, password: login.password };
     const wallSeconds = clock.wallSeconds();
-    return wallSeconds === null ? null : loginToken(key, addressOf(gatewayPublicKey), wallSeconds);
+    if (wallSeconds === null) return null;
+    return { username, password: loginToken(key, addressOf(gatewayPublicKey), wallSeconds) };
   }
 
   private downTopics(): string[] {
@@ -250,7 +253,7 @@ class BrokerLink implements MqttLink {
     if (typeof code === "number" && LOGIN_REFUSALS.includes(code)) {
       const { brokerUrl, login } = this.options;
       const mend = login
-        ? "check the user name and the password that the broker knows it by"
+        ? "check the user name and the password, or the certificate, that the broker knows it by"
         : "check that the gateway admits this device, that its public key is the configured one, and both clocks";
       return `broker ${brokerUrl} refused the login of device 0x${this.device}: ${mend}`;
     }

@@ -1,5 +1,5 @@
 /**
- * The rules of access.ts for brokers that others run: Mosquitto and EMQX.
+ * The rules of access.ts for brokers that others run: Mosquitto and EMQX; RabbitMQ's are in rabbitmq-files.ts.
  *
  * Promise: generated from the table of leaves (protocol/topics.ts), so there is no second list to keep;
  * deny by default. What these brokers cannot judge, a payload's size by its leaf and in Mosquitto its
@@ -13,21 +13,26 @@ export interface AclOptions {
   readonly gatewayUser: string;
   /** Where the gateway announces lights to others; null when it does not. */
   readonly discoveryPrefix: string | null;
+  /** Where the files and certificates will lie; the broker's own folder when absent. */
+  readonly folder?: string;
 }
 
 /** Files by their names. */
 export type AclFiles = Readonly<Record<string, string>>;
 
-const leavesThatGo = (direction: "up" | "down") =>
+export const leavesThatGo = (direction: "up" | "down") =>
   (Object.keys(LEAVES) as Leaf[]).filter((leaf) => LEAVES[leaf].direction === direction);
 
-const PAYLOAD_BYTES_MAX = Math.max(...Object.values(LEAVES).map(({ bytesMax }) => bytesMax));
+export const PAYLOAD_BYTES_MAX = Math.max(...Object.values(LEAVES).map(({ bytesMax }) => bytesMax));
 
-const MADE_BY = "Written by watt402-gateway acl: write it anew after an update, do not edit it.";
+export const MADE_BY = "Written by watt402-gateway acl: write it anew after an update, do not edit it.";
 
-/** An access list and a piece of configuration for Mosquitto 2.x. @param folder where they and the certificates lie */
-export function mosquittoFiles(options: AclOptions, folder = "/etc/mosquitto/watt402"): AclFiles {
-  const { gatewayUser, discoveryPrefix } = options;
+/**
+ * An access list and a piece of configuration for Mosquitto 2.x.
+ * @param byPasswords devices and gateways log in by user and password; without it by certificates
+ */
+export function mosquittoFiles(options: AclOptions, byPasswords = false): AclFiles {
+  const { gatewayUser, discoveryPrefix, folder = "/etc/mosquitto/watt402" } = options;
   const acl = [
     `# ${MADE_BY}`,
     "# The gateways hear what goes up and say what goes down.",
@@ -43,35 +48,52 @@ export function mosquittoFiles(options: AclOptions, folder = "/etc/mosquitto/wat
     ...leavesThatGo("down").map((leaf) => `pattern read ${TOPIC_PREFIX}%u/${leaf}`),
     "",
   ];
-  const door = (authority: string) => [
-    `cafile ${folder}/${authority}`,
-    `certfile ${folder}/broker.crt`,
-    `keyfile ${folder}/broker.key`,
-    "require_certificate true",
-    "use_identity_as_username true",
-  ];
   const conf = [
     `# ${MADE_BY}`,
     "# include_dir this file's folder, or copy it into mosquitto.conf.",
-    "per_listener_settings false",
-    "allow_anonymous false",
-    `acl_file ${folder}/watt402.acl`,
+    // By passwords each listener has its own file of them.
+    `per_listener_settings ${byPasswords}`,
+    ...(byPasswords ? [] : accessLines(folder)),
     `message_size_limit ${PAYLOAD_BYTES_MAX}`,
     "max_inflight_messages 32",
     "max_queued_messages 100",
     "set_tcp_nodelay true",
     "",
-    "# Devices: the common name of a certificate is the device's address, and its only client id.",
+    ...(byPasswords
+      ? [
+          "# Devices: the user name is the device's address, 40 hex digits, and its only client id.",
+          "# mosquitto_passwd writes the files of passwords.",
+        ]
+      : ["# Devices: the common name of a certificate is the device's address, and its only client id."]),
     "listener 8883",
-    ...door("devices-ca.crt"),
+    ...(byPasswords ? passwordLines(folder, "devices") : certificateLines(folder, "devices")),
     "use_username_as_clientid true",
     "",
-    `# Gateways: certificates of another authority, with the common name ${gatewayUser}.`,
+    byPasswords
+      ? `# Gateways: the user ${gatewayUser}, of whom the devices' file knows nothing.`
+      : `# Gateways: certificates of another authority, with the common name ${gatewayUser}.`,
     "listener 8884",
-    ...door("gateways-ca.crt"),
+    ...(byPasswords ? passwordLines(folder, "gateways") : certificateLines(folder, "gateways")),
     "",
   ];
   return { "watt402.acl": acl.join("\n"), "watt402.conf": conf.join("\n") };
+}
+
+const accessLines = (folder: string) => ["allow_anonymous false", `acl_file ${folder}/watt402.acl`];
+
+const serverLines = (folder: string) => [`certfile ${folder}/broker.crt`, `keyfile ${folder}/broker.key`];
+
+function certificateLines(folder: string, who: string): readonly string[] {
+  return [
+    `cafile ${folder}/${who}-ca.crt`,
+    ...serverLines(folder),
+    "require_certificate true",
+    "use_identity_as_username true",
+  ];
+}
+
+function passwordLines(folder: string, who: string): readonly string[] {
+  return [...serverLines(folder), ...accessLines(folder), `password_file ${folder}/${who}.passwords`];
 }
 
 /** Rules for EMQX 5.1.1 or later: etc/acl.conf, with authorization.no_match = deny. */

@@ -5,31 +5,88 @@
  * of ours.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Argument, Command } from "commander";
 import { type AclFiles, type AclOptions, emqxFiles, mosquittoFiles } from "../broker/acl-files.ts";
+import { readLogin } from "../broker/login-files.ts";
+import { type BrokerUser, rabbitmqFiles } from "../broker/rabbitmq-files.ts";
 import type { LoadedConfig } from "../config-layers.ts";
+
+const BROKERS = ["mosquitto", "rabbitmq", "emqx"] as const;
 
 const GATEWAY_USER = "gateway";
 
 /** Every file of ours says so in its first line. */
 const OURS = "Written by watt402-gateway acl";
 
+interface Options {
+  readonly out?: string;
+  readonly passwords?: true;
+  readonly devices?: string;
+}
+
 export function aclCommand(load: () => LoadedConfig): Command {
   return new Command("acl")
     .description("write the access rules for a broker that somebody else runs")
-    .addArgument(new Argument("<broker>", "which one").choices(["mosquitto", "emqx"]))
+    .addArgument(new Argument("<broker>", "which one").choices(BROKERS))
     .option("--out <folder>", "write the files there; without it they are printed")
-    .action((broker: "mosquitto" | "emqx", { out }: { out?: string }) => {
-      const { config } = load();
-      const options: AclOptions = {
-        gatewayUser: (config.broker.kind === "external" ? config.broker.username : undefined) ?? GATEWAY_USER,
-        discoveryPrefix: config.homeAssistant.enabled ? config.homeAssistant.prefix : null,
-      };
-      const files = broker === "mosquitto" ? mosquittoFiles(options, out) : emqxFiles(options);
-      if (out === undefined) print(files);
-      else write(files, out);
+    .option("--passwords", "mosquitto: devices and gateways log in by passwords instead of certificates")
+    .option(
+      "--devices <file>",
+      "rabbitmq: one device a line, its address and, where it has one, its password; without it enrolment.allowFile",
+    )
+    .action((broker: (typeof BROKERS)[number], options: Options) => {
+      const files = filesFor(broker, load().config, options);
+      if (options.out === undefined) print(files);
+      else write(files, options.out);
     });
+}
+
+function filesFor(
+  broker: (typeof BROKERS)[number],
+  config: LoadedConfig["config"],
+  { out, passwords, devices }: Options,
+): AclFiles {
+  if (passwords && broker !== "mosquitto") throw new Error("--passwords: expected it beside mosquitto alone");
+  if (devices !== undefined && broker !== "rabbitmq") {
+    throw new Error("--devices: expected it beside rabbitmq alone: other brokers know devices by patterns");
+  }
+  const external = config.broker.kind === "external" ? config.broker : null;
+  const options: AclOptions = {
+    gatewayUser: external?.username ?? GATEWAY_USER,
+    discoveryPrefix: config.homeAssistant.enabled ? config.homeAssistant.prefix : null,
+    ...(out === undefined ? {} : { folder: resolve(out) }),
+  };
+  if (broker === "mosquitto") return mosquittoFiles(options, passwords === true);
+  if (broker === "emqx") return emqxFiles(options);
+  const list = devices ?? config.enrolment.allowFile;
+  if (list === undefined) {
+    throw new Error(
+      "--devices: expected a file of devices, or enrolment.allowFile, as RabbitMQ has rules by user",
+    );
+  }
+  const { password = null } = external === null ? {} : readLogin("broker", external);
+  return rabbitmqFiles(options, devicesIn(list), password === null ? null : String(password));
+}
+
+/** Throws one line. */
+function devicesIn(file: string): readonly BrokerUser[] {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`--devices: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+  return text.split("\n").flatMap((line, index) => {
+    const said = line.replace(/(^|\s)#.*$/, "").trim();
+    if (said === "") return [];
+    const [, name, password = null] = /^(?:0x)?([0-9a-fA-F]{40})(?:[\s,]+(\S+))?$/.exec(said) ?? [];
+    if (name !== undefined) return [{ name: name.toLowerCase(), password }];
+    // What stands there may be a password.
+    throw new Error(
+      `--devices: ${file}: line ${index + 1}: expected an address, 40 hex digits, and a password or nothing`,
+    );
+  });
 }
 
 function print(files: AclFiles): void {
@@ -45,7 +102,8 @@ function write(files: AclFiles, folder: string): void {
   }
   mkdirSync(folder, { recursive: true });
   for (const { path, text } of paths) {
-    writeFileSync(path, text);
+    // Hashes of passwords may stand in one.
+    writeFileSync(path, text, path.endsWith(".json") ? { mode: 0o600 } : {});
     process.stdout.write(`wrote ${path}\n`);
   }
 }

@@ -43,7 +43,8 @@ export function boardFileOf(
     );
   }
   if (gateway.login !== null) {
-    faults.push("gateway.password_file: expected none, as a board logs in by its key alone; leave it away");
+    const key = gateway.login === "certificate" ? "login" : "password_file";
+    faults.push(`gateway.${key}: expected none, as a board logs in by its key alone; leave it away`);
   }
   if (settings.policy.schemes.join() !== "batch-settlement") {
     faults.push(

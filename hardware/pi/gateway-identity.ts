@@ -42,8 +42,9 @@ export function tlsOf({ gateway }: DeviceConfig): TlsFiles {
 }
 
 /** Undefined: the device's key logs in. */
-export function loginOf({ gateway: { login } }: DeviceConfig): PasswordLogin | undefined {
+export function loginOf({ gateway: { login } }: DeviceConfig): PasswordLogin | "certificate" | undefined {
   if (login === null) return undefined;
+  if (login === "certificate") return login;
   const password = secret("gateway.password_file", login.passwordFile, "password").trim();
   if (password !== "") return { username: login.username, password };
   throw new Error(`gateway.password_file: expected a password, found an empty file: ${login.passwordFile}`);

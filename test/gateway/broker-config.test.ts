@@ -1,6 +1,6 @@
 // The sections about who may speak, and the command that writes their rules for others' brokers.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -96,4 +96,45 @@ test("the command writes the rules with the gateway's own user name, anew when a
   );
   await acl(external, "emqx", "--out", out);
   expect(readFileSync(join(out, "acl.conf"), "utf8")).toContain('{allow, {username, "gate-7"}, subscribe,');
+});
+
+test("RabbitMQ's rules are of a list of devices, which the file or the command names; no word of it is shown", async () => {
+  const list = join(directory, "devices.txt");
+  const device = "ab".repeat(20);
+  writeFileSync(
+    list,
+    `# lights\n0x${device.toUpperCase()} lamp-light\n\n${"cd".repeat(20)} # by certificate\n`,
+  );
+  const embedded = configured({});
+  const out = join(directory, "rabbitmq");
+  await acl(embedded, "rabbitmq", "--devices", list, "--out", out);
+  const definitions = join(out, "watt402-definitions.json");
+  expect(statSync(definitions).mode & 0o077).toBe(0);
+  const { users } = JSON.parse(readFileSync(definitions, "utf8")) as { users: { name: string }[] };
+  expect(users.map(({ name }) => name)).toEqual(["gateway", device, "cd".repeat(20)]);
+  expect(readFileSync(join(out, "watt402.conf"), "utf8")).toContain(`load_definitions = ${definitions}\n`);
+  await acl(configured({}, { allowFile: list }), "rabbitmq", "--out", out);
+  await expect(acl(embedded, "rabbitmq")).rejects.toThrow("--devices: expected a file of devices");
+  await expect(acl(embedded, "mosquitto", "--devices", list)).rejects.toThrow("beside rabbitmq alone");
+  await expect(acl(embedded, "emqx", "--passwords")).rejects.toThrow(
+    "--passwords: expected it beside mosquitto",
+  );
+  writeFileSync(list, "secret-light\n");
+  const wrong = acl(embedded, "rabbitmq", "--devices", list);
+  await expect(wrong).rejects.toThrow(
+    `--devices: ${list}: line 1: expected an address, 40 hex digits, and a password or nothing`,
+  );
+  await expect(wrong).rejects.not.toThrow("secret");
+});
+
+test("Mosquitto by passwords has two listeners with a file of passwords each, and no certificate is asked for", async () => {
+  const out = join(directory, "passwords");
+  await acl(configured({}), "mosquitto", "--passwords", "--out", out);
+  const conf = readFileSync(join(out, "watt402.conf"), "utf8");
+  expect(conf.match(/^password_file .*$/gm)).toEqual([
+    `password_file ${out}/devices.passwords`,
+    `password_file ${out}/gateways.passwords`,
+  ]);
+  expect(conf.match(/^allow_anonymous .*$/gm)).toEqual(["allow_anonymous false", "allow_anonymous false"]);
+  expect(conf).not.toContain("require_certificate");
 });

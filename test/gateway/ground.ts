@@ -13,7 +13,7 @@ import { type Gateway, startGateway } from "#gateway/gateway";
 import type { Note } from "#gateway/purchase/ports";
 import { systemClock } from "#node/clock";
 import { type Host, startHost } from "#node/host";
-import { openMqttLink } from "#node/mqtt-link";
+import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { type Key, openKey } from "#payment/key";
@@ -133,6 +133,8 @@ export interface LightOptions {
   /** Memory of a light before; it goes on where that one was cut off. */
   readonly memory?: LightMemory;
   readonly gatewayPublicKey?: Uint8Array;
+  /** What proves it to a broker of others. */
+  readonly account?: Pick<MqttLinkOptions, "tls" | "login">;
 }
 
 /** What survives a light's power cut: its meter's counter and its journal. */
@@ -228,6 +230,7 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
     },
     link: openMqttLink({
       brokerUrl,
+      ...options.account,
       protocolVersion: 4,
       key,
       gatewayPublicKey,

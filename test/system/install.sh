@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the Debian packages that the system tests drive: a browser, fonts for it, a broker, and Prometheus' tool.
-# Promise: does nothing when all are there; never asks; one clear line when it cannot install them.
+# Installs the Debian packages that the system tests drive: a browser, fonts for it, brokers, and Prometheus' tool.
+# Promise: does nothing when all are there; never asks; starts none of their services; one clear line when it cannot
+# install them.
 set -eu
 
 missing=""
@@ -9,6 +10,7 @@ need() { # command, packages
 }
 need chromium "chromium fonts-liberation fonts-dejavu-core"
 need mosquitto "mosquitto"
+need rabbitmq-server "rabbitmq-server"
 need promtool "prometheus"
 need pg_lsclusters "postgresql"
 need socat "socat"
@@ -26,6 +28,13 @@ if [ "$(id -u)" -ne 0 ]; then
   exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
+# The tests start brokers and databases themselves, as processes of their own: no package starts a service here.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+fi
 apt-get update -q
 # shellcheck disable=SC2086
 apt-get install -q -y --no-install-recommends $missing

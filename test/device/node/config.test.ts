@@ -86,6 +86,15 @@ describe("a configuration", () => {
     expect(() => readConfig(changed("gateway.username", "pole-7"), "c.toml")).toThrow(
       "c.toml: gateway.password_file: expected a file beside username, found nothing",
     );
+    expect(() => readConfig(changed("gateway.login", "certificate"), "c.toml")).toThrow(
+      'c.toml: gateway.tls.cert_file: expected a file beside login = "certificate", found nothing',
+    );
+    const tls = { cert_file: "/c", key_file: "/k" };
+    const alone = changed("gateway.tls", tls).replace("[gateway]", '[gateway]\nlogin = "certificate"');
+    expect(readConfig(alone, "c.toml").gateway.login).toBe("certificate");
+    expect(() => readConfig(alone.replace("\nlogin", '\npassword_file = "/p"\nlogin'), "c.toml")).toThrow(
+      'c.toml: gateway.login: expected "key" beside password_file, found "certificate"',
+    );
   });
 
   it("tells every fault at once", () => {

@@ -89,8 +89,11 @@ describe("a link to a broker", () => {
     expect(published[0]!.topic).toBe(topicOf(DEVICE, "state"));
     const own = listen(watch(port, { clock, login: { username: null, password: "wrong" } }));
     await until("a refusal", () => own.troubles.length > 0);
-    expect(own.troubles[0]).toContain("check the user name and the password that the broker knows it by");
+    expect(own.troubles[0]).toContain("check the user name and the password, or the certificate");
     expect(names.slice(0, 2)).toEqual(["pole-7", DEVICE]);
+    names.length = 0;
+    listen(watch(port, { login: "certificate" }));
+    await until("a login without a name", () => names.some((name) => !["pole-7", DEVICE].includes(name)));
     expect(passwords.slice(0, 2)).toEqual(["lamp light", "wrong"]);
   });
 

@@ -35,7 +35,7 @@ beforeAll(async () => {
   copyFileSync(devices.certFile, join(folder, "devices-ca.crt"));
   copyFileSync(gateways.certFile, join(folder, "gateways-ca.crt"));
   const [devicePort, gatewayPort] = [await freePort(), await freePort()];
-  const files = mosquittoFiles({ gatewayUser: "gateway", discoveryPrefix: null }, folder);
+  const files = mosquittoFiles({ gatewayUser: "gateway", discoveryPrefix: null, folder });
   const conf = files["watt402.conf"]!.replace("listener 8883", `listener ${devicePort} 127.0.0.1`).replace(
     "listener 8884",
     `listener ${gatewayPort} 127.0.0.1`,

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mayPublish, maySubscribe } from "#gateway/broker/access";
 import { emqxFiles, mosquittoFiles } from "#gateway/broker/acl-files";
 import { type EmbeddedBroker, openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
+import { rabbitmqFiles } from "#gateway/broker/rabbitmq-files";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";
@@ -177,4 +178,55 @@ test("the files for Mosquitto and EMQX name every leaf once each way, the gatewa
   expect(topicsIn(/re, .*\{retain, true\}/)).toEqual(own(({ isUp, isRetained }) => isUp && isRetained));
   expect(topicsIn(/re, .*subscribe/).sort()).toEqual(own(({ isUp }) => !isUp).sort());
   expect(emqx).toContain('{allow, {username, "gate"}, publish, ["homeassistant/#"]}.');
+});
+
+test("the files for RabbitMQ let each device pass the listed pairs alone, on queues of its own, and keep no password", () => {
+  const users = SPEAKERS.map((name, index) => ({ name, password: index === 0 ? "lamp light" : null }));
+  const options = { gatewayUser: "gate", discoveryPrefix: "homeassistant" };
+  const files = rabbitmqFiles(options, users, "gate light");
+  const text = files["watt402-definitions.json"]!;
+  expect(text).not.toMatch(/(lamp|gate) light/);
+  const definitions = JSON.parse(text) as {
+    users: { name: string; password_hash: string }[];
+    permissions: { user: string; configure: string; write: string; read: string }[];
+    topic_permissions: { user: string; exchange: string; write: string; read: string }[];
+  };
+  const [gate, first, ...others] = definitions.users;
+  expect([gate!.name, first!.name]).toEqual(["gate", SPEAKERS[0]]);
+  expect([gate, first].map((user) => Buffer.from(user!.password_hash, "base64").length)).toEqual([36, 36]);
+  expect(others.every(({ password_hash }) => password_hash === "")).toBe(true);
+
+  const rulesOf = (speaker: string) => definitions.topic_permissions.find(({ user }) => user === speaker)!;
+  /** RabbitMQ asks with the user's name in its place, of the topic with dots, and stars for +. */
+  const passesRules = ({ speaker, topic, action }: Pair) => {
+    const { write, read } = rulesOf(speaker);
+    const rule = (action === "subscribe" ? read : write).replaceAll("{username}", speaker);
+    return new RegExp(rule).test(topic.replaceAll("/", ".").replaceAll("+", "*"));
+  };
+  // Neither sizes nor retention are judged there.
+  const isListedThere = (pair: Pair) =>
+    isListed({ ...pair, bytes: 1, action: pair.action === "retained" ? "publish" : pair.action });
+  expect(pairsOf(SPEAKERS).filter((pair) => passesRules(pair) !== isListedThere(pair))).toEqual([]);
+
+  for (const { user, configure, write, read } of definitions.permissions.slice(1)) {
+    const own = (pattern: string) => (name: string) => new RegExp(pattern).test(name);
+    const queues = SPEAKERS.flatMap((name) => [0, 1].map((qos) => `mqtt-subscription-${name}qos${qos}`));
+    const mine = queues.filter((queue) => queue.includes(user));
+    expect(queues.filter(own(configure))).toEqual(mine);
+    expect([...queues, "amq.topic", "amq.direct"].filter(own(write))).toEqual([...mine, "amq.topic"]);
+    expect(read).toBe(write);
+  }
+  const device = SPEAKERS[0]!;
+  const gateway = (action: "read" | "write", topic: string) =>
+    new RegExp(rulesOf("gate")[action]).test(topic.replaceAll("/", ".").replaceAll("+", "*"));
+  for (const { name, isUp } of API_LEAVES) {
+    expect([gateway("read", `x402/1/+/${name}`), gateway("write", `x402/1/${device}/${name}`)]).toEqual([
+      isUp,
+      !isUp,
+    ]);
+  }
+  expect(
+    ["x402/1/gateway/m/probe-1", "homeassistant/light/x"].map((topic) => gateway("write", topic)),
+  ).toEqual([true, true]);
+  expect(["#", "x402/#", "$share/g/x402/1/+/pay"].filter((topic) => gateway("read", topic))).toEqual([]);
 });

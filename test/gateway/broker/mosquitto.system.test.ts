@@ -92,6 +92,17 @@ test.each([4, 5, "auto"] as const)(
   },
 );
 
+test("a Mosquitto that anybody may listen at is called open, with a warning", async () => {
+  const { broker, notes } = await adapter("watching");
+  await until(
+    () => broker.access().kind === "open",
+    20_000,
+    () => `a verdict, found ${notes}`,
+  );
+  expect(broker.access().reason).toMatch(/^anybody without a login hears by x402/);
+  expect(notes.filter((note) => note.startsWith("the broker lets anybody read"))).toHaveLength(1);
+});
+
 test("a group hears each message once; what is handed over reaches its member; states reach everyone, retained ones too", async () => {
   const known = await client(5);
   const state = Buffer.from("{}");

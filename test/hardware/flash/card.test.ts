@@ -152,12 +152,11 @@ describe("a card", () => {
     const file = join(folder, "password");
     writeFileSync(file, "lamp-light\n");
     await flashed("pi", "--out", card, ...lightOptions(folder, { "broker-password-file": file }));
+    const passwordFile = "/var/lib/watt402/broker.password";
     const { login } = readConfig(read(card, "watt402/device.toml"), "device.toml").gateway;
-    expect(login).toEqual({ username: null, passwordFile: "/var/lib/watt402/broker.password" });
+    expect(login).toEqual({ username: null, passwordFile });
     expect(read(card, "watt402/broker-password")).toBe("lamp-light\n");
-    expect(read(card, "user-data")).toContain(
-      `install -D -m 0600 "$card/broker-password" ${login!.passwordFile}`,
-    );
+    expect(read(card, "user-data")).toContain(`install -D -m 0600 "$card/broker-password" ${passwordFile}`);
     await flashed("pi", "--out", card, ...lightOptions(folder));
     expect(existsSync(join(card, "watt402/broker-password"))).toBe(false);
     writeFileSync(file, "two words\n");
