@@ -224,7 +224,8 @@ export interface Shop {
 /** Which device buys where. */
 export interface Market {
   /**
-   * Where a device should buy now; null while none of its sellers can be offered.
+   * Where a device should buy now; null when it has no seller that may be bought from. One that has told no terms
+   * yet is named when no other has.
    * @param present seller of the channel it buys on; null when it has none
    * @param isBuying it has just paid: it may be the one that tries a seller which was away
    */

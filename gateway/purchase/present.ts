@@ -89,11 +89,12 @@ async function show(
 
 /**
  * A ledger that came from a backup counts less than the seller, and asks for more than the seller has on
- * sale. Asked for a portion it sells, the seller says what it has charged.
+ * sale; a rung of before the price moved is as little on sale. Asked for a portion it sells, the seller says what it
+ * has charged.
  */
 async function askCharged(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<number | null> {
   const quantum = Number(channel.requirements.amount);
-  if (pay.maxClaimable - channel.charged <= quantum) return null;
+  if (pay.maxClaimable - channel.charged === quantum) return null;
   const ahead = { ...channel, charged: pay.maxClaimable - quantum };
   const sale = await parts.seller.pay(ahead, quantum, voucherPayload(ahead, pay, null));
   if (sale.kind === "paid") return pay.maxClaimable;

@@ -18,8 +18,9 @@ import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } f
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { type BehindChain, isLeftAlone, pauseAfter } from "./behind-chain.ts";
 import { channelFor, chooseQuantum, mayPromise, offerOf, pricedAt, promiseDeposit } from "./channels.ts";
+import { buyFrom } from "./moved-price.ts";
 import type { ChannelRecord, DeviceRecord, Devices, Drop, Market } from "./ports.ts";
-import { type PurchaseParts, purchase, refuse } from "./purchase.ts";
+import { type PurchaseParts, refuse } from "./purchase.ts";
 
 export interface SessionParts extends Omit<PurchaseParts, "seller"> {
   readonly key: Key;
@@ -201,16 +202,16 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   if (channel.promised < channel.charged + Number(quote.requirements.amount)) {
     parts.note("warn", "the treasury's limits allow no deposit: the device cannot buy", { device });
   }
-  await parts.ledger.saveChannel(channel);
-  session.channel = channel;
-  keepChannel(session, channel);
-  session.refusedAtomic = null;
   const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff));
   if (sealed.length > LEAVES.offer.bytesMax) {
     const reason = `expected an offer of at most ${LEAVES.offer.bytesMax} bytes, found ${sealed.length}: the seller's requirements are too long`;
     tellNoOffer(parts, session, "seller-refused", { seller: shop.name, reason });
     return;
   }
+  await parts.ledger.saveChannel(channel);
+  session.channel = channel;
+  keepChannel(session, channel);
+  session.refusedAtomic = null;
   parts.counts.offers += 1;
   parts.observe({ type: "offered", device, channel, tariff });
   parts.devices.publish(device, "offer", sealed, LEAVES.offer.retained);
@@ -261,7 +262,7 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     fault,
   } = shop === null || isWaiting
     ? refuse(channel, "seller-unavailable")
-    : await purchase({ ...parts, seller: shop.seller }, channel, pay);
+    : await buyFrom(parts, shop, session.record.wantedUnits, channel, pay);
   if (!isWaiting) {
     session.behind = fault?.isBehindChain ? pauseAfter(session.behind, channel.id, parts.now()) : null;
   }

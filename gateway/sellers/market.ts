@@ -70,7 +70,9 @@ export function openMarket(
       }
       // Where nothing else sells, all may try.
       const held = ranked.find((shop) => present !== null && shop.owns(present));
-      return selling[0] ?? held ?? ranked.find((shop) => shop.tariff() !== null) ?? null;
+      const heard = ranked.find((shop) => shop.tariff() !== null);
+      // Without terms nothing can be offered; the first one tells why.
+      return selling[0] ?? held ?? heard ?? ranked[0] ?? null;
     },
     shopOf: ({ seller }) => stalls.find(({ shop }) => shop.owns(seller))?.shop ?? null,
   };

@@ -84,17 +84,17 @@ export function openStanding(
     name = next;
     sinceMs = timer.nowMs();
     cancel();
-    if (next === "troubled") cancel = timer.after(awayAfterMs, leaveUnlessAlone);
+    if (next === "troubled") cancel = timer.after(awayAfterMs, () => become("away", reason));
     changed(moves, before);
   }
 
   /** One device's fault is not the seller's: others that it sold to a moment ago will say whether it sells. */
-  function leaveUnlessAlone(): void {
+  function isOneDevicesFault(): boolean {
+    const nowMs = timer.nowMs();
     const othersBuy = sales.some(
-      ({ device, atMs }) => device !== refusedAlone && timer.nowMs() - atMs < SOLD_LATELY_MS,
+      ({ device, atMs }) => device !== refusedAlone && nowMs - atMs < SOLD_LATELY_MS,
     );
-    if (refusedAlone !== null && othersBuy) cancel = timer.after(awayAfterMs, leaveUnlessAlone);
-    else become("away", reason);
+    return refusedAlone !== null && othersBuy;
   }
 
   function soldNothing(why: string): void {
@@ -157,7 +157,7 @@ export function openStanding(
     refused(device, why) {
       refusedAlone = failedPayments === 0 || refusedAlone === device ? device : null;
       failedPayments += 1;
-      soldNothing(why);
+      if (name !== "good" || !isOneDevicesFault()) soldNothing(why);
     },
     quoted() {
       if (failedQuotes === 0) return;

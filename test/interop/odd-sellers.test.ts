@@ -1,10 +1,14 @@
 // Stock sellers in trouble that stock software makes: a facilitator that is down, a deposit that the seller's cache
 // does not show yet, a price that moves. A light is never left dark by them, and nothing is paid twice.
 
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { SellerStatus } from "#gateway/sellers/shop";
 import { startSeller } from "../gateway/agreement.ts";
 import { type Ground, prepareGround, until } from "../gateway/ground.ts";
+import { openLossyProxy } from "../gateway/lossy-proxy.ts";
 import { startStockSeller } from "./stock-seller.ts";
 
 const AMOUNT = 100;
@@ -52,6 +56,31 @@ test("a stock seller whose facilitator is down is left for the next one, and nam
   await light.stop();
   await gateway.stop();
   await Promise.all([stock.close(), utility.stop()]);
+});
+
+test("a light whose seller speaks another version knows that it has no offer, and its page says why", async () => {
+  // As the official packages of version 1 answer: terms in the body.
+  const accepts = [{ scheme: "exact", network: "base-sepolia", maxAmountRequired: "100" }];
+  const body = JSON.stringify({ x402Version: 1, error: "X-PAYMENT header is required", accepts });
+  const old = createServer((_request, response) =>
+    response.writeHead(402, { "content-type": "application/json" }).end(body),
+  );
+  await once(old.listen(0, "127.0.0.1"), "listening");
+  const url = `http://127.0.0.1:${(old.address() as AddressInfo).port}/energy`;
+  const seller = { kind: "fixed", unitsPerPayment: UNITS };
+  const gateway = await ground.gateway(ground.config(url, { seller, http: { port: 0 } }));
+  const light = ground.light(gateway.brokerUrl);
+  const isTold = () => light.host.state().offerRefusal === "seller-refused";
+  await until(isTold, 10_000, () => "a light that was told why it has no offer");
+  const shown = await (await fetch(`${gateway.httpUrl}/api/v1/lights/${light.device}`)).json();
+  expect(shown).toMatchObject({
+    refusal: "seller-refused",
+    noOffer: expect.stringContaining("found x402 version 1; spoken: version 2"),
+  });
+  expect((await sellersOf(gateway.httpUrl))[0]!.reason).toContain("found x402 version 1");
+  await light.stop();
+  await gateway.stop();
+  old.close();
 });
 
 test("a deposit that landed and that the seller's cache does not show is waited for with few questions, and never made twice", async () => {
@@ -123,5 +152,49 @@ test("a stock seller's price that goes up and down is followed, each paid answer
   expect(account!.granted).toBe((stock.served - (pending === null ? 0 : 1)) * UNITS);
   // One for each price: an old price that comes back finds its channel again.
   expect((await stock.charges()).size).toBeLessThanOrEqual(4);
+  await stock.close();
+});
+
+test("an answer that gets lost while the price moves is found again at the new price, with its units", async () => {
+  let price = AMOUNT;
+  let next: number | null = null;
+  const stock = await startStockSeller(ground, "batch-settlement", {
+    amountAtomic: AMOUNT,
+    accounts: [8, 9],
+    priceAtomic: () => price,
+  });
+  const road = await openLossyProxy(stock.url, () => {
+    if (next === null) return false;
+    price = next;
+    next = null;
+    return true;
+  });
+  const gateway = await ground.gateway(
+    ground.config(`${road.url}/energy`, { seller: { kind: "fixed", unitsPerPayment: UNITS } }),
+  );
+  const light = ground.light(gateway.brokerUrl);
+  await light.untilCharged(2 * AMOUNT);
+  for (const moved of [150, 70]) {
+    const before = stock.served;
+    next = moved;
+    await until(
+      () => price === moved && stock.served >= before + 4,
+      10_000,
+      () => `sales at ${moved}; ${JSON.stringify(light.host.state().channel)}`,
+    );
+  }
+  await until(
+    () => light.host.state().pending === null,
+    10_000,
+    () => "no rung under way",
+  );
+  await light.stop();
+  await gateway.stop();
+  expect(road.lost).toBe(2);
+  const { account, pending } = light.host.state();
+  expect(account!.granted).toBe((stock.served - (pending === null ? 0 : 1)) * UNITS);
+  // What was charged can be followed: no channel had to be left.
+  expect((await stock.charges()).size).toBe(1);
+  await road.close();
   await stock.close();
 });

@@ -172,10 +172,13 @@ test("a seller that comes back is tried by one light's payment, and then has all
 });
 
 test("a seller that changes its price under a signed rung is bought from on another channel, without one doubly signed", async () => {
-  const accounts = [4, 5] as const;
-  const cheap = await startStockSeller(ground, "batch-settlement", { amountAtomic: QUANTUM, accounts });
-  const dear = await startStockSeller(ground, "batch-settlement", { amountAtomic: 120, accounts });
-  const road = await openLossyProxy(cheap.url, () => false);
+  let price = QUANTUM;
+  const seller = await startStockSeller(ground, "batch-settlement", {
+    amountAtomic: QUANTUM,
+    accounts: [4, 5],
+    priceAtomic: () => price,
+  });
+  const road = await openLossyProxy(seller.url, () => false);
   const notes: string[] = [];
   const stock = { name: "stock", kind: "fixed", unitsPerPayment: UNITS, url: `${road.url}/energy` };
   const gateway = await ground.gateway(configOf([stock]), (_level, text) => notes.push(text));
@@ -185,7 +188,8 @@ test("a seller that changes its price under a signed rung is bought from on anot
   road.leadTo(NOWHERE);
   const isPending = () => light.host.state().pending !== null && light.host.state().answerRefusal !== null;
   await until(isPending, 10_000, () => "a rung without an answer");
-  road.leadTo(dear.url);
+  price = 120;
+  road.leadTo(seller.url);
   await untilElsewhere(light, id);
   await light.untilCharged(3 * 120);
   await light.stop();
@@ -194,8 +198,8 @@ test("a seller that changes its price under a signed rung is bought from on anot
   expect(notes.join("; ")).toContain("no more on sale what a device signed");
   expect(channel!.charged % 120).toBe(0);
   expect(account!.granted).toBe(former[0]!.granted + (channel!.charged / 120) * UNITS);
-  expect(Number((await cheap.charges()).get(id))).toBe(former[0]!.charged);
-  await Promise.all([cheap.close(), dear.close(), road.close()]);
+  expect(Number((await seller.charges()).get(id))).toBe(former[0]!.charged);
+  await Promise.all([seller.close(), road.close()]);
 });
 
 test("a seller that charges less than was signed is dismissed by name, and what it did charge is had in units", async () => {
