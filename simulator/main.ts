@@ -58,6 +58,9 @@ export interface FleetFlags {
   readonly tariff?: string;
   readonly report?: string;
   readonly broker?: string;
+  readonly brokerUser?: string;
+  readonly brokerPasswordFile?: string;
+  readonly brokerCa?: string;
   readonly seller?: string;
   readonly rpc?: string;
   readonly token?: string;
@@ -118,6 +121,12 @@ function readOptions(argv: readonly string[]): FleetFlags {
       `flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh (default: ${DEFAULT_RUN.tariff})`,
     )
     .option("--broker <url>", "an MQTT broker that runs elsewhere, instead of the gateway's own", brokerUrl)
+    .option(
+      "--broker-user <name>",
+      "its account for the gateway and all lights, which may speak for each of them",
+    )
+    .option("--broker-password-file <file>", "the file of that account's password")
+    .option("--broker-ca <file>", "PEM of the authority behind its certificate")
     .option("--seller <url>", "an electricity API that runs elsewhere, instead of one started here", httpUrl)
     .option(
       "--rpc <url>",

@@ -168,13 +168,15 @@ async function openServices(
   chain: RunChain,
   view: View,
 ): Promise<Services> {
-  if (flags.broker !== undefined) await requireBroker(flags.broker);
+  const { section, link } = plan.brokerAccount;
+  if (flags.broker !== undefined) await requireBroker(flags.broker, link.tls);
   const starting = startServices({
     chain,
     schemes: [flags.scheme],
     ...(flags.schemeServer === undefined ? {} : { schemeServer: flags.schemeServer }),
     sellerUrl: flags.seller ?? null,
     brokerUrl: flags.broker ?? null,
+    brokerAccount: section,
     server: "aedes",
     tariff: plan.tariff,
     epochSeconds: plan.epochSeconds,
@@ -250,6 +252,7 @@ function openFleet(
     intervalSeconds: plan.interval,
     brokerUrlFor: (group) => relays.get(group)?.url ?? services.brokerUrl,
     gatewayPublicKey: services.gatewayPublicKey,
+    account: plan.brokerAccount.link,
     isLean: flags.lean === true,
     boards,
     policyFor: (group) => ({

@@ -14,6 +14,7 @@ import { membersOf } from "./scenario/groups.ts";
 import { openScenario } from "./scenario/open-scenario.ts";
 import { csvOf, hasPrices, pricedBy, seriesOf } from "./scenario/prices.ts";
 import { CALM, type Scenario } from "./scenario/scenario.ts";
+import { type BrokerAccount, readBrokerAccount } from "./services/broker-account.ts";
 import { readTariff } from "./utility/run-utility.ts";
 import type { Tariff } from "./utility/tariff.ts";
 
@@ -45,6 +46,8 @@ export interface EveningPlan {
 
 export interface RunPlan extends Omit<EveningPlan, "prices"> {
   readonly speed: number;
+  /** At a broker elsewhere. */
+  readonly brokerAccount: BrokerAccount;
   /** As the utility takes it: the scenario's prices are in it. */
   readonly tariff: string;
   /** The same as a function of Unix time; null when a seller elsewhere decides. */
@@ -64,14 +67,20 @@ export function planRun(flags: FleetFlags): RunPlan {
   const { scenario, prices, epochSeconds, minutes } = plan;
   refuseWithoutSeller(scenario, flags);
   if (flags.espruino !== undefined) refuseForBoards(flags.espruino, flags, plan);
+  if (flags.brokerUser !== undefined && (flags.lean || flags.espruino !== undefined)) {
+    const which = flags.lean ? "--lean" : "--espruino";
+    throw new Error(`--broker-user: expected lights that log in by passwords, found ${which}; leave it out`);
+  }
   if (flags.lean && flags.broker !== undefined && !flags.broker.startsWith("mqtt:")) {
     throw new Error(`--lean: expected --broker mqtt://, found ${flags.broker}; leave out --lean`);
   }
+  const brokerAccount = readBrokerAccount(flags);
   const composed = hasPrices(scenario)
     ? writePrices(prices, epochSeconds, minutes)
     : { tariff: settings.tariff, release: () => {} };
   return {
     ...plan,
+    brokerAccount,
     speed: settings.speed,
     prices: flags.seller === undefined ? prices : null,
     ...composed,

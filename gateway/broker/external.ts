@@ -9,6 +9,7 @@
  */
 import type { Socket } from "node:net";
 import mqtt, { type IClientOptions } from "mqtt";
+import { detach } from "#core/detach";
 import { LEAVES, type Leaf, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
 import type { Delivery } from "../duty/roster.ts";
 import type { Note } from "../purchase/ports.ts";
@@ -155,7 +156,7 @@ export async function openExternalBroker(
       note("warn", text, { url, reason });
       // A broker that is very busy may have been too late.
       retest = setTimeout(() => {
-        if (!isOver()) void findDelivery();
+        if (!isOver()) detach(findDelivery(), probeFailed);
       }, RETEST_MS);
     }
   }
@@ -185,6 +186,10 @@ export async function openExternalBroker(
     note(found.kind === "open" ? "warn" : "info", ACCESS_TEXTS[found.kind], { url, reason: found.reason });
   }
 
+  function probeFailed(error: unknown): void {
+    note("warn", "a test of the broker failed", { url, reason: String(error).slice(0, 200) });
+  }
+
   client.on("connect", () => {
     lastError = "";
     // mqtt.js leaves Nagle on; an answer 2 ms after its PUBACK would wait 40 ms for the other side's ACK.
@@ -195,8 +200,8 @@ export async function openExternalBroker(
     subscribe(() =>
       note("info", "connected to the broker", { url, version: client.options.protocolVersion }),
     );
-    void findDelivery();
-    void findAccess();
+    detach(findDelivery(), probeFailed);
+    detach(findAccess(), probeFailed);
   });
   client.on("error", (error) => {
     if (error.message === lastError) return;

@@ -13,7 +13,7 @@ import { energyMilliwattHours } from "#core/units";
 import { systemClock } from "#node/clock";
 import { type Curve, fastestCurve } from "#node/curve";
 import type { HostLink, HostParts } from "#node/host";
-import { openMqttLink } from "#node/mqtt-link";
+import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
 import { addressOf, type Key } from "#payment/key";
 import { seededRandom } from "../city/random.ts";
 import type { BoardRun } from "../espruino/board-host.ts";
@@ -43,6 +43,8 @@ export interface FleetOptions {
   /** Where the lights of a group connect. */
   readonly brokerUrlFor: (group: string) => string;
   readonly gatewayPublicKey: Uint8Array;
+  /** What proves the lights to a broker elsewhere; their keys when absent. */
+  readonly account?: Pick<MqttLinkOptions, "tls" | "login">;
   /** On the lean MQTT link instead of the device's own: for fleets of thousands. */
   readonly isLean: boolean;
   /** The first lights of the fleet are boards; null for none. */
@@ -298,14 +300,22 @@ export class Fleet implements Evening {
   }
 
   private connection({ name, random }: Pole, key: Key, group: string): HostLink {
-    const { isLean, brokerUrlFor, gatewayPublicKey } = this.options;
+    const { account, isLean, brokerUrlFor, gatewayPublicKey } = this.options;
     const brokerUrl = brokerUrlFor(group);
     // Connections live in real time, whatever the lights' own clock does.
     const clock = systemClock();
     const common = { brokerUrl, keepaliveSeconds: KEEPALIVE_SECONDS, clock, reconnect: RECONNECT };
     if (!isLean) {
       const onTrouble = (text: string) => this.troubles.take(name, text);
-      return openMqttLink({ ...common, protocolVersion: 4, key, gatewayPublicKey, random, onTrouble });
+      return openMqttLink({
+        ...common,
+        ...account,
+        protocolVersion: 4,
+        key,
+        gatewayPublicKey,
+        random,
+        onTrouble,
+      });
     }
     const gatewayAddress = addressOf(gatewayPublicKey);
     const onTrouble = (text: string) => this.troubles.take("a light", text);

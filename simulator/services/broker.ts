@@ -1,11 +1,11 @@
 /** A broker that runs elsewhere, looked at before a fleet is sent there. */
-import { openBrokerSocket, readBrokerUrl } from "#node/broker-socket";
+import { openBrokerSocket, readBrokerUrl, type TlsFiles } from "#node/broker-socket";
 
 const ANSWER_MS = 5_000;
 
 /** Throws one line unless something listens at the URL. */
-export function requireBroker(url: string): Promise<void> {
-  const socket = openBrokerSocket(readBrokerUrl(url), {});
+export function requireBroker(url: string, tls: TlsFiles): Promise<void> {
+  const socket = openBrokerSocket(readBrokerUrl(url), tls);
   return new Promise<void>((resolve, reject) => {
     const refuse = (why: string) =>
       reject(

@@ -25,6 +25,8 @@ export interface ServicesOptions {
   readonly sellerUrl: string | null;
   /** A broker that runs elsewhere; null lets the gateway open its own. */
   readonly brokerUrl: string | null;
+  /** What that broker wants to know of the gateway, as members of its section. */
+  readonly brokerAccount?: Readonly<Record<string, string>>;
   /** What speaks MQTT in the gateway's own broker. */
   readonly server: Server;
   /** As `watt402-simulate utility --tariff`. */
@@ -154,7 +156,12 @@ async function startGatewayProcess(
           messagesPerSecond: 100_000,
           messagesBurst: 1_000_000,
         }
-      : { kind: "external", url: options.brokerUrl, clientId: `watt402-${process.pid}` };
+      : {
+          kind: "external",
+          url: options.brokerUrl,
+          clientId: `watt402-${process.pid}`,
+          ...options.brokerAccount,
+        };
   const sections = {
     gateway: { key: file("gateway.key", generatePrivateKey()), data: join(home, "gateway") },
     broker,

@@ -1,4 +1,7 @@
 /** Evenings in which a program is killed or the broker goes away: no money lost, no lamp left dark. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { startBroker } from "../device/node/broker.ts";
 import { endRuns, evening, expectSound, pass, RUN_MS, run } from "./evening.ts";
@@ -29,16 +32,22 @@ for (const victim of ["gateway", "seller"]) {
 test(
   "a broker elsewhere that is restarted in the middle costs no money and no light",
   async () => {
-    let broker = await startBroker();
+    // One account, for the gateway and every light.
+    const folder = mkdtempSync(join(tmpdir(), "watt402-account-"));
+    const passwordFile = join(folder, "password");
+    writeFileSync(passwordFile, "all lights\n", { mode: 0o600 });
+    const admits = (user: string, password: string) => user === "fleet" && password === "all lights";
+    let broker = await startBroker({ admits });
     const { port } = broker;
+    const account = ["--broker-user", "fleet", "--broker-password-file", passwordFile];
     try {
       const url = `mqtt://127.0.0.1:${port}`;
-      const started = run("--broker", url, "--lights", "4", "--minutes", "3", "--speed", "20");
+      const started = run("--broker", url, ...account, "--lights", "4", "--minutes", "3", "--speed", "20");
       await evening(started);
       await pass(1_500);
       await broker.close();
       await pass(500);
-      broker = await startBroker({ port });
+      broker = await startBroker({ port, admits });
       const result = await documentOf(started);
       expect(started.stderr()).toMatch(/light.*: broker mqtt:/);
       expectSound(result, 4);
@@ -46,6 +55,7 @@ test(
       expect(await started.ended).toBe(0);
     } finally {
       await broker.close();
+      rmSync(folder, { recursive: true });
     }
   },
   RUN_MS,

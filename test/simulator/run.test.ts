@@ -78,6 +78,25 @@ test("with --lean, a broker that it cannot speak to is refused before anything i
   expect(() => planRun({ ...flags, broker: "mqtt://b.example" }).release()).not.toThrow();
 });
 
+test.each([
+  [
+    { broker: "mqtt://b", brokerUser: "fleet" },
+    "--broker-password-file: expected it beside --broker-user, found none",
+  ],
+  [
+    { broker: "mqtt://b", brokerPasswordFile: "f" },
+    "--broker-user: expected it beside --broker-password-file, found none",
+  ],
+  [{ broker: "mqtt://b", brokerCa: "/none.pem" }, "--broker-ca: /none.pem: cannot be read (ENOENT)"],
+  [
+    { lean: true as const, broker: "mqtt://b", brokerUser: "fleet" },
+    "--broker-user: expected lights that log in",
+  ],
+  [{ brokerCa: "f" }, "--broker: expected a broker beside its account, found none"],
+])("an account at a broker elsewhere that is not whole is refused: %j", (flags, told) => {
+  expect(() => planRun({ scheme: "batch-settlement", ...flags })).toThrow(told);
+});
+
 test(
   "with the scheme exact, every purchase is a transfer of its own, and the sums agree",
   async () => {

@@ -1,10 +1,12 @@
 // What is said of brokers that let devices read what others are told, and of those that do not.
 
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { Aedes, type AuthenticateHandler, type AuthorizeSubscribeHandler } from "aedes";
 import { afterEach, expect, test } from "vitest";
 import type { Access } from "#gateway/broker/access-probe";
 import { type ExternalBroker, openExternalBroker } from "#gateway/broker/external";
+import { openHealth } from "#gateway/http/health";
 import { until } from "../ground.ts";
 
 const DEVICE = "12".repeat(20);
@@ -123,4 +125,20 @@ test.each([
   const found = await verdictOn(await brokerWith({ authenticate: byPassword }), password);
   expect(found).toMatchObject({ kind: "not-tested", reason });
   expect(found.said).toEqual([`info what the broker lets devices read was not tested ${reason}`]);
+});
+
+test("an open broker is told where operators look, and takes no gateway out of service", async () => {
+  const health = openHealth({
+    brokerIsUp: () => true,
+    brokerWarning: () => "anybody without a login hears",
+    dutyTrouble: () => "",
+    sellers: () => [{ name: "grid", standing: "good", reason: "" }],
+    treasuryAtomic: async () => 1,
+    dataFolder: tmpdir(),
+    wallSeconds: () => Date.now() / 1000,
+    monotonicSeconds: () => performance.now() / 1000,
+  });
+  await health.look();
+  expect(health.checks().broker).toEqual({ isGood: true, reason: "anybody without a login hears" });
+  expect(health.isReady()).toBe(true);
 });
