@@ -1,17 +1,15 @@
 // Whatever a seller answers to payments: as long as it sells to nobody it is left for one that sells.
 
-import { once } from "node:events";
-import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { encodePaymentRequiredHeader, encodePaymentResponseHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fixedSeller } from "#gateway/sellers/fixed-seller";
-import { type Http, openHttp } from "#gateway/sellers/http";
 import { openMarket } from "#gateway/sellers/market";
 import { openShop, type RunningShop } from "#gateway/sellers/shop";
 import type { PaymentRequired } from "#protocol/x402";
 import { NETWORK, newBench, QUANTUM, requirementsOf, TOKEN, UNITS } from "../purchase/bench.ts";
 import { open, Speaker } from "../purchase/speaker.ts";
+import { openStandIn, type StandIn } from "./stand-in.ts";
 import { testTimer } from "./timer.ts";
 
 const AWAY_AFTER_MS = 20_000;
@@ -60,29 +58,14 @@ const OWN: Readonly<Record<string, string>> = {
 };
 
 let answerPayment: (response: ServerResponse) => void;
-let http: Http;
-let url: string;
-const server = createServer((request, response) => {
-  if (request.headers["payment-signature"] === undefined) response.writeHead(402, required()).end("{}");
-  else answerPayment(response);
-});
+let standIn: StandIn;
 beforeAll(async () => {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  url = `${origin}/energy`;
-  http = openHttp({
-    connections: 2,
-    timeoutMs: 5_000,
-    origins: [origin],
-    allowPrivate: true,
-    authorities: null,
+  standIn = await openStandIn((request, response) => {
+    if (request.headers["payment-signature"] === undefined) response.writeHead(402, required()).end("{}");
+    else answerPayment(response);
   });
 });
-afterAll(async () => {
-  await http.close();
-  server.close();
-});
+afterAll(() => standIn.close());
 
 /** A light between an odd seller and, after it in the order, an honest one. */
 async function between() {
@@ -90,6 +73,7 @@ async function between() {
   const bench = newBench();
   const options = { callsMax: 4, queueMax: 9, awayAfterMs: AWAY_AFTER_MS };
   const changed = () => sessions.renewOffers();
+  const { url, http } = standIn;
   const sale = { url, method: "GET", unit: "mWh", unitsPerPayment: UNITS } as const;
   const shopOf = (name: string, client: Parameters<typeof openShop>[0], isFirst: boolean): RunningShop =>
     openShop(client, { ...options, name, kind: "fixed", url, isFirst }, timer, () => {}, changed);

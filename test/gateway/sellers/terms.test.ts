@@ -1,40 +1,24 @@
 // Terms that nobody here can pay are named by what was found and what is spoken, in few words, to the device, too.
 
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { encodePaymentRequiredHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fixedSeller } from "#gateway/sellers/fixed-seller";
-import { type Http, openHttp } from "#gateway/sellers/http";
 import { watchTariff } from "#gateway/sellers/tariff-watch";
 import type { PaymentRequired } from "#protocol/x402";
 import { NETWORK, newBench, requirementsOf, TOKEN } from "../purchase/bench.ts";
 import { open, Speaker } from "../purchase/speaker.ts";
+import { openStandIn, type StandIn } from "./stand-in.ts";
 
 const PAYABLE = { schemes: ["batch-settlement", "exact"] as const, network: NETWORK, asset: TOKEN };
 
 let answer: { headers: Record<string, string>; body: string };
-let url: string;
-let http: Http;
-const server = createServer((_request, response) => response.writeHead(402, answer.headers).end(answer.body));
+let standIn: StandIn;
 beforeAll(async () => {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  url = `${origin}/energy`;
-  http = openHttp({
-    connections: 2,
-    timeoutMs: 5_000,
-    origins: [origin],
-    allowPrivate: true,
-    authorities: null,
-  });
+  standIn = await openStandIn((_request, response) =>
+    response.writeHead(402, answer.headers).end(answer.body),
+  );
 });
-afterAll(async () => {
-  await http.close();
-  server.close();
-});
+afterAll(() => standIn.close());
 
 /** As the official packages of version 1 answer: terms in the body. */
 const VERSION_1 = {
@@ -44,7 +28,7 @@ const VERSION_1 = {
 };
 
 function version2(accepts: PaymentRequired["accepts"]) {
-  const required: PaymentRequired = { x402Version: 2, resource: { url }, accepts };
+  const required: PaymentRequired = { x402Version: 2, resource: { url: standIn.url }, accepts };
   return { headers: { "payment-required": encodePaymentRequiredHeader(required) }, body: "{}" };
 }
 
@@ -56,7 +40,8 @@ const permit2 = option({
   extra: { name: "USD Coin", version: "2", assetTransferMethod: "permit2" },
 });
 
-const client = () => fixedSeller(http, { url, method: "GET", unit: "mWh", unitsPerPayment: 500 }, PAYABLE);
+const client = () =>
+  fixedSeller(standIn.http, { url: standIn.url, method: "GET", unit: "mWh", unitsPerPayment: 500 }, PAYABLE);
 
 const SPOKEN = `spoken: batch-settlement by eip3009, exact by eip3009 on ${NETWORK} in token ${TOKEN}`;
 
