@@ -16,6 +16,7 @@ import {
 } from "#protocol/messages";
 import { LEAVES } from "#protocol/topics";
 import { isPaymentPayload, type PaymentPayload } from "#protocol/x402";
+import { idIn } from "./message-id.ts";
 import type { Devices } from "./ports.ts";
 
 /** What came back from a resource. */
@@ -36,7 +37,17 @@ export interface ForwardParts {
 
 export interface Forward {
   receive(device: string, leaf: "request" | "payment", payload: Uint8Array): Promise<void>;
+  /** Answers a message unread but for its id, because of whom it comes from or how much is under way. */
+  refuse(device: string, payload: Uint8Array, refusal: Unread): void;
 }
+
+/** Why a message of the general transport is not looked at. */
+export type Unread = "unknown-device" | "overloaded";
+
+const UNREAD: Readonly<Record<Unread, { readonly status: number; readonly error: string }>> = {
+  "unknown-device": { status: 403, error: "this gateway does not know the device: say hello first" },
+  overloaded: { status: 503, error: "too much is under way: send the same again, later" },
+};
 
 export interface OpenForward extends Forward {
   /** Forgets the exchanges of devices that another gateway serves from now on. */
@@ -60,7 +71,7 @@ export function openForward(parts: ForwardParts): OpenForward {
 
   async function takeRequest(device: string, text: string): Promise<void> {
     const { message: request, error } = readRequest(text);
-    if (request === null) return answer(device, failed("", `request: ${error}`));
+    if (request === null) return answer(device, failed(idIn(text), `request: ${error}`));
     if (!parts.origins.includes(originOf(request.url))) {
       const listed = parts.origins.join(", ") || "none";
       return answer(
@@ -88,7 +99,7 @@ export function openForward(parts: ForwardParts): OpenForward {
 
   async function takePayment(device: string, text: string): Promise<void> {
     const { message, error } = readPayment(text);
-    if (message === null) return answer(device, failed("", `payment: ${error}`));
+    if (message === null) return answer(device, failed(idIn(text), `payment: ${error}`));
     const { id, payment } = message;
     if (!isPaymentPayload(payment)) {
       return answer(device, failed(id, "expected an x402 version 2 PaymentPayload, found something else"));
@@ -158,6 +169,10 @@ export function openForward(parts: ForwardParts): OpenForward {
     receive(device, leaf, payload) {
       const text = new TextDecoder().decode(payload);
       return leaf === "request" ? takeRequest(device, text) : takePayment(device, text);
+    },
+    refuse(device, payload, refusal) {
+      const { status, error } = UNREAD[refusal];
+      answer(device, { ...failed(idIn(new TextDecoder().decode(payload)), error), status });
     },
     forget(isTheirs) {
       for (const device of [...exchanges.keys()].filter(isTheirs)) exchanges.delete(device);

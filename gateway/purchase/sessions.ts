@@ -118,16 +118,19 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
       else track(takePay(parts, session, payload));
     } else if (leaf === "state" || leaf === "reading") {
       takeTelemetry(parts, session, leaf, payload);
-    } else if (leaf === "request" || leaf === "payment") {
-      track(forward.receive(session.record.device, leaf, payload));
+    } else if (isGeneral(leaf)) {
+      const { device } = session.record;
+      if (underWay.size >= limits.purchasesMax) forward.refuse(device, payload, "overloaded");
+      else track(forward.receive(device, leaf, payload));
     }
   }
 
   /** From a device that says nothing new but was not heard since the gateway started. */
   async function takeFirst(device: string, leaf: Leaf, payload: Uint8Array): Promise<void> {
     const session = await open(device, null);
-    if (session === null) drop(parts, device, leaf, "unknown-device");
-    else deliver(session, leaf, payload);
+    if (session !== null) return deliver(session, leaf, payload);
+    drop(parts, device, leaf, "unknown-device");
+    if (isGeneral(leaf)) forward.refuse(device, payload, "unknown-device");
   }
 
   return {
@@ -135,9 +138,10 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
       if (!isOpen) return;
       const session = sessions.get(device);
       if (session && leaf !== "hello") deliver(session, leaf, payload);
-      else if (leaf !== "hello" && underWay.size >= limits.purchasesMax)
+      else if (leaf !== "hello" && underWay.size >= limits.purchasesMax) {
         drop(parts, device, leaf, "gateway-full");
-      else {
+        if (isGeneral(leaf)) forward.refuse(device, payload, "overloaded");
+      } else {
         const work = leaf === "hello" ? takeHello(device, payload) : takeFirst(device, leaf, payload);
         track(work.catch((error) => parts.note("warn", String(error), { device })));
       }
@@ -163,4 +167,8 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
       await Promise.allSettled(underWay);
     },
   };
+}
+
+function isGeneral(leaf: Leaf): leaf is "request" | "payment" {
+  return leaf === "request" || leaf === "payment";
 }

@@ -43,7 +43,7 @@ const SELLER_URL = "http://seller.world";
 const PRICE_PAUSE_MAX_MS = 5 * 60_000;
 
 /** A world's lights pay by frames; the general transport is not theirs. */
-const NO_FORWARD: Forward = { receive: () => Promise.resolve() };
+const NO_FORWARD: Forward = { receive: () => Promise.resolve(), refuse: () => undefined };
 
 export class Gateway {
   private readonly parts: GatewayParts;

@@ -1,10 +1,13 @@
 // The written specification says what the code does: its tables are the code's, its examples decode.
 
 import { readFileSync } from "node:fs";
+import { type Hex, hashTypedData, recoverMessageAddress } from "viem";
 import { expect, test } from "vitest";
 import { WIRE_REFUSALS } from "#core/refusal";
+import * as connack from "#gateway/broker/connack";
 import { hmacSha256 } from "#node/hmac";
 import { fromHex } from "#payment/bytes";
+import { BATCH_SETTLEMENT_ADDRESS, DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import {
   decodeGrant,
   decodePay,
@@ -25,13 +28,14 @@ import {
   readRequest,
   readResponse,
 } from "#protocol/messages";
+import { NESTING_MAX } from "#protocol/nesting";
 import { isSealedFrame, openJson } from "#protocol/tag";
 import { LEAVES } from "#protocol/topics";
 import { isPaymentPayload } from "#protocol/x402";
+import VECTORS from "../../device/protocol/vectors.json";
 
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
 const SPECIFICATION = read("../../gateway/x402-over-mqtt.md");
-const VECTORS = JSON.parse(read("../../device/protocol/vectors.json")) as { tagKey: string };
 const tagger = { hmac: hmacSha256, key: fromHex(VECTORS.tagKey) };
 
 /** Cells of the table whose heading begins with this word, without the headings. */
@@ -204,4 +208,66 @@ test("its payment is an x402 payload for one of the requirements that it answers
   expect((paymentRequired as { accepts: unknown[] }).accepts).toContainEqual(
     (payment as { accepted: unknown }).accepted,
   );
+});
+
+test("its codes of CONNACK are those that the brokers give, all of them", () => {
+  const given = Object.values(connack).filter((code) => typeof code === "number");
+  expect(table("CONNACK").map(([code]) => Number(code))).toEqual(given.sort());
+});
+
+test("it names every member of the vectors, and none that is not there", () => {
+  const named = table("member of vectors.json").flatMap(([members]) => members!.split(", "));
+  expect(named.sort()).toEqual(Object.keys(VECTORS).sort());
+});
+
+test("its login is the one whose signature the vectors hold, and its contracts and bounds are the code's", () => {
+  const [, text] = /```text\n([\s\S]*?)\n {2}```/.exec(SPECIFICATION) ?? [];
+  const lines = text!.split("\n").map((line) => line.trim());
+  const { device, gateway, login } = VECTORS;
+  expect(lines).toEqual([
+    "watt402 login",
+    `device ${device.address}`,
+    `gateway ${gateway.address}`,
+    `time ${login.wallSeconds}`,
+  ]);
+  const signed = recoverMessageAddress({
+    message: lines.join("\n"),
+    signature: login.token.split(".")[1] as Hex,
+  });
+  expect(SPECIFICATION).toContain(BATCH_SETTLEMENT_ADDRESS);
+  expect(SPECIFICATION).toContain(DEPOSIT_COLLECTOR_ADDRESS);
+  expect(SPECIFICATION).toContain(`nests at most ${NESTING_MAX} deep`);
+  return expect(signed.then((address) => address.toLowerCase())).resolves.toBe(device.address);
+});
+
+test("its EIP-712 types are those that any implementation gets the vectors' digests from", () => {
+  const written = new Map(table("EIP-712").map(([what, type]) => [what, type!]));
+  const struct = (what: string) => {
+    const [, name, members] = /^(\w+)\((.*)\)$/.exec(written.get(what)!)!;
+    const fields = members!.split(",").map((member) => {
+      const [type, field] = member.split(" ");
+      return { type: type!, name: field! };
+    });
+    return { primaryType: name!, types: { [name!]: fields } };
+  };
+  const [name, version] = written.get("domain of batch-settlement")!.split(", ");
+  const domain = {
+    name: name!,
+    version: version!,
+    chainId: VECTORS.chainId,
+    verifyingContract: BATCH_SETTLEMENT_ADDRESS,
+  };
+  const { channel, voucher, exact } = VECTORS;
+  expect(hashTypedData({ domain, ...struct("channel"), message: channel.config })).toBe(channel.id);
+  const { channelId, maxClaimable } = voucher;
+  const rung = { channelId, maxClaimableAmount: maxClaimable };
+  expect(hashTypedData({ domain, ...struct("voucher"), message: rung })).toBe(voucher.digest);
+  const { address, ...token } = exact.token;
+  const { validBeforeSeconds, ...authorization } = exact.authorization;
+  const transfer = hashTypedData({
+    domain: { ...token, verifyingContract: address as Hex },
+    ...struct("authorization"),
+    message: { ...authorization, validAfter: 0, validBefore: validBeforeSeconds },
+  });
+  expect(transfer).toBe(exact.digest);
 });

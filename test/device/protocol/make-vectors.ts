@@ -21,6 +21,7 @@ import { loginToken } from "#payment/login";
 import { tagKeyBetween } from "#payment/tag-key";
 import { voucherDigest } from "#payment/voucher";
 import { encodeGrant, encodePay, type Pay } from "#protocol/frames";
+import { sealedLogin } from "#protocol/sealed-login";
 import { sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
 
@@ -177,6 +178,7 @@ export function makeVectors() {
     chainId: CHAIN_ID,
     device: { secret: DEVICE_SECRET, address: device.address, publicKey: toHex(device.publicKey) },
     gateway: { secret: GATEWAY_SECRET, address: gateway.address, publicKey: toHex(gateway.publicKey) },
+    sharedX: toHex(device.shareWith(gateway.publicKey)),
     tagKey: toHex(tagKey),
     topics: (Object.keys(LEAVES) as Leaf[]).map((leaf) => ({ leaf, topic: topicOf(name, leaf) })),
     pay: pays.map((pay) => ({
@@ -221,6 +223,7 @@ export function makeVectors() {
     login: {
       wallSeconds: 1_800_000_000,
       token: loginToken(device, gateway.address, 1_800_000_000),
+      sealed: sealedLogin(tagger, name, toHex(device.publicKey), 1_800_000_000),
     },
   };
 }

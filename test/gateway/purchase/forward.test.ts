@@ -3,6 +3,7 @@
 
 import { expect, test } from "vitest";
 import { type Fetched, openForward } from "#gateway/purchase/forward";
+import { idIn } from "#gateway/purchase/message-id";
 import { type ResponseMessage, readPaymentRequired, readResponse } from "#protocol/messages";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import type { PaymentPayload } from "#protocol/x402";
@@ -47,7 +48,7 @@ function newForward(answers: (payment: PaymentPayload | null, call: number) => F
     return response;
   };
   const request = (id: string, url = `${ORIGIN}/x`) => say("request", { id, method: "GET", url });
-  return { say, request, calls, said };
+  return { say, request, calls, said, forward };
 }
 
 test("a payment presented a hundred times at once is carried once and answered alike", async () => {
@@ -166,4 +167,60 @@ test("a device's exchanges are bounded: the oldest is forgotten, and says so", a
   for (let number = 0; number < 9; number += 1) await request(`id ${number}`);
   expect(await say("payment", { id: "id 0", payment: paymentOf(1) })).toMatchObject({ status: 400 });
   expect(await say("payment", { id: "id 8", payment: paymentOf(1) })).toMatchObject({ status: 200 });
+});
+
+test("a malformed message is answered with its id wherever one can be read, and no inner one is taken for it", async () => {
+  const deep = `${"[".repeat(8_000)}${"]".repeat(8_000)}`;
+  const cases: [string, string][] = [
+    ['{"v":1,"id":"a","method":"PATCH"}', "a"],
+    ['{"v":2,"id":"a"}', "a"],
+    ['{"id":"a"', "a"],
+    [' { "v" : 1 , "url" : "x,\\"id\\":1{" , "id" : "b\\u0041\\"c" ', 'bA"c'],
+    [`{"v":1,"id":"deep","payment":${deep}}`, "deep"],
+    [`{"v":1,"payment":${deep},"id":"behind"}`, ""],
+    ['{"v":1,"payment":{"id":"inner"}}', ""],
+    ['{"id":{"id":"inner"}}', ""],
+    ['[{"id":"inner"}]', ""],
+    ['"id":"a"', ""],
+    ['{"v":1,"id":7}', ""],
+    [`{"id":"${"x".repeat(65)}"}`, ""],
+    ['{"id":"\\x"}', ""],
+    ["", ""],
+  ];
+  for (const leaf of ["request", "payment"] as const) {
+    for (const [text, id] of cases) {
+      const { said, forward } = newForward(() => PAID);
+      await forward.receive(DEVICE, leaf, new TextEncoder().encode(text));
+      expect([text.slice(0, 60), said.map(([, answer]) => JSON.parse(answer))]).toEqual([
+        text.slice(0, 60),
+        [{ v: 1, id, status: 400, body: "", error: expect.stringContaining(leaf) }],
+      ]);
+    }
+  }
+});
+
+test("an id is looked for in time that grows with the text, whatever the text", () => {
+  const units = ['"', " ", "\\", '"a":"b",', '"a":1,', '"id" ', "{", " :", '"\\"', "\n,", "1 "];
+  const times = (length: number) =>
+    units.map((unit) => {
+      const text = `{${unit.repeat(length / unit.length)}`;
+      const since = performance.now();
+      idIn(text);
+      return performance.now() - since;
+    });
+  times(65_536);
+  // Were it quadratic, half a megabyte would take minutes.
+  expect(Math.max(...times(524_288))).toBeLessThan(2_000);
+});
+
+test("what is not looked at is answered too: who is not known, and what is too much at once", () => {
+  const { said, forward } = newForward(() => PAID);
+  const text = new TextEncoder().encode('{"v":1,"id":"a","method":"GET","url":"x"}');
+  forward.refuse(DEVICE, text, "unknown-device");
+  forward.refuse(DEVICE, text, "overloaded");
+  const answers = said.map(([leaf, answer]) => [leaf, readResponse(answer).message]);
+  expect(answers).toMatchObject([
+    ["response", { id: "a", status: 403, error: expect.stringContaining("hello") }],
+    ["response", { id: "a", status: 503 }],
+  ]);
 });

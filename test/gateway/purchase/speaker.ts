@@ -38,7 +38,7 @@ export function open(
     counts,
     ...instead,
   };
-  const sessions = openSessions(parts, { receive: async () => {} }, limits);
+  const sessions = openSessions(parts, { receive: async () => {}, refuse: () => {} }, limits);
   const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
   return { said, sessions, counts, gateway: key, settled };
 }
