@@ -161,7 +161,11 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       now: () => Date.now() / 1000,
     },
     forward,
-    { devicesMax: config.limits.devices, purchasesMax: config.limits.purchases },
+    {
+      devicesMax: config.limits.devices,
+      purchasesMax: config.limits.purchases,
+      ...(embedded === null ? {} : { isConnected: (device: string) => embedded.isConnected(device) }),
+    },
   );
   async function stop(): Promise<void> {
     opened.stop();

@@ -151,6 +151,7 @@ export async function openAedesServer(
     get takeOvers() {
       return proven.takeOvers;
     },
+    isConnected: (device) => proven.of(device) !== undefined,
     welcome(visitor) {
       const connection = { visitor, arrival: arrivals++, client: null, will: null, isProven: false };
       connections.set(visitor.stream, connection);

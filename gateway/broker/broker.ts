@@ -12,6 +12,8 @@ export interface BrokerWatch {
   /** Logins that took the place of an older connection of the same device. */
   readonly takeOvers: number;
   readonly connections: number;
+  /** Has the device a connection that proved it? */
+  isConnected(device: string): boolean;
 }
 
 export interface Broker extends Devices {

@@ -141,6 +141,7 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
     get takeOvers() {
       return proven.takeOvers;
     },
+    isConnected: (device) => proven.of(device) !== undefined,
     welcome(visitor) {
       present.add(new Connection(visitor, board, arrivals++));
     },

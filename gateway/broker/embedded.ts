@@ -55,6 +55,7 @@ export async function openEmbeddedBroker(
     get connections() {
       return admission.connections;
     },
+    isConnected: (device) => server.isConnected(device),
     publish: (device, leaf, payload, retained) => server.publish(device, leaf, payload, retained),
     isUp: () => doors.isOpen(),
     retain: (topic, text) => server.retain(topic, text),

@@ -5,6 +5,7 @@ import type { Visitor } from "./doors.ts";
 export interface MqttServer extends Devices {
   /** Logins that took the place of an older connection of the same device. */
   readonly takeOvers: number;
+  isConnected(device: string): boolean;
   /** A connection has a place and has proved nothing yet. */
   welcome(visitor: Visitor): void;
   /** Keeps a text for those who subscribe to a topic outside x402's; an empty one deletes it. */

@@ -7,6 +7,7 @@
  */
 import type { Fleet } from "../observe/fleet.ts";
 import type { Frame } from "../observe/frames.ts";
+import type { Light } from "../observe/light.ts";
 import { bornRow, lightRow } from "./rows.ts";
 
 /** Somebody who watches. */
@@ -58,6 +59,20 @@ export function eventText(event: string, data: unknown): string {
   return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
+function bornText(lights: readonly Light[]): string {
+  return lights.length > 0 ? eventText("born", lights.map(bornRow)) : "";
+}
+
+/** Of changed lights those that took over a position that the viewer knows by another light. */
+function takingOver(
+  changed: readonly Light[],
+  { revision, born }: Pick<Joined, "revision" | "born">,
+): readonly Light[] {
+  return changed.filter(
+    ({ index, bornRevision }) => index < born && bornRevision > 0 && bornRevision >= revision,
+  );
+}
+
 export function openFeed(fleet: Fleet): Feed {
   const joined = new Set<Joined>();
   let frames: Frame[] = [];
@@ -77,7 +92,7 @@ export function openFeed(fleet: Fleet): Feed {
     const changed = fleet.changedSince(to.revision, ROWS_PER_CHUNK);
     if (changed.length === 0) return true;
     const rows = changed.map((light) => lightRow(light, nowSeconds));
-    to.viewer.send(eventText("lights", rows));
+    to.viewer.send(bornText(takingOver(changed, to)) + eventText("lights", rows));
     to.revision = changed.at(-1)!.revision;
     return false;
   }
@@ -121,9 +136,9 @@ export function openFeed(fleet: Fleet): Feed {
         fleet.changedSince(tickRevision, ROWS_PER_CHUNK + 1),
       ];
       const isShort = born.length <= ROWS_PER_CHUNK && changed.length <= ROWS_PER_CHUNK;
-      const bornText = born.length > 0 ? eventText("born", born.map(bornRow)) : "";
+      const newcomers = [...takingOver(changed, { revision: tickRevision, born: tickBorn }), ...born];
       const rows = changed.map((light) => lightRow(light, summary.atSeconds));
-      const shared = isShort ? bornText + (rows.length > 0 ? eventText("lights", rows) : "") : "";
+      const shared = isShort ? bornText(newcomers) + (rows.length > 0 ? eventText("lights", rows) : "") : "";
       for (const member of joined) {
         if (member.viewer.backlogBytes() >= BACKLOG_MAX_BYTES) {
           member.missedFrames += framesFor(member).length;

@@ -50,7 +50,7 @@ export function lightRow(light: Light, nowSeconds: number): LightRow {
 
 /** One light in full. */
 export function lightBody(light: Light, nowSeconds: number) {
-  const { index: _, revision: _r, place, before: _b, since: _s, ...told } = light;
+  const { index: _, revision: _r, bornRevision: _n, place, before: _b, since: _s, ...told } = light;
   return {
     ...told,
     name: place?.name ?? null,

@@ -238,7 +238,7 @@ export function openMetrics(sources: MetricSources): Metrics {
       else if (occurrence.type === "offered") offers.inc();
       else if (occurrence.type === "differs") differences.inc();
       else if (occurrence.type === "dropped") dropped.inc({ reason: occurrence.reason });
-      else if (occurrence.type === "lost" || occurrence.type === "released")
+      else if (["lost", "released", "evicted"].includes(occurrence.type) && "device" in occurrence)
         waiting.delete(occurrence.device);
       else if (occurrence.type === "pay") {
         if (!waiting.has(occurrence.device) && waiting.size < sources.lightsMax)

@@ -1,8 +1,8 @@
 /**
  * The fleet as it is now, made of what the gateway's rules tell (purchase/ports.ts, Occurrence).
  *
- * Promise: no socket, clock or file; memory bounded by the number of lights; sums are kept as things
- * happen, so that a summary costs nothing however many lights there are.
+ * Promise: no socket, clock or file; memory bounded by the number of lights; when it is full, one that left
+ * gives its position to one that comes; sums are kept as things happen, so that a summary costs nothing however many lights there are.
  */
 import type { Occurrence, Tariff } from "../purchase/ports.ts";
 import { type History, openHistory } from "./history.ts";
@@ -30,7 +30,7 @@ export interface Fleet {
   sample(): void;
   summary(): FleetSummary;
   light(device: string): Light | null;
-  /** In the order of being heard first; `index` is the position. */
+  /** `index` is the position. */
   readonly lights: readonly Light[];
   /** Rises with every change of any light. */
   readonly revision: number;
@@ -45,6 +45,12 @@ export interface FleetOptions {
   /** Unix seconds. */
   readonly now: () => number;
 }
+
+/** Silence after which a light that never paid gives its position away, without being known to have left. */
+const SILENT_SECONDS = 120;
+
+/** Lights looked at for one that is silent: a message must not cost a walk through the fleet. */
+const LOOKS_MAX = 256;
 
 /** Samples over which payments a second are averaged. */
 const RATE_SAMPLES = 5;
@@ -61,15 +67,44 @@ export function openFleet(options: FleetOptions): Fleet {
   /** Lights by their last change: a light that changes moves to the end. */
   const byChange = new Map<number, Light>();
 
+  /** Lights that the gateway has forgotten: theirs are the positions that are given away first. */
+  const evicted = new Set<Light>();
+  let hand = 0;
+
   function find(device: string): Light | null {
     const known = byDevice.get(device);
-    if (known !== undefined) return known;
-    if (lights.length >= lightsMax) return null;
-    const light = newLight(lights.length, device, places.get(device) ?? null, now());
-    lights.push(light);
+    if (known !== undefined) {
+      evicted.delete(known);
+      return known;
+    }
+    const leaving = lights.length >= lightsMax ? leavingLight() : null;
+    if (lights.length >= lightsMax && leaving === null) return null;
+    const index = leaving?.index ?? lights.length;
+    if (leaving !== null) forget(leaving);
+    const light = newLight(index, device, places.get(device) ?? null, now(), leaving === null ? 0 : revision);
+    lights[index] = light;
     byDevice.set(device, light);
     conditions[light.condition] += 1;
     return light;
+  }
+
+  function leavingLight(): Light | null {
+    for (const light of evicted) return light;
+    for (let looks = Math.min(LOOKS_MAX, lights.length); looks > 0; looks -= 1) {
+      hand = (hand + 1) % lights.length;
+      const light = lights[hand]!;
+      const hasPaid = light.payments > 0 || light.charged > 0;
+      if (!hasPaid && now() - light.heardSeconds >= SILENT_SECONDS) return light;
+    }
+    return null;
+  }
+
+  function forget(light: Light): void {
+    become(light, light.condition, 0);
+    conditions[light.condition] -= 1;
+    evicted.delete(light);
+    byDevice.delete(light.device);
+    byChange.delete(light.revision);
   }
 
   function touch(light: Light): void {
@@ -135,7 +170,10 @@ export function openFleet(options: FleetOptions): Fleet {
     become(light, light.condition === "lost" ? "new" : light.condition, reading.powerMilliwatts);
   }
 
-  function take(light: Light, occurrence: Exclude<Occurrence, { type: "dropped" | "differs" }>): void {
+  function take(
+    light: Light,
+    occurrence: Exclude<Occurrence, { type: "dropped" | "differs" | "evicted" }>,
+  ): void {
     if (occurrence.type === "hello") takeHello(light, occurrence);
     else if (occurrence.type === "answered") takeAnswer(light, occurrence);
     else if (occurrence.type === "state") takeState(light, occurrence);
@@ -159,6 +197,14 @@ export function openFleet(options: FleetOptions): Fleet {
       if (occurrence.type === "dropped") totals.dropped += 1;
       // Whoever sends what must be dropped is not thereby a light.
       if (occurrence.type === "dropped" || occurrence.type === "differs") return;
+      if (occurrence.type === "evicted") {
+        const left = byDevice.get(occurrence.device);
+        if (left === undefined) return;
+        become(left, "lost", 0);
+        touch(left);
+        evicted.add(left);
+        return;
+      }
       const light = find(occurrence.device);
       if (light === null) return;
       take(light, occurrence);

@@ -54,6 +54,7 @@ export function frameOf(occurrence: Occurrence, atSeconds: number): Frame | null
     case "lost":
       return up("state", { status: "lost" });
     case "released":
+    case "evicted":
     case "no-offer":
     case "dropped":
     case "differs":

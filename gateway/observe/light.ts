@@ -12,10 +12,12 @@ export const CONDITIONS = ["starved", "lost", "new", "dark", "lit"] as const;
 export type Condition = (typeof CONDITIONS)[number];
 
 export interface Light {
-  /** Position in the order of being heard first; it never changes. */
+  /** Position among the fleet's lights; it never changes. */
   readonly index: number;
   readonly device: string;
   readonly place: Place | null;
+  /** Of the fleet's changes, the one before it took the position of a light that left; 0 for the first there. */
+  readonly bornRevision: number;
   /** Of the fleet's changes, the last that touched this light. */
   revision: number;
   condition: Condition;
@@ -71,12 +73,19 @@ const SPAN_SECONDS = 86_400;
 /** Nothing is said of a rate that was watched for less. */
 const RATE_MIN_SECONDS = 60;
 
-export function newLight(index: number, device: string, place: Place | null, nowSeconds: number): Light {
+export function newLight(
+  index: number,
+  device: string,
+  place: Place | null,
+  nowSeconds: number,
+  bornRevision = 0,
+): Light {
   const mark = { atSeconds: nowSeconds, spentAtomic: 0 };
   return {
     index,
     device,
     place,
+    bornRevision,
     revision: 0,
     condition: "new",
     model: "",

@@ -57,6 +57,12 @@ export interface OpenForward extends Forward {
 /** Exchanges remembered per device: the answer to a repeated payment comes from here. */
 const EXCHANGES_MAX = 8;
 
+/** And of all devices, whether they left or not: beyond, one that was never paid goes, then the oldest. */
+export const EXCHANGES_OF_ALL_MAX = 2_000;
+
+/** Devices looked at for an exchange that was never paid. */
+const LOOKS_MAX = 64;
+
 interface Exchange {
   readonly request: RequestMessage;
   /** The payment as JSON text, once one came. */
@@ -68,6 +74,7 @@ interface Exchange {
 
 export function openForward(parts: ForwardParts): OpenForward {
   const exchanges = new Map<string, Map<string, Exchange>>();
+  let remembered = 0;
 
   async function takeRequest(device: string, text: string): Promise<void> {
     const { message: request, error } = readRequest(text);
@@ -131,14 +138,39 @@ export function openForward(parts: ForwardParts): OpenForward {
     return { v: 1, id: exchange.request.id, status: 402, body: JSON.stringify(fetched.paymentRequired) };
   }
 
+  /** Makes room for one exchange: of the devices heard longest ago one that nobody paid for, else the oldest. */
+  function forgetOne(): void {
+    let looks = 0;
+    for (const [device, known] of exchanges) {
+      const unpaid = [...known].find(([, { payment }]) => payment === null);
+      if (unpaid !== undefined) {
+        forget(device, known, unpaid[0]);
+        return;
+      }
+      looks += 1;
+      if (looks >= LOOKS_MAX) break;
+    }
+    const [device, known] = exchanges.entries().next().value!;
+    forget(device, known, known.keys().next().value!);
+  }
+
+  function forget(device: string, known: Map<string, Exchange>, id: string): void {
+    if (known.delete(id)) remembered -= 1;
+    if (known.size === 0) exchanges.delete(device);
+  }
+
   /** False when the id was used for another request. */
   function remember(device: string, request: RequestMessage): boolean {
+    if (remembered >= EXCHANGES_OF_ALL_MAX && !exchanges.get(device)?.has(request.id)) forgetOne();
     const known = exchanges.get(device) ?? new Map<string, Exchange>();
+    // The device heard last is at the end.
+    exchanges.delete(device);
     exchanges.set(device, known);
     const before = known.get(request.id);
     if (before !== undefined) return isSameRequest(before.request, request);
     const oldest = known.size >= EXCHANGES_MAX ? known.keys().next().value : undefined;
-    if (oldest !== undefined) known.delete(oldest);
+    if (oldest === undefined) remembered += 1;
+    else known.delete(oldest);
     known.set(request.id, { request, payment: null, answer: null, isUnknown: false });
     return true;
   }
@@ -175,7 +207,10 @@ export function openForward(parts: ForwardParts): OpenForward {
       answer(device, { ...failed(idIn(new TextDecoder().decode(payload)), error), status });
     },
     forget(isTheirs) {
-      for (const device of [...exchanges.keys()].filter(isTheirs)) exchanges.delete(device);
+      for (const [device, known] of [...exchanges].filter(([name]) => isTheirs(name))) {
+        remembered -= known.size;
+        exchanges.delete(device);
+      }
     },
   };
 }

@@ -306,6 +306,8 @@ export type Occurrence =
   | { readonly type: "lost"; readonly device: string }
   /** Another gateway serves it from now on. */
   | { readonly type: "released"; readonly device: string }
+  /** It left, and made room for another. */
+  | { readonly type: "evicted"; readonly device: string }
   | { readonly type: "dropped"; readonly device: string; readonly leaf: Leaf; readonly reason: Drop }
   /** Ledger and seller count a channel's grants differently. */
   | {

@@ -61,6 +61,8 @@ export interface Session {
   /** Why the device, as it said last, does not buy; null when it does. */
   refusal: string | null;
   register: number;
+  /** Unix seconds of its last message. */
+  heardSeconds: number;
 }
 
 /** The session of a device that the ledger knows. */
@@ -79,6 +81,7 @@ export async function openSession(parts: SessionParts, record: DeviceRecord): Pr
     turn: Promise.resolve(),
     refusal: null,
     register: 0,
+    heardSeconds: parts.now(),
   };
 }
 
@@ -321,6 +324,8 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
     const isLost = leaf === "state" && readLost(new TextDecoder().decode(payload)).message !== null;
     if (isLost) {
       session.refusal = null;
+      // Silent from now on: it may make room at once.
+      session.heardSeconds = 0;
       parts.observe({ type: "lost", device });
     } else drop(parts, device, leaf, "wrong-tag");
     return;

@@ -1,11 +1,11 @@
 /**
  * All devices at once: which session a message belongs to, and how many may be under way.
  *
- * Promise: memory is bounded by the number of devices admitted, and work by the number of purchases
- * under way; what is over either bound is refused, not queued.
+ * Promise: memory is bounded by the number of devices remembered, and work by the number of purchases
+ * under way; what is over either bound is refused, not queued. Devices that left make room for those that come.
  */
 import type { Refusal } from "#core/refusal";
-import type { Leaf } from "#protocol/topics";
+import { LEAVES, type Leaf } from "#protocol/topics";
 import type { Forward } from "./forward.ts";
 import type { DeviceRecord } from "./ports.ts";
 import {
@@ -19,12 +19,15 @@ import {
   takePay,
   takeTelemetry,
 } from "./session.ts";
+import { SessionTable } from "./session-table.ts";
 
 export interface SessionLimits {
   /** Devices remembered at once. */
   readonly devicesMax: number;
   /** Purchases under way at once. */
   readonly purchasesMax: number;
+  /** Whether a device is connected; absent where the broker is somebody else's: then its silence tells. */
+  readonly isConnected?: (device: string) => boolean;
 }
 
 export interface Sessions {
@@ -49,7 +52,13 @@ const CURED_BY_ANOTHER_PRICE: ReadonlySet<string> = new Set<Refusal>([
 ]);
 
 export function openSessions(parts: SessionParts, forward: Forward, limits: SessionLimits): Sessions {
-  const sessions = new Map<string, Session>();
+  /** Work under way of each device. */
+  const busy = new Map<string, number>();
+  const sessions = new SessionTable({
+    isConnected: limits.isConnected ?? null,
+    isBusy: (session) => busy.has(session.record.device) || session.paying || session.offerWaits,
+    now: parts.now,
+  });
   const underWay = new Set<Promise<void>>();
   let isOpen = true;
 
@@ -69,12 +78,24 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
   }
 
   function admit(session: Session): Session | null {
-    if (sessions.size >= limits.devicesMax && !sessions.has(session.record.device)) {
-      parts.note("warn", "device turned away: the gateway is full", { device: session.record.device });
+    const { device } = session.record;
+    if (sessions.size >= limits.devicesMax && sessions.get(device) === undefined && !evict()) {
+      parts.note("warn", "device turned away: the gateway is full", { device });
       return null;
     }
-    sessions.set(session.record.device, session);
+    sessions.keep(session);
     return session;
+  }
+
+  /** Forgets a device that left, wherever it is remembered; false when none did. */
+  function evict(): boolean {
+    const evicted = sessions.evict();
+    if (evicted === null) return false;
+    const { device } = evicted.record;
+    // An offer is retained: an empty one takes it back. The device is offered again when it says hello.
+    parts.devices.publish(device, "offer", new Uint8Array(0), LEAVES.offer.retained);
+    parts.observe({ type: "evicted", device });
+    return true;
   }
 
   function waitsForOffer({ record, channel, refusal }: Session): boolean {
@@ -88,25 +109,31 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     );
   }
 
-  function track(work: Promise<void>): void {
+  function track(device: string, work: Promise<void>): void {
     underWay.add(work);
-    void work.finally(() => underWay.delete(work));
+    busy.set(device, (busy.get(device) ?? 0) + 1);
+    void work.finally(() => {
+      underWay.delete(work);
+      const left = busy.get(device)! - 1;
+      if (left > 0) busy.set(device, left);
+      else busy.delete(device);
+    });
   }
 
   async function takeHello(device: string, payload: Uint8Array): Promise<void> {
     const { hello, error } = proveHello(parts, device, payload, sessions.get(device));
     if (hello === null) {
       drop(parts, device, "hello", "wrong-tag");
-      parts.note("warn", error, { device });
+      parts.note("warn", "a hello proves no device", { device, reason: error });
       return;
     }
     parts.counts.hellos += 1;
-    parts.observe({ type: "hello", device, hello });
     const { v: _, register, ...described } = hello;
     const record = { device, ...described };
     await parts.ledger.saveDevice(record);
     const session = sessions.get(device) ?? (await open(device, record));
     if (session === null) return drop(parts, device, "hello", "gateway-full");
+    parts.observe({ type: "hello", device, hello });
     session.record = record;
     session.register = Math.max(session.register, register);
     await makeOffer(parts, session);
@@ -115,13 +142,13 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
   function deliver(session: Session, leaf: Leaf, payload: Uint8Array): void {
     if (leaf === "pay") {
       if (underWay.size >= limits.purchasesMax) refuseOverloaded(parts, session, payload);
-      else track(takePay(parts, session, payload));
+      else track(session.record.device, takePay(parts, session, payload));
     } else if (leaf === "state" || leaf === "reading") {
       takeTelemetry(parts, session, leaf, payload);
     } else if (isGeneral(leaf)) {
       const { device } = session.record;
       if (underWay.size >= limits.purchasesMax) forward.refuse(device, payload, "overloaded");
-      else track(forward.receive(device, leaf, payload));
+      else track(device, forward.receive(device, leaf, payload));
     }
   }
 
@@ -137,18 +164,21 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     receive(device, leaf, payload) {
       if (!isOpen) return;
       const session = sessions.get(device);
+      if (session) sessions.keep(session);
       if (session && leaf !== "hello") deliver(session, leaf, payload);
       else if (leaf !== "hello" && underWay.size >= limits.purchasesMax) {
         drop(parts, device, leaf, "gateway-full");
         if (isGeneral(leaf)) forward.refuse(device, payload, "overloaded");
       } else {
         const work = leaf === "hello" ? takeHello(device, payload) : takeFirst(device, leaf, payload);
-        track(work.catch((error) => parts.note("warn", String(error), { device })));
+        const fails = (error: unknown) =>
+          parts.note("warn", "a message was not taken", { device, reason: String(error) });
+        track(device, work.catch(fails));
       }
     },
     renewOffers() {
       for (const session of sessions.values()) {
-        if (isOpen && waitsForOffer(session)) track(makeOffer(parts, session));
+        if (isOpen && waitsForOffer(session)) track(session.record.device, makeOffer(parts, session));
       }
     },
     get size() {
@@ -157,7 +187,7 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     async leave(isTheirs) {
       const theirs = [...sessions.values()].filter(({ record }) => isTheirs(record.device));
       await Promise.allSettled([...underWay, ...theirs.map(({ turn }) => turn)]);
-      for (const device of [...sessions.keys()].filter(isTheirs)) {
+      for (const device of theirs.map(({ record }) => record.device)) {
         sessions.delete(device);
         parts.observe({ type: "released", device });
       }

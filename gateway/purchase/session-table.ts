@@ -1,0 +1,94 @@
+/**
+ * The sessions that are remembered, and which of them makes room for another device.
+ *
+ * Promise: never more than the bound. When the table is full, a device that is absent and never paid is forgotten
+ * first, then one that is absent and has paid; one that is present, or has work under way, is never forgotten. A
+ * forgotten device loses nothing: what it bought stands in the ledger, and is read again when it speaks.
+ */
+import type { Session } from "./session.ts";
+
+export interface Presence {
+  /** Whether a device is connected; null where the broker is somebody else's: then its silence tells. */
+  readonly isConnected: ((device: string) => boolean) | null;
+  /** Has it work under way? */
+  readonly isBusy: (session: Session) => boolean;
+  /** Unix seconds. */
+  readonly now: () => number;
+}
+
+/** Silence after which a device counts as absent: lights tell a reading every minute or so. */
+export const NEWCOMER_SILENT_SECONDS = 120;
+export const BUYER_SILENT_SECONDS = 900;
+
+/** Sessions looked at for one that arrives: one message must not cost a walk through the whole fleet. */
+const LOOKS_MAX = 256;
+
+export class SessionTable {
+  readonly #presence: Presence;
+  /** Each with the one that was looked at, or heard, longest ago at the front. */
+  readonly #newcomers = new Map<string, Session>();
+  readonly #buyers = new Map<string, Session>();
+
+  constructor(presence: Presence) {
+    this.#presence = presence;
+  }
+
+  get size(): number {
+    return this.#newcomers.size + this.#buyers.size;
+  }
+
+  get(device: string): Session | undefined {
+    return this.#buyers.get(device) ?? this.#newcomers.get(device);
+  }
+
+  /** Keeps a session; again, when its device is heard. */
+  keep(session: Session): void {
+    const { device } = session.record;
+    session.heardSeconds = this.#presence.now();
+    this.delete(device);
+    (hasPaid(session) ? this.#buyers : this.#newcomers).set(device, session);
+  }
+
+  delete(device: string): void {
+    this.#newcomers.delete(device);
+    this.#buyers.delete(device);
+  }
+
+  *values(): Generator<Session> {
+    yield* this.#newcomers.values();
+    yield* this.#buyers.values();
+  }
+
+  /** Forgets one session, and returns it; null when none of those looked at may be forgotten. */
+  evict(): Session | null {
+    return (
+      this.#evictFrom(this.#newcomers, NEWCOMER_SILENT_SECONDS) ??
+      this.#evictFrom(this.#buyers, BUYER_SILENT_SECONDS)
+    );
+  }
+
+  #evictFrom(sessions: Map<string, Session>, silentSeconds: number): Session | null {
+    for (let looks = Math.min(LOOKS_MAX, sessions.size); looks > 0; looks -= 1) {
+      const [device, session] = sessions.entries().next().value!;
+      sessions.delete(device);
+      // It has paid since it was heard.
+      if (sessions === this.#newcomers && hasPaid(session)) {
+        this.#buyers.set(device, session);
+        continue;
+      }
+      if (!this.#presence.isBusy(session) && this.#isAbsent(session, silentSeconds)) return session;
+      sessions.set(device, session);
+    }
+    return null;
+  }
+
+  #isAbsent({ record, heardSeconds }: Session, silentSeconds: number): boolean {
+    const { isConnected, now } = this.#presence;
+    if (isConnected !== null) return !isConnected(record.device);
+    return now() - heardSeconds >= silentSeconds;
+  }
+}
+
+function hasPaid({ channels }: Session): boolean {
+  return channels.some(({ charged }) => charged > 0);
+}
