@@ -8,14 +8,11 @@ import { exactAccountOf } from "./authorization.ts";
 import { channelIdOf } from "./channel.ts";
 import { type JudgedOffer, judgeOfferBy } from "./offer-judgement.ts";
 
-/** Epoch of exact accounts: counters begin once per device, seller and token. */
-const EXACT_EPOCH = 0;
-
 /** @param device 0x and 40 lower-case hex digits */
 export function judgeOffer(message: OfferMessage, device: string): JudgedOffer {
   return judgeOfferBy(message, device, (terms, chainId) => {
     if (terms.scheme !== "exact") return channelIdOf(message.channel!, chainId);
     const token = { chainId, address: terms.asset, name: terms.tokenName, version: terms.tokenVersion };
-    return exactAccountOf(device, terms.payTo, token, EXACT_EPOCH);
+    return exactAccountOf(device, terms.payTo, token, message.epoch ?? 0);
   });
 }

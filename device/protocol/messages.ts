@@ -73,6 +73,8 @@ export interface OfferMessage {
   readonly balance: number;
   readonly charged: number;
   readonly granted: number;
+  /** Of exact: which of the device's accounts with this seller it is; the first, 0, when missing. */
+  readonly epoch?: number;
 }
 
 export interface StateMessage {
@@ -188,19 +190,22 @@ const CHANNEL = object({
   salt: hex(64),
 });
 
-const OFFER = object({
-  v: VERSION,
-  revision: integer(1, 9007199254740991),
-  resource: text(512),
-  requirements: REQUIREMENTS,
-  channel: orNull(CHANNEL),
-  unit: text(16),
-  pricePerMillionUnits: integer(1, 4294967295),
-  validUntilSeconds: integer(0, 4294967295),
-  balance: counter,
-  charged: counter,
-  granted: counter,
-});
+const OFFER = object(
+  {
+    v: VERSION,
+    revision: integer(1, 9007199254740991),
+    resource: text(512),
+    requirements: REQUIREMENTS,
+    channel: orNull(CHANNEL),
+    unit: text(16),
+    pricePerMillionUnits: integer(1, 4294967295),
+    validUntilSeconds: integer(0, 4294967295),
+    balance: counter,
+    charged: counter,
+    granted: counter,
+  },
+  { epoch: counter },
+);
 
 const STATE = object(
   {

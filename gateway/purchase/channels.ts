@@ -148,7 +148,18 @@ export function offerOf(channel: ChannelRecord, tariff: Tariff): OfferMessage {
     balance: channel.promised,
     charged: channel.charged,
     granted: channel.granted,
+    ...epochIn(channel),
   };
+}
+
+/** What a device cannot compute: that an account is not the first. */
+function epochIn({ id, config, device, requirements }: ChannelRecord): Pick<OfferMessage, "epoch"> {
+  if (config !== null) return {};
+  const chainId = chainIdOf(requirements.network);
+  for (let epoch = 0; epoch < SALTS_MAX; epoch++) {
+    if (exactIdOf(device, requirements, chainId, epoch) === id) return epoch === 0 ? {} : { epoch };
+  }
+  return {};
 }
 
 /** Of the deposit under way, or of the next one; 0 when the limits allow none. */
@@ -168,7 +179,7 @@ function lineOf(
 ): Line {
   const chainId = chainIdOf(requirements.network);
   if (requirements.scheme === "exact") {
-    return { id: exactIdOf(device, requirements, chainId, salt), config: null };
+    return { id: exactIdOf(device.device, requirements, chainId, salt), config: null };
   }
   const config = configOf(treasury, device, requirements, salt);
   return { id: channelIdOf(config, chainId), config };
@@ -199,7 +210,7 @@ function configOf(
 }
 
 function exactIdOf(
-  device: DeviceRecord,
+  device: string,
   requirements: OfferedRequirements,
   chainId: number,
   epoch: number,
@@ -210,5 +221,5 @@ function exactIdOf(
     name: String(requirements.extra.name),
     version: String(requirements.extra.version),
   };
-  return exactAccountOf(`0x${device.device}`, requirements.payTo, token, epoch);
+  return exactAccountOf(`0x${device}`, requirements.payTo, token, epoch);
 }

@@ -80,7 +80,7 @@ const hello = {
 /** A good message of each kind, and its strict decoding. */
 const KINDS: Readonly<Record<string, { good: Message; read: (json: string) => Read<unknown> }>> = {
   Hello: { good: hello, read: readHello },
-  Offer: { good: offer, read: readOffer },
+  Offer: { good: { ...offer, epoch: 1 }, read: readOffer },
   State: {
     good: { ...stateOf({ channelId: `0x${"ab".repeat(32)}`, refusal: "unfunded" }) },
     read: readState,

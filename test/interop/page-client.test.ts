@@ -72,7 +72,7 @@ test("what it computes from the page's words are the vectors, byte for byte", ()
   const rung = voucherDigest(voucher.channelId, voucher.maxClaimable, chainId);
   expect([hexOf(rung), hexOf(identity.sign(rung))]).toEqual([voucher.digest, voucher.signature]);
   const { token, payTo, authorization } = exact;
-  expect(accountOf(device.address, payTo, token.chainId, token.address)).toBe(exact.account);
+  expect(accountOf(device.address, payTo, token.chainId, token.address, exact.epoch)).toBe(exact.account);
   expect(nonceOf(exact.account, exact.chargedAtomic)).toBe(authorization.nonce);
   const transfer = authorizationDigest(
     { ...token, contract: token.address },

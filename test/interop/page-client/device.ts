@@ -55,6 +55,7 @@ export interface Offer {
   readonly balance: number;
   readonly charged: number;
   readonly granted: number;
+  readonly epoch?: number;
 }
 
 export interface Grant {
@@ -147,9 +148,10 @@ export class PageDevice {
 
   /** Channel id, or for exact the account. */
   get id(): string {
-    const { channel, requirements } = this.offer!;
+    const { channel, requirements, epoch } = this.offer!;
     if (channel !== null) return channelIdOf(channel, this.#chainId());
-    return accountOf(this.identity.address, requirements.payTo, this.#chainId(), requirements.asset);
+    const { payTo, asset } = requirements;
+    return accountOf(this.identity.address, payTo, this.#chainId(), asset, epoch ?? 0);
   }
 
   nextRung(): number {

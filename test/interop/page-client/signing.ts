@@ -168,10 +168,23 @@ export const authorizationDigest = (domain: Domain, authorization: Authorization
     word(authorization.nonce),
   ]);
 
-export const accountOf = (device: string, payTo: string, chainId: number, asset: string): string =>
+export const accountOf = (
+  device: string,
+  payTo: string,
+  chainId: number,
+  asset: string,
+  epoch: number,
+): string =>
   hexOf(
     keccak_256(
-      join(ascii("watt402 exact account"), word(device), word(payTo), word(chainId), word(asset), word(0)),
+      join(
+        ascii("watt402 exact account"),
+        word(device),
+        word(payTo),
+        word(chainId),
+        word(asset),
+        word(epoch),
+      ),
     ),
   );
 
