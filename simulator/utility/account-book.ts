@@ -39,15 +39,16 @@ export interface AccountRows {
   answer(account: string, reference: string): StoredAnswer | undefined;
   /** Kept for good. */
   putAnswer(account: string, reference: string, stored: StoredAnswer): void;
-  /** The record after a charge and its answer; of a channel's answers the newest are kept. */
+  /** The record after a charge and its answer; of a channel's answers the newest is kept. */
   putCharge(charge: Charge): void;
-  /** `putCharge` of what `work` decides in a commit of its own, at the least cost. */
-  appendCharge(work: () => Charge): Promise<Charge>;
   putReceipt(account: string, reference: string, receipt: SettleResponse): void;
   putTransaction(transaction: SellerTransaction): void;
   transactionsWithoutGas(): SellerTransaction[];
   totals(): Record<TransactionKind, KindTotals>;
-  /** All of the work's writes or none; resolves when they would survive a power cut. */
+  /**
+   * All of the work's writes or none; resolves when they would survive a power cut. Until then they are not read: what
+   * another work would decide on them has to wait for it.
+   */
   commit<T>(work: () => T): Promise<T>;
   /** True while the disk does not keep up: refuse new work before doing it. */
   readonly isFull: boolean;
@@ -88,6 +89,14 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
   }
 
   chargeExact(sale: ExactPurchase): Promise<StoredAnswer> {
+    const before = this.#turns.get(sale.payer) ?? Promise.resolve();
+    return this.#inTurn(
+      sale.payer,
+      before.then(() => this.#chargeExact(sale)),
+    );
+  }
+
+  #chargeExact(sale: ExactPurchase): Promise<StoredAnswer> {
     return this.#rows.commit(() => {
       const known = this.answer(sale.payer, sale.nonce);
       if (known !== undefined) return known;
@@ -168,7 +177,11 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
       signature: voucher.signature,
       lastRequestTimestamp: voucher.atMs,
     };
-    const charging = this.#rows.appendCharge(() => this.#charge(channel, next, voucher.amountAtomic));
+    const charging = this.#rows.commit(() => {
+      const charge = this.#charge(channel, next, voucher.amountAtomic);
+      this.#rows.putCharge(charge);
+      return charge;
+    });
     return this.#inTurn(
       id,
       charging.then((charge) => storedAnswer(charge, this.#network)),

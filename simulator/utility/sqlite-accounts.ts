@@ -1,13 +1,15 @@
-// The account book's rows in one SQLite file, written by group commit with synchronous=FULL: what was
-// answered is on disk. Vouchers go to a journal and into memory, and from there to their accounts' rows in
-// slices; what is in memory is what the file says, rows and journal together.
-
-import { CommitQueueFull, DEFAULT_MAX_QUEUED, GroupCommit } from "#gateway/ledger/group-commit";
+/**
+ * The account book's rows: a journal file that every write goes to, group-committed off the event loop, and behind it
+ * one SQLite file, written by a thread.
+ *
+ * Promise: what was answered is in the journal, on disk; nobody waits for the tables. What is in memory is what journal
+ * and tables say together. A write that fails fails alone, and leaves nothing behind. One process has the directory.
+ */
+import { Journal, JournalFull } from "#gateway/ledger/journal";
+import type { SegmentDisk } from "#gateway/ledger/journal-disk";
+import { SqliteWriter } from "#gateway/ledger/sqlite-writer";
 import { AccountBook, type AccountRecord, type AccountRows } from "./account-book.ts";
-import type { Account } from "./accounts.ts";
-import { CHARGE_BYTES, type Charge, channelIdAt, readCharge, storedAnswer, writeCharge } from "./charge.ts";
-import { ChargeJournal } from "./charge-journal.ts";
-import { KeptAnswers } from "./kept-answers.ts";
+import { type Charge, channelIdAt, chargedAt, readCharge, storedAnswer } from "./charge.ts";
 import type {
   Channel,
   KindTotals,
@@ -17,52 +19,52 @@ import type {
   TransactionKind,
 } from "./ports.ts";
 import { SellerTables } from "./seller-tables.ts";
-import { closeDatabase, openDatabase, type SellerIdentity } from "./sqlite-file.ts";
+import { DATABASE_FILE, openDatabase, ownDirectory, type SellerIdentity } from "./sqlite-file.ts";
+import {
+  chargeBytes,
+  entryOf,
+  hasPlainSignature,
+  isCompact,
+  type Range,
+  readEntry,
+  type StoreWrite,
+} from "./store-entries.ts";
 import type { Quote } from "./tariff.ts";
+import { Unfolded } from "./unfolded.ts";
 
 const LIVE_MAX = 20_000;
-/**
- * From one commit of charges to the next: the first after a rest is written at once, and under load a flush of
- * the disk, 200 us of CPU and some milliseconds of waiting, is shared by those who come meanwhile.
- */
-const GATHER_MS = 5;
-/** Channels looked at to make room for one. */
-const EVICTION_LOOKS = 8;
-/** 0x and 65 bytes; a contract's wallet may sign longer, and its answers are kept in full. */
-const PLAIN_SIGNATURE_DIGITS = 132;
+/** From one fold to the next, and the size of the journal that calls for one earlier. */
+const FOLD_EVERY_MS = 10_000;
+const FOLD_BYTES = 4 * 1024 * 1024;
+const LOOK_EVERY_MS = 250;
+/** Accounts whose rows are written in one transaction: some milliseconds of this thread. */
+const FOLD_SLICE = 250;
+const NUMBER_BYTES_MAX = 2 ** 48 - 1;
+/** Ranges that an entry names; more come only of a disk that fails every other time. */
+const REFUSED_MAX = 1_000;
 
 export interface SqliteAccountsOptions {
   readonly directory: string;
   readonly identity: SellerIdentity;
   /** The price at the moment of charging. */
   readonly quote: () => Quote;
+  /** What the journal lies on; this machine's disk when absent. */
+  readonly disk?: SegmentDisk;
   readonly maxQueued?: number;
-  /** Charges in the journal before they are folded into the accounts' rows. */
-  readonly foldAfter?: number;
-  /** Channels held in memory, 2 to 14 kB each; more only while the journal is ahead of their rows. */
+  readonly foldEveryMs?: number;
+  /** Accounts held in memory beside those that the tables do not have yet. */
   readonly liveMax?: number;
+  /** One line when the tables cannot be written, or the journal was damaged. */
+  readonly log?: (line: string) => void;
 }
 
-/** A channel in memory, as committed. */
-interface Live {
-  account: Account;
-  channel: Channel;
-  readonly kept: KeptAnswers;
+/** An account in memory, as committed; replaced as a whole. */
+export interface Live extends AccountRecord {
+  /** The charge of the newest voucher, as bytes; undefined when it is kept in full, or there is none. */
+  readonly newest: Buffer | undefined;
 }
 
-/** What a work has written, to be taken over once it is committed. */
-interface Written {
-  readonly record: AccountRecord;
-  readonly charge: Charge | undefined;
-}
-
-interface Waiting {
-  readonly work: () => Charge;
-  readonly resolve: (charge: Charge) => void;
-  readonly reject: (reason: unknown) => void;
-}
-
-/** The account book on a file of its own. */
+/** The account book on a directory of its own. */
 export class SqliteAccounts extends AccountBook {
   readonly #rows: SqliteRows;
 
@@ -72,115 +74,124 @@ export class SqliteAccounts extends AccountBook {
     this.#rows = rows;
   }
 
-  /** Writes what waits and closes the file. */
-  close(): void {
-    this.#rows.close();
+  /** Brings all into the one file and lets go of the directory. */
+  close(): Promise<void> {
+    return this.#rows.close();
   }
 }
 
 class SqliteRows implements AccountRows {
   readonly #db;
   readonly #network: SellerIdentity["network"];
-  readonly #commit: GroupCommit;
-  readonly #maxQueued: number;
   readonly #tables: SellerTables;
-  readonly #journal: ChargeJournal;
-  readonly #live = new Map<string, Live>();
+  readonly #journal: Journal;
+  readonly #writer: SqliteWriter;
+  readonly #log: (line: string) => void;
+  readonly #foldEveryMs: number;
   readonly #liveMax: number;
+  readonly #live = new Map<string, Live>();
+  readonly #unfolded = new Unfolded();
+  readonly #timer: NodeJS.Timeout;
   /** Of the work that runs. */
-  #written: Written[] = [];
-  #batch: Waiting[] | undefined;
-  /** Until the batch is submitted. */
-  #gathering: NodeJS.Timeout | undefined;
-  #committedAtMs = Number.NEGATIVE_INFINITY;
+  #writes: StoreWrite[] = [];
+  #number = 0;
+  #refused: Range[] = [];
+  #folding: Promise<void> | undefined;
+  #foldedAtMs = performance.now();
+  #isInTrouble = false;
 
   constructor(options: SqliteAccountsOptions) {
-    this.#db = openDatabase(options.directory, options.identity);
-    this.#network = options.identity.network;
-    this.#maxQueued = options.maxQueued ?? DEFAULT_MAX_QUEUED;
+    const { directory, identity, disk, maxQueued } = options;
+    this.#network = identity.network;
+    this.#log = options.log ?? (() => {});
+    this.#foldEveryMs = options.foldEveryMs ?? FOLD_EVERY_MS;
     this.#liveMax = options.liveMax ?? LIVE_MAX;
-    this.#commit = new GroupCommit(this.#db, { maxQueued: this.#maxQueued });
-    this.#tables = new SellerTables(this.#db);
-    this.#journal = new ChargeJournal(this.#db, options.foldAfter);
+    this.#journal = ownDirectory(
+      directory,
+      () =>
+        new Journal({
+          folder: directory,
+          name: "charges",
+          ...(disk === undefined ? {} : { disk }),
+          ...(maxQueued === undefined ? {} : { queuedMax: maxQueued }),
+        }),
+    );
     try {
+      const { db, file } = openDatabase(directory, identity);
+      this.#db = db;
+      this.#tables = new SellerTables(db);
+      this.#writer = new SqliteWriter(file);
       this.#replay();
     } catch (error) {
-      this.#db.close();
+      void this.#journal.close();
       throw error;
     }
+    const { damagedBytes } = this.#journal;
+    if (damagedBytes > 0)
+      this.#log(`${DATABASE_FILE}: ${damagedBytes} bytes of the journal were changed by the disk`);
+    this.#timer = setInterval(() => this.#foldWhenDue(), Math.min(LOOK_EVERY_MS, this.#foldEveryMs)).unref();
   }
 
   get isFull(): boolean {
-    return this.#commit.isFull || (this.#batch?.length ?? 0) >= this.#maxQueued;
+    return this.#journal.isFull;
   }
 
   async commit<T>(work: () => T): Promise<T> {
-    let written: readonly Written[] = [];
-    const value = await this.#commit.run(() => {
-      this.#written = [];
-      const result = work();
-      written = this.#written;
-      return result;
-    });
-    for (const { record, charge } of written) this.#takeOver(record, charge);
+    const writes: StoreWrite[] = [];
+    this.#writes = writes;
+    const value = work();
+    if (writes.length === 0) return value;
+    const number = this.#nextNumber();
+    const refused = this.#refused;
+    const entry = entryOf(number, refused, writes);
+    try {
+      await this.#journal.append(entry);
+    } catch (error) {
+      // A full journal has written nothing.
+      if (!(error instanceof JournalFull)) this.#refuse(number);
+      throw error;
+    }
+    // Named on disk now, once and for all.
+    if (refused.length > 0) this.#refused = this.#refused.filter((range) => !refused.includes(range));
+    for (const write of writes) this.#apply(write, entry);
     return value;
   }
 
   record(id: string): AccountRecord | undefined {
-    const live = this.#live.get(id);
-    if (live !== undefined) return live;
-    const record = this.#tables.record(id);
-    if (record === undefined || record.channel === null) return record;
-    const { account, channel } = record;
-    const loaded: Live = { account, channel, kept: new KeptAnswers(this.#tables.kept(id)) };
-    this.#makeRoom();
-    this.#live.set(id, loaded);
-    return loaded;
+    return this.#liveOf(id);
   }
 
   channels(): Channel[] {
-    return this.#tables.channels().map(({ account, parse }) => this.#live.get(account)?.channel ?? parse());
+    const found = new Map<string, Channel>();
+    for (const { account, parse } of this.#tables.channels()) {
+      const known = this.#unfolded.accounts.get(account) ?? this.#live.get(account);
+      found.set(account, known?.channel ?? parse());
+    }
+    for (const [id, { channel }] of this.#unfolded.accounts) if (channel !== null) found.set(id, channel);
+    return [...found.values()];
   }
 
   putRecord(record: AccountRecord): void {
-    this.#tables.putRecord(record);
-    this.#written.push({ record, charge: undefined });
+    this.#writes.push({ kind: "record", record });
   }
 
   putCharge(charge: Charge): void {
-    const { account, channel } = charge;
-    const record = { account, channel };
-    this.#tables.putRecord(record);
-    this.#written.push({ record, charge });
-    if (channel.signature.length !== PLAIN_SIGNATURE_DIGITS) {
-      this.putAnswer(account.account, channel.signedMaxClaimable, storedAnswer(charge, this.#network));
-      return;
-    }
-    const kept = new KeptAnswers(Buffer.from(this.#keptBytes(account.account)));
-    kept.put(charge);
-    this.#tables.putKept(account.account, kept.bytes);
-  }
-
-  appendCharge(work: () => Charge): Promise<Charge> {
-    this.#batch ??= this.#openBatch();
-    const batch = this.#batch;
-    if (batch.length >= this.#maxQueued) return Promise.reject(new CommitQueueFull(this.#maxQueued));
-    return new Promise((resolve, reject) => batch.push({ work, resolve, reject }));
+    const before = this.#liveOf(charge.account.account)?.channel ?? null;
+    this.#writes.push({ kind: "charge", charge, isCompact: isCompact(charge, before) });
   }
 
   answer(account: string, reference: string): StoredAnswer | undefined {
-    const forGood = this.#tables.answer(account, reference);
-    if (forGood !== undefined) return forGood;
-    if (this.record(account) === undefined) return undefined;
-    const live = this.#live.get(account);
-    const at = live?.kept.find(Number(reference)) ?? -1;
-    return live === undefined || at < 0
-      ? undefined
-      : storedAnswer(readCharge(live.kept.bytes, at, live), this.#network);
+    const inFull = this.#unfolded.answer(account, reference) ?? this.#tables.answer(account, reference);
+    if (inFull !== undefined) return inFull;
+    const live = this.#liveOf(account);
+    if (live?.newest === undefined || live.channel === null) return undefined;
+    if (chargedAt(live.newest, 0) !== Number(reference)) return undefined;
+    const { account: before, channel } = live;
+    return storedAnswer(readCharge(live.newest, 0, { account: before, channel }), this.#network);
   }
 
   putAnswer(account: string, reference: string, stored: StoredAnswer): void {
-    this.#tables.putAnswer(account, reference, stored);
+    this.#writes.push({ kind: "answer", account, reference, stored });
   }
 
   putReceipt(account: string, reference: string, receipt: SettleResponse): void {
@@ -189,138 +200,148 @@ class SqliteRows implements AccountRows {
   }
 
   putTransaction(transaction: SellerTransaction): void {
-    this.#tables.putTransaction(transaction);
+    this.#writes.push({ kind: "transaction", transaction });
   }
 
   transactionsWithoutGas(): SellerTransaction[] {
-    return this.#tables.transactionsWithoutGas();
+    const ahead = this.#unfolded.transactions;
+    return [
+      ...this.#tables.transactionsWithoutGas().filter(({ hash }) => !ahead.has(hash)),
+      ...[...ahead.values()].filter(({ gas }) => gas === undefined),
+    ];
   }
 
   totals(): Record<TransactionKind, KindTotals> {
-    return this.#tables.totals();
+    return this.#tables.totals([...this.#unfolded.transactions.values()]);
   }
 
-  close(): void {
-    clearTimeout(this.#gathering);
-    if (this.#gathering !== undefined && this.#batch !== undefined) this.#submit(this.#batch);
-    this.#commit.close();
-    this.#foldAll();
-    closeDatabase(this.#db);
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#folding;
+    await this.#fold().catch((error: Error) => this.#log(`${DATABASE_FILE}: ${error.message}`));
+    await this.#journal.close();
+    await this.#writer.close();
+    this.#db.close();
   }
 
-  /** Charges that come together are one row of one commit. */
-  #openBatch(): Waiting[] {
-    const batch: Waiting[] = [];
-    const restMs = this.#committedAtMs + GATHER_MS - performance.now();
-    if (restMs <= 0) this.#submit(batch);
-    else this.#gathering = setTimeout(() => this.#submit(batch), restMs);
-    return batch;
+  #nextNumber(): number {
+    if (this.#number >= NUMBER_BYTES_MAX)
+      throw new RangeError("journal: no number is left for another entry");
+    this.#number += 1;
+    return this.#number;
   }
 
-  #submit(batch: Waiting[]): void {
-    this.#gathering = undefined;
-    const close = () => {
-      if (this.#batch === batch) this.#batch = undefined;
-    };
-    this.#commit
-      .run(() => {
-        close();
-        return this.#append(batch);
-      })
-      .then(
-        ({ charges, bytes, durable }) => {
-          this.#committedAtMs = performance.now();
-          durable();
-          charges.forEach(({ charge, waiting }, index) => {
-            this.#adopt(charge, bytes, index * CHARGE_BYTES);
-            waiting.resolve(charge);
-          });
-        },
-        (reason) => {
-          close();
-          for (const waiting of batch) waiting.reject(reason);
-        },
-      );
+  #refuse(number: number): void {
+    const last = this.#refused.at(-1);
+    if (last !== undefined && last[1] === number - 1) {
+      this.#refused = [...this.#refused.slice(0, -1), [last[0], number]];
+    } else if (this.#refused.length < REFUSED_MAX) {
+      this.#refused = [...this.#refused, [number, number]];
+    }
   }
 
-  /** Inside a commit. A work that throws is told so; it has written nothing. */
-  #append(batch: readonly Waiting[]) {
-    const charges: { readonly charge: Charge; readonly waiting: Waiting }[] = [];
-    for (const waiting of batch) {
-      try {
-        charges.push({ charge: waiting.work(), waiting });
-      } catch (reason) {
-        waiting.reject(reason);
+  /** What the journal has, memory has too. */
+  #apply(write: StoreWrite, entry: Buffer | null): void {
+    if (write.kind === "answer") {
+      this.#unfolded.putAnswer(write.account, write.reference, write.stored);
+    } else if (write.kind === "transaction") {
+      this.#unfolded.transactions.set(write.transaction.hash, write.transaction);
+    } else if (write.kind === "record") {
+      const { account, channel } = write.record;
+      this.#put({ account, channel, newest: this.#liveOf(account.account)?.newest });
+    } else {
+      const { account, channel } = write.charge;
+      const isPlain = hasPlainSignature(write.charge);
+      this.#put({ account, channel, newest: isPlain ? chargeBytes(write.charge, entry) : undefined });
+      if (!isPlain) {
+        const stored = storedAnswer(write.charge, this.#network);
+        this.#unfolded.putAnswer(account.account, channel.signedMaxClaimable, stored);
       }
     }
-    const bytes = Buffer.allocUnsafe(charges.length * CHARGE_BYTES);
-    if (charges.length === 0) return { charges, bytes, durable: () => {} };
-    charges.forEach(({ charge }, index) => {
-      writeCharge(bytes, index * CHARGE_BYTES, charge);
-    });
-    const accounts = charges.map(({ charge }) => charge.account.account);
-    return { charges, bytes, durable: this.#journal.append(bytes, accounts, (id) => this.#writeLive(id)) };
   }
 
-  /** A charge that the journal has, written in `bytes` at `at`: from now on memory must have it too. */
-  #adopt({ account, channel }: Charge, bytes: Buffer, at: number): void {
-    const id = account.account;
-    let live = this.#live.get(id);
-    if (live === undefined) {
-      // It made room for another one while its charge was written.
-      live = { account, channel, kept: new KeptAnswers(this.#tables.kept(id)) };
-      this.#live.set(id, live);
-    }
-    live.account = account;
-    live.channel = channel;
-    live.kept.copy(account.purchases, bytes, at);
+  #put(live: Live): void {
+    this.#live.set(live.account.account, live);
+    this.#unfolded.accounts.set(live.account.account, live);
+    this.#makeRoom();
   }
 
-  #takeOver({ account, channel }: AccountRecord, charge: Charge | undefined): void {
-    const live = this.#live.get(account.account);
-    // What is not in memory is read from its rows, and those were written.
-    if (live === undefined || channel === null) return;
-    live.account = account;
-    live.channel = channel;
-    if (charge !== undefined) live.kept.put(charge);
-  }
-
-  #writeLive(id: string): void {
-    const live = this.#live.get(id)!;
-    this.#tables.putRecord(live);
-    this.#tables.putKept(id, live.kept.bytes);
-  }
-
-  #keptBytes(id: string): Buffer {
-    return this.#live.get(id)?.kept.bytes ?? this.#tables.kept(id) ?? Buffer.alloc(0);
+  #liveOf(id: string): Live | undefined {
+    const known = this.#unfolded.accounts.get(id) ?? this.#live.get(id);
+    if (known !== undefined) return known;
+    const record = this.#tables.record(id);
+    if (record === undefined) return undefined;
+    const live = { ...record, newest: this.#tables.newestCharge(id, record.account.charged) };
+    this.#live.set(id, live);
+    this.#makeRoom();
+    return live;
   }
 
   #makeRoom(): void {
-    if (this.#live.size < this.#liveMax) return;
-    let looks = 0;
+    if (this.#live.size <= this.#liveMax) return;
     for (const id of this.#live.keys()) {
-      if (looks++ >= EVICTION_LOOKS) return;
-      if (!this.#journal.isAheadOf(id)) this.#live.delete(id);
+      this.#live.delete(id);
+      return;
     }
   }
 
-  /** What a process that ended without a word left in the journal. */
+  #foldWhenDue(): void {
+    const isDue = performance.now() - this.#foldedAtMs >= this.#foldEveryMs;
+    if (this.#folding !== undefined || this.#journal.bytes === 0) return;
+    if (!isDue && this.#journal.bytes < FOLD_BYTES) return;
+    this.#folding = this.#fold()
+      .then(
+        () => {
+          if (this.#isInTrouble) this.#log(`${DATABASE_FILE}: can be written again`);
+          this.#isInTrouble = false;
+        },
+        (error: Error) => {
+          // Nothing is lost by waiting: the journal is as durable as the tables.
+          if (!this.#isInTrouble) this.#log(`${DATABASE_FILE}: cannot be written now: ${error.message}`);
+          this.#isInTrouble = true;
+        },
+      )
+      .finally(() => {
+        this.#foldedAtMs = performance.now();
+        this.#folding = undefined;
+      });
+  }
+
+  /** Brings what the journal has into the tables, and shortens it. */
+  async #fold(): Promise<void> {
+    const through = await this.#journal.seal();
+    for (const slice of this.#unfolded.slices(FOLD_SLICE)) {
+      await this.#writer.run({ writes: this.#tables.statements(slice) });
+      this.#unfolded.forget(slice);
+    }
+    await this.#journal.remove(through);
+  }
+
+  /** What a process that ended without a word left: first the charges of a store of before, then the journal. */
   #replay(): void {
-    for (const { bytes, at } of this.#journal.replay()) {
-      const id = channelIdAt(bytes, at);
-      const live = this.record(id) === undefined ? undefined : this.#live.get(id);
-      if (live === undefined) throw new Error(`charges: expected an account of channel ${id}, found none`);
-      const charge = readCharge(bytes, at, live);
-      live.kept.put(charge);
-      if (charge.account.charged > live.account.charged) this.#takeOver(charge, undefined);
+    for (const charge of this.#tables.chargesOfBefore()) this.#replayCharge(charge);
+    const entries = this.#journal.found.map(({ bytes }) => readEntry(bytes));
+    const refused = entries.flatMap((entry) => entry.refused);
+    for (const { number, content } of entries) {
+      this.#number = Math.max(this.#number, number);
+      if (refused.some(([first, last]) => number >= first && number <= last)) continue;
+      if ("charge" in content) this.#replayCharge(content.charge);
+      else {
+        for (const write of content.writes) this.#apply(write, null);
+      }
     }
-    this.#foldAll();
+    this.#tables.writeAll(this.#unfolded.all());
+    this.#unfolded.forget(this.#unfolded.all());
   }
 
-  #foldAll(): void {
-    this.#db.exec("BEGIN IMMEDIATE");
-    for (const id of this.#live.keys()) if (this.#journal.isAheadOf(id)) this.#writeLive(id);
-    this.#journal.clear();
-    this.#db.exec("COMMIT");
+  #replayCharge(bytes: Buffer): void {
+    const id = channelIdAt(bytes, 0);
+    const before = this.#liveOf(id);
+    if (before === undefined || before.channel === null) {
+      throw new Error(`charges: expected an account of channel ${id}, found none`);
+    }
+    const { account, channel } = readCharge(bytes, 0, { account: before.account, channel: before.channel });
+    // The rows may be newer, when the journal was not shortened after they were written.
+    if (account.charged >= before.account.charged) this.#put({ account, channel, newest: bytes });
   }
 }

@@ -1,13 +1,14 @@
-// The seller's database file: opened for one process alone, checked, and bound to one seller. A file that
-// is damaged, locked or another seller's is refused with one line; nothing is repaired behind one's back.
+// The seller's database file: in a directory of one process alone, readable by its owner only, checked, and bound to one
+// seller. A file that is damaged, locked or another seller's is refused with one line; nothing is repaired behind one's
+// back.
 
-import { mkdirSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import Libsql from "libsql";
 
 export const DATABASE_FILE = "accounts.db";
-/** 2 added the journal of charges and the answers kept in blocks. */
-const SCHEMA_VERSION = 2;
+/** 2 added charges and the answers kept in blocks; 3 has its charges in a journal file, which 2 would not read. */
+const SCHEMA_VERSION = 3;
 
 /** Whose accounts these are; a ledger opened under another identity would mix money that does not mix. */
 export interface SellerIdentity {
@@ -24,26 +25,42 @@ export class DatabaseRefused extends Error {
   }
 }
 
-/** Throws `DatabaseRefused`: unusable directory, not a database, damaged, in use, or of another seller. */
-export function openDatabase(directory: string, identity: SellerIdentity): Libsql.Database {
-  const path = join(directory, DATABASE_FILE);
+/** Takes a directory for this process; throws `DatabaseRefused` when it cannot be used, or another process has it. */
+export function ownDirectory<T>(directory: string, take: () => T): T {
   try {
-    mkdirSync(directory, { recursive: true });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw new DatabaseRefused(`data directory ${directory}: cannot be used: ${(error as Error).message}`);
   }
+  try {
+    return take();
+  } catch (error) {
+    // Two sellers on one ledger would each count the other's money as new.
+    throw new DatabaseRefused(
+      `data directory ${directory}: in use by another process, or unreadable: ${(error as Error).message}`,
+    );
+  }
+}
+
+/** For reading, once opened. Throws `DatabaseRefused`: not a database, damaged, in use, or of another seller. */
+export function openDatabase(
+  directory: string,
+  identity: SellerIdentity,
+): { readonly db: Libsql.Database; readonly file: string } {
+  const path = join(directory, DATABASE_FILE);
   let db: Libsql.Database | undefined;
   try {
+    // The log and its index beside the file get the file's mode.
+    closeSync(openSync(path, "a", 0o600));
+    if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
     db = new Libsql(path);
-    // One process owns the file: two sellers on one ledger would each count the other's money as new.
-    db.exec("PRAGMA locking_mode = EXCLUSIVE");
     db.exec("PRAGMA journal_mode = WAL");
     db.exec("PRAGMA synchronous = FULL");
     const check = db.prepare("PRAGMA quick_check(1)").get() as { quick_check: string };
     if (check.quick_check !== "ok") throw new Error(check.quick_check);
     create(db);
     bind(db, identity, path);
-    return db;
+    return { db, file: path };
   } catch (error) {
     db?.close();
     if (error instanceof DatabaseRefused) throw error;
@@ -55,17 +72,6 @@ export function openDatabase(directory: string, identity: SellerIdentity): Libsq
       `database ${path}: expected a sound SQLite file, found: ${reason}; restore a copy`,
     );
   }
-}
-
-/**
- * Puts all into the one file and lets go of it. The driver keeps its connection until the last statement is
- * collected, so the lock has to be given up by words; an exclusive lock only leaves with write-ahead mode.
- */
-export function closeDatabase(db: Libsql.Database): void {
-  db.prepare("PRAGMA journal_mode = DELETE").all();
-  db.prepare("PRAGMA locking_mode = NORMAL").all();
-  db.prepare("SELECT version FROM seller").all();
-  db.close();
 }
 
 function create(db: Libsql.Database): void {
@@ -88,7 +94,7 @@ function create(db: Libsql.Database): void {
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS charges (seq INTEGER PRIMARY KEY, charges BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS kept (account TEXT PRIMARY KEY, answers BLOB NOT NULL);
-    UPDATE seller SET version = ${SCHEMA_VERSION} WHERE version = 1;
+    UPDATE seller SET version = ${SCHEMA_VERSION} WHERE version < ${SCHEMA_VERSION};
     COMMIT;
   `);
 }

@@ -34,7 +34,7 @@ export interface StopParts {
   readonly claims: Claims;
   readonly chain: Chain;
   readonly watch: ChainWatch;
-  readonly store: AccountStore & { close(): void };
+  readonly store: AccountStore & { close(): Promise<void> };
   readonly stopTimeoutMs: number;
 }
 
@@ -49,7 +49,8 @@ export async function stopInOrder(parts: StopParts): Promise<StopReport> {
   const last = isQuiet ? await lastRound(claims, inTime, deadlineMs) : undefined;
   if (watch.trouble === undefined) await inTime(learnGas(store, chain)).catch(() => undefined);
   const { claim, settle, deposit, exact } = store.totals();
-  store.close();
+  // What a disk does not take in time stays in the journal.
+  await within(watch.trouble === undefined ? deadlineMs : Date.now() + CLOSE_GRACE_MS, store.close());
   return {
     claims: { transactions: claim.transactions, channels: claim.channels, gas: claim.gas },
     settles: { transactions: settle.transactions, gas: settle.gas, amountAtomic: settle.amountAtomic },

@@ -139,11 +139,12 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
     directory: options.dataDirectory,
     identity: { network, token: options.token, receiver: receiver.address },
     quote,
+    log,
   });
   try {
     return await serve();
   } catch (error) {
-    store.close();
+    await store.close();
     throw error;
   }
 

@@ -10,7 +10,6 @@ import { AccountBook, type AccountRecord, type AccountRows } from "../utility/ac
 import { storedAnswer } from "../utility/charge.ts";
 import { Claims } from "../utility/claims.ts";
 import { EnergySale } from "../utility/energy-sale.ts";
-import { KEPT_ANSWERS } from "../utility/kept-answers.ts";
 import type { KindTotals, SellerTransaction, StoredAnswer, TransactionKind } from "../utility/ports.ts";
 import { type Quote, quoting, type Tariff } from "../utility/tariff.ts";
 import type { ChainModel } from "./chain.ts";
@@ -231,19 +230,13 @@ function rowsOf(tables: Tables, life: Life, watch: SellerWatch): AccountRows {
       const reference = charge.channel.signedMaxClaimable;
       const before = tables.get<AccountRecord>("account", id);
       rows.putRecord({ account, channel: charge.channel });
-      const slot = `${id} ${account.purchases % KEPT_ANSWERS}`;
-      const forgotten = tables.get<string>("slot", slot);
+      // The answer of the newest voucher alone is kept.
+      const forgotten = tables.get<string>("newest", id);
       if (forgotten !== undefined) tables.put("answer", `${id} ${forgotten}`, undefined);
-      tables.put("slot", slot, reference);
+      tables.put("newest", id, reference);
       rows.putAnswer(id, reference, storedAnswer(charge, NETWORK));
       tables.onceCommitted(() => watch.charged(before, charge, reference));
     },
-    appendCharge: (work) =>
-      rows.commit(() => {
-        const charge = work();
-        rows.putCharge(charge);
-        return charge;
-      }),
     putReceipt(account, reference, receipt) {
       const stored = tables.get<StoredAnswer>("answer", `${account} ${reference}`);
       if (stored !== undefined) tables.put("answer", `${account} ${reference}`, { ...stored, receipt });

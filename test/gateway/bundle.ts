@@ -23,7 +23,7 @@ export async function bundleOf(entry: string, directory: string): Promise<string
     platform: "node",
     format: "esm",
     target: "node20",
-    external: ["libsql"],
+    external: ["libsql", "@foundry-rs/*"],
     banner: {
       js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
     },
