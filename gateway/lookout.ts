@@ -128,7 +128,9 @@ export async function openLookout(
       differences,
     };
     for (const alarm of alarms.look(fleet, around, wallSeconds())) {
-      note(alarm.phase === "begins" ? "warn" : "info", `alarm ${alarm.kind} ${alarm.phase}`, { ...alarm });
+      const told = { ...alarm, reason: alarm.kind };
+      if (alarm.phase === "begins") note("warn", "an alarm begins", told);
+      else note("info", "an alarm ends", told);
       webhooks.tell(alarm);
     }
   }

@@ -33,10 +33,10 @@ export function rereadOnChange(
   function now(): void {
     try {
       read();
-      note("info", `${what} was read again`, { files });
+      note("info", "a file was read again", { what, files });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      note("warn", `${what} could not be read again: the one before stays in force`, { reason });
+      note("warn", "a file could not be read again: the one before stays in force", { what, reason });
     }
   }
 

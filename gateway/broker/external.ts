@@ -92,7 +92,8 @@ export async function openExternalBroker(
     ...login,
     ...(settings.protocolVersion === 5 ? { properties } : {}),
   });
-  if (options.version === "auto") fallBackOn(client, (reason) => note("info", reason, { url }));
+  if (options.version === "auto")
+    fallBackOn(client, (reason) => note("info", "another version of MQTT is tried", { url, reason }));
   let lastError = "";
   let inFlight = 0;
   let hearing: Delivery | null = share === null ? "whole" : null;
@@ -152,8 +153,10 @@ export async function openExternalBroker(
     found = isShared ? "shared" : "whole";
     if (isShared) note("info", "the broker shares subscriptions: gateways share the fleet", { url });
     else {
-      const text = "the broker does not share subscriptions: one gateway is active, others stand by";
-      note("warn", text, { url, reason });
+      note("warn", "the broker does not share subscriptions: one gateway is active, others stand by", {
+        url,
+        reason,
+      });
       // A broker that is very busy may have been too late.
       retest = setTimeout(() => {
         if (!isOver()) detach(findDelivery(), probeFailed);

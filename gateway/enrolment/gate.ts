@@ -94,7 +94,7 @@ export function openGate(parts: GateParts, limits: GateLimits): Gate {
     const { hello, error } = proveHello(parts, device, payload, undefined);
     if (hello === null) {
       drop(device, "hello", "wrong-tag");
-      return note("warn", error, { device });
+      return note("warn", "a hello proves no device", { device, reason: error });
     }
     try {
       const standing = before === "pending" ? await enrolment.ask(device) : before;

@@ -9,20 +9,36 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 
 export const COOKIE = "watt402";
 
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
 export interface Access {
   /** Null when the request may pass; otherwise why not. */
-  refusal(headers: Readonly<Record<string, string | string[] | undefined>>): AccessRefusal | null;
+  refusal(headers: Headers): AccessRefusal | null;
   /** The cookie for a right token; null for a wrong one. */
-  login(token: string): string | null;
+  login(token: string, headers: Headers): string | null;
   readonly isOpen: boolean;
 }
 
-export type AccessRefusal = "login-required" | "wrong-host";
+export type AccessRefusal = "login-required" | "wrong-host" | "cross-site";
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|::1)$/;
 
 export function isLoopback(host: string): boolean {
   return LOOPBACK.test(host);
+}
+
+/**
+ * Whether a page of another site makes this request. A link from elsewhere to a page may be followed; what it
+ * shows asks for the rest itself.
+ */
+function isCrossSite(headers: Headers): boolean {
+  const { origin, host, "sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest } = headers;
+  if (origin !== undefined) {
+    const from = URL.canParse(String(origin)) ? new URL(String(origin)).host : "";
+    if (from !== new URL(`http://${String(host)}`, "http://localhost").host && from !== host) return true;
+  }
+  if (site === undefined || site === "same-origin" || site === "none") return false;
+  return mode !== "navigate" || dest !== "document";
 }
 
 /** @param token null leaves the door open to whoever is on this machine */
@@ -36,6 +52,8 @@ export function openAccess(token: string | null): Access {
   return {
     isOpen: token === null,
     refusal(headers) {
+      if (/^\s*(:\d*)?\s*$/.test(String(headers.host ?? ""))) return "wrong-host";
+      if (isCrossSite(headers)) return "cross-site";
       if (token === null) {
         // Without a token, a name that somebody's DNS points here must not open the door.
         const host = String(headers.host ?? "").replace(/:\d+$/, "");
@@ -48,9 +66,11 @@ export function openAccess(token: string | null): Access {
       const kept = new RegExp(`(?:^|;\\s*)${COOKIE}=([0-9a-f]{64})(?:;|$)`).exec(String(cookie ?? ""))?.[1];
       return kept !== undefined && isSame(kept, proof) ? null : "login-required";
     },
-    login(given) {
+    login(given, { origin, "x-forwarded-proto": proto }) {
       if (token === null || !isSame(given, token)) return null;
-      return `${COOKIE}=${proof}; Path=/; HttpOnly; SameSite=Strict`;
+      // TLS ends at a proxy, if anywhere: the browser's own address bar tells, or the proxy does.
+      const isSecure = String(origin ?? "").startsWith("https:") || proto === "https";
+      return `${COOKIE}=${proof}; Path=/; HttpOnly; SameSite=Strict${isSecure ? "; Secure" : ""}`;
     },
   };
 }

@@ -6,12 +6,14 @@
  */
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { isDeviceName } from "#protocol/topics";
+import { sourceOf } from "../broker/admission.ts";
+import { Allowances, type Rate } from "../broker/allowance.ts";
 import type { PageFiles } from "../dashboard/files.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { type Access, type AccessRefusal, openAccess } from "./access.ts";
 import { type Api, registerApi } from "./api.ts";
 import { registerEnrolments } from "./enrolments.ts";
-import type { Feed, FrameWish } from "./feed.ts";
+import { type Feed, type FrameWish, VIEWERS_MAX } from "./feed.ts";
 import type { Health } from "./health.ts";
 
 export interface HttpParts extends Api {
@@ -33,7 +35,15 @@ export interface HttpServer {
 }
 
 const BODY_MAX_BYTES = 4_096;
-const OPEN_PATHS = new Set(["/livez", "/readyz", "/version", "/login"]);
+const WATCHED_PATHS = new Set(["/livez", "/readyz", "/version"]);
+const OPEN_PATHS = new Set([...WATCHED_PATHS, "/login"]);
+
+/** Attempts to log in of one address: people mistype; what guesses is slowed to one in five seconds. */
+const LOGINS: Rate = { perSecond: 0.2, burst: 10 };
+const LOGIN_SOURCES_MAX = 1_000;
+
+/** Places of the live feed that one address may take: half of all. */
+const VIEWERS_OF_ADDRESS_MAX = VIEWERS_MAX / 2;
 
 const HEADERS = {
   "content-security-policy":
@@ -54,7 +64,9 @@ export async function openHttpServer(parts: HttpParts): Promise<HttpServer> {
   app.addHook("onRequest", async (request, reply) => {
     reply.headers(HEADERS);
     const refusal = access.refusal(request.headers);
-    if (refusal === null || OPEN_PATHS.has(pathOf(request))) return;
+    if (refusal === null || (refusal === "login-required" && OPEN_PATHS.has(pathOf(request)))) return;
+    // Whoever watches a gateway asks by whatever name and from wherever it stands.
+    if (WATCHED_PATHS.has(pathOf(request))) return;
     await refuse(request, reply, refusal);
   });
   app.setNotFoundHandler((request, reply) =>
@@ -92,12 +104,15 @@ async function refuse(request: FastifyRequest, reply: FastifyReply, refusal: Acc
   }
   // The sign-in page is drawn with it, and it tells nothing.
   if (refusal === "login-required" && path === "/dashboard.css") return;
-  const error =
-    refusal === "wrong-host"
-      ? "expected a loopback name in the Host header; set http.tokenFile to listen to others"
-      : "expected the token of http.tokenFile: Authorization: Bearer <token>";
-  await reply.code(refusal === "wrong-host" ? 403 : 401).send({ error });
+  await reply.code(refusal === "login-required" ? 401 : 403).send({ error: REFUSED[refusal] });
 }
+
+const REFUSED: Readonly<Record<AccessRefusal, string>> = {
+  "wrong-host": "expected a loopback name in the Host header; set http.tokenFile to listen to others",
+  "cross-site":
+    "expected a request of this site's own pages, or of no page, found one of another site's page",
+  "login-required": "expected the token of http.tokenFile: Authorization: Bearer <token>",
+};
 
 function registerHealth(app: FastifyInstance, { health, metrics, version }: HttpParts): void {
   app.get("/livez", () => ({ status: "live" }));
@@ -115,9 +130,19 @@ function registerLogin(app: FastifyInstance, access: Access, page: PageFiles): v
   app.get("/login", (_request, reply) =>
     access.isOpen ? reply.redirect("/") : reply.type("text/html; charset=utf-8").send(page.login),
   );
+  const attempts = new Allowances(LOGINS, LOGIN_SOURCES_MAX, () => performance.now());
   app.post("/login", (request, reply) => {
+    if (!attempts.take(sourceOf(request.ip))) {
+      const waitSeconds = Math.ceil(1 / LOGINS.perSecond);
+      return reply
+        .code(429)
+        .header("retry-after", waitSeconds)
+        .send({
+          error: `expected at most ${LOGINS.burst} attempts at once, found more; come again in ${waitSeconds} s`,
+        });
+    }
     const token = request.body instanceof URLSearchParams ? request.body.get("token") : null;
-    const cookie = access.login(token ?? "");
+    const cookie = access.login(token ?? "", request.headers);
     if (cookie === null) {
       return reply.code(401).type("text/html; charset=utf-8").send(page.loginFailed);
     }
@@ -126,6 +151,8 @@ function registerLogin(app: FastifyInstance, access: Access, page: PageFiles): v
 }
 
 function registerFeed(app: FastifyInstance, feed: Feed): void {
+  /** Viewers by address. */
+  const viewers = new Map<string, number>();
   app.get("/api/v1/events", (request, reply) => {
     const { frames } = request.query as { frames?: unknown };
     const wish = frameWishOf(frames);
@@ -147,10 +174,18 @@ function registerFeed(app: FastifyInstance, feed: Feed): void {
     };
     reply.hijack();
     socket.writeHead(200, { ...HEADERS, "content-type": "text/event-stream" });
-    const leave = feed.join(viewer, wish);
+    const source = sourceOf(request.ip);
+    const present = viewers.get(source) ?? 0;
+    const leave = present < VIEWERS_OF_ADDRESS_MAX ? feed.join(viewer, wish) : null;
     if (leave === null) socket.end("event: full\ndata: {}\n\n");
     else {
-      socket.on("close", leave);
+      viewers.set(source, present + 1);
+      socket.once("close", () => {
+        leave();
+        const left = viewers.get(source)! - 1;
+        if (left > 0) viewers.set(source, left);
+        else viewers.delete(source);
+      });
       socket.on("error", leave);
     }
     return reply;

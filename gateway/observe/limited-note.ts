@@ -2,16 +2,36 @@
  * A log that a fleet cannot flood: the same line, again and again, becomes one with a count.
  *
  * Promise: the first of its kind is told at once; until the span is over the rest are counted, and the
- * next one tells how many were left out. Kinds are the fixed texts of the program, so memory is bounded.
+ * next one tells how many were left out. Texts are the program's own; what strangers can put into a reason makes
+ * at most a few lines of each text, however they vary it. Fields are cut to a bounded length.
  */
 import type { Note } from "../purchase/ports.ts";
 
 const SPAN_MS = 10_000;
 const KINDS_MAX = 1_000;
 
+/** Reasons of one text that are told within a span, each once. */
+const REASONS_MAX = 5;
+
+const SHOWN_CHARACTERS_MAX = 1_000;
+
 /** @param nowMs monotonic milliseconds */
 export function limitNotes(note: Note, nowMs: () => number): Note {
   const kinds = new Map<string, { untilMs: number; leftOut: number }>();
+  const texts = new Map<string, { untilMs: number; told: number }>();
+
+  /** False when enough of a text was told already. */
+  function mayTell(text: string): boolean {
+    const known = texts.get(text);
+    if (known === undefined || nowMs() >= known.untilMs) {
+      if (texts.size >= KINDS_MAX) texts.clear();
+      texts.set(text, { untilMs: nowMs() + SPAN_MS, told: 1 });
+      return true;
+    }
+    known.told += 1;
+    return known.told <= REASONS_MAX;
+  }
+
   return (level, text, fields) => {
     // Two reasons, and two sellers, are two kinds; what a reason says of one device or amount is not.
     const kind = `${text} ${String(fields.seller ?? "")} ${reasonOf(fields.reason)}`;
@@ -20,10 +40,19 @@ export function limitNotes(note: Note, nowMs: () => number): Note {
       known.leftOut += 1;
       return;
     }
+    if (!mayTell(`${text} ${String(fields.seller ?? "")}`)) return;
     if (kinds.size >= KINDS_MAX) kinds.clear();
     kinds.set(kind, { untilMs: nowMs() + SPAN_MS, leftOut: 0 });
-    note(level, text, known && known.leftOut > 0 ? { ...fields, leftOut: known.leftOut } : fields);
+    const shown = bounded(fields);
+    note(level, text, known && known.leftOut > 0 ? { ...shown, leftOut: known.leftOut } : shown);
   };
+}
+
+function bounded(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const isLong = (value: unknown) => typeof value === "string" && value.length > SHOWN_CHARACTERS_MAX;
+  if (!Object.values(fields).some(isLong)) return fields;
+  const cut = (value: unknown) => (isLong(value) ? String(value).slice(0, SHOWN_CHARACTERS_MAX) : value);
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, cut(value)]));
 }
 
 function reasonOf(reason: unknown): string {
