@@ -5,8 +5,11 @@
  * Promise: nothing here can stop or slow a payment: what is heard is counted at once, what takes time runs
  * on timers, and a configuration without `[http]` opens no port.
  */
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { detach } from "#core/detach";
+import { parseJson } from "#protocol/nesting";
 import type { Access } from "./broker/access-probe.ts";
 import type { Broker } from "./broker/broker.ts";
 import type { Config } from "./config.ts";
@@ -25,6 +28,7 @@ import { openFleet } from "./observe/fleet.ts";
 import { frameOf } from "./observe/frames.ts";
 import { readPlaces } from "./observe/places.ts";
 import type { Timing } from "./observe/timed-ports.ts";
+import { noteFailure } from "./purchase/note-failure.ts";
 import type { Note, Observe } from "./purchase/ports.ts";
 import type { SellerStatus } from "./sellers/shop.ts";
 import { isSelling } from "./sellers/standing.ts";
@@ -140,7 +144,7 @@ export async function openLookout(
     setInterval(() => fleet.sample(), SAMPLE_MS),
     setInterval(() => feed.tick(), TICK_MS),
     setInterval(lookForAlarms, ALARM_MS),
-    setInterval(() => void health.look(), LOOK_MS),
+    setInterval(() => detach(health.look(), noteFailure(note, "looking at the parts' health")), LOOK_MS),
   ];
   const stopTimers = () => {
     for (const timer of timers) clearInterval(timer);
@@ -249,5 +253,5 @@ function tokenIn(member: string, file: string): string {
 
 function packageVersion(): string {
   const file = new URL("../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+  return (parseJson(readFileSync(file, "utf8")) as { version: string }).version;
 }

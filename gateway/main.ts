@@ -2,12 +2,15 @@
  * `watt402-gateway`: reads a configuration, runs the gateway, says how it is doing; and the operator's
  * commands on its ledger, channels and keys.
  *
- * Promise: one clear line for every reason not to start, exit code 1; SIGTERM and SIGINT end it in order.
+ * Promise: one clear line for every reason not to start, exit code 1; SIGTERM and SIGINT end it in order; a rejection
+ * that nobody handled does not (node/process-guard.ts).
  */
+
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import type { pino } from "pino";
 import { stringify } from "smol-toml";
+import { guardProcess } from "#node/process-guard";
 import { aclCommand } from "./commands/acl.ts";
 import { channelsCommand } from "./commands/channels.ts";
 import { devicesCommand } from "./commands/devices.ts";
@@ -18,6 +21,7 @@ import { type LoadedConfig, loadConfig, shownConfig } from "./config-layers.ts";
 import { readExternalFiles } from "./external-config.ts";
 import { type Gateway, type GatewayStatus, startGateway } from "./gateway.ts";
 import { openLog } from "./log.ts";
+import { reasonOf } from "./purchase/note-failure.ts";
 import type { Note } from "./purchase/ports.ts";
 import { sample } from "./sample.ts";
 
@@ -81,6 +85,17 @@ async function run(options: Options, load: () => LoadedConfig): Promise<void> {
   const log = openLog(options.quiet ? "warn" : "info");
   const note: Note = (level, text, fields) => log[level](fields, text);
   for (const sentence of assumed) log.info(sentence);
+  guardProcess({
+    survived: (what, error) => log.error({ reason: reasonOf(error) }, what),
+    end(error) {
+      // What it had promised is in the ledger: whoever starts it again loses nothing.
+      log.fatal(
+        { reason: reasonOf(error), stack: (error as Error).stack },
+        "an exception that nobody caught",
+      );
+      process.exit(1);
+    },
+  });
   const gateway = await startGateway(config, note, assumed.length > 0);
   announce(gateway, log);
   await untilStopped(gateway, log);

@@ -5,7 +5,10 @@
  * told once for every change. Looked at by time and size, for a watch on a file does not survive its
  * replacement by another one.
  */
+
 import { stat } from "node:fs/promises";
+import { detach } from "#core/detach";
+import { noteFailure } from "./purchase/note-failure.ts";
 import type { Note } from "./purchase/ports.ts";
 
 export interface Reread {
@@ -53,8 +56,9 @@ export function rereadOnChange(
     if (!isFirst) now();
   }
 
-  void look();
-  const timer = setInterval(() => void look(), everyMs);
+  const looks = () => detach(look(), noteFailure(note, "looking at files", { files }));
+  looks();
+  const timer = setInterval(looks, everyMs);
   timer.unref();
   return { now, stop: () => clearInterval(timer) };
 }

@@ -64,6 +64,18 @@ const LOOSE_TYPES = /(:\s*any\b|\bas any\b|<any\b|\bany\[\]|@ts-ignore|@ts-noche
 const UNFINISHED = /\b(TODO|FIXME|XXX|HACK)\b/;
 const MACHINE_PATHS = /["'`(\s](\/work\/|\/root\/|\/home\/(?!pi\b)\w+|\/Users\/\w+|[A-Z]:\\\\)/;
 
+/** Where a promise is let go, or what came from outside is parsed unbounded. A board has neither, a page no process. */
+const NO_PROCESS = /^(gateway\/dashboard\/page|device\/espruino|hardware\/espruino)\//;
+/** A simulated world ends by whatever fails in it: a failure there is a fault found. */
+const FAILS_LOUDLY = /^simulator\/world\//;
+/** Types say `: void` and `=> void`; what is left of the word throws a value away, and with it a rejection. */
+const LET_GO = /\bvoid (?!0\b)[\w(#]/;
+const ASYNC_LISTENER =
+  /\.(on|once|addListener|addEventListener)\([^()]*, async\b|\bset(Interval|Timeout|Immediate)\(async\b/;
+const UNBOUNDED_JSON = /\bJSON\.parse\(/;
+/** The reader itself, and the one that boards have: what they hear, their own gateway sealed. */
+const READERS = /^device\/protocol\/(nesting|shape)\.ts$/;
+
 function filesUnder(folder: string): string[] {
   return readdirSync(join(ROOT, folder)).flatMap((name) => {
     const path = join(folder, name);
@@ -156,6 +168,26 @@ describe("the house", () => {
     expect(cases.filter((path) => !/\b(expect|assert)\b/.test(read(path)))).toEqual([]);
     const others = cases.filter((path) => path !== "test/tidy.test.ts");
     expect(breaking(others, /\b(it|test|describe)(\.\w+)*\.(skip|only|todo)\(/)).toEqual([]);
+  });
+
+  it("lets no rejection go: work that nobody waits for is handed to detach", () => {
+    const processes = sources.filter((path) => !NO_PROCESS.test(path) && !FAILS_LOUDLY.test(path));
+    const code = (path: string) => withoutComments(read(path));
+    expect(breaking(processes, LET_GO, code)).toEqual([]);
+    expect(breaking(processes, ASYNC_LISTENER, code)).toEqual([]);
+    const caught = [
+      "void look();",
+      "() => void a.b()",
+      'socket.on("data", async (x) => {',
+      "setInterval(async () =>",
+    ];
+    expect(caught.filter((line) => !LET_GO.test(line) && !ASYNC_LISTENER.test(line))).toEqual([]);
+    expect(LET_GO.test("close(): void {\n  take: (line: string) => void;")).toBe(false);
+  });
+
+  it("reads JSON by the one reader that bounds how deep it nests", () => {
+    const readers = sources.filter((path) => !NO_PROCESS.test(path) && !READERS.test(path));
+    expect(breaking(readers, UNBOUNDED_JSON, (path) => withoutComments(read(path)))).toEqual([]);
   });
 
   it("tells in the README every package it stands on", () => {

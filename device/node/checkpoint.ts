@@ -4,9 +4,11 @@
  * Promise: what passes is a Checkpoint to the last member; a record written by something else, or by
  * another version, is named and refused rather than half understood.
  */
+
 import { z } from "zod";
 import type { Checkpoint } from "#core/events";
 import { COUNTER_MAX } from "#core/units";
+import { parseJson } from "#protocol/nesting";
 
 const counter = z.int().min(0).max(COUNTER_MAX);
 
@@ -35,7 +37,7 @@ const CHECKPOINT = z.strictObject({
 
 /** Reads a record's text. Throws naming the first member that is wrong. */
 export function readCheckpoint(json: string): Checkpoint {
-  const { data, error } = CHECKPOINT.safeParse(JSON.parse(json));
+  const { data, error } = CHECKPOINT.safeParse(parseJson(json));
   if (data !== undefined) return data;
   const first = error.issues[0]!;
   throw new Error(`${first.path.join(".") || "checkpoint"}: ${first.message}`);

@@ -6,13 +6,16 @@
  * runtime, because a device that forgets what it signed must not go on by itself. One writer at a time:
  * on a disk that cannot be written at the start it is read, and every store fails until the lock is had.
  */
+
 import { dirname } from "node:path";
+import { detach } from "#core/detach";
 import type { Checkpoint } from "#core/events";
 import type { Journal } from "#core/ports";
 import { readCheckpoint } from "./checkpoint.ts";
 import { diskTrouble, isUnwritable } from "./disk-trouble.ts";
 import { type DiskFile, type JournalDisk, machineDisk } from "./journal-disk.ts";
 import { encodeRecord, MAGIC, readRecords } from "./journal-records.ts";
+import { throwUncaught } from "./process-guard.ts";
 
 /** Size above which the log is rewritten with its latest record only. */
 export const COMPACT_BYTES = 65_536;
@@ -116,10 +119,12 @@ class AppendedJournal implements FileJournal {
       return;
     }
     this.storing = this.write(encodeRecord(JSON.stringify(checkpoint)));
-    void this.storing.then((error) => {
+    const stored = this.storing.then((error) => {
       this.storing = null;
       done(error);
     });
+    // The write itself does not fail so: what fails here is `done`, the machine's own rules.
+    detach(stored, throwUncaught);
   }
 
   async close(): Promise<void> {

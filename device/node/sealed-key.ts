@@ -4,10 +4,12 @@
  * Promise: a wrong passphrase or a single bent bit is an error, never another key; the address stands in
  * the open and is authenticated; no message shows secret or passphrase.
  */
+
 import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from "node:crypto";
 import { z } from "zod";
 import { fromHex, toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
+import { parseJson } from "#protocol/nesting";
 
 /** 64 MiB, half a second on a small board; a stranger pays it for every guess. */
 const COST = { n: 65_536, r: 8, p: 1 } as const;
@@ -90,7 +92,7 @@ export function sealedAddress(text: string): string {
 function readSealed(text: string): Sealed {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch {
     throw new Error("expected an encrypted key in JSON, found something else");
   }

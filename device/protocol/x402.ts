@@ -4,9 +4,11 @@
  * Promise: a header decoded here is base64 of a valid version 2 object of at most 16 KiB, or an error
  * text says why not; nothing is guessed from a broken one.
  */
+
 import { decodePaymentRequiredHeader, decodePaymentResponseHeader } from "@x402/core/http";
 import { isPaymentPayloadV2, isPaymentRequiredV2 } from "@x402/core/schemas";
 import type { PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse } from "@x402/core/types";
+import { isShallow, TOO_DEEP } from "./nesting.ts";
 
 export type { PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse };
 
@@ -31,7 +33,8 @@ export function readPaymentRequiredHeader(header: string): HeaderRead<PaymentReq
 /** Is a decoded PAYMENT-RESPONSE one of version 2? */
 export function isSettleResponse(value: unknown): value is SettleResponse {
   if (typeof value !== "object" || value === null) return false;
-  const { success, transaction, network } = value as Record<string, unknown>;
+  const { success, transaction, network, errorReason } = value as Record<string, unknown>;
+  if (errorReason !== undefined && typeof errorReason !== "string") return false;
   return typeof success === "boolean" && typeof transaction === "string" && typeof network === "string";
 }
 
@@ -42,6 +45,11 @@ export function readPaymentResponseHeader(header: string): HeaderRead<SettleResp
 /** True for a version 2 payment payload, as devices send it over the general transport. */
 export function isPaymentPayload(value: unknown): value is PaymentPayload {
   return typeof value === "object" && value !== null && isPaymentPayloadV2(value as PaymentPayload);
+}
+
+/** The text in a header's base64, of which the official decoder makes the same. */
+function textOf(header: string): string {
+  return new TextDecoder().decode(Uint8Array.from(atob(header), (letter) => letter.charCodeAt(0)));
 }
 
 function readHeader<Value>(
@@ -57,6 +65,7 @@ function readHeader<Value>(
     };
   }
   try {
+    if (!isShallow(textOf(header))) return { value: null, error: `${name}: ${TOO_DEEP}` };
     const value = decode(header);
     if (isValid(value)) return { value, error: null };
   } catch {

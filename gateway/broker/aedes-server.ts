@@ -5,9 +5,12 @@
  * is taken where aedes asks whether it may be published, and an answer is written to its device's connection;
  * routing is for what is retained.
  */
+
 import type { Duplex } from "node:stream";
 import { Aedes, type AuthenticateError, type Client } from "aedes";
+import { detach } from "#core/detach";
 import { type Leaf, topicOf } from "#protocol/topics";
+import { noteFailure } from "../purchase/note-failure.ts";
 import type { Note } from "../purchase/ports.ts";
 import { publishedLeaf } from "./access.ts";
 import type { Receive } from "./broker.ts";
@@ -101,10 +104,13 @@ export async function openAedesServer(
       inTurn(() => {
         if (client.closed) return;
         const connection = connections.get(client.conn)!;
-        void judge(client, connection, username ?? "", password?.toString() ?? "").then((refusal) => {
-          if (refusal === null) done(null, true);
-          else done(refusedLogin(refusal), false);
-        });
+        const judged = judge(client, connection, username ?? "", password?.toString() ?? "").then(
+          (refusal) => {
+            if (refusal === null) done(null, true);
+            else done(refusedLogin(refusal), false);
+          },
+        );
+        detach(judged, noteFailure(note, "judging a login"));
       });
     },
     authorizePublish(client, packet, done) {

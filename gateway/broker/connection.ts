@@ -5,8 +5,11 @@
  * is written at once in one piece; what it can make this side hold is bounded, and whoever oversteps is ended.
  * Sessions are clean: nothing is kept for a connection that is gone (section 3.1.2.4).
  */
+
 import type { Duplex } from "node:stream";
+import { countFailure, detach } from "#core/detach";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
+import { reasonOf } from "../purchase/note-failure.ts";
 import { ACCEPTED, connackPacket, type LoginRefusal, UNACCEPTABLE_VERSION, UNAVAILABLE } from "./connack.ts";
 import type { Visitor } from "./doors.ts";
 import { BACKLOG_BYTES_MAX, UNRELEASED_MAX } from "./gatehouse.ts";
@@ -158,9 +161,19 @@ export class Connection implements PacketCount {
 
   // ---- in ----
 
+  /** Whatever a device's bytes make fail ends its connection, and nothing else. */
   hear(chunk: Buffer): void {
     if (this.isEnded) return;
     this.isHeard = true;
+    try {
+      this.#feed(chunk);
+    } catch (error) {
+      countFailure();
+      this.#failed(error);
+    }
+  }
+
+  #feed(chunk: Buffer): void {
     const reason = this.#reader.feed(
       chunk,
       () => this.#board.bytesMax(this),
@@ -195,7 +208,7 @@ export class Connection implements PacketCount {
     this.device = login.clientId;
     this.keepaliveSeconds = login.keepaliveSeconds;
     this.stream.pause();
-    void this.#board.judge(this, login).then((refusal) => {
+    const judged = this.#board.judge(this, login).then((refusal) => {
       if (this.isEnded) return;
       if (refusal !== null || !this.#board.enter(this)) {
         this.#refuse(refusal?.code ?? UNAVAILABLE);
@@ -208,6 +221,7 @@ export class Connection implements PacketCount {
       this.hear(Buffer.alloc(0));
       this.stream.resume();
     });
+    detach(judged, (error) => this.#failed(error));
   }
 
   #takePublish(message: ReturnType<typeof readPublish>): void {
@@ -338,6 +352,10 @@ export class Connection implements PacketCount {
   #fault(reason: string): void {
     this.#board.ended(this, reason);
     this.end();
+  }
+
+  #failed(error: unknown): void {
+    this.#fault(`what it sent could not be taken: ${reasonOf(error)}`);
   }
 
   closed(): void {

@@ -78,7 +78,10 @@ export async function openDoors(
   function greet(stream: Duplex, socket: Socket): void {
     const arrival = wrapped.get(peerOf(socket));
     // Gone while TLS or HTTP were still talking.
-    if (arrival === undefined) return void stream.destroy();
+    if (arrival === undefined) {
+      stream.destroy();
+      return;
+    }
     const isChecked = "authorized" in socket && socket.authorized === true;
     arrival.stream = stream;
     arrival.certified = isChecked ? devicesIn((socket as TLSSocket).getPeerCertificate()) : null;
@@ -249,7 +252,10 @@ const NO_PLACE: Readonly<Record<string, Buffer | undefined>> = {
 
 function turnAway(socket: Socket, scheme: string): void {
   const said = NO_PLACE[scheme];
-  if (said === undefined) return void socket.destroy();
+  if (said === undefined) {
+    socket.destroy();
+    return;
+  }
   socket.write(said);
   socket.destroySoon();
 }

@@ -4,8 +4,10 @@
  * Promise: everything is read off the payload itself, so MQTT 3.1.1 loses nothing; an answer goes to its
  * leaf whatever response topic a device names, for a topic is not for a message to choose.
  */
+
 import type { IClientPublishOptions } from "mqtt";
 import { decodeGrant } from "#protocol/frames";
+import { parseJson } from "#protocol/nesting";
 import { type Leaf, topicOf } from "#protocol/topics";
 
 export type Envelope = NonNullable<IClientPublishOptions["properties"]>;
@@ -30,7 +32,7 @@ export function envelopeOf(leaf: Leaf, device: string, payload: Uint8Array, nowS
     };
   }
   const contentType = "application/json";
-  const { id, validUntilSeconds } = JSON.parse(Buffer.from(payload).toString("utf8")) as {
+  const { id, validUntilSeconds } = parseJson(Buffer.from(payload).toString("utf8")) as {
     readonly id?: unknown;
     readonly validUntilSeconds?: unknown;
   };

@@ -7,6 +7,7 @@
  * it payments that their devices have repeated long since. For the same reason no will is set, and none
  * of the devices' wills is delayed: a clean start ends the delay at once (MQTT 5 section 3.1.3.2.2).
  */
+
 import type { Socket } from "node:net";
 import mqtt, { type IClientOptions } from "mqtt";
 import { detach } from "#core/detach";

@@ -4,10 +4,12 @@
  * Promise: it only listens; figures first, then the messages as they go by, decoded. On anything but a
  * terminal, and with --json, every message is one line.
  */
+
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { createLogUpdate } from "log-update";
 import { request } from "undici";
+import { parseJson } from "#protocol/nesting";
 import type { LoadedConfig } from "../config-layers.ts";
 import type { FleetSummary } from "../observe/fleet.ts";
 import type { Frame } from "../observe/frames.ts";
@@ -69,9 +71,9 @@ export async function watch(
 
 function take(event: string, view: WatchView): void {
   const [, name, data] = /^event: (\w+)\ndata: (.*)$/.exec(event) ?? [];
-  if (name === "fleet") view.fleet(JSON.parse(data!) as FleetSummary);
+  if (name === "fleet") view.fleet(parseJson(data!) as FleetSummary);
   if (name === "frames") {
-    const { frames, missed } = JSON.parse(data!) as { frames: Frame[]; missed: number };
+    const { frames, missed } = parseJson(data!) as { frames: Frame[]; missed: number };
     view.frames(frames, missed);
   }
 }

@@ -30,6 +30,9 @@
  * Promise: bounded turns, one at a time; a member without database or broker serves nobody and recovers
  * by itself.
  */
+
+import { detach } from "#core/detach";
+import { noteFailure } from "../purchase/note-failure.ts";
 import type { Note } from "../purchase/ports.ts";
 import { type Delivery, type Roster, type RosterView, slotOf, wishOf } from "./roster.ts";
 
@@ -194,7 +197,7 @@ export async function openDuty(parts: DutyParts): Promise<Duty> {
     for (const slot of leaves) leaving.set(slot, false);
     endWork(leaves, null, () => {
       for (const slot of leaves) if (leaving.has(slot)) leaving.set(slot, true);
-      void takeTurn();
+      turnSoon();
     });
   }
 
@@ -202,7 +205,8 @@ export async function openDuty(parts: DutyParts): Promise<Duty> {
     if (slots.length === 0) return;
     for (const slot of slots) marks?.add(slot);
     const set = new Set(slots);
-    void parts.leave((device) => set.has(slotOf(device))).then(done);
+    const work = parts.leave((device) => set.has(slotOf(device))).then(done);
+    detach(work, noteFailure(note, "ending the work of devices given up"));
   }
 
   function tellLapse(): void {
@@ -226,10 +230,14 @@ export async function openDuty(parts: DutyParts): Promise<Duty> {
     return turning;
   }
 
+  function turnSoon(): void {
+    detach(takeTurn(), noteFailure(note, "taking a turn at the duty roster"));
+  }
+
   await takeTurn();
   const timer = setInterval(() => {
     tellLapse();
-    void takeTurn();
+    turnSoon();
   }, TURN_MS);
 
   const isHeld = (slot: number) => held.has(slot) && leaseLeftMs() > 0;

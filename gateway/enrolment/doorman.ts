@@ -3,7 +3,10 @@
  *
  * Promise: what the operator decides, or writes into the allow-list, takes effect within seconds.
  */
+
+import { detach } from "#core/detach";
 import type { Config } from "../config.ts";
+import { noteFailure } from "../purchase/note-failure.ts";
 import type { Note } from "../purchase/ports.ts";
 import { type Reread, rereadOnChange } from "../reread.ts";
 import { readAllowList } from "./allow-list.ts";
@@ -66,8 +69,9 @@ export function openDoorman(
         { devicesMax: config.limits.devices, pendingMax },
       );
       gate = opened;
-      void opened.look();
-      timer = setInterval(() => void opened.look(), LOOK_EVERY_MS);
+      const look = () => detach(opened.look(), noteFailure(note, "looking for decisions on enrolment"));
+      look();
+      timer = setInterval(look, LOOK_EVERY_MS);
       return opened;
     },
     reread: () => list?.now(),

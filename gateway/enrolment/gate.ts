@@ -5,12 +5,15 @@
  * answered by the refusal "not-enrolled", all else of it is dropped and counted. Approval lets its last
  * hello through at once; a refusal closes the gate at once. What waits here is bounded.
  */
+
+import { detach } from "#core/detach";
 import type { Grant } from "#core/events";
 import { fromHex } from "#payment/bytes";
 import { tagKeyBetween } from "#payment/tag-key";
 import { encodeGrant } from "#protocol/frames";
 import { sealFrame } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
+import { noteFailure } from "../purchase/note-failure.ts";
 import type { Devices, Drop, Note, Observe } from "../purchase/ports.ts";
 import { proveHello, type SessionParts } from "../purchase/session.ts";
 import type { Enrolment, EnrolmentRecord, Enrolments, Standing } from "./enrolment.ts";
@@ -85,8 +88,9 @@ export function openGate(parts: GateParts, limits: GateLimits): Gate {
 
   function pass(device: string, leaf: Leaf, payload: Uint8Array, standing: Standing): void {
     if (standing === "enrolled") parts.receive(device, leaf, payload);
-    else if (leaf === "hello") void refuseHello(device, payload, standing);
-    else drop(device, leaf, "not-enrolled");
+    else if (leaf === "hello") {
+      detach(refuseHello(device, payload, standing), noteFailure(note, "refusing a hello", { device }));
+    } else drop(device, leaf, "not-enrolled");
   }
 
   /** A hello of a device that may not buy: who proved its key is told so, and waits where that is the mode. */
@@ -123,17 +127,15 @@ export function openGate(parts: GateParts, limits: GateLimits): Gate {
     held += 1;
     const asked = asking.get(device) ?? enrolment.standing(device).finally(() => asking.delete(device));
     asking.set(device, asked);
-    asked
+    const passed = asked
       .then((standing) => {
         remember(device, standing);
         pass(device, leaf, payload, standing);
       })
-      .catch((error: unknown) => {
-        note("warn", "the ledger could not be asked who may buy", { device, reason: String(error) });
-      })
       .finally(() => {
         held -= 1;
       });
+    detach(passed, noteFailure(note, "asking the ledger who may buy", { device }));
   }
 
   /** Where a device stands now, and what follows from it. */
@@ -182,9 +184,7 @@ export function openGate(parts: GateParts, limits: GateLimits): Gate {
       }
     },
     reconsider() {
-      reconsiderAll([...standings.keys()]).catch((error: unknown) => {
-        note("warn", "the ledger could not be asked who may buy", { reason: String(error) });
-      });
+      detach(reconsiderAll([...standings.keys()]), noteFailure(note, "asking the ledger who may buy"));
     },
   };
 }

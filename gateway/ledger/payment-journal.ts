@@ -6,6 +6,10 @@
  * every read of this process at once, and leaves the file only when the tables have it. A payment recorded first
  * stays as it was, and counters only rise.
  */
+
+import { detach } from "#core/detach";
+import { parseJson } from "#protocol/nesting";
+import { reasonOf } from "../purchase/note-failure.ts";
 import type { ChannelRecord, PaymentRecord } from "../purchase/ports.ts";
 import type { Journal } from "./journal.ts";
 import { channelRow, paymentRow } from "./rows.ts";
@@ -56,7 +60,8 @@ export class PaymentJournal {
       );
     }
     for (const { segment, bytes } of journal.found) this.unfolded.add(segment, rowIn(bytes));
-    this.#timer = setInterval(() => void this.tryFold(), FOLD_EVERY_MS).unref();
+    const fold = () => detach(this.tryFold(), (error) => onTrouble(reasonOf(error)));
+    this.#timer = setInterval(fold, FOLD_EVERY_MS).unref();
   }
 
   /** Payments that came into the tables since it was opened. */
@@ -123,5 +128,5 @@ export class PaymentJournal {
 }
 
 export function rowIn(bytes: Buffer): JournalRow {
-  return JSON.parse(bytes.toString());
+  return parseJson(bytes.toString()) as JournalRow;
 }

@@ -3,6 +3,7 @@
  *
  * Promise: what is written as a record is read back as that record; integers stay below 2^53.
  */
+import { parseJson } from "#protocol/nesting";
 import type { ChannelRecord, DepositRecord, DeviceRecord, PaymentRecord } from "../purchase/ports.ts";
 import type { WithdrawalRecord } from "./store.ts";
 
@@ -70,8 +71,8 @@ export function channelIn(row: Row): ChannelRecord {
     device: row.device as string,
     seller: row.seller as string,
     resource: row.resource as string,
-    requirements: JSON.parse(row.requirements as string),
-    config: row.config === null ? null : JSON.parse(row.config as string),
+    requirements: parseJson(row.requirements as string) as ChannelRecord["requirements"],
+    config: row.config === null ? null : (parseJson(row.config as string) as ChannelRecord["config"]),
     balance: row.balance as number,
     promised: row.promised as number,
     charged: row.charged as number,

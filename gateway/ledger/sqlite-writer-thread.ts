@@ -5,8 +5,11 @@
  * Promise: works of one turn share a transaction and its flush (synchronous=FULL); one that fails undoes itself alone;
  * an answer leaves after the commit. A guarded work writes only while its queries give the rows it was decided on.
  */
+
 import { parentPort, workerData } from "node:worker_threads";
 import Database from "libsql";
+import { detach } from "#core/detach";
+import { throwUncaught } from "#node/process-guard";
 import { GroupCommit } from "./group-commit.ts";
 import type { Row } from "./rows.ts";
 import type { Answer, Done, Query, Work } from "./sqlite-writer.ts";
@@ -63,7 +66,8 @@ async function answer(id: number, work: Work): Promise<void> {
 
 port.on("message", (message: { id: number; work: Work } | "close") => {
   if (message !== "close") {
-    void answer(message.id, message.work);
+    // An answer that cannot be sent ends this thread, and whoever waits for it hears that.
+    detach(answer(message.id, message.work), throwUncaught);
     return;
   }
   commits.close();

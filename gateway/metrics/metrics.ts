@@ -4,7 +4,9 @@
  * Promise: labels come from closed lists, never from devices, so a fleet of any size makes as many series
  * as a single light.
  */
+
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { failureCount } from "#core/detach";
 import type { DutyStatus } from "../duty/duty.ts";
 import type { CheckName } from "../http/health.ts";
 import type { Fleet } from "../observe/fleet.ts";
@@ -137,6 +139,11 @@ export function openMetrics(sources: MetricSources): Metrics {
     "watt402_takeovers_total",
     "Parts of the fleet, of 64, taken over from gateways that vanished",
     () => sources.duty().takeovers,
+  );
+  total(
+    "watt402_unforeseen_failures_total",
+    "Failures that no part of the gateway answered for: of detached work, or found by the process itself",
+    failureCount,
   );
   gauge("watt402_viewers", "Viewers of the live feed", () => sources.viewers());
   gauge("watt402_webhooks_queued", "Webhook deliveries that wait", () => sources.webhooksQueued());

@@ -7,9 +7,12 @@
  * Headers: `watt402-timestamp` (unix seconds) and `watt402-signature` (`sha256=` and the hex HMAC-SHA256 of
  * `<timestamp>.<body>`). A receiver answers 2xx; `id` in the body tells repetitions.
  */
+
 import { createHmac, randomUUID } from "node:crypto";
 import { request } from "undici";
+import { detach } from "#core/detach";
 import type { Alarm, AlarmKind } from "../observe/alarms.ts";
+import { noteFailure } from "../purchase/note-failure.ts";
 import type { Note } from "../purchase/ports.ts";
 
 export interface WebhookOptions {
@@ -65,7 +68,7 @@ function openWebhook({ url, events, secret }: WebhookOptions, note: Note, pace: 
     if (timer !== null || isSending || closed.signal.aborted) return;
     timer = setTimeout(() => {
       timer = null;
-      void sendFirst();
+      detach(sendFirst(), noteFailure(note, "sending a webhook", { url }));
     }, delayMs);
     timer.unref();
   }

@@ -108,11 +108,11 @@ export function openForward(parts: ForwardParts): OpenForward {
     const { message, error } = readPayment(text);
     if (message === null) return answer(device, failed(idIn(text), `payment: ${error}`));
     const { id, payment } = message;
+    const exchange = exchanges.get(device)?.get(id);
+    if (!exchange) return answer(device, failed(id, "no request with this id is remembered; send it first"));
     if (!isPaymentPayload(payment)) {
       return answer(device, failed(id, "expected an x402 version 2 PaymentPayload, found something else"));
     }
-    const exchange = exchanges.get(device)?.get(id);
-    if (!exchange) return answer(device, failed(id, "no request with this id is remembered; send it first"));
     const paid = JSON.stringify(payment);
     if (exchange.payment !== null && exchange.payment !== paid) {
       return answer(device, {

@@ -4,6 +4,7 @@
  * Promise: an id that is found is one that a good message could have carried, at the top of the text, whatever is
  * wrong with the rest; "" where none can be read. The text is looked at once, as far as its first inner bracket.
  */
+import { parseJson } from "#protocol/nesting";
 
 /** As in device/protocol/messages.ts. */
 const ID_MAX = 64;
@@ -20,7 +21,7 @@ export function idIn(text: string): string {
   const found = ID.exec(text)?.[1];
   if (found === undefined) return "";
   try {
-    const id = JSON.parse(found) as string;
+    const id = parseJson(found) as string;
     return id.length <= ID_MAX ? id : "";
   } catch {
     // A control character, or an escape that is none.

@@ -5,6 +5,7 @@
  * the order of its rungs; what cannot be answered is counted and dropped, never thrown.
  */
 
+import { detach } from "#core/detach";
 import type { Grant } from "#core/events";
 import type { Hmac } from "#core/ports";
 import { channelTagOf } from "#core/purchase";
@@ -19,6 +20,7 @@ import { LEAVES, type Leaf } from "#protocol/topics";
 import { type BehindChain, isLeftAlone, pauseAfter } from "./behind-chain.ts";
 import { channelFor, chooseQuantum, mayPromise, offerOf, pricedAt, promiseDeposit } from "./channels.ts";
 import { buyFrom } from "./moved-price.ts";
+import { noteFailure } from "./note-failure.ts";
 import type { ChannelRecord, DeviceRecord, Devices, Drop, Market } from "./ports.ts";
 import { type PurchaseParts, refuse } from "./purchase.ts";
 
@@ -162,7 +164,8 @@ function tellNoOffer(
 }
 
 function inTurn(session: Session, work: () => Promise<void>): Promise<void> {
-  session.turn = session.turn.then(work);
+  // Also after a turn that failed, or one failure would refuse the device for ever.
+  session.turn = session.turn.then(work, work);
   return session.turn;
 }
 
@@ -238,7 +241,9 @@ export function takePay(parts: SessionParts, session: Session, frame: Uint8Array
   return inTurn(session, async () => {
     try {
       await answerPay(parts, session, pay);
-      if (needsOffer(parts, session)) void makeOffer(parts, session);
+      if (needsOffer(parts, session)) {
+        detach(makeOffer(parts, session), noteFailure(parts.note, "making an offer", { device }));
+      }
     } catch (error) {
       parts.note("warn", "a payment was not answered; the device will present it again", {
         device,
@@ -348,7 +353,10 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
   session.register = Math.max(session.register, message.register);
   // A device without deposit says nothing more; what the day's limit forbade yesterday may be allowed today.
   const exhausted = session.refusal === "deposit-exhausted";
-  if (exhausted && session.channel !== null) void offerIfAllowed(parts, session, session.channel);
+  if (exhausted && session.channel !== null) {
+    const offering = offerIfAllowed(parts, session, session.channel);
+    detach(offering, noteFailure(parts.note, "making an offer", { device }));
+  }
 }
 
 async function offerIfAllowed(parts: SessionParts, session: Session, channel: ChannelRecord): Promise<void> {

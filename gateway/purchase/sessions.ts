@@ -4,9 +4,12 @@
  * Promise: memory is bounded by the number of devices remembered, and work by the number of purchases
  * under way; what is over either bound is refused, not queued. Devices that left make room for those that come.
  */
+
+import { countFailure, detach } from "#core/detach";
 import type { Refusal } from "#core/refusal";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import type { Forward } from "./forward.ts";
+import { noteFailure } from "./note-failure.ts";
 import type { DeviceRecord } from "./ports.ts";
 import {
   drop,
@@ -112,12 +115,13 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
   function track(device: string, work: Promise<void>): void {
     underWay.add(work);
     busy.set(device, (busy.get(device) ?? 0) + 1);
-    void work.finally(() => {
+    const ended = work.finally(() => {
       underWay.delete(work);
       const left = busy.get(device)! - 1;
       if (left > 0) busy.set(device, left);
       else busy.delete(device);
     });
+    detach(ended, noteFailure(parts.note, "answering a device", { device }));
   }
 
   async function takeHello(device: string, payload: Uint8Array): Promise<void> {
@@ -160,20 +164,29 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     if (isGeneral(leaf)) forward.refuse(device, payload, "unknown-device");
   }
 
+  function take(device: string, leaf: Leaf, payload: Uint8Array): void {
+    const session = sessions.get(device);
+    if (session) sessions.keep(session);
+    if (session && leaf !== "hello") deliver(session, leaf, payload);
+    else if (leaf !== "hello" && underWay.size >= limits.purchasesMax) {
+      drop(parts, device, leaf, "gateway-full");
+      if (isGeneral(leaf)) forward.refuse(device, payload, "overloaded");
+    } else {
+      const work = leaf === "hello" ? takeHello(device, payload) : takeFirst(device, leaf, payload);
+      track(device, work);
+    }
+  }
+
   return {
     receive(device, leaf, payload) {
       if (!isOpen) return;
-      const session = sessions.get(device);
-      if (session) sessions.keep(session);
-      if (session && leaf !== "hello") deliver(session, leaf, payload);
-      else if (leaf !== "hello" && underWay.size >= limits.purchasesMax) {
-        drop(parts, device, leaf, "gateway-full");
-        if (isGeneral(leaf)) forward.refuse(device, payload, "overloaded");
-      } else {
-        const work = leaf === "hello" ? takeHello(device, payload) : takeFirst(device, leaf, payload);
-        const fails = (error: unknown) =>
-          parts.note("warn", "a message was not taken", { device, reason: String(error) });
-        track(device, work.catch(fails));
+      try {
+        take(device, leaf, payload);
+      } catch (error) {
+        // A message that a rule here did not foresee costs that message, and no other device.
+        countFailure();
+        drop(parts, device, leaf, "malformed");
+        noteFailure(parts.note, "taking a message", { device, leaf })(error);
       }
     },
     renewOffers() {

@@ -4,8 +4,10 @@
  * Promise: counters come from the seller's own answers; a sale whose answer was lost is read back from
  * its accounts.
  */
+
 import { z } from "zod";
 import { COUNTER_MAX, QUANTUM_MAX } from "#core/units";
+import { parseJson } from "#protocol/nesting";
 import {
   type ChannelRecord,
   PRICE_MAX,
@@ -115,7 +117,7 @@ const JSON_TYPE = /^application\/(\w[\w.+-]*\+)?json\b/i;
 function jsonIn({ type, body }: Paid): unknown {
   if (type !== undefined && !JSON_TYPE.test(type)) return undefined;
   try {
-    return JSON.parse(body);
+    return parseJson(body);
   } catch {
     return undefined;
   }

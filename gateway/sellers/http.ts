@@ -5,8 +5,10 @@
  * Promise: a call resolves with an answer of at most 64 KiB or with a reason; it never throws for what
  * the other side or the network does; no name leads it to a private address, unless the operator says so.
  */
+
 import { rootCertificates } from "node:tls";
 import { Agent } from "undici";
+import { parseJson } from "#protocol/nesting";
 import {
   HEADER_MAX,
   isSettleResponse,
@@ -166,7 +168,7 @@ const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 function decoded(header: string): unknown {
   try {
-    return JSON.parse(Buffer.from(header, "base64").toString());
+    return parseJson(Buffer.from(header, "base64").toString());
   } catch {
     return null;
   }

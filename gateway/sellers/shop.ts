@@ -5,6 +5,9 @@
  * to is counted, and told when it changes anything; a seller that charges less than was signed is dismissed,
  * since devices sign fixed amounts.
  */
+
+import { detach } from "#core/detach";
+import { noteFailure } from "../purchase/note-failure.ts";
 import type { ChannelRecord, Note, Sale, Seller, Shop } from "../purchase/ports.ts";
 import { type CallKind, openCircuit, type Timer } from "./circuit.ts";
 import { openStanding, type StandingName } from "./standing.ts";
@@ -73,7 +76,7 @@ export function openShop(
   });
   const circuit = openCircuit(timer, {
     opened: () => standing.failing(lastFailure),
-    halfOpened: () => void watch.refresh(),
+    halfOpened: () => detach(watch.refresh(), noteFailure(note, "asking a seller for its tariff")),
     closed: () => note("info", "the seller answers again", {}),
   });
 

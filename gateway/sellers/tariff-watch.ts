@@ -5,6 +5,9 @@
  * seller is away, or quotes nothing, the last one heard stays, and is asked for again with back-off; a seller
  * that refuses what it asked for is asked anew at pauses that grow.
  */
+
+import { detach } from "#core/detach";
+import { noteFailure } from "../purchase/note-failure.ts";
 import type { AskedQuote, NoTerms, Note, Quote, Seller, Shop, Tariff } from "../purchase/ports.ts";
 
 export interface TariffWatch extends Pick<Shop, "tariff" | "lacks" | "reconsider" | "quote"> {
@@ -95,7 +98,7 @@ export function watchTariff(
 
   function lookAfter(pauseMs: number): void {
     cancel();
-    cancel = clock.after(pauseMs, () => void refresh());
+    cancel = clock.after(pauseMs, refreshSoon);
   }
 
   /** True too when nothing was missing. */
@@ -126,7 +129,14 @@ export function watchTariff(
     });
     return asking;
   }
-  void refresh();
+  function refreshSoon(): void {
+    detach(refresh(), (error) => {
+      // The next look is due all the same, or the price would never be heard again.
+      if (!stopped) lookAfter(PAUSE_MAX_MS);
+      noteFailure(note, "asking a seller for its tariff")(error);
+    });
+  }
+  refreshSoon();
 
   return {
     tariff: () => tariff,

@@ -4,6 +4,7 @@
  * Promise: reads are of the latest block; a submitted transfer resolves only when mined and successful; while
  * the node is away every call rejects, and it is used again when it is back.
  */
+
 import {
   getAbiItem,
   type Hex,
@@ -13,7 +14,9 @@ import {
   parseSignature,
   type TransactionReceipt,
 } from "viem";
+import { detach } from "#core/detach";
 import { toHex } from "#payment/bytes";
+import { noteFailure } from "../purchase/note-failure.ts";
 import type { Chain, Note } from "../purchase/ports.ts";
 import { escrowOn } from "./escrow.ts";
 import { type EvmConnection, WrongChain } from "./evm-client.ts";
@@ -49,7 +52,8 @@ export async function watchChain(connection: EvmConnection, note: Note): Promise
       if (before === "" && error instanceof WrongChain) throw error;
       const reason = (error as Error).message;
       if (reason !== before) note("warn", "no deposits until the chain answers", { reason });
-      if (!stopped) timer = setTimeout(() => void look(reason), LOOK_AGAIN_MS).unref();
+      const again = () => detach(look(reason), noteFailure(note, "looking for the chain's node"));
+      if (!stopped) timer = setTimeout(again, LOOK_AGAIN_MS).unref();
     }
   };
   await look("");

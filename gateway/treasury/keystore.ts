@@ -4,11 +4,13 @@
  * Promise: what is written here other wallets open, and the other way round; a wrong password or a bent file
  * is an error, never another key; no message shows secret or password.
  */
+
 import { createCipheriv, createDecipheriv, randomBytes, randomUUID, timingSafeEqual } from "node:crypto";
 import { scryptAsync } from "@noble/hashes/scrypt.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { z } from "zod";
 import { type Key, openKey } from "#payment/key";
+import { parseJson } from "#protocol/nesting";
 
 /** scrypt's cost when a keystore is written: about a second and 256 MiB, as geth's standard. */
 const COST = { n: 262_144, r: 8, p: 1 } as const;
@@ -88,19 +90,22 @@ export async function writeKeystore(
 function checked(text: string): z.infer<typeof KEYSTORE> {
   let value: unknown;
   try {
-    value = JSON.parse(text, (name, member) =>
-      // Older wallets write "Crypto".
-      name === "" && member && "Crypto" in member ? { ...member, crypto: member.Crypto } : member,
-    );
+    value = parseJson(text);
   } catch {
     throw new Error("expected a keystore in JSON, found something else");
   }
-  const parsed = KEYSTORE.safeParse(value);
+  const parsed = KEYSTORE.safeParse(inToday(value));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new Error(
     `expected a keystore of version 3 with scrypt: ${issue!.path.join(".") || "file"}: ${issue!.message}`,
   );
+}
+
+/** Older wallets write "Crypto". */
+function inToday(keystore: unknown): unknown {
+  if (typeof keystore !== "object" || keystore === null || !("Crypto" in keystore)) return keystore;
+  return { ...keystore, crypto: keystore.Crypto };
 }
 
 /** In JavaScript: OpenSSL refuses r = 1 beyond n = 2^15, and other wallets write it. */

@@ -8,10 +8,12 @@
  * Promise: a signature is used only when it is this address's over this digest; whatever else the signer says
  * is an error, and nothing is deposited.
  */
+
 import { request } from "undici";
 import { z } from "zod";
 import { fromHex, type Hex, toHex } from "#payment/bytes";
 import { recoverAddress } from "#payment/key";
+import { parseJson } from "#protocol/nesting";
 import type { Treasury } from "../purchase/ports.ts";
 
 export interface SignerOptions {
@@ -61,7 +63,7 @@ export function externalSigner(options: SignerOptions): Treasury {
 
 function jsonIn(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return null;
   }

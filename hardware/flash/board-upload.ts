@@ -5,12 +5,14 @@
  * CLI ends with code 0 whatever happened, so the board is asked before and after: which firmware it runs,
  * what room it has, and what it holds. What it holds already is not sent again.
  */
+
 import { spawn } from "node:child_process";
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { parseJson } from "#protocol/nesting";
 import { type BoardKind, flashBytesOf } from "../espruino/boards.ts";
 
 /** Oldest firmware that the light was run on. */
@@ -123,7 +125,7 @@ async function ask(port: string, board: BoardKind, names: readonly string[]): Pr
   for (let tries = 0; tries < ASK_TRIES; tries++) {
     said = await runCli(port, board, ["-e", questionOf(names)], ASK_MS);
     const [, json] = /^[^@]*@w402 (\{.*\})\r?$/m.exec(said) ?? [];
-    if (json !== undefined) return JSON.parse(json) as Answer;
+    if (json !== undefined) return parseJson(json) as Answer;
     if (CANNOT_OPEN.test(said)) break;
   }
   throw new Error(

@@ -3,10 +3,12 @@
  *
  * Promise: a file is ours only while its bytes are those that were written.
  */
+
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { parseJson } from "#protocol/nesting";
 
 /** Path of the manifest on the partition. */
 export const MANIFEST = "watt402/manifest.json";
@@ -29,7 +31,7 @@ export function readManifest(root: string): Manifest | null {
     return null;
   }
   try {
-    return SHAPE.parse(JSON.parse(text));
+    return SHAPE.parse(parseJson(text));
   } catch {
     throw new Error(`${join(root, MANIFEST)}: expected a list of our files, found something else; remove it`);
   }

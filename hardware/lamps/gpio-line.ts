@@ -6,7 +6,10 @@
  * released with it: the relay then falls to what its pull resistor says. A change of level is a change of
  * child, so the line is free for some milliseconds between. A child that ends by itself is reported.
  */
+
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { detach } from "#core/detach";
+import { throwUncaught } from "#node/process-guard";
 import type { LampDriver } from "./driver.ts";
 import type { GpioSettings } from "./settings.ts";
 
@@ -69,11 +72,12 @@ export function openGpioLine(settings: GpioSettings): LampDriver {
     }
     const now: Held = { child, value, ended };
     held = now;
-    void ended.then(() => {
+    const lost = ended.then(() => {
       if (held !== now) return;
       held = null;
       takeLost(refused(name, child.exitCode, said).message);
     });
+    detach(lost, throwUncaught);
   };
 
   return {

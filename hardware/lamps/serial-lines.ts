@@ -24,7 +24,9 @@ export async function openSerialLines(path: string, baudRate: number): Promise<S
   port.on("error", (error: Error) => takeGone(error.message));
   port.on("close", () => takeGone("the port closed"));
   return {
-    write: (text) => void port.write(text),
+    write(text) {
+      port.write(text);
+    },
     onLine: (take) => {
       takeLine = take;
     },

@@ -5,8 +5,11 @@
  * again with back-off for as long as it takes, and told to be over when it is. A light that holds is looked
  * at every CHECK_MS, so one that vanished is missed also while nobody changes its level.
  */
+
+import { detach } from "#core/detach";
 import type { Clock, Lamp, Random } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/purchase";
+import { throwUncaught } from "#node/process-guard";
 import type { LampDriver } from "./driver.ts";
 
 export interface SteadyLamp extends Lamp {
@@ -89,12 +92,13 @@ export function steadyLamp(driver: LampDriver, clock: Clock, random: Random): St
       return;
     }
     applying = answer.then(well, (error: unknown) => failed((error as Error).message));
-    void applying.then(() => {
+    const applied = applying.then(() => {
       applying = null;
       if (!stale) return;
       stale = false;
       start();
     });
+    detach(applied, throwUncaught);
   };
   driver.onLost?.((found) => {
     if (!closed) failed(found);

@@ -98,7 +98,10 @@ function listen(
   const start = () =>
     open((error, stream) => {
       if (stream === null) return again(explainSerial(serial, error!));
-      if (ended) return void stream.destroy();
+      if (ended) {
+        stream.destroy();
+        return;
+      }
       const frames = new CseFrames();
       close = () => stream.destroy();
       stream.on("error", () => {});

@@ -4,8 +4,11 @@
  * Promise: every edge that the kernel counted is told once, with the kernel's own time; a child that ends
  * is started again, with its words as the reason, no sooner than RESTART_MS after.
  */
+
 import { type ChildProcess, spawn } from "node:child_process";
+import { detach } from "#core/detach";
 import type { Clock } from "#core/ports";
+import { throwUncaught } from "#node/process-guard";
 
 /** Rest before a child that ended is started again. */
 const RESTART_MS = 1000;
@@ -42,12 +45,13 @@ export function watchEdges(
   const start = () => {
     const started = startChild(settings, listener);
     child = started.child;
-    void started.gone.then((reason) => {
+    const restarted = started.gone.then((reason) => {
       child = null;
       if (ended) return;
       listener.lost(reason);
       cancel = clock.at(clock.nowMs() + RESTART_MS, start);
     });
+    detach(restarted, throwUncaught);
   };
   start();
   return async () => {

@@ -7,10 +7,12 @@
  * (3.3 Wh on a supply of 100 W). Writes are nine tenths of that apart: at most 800 a day at full power, 240
  * in a twelve-hour night of a 60 W lamp on 100 W. A disk that fails stops the counter, and is said.
  */
+
 import { readFileSync } from "node:fs";
 import { mkdir, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { COUNTER_MAX, energyMilliwattHours, isCounter } from "#core/units";
+import { parseJson } from "#protocol/nesting";
 
 /** What one write reserves: this long at the supply's full power. */
 export const RESERVE_MS = 120_000;
@@ -119,7 +121,7 @@ function readKept(file: string): Kept | null {
 
 function parse(text: string): Kept | null {
   try {
-    const { mark, exact, chip } = JSON.parse(text) as Partial<Kept>;
+    const { mark, exact, chip } = parseJson(text) as Partial<Kept>;
     if (!isCounter(mark) || typeof exact !== "boolean") return null;
     return { mark, exact, chip: typeof chip === "number" ? chip : null };
   } catch {

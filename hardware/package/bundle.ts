@@ -4,10 +4,12 @@
  * Promise: every module keeps the `import.meta.url` it has in the source tree, rooted where the bundle
  * lies, so that a data file is found beside the bundle under the same relative path.
  */
+
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
+import { parseJson } from "#protocol/nesting";
 
 /** The source tree: what this file lies in, two floors up. */
 export const TREE = fileURLToPath(new URL("../..", import.meta.url));
@@ -73,7 +75,7 @@ function licencesOf(inputs: readonly string[]): Bundle["licences"] {
     inputs.flatMap((input) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []),
   );
   const found = [...folders].map((folder) => {
-    const { name, version, license } = JSON.parse(
+    const { name, version, license } = parseJson(
       readFileSync(join(TREE, folder, "package.json"), "utf8"),
     ) as { readonly name: string; readonly version: string; readonly license?: string };
     return { name: `${name} ${version} (${license ?? "see below"})`, text: licenceIn(join(TREE, folder)) };

@@ -5,10 +5,12 @@
  * Promise: the same source tree gives the same bytes; the time in them is SOURCE_DATE_EPOCH, or a fixed
  * one. Needs no Debian to build.
  */
+
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { parseJson } from "#protocol/nesting";
 import { ar, type Entry, tarGz, withDirectories } from "./archive.ts";
 import { type Bundle, bundleDevice, inTree, serialportBinaries } from "./bundle.ts";
 import { firstConfiguration } from "./first-configuration.ts";
@@ -46,7 +48,7 @@ export async function buildPackage(
   environment: NodeJS.ProcessEnv,
 ): Promise<DebianPackage> {
   const epochSeconds = epochOf(environment);
-  const version = (JSON.parse(treeFile("package.json").toString()) as { version: string }).version;
+  const version = (parseJson(treeFile("package.json").toString()) as { version: string }).version;
   const files = filesOf(architecture, version, await bundleDevice());
   const members = [
     { name: "debian-binary", content: Buffer.from("2.0\n") },

@@ -4,19 +4,25 @@
  * Promise: each line tells one change, once, with its numbers as members; JSON for machines, one plain
  * line each on a terminal.
  */
+
 import { type Logger, pino } from "pino";
 import type { Effect, Event } from "#core/events";
 import { reportOf, type State } from "#core/machine";
+import { parseJson } from "#protocol/nesting";
 
 /** A logger on standard output. */
 export function deviceLogger(isTerminal: boolean): Logger {
   const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime };
   if (!isTerminal) return pino(options, pino.destination({ fd: 1, sync: true }));
-  return pino(options, { write: (line) => void process.stdout.write(humanLine(line)) });
+  return pino(options, {
+    write(line) {
+      process.stdout.write(humanLine(line));
+    },
+  });
 }
 
 function humanLine(line: string): string {
-  const { level, time, msg, ...members } = JSON.parse(line) as Record<string, unknown>;
+  const { level, time, msg, ...members } = parseJson(line) as Record<string, unknown>;
   const told = Object.entries(members).map(([name, value]) => `${name}=${String(value)}`);
   const mark = Number(level) >= 40 ? "! " : "";
   return `${String(time).slice(11, 19)} ${mark}${[String(msg), ...told].join("  ")}\n`;

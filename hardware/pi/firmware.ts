@@ -1,7 +1,9 @@
 /** The version that this runtime tells gateways: the package's own. */
+
 import { readFileSync } from "node:fs";
+import { parseJson } from "#protocol/nesting";
 
 export function deviceFirmware(): string {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
+  return (parseJson(text) as { version: string }).version;
 }

@@ -1,10 +1,13 @@
 /**
  * The device as a service: started, told of, and stopped.
  *
- * Promise: SIGTERM and SIGINT leave the lamp at its safe level and end with 0; what fails unforeseen
- * leaves it there too and ends with 1; a stop that hangs is ended after STOP_MS.
+ * Promise: SIGTERM and SIGINT leave the lamp at its safe level and end with 0; an exception that nobody caught
+ * leaves it there too and ends with 1 (node/process-guard.ts says what is survived); a stop that hangs is ended
+ * after STOP_MS.
  */
+
 import type { DeviceConfig } from "#node/config";
+import { guardProcess } from "#node/process-guard";
 import { deviceLogger } from "./device-log.ts";
 import { type Light, startLight } from "./light.ts";
 import { tellServiceManager } from "./service-manager.ts";
@@ -42,9 +45,12 @@ export function runLight(config: DeviceConfig, complain: (error: unknown) => voi
   };
   process.on("SIGTERM", stopInOrder);
   process.on("SIGINT", stopInOrder);
-  process.on("uncaughtException", (error) => {
-    complain(error);
-    stop(() => process.exit(1));
+  guardProcess({
+    survived: (what, error) => log.warn({ reason: String(error) }, what),
+    end(error) {
+      complain(error);
+      stop(() => process.exit(1));
+    },
   });
   manager.ready();
 }

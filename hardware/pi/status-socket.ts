@@ -4,8 +4,10 @@
  * Promise: nothing is written to the disk but the socket's name; a few readers at a time, each for a
  * bounded time; what they send is never read.
  */
+
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
+import { parseJson } from "#protocol/nesting";
 import type { Status } from "./status.ts";
 
 /** Readers at a time; more are turned away. */
@@ -51,7 +53,7 @@ export function askStatus(path: string): Promise<Status | null> {
     });
     socket.on("end", () => {
       try {
-        resolve(JSON.parse(text) as Status);
+        resolve(parseJson(text) as Status);
       } catch {
         reject(
           new Error(`${path}: expected the device's status, found ${text.length} bytes of something else`),

@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import type { Abi, Hex } from "viem";
+import { parseJson } from "#protocol/nesting";
 
 export const ARTIFACT_NAMES = [
   "BatchSettlement",
@@ -27,7 +28,7 @@ export const ARTIFACTS_DIRECTORY = new URL("./artifacts/", import.meta.url);
 export async function loadArtifact(name: ArtifactName): Promise<Artifact> {
   const file = new URL(`${name}.json`, ARTIFACTS_DIRECTORY);
   try {
-    return JSON.parse(await readFile(file, "utf8")) as Artifact;
+    return parseJson(await readFile(file, "utf8")) as Artifact;
   } catch (cause) {
     throw new Error(`contract ${name}: no readable artifact at ${file.pathname}; run npm run contracts`, {
       cause,

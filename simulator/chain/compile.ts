@@ -9,6 +9,7 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import solc from "solc";
 import type { Abi, Hex } from "viem";
+import { parseJson } from "#protocol/nesting";
 import { ARTIFACT_NAMES, ARTIFACTS_DIRECTORY, type Artifact } from "./artifact.ts";
 
 export const CONTRACTS_DIRECTORY = new URL("./contracts/", import.meta.url);
@@ -54,7 +55,7 @@ export async function compileContracts(names: readonly string[], directory: URL)
     ),
   );
   const input = JSON.stringify({ language: "Solidity", sources, settings: SETTINGS });
-  const output = JSON.parse(compileStandardJson(input, { import: readPackageFile })) as CompilerOutput;
+  const output = parseJson(compileStandardJson(input, { import: readPackageFile })) as CompilerOutput;
   const complaints = (output.errors ?? []).filter(
     (message) =>
       message.severity === "error" ||

@@ -3,7 +3,9 @@
  *
  * Promise: a file that is something else is refused with the feature and member where it stops being one.
  */
+
 import { z } from "zod";
+import { parseJson } from "#protocol/nesting";
 import type { City } from "./city.ts";
 
 export interface Feature {
@@ -34,7 +36,7 @@ const WGS_84 = /(:|^)(CRS84|4326)$/i;
 export function readFeatures(text: string, file: string): Feature[] {
   let document: unknown;
   try {
-    document = JSON.parse(text);
+    document = parseJson(text);
   } catch (error) {
     throw new Error(`${file}: expected GeoJSON, found ${(error as Error).message}`);
   }

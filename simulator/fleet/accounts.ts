@@ -1,8 +1,10 @@
 /**
  * The seller's own accounts of a fleet's channels, as its API publishes them.
  */
+
 import { request } from "undici";
 import { z } from "zod";
+import { parseJson } from "#protocol/nesting";
 
 const ACCOUNT = z.object({ charged: z.number().int().min(0), granted: z.number().int().min(0) });
 
@@ -38,7 +40,7 @@ async function readAccount(sellerUrl: string, id: string, deadline: number): Pro
       const { statusCode, body } = await request(`${sellerUrl}/v1/accounts/${id}`);
       const text = await body.text();
       if (statusCode === 404) return null;
-      if (statusCode === 200) return ACCOUNT.parse(JSON.parse(text));
+      if (statusCode === 200) return ACCOUNT.parse(parseJson(text));
       throw new Error(`HTTP ${statusCode}`);
     } catch (cause) {
       if (performance.now() < deadline) {

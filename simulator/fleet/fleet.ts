@@ -4,8 +4,10 @@
  * Promise: the evening begins when every light has bought once; it ends with every purchase answered or given up,
  * so that what devices signed and sellers charged can be compared to the last atomic unit.
  */
+
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
+import { detach } from "#core/detach";
 import type { Settings } from "#core/machine";
 import type { Policy } from "#core/policy";
 import type { Signer } from "#core/ports";
@@ -14,6 +16,7 @@ import { systemClock } from "#node/clock";
 import { type Curve, fastestCurve } from "#node/curve";
 import type { HostLink, HostParts } from "#node/host";
 import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
+import { throwUncaught } from "#node/process-guard";
 import { addressOf, type Key } from "#payment/key";
 import { seededRandom } from "../city/random.ts";
 import type { BoardRun } from "../espruino/board-host.ts";
@@ -168,10 +171,11 @@ export class Fleet implements Evening {
     const recovery = `recovery ${this.outages++}`;
     this.brake.begin(recovery, Number.NEGATIVE_INFINITY);
     this.brake.endOutage();
-    void recovered.then(() => {
+    const over = recovered.then(() => {
       this.brake.end(recovery);
       for (const { name } of this.lights) this.brake.end(name);
     });
+    detach(over, throwUncaught);
   }
 
   /** Unix time on the lights' clock, seconds with their fraction. */

@@ -4,11 +4,13 @@
  *
  * Promise: nothing of the device is imitated but its surroundings.
  */
+
 import type { Checkpoint } from "#core/events";
 import type { Settings, State } from "#core/machine";
 import type { Journal, Signer } from "#core/ports";
 import { type Host, type HostLink, type HostParts, startHost } from "#node/host";
 import type { Key } from "#payment/key";
+import { parseJson } from "#protocol/nesting";
 import type { Cheat } from "../scenario/actions.ts";
 import type { EveningLight } from "../scenario/evening.ts";
 import { CheatingLink } from "./cheat.ts";
@@ -159,7 +161,7 @@ export const BYPASSED_PERMILLE = 700;
 function memoryJournal(): Journal {
   let stored: string | null = null;
   return {
-    load: () => (stored === null ? null : (JSON.parse(stored) as Checkpoint)),
+    load: () => (stored === null ? null : (parseJson(stored) as Checkpoint)),
     store(checkpoint, done) {
       stored = JSON.stringify(checkpoint);
       done(null);

@@ -1,9 +1,11 @@
 /**
  * Whom an electricity API wants to be paid, read from the payment requirements of its smallest quantum.
  */
+
 import { request } from "undici";
 import { z } from "zod";
 import type { Hex } from "#payment/bytes";
+import { parseJson } from "#protocol/nesting";
 import { PAYMENT_REQUIRED_HEADER, readPaymentRequiredHeader } from "#protocol/x402";
 
 const TARIFF = z.object({ menu: z.array(z.number().int().positive()).min(1) });
@@ -55,7 +57,7 @@ async function ask(sellerUrl: string, path: string, method: "GET" | "POST"): Pro
 
 function jsonOf(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return null;
   }

@@ -38,7 +38,9 @@ export function openView(stream: NodeJS.WriteStream, options: ViewOptions): View
 function plainView(stream: NodeJS.WritableStream, options: ViewOptions): View {
   let shownAt = 0;
   const rates = new Rates();
-  const say = (text: string) => void stream.write(`${text}\n`);
+  const say = (text: string) => {
+    stream.write(`${text}\n`);
+  };
   const sometimes = (text: () => string) => {
     if (Date.now() - shownAt < PLAIN_EVERY_MS) return;
     shownAt = Date.now();

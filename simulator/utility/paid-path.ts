@@ -4,6 +4,7 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { PaymentRequirements } from "@x402/core/types";
+import { countFailure, detach } from "#core/detach";
 import { CROSS_ORIGIN_HEADERS } from "./http-manners.ts";
 import { HeaderReader } from "./meter/header-reader.ts";
 import type { TillOutcome, VoucherTill } from "./meter/till.ts";
@@ -15,7 +16,11 @@ export interface PaidPathParts {
   readonly terms: Terms;
   /** Whether payments are still taken. */
   readonly isOpen: () => boolean;
+  readonly log: (line: string) => void;
 }
+
+/** Of what went wrong with a payment, characters in the log. */
+const FAILURE_MAX = 200;
 
 /** A listener that answers paid requests and leaves all others to `framework`. */
 export function paidPath(parts: PaidPathParts, framework: RequestListener): RequestListener {
@@ -33,16 +38,28 @@ export function paidPath(parts: PaidPathParts, framework: RequestListener): Requ
     const voucher = offers === undefined ? undefined : reader.read(payment);
     return voucher === undefined ? undefined : parts.till.sell(voucher, offers!);
   };
+  /** Whether it was charged nobody can tell here: the client presents it again, and what was sold is answered then. */
+  const failed = (response: ServerResponse, error: unknown) => {
+    parts.log(`a payment could not be answered: ${String(error).slice(0, FAILURE_MAX)}`);
+    if (response.headersSent) response.destroy();
+    else response.writeHead(503, { "retry-after": "1" }).end('{"error":"the payment could not be answered"}');
+  };
   return (request, response) => {
-    const sale = selling(request);
-    if (sale === undefined) {
-      framework(request, response);
-      return;
+    try {
+      const sale = selling(request);
+      if (sale === undefined) {
+        framework(request, response);
+        return;
+      }
+      const answered = sale.then((outcome) => {
+        if (outcome?.kind === "sold") answer(request, response, outcome);
+        else framework(request, response);
+      });
+      detach(answered, (error) => failed(response, error));
+    } catch (error) {
+      countFailure();
+      failed(response, error);
     }
-    void sale.then((outcome) => {
-      if (outcome?.kind === "sold") answer(request, response, outcome);
-      else framework(request, response);
-    });
   };
 }
 

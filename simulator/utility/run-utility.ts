@@ -5,6 +5,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Address, Hex } from "viem";
+import { failureCount } from "#core/detach";
+import { guardProcess } from "#node/process-guard";
 import { positive, readBy, whole } from "../arguments.ts";
 import type { Scheme } from "./accounts.ts";
 import type { Clock } from "./ports.ts";
@@ -47,6 +49,7 @@ interface Flags {
 export async function runUtility(argv: readonly string[]): Promise<number> {
   try {
     const flags = readFlags(argv);
+    guardSeller();
     const utility = await startUtility(optionsOf(flags));
     const stopped = signalled();
     tell({ ready: true, url: utility.url, vouchersVerifiedBy: utility.vouchersVerifiedBy });
@@ -60,6 +63,20 @@ export async function runUtility(argv: readonly string[]): Promise<number> {
     process.stderr.write(`utility: ${(error as Error).message.split("\n")[0]}\n`);
     return 1;
   }
+}
+
+function guardSeller(): void {
+  const tellFailure = (what: string, error: unknown) =>
+    process.stderr.write(
+      `utility: ${what}: ${String(error).slice(0, 300)} (${failureCount()} since it started)\n`,
+    );
+  guardProcess({
+    survived: tellFailure,
+    end(error) {
+      tellFailure("an exception that nobody caught", error);
+      process.exit(1);
+    },
+  });
 }
 
 function readFlags(argv: readonly string[]): Flags {

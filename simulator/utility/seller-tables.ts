@@ -3,10 +3,18 @@
 
 import type Libsql from "libsql";
 import type { Statement } from "#gateway/ledger/sqlite-writer";
+import { parseJson } from "#protocol/nesting";
 import type { AccountRecord } from "./account-book.ts";
 import type { Account } from "./accounts.ts";
 import { CHARGE_BYTES, chargedAt } from "./charge.ts";
-import type { Channel, KindTotals, SellerTransaction, StoredAnswer, TransactionKind } from "./ports.ts";
+import type {
+  Channel,
+  KindTotals,
+  SellerTransaction,
+  SettleResponse,
+  StoredAnswer,
+  TransactionKind,
+} from "./ports.ts";
 import type { Slice } from "./unfolded.ts";
 
 interface AccountRow {
@@ -68,21 +76,25 @@ export class SellerTables {
     const { account, scheme, charged, granted, remainder: remainderMicroAtomic, purchases } = row;
     return {
       account: { account, scheme, charged, granted, remainderMicroAtomic, purchases },
-      channel: row.channel === null ? null : (JSON.parse(row.channel) as Channel),
+      channel: row.channel === null ? null : (parseJson(row.channel) as Channel),
     };
   }
 
   /** Channels and their accounts' ids; parsed only when asked for. */
   channels(): { readonly account: string; readonly parse: () => Channel }[] {
     const rows = this.#statements.channels.all() as { account: string; channel: string }[];
-    return rows.map(({ account, channel }) => ({ account, parse: () => JSON.parse(channel) as Channel }));
+    return rows.map(({ account, channel }) => ({ account, parse: () => parseJson(channel) as Channel }));
   }
 
   /** An answer that is kept for good. */
   answer(account: string, reference: string): StoredAnswer | undefined {
     const row = this.#statements.answer.get(account, reference) as AnswerRow | undefined;
     if (row === undefined) return undefined;
-    return { answer: JSON.parse(row.answer), signature: row.signature, receipt: JSON.parse(row.receipt) };
+    return {
+      answer: parseJson(row.answer) as StoredAnswer["answer"],
+      signature: row.signature,
+      receipt: parseJson(row.receipt) as SettleResponse,
+    };
   }
 
   /** The charge of an account's newest voucher; a store of before kept older ones beside it. */

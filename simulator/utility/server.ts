@@ -3,6 +3,7 @@
 
 import { createServer } from "node:http";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
+import { parseJson } from "#protocol/nesting";
 import type { ChainWatch } from "./chain-watch.ts";
 import type { EnergySale } from "./energy-sale.ts";
 import { teachManners } from "./http-manners.ts";
@@ -33,6 +34,7 @@ export interface ServerParts {
   readonly terms: Terms;
   readonly chain: Pick<ChainWatch, "origin" | "trouble">;
   readonly publicBase: PublicBaseOptions;
+  readonly log: (line: string) => void;
 }
 
 /** Terms that are asked for without a payment, kept by quantum and by where the API is reached. */
@@ -48,7 +50,9 @@ export function energyServer(parts: ServerParts): FastifyInstance {
     serverFactory: (framework) =>
       createServer(
         { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
-        till === undefined ? framework : paidPath({ till, terms, isOpen: () => isOpen }, framework),
+        till === undefined
+          ? framework
+          : paidPath({ till, terms, isOpen: () => isOpen, log: parts.log }, framework),
       ),
   });
   app.addHook("preClose", (done) => {
@@ -146,7 +150,7 @@ export function energyServer(parts: ServerParts): FastifyInstance {
 function jsonIn(header: string): unknown {
   if (!BASE64.test(header)) return undefined;
   try {
-    return JSON.parse(Buffer.from(header, "base64").toString());
+    return parseJson(Buffer.from(header, "base64").toString());
   } catch {
     return undefined;
   }

@@ -5,6 +5,7 @@
  * Promise: what was answered is in the journal, on disk; nobody waits for the tables. What is in memory is what journal
  * and tables say together. A write that fails fails alone, and leaves nothing behind. One process has the directory.
  */
+import { detach } from "#core/detach";
 import { Journal, JournalFull } from "#gateway/ledger/journal";
 import type { SegmentDisk } from "#gateway/ledger/journal-disk";
 import { SqliteWriter } from "#gateway/ledger/sqlite-writer";
@@ -123,7 +124,7 @@ class SqliteRows implements AccountRows {
       this.#writer = new SqliteWriter(file);
       this.#replay();
     } catch (error) {
-      void this.#journal.close();
+      detach(this.#journal.close(), (closing) => this.#log(`${DATABASE_FILE}: ${String(closing)}`));
       throw error;
     }
     const { damagedBytes } = this.#journal;

@@ -8,6 +8,7 @@
  * An entry: kind 1 | number 6 | count of refused ranges 2 | that many times first 6, last 6 | body. The body of kind 1 is a
  * charge of 189 bytes, that of kind 2 is JSON.
  */
+import { parseJson } from "#protocol/nesting";
 import type { AccountRecord } from "./account-book.ts";
 import { CHARGE_BYTES, type Charge, writeCharge } from "./charge.ts";
 import type { Channel, SellerTransaction, StoredAnswer } from "./ports.ts";
@@ -89,7 +90,7 @@ export function readEntry(entry: Buffer): ReadEntry {
   const content =
     entry.readUInt8(0) === CHARGE
       ? { charge: body }
-      : { writes: JSON.parse(body.toString()) as readonly StoreWrite[] };
+      : { writes: parseJson(body.toString()) as readonly StoreWrite[] };
   return { number: entry.readUIntBE(1, 6), refused, content };
 }
 

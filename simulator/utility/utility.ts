@@ -207,6 +207,7 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
       terms,
       chain: chainWatch,
       publicBase: options,
+      log,
     });
     await listen(app, options.host ?? "127.0.0.1", options.port ?? 0);
 
@@ -231,7 +232,10 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
       },
       trouble,
     );
-    const looks = every(LOOK_EVERY_MS / 1_000, async () => void (await chainWatch.look()), trouble);
+    const lookAtChain = async () => {
+      await chainWatch.look();
+    };
+    const looks = every(LOOK_EVERY_MS / 1_000, lookAtChain, trouble);
     const stopTimeoutMs = options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
     let stopping: Promise<StopReport> | undefined;
     return {

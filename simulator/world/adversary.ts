@@ -4,11 +4,13 @@
  * Promise: forgeries carry a tag that is not theirs; hostile offers carry the right one and break exactly
  * one rule of the device's policy each.
  */
+
 import type { Grant } from "#core/events";
 import { hmacSha256 } from "#node/hmac";
 import { tagKeyBetween } from "#payment/tag-key";
 import { decodeGrant, encodeGrant } from "#protocol/frames";
 import { type OfferMessage, readOffer } from "#protocol/messages";
+import { parseJson } from "#protocol/nesting";
 import { peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { type Draw, pick } from "../city/random.ts";
@@ -76,7 +78,7 @@ export class Adversary {
     const isFrame = leaf === "grant" || leaf === "pay";
     const forged = isFrame
       ? sealFrame(tagger, leaf, this.bentFrame(leaf, original))
-      : sealJson(tagger, leaf, JSON.parse(peekJson(original)!));
+      : sealJson(tagger, leaf, parseJson(peekJson(original)!) as object);
     this.parts.faults.fired("forged-publish");
     this.inject(device, leaf, forged, true);
   }

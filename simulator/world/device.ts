@@ -4,12 +4,14 @@
  * Promise: what the oracle hears of it comes from its ports: what it signed, stored, switched and read.
  * Killed, it leaves the relay as it is; without power it is dark.
  */
+
 import type { Checkpoint, Effect, Event } from "#core/events";
 import type { State } from "#core/machine";
 import type { Clock, Journal, SigningRequest } from "#core/ports";
 import { channelTagOf } from "#core/purchase";
 import { isCounting } from "#core/state";
 import { type Host, type HostLink, startHost } from "#node/host";
+import { parseJson } from "#protocol/nesting";
 import type { Draw } from "../city/random.ts";
 import { BoardMemory } from "./board-memory.ts";
 import { DiskMemory, NOTHING, textOf } from "./disk-memory.ts";
@@ -225,7 +227,7 @@ export class Light {
     if (this.reservesOf !== this.answered) {
       this.reservesOf = this.answered;
       this.reserves.clear();
-      const channels = this.answered === NOTHING ? [] : (JSON.parse(this.answered) as Checkpoint).channels;
+      const channels = this.answered === NOTHING ? [] : (parseJson(this.answered) as Checkpoint).channels;
       for (const { id, reserved } of channels) this.reserves.set(channelTagOf(id), reserved);
     }
     return this.reserves.get(channelTag) ?? 0;

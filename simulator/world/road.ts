@@ -4,8 +4,10 @@
  * Promise: a call settles with the seller's answer or, after a while, with "unavailable"; the seller may
  * have acted on it either way, and even twice.
  */
+
 import type { PaymentPayload } from "@x402/core/types";
 import type { Answer, Http } from "#gateway/sellers/http";
+import { parseJson } from "#protocol/nesting";
 import type { Draw } from "../city/random.ts";
 import type { Faults } from "./faults.ts";
 import type { Life } from "./power.ts";
@@ -69,7 +71,7 @@ export class Road {
       if (life === null) return done({ kind: "unavailable", reason: "connection refused" });
       life.soon(() => {
         this.world.touch();
-        const arrived = payment === null ? null : (JSON.parse(payment) as PaymentPayload);
+        const arrived = payment === null ? null : (parseJson(payment) as PaymentPayload);
         const quantum = Number(url.searchParams.get("quantum"));
         void seller.handle(method, url.pathname, quantum, arrived).then((answer) => this.back(answer, done));
       });

@@ -3,7 +3,9 @@
  *
  * Promise: a map by name or by file is judged the same way before a meter is asked anything.
  */
+
 import { readFileSync } from "node:fs";
+import { parseJson } from "#protocol/nesting";
 import pzem004t from "../maps/pzem-004t.json" with { type: "json" };
 import sdm72d from "../maps/sdm72d.json" with { type: "json" };
 import sdm120 from "../maps/sdm120.json" with { type: "json" };
@@ -38,7 +40,7 @@ export function openRegisterMap(nameOrFile: string): RegisterMap {
 
 function parse(file: string): unknown {
   try {
-    return JSON.parse(readFileSync(file, "utf8"));
+    return parseJson(readFileSync(file, "utf8"));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new Error(`register map "${file}": expected a readable JSON file, found ${code ?? message}`);

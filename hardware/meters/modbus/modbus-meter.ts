@@ -5,8 +5,11 @@
  * own; what is shown was read in that look, in range, or it is marked as not to be metered, with
  * the remedy. The counter is the meter's own, and nothing is ever written to it.
  */
+
+import { detach } from "#core/detach";
 import type { Quality, Reading } from "#core/events";
 import type { Clock } from "#core/ports";
+import { throwUncaught } from "#node/process-guard";
 import { doubted, type MeterDriver } from "../driver.ts";
 import { type BusFailure, joinBus, type ModbusBus } from "./bus.ts";
 import { counterStepMilliwattHours, judge, type WordsOf } from "./judge.ts";
@@ -76,7 +79,7 @@ class ModbusMeter implements MeterDriver {
     this.look ??= this.lookOnce().finally(() => {
       this.look = null;
     });
-    void this.look.then(done);
+    detach(this.look.then(done), throwUncaught);
   }
 
   quality(): Quality {
@@ -108,7 +111,10 @@ class ModbusMeter implements MeterDriver {
     for (const request of this.plan) {
       const { words, failure } = await this.insist(request, untilMs);
       if (failure !== null) {
-        if (failure.kind === "silent" && this.last === null) void this.search();
+        if (failure.kind === "silent" && this.last === null) {
+          const told = (error: unknown) => this.doubt("stale", `${this.told()}: ${(error as Error).message}`);
+          detach(this.search(), told);
+        }
         return this.doubt("stale", this.remedy(failure, request));
       }
       answers.push({ request, words });

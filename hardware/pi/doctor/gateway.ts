@@ -4,6 +4,7 @@
  * Promise: it logs in as the device would, says hello and listens for the offer; it signs no payment. It is
  * never run beside the device itself, which would lose its connection to it.
  */
+import { detach } from "#core/detach";
 import type { Checkpoint, Offer } from "#core/events";
 import { refuseOffer } from "#core/policy";
 import type { Clock } from "#core/ports";
@@ -97,7 +98,7 @@ function listen(
     wantedUnits: config.wantedUnits,
     register,
   };
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let connected = false;
     let foreign = 0;
     let cancel = clock.at(clock.nowMs() + CONNECT_MS, () => end(null));
@@ -105,7 +106,10 @@ function listen(
       cancel();
       const offer = opened?.kind === "offer" ? opened.offer : null;
       const refused = opened?.kind === "offer-refused" ? opened : null;
-      void link.close().then(() => resolve({ connected, trouble, offer, refused, foreign }));
+      detach(
+        link.close().then(() => resolve({ connected, trouble, offer, refused, foreign })),
+        reject,
+      );
     };
     // The device goes on trying; who asks the doctor wants to know now.
     giveUp = () => end(null);

@@ -3,6 +3,7 @@
 // form is parsed each time, and what is no plain voucher is left to others.
 
 import type { ChannelConfig } from "#protocol/messages";
+import { parseJson } from "#protocol/nesting";
 import { type PresentedVoucher, presentedVoucher } from "./presented-voucher.ts";
 
 /** Texts kept, some 3 kB each; full means start again. */
@@ -49,7 +50,7 @@ export class HeaderReader {
 
 function jsonOf(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

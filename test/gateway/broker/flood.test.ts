@@ -268,6 +268,8 @@ describe.each(SERVERS)("spoken by %s", (server) => {
         const socket = connectTcp(port, "127.0.0.1");
         socket.on("error", () => undefined);
         const closed = closedOf(socket);
+        // What it is told at the door has to be read, or its end is never seen.
+        socket.resume();
         socket.write(noise);
         await closed;
       });

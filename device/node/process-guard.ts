@@ -1,0 +1,46 @@
+/**
+ * What reaches the process itself because no part of it took it.
+ *
+ * Promise: a rejection that nobody handled is counted, told and survived, for what it interrupted has ended and the rest
+ * stands. So is a network error of a connection that nobody listened to any more: it concerns that connection alone. Any
+ * other exception that nobody caught ends the process: it left some statement half done, and what that has spoilt,
+ * a counter or a channel's record, nobody can tell; what was promised is on disk, and a fresh start reads it.
+ */
+import { countFailure } from "#core/detach";
+
+export interface ProcessGuard {
+  /** Survived. @param what in a few fixed words */
+  readonly survived: (what: string, error: unknown) => void;
+  /** Not to be survived: tells it, and ends the process. */
+  readonly end: (error: unknown) => void;
+}
+
+/** Errors that the network makes of a peer's going, by the call that met them. */
+const NETWORK_CODES = new Set(["ECONNRESET", "ECONNABORTED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"]);
+const NETWORK_CALLS = new Set(["read", "write", "shutdown"]);
+
+/** From now on, until the process ends. */
+export function guardProcess({ survived, end }: ProcessGuard): void {
+  process.on("unhandledRejection", (error) => {
+    countFailure();
+    survived("a rejection that nobody handled", error);
+  });
+  process.on("uncaughtException", (error) => {
+    countFailure();
+    if (isOfConnection(error)) survived("a network error that nobody listened to", error);
+    else end(error);
+  });
+}
+
+/** EPIPE is not among them: of standard output it would come back with every line that tells of it. */
+export function isOfConnection(error: unknown): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return NETWORK_CODES.has(code ?? "") && NETWORK_CALLS.has(syscall ?? "");
+}
+
+/** For work whose failure is a fault of the device's own rules: the process ends by it, and the lamp is left safe. */
+export function throwUncaught(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
+}
