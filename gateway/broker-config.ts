@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { SERVERS } from "./broker/embedded.ts";
+import { isLoopback } from "./http/access.ts";
 
 const port = z.number().int().min(0).max(65_535);
 
@@ -51,7 +52,8 @@ export const EMBEDDED = z.strictObject({
 export const ENROLMENT_MODES = ["open", "allow-list", "pending"] as const;
 
 export const ENROLMENT = z.strictObject({
-  mode: z.enum(ENROLMENT_MODES).default("open"),
+  /** Absent: "open" on this machine alone; who listens to others says whom he lets in. */
+  mode: z.enum(ENROLMENT_MODES).optional(),
   /** Devices that may buy, one address a line; read again when it changes, and on SIGHUP. */
   allowFile: z.string().optional(),
   /** Devices that may wait for approval at once; more are turned away. */
@@ -59,19 +61,30 @@ export const ENROLMENT = z.strictObject({
 });
 
 type Embedded = z.infer<typeof EMBEDDED>;
+type Section = z.infer<typeof ENROLMENT>;
+export type Enrolment = Section & { readonly mode: (typeof ENROLMENT_MODES)[number] };
 
-/** What one member of these sections asks of another. Throws one line. */
+/** What one member of these sections asks of another, and who may buy then. Throws one line. */
 export function checkAccess(
-  broker: { readonly kind: string },
-  enrolment: z.infer<typeof ENROLMENT>,
+  broker: { readonly kind: string; readonly host?: string; readonly url?: string },
+  enrolment: Section,
   source: string,
-): void {
+): Enrolment {
   if (broker.kind === "embedded") checkDoors(broker as Embedded, source);
   if (enrolment.mode === "allow-list" && enrolment.allowFile === undefined) {
     throw new Error(
       `config ${source}: enrolment.allowFile: expected a file beside mode "allow-list", found none`,
     );
   }
+  if (enrolment.mode !== undefined) return { ...enrolment, mode: enrolment.mode };
+  const host = broker.host ?? new URL(broker.url!).hostname;
+  if (!isLoopback(host)) {
+    throw new Error(
+      `config ${source}: enrolment.mode: expected it to be written, because devices reach the broker at ${host} from ` +
+        'elsewhere; found none: "open" lets every key buy on the treasury\'s money, "allow-list" and "pending" do not',
+    );
+  }
+  return { ...enrolment, mode: "open" };
 }
 
 function checkDoors({ plain, tls, webSocket }: Embedded, source: string): void {

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
-import { checkAccess, EMBEDDED, ENROLMENT } from "./broker-config.ts";
+import { checkAccess, EMBEDDED, ENROLMENT, type Enrolment } from "./broker-config.ts";
 import { checkExternal, EXTERNAL } from "./external-config.ts";
 import { checkLookout, LOOKOUT_SECTIONS } from "./lookout-config.ts";
 import { SELLER_SECTIONS, type SellerConfig, sellersIn } from "./sellers-config.ts";
@@ -41,6 +41,8 @@ const TREASURY = z.strictObject({
   perDevicePerDayAtomic: atomic.default(20_000_000),
   perDayAtomic: atomic.default(1_000_000_000),
   fleetAtomic: atomic.default(100_000_000_000),
+  /** A tenth of the fleet's day when absent, or one deposit; 0: nothing for devices that are not enrolled. */
+  newcomersPerDayAtomic: z.number().int().min(0).max(COUNTER_MAX).optional(),
   /** Below this the operator is warned; 0: never. */
   lowBalanceAtomic: z.number().int().min(0).max(COUNTER_MAX).default(10_000_000),
 });
@@ -89,9 +91,14 @@ const CONFIG = z.strictObject({
 });
 
 /** A checked configuration: whether it had one seller or several, here they are a list. */
-export type Config = Omit<z.infer<typeof CONFIG>, "seller" | "sellers"> & {
+export type Config = Omit<z.infer<typeof CONFIG>, "seller" | "sellers" | "treasury" | "enrolment"> & {
   readonly sellers: readonly SellerConfig[];
+  readonly treasury: z.infer<typeof TREASURY> & { readonly newcomersPerDayAtomic: number };
+  readonly enrolment: Enrolment;
 };
+
+/** Of the fleet's day, for devices that were never seen to buy. */
+const NEWCOMERS_SHARE = 10;
 
 /** Names of the sections, as a file has them. */
 export const SECTIONS: readonly string[] = Object.keys(CONFIG.shape);
@@ -124,16 +131,19 @@ export function checkConfig(value: unknown, source: string): Config {
     );
     throw new Error(lines.join("\n"));
   }
-  checkAccess(checked.data.broker, checked.data.enrolment, source);
+  const enrolment = checkAccess(checked.data.broker, checked.data.enrolment, source);
   if (checked.data.broker.kind === "external") checkExternal(checked.data.broker, source);
   checkLookout(checked.data, checked.data.broker.kind, source);
   const { seller: _one, sellers: _several, ...others } = checked.data;
   const sellers = sellersIn(checked.data, source);
   checkTreasury(others.treasury, source);
-  return { ...others, sellers };
+  const { depositAtomic, perDayAtomic } = others.treasury;
+  const usual = Math.max(depositAtomic, Math.floor(perDayAtomic / NEWCOMERS_SHARE));
+  const newcomersPerDayAtomic = others.treasury.newcomersPerDayAtomic ?? usual;
+  return { ...others, enrolment, treasury: { ...others.treasury, newcomersPerDayAtomic }, sellers };
 }
 
-function checkTreasury(treasury: Config["treasury"], source: string): void {
+function checkTreasury(treasury: z.infer<typeof TREASURY>, source: string): void {
   const { key, signerUrl, signerTokenFile, signerAddress } = treasury;
   if ((key === undefined) === (signerUrl === undefined)) {
     const found = key === undefined ? "neither" : "both";

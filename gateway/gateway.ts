@@ -155,6 +155,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       treasury,
       chain,
       limits: config.treasury,
+      isEnrolled: doorman.isEnrolled,
       note,
       observe: lookout.observe,
       counts,

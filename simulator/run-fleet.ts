@@ -182,6 +182,7 @@ async function openServices(
     epochSeconds: plan.epochSeconds,
     speed: plan.speed,
     depositAtomic: DEPOSIT_ATOMIC,
+    devices: plan.city.lights.length,
     onTrouble: (text) => view.say(text),
   });
   const text = flags.seller === undefined ? "starting seller and gateway" : "starting the gateway";

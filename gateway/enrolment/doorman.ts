@@ -16,6 +16,8 @@ import { type Gate, type GateParts, openGate } from "./gate.ts";
 export interface Doorman {
   /** Null when a device that proved itself may log in, else why not. */
   barred(device: string): Promise<string | null>;
+  /** On the allow-list, or approved by a person. */
+  isEnrolled(device: string): Promise<boolean>;
   /** The gate between broker and sessions; it looks for decisions until `stop`. */
   gate(parts: Omit<GateParts, "enrolment" | "ledger" | "note">): Gate;
   /** Reads the allow-list again. */
@@ -63,6 +65,8 @@ export function openDoorman(
         ? "the device is not on the allow-list, or was refused"
         : "the device was refused";
     },
+    isEnrolled: async (device) =>
+      allowed.has(device) || (await ledger.enrolment(device))?.state === "approved",
     gate(parts) {
       const opened = openGate(
         { ...parts, enrolment, ledger, note },

@@ -88,6 +88,9 @@ UPDATE channel SET promised = max(channel.promised, f.promised), charged = max(c
   WHERE channel.id = f.id;
 DROP TABLE payment_journal;`
       : "",
+  ({ integer }) => `
+-- Deposits of before there was a newcomers' budget count as those of known devices.
+ALTER TABLE deposit ADD COLUMN newcomer ${integer} NOT NULL DEFAULT 0;`,
 ];
 
 /** Members of an entry of the journal that was a table, from one index up to another. */

@@ -8,7 +8,6 @@
 import type { Pool, PoolClient } from "pg";
 import { shownUrl } from "../config-layers.ts";
 import type { Fence } from "../duty/postgres-roster.ts";
-import type { ChannelKey, DepositTotals } from "../purchase/ports.ts";
 import { enrolmentsIn } from "./enrolment-rows.ts";
 import { POSTGRES, stepsAfter, VERSION_TABLE } from "./migrations.ts";
 import { inTransaction, openPool, type PostgresOptions, reasonOf } from "./postgres-pool.ts";
@@ -19,8 +18,11 @@ import {
   depositIn,
   depositRow,
   deviceIn,
+  overdueIn,
   paymentIn,
   type Row,
+  totalsCells,
+  totalsIn,
   withdrawalIn,
   withdrawalRow,
 } from "./rows.ts";
@@ -111,6 +113,8 @@ async function storeOn(pool: Pool, fence: Fence | null): Promise<LedgerStore> {
         }
         return decided;
       }),
+    overdueDeposits: async (nowSeconds, limit) =>
+      (await all(READS.overdue, Math.floor(nowSeconds), limit)).map(overdueIn),
     async saveDeposit(record) {
       await pool.query(upsert("deposit"), depositRow(record));
     },
@@ -143,20 +147,6 @@ async function migrate(client: PoolClient): Promise<void> {
     "SELECT coalesce(max(version), 0) AS version FROM schema_version",
   );
   for (const step of stepsAfter(rows[0]!.version, POSTGRES)) await client.query(step);
-}
-
-function totalsCells({ id, device }: ChannelKey, daySinceSeconds: number): Cell[] {
-  const since = Math.floor(daySinceSeconds);
-  return [id, since, id, device, since];
-}
-
-function totalsIn(row: Row): DepositTotals {
-  return {
-    channelAtomic: row.channel as number,
-    deviceDayAtomic: row.device_day as number,
-    fleetDayAtomic: row.fleet_day as number,
-    fleetAtomic: row.fleet as number,
-  };
 }
 
 /** `?, ?` as PostgreSQL wants it: `$1, $2`. */

@@ -4,7 +4,15 @@
  * Promise: what is written as a record is read back as that record; integers stay below 2^53.
  */
 import { parseJson } from "#protocol/nesting";
-import type { ChannelRecord, DepositRecord, DeviceRecord, PaymentRecord } from "../purchase/ports.ts";
+import type {
+  ChannelKey,
+  ChannelRecord,
+  DepositRecord,
+  DepositTotals,
+  DeviceRecord,
+  OverdueDeposit,
+  PaymentRecord,
+} from "../purchase/ports.ts";
 import type { WithdrawalRecord } from "./store.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -37,7 +45,7 @@ export const COLUMNS = {
     "tx",
     "at_seconds",
   ],
-  deposit: ["channel_id", "idx", "amount", "valid_before", "signature", "state", "at_seconds"],
+  deposit: ["channel_id", "idx", "amount", "valid_before", "signature", "state", "at_seconds", "newcomer"],
   withdrawal: ["channel_id", "idx", "kind", "amount", "state", "tx", "at_seconds"],
 } as const;
 
@@ -104,8 +112,10 @@ export function paymentIn(row: Row): PaymentRecord {
 }
 
 export function depositRow(record: DepositRecord): Cell[] {
-  const { channelId, index, amountAtomic, validBeforeSeconds, signature, state, atSeconds } = record;
-  return [channelId, index, amountAtomic, validBeforeSeconds, signature, state, atSeconds];
+  const { channelId, index, amountAtomic, validBeforeSeconds, signature, state, atSeconds, isNewcomer } =
+    record;
+  const about = [signature, state, atSeconds, isNewcomer ? 1 : 0];
+  return [channelId, index, amountAtomic, validBeforeSeconds, ...about];
 }
 
 export function depositIn(row: Row): DepositRecord {
@@ -117,6 +127,33 @@ export function depositIn(row: Row): DepositRecord {
     signature: row.signature as string,
     state: row.state as DepositRecord["state"],
     atSeconds: row.at_seconds as number,
+    isNewcomer: row.newcomer === 1,
+  };
+}
+
+/** Of a deposit beside its channel. */
+export function overdueIn(row: Row): OverdueDeposit {
+  const deposit = depositIn(row);
+  return {
+    deposit,
+    channel: { id: deposit.channelId, device: row.device as string },
+    token: (parseJson(row.requirements as string) as ChannelRecord["requirements"]).asset,
+  };
+}
+
+/** Parameters of `READS.totals`. */
+export function totalsCells({ id, device }: ChannelKey, daySinceSeconds: number): Cell[] {
+  const since = Math.floor(daySinceSeconds);
+  return [id, since, id, device, since, since];
+}
+
+export function totalsIn(row: Row): DepositTotals {
+  return {
+    channelAtomic: row.channel as number,
+    deviceDayAtomic: row.device_day as number,
+    fleetDayAtomic: row.fleet_day as number,
+    fleetAtomic: row.fleet as number,
+    newcomersDayAtomic: row.newcomers_day as number,
   };
 }
 

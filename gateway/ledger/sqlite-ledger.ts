@@ -15,6 +15,7 @@ import type {
   DepositRecord,
   DepositTotals,
   DeviceRecord,
+  OverdueDeposit,
   PaymentRecord,
 } from "../purchase/ports.ts";
 import { enrolmentsIn } from "./enrolment-rows.ts";
@@ -31,8 +32,11 @@ import {
   depositRow,
   deviceIn,
   deviceRow,
+  overdueIn,
   paymentIn,
   type Row,
+  totalsCells,
+  totalsIn,
   withdrawalIn,
   withdrawalRow,
 } from "./rows.ts";
@@ -52,6 +56,7 @@ export interface SqliteLedger extends LedgerStore {
   deposits(channelId: string): readonly DepositRecord[];
   balanceOf(channelId: string): number;
   depositTotals(channel: ChannelKey, daySinceSeconds: number): DepositTotals;
+  overdueDeposits(nowSeconds: number, limit: number): readonly OverdueDeposit[];
   withdrawals(channelId: string): readonly WithdrawalRecord[];
 }
 
@@ -122,7 +127,7 @@ export function openSqliteLedger(
     const queries: readonly Query[] = [
       { sql: READS.withdrawals, cells: [channel.id] },
       { sql: READS.deposits, cells: [channel.id] },
-      totalsQuery(channel, daySinceSeconds),
+      { sql: READS.totals, cells: totalsCells(channel, daySinceSeconds) },
     ];
     for (let made = 0; made < DECISIONS_MAX; made += 1) {
       const rows = queries.map(({ sql, cells }) => all(sql, ...cells));
@@ -181,10 +186,9 @@ export function openSqliteLedger(
     },
     deposits,
     balanceOf,
-    depositTotals(channel, daySinceSeconds) {
-      const { sql, cells } = totalsQuery(channel, daySinceSeconds);
-      return totalsIn(first(sql, ...cells)!);
-    },
+    depositTotals: (channel, daySinceSeconds) =>
+      totalsIn(first(READS.totals, ...totalsCells(channel, daySinceSeconds))!),
+    overdueDeposits: (nowSeconds, limit) => all(READS.overdue, Math.floor(nowSeconds), limit).map(overdueIn),
     intendDeposit(...asked) {
       const decided = deciding.then(() => intendDeposit(...asked));
       deciding = decided.catch(() => undefined);
@@ -219,20 +223,6 @@ function unfoldedIn(directory: string, disk: SegmentDisk): UnfoldedPayments {
     waiting.add(segment, rowIn(bytes));
   }
   return waiting;
-}
-
-function totalsQuery({ id, device }: ChannelKey, daySinceSeconds: number): Query {
-  const since = Math.floor(daySinceSeconds);
-  return { sql: READS.totals, cells: [id, since, id, device, since] };
-}
-
-function totalsIn(row: Row): DepositTotals {
-  return {
-    channelAtomic: row.channel as number,
-    deviceDayAtomic: row.device_day as number,
-    fleetDayAtomic: row.fleet_day as number,
-    fleetAtomic: row.fleet as number,
-  };
 }
 
 /**

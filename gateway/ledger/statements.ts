@@ -15,6 +15,14 @@ const CHANNELS = `SELECT c.*, CAST(${BALANCE_OF("c.id")} AS BIGINT) AS balance F
 
 const OF_DEVICE = "(channel_id = ? OR channel_id IN (SELECT id FROM channel WHERE device = ?))";
 
+/** One whose authorization ended unused moves nothing any more. */
+const COUNTS = "state <> 'expired'";
+
+/** Of a device that had bought nothing when it was signed, and has bought nothing since. */
+const OF_NEWCOMER =
+  "(d.newcomer = 1 AND NOT EXISTS (SELECT 1 FROM channel c JOIN channel b ON b.device = c.device" +
+  " WHERE c.id = d.channel_id AND b.charged > 0))";
+
 export const READS = {
   device: "SELECT * FROM device WHERE device = ?",
   devices: "SELECT * FROM device ORDER BY device",
@@ -32,10 +40,14 @@ export const READS = {
   deposits: "SELECT * FROM deposit WHERE channel_id = ? ORDER BY idx",
   withdrawals: "SELECT * FROM withdrawal WHERE channel_id = ? ORDER BY idx",
   balance: `SELECT CAST(${BALANCE_OF("c.id")} AS BIGINT) AS balance FROM (SELECT CAST(? AS TEXT) AS id) c`,
-  /** Parameters: channel, since, channel, device, since. */
-  totals: `SELECT CAST(${SUM("deposit", "WHERE channel_id = ?")} AS BIGINT) AS channel,
-    CAST(${SUM("deposit", `WHERE at_seconds >= ? AND ${OF_DEVICE}`)} AS BIGINT) AS device_day,
-    CAST(${SUM("deposit", "WHERE at_seconds >= ?")} AS BIGINT) AS fleet_day,
-    CAST(${SUM("deposit", "")} AS BIGINT) AS fleet`,
+  overdue:
+    "SELECT d.*, c.device, c.requirements FROM deposit d JOIN channel c ON c.id = d.channel_id" +
+    " WHERE d.state = 'intended' AND d.valid_before <= ? ORDER BY d.valid_before LIMIT ?",
+  /** Parameters: channel, since, channel, device, since, since. */
+  totals: `SELECT CAST(${SUM("deposit", `WHERE channel_id = ? AND ${COUNTS}`)} AS BIGINT) AS channel,
+    CAST(${SUM("deposit", `WHERE at_seconds >= ? AND ${OF_DEVICE} AND ${COUNTS}`)} AS BIGINT) AS device_day,
+    CAST(${SUM("deposit d", `WHERE at_seconds >= ? AND ${COUNTS} AND NOT ${OF_NEWCOMER}`)} AS BIGINT) AS fleet_day,
+    CAST(${SUM("deposit d", `WHERE ${COUNTS} AND NOT ${OF_NEWCOMER}`)} AS BIGINT) AS fleet,
+    CAST(${SUM("deposit d", `WHERE at_seconds >= ? AND ${COUNTS} AND ${OF_NEWCOMER}`)} AS BIGINT) AS newcomers_day`,
   paymentCount: "SELECT count(*) AS payments FROM payment",
 } as const;

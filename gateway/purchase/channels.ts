@@ -11,8 +11,7 @@ import { toHex, wordOfInteger } from "#payment/bytes";
 import { channelIdOf } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
 import type { ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
-import { type DepositParts, fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
-import { nextDepositAtomic } from "./funding.ts";
+import { type DepositParts, depositSize, fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
 import type { ChannelRecord, DeviceRecord, Ledger, Quote, Shop, Tariff } from "./ports.ts";
 
 /** Channels that differ in their salt alone, or exact accounts in their epoch: numbered 0, 1, 2, ... */
@@ -160,12 +159,6 @@ function epochIn({ id, config, device, requirements }: ChannelRecord): Pick<Offe
     if (exactIdOf(device, requirements, chainId, epoch) === id) return epoch === 0 ? {} : { epoch };
   }
   return {};
-}
-
-/** Of the deposit under way, or of the next one; 0 when the limits allow none. */
-async function depositSize(parts: DepositParts, channel: ChannelRecord): Promise<number> {
-  const open = await openDeposit(parts.ledger, channel.id);
-  return open?.amountAtomic ?? nextDepositAtomic(parts.limits, parts.ledger, channel, parts.now());
 }
 
 /** A channel's name, and the configuration it comes from; null for exact. */

@@ -15,14 +15,12 @@ import {
 import { fromHex, toHex } from "#payment/bytes";
 import { DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
-import { DAY_SECONDS, type FundingLimits, isWithin } from "./funding.ts";
+import { DAY_SECONDS, type FundingParts, isNewcomer, isWithin, nextDepositAtomic } from "./funding.ts";
 import type { Chain, ChannelRecord, DepositRecord, Ledger, Treasury, WallClock } from "./ports.ts";
 
-export interface DepositParts {
-  readonly ledger: Ledger;
+export interface DepositParts extends FundingParts {
   readonly treasury: Treasury;
   readonly chain: Chain;
-  readonly limits: FundingLimits;
   readonly now: WallClock;
 }
 
@@ -31,6 +29,9 @@ const DEPOSIT_LIFE_SECONDS = 3600;
 
 /** Signed anew when less than this is left of it, seconds. */
 const DEPOSIT_MARGIN_SECONDS = 60;
+
+/** Overdue deposits that are looked up on the chain at once. */
+const OVERDUE_AT_ONCE = 64;
 
 /** The deposit that is under way into a channel, if any. */
 export async function openDeposit(ledger: Ledger, channelId: string): Promise<DepositRecord | null> {
@@ -70,14 +71,56 @@ export async function intendDeposit(
     signature: toHex(await parts.treasury.sign(digest)),
     state: "intended",
     atSeconds: open ? open.atSeconds : now,
+    isNewcomer: open ? open.isNewcomer : await isNewcomer(parts, channel.device),
   };
   return parts.ledger.intendDeposit(channel, index, now - DAY_SECONDS, (there, totals) => {
     // Another gateway may have been first.
-    if (there?.state === "confirmed") return null;
+    if (there !== null && there.state !== "intended") return null;
     if (there && there.validBeforeSeconds - now > DEPOSIT_MARGIN_SECONDS) return there;
     // The same index moves its money once: signed again, it adds nothing to the sums.
-    return there || isWithin(parts.limits, totals, amount) ? record : null;
+    return there || isWithin(parts.limits, totals, amount, record.isNewcomer) ? record : null;
   });
+}
+
+/**
+ * The size of the deposit under way into a channel, or of the next one; 0 when the limits allow none, even without
+ * those whose authorization has ended.
+ */
+export async function depositSize(parts: DepositParts, channel: ChannelRecord): Promise<number> {
+  const open = await openDeposit(parts.ledger, channel.id);
+  if (open !== null) return open.amountAtomic;
+  const amount = await nextDepositAtomic(parts, channel, parts.now());
+  if (amount > 0 || (await closeOverdue(parts)) === 0) return amount;
+  return nextDepositAtomic(parts, channel, parts.now());
+}
+
+/**
+ * Learns from the chain what became of intended deposits whose authorization has ended: one that was never used can
+ * be used no more, and its money is free again.
+ * @returns how many are under way no more; what the chain cannot be asked about stays
+ */
+async function closeOverdue(parts: DepositParts): Promise<number> {
+  const now = Math.floor(parts.now());
+  const overdue = await parts.ledger.overdueDeposits(now, OVERDUE_AT_ONCE);
+  let closed = 0;
+  try {
+    // Read before the nonces: one that is unused after this moment stays so.
+    const chainSeconds = overdue.length === 0 ? 0 : await parts.chain.timeSeconds();
+    for (const { deposit, channel, token } of overdue) {
+      if (deposit.validBeforeSeconds > chainSeconds) continue;
+      const nonce = depositNonce(channel.id, deposit.index);
+      const isUsed = await parts.chain.authorizationUsed(token, parts.treasury.address, nonce);
+      const ended = await parts.ledger.intendDeposit(channel, deposit.index, now - DAY_SECONDS, (there) => {
+        // Another payment may have had it signed anew meanwhile.
+        const isSame = there?.state === "intended" && there.signature === deposit.signature;
+        return isSame ? { ...there, state: isUsed ? "confirmed" : "expired" } : null;
+      });
+      if (ended !== null) closed += 1;
+    }
+  } catch {
+    // The chain does not answer: what it does not say stays reserved.
+  }
+  return closed;
 }
 
 /** Marks a deposit as arrived; the channel's balance is the sum of these. */

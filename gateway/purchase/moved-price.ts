@@ -11,13 +11,14 @@ import { type Purchase, type PurchaseParts, purchase } from "./purchase.ts";
 
 /** @param wantedUnits what one purchase of the device should last for */
 export async function buyFrom(
-  parts: Omit<PurchaseParts, "seller">,
+  parts: Omit<PurchaseParts, "seller" | "isOnSale">,
   shop: Shop,
   wantedUnits: number,
   channel: ChannelRecord,
   pay: Pay,
 ): Promise<Purchase> {
-  const buying = { ...parts, seller: shop.seller };
+  const isOnSale = (amountAtomic: number) => shop.tariff()?.menu.includes(amountAtomic) ?? false;
+  const buying = { ...parts, seller: shop.seller, isOnSale };
   const bought = await purchase(buying, channel, pay);
   if (channel.config === null || bought.grant.refusal !== "seller-refused") return bought;
   if (!(await shop.reconsider())) return bought;

@@ -77,11 +77,24 @@ export interface DepositRecord {
   readonly amountAtomic: number;
   readonly validBeforeSeconds: number;
   readonly signature: string;
-  readonly state: "intended" | "confirmed";
+  /** "expired": its authorization ended unused, by the chain's clock; it counts nowhere. */
+  readonly state: "intended" | "confirmed" | "expired";
   readonly atSeconds: number;
+  /** Signed for a device that was never seen to buy: it counts against the newcomers' budget until one does. */
+  readonly isNewcomer: boolean;
 }
 
-/** Sums of deposits, intended or confirmed, atomic units: what a limit is held against. */
+/** An intended deposit whose authorization has ended by the gateway's clock. */
+export interface OverdueDeposit {
+  readonly deposit: DepositRecord;
+  readonly channel: ChannelKey;
+  readonly token: string;
+}
+
+/**
+ * Sums of deposits, intended or confirmed, atomic units: what a limit is held against. A deposit of a newcomer that
+ * has not bought counts for its channel, its device and the newcomers, and for the fleet only once it buys.
+ */
 export interface DepositTotals {
   /** Into this channel, ever. */
   readonly channelAtomic: number;
@@ -91,6 +104,8 @@ export interface DepositTotals {
   readonly fleetDayAtomic: number;
   /** Into all channels, ever. */
   readonly fleetAtomic: number;
+  /** Into channels of newcomers within the day. */
+  readonly newcomersDayAtomic: number;
 }
 
 /** Decides inside the ledger's transaction, so at once; null leaves everything as it is. */
@@ -131,6 +146,8 @@ export interface Ledger {
     daySinceSeconds: number,
     decide: DecideDeposit,
   ): Promise<DepositRecord | null>;
+  /** Intended deposits whose authorization has ended, the longest ago first, at most `limit`. */
+  overdueDeposits(nowSeconds: number, limit: number): Read<readonly OverdueDeposit[]>;
   /** Replaces what is known of a deposit. */
   saveDeposit(record: DepositRecord): Promise<void>;
 }
@@ -244,6 +261,8 @@ export interface Treasury {
 
 /** Every call rejects while the node does not answer. */
 export interface Chain {
+  /** Time of the latest block, Unix seconds: what an authorization's end is held against. */
+  timeSeconds(): Promise<number>;
   tokenBalance(token: string, owner: string): Promise<number>;
   /** EIP-3009 authorizationState: true once the nonce was used. */
   authorizationUsed(token: string, from: string, nonce: string): Promise<boolean>;

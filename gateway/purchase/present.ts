@@ -10,8 +10,7 @@ import { PRICED_UNITS } from "#core/units";
 import { purchaseNonce } from "#payment/authorization";
 import { fromHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
-import { confirmDeposit, hasArrived, intendDeposit, openDeposit } from "./deposit.ts";
-import { nextDepositAtomic } from "./funding.ts";
+import { confirmDeposit, depositSize, hasArrived, intendDeposit } from "./deposit.ts";
 import { authorizationPayload, voucherPayload } from "./payload.ts";
 import {
   type ChannelRecord,
@@ -41,15 +40,15 @@ export async function present(parts: PurchaseParts, channel: ChannelRecord, pay:
   const balance = await parts.ledger.balanceOf(channel.id);
   const counted = { ...channel, balance };
   if (pay.maxClaimable <= balance) return presentVoucher(parts, counted, pay, null);
+  // What the seller does not sell it refuses; money that was reserved for it would be out of others' reach.
+  if (!parts.isOnSale(pay.maxClaimable - channel.charged)) return presentVoucher(parts, counted, pay, null);
   const deposit = await depositFor(parts, counted);
   if (deposit === null) return refused(channel, "unfunded");
   return presentVoucher(parts, counted, pay, deposit);
 }
 
 async function depositFor(parts: PurchaseParts, channel: ChannelRecord): Promise<DepositRecord | null> {
-  const open = await openDeposit(parts.ledger, channel.id);
-  const amount =
-    open?.amountAtomic ?? (await nextDepositAtomic(parts.limits, parts.ledger, channel, parts.now()));
+  const amount = await depositSize(parts, channel);
   return amount === 0 ? null : intendDeposit(parts, channel, amount);
 }
 

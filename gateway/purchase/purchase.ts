@@ -18,6 +18,8 @@ import type { SellerFault } from "./seller-fault.ts";
 
 export interface PurchaseParts extends DepositParts {
   readonly seller: Seller;
+  /** Does the seller sell a quantum of so many atomic units now? For another one no deposit is signed. */
+  readonly isOnSale: (amountAtomic: number) => boolean;
   readonly note: Note;
   readonly observe: Observe;
 }

@@ -24,7 +24,7 @@ import { noteFailure } from "./note-failure.ts";
 import type { ChannelRecord, DeviceRecord, Devices, Drop, Market } from "./ports.ts";
 import { type PurchaseParts, refuse } from "./purchase.ts";
 
-export interface SessionParts extends Omit<PurchaseParts, "seller"> {
+export interface SessionParts extends Omit<PurchaseParts, "seller" | "isOnSale"> {
   readonly key: Key;
   readonly hmac: Hmac;
   readonly devices: Devices;

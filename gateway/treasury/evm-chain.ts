@@ -70,6 +70,10 @@ export async function watchChain(connection: EvmConnection, note: Note): Promise
 export function chainOn(connection: EvmConnection): Chain {
   const escrow = escrowOn(connection);
   return {
+    async timeSeconds() {
+      const { reader } = await connection.verified();
+      return Number((await reader.getBlock()).timestamp);
+    },
     async tokenBalance(token, owner) {
       const { reader } = await connection.verified();
       const args = [owner as Hex] as const;

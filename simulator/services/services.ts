@@ -35,6 +35,8 @@ export interface ServicesOptions {
   readonly epochSeconds: number;
   readonly speed: number;
   readonly depositAtomic: number;
+  /** Devices that will make their first purchase in the run. */
+  readonly devices: number;
   readonly onTrouble: (text: string) => void;
 }
 
@@ -171,7 +173,13 @@ async function startGatewayProcess(
       asset: chain.token,
       schemes: options.schemes,
     },
-    treasury: { key: file("treasury.key", chain.treasuryKey), depositAtomic: options.depositAtomic },
+    treasury: {
+      key: file("treasury.key", chain.treasuryKey),
+      depositAtomic: options.depositAtomic,
+      // Each is a newcomer once, and none of them a stranger.
+      newcomersPerDayAtomic: options.depositAtomic * options.devices,
+    },
+    enrolment: { mode: "open" },
     chain: { rpc: chain.rpcUrl },
     forward: { origins: [sellerUrl] },
   };

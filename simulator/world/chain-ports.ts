@@ -87,6 +87,7 @@ export function gatewayChain(chain: ChainModel, life: Life): GatewayChain {
       return read();
     });
   return {
+    timeSeconds: () => ask(() => chain.nowSeconds()),
     tokenBalance: (_token, owner) => ask(() => chain.balances.get(owner) ?? 0),
     authorizationUsed: (_token, from, nonce) => ask(() => chain.isNonceUsed(from, nonce)),
     channelBalance: (id) => ask(() => chain.channelOf(id).balance),

@@ -118,6 +118,7 @@ export class Gateway {
         },
         chain: gatewayChain(chain, life),
         limits: this.parts.limits,
+        isEnrolled: () => false,
         note: (_level, text, fields) => world.note(`gateway: ${text} ${String(fields.reason ?? "")}`),
         observe: () => {},
         counts: { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 },

@@ -4,6 +4,7 @@
  * Promise: as the SQLite ledger: a payment is keyed by its money and stays as it was first recorded, a
  * channel's counters only rise, its balance is the sum of its confirmed deposits.
  */
+import { type CountedDeposit, totalsOf } from "#gateway/purchase/funding";
 import type {
   ChannelKey,
   ChannelRecord,
@@ -11,6 +12,7 @@ import type {
   DepositTotals,
   DeviceRecord,
   Ledger,
+  OverdueDeposit,
   PaymentRecord,
 } from "#gateway/purchase/ports";
 import type { Life } from "./power.ts";
@@ -47,18 +49,36 @@ export function ledgerOn(tables: Tables, life: Life, touched: () => void): Ledge
   }
 
   function depositTotals({ id, device }: ChannelKey, daySinceSeconds: number): DepositTotals {
-    const totals = { channelAtomic: 0, deviceDayAtomic: 0, fleetDayAtomic: 0, fleetAtomic: 0 };
     const ofDevice = tables.get<readonly string[]>("channels", device) ?? [];
-    for (const deposits of tables.rows<readonly DepositRecord[]>("deposits")) {
-      for (const { channelId, amountAtomic, atSeconds } of deposits) {
-        totals.fleetAtomic += amountAtomic;
-        if (channelId === id) totals.channelAtomic += amountAtomic;
-        if (atSeconds < daySinceSeconds) continue;
-        totals.fleetDayAtomic += amountAtomic;
-        if (channelId === id || ofDevice.includes(channelId)) totals.deviceDayAtomic += amountAtomic;
+    function* counted(): Generator<CountedDeposit> {
+      for (const deposits of tables.rows<readonly DepositRecord[]>("deposits")) {
+        for (const deposit of deposits) {
+          const isOfChannel = deposit.channelId === id;
+          const isOfDevice = isOfChannel || ofDevice.includes(deposit.channelId);
+          yield { deposit, isOfChannel, isOfDevice, hasBought: hasBought(deposit.channelId) };
+        }
       }
     }
-    return totals;
+    return totalsOf(counted(), daySinceSeconds);
+  }
+
+  function hasBought(channelId: string): boolean {
+    const device = tables.get<ChannelRecord>("channel", channelId)?.device ?? "";
+    const ids = tables.get<readonly string[]>("channels", device) ?? [];
+    return ids.some((id) => tables.get<ChannelRecord>("channel", id)!.charged > 0);
+  }
+
+  function overdueDeposits(nowSeconds: number, limit: number): OverdueDeposit[] {
+    const overdue: OverdueDeposit[] = [];
+    for (const deposits of tables.rows<readonly DepositRecord[]>("deposits")) {
+      for (const deposit of deposits) {
+        if (deposit.state !== "intended" || deposit.validBeforeSeconds > nowSeconds) continue;
+        const { id, device, requirements } = tables.get<ChannelRecord>("channel", deposit.channelId)!;
+        overdue.push({ deposit, channel: { id, device }, token: requirements.asset });
+      }
+    }
+    overdue.sort((left, right) => left.deposit.validBeforeSeconds - right.deposit.validBeforeSeconds);
+    return overdue.slice(0, limit);
   }
 
   function putDeposit(record: DepositRecord): void {
@@ -94,6 +114,7 @@ export function ledgerOn(tables: Tables, life: Life, touched: () => void): Ledge
     deposits: depositsOf,
     balanceOf,
     depositTotals,
+    overdueDeposits,
     async intendDeposit(channel, index, daySinceSeconds, decide) {
       touched();
       return tables.commit(life, () => {

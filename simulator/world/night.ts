@@ -47,6 +47,7 @@ const LIMITS = {
   perDevicePerDayAtomic: 6_000_000,
   fleetAtomic: TREASURY_ATOMIC,
   perDayAtomic: TREASURY_ATOMIC,
+  newcomersPerDayAtomic: TREASURY_ATOMIC,
 };
 /**
  * Runs one world to its verdict.

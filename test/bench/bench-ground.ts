@@ -9,6 +9,9 @@ import type { RunChain } from "#simulator/services/chain";
 import { type Services, startServices } from "#simulator/services/services";
 
 /** How long and how often things are measured. */
+/** More than any part of the bench has. */
+const DEVICES_MAX = 20_000;
+
 export interface BenchPlan {
   readonly rounds: number;
   /** Rounds of the world, each a process of its own. */
@@ -120,6 +123,7 @@ export async function openBenchGround(
         epochSeconds: Math.floor(Date.now() / 1000),
         speed: 1,
         depositAtomic,
+        devices: DEVICES_MAX,
         onTrouble: (text) => say(text),
       });
       return ground.start(services);

@@ -92,6 +92,7 @@ async function openBuyer(): Promise<Buyer> {
     validBeforeSeconds,
     signature: toHex(treasury.sign(digest)),
     state: "intended",
+    isNewcomer: false,
     atSeconds: 0,
   };
   const counters = { balance: depositAtomic, promised: depositAtomic, charged: 0, granted: 0, revision: 0 };

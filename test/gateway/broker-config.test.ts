@@ -58,6 +58,16 @@ test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
     { kind: "external", url: "mqtts://b.example.org", probe: { keyFile: "a.key" } },
     {},
   ],
+  [
+    "enrolment.mode: expected it to be written, because devices reach the broker at 0.0.0.0 from elsewhere",
+    { host: "0.0.0.0" },
+    {},
+  ],
+  [
+    "enrolment.mode: expected it to be written, because devices reach the broker at b.example.org from elsewhere",
+    { kind: "external", url: "mqtts://b.example.org" },
+    { pendingMax: 5 },
+  ],
   ['enrolment.allowFile: expected a file beside mode "allow-list"', {}, { mode: "allow-list" }],
 ])("a configuration is refused: %s", (reason, broker, enrolment) => {
   expect(() => configured(broker, enrolment)).toThrow(`config test: ${reason}`);

@@ -262,6 +262,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
           validBeforeSeconds: 2_000_000_000,
           signature: `0x${"dd".repeat(65)}`,
           state: "confirmed" as const,
+          isNewcomer: false,
           atSeconds: Math.floor(now() - DAY_SECONDS),
         },
       ],

@@ -139,6 +139,7 @@ test("everything is read back as it was, page after page, and nothing is deposit
     index: 0,
     amountAtomic: 2 ** 48 - 1,
     validBeforeSeconds: 1_900_000_000,
+    isNewcomer: false,
     signature: `0x${"12".repeat(65)}`,
     state: "confirmed",
     atSeconds: 1_800_000_000,

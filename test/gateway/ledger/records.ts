@@ -52,6 +52,7 @@ export function depositNumbered(number: number): DepositRecord {
     index: number,
     amountAtomic: 1_000,
     validBeforeSeconds: 1_900_000_000,
+    isNewcomer: false,
     signature: `0x${"12".repeat(65)}`,
     state: "intended",
     atSeconds: 1_800_000_000,

@@ -9,10 +9,11 @@ import Libsql from "libsql";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { SCHEMA_VERSION } from "#gateway/ledger/migrations";
 import { openSqliteLedger } from "#gateway/ledger/sqlite-ledger";
+import { totalsOf } from "#gateway/purchase/funding";
 import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
 import { bundleOf } from "../bundle.ts";
 import { deviceOf, newKey, requirementsOf } from "../purchase/bench.ts";
-import { channelNumbered, paymentNumbered } from "./records.ts";
+import { channelNumbered, depositNumbered, paymentNumbered } from "./records.ts";
 
 const KILLS = 25;
 
@@ -77,6 +78,7 @@ test("everything is read back as it was after the file was closed and opened", a
     index: 0,
     amountAtomic: 2 ** 48 - 1,
     validBeforeSeconds: 1_900_000_000,
+    isNewcomer: false,
     signature: `0x${"12".repeat(65)}`,
     state: "confirmed",
     atSeconds: 1_800_000_000,
@@ -106,7 +108,13 @@ test("everything is read back as it was after the file was closed and opened", a
   expect(again.device("00".repeat(20))).toBeNull();
   expect(again.deposits(deposit.channelId)).toEqual([deposit, intended]);
   const sum = deposit.amountAtomic + 7;
-  const totals = { channelAtomic: sum, deviceDayAtomic: 7, fleetDayAtomic: 7, fleetAtomic: sum };
+  const totals = {
+    channelAtomic: sum,
+    deviceDayAtomic: 7,
+    fleetDayAtomic: 7,
+    fleetAtomic: sum,
+    newcomersDayAtomic: 0,
+  };
   expect(again.depositTotals(channelNumbered(4), 1_800_000_100)).toEqual(totals);
   expect(again.depositTotals(exact, 0)).toMatchObject({ channelAtomic: 0, deviceDayAtomic: sum });
   const balance = deposit.amountAtomic;
@@ -118,6 +126,45 @@ test("everything is read back as it was after the file was closed and opened", a
   );
   expect(again.counts.payments).toBe(1);
   await again.close();
+});
+
+test("deposits are summed as the rules sum them: strangers' apart until they buy, expired ones nowhere", async () => {
+  const ledger = openSqliteLedger(directory);
+  const states = ["intended", "confirmed", "expired"] as const;
+  const drawn = Array.from({ length: 24 }, (_, number) => ({
+    channel: {
+      ...channelNumbered(0),
+      id: `0x${String(number).padStart(64, "0")}`,
+      device: `${number % 5}`.repeat(40),
+    },
+    hasBought: number % 5 === 2,
+    deposit: {
+      ...depositNumbered(0),
+      channelId: `0x${String(number).padStart(64, "0")}`,
+      amountAtomic: 3 ** (number % 12),
+      state: states[number % 3]!,
+      isNewcomer: number % 2 === 0,
+      atSeconds: 1_800_000_000 + (number % 4) * 100,
+    },
+  }));
+  for (const { channel, deposit, hasBought } of drawn) {
+    await ledger.saveChannel({ ...channel, charged: hasBought ? 100 : 0 });
+    await ledger.saveDeposit(deposit);
+  }
+  const { id, device } = drawn[7]!.channel;
+  const counted = drawn.map(({ channel, deposit, hasBought }) => ({
+    deposit,
+    hasBought,
+    isOfChannel: channel.id === id,
+    isOfDevice: channel.device === device,
+  }));
+  expect(ledger.depositTotals({ id, device }, 1_800_000_200)).toEqual(totalsOf(counted, 1_800_000_200));
+  const overdue = drawn.filter(({ deposit }) => deposit.state === "intended").map(({ deposit }) => deposit);
+  expect(ledger.overdueDeposits(1_900_000_000, 99).map(({ deposit }) => deposit)).toEqual(
+    expect.arrayContaining(overdue),
+  );
+  expect(ledger.overdueDeposits(1_899_999_999, 99)).toEqual([]);
+  await ledger.close();
 });
 
 test("payments beyond a counter come lowest first and no more than asked for", async () => {

@@ -6,7 +6,7 @@ import type { Hmac } from "#core/ports";
 import { channelTagOf } from "#core/purchase";
 import { unitsForQuantum } from "#core/units";
 import { channelFor } from "#gateway/purchase/channels";
-import type { FundingLimits } from "#gateway/purchase/funding";
+import { type FundingLimits, totalsOf } from "#gateway/purchase/funding";
 import type {
   Chain,
   ChannelKey,
@@ -17,6 +17,7 @@ import type {
   DeviceRecord,
   Ledger,
   Market,
+  OverdueDeposit,
   PaymentRecord,
   Quote,
   Sale,
@@ -135,26 +136,32 @@ export class MemoryLedger implements Ledger {
     return inForce;
   }
   depositTotals(channel: ChannelKey, daySinceSeconds: number): DepositTotals {
-    const all = [...this.depositRows.values()];
-    const today = all.filter((deposit) => deposit.atSeconds >= daySinceSeconds);
-    const isOfDevice = ({ channelId }: DepositRecord) =>
-      channelId === channel.id || this.channels.get(channelId)?.device === channel.device;
-    return {
-      channelAtomic: sumOf(all.filter(({ channelId }) => channelId === channel.id)),
-      deviceDayAtomic: sumOf(today.filter(isOfDevice)),
-      fleetDayAtomic: sumOf(today),
-      fleetAtomic: sumOf(all),
-    };
+    const deviceOf = (id: string) => this.channels.get(id)?.device;
+    const counted = [...this.depositRows.values()].map((deposit) => ({
+      deposit,
+      isOfChannel: deposit.channelId === channel.id,
+      isOfDevice: deposit.channelId === channel.id || deviceOf(deposit.channelId) === channel.device,
+      hasBought: [...this.channels.values()].some(
+        ({ device, charged }) => device === deviceOf(deposit.channelId) && charged > 0,
+      ),
+    }));
+    return totalsOf(counted, daySinceSeconds);
+  }
+  overdueDeposits(nowSeconds: number, limit: number): readonly OverdueDeposit[] {
+    return [...this.depositRows.values()]
+      .filter(({ state, validBeforeSeconds }) => state === "intended" && validBeforeSeconds <= nowSeconds)
+      .sort((left, right) => left.validBeforeSeconds - right.validBeforeSeconds)
+      .slice(0, limit)
+      .map((deposit) => {
+        const { id, device, requirements } = this.channels.get(deposit.channelId)!;
+        return { deposit, channel: { id, device }, token: requirements.asset };
+      });
   }
   balanceOf(channelId: string): number {
     return this.deposits(channelId)
       .filter((deposit) => deposit.state === "confirmed")
       .reduce((sum, deposit) => sum + deposit.amountAtomic, 0);
   }
-}
-
-function sumOf(deposits: readonly DepositRecord[]): number {
-  return deposits.reduce((sum, deposit) => sum + deposit.amountAtomic, 0);
 }
 
 // ---- the chain ----
@@ -165,7 +172,11 @@ export class MemoryChain implements Chain {
   readonly used = new Map<string, { to: string; value: number }>();
   readonly escrow = new Map<string, number>();
   readonly wallets = new Map<string, number>();
+  clockSeconds = NOW_SECONDS;
 
+  async timeSeconds(): Promise<number> {
+    return this.clockSeconds;
+  }
   async tokenBalance(_token: string, owner: string): Promise<number> {
     return this.wallets.get(owner) ?? 0;
   }
@@ -376,6 +387,7 @@ export function newBench(limits: Partial<FundingLimits> = {}): Bench {
       perDevicePerDayAtomic: 1_000_000,
       perDayAtomic: 1_000_000,
       fleetAtomic: 1_000_000_000,
+      newcomersPerDayAtomic: 1_000_000,
       ...limits,
     },
     notes,
@@ -386,6 +398,8 @@ export function newBench(limits: Partial<FundingLimits> = {}): Bench {
       chain: bench.chain,
       seller: bench.seller,
       limits: bench.limits,
+      isEnrolled: () => false,
+      isOnSale: () => true,
       note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
       observe: () => {},
       now: () => bench.nowSeconds,

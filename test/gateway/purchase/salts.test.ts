@@ -77,7 +77,13 @@ test("a price that comes back finds the channel that was left at it, unless that
     const first = await channel(bench, "a");
     const deposit = { channelId: first.id, index: 0, amountAtomic: balance, validBeforeSeconds: 0 };
     await bench.ledger.saveChannel(first);
-    await bench.ledger.saveDeposit({ ...deposit, signature: "0x", state: "confirmed", atSeconds: 0 });
+    await bench.ledger.saveDeposit({
+      ...deposit,
+      signature: "0x",
+      state: "confirmed",
+      atSeconds: 0,
+      isNewcomer: false,
+    });
     const second = await channel(bench, "a", true, undefined, 150);
     await bench.ledger.saveChannel(second);
     expect(second.id).not.toBe(first.id);

@@ -82,6 +82,7 @@ test("deposits and authorizations are written so, too", () => {
         validBeforeSeconds: 1_800_000_000,
         signature: `0x${"12".repeat(65)}`,
         state: "intended",
+        isNewcomer: false,
         atSeconds: 1,
       };
       const pay = payOf(100, fill);
