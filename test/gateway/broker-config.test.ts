@@ -13,7 +13,10 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 const TLS = { certFile: "a.crt", keyFile: "a.key" };
 
-function configured(broker: Record<string, unknown>, enrolment: Record<string, unknown> = {}): Config {
+function configured(
+  broker: Record<string, unknown>,
+  enrolment: Record<string, unknown> = { mode: "open" },
+): Config {
   const asset = `0x${"5e".repeat(20)}`;
   const seller = { url: "https://e.example.org", network: "eip155:8453", asset };
   return checkConfig(
@@ -46,17 +49,17 @@ test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
   [
     "broker.keyFile: expected a file beside certFile, found none",
     { kind: "external", url: "mqtts://b.example.org", certFile: "a.crt" },
-    {},
+    { mode: "open" },
   ],
   [
     "broker.certFile: expected an mqtts or wss URL beside it, found mqtt://b.example.org",
     { kind: "external", url: "mqtt://b.example.org", certFile: "a.crt", keyFile: "a.key" },
-    {},
+    { mode: "open" },
   ],
   [
     "broker.probe.certFile: expected a file beside keyFile, found none",
     { kind: "external", url: "mqtts://b.example.org", probe: { keyFile: "a.key" } },
-    {},
+    { mode: "open" },
   ],
   [
     "enrolment.mode: expected it to be written, because devices reach the broker at 0.0.0.0 from elsewhere",
@@ -74,7 +77,7 @@ test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
 });
 
 test("nothing is open that was not named: one plain door on loopback, and enrolment open", () => {
-  const { broker, enrolment } = configured({});
+  const { broker, enrolment } = configured({}, {});
   if (broker.kind !== "embedded") throw new Error("expected the embedded broker");
   expect(doorsOf(broker)).toMatchObject({ host: "127.0.0.1", port: 1883, tls: null, webSocket: null });
   expect(enrolment.mode).toBe("open");

@@ -45,6 +45,7 @@ const GOOD = {
   seller: { url: "http://127.0.0.1:9", network: "eip155:31337", asset: `0x${"70".repeat(20)}` },
   treasury: { key: "/keys/treasury", depositAtomic: 5 },
   chain: { rpc: "http://127.0.0.1:8545" },
+  enrolment: { mode: "open" },
 };
 
 /** Variables for processes of this test; restored after it. */
