@@ -36,6 +36,7 @@ import { fetchResource } from "./sellers/resource.ts";
 import { watchChain } from "./treasury/evm-chain.ts";
 import { connectEvm } from "./treasury/evm-client.ts";
 import { keyIn, openTreasury } from "./treasury/open-treasury.ts";
+import { termsOnChain } from "./treasury/terms.ts";
 
 export interface Gateway {
   /** Where devices connect. */
@@ -127,7 +128,14 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     await http.close();
     throw error;
   });
-  const opened = openSellers(config, authorities, lookout.timing, note, () => sessions.renewOffers());
+  const opened = openSellers(
+    config,
+    authorities,
+    lookout.timing,
+    note,
+    () => sessions.renewOffers(),
+    termsOnChain(connection, treasury.address, () => performance.now()),
+  );
   sellers = opened;
   const mayLose: Pick<Duty, "holds"> = { holds: (device) => duty.holds(device) };
   const guarded = seat === null ? broker : guardDevices(broker, mayLose);

@@ -9,6 +9,7 @@ import { shownUrl } from "../config-layers.ts";
 import { type Timing, timedSeller } from "../observe/timed-ports.ts";
 import type { ChannelRecord, Market, Note, Seller } from "../purchase/ports.ts";
 import { devicesOf, type SellerConfig } from "../sellers-config.ts";
+import type { TermsTrouble } from "../treasury/terms.ts";
 import type { Timer } from "./circuit.ts";
 import { electricitySeller } from "./electricity-seller.ts";
 import { fixedSeller } from "./fixed-seller.ts";
@@ -35,6 +36,7 @@ const SYSTEM_TIMER: Timer = {
 /**
  * @param authorities as `readAuthorities` read them
  * @param changed called when devices may have to buy elsewhere, or at another price
+ * @param termsTrouble what the chain has against a seller's terms
  */
 export function openSellers(
   config: Config,
@@ -42,6 +44,7 @@ export function openSellers(
   timing: Timing,
   note: Note,
   changed: () => void,
+  termsTrouble: TermsTrouble,
 ): Sellers {
   const { sellers, groups, limits, market } = config;
   const opened = sellers.map((seller, index) => {
@@ -61,6 +64,7 @@ export function openSellers(
       SYSTEM_TIMER,
       note,
       changed,
+      termsTrouble,
     );
     return { shop, devices: devicesOf(seller, groups), http };
   });

@@ -8,7 +8,8 @@
 
 import { detach } from "#core/detach";
 import { noteFailure } from "../purchase/note-failure.ts";
-import type { ChannelRecord, Note, Sale, Seller, Shop } from "../purchase/ports.ts";
+import type { AskedQuote, ChannelRecord, Note, Sale, Seller, Shop } from "../purchase/ports.ts";
+import type { TermsTrouble } from "../treasury/terms.ts";
 import { type CallKind, openCircuit, type Timer } from "./circuit.ts";
 import { openStanding, type StandingName } from "./standing.ts";
 import { watchTariff } from "./tariff-watch.ts";
@@ -54,13 +55,17 @@ export interface RunningShop extends Shop {
   stop(): void;
 }
 
-/** @param changed called when devices may have to buy elsewhere, or at another price */
+/**
+ * @param changed called when devices may have to buy elsewhere, or at another price
+ * @param termsTrouble what the chain has against a quote: then there is none
+ */
 export function openShop(
   client: Seller,
   options: ShopOptions,
   timer: Timer,
   everyNote: Note,
   changed: () => void,
+  termsTrouble: TermsTrouble = async () => "",
 ): RunningShop {
   const { name, kind, url } = options;
   const note: Note = (level, text, fields) => everyNote(level, text, { seller: name, ...fields });
@@ -141,18 +146,27 @@ export function openShop(
 
   const seller: Seller = {
     tariff,
-    quote: (quantumAtomic) =>
-      through(
+    async quote(quantumAtomic) {
+      const asked = await through(
         "call",
         async () => {
-          const asked = await client.quote(quantumAtomic);
-          if (asked.quote === null) standing.quoteFailed(asked.reason);
-          else standing.quoted();
-          return asked;
+          const heard = await client.quote(quantumAtomic);
+          if (heard.quote === null) standing.quoteFailed(heard.reason);
+          return heard;
         },
         (result) => (result.quote === null ? result.reason : null),
-        (reason) => ({ quote: null, reason }),
-      ),
+        (reason): AskedQuote => ({ quote: null, reason }),
+      );
+      if (asked.quote === null) return asked;
+      // It did answer: its circuit stays closed, and what is paid for already can be bought on.
+      const reason = await termsTrouble(asked.quote.requirements);
+      if (reason === "") {
+        standing.quoted();
+        return asked;
+      }
+      standing.quoteFailed(reason);
+      return { quote: null, reason, isUnpayable: true };
+    },
     async pay(channel, amountAtomic, payload) {
       if (standing.name === "dismissed") {
         return { kind: "unavailable", reason: `seller ${name} is dismissed: ${standing.reason}` };
@@ -187,7 +201,13 @@ export function openShop(
     tariff: watch.tariff,
     lacks: watch.lacks,
     reconsider: watch.reconsider,
-    quote: watch.quote,
+    async quote(quantumAtomic) {
+      const asked = await watch.quote(quantumAtomic);
+      if (asked.quote === null || (await termsTrouble(asked.quote.requirements)) === "") return asked;
+      // The terms are as they were and the chain is not: asked anew, it is looked at until that is over.
+      watch.forgetQuotes();
+      return watch.quote(quantumAtomic);
+    },
     refused: standing.refused,
     get standing() {
       return standing.name;

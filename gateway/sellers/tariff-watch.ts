@@ -13,6 +13,8 @@ import type { AskedQuote, NoTerms, Note, Quote, Seller, Shop, Tariff } from "../
 export interface TariffWatch extends Pick<Shop, "tariff" | "lacks" | "reconsider" | "quote"> {
   /** Asks now; false while the seller does not answer. */
   refresh(): Promise<boolean>;
+  /** The next quote is the seller's own. */
+  forgetQuotes(): void;
   stop(): void;
 }
 
@@ -142,6 +144,7 @@ export function watchTariff(
     tariff: () => tariff,
     refresh,
     lacks: () => lacks,
+    forgetQuotes: () => quotes.clear(),
     reconsider() {
       const sinceMs = clock.nowMs() - reconsideredMs;
       if (sinceMs >= 0 && sinceMs < reconsiderPauseMs) return asking ?? Promise.resolve(failures === 0);

@@ -31,6 +31,8 @@ const RPC_TIMEOUT_MS = 10_000;
 export interface EvmConnection {
   /** Resolves with the clients once the node is known to be of this chain; rejects when it is not, or absent. */
   verified(): Promise<EvmClients>;
+  /** Asks the node anew for its chain; rejects when it is another one, or absent. */
+  chainId(): Promise<number>;
 }
 
 export interface EvmClients {
@@ -52,20 +54,24 @@ export function connectEvm(rpcUrl: string, chainId: number, treasury: Treasury):
   const reader = createPublicClient({ chain, transport, pollingInterval: POLL_MS });
   const writer = createWalletClient({ account: accountOf(treasury), chain, transport });
   let clients: EvmClients | null = null;
+  async function checkedChainId(): Promise<number> {
+    const found = await reader.getChainId().catch((error: { shortMessage?: string }) => {
+      throw new Error(
+        `chain.rpc ${rpcUrl}: expected a node, found none (${error.shortMessage ?? "no answer"})`,
+      );
+    });
+    if (found === chainId) return found;
+    throw new WrongChain(
+      `chain.rpc ${rpcUrl}: expected chain id ${chainId}, found ${found}; check seller.network`,
+    );
+  }
   return {
+    chainId: checkedChainId,
     async verified() {
-      if (clients !== null) return clients;
-      const found = await reader.getChainId().catch((error: { shortMessage?: string }) => {
-        throw new Error(
-          `chain.rpc ${rpcUrl}: expected a node, found none (${error.shortMessage ?? "no answer"})`,
-        );
-      });
-      if (found !== chainId) {
-        throw new WrongChain(
-          `chain.rpc ${rpcUrl}: expected chain id ${chainId}, found ${found}; check seller.network`,
-        );
+      if (clients === null) {
+        await checkedChainId();
+        clients = { reader, writer };
       }
-      clients = { reader, writer };
       return clients;
     },
   };

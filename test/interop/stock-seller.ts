@@ -51,6 +51,8 @@ export interface StockOptions {
   readonly chargedAtomic?: number;
   /** Deposit that clients are asked for; the SDK's own, ten payments, when absent. */
   readonly minDepositAtomic?: number;
+  /** What it says of the token's EIP-712 domain; the token's own when absent. */
+  readonly tokenDomain?: { readonly name: string; readonly version: string };
   /** A price that moves, in the place of `amountAtomic`. */
   readonly priceAtomic?: () => number;
   /** What stands between the seller and its facilitator. */
@@ -104,7 +106,7 @@ export async function startStockSeller(
             price: () => ({
               amount: String(options.priceAtomic?.() ?? options.amountAtomic),
               asset: contracts.token,
-              extra: { ...DEVELOPMENT_DOLLAR_DOMAIN },
+              extra: { ...(options.tokenDomain ?? DEVELOPMENT_DOLLAR_DOMAIN) },
             }),
             ...(options.minDepositAtomic === undefined
               ? {}
