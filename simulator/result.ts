@@ -3,7 +3,7 @@
  */
 import type { BoardsResult } from "./fleet/boards.ts";
 import type { Feeder } from "./fleet/feeders.ts";
-import type { Reconciliation } from "./fleet/reconciliation.ts";
+import type { NotBought, Reconciliation } from "./fleet/reconciliation.ts";
 import type { PlayedStage } from "./fleet/stagehand.ts";
 import type { Violation } from "./fleet/violation.ts";
 import type { Witness } from "./fleet/witness.ts";
@@ -64,6 +64,8 @@ export interface Result {
   readonly boards: BoardsResult | null;
   readonly conserved: boolean;
   readonly violations: readonly Violation[];
+  /** Lights that signed, and no money of theirs moved. */
+  readonly notBought: readonly NotBought[];
 }
 
 export interface CheatResult {
@@ -100,7 +102,7 @@ export function resultOf(parts: ResultParts): Result {
   const made = total((witness) => witness.made);
   const resent = total((witness) => witness.resent);
   const refused = total((witness) => witness.refused);
-  const { amounts, consumed, granted, violations } = reconciliation;
+  const { amounts, consumed, granted, violations, notBought } = reconciliation;
   const perPayment = (bytes: number, frames: number) => (made === 0 ? 0 : round((bytes * frames) / made, 2));
   return {
     lights: parts.lights,
@@ -146,6 +148,7 @@ export function resultOf(parts: ResultParts): Result {
     boards: parts.boards,
     conserved: violations.length === 0,
     violations,
+    notBought,
   };
 }
 
@@ -218,13 +221,28 @@ export function resultLines(result: Result): string[] {
     `the seller's account     ${dollars(amount.sellerBalance)}`,
   ];
   if (result.gas !== null) lines.push(`gas for each payment     ${result.gas.perPayment}`);
-  lines.push("");
+  lines.push("", ...notBoughtLines(result));
   if (result.conserved) return [...lines, "Conserved: every counter agrees to the last atomic unit."];
   const told = result.violations.map(
     ({ invariant, light, expected, actual }) =>
       `  ${invariant} ${light}: expected ${expected}, found ${actual}`,
   );
   return [...lines, `NOT conserved, ${told.length} violations:`, ...told];
+}
+
+/** Lights listed; of a fleet that bought nothing the first ones tell why. */
+const NOT_BOUGHT_MAX = 8;
+
+function notBoughtLines({ notBought }: Result): string[] {
+  if (notBought.length === 0) return [];
+  const told = notBought
+    .slice(0, NOT_BOUGHT_MAX)
+    .map(
+      ({ light, signed, cause }) => `  ${light}: signed ${signed}, no money moved: ${cause ?? "no answer"}`,
+    );
+  const more = notBought.length - told.length;
+  if (more > 0) told.push(`  and ${more} more`);
+  return [`Not bought, ${notBought.length} lights:`, ...told];
 }
 
 function cheatLines({ cheats, feeders }: Result): string[] {

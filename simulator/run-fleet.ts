@@ -122,7 +122,7 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
     }
     view.end();
     print(result, flags.json === true);
-    return result.conserved ? 0 : 1;
+    return result.conserved && result.notBought.length === 0 ? 0 : 1;
   } finally {
     view.end();
     for (const relay of relays.values()) await relay.close();

@@ -147,6 +147,12 @@ export class Light implements EveningLight {
     return this.state().account?.granted ?? 0;
   }
 
+  /** Why it does not buy, as it was answered last. */
+  refusal(): string | null {
+    const { offerRefusal, answerRefusal } = this.state();
+    return offerRefusal ?? answerRefusal;
+  }
+
   /** Where seller and chain keep this light's money: its channel, or for exact its own address. */
   accountId(): string {
     const channel = this.state().channel;

@@ -2,7 +2,8 @@
  * The end of a run: every counter of DESIGN section 2, from whoever writes it, held against the others.
  *
  * Promise: money is what the chain's events and balances say, charges are what the seller's accounts
- * say, signatures and energy are what the lights did; a difference of one atomic unit is a violation.
+ * say, signatures and energy are what the lights did; a difference of one atomic unit is a violation. A light for
+ * which no money moved at all bought nothing, and is told with the cause.
  */
 import type { SellerAccount } from "./accounts.ts";
 import type { ChainTruth } from "./chain-truth.ts";
@@ -25,6 +26,16 @@ export interface Reconciliation {
   readonly consumed: number;
   readonly granted: number;
   readonly violations: readonly Violation[];
+  readonly notBought: readonly NotBought[];
+}
+
+/** A light that signed one rung, and whose money stayed where it was: no deposit, no charge, no claim. */
+export interface NotBought {
+  readonly light: string;
+  /** Atomic units. */
+  readonly signed: number;
+  /** What it was refused with last; null when it heard nothing. */
+  readonly cause: string | null;
 }
 
 /** What a light and its witness know at the end. */
@@ -35,10 +46,14 @@ export interface LightCounters {
   /** mWh since the beginning, and credited by the seller's answers. */
   consumedUnits(): number;
   grantedUnits(): number;
+  /** Why it does not buy, as it was answered last; null when it buys or heard nothing. */
+  refusal(): string | null;
   readonly witness: {
     readonly violations: readonly Violation[];
     /** Rungs answered for, atomic units. */
     readonly madeAtomic: number;
+    /** Different rungs it signed and had no answer for. */
+    readonly openRungs: number;
     signed(): number;
     unanswered(charged: number): number;
   };
@@ -56,6 +71,7 @@ export function reconcile(
   sellerIsShared: boolean,
 ): Reconciliation {
   const violations = lights.flatMap((light) => light.witness.violations);
+  const notBought: NotBought[] = [];
   let signed = 0n;
   let charged = 0n;
   let consumed = 0;
@@ -64,6 +80,9 @@ export function reconcile(
     const account = accounts.get(light.accountId());
     const chargedHere = BigInt(account?.charged ?? 0);
     violations.push(...compare(light, account, chain));
+    if (boughtNothing(light, account, chain)) {
+      notBought.push({ light: light.name, signed: light.witness.signed(), cause: light.refusal() });
+    }
     signed += BigInt(light.witness.signed());
     charged += chargedHere;
     consumed += light.consumedUnits();
@@ -72,7 +91,7 @@ export function reconcile(
   const { deposited, claimed, settled, refunded, sellerBalance } = chain;
   const amounts: Amounts = { deposited, signed, charged, claimed, settled, refunded, sellerBalance };
   violations.push(...compareFleet(amounts, sellerIsShared));
-  return { amounts, consumed, granted, violations };
+  return { amounts, consumed, granted, violations, notBought };
 }
 
 function compare(light: LightCounters, account: SellerAccount | undefined, chain: ChainTruth): Violation[] {
@@ -86,7 +105,7 @@ function compare(light: LightCounters, account: SellerAccount | undefined, chain
   const deposited = chain.depositedBy.get(light.accountId()) ?? 0n;
   const paid = chain.paidBy.get(light.accountId()) ?? 0n;
   if (signed < charged) breach("M2", `signed >= charged ${charged}`, `signed ${signed}`);
-  if (BigInt(signed) > deposited) {
+  if (BigInt(signed) > deposited && !boughtNothing(light, account, chain)) {
     breach("M1", `signed <= deposited ${deposited}`, `signed ${signed}`);
   }
   // The light counts each rung it was answered for once; a rung charged twice shows as a difference.
@@ -102,6 +121,14 @@ function compare(light: LightCounters, account: SellerAccount | undefined, chain
     );
   }
   return found;
+}
+
+/** It signed its first rung, which waits for a deposit that never came: nothing moved, and nobody counts anything. */
+function boughtNothing(light: LightCounters, account: SellerAccount | undefined, chain: ChainTruth): boolean {
+  const { witness } = light;
+  const moved = [chain.depositedBy, chain.paidBy].some((sums) => (sums.get(light.accountId()) ?? 0n) !== 0n);
+  const counted = (account?.charged ?? 0) + witness.madeAtomic + light.grantedUnits();
+  return witness.signed() > 0 && witness.openRungs === 1 && !moved && counted === 0;
 }
 
 function compareFleet({ charged, claimed, settled, sellerBalance }: Amounts, shared: boolean): Violation[] {

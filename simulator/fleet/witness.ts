@@ -57,6 +57,11 @@ export class Witness {
     return this.signedMax;
   }
 
+  /** Different rungs that were signed and not answered for. */
+  get openRungs(): number {
+    return this.signedRungs.size - (this.signedRungs.has(this.answeredMax) ? 1 : 0);
+  }
+
   /** Money of the rung whose answer is still missing, when the seller's charge shows that it went through. */
   unanswered(charged: number): number {
     return this.pending !== null && charged >= this.pending.maxClaimable ? this.pending.amountAtomic : 0;

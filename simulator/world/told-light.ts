@@ -116,6 +116,10 @@ export class ToldLight implements EveningLight, LightOwner {
     return this.last.account?.granted ?? 0;
   }
 
+  refusal(): string | null {
+    return this.last.offerRefusal ?? this.last.answerRefusal;
+  }
+
   accountId(): string {
     return this.last.channel?.id ?? "";
   }

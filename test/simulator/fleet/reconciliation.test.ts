@@ -45,19 +45,22 @@ interface Counters {
   readonly made: number;
   readonly granted: number;
   readonly unanswered?: number;
+  readonly openRungs?: number;
+  readonly refusal?: string;
   readonly violations?: readonly Violation[];
 }
 
 function light(
   name: string,
-  { signed, made, granted, unanswered = 0, violations = [] }: Counters,
+  { signed, made, granted, unanswered = 0, openRungs = 0, refusal, violations = [] }: Counters,
 ): LightCounters {
   return {
     name,
     accountId: () => name,
     consumedUnits: () => granted,
     grantedUnits: () => granted,
-    witness: { violations, madeAtomic: made, signed: () => signed, unanswered: () => unanswered },
+    refusal: () => refusal ?? null,
+    witness: { violations, madeAtomic: made, openRungs, signed: () => signed, unanswered: () => unanswered },
   };
 }
 
@@ -82,7 +85,41 @@ test("an honest run has no violation, and its sums are its lights'", () => {
     consumed: 4_000,
     granted: 4_000,
     violations: [],
+    notBought: [],
   });
+});
+
+/** The third light signed one rung, and nothing came of it. */
+function runWithoutDeposit(counters: Partial<Counters> = {}): Run {
+  const run = honestRun();
+  run.lights[2] = light("light-3", {
+    signed: 100,
+    made: 0,
+    granted: 0,
+    openRungs: 1,
+    refusal: "unfunded",
+    ...counters,
+  });
+  return run;
+}
+
+test("a light whose deposit never came has bought nothing, with the cause, and breaks no promise", () => {
+  const { lights, accounts, chain } = runWithoutDeposit();
+  const { violations, notBought } = reconcile(lights, accounts, chain, false);
+  expect(violations).toEqual([]);
+  expect(notBought).toEqual([{ light: "light-3", signed: 100, cause: "unfunded" }]);
+});
+
+test("a light that signed on without a deposit, or was charged or granted anything, breaks M1 as ever", () => {
+  const M1 = "M1 light-3: signed <= deposited 0; signed 100";
+  expect(found(runWithoutDeposit({ openRungs: 2 }))).toEqual([M1]);
+  expect(found(runWithoutDeposit({ granted: 1 }))).toContain(M1);
+  const charged = runWithoutDeposit();
+  charged.accounts.set("light-3", { charged: 100, granted: 500 });
+  expect(found(charged)).toContain(M1);
+  const claimed = runWithoutDeposit();
+  (claimed.chain.paidBy as Map<string, bigint>).set("light-3", 100n);
+  expect(found(claimed)).toContain(M1);
 });
 
 test("a rung whose answer never came is no double charge, when the seller charged it", () => {
