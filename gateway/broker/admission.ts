@@ -5,12 +5,14 @@
  * Promise: places are bounded. Only what fails counts against an address, and who merely gave up waiting
  * has not failed: ten thousand good lights behind one router come in as fast as logins are judged. One that
  * fails at full speed takes from those behind the same router a share of their attempts, never a connection
- * that is proven.
+ * that is proven. Half-open connections keep nobody out: one that has not said who it is makes room.
  */
 import { Allowances, type Rate } from "./allowance.ts";
 
 /** One connection's place. */
 export interface Place {
+  /** Its login is here, whole: from now on it makes room for nobody. */
+  speak(): void;
   /** The login was right: from now on it is not counted against its address. */
   prove(): void;
   /** It cost work and proved nothing: a refused login, a TLS handshake in vain, a packet that is none. */
@@ -44,6 +46,8 @@ export class Admission {
   readonly #failures: Allowances;
   /** Unproven connections by source; proven ones are not here. */
   readonly #unproven = new Map<string, number>();
+  /** Of these, by source, the ones that have not said who they are, in the order in which they came. */
+  readonly #silent = new Map<string, Set<HeldPlace>>();
   #connections = 0;
 
   constructor(options: AdmissionOptions) {
@@ -55,18 +59,41 @@ export class Admission {
     return this.#connections;
   }
 
-  /** @param address the peer's, as the socket tells it */
-  arrive(address: string): Place | "full" | "source" {
+  /**
+   * @param address the peer's, as the socket tells it
+   * @param end ends the connection, if it has to make room before its login is here; null: it never does
+   */
+  arrive(address: string, end: (() => void) | null = null): Place | "full" | "source" {
     const { connectionsMax } = this.#options;
     if (this.#connections >= connectionsMax) return "full";
     const source = sourceOf(address);
     const unproven = this.#unproven.get(source) ?? 0;
     const unprovenMax = Math.min(UNPROVEN_MAX, Math.max(UNPROVEN_MIN, connectionsMax / UNPROVEN_SHARE));
-    if (unproven >= unprovenMax) return "source";
     if (!this.#failures.has(source)) return "source";
+    if (unproven >= unprovenMax && !this.#makeRoom(source)) return "source";
     this.#connections += 1;
-    this.#unproven.set(source, unproven + 1);
-    return new HeldPlace(this, source);
+    this.#unproven.set(source, (this.#unproven.get(source) ?? 0) + 1);
+    const place = new HeldPlace(this, source, end);
+    if (end === null) return place;
+    const silent = this.#silent.get(source) ?? new Set();
+    this.#silent.set(source, silent.add(place));
+    return place;
+  }
+
+  /** Ends the source's connection that has been silent for longest. */
+  #makeRoom(source: string): boolean {
+    for (const place of this.#silent.get(source) ?? []) {
+      place.leave();
+      place.end?.();
+      return true;
+    }
+    return false;
+  }
+
+  heard(source: string, place: HeldPlace): void {
+    const silent = this.#silent.get(source);
+    silent?.delete(place);
+    if (silent?.size === 0) this.#silent.delete(source);
   }
 
   /** A connection is no more counted against its address. */
@@ -88,16 +115,23 @@ export class Admission {
 class HeldPlace implements Place {
   readonly #admission: Admission;
   readonly #source: string;
+  readonly end: (() => void) | null;
   #state: "unproven" | "proven" | "left" = "unproven";
 
-  constructor(admission: Admission, source: string) {
+  constructor(admission: Admission, source: string, end: (() => void) | null) {
     this.#admission = admission;
     this.#source = source;
+    this.end = end;
+  }
+
+  speak(): void {
+    this.#admission.heard(this.#source, this);
   }
 
   prove(): void {
     if (this.#state !== "unproven") return;
     this.#state = "proven";
+    this.speak();
     this.#admission.forget(this.#source);
   }
 
@@ -107,6 +141,7 @@ class HeldPlace implements Place {
 
   leave(): void {
     if (this.#state === "left") return;
+    this.speak();
     this.#admission.left();
     if (this.#state === "unproven") this.#admission.forget(this.#source);
     this.#state = "left";

@@ -93,6 +93,7 @@ export async function openAedesServer(
       if (packet.protocolVersion === 3) Object.assign(packet, { protocolVersion: NO_VERSION });
       const connection = connections.get(client.conn)!;
       connection.client = client;
+      connection.visitor.speak();
       const { will } = packet;
       if (will !== undefined) {
         const payload = Buffer.from(will.payload);

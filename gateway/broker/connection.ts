@@ -196,6 +196,7 @@ export class Connection implements PacketCount {
 
   #takeConnect(login: ReturnType<typeof readConnect>): void {
     this.#isJudged = true;
+    this.visitor.speak();
     if (login === "version") {
       this.#board.ended(this, "expected MQTT 3.1.1, found another protocol");
       this.#refuse(UNACCEPTABLE_VERSION);

@@ -16,7 +16,7 @@ import { connackPacket, UNAVAILABLE } from "./connack.ts";
 import type { Refusals } from "./refusals.ts";
 
 /** A connection that has a place and proved nothing yet. */
-export interface Visitor extends Pick<Place, "prove" | "fail"> {
+export interface Visitor extends Pick<Place, "speak" | "prove" | "fail"> {
   readonly stream: Duplex;
   readonly address: string;
   /** Devices that its certificate names; null without a certificate of a trusted authority. */
@@ -31,6 +31,8 @@ export interface DoorOptions {
   readonly port: number | null;
   readonly tls: TlsDoor | null;
   readonly webSocket: WebSocketDoor | null;
+  /** Longest to a whole CONNECT, milliseconds; absent: 10 s. */
+  readonly connectTimeoutMs?: number;
 }
 
 export interface WebSocketDoor {
@@ -50,6 +52,8 @@ export interface Doors {
 
 /** From the first packet to a proven login: slow radios, and their TLS, need some of it. */
 const LOGIN_TIMEOUT_MS = 30_000;
+/** From the first packet to a whole CONNECT, TLS and WebSocket included: the slowest radios' handshakes fit. */
+const CONNECT_TIMEOUT_MS = 10_000;
 /** One look for all: a timer for each would weigh more than its connection. */
 const LOGIN_LOOK_MS = 500;
 
@@ -101,7 +105,10 @@ export async function openDoors(
       // Whoever resets a connection before anybody listens must not end the gateway.
       socket.on("error", nothing);
       const address = socket.remoteAddress ?? "";
-      const place = admission.arrive(address);
+      const place = admission.arrive(address, () => {
+        refusals.tell("silent", { address });
+        socket.destroy();
+      });
       if (typeof place === "string") {
         refusals.tell(place, { address });
         turnAway(socket, scheme);
@@ -149,8 +156,8 @@ export async function openDoors(
       arrival.socket.prependListener("close", () => {
         const { address, fault } = arrival;
         if (!arrival.isSecured) refusals.tell("certificate", { address, reason: fault });
-        // A handshake is dear: whoever made it for nothing has failed.
-        arrival.fail();
+        // A handshake is dear: whoever made it for nothing has failed. One that sent nothing made none.
+        if (arrival.socket.bytesRead > 0) arrival.fail();
       });
       server.emit("connection", arrival.socket);
     };
@@ -159,9 +166,14 @@ export async function openDoors(
   const upgraded = webSocket === null ? null : webDoor(webSocket.path, greet);
   const looking = setInterval(() => {
     const nowMs = performance.now();
+    const connectMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     for (const arrival of unproven) {
-      if (nowMs - arrival.sinceMs < LOGIN_TIMEOUT_MS) return;
-      arrival.fail();
+      const ageMs = nowMs - arrival.sinceMs;
+      if (ageMs < connectMs) return;
+      if (arrival.hasSpoken && ageMs < LOGIN_TIMEOUT_MS) continue;
+      // Silence costs next to nothing, so it does not count against those behind the same address.
+      if (arrival.hasSpoken) arrival.fail();
+      else refusals.tell("silent", { address: arrival.address });
       arrival.socket.destroy();
     }
   }, LOGIN_LOOK_MS);
@@ -210,6 +222,8 @@ class Arrival implements Visitor {
   needsCertificate = false;
   /** Its TLS handshake came to a good end. */
   isSecured = false;
+  /** Its login is here, whole. */
+  hasSpoken = false;
   /** What was wrong with its TLS. */
   fault = "the handshake was not finished";
   /** Whole monotonic milliseconds. */
@@ -225,6 +239,11 @@ class Arrival implements Visitor {
     this.#place = place;
     this.#unproven = unproven;
     unproven.add(this);
+  }
+
+  speak(): void {
+    this.hasSpoken = true;
+    this.#place.speak();
   }
 
   prove(): void {

@@ -19,6 +19,7 @@ const LINES = {
   backlog: "connection ended: it does not read what it is sent",
   certificate: "connection ended: TLS",
   full: "connection refused: the broker is full",
+  silent: "connection ended: no login in time, or room was made for another of its address",
   source: "connection refused: too many logins at once, or failures, from its address",
 } as const;
 
