@@ -136,9 +136,10 @@ describe.each(SERVERS)("spoken by %s", (server) => {
   test("a device that logs in over and over is told to come later, not that its key is wrong", async () => {
     const { urlOf, notes } = await newBroker(server);
     const key = newKey();
-    const codes: (number | string)[] = [];
-    for (let count = 0; count < 40; count += 1) codes.push(await codeOf(urlOf("mqtt"), key));
+    const codes = [await codeOf(urlOf("mqtt"), key)];
     expect(codes[0]).toBe(0);
+    // Up to the first refusal: what is allowed grows back with time, so a later login may succeed again.
+    while (codes.at(-1) === 0 && codes.length < 100) codes.push(await codeOf(urlOf("mqtt"), key));
     expect(codes.at(-1)).toBe(3);
     expect(notes).toContainEqual(["login refused: too many logins", expect.objectContaining({ code: "3" })]);
   });
