@@ -5,8 +5,11 @@
  * Promise: a door that is named has all it needs; nothing is open that was not named.
  */
 import { z } from "zod";
+import { expiryOf } from "./broker/certificates.ts";
 import { SERVERS } from "./broker/embedded.ts";
+import type { EXTERNAL } from "./external-config.ts";
 import { isLoopback } from "./http/access.ts";
+import type { CertificateUse } from "./metrics/access-metrics.ts";
 
 const port = z.number().int().min(0).max(65_535);
 
@@ -129,4 +132,21 @@ export function doorsOf(broker: Embedded) {
     connectionsMax: broker.connections,
     messages: { perSecond: broker.messagesPerSecond, burst: broker.messagesBurst },
   };
+}
+
+/** Seconds that are left to each certificate of the section, as far as it was taken over. */
+export function certificatesOf(
+  broker: Embedded | z.infer<typeof EXTERNAL>,
+  nowSeconds: number,
+): Readonly<Partial<Record<CertificateUse, number>>> {
+  const files: Partial<Record<CertificateUse, string | undefined>> =
+    broker.kind === "external"
+      ? { externalBroker: broker.certFile }
+      : { broker: broker.tls?.certFile, clientCa: broker.tls?.clientCaFile };
+  const left: Partial<Record<CertificateUse, number>> = {};
+  for (const [which, file] of Object.entries(files) as [CertificateUse, string | undefined][]) {
+    const expiry = file === undefined ? null : expiryOf(file);
+    if (expiry !== null) left[which] = expiry - nowSeconds;
+  }
+  return left;
 }

@@ -13,7 +13,7 @@ import type { Key } from "#payment/key";
 import type { Broker } from "./broker/broker.ts";
 import { type EmbeddedBroker, openEmbeddedBroker } from "./broker/embedded.ts";
 import { type ExternalBroker, openExternalBroker, type ReceiveShared } from "./broker/external.ts";
-import { doorsOf } from "./broker-config.ts";
+import { certificatesOf, doorsOf } from "./broker-config.ts";
 import type { Config } from "./config.ts";
 import { type Duty, type DutyStatus, SOLE_DUTY } from "./duty/duty.ts";
 import { guardDevices, guardMarket } from "./duty/guarded-ports.ts";
@@ -119,6 +119,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       broker: () => embedded,
       others: () => external?.access() ?? null,
       devicesPending: () => gate?.pending ?? 0,
+      certificates: () => certificatesOf(config.broker, Date.now() / 1000),
     },
     note,
   }).catch(async (error) => {

@@ -1,10 +1,11 @@
 /**
- * The broker's certificate, and what a client's certificate says of a device.
+ * The broker's certificate, when certificates in use expire, and what a client's certificate says of a device.
  *
  * Promise: files that do not fit together are told by member and file before they are used; a session is
- * never taken up again without its certificate being looked at.
+ * never taken up again without its certificate being looked at. A file that could not be taken over leaves the
+ * expiry that is known: it is the one in force.
  */
-import { constants } from "node:crypto";
+import { constants, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, type PeerCertificate, type TlsOptions } from "node:tls";
 import { isDeviceName } from "#protocol/topics";
@@ -40,8 +41,27 @@ export function readCertificates(door: TlsDoor): TlsOptions {
         (error as Error).message,
     );
   }
+  keepExpiry(door.certFile, cert);
+  if (door.clientCaFile !== null && ca !== null) keepExpiry(door.clientCaFile, ca);
   return options;
 }
+
+/** Unix seconds by file; as many as the configuration names. */
+const expiries = new Map<string, number>();
+
+/** When a file that is in use stops to serve; null: none of that name was taken over. */
+export function expiryOf(file: string): number | null {
+  return expiries.get(file) ?? null;
+}
+
+/** Remembers the first expiry in a file: a chain fails with any of its certificates. @param pem taken over from it */
+export function keepExpiry(file: string, pem: string): void {
+  const certificates = pem.match(CERTIFICATE) ?? [];
+  const ends = certificates.map((one) => Date.parse(new X509Certificate(one).validTo) / 1000);
+  if (ends.length > 0) expiries.set(file, Math.min(...ends));
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** The devices that a checked certificate names, by common name or DNS name: 40 lower-case hex digits each. */
 export function devicesIn(certificate: PeerCertificate): readonly string[] {

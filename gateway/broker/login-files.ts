@@ -8,7 +8,7 @@ import { createSecureContext } from "node:tls";
 import type { IClientOptions } from "mqtt";
 import { readPrivate } from "#node/private-file";
 import { readSecret } from "../treasury/open-treasury.ts";
-import { pemIn } from "./certificates.ts";
+import { keepExpiry, pemIn } from "./certificates.ts";
 
 export interface LoginFiles {
   readonly username?: string | undefined;
@@ -42,6 +42,7 @@ export function readLogin(section: string, files: LoginFiles): Login {
       `${section}: expected a certificate and its key, found ${certFile} and ${keyFile}: ${(error as Error).message}`,
     );
   }
+  keepExpiry(certFile, cert);
   return { ...login, cert, key };
 }
 

@@ -13,11 +13,16 @@ export interface AccessSources {
   /** What a broker of others lets devices read; null: the broker is the gateway's own. */
   readonly others: () => Access | null;
   readonly devicesPending: () => number;
+  /** Seconds that are left to each certificate in use; negative: it has expired. */
+  readonly certificates: () => Readonly<Partial<Record<CertificateUse, number>>>;
 }
+
+export type CertificateUse = "broker" | "clientCa" | "externalBroker";
 
 const OPEN: Readonly<Record<Access["kind"], number>> = { open: 1, closed: 0, "not-tested": Number.NaN };
 
-export function registerAccess(registry: Registry, { broker, others, devicesPending }: AccessSources): void {
+export function registerAccess(registry: Registry, sources: AccessSources): void {
+  const { broker, others, devicesPending, certificates } = sources;
   const registers = [registry];
   new Counter({
     name: "watt402_broker_refused_total",
@@ -52,6 +57,15 @@ export function registerAccess(registry: Registry, { broker, others, devicesPend
     registers,
     collect() {
       this.set(OPEN[others()?.kind ?? "closed"]);
+    },
+  });
+  new Gauge({
+    name: "watt402_certificate_expires_seconds",
+    help: "Seconds until a certificate in use expires: the broker's, its clients' authority, the gateway's own at a broker of others",
+    labelNames: ["which"],
+    registers,
+    collect() {
+      for (const [which, seconds] of Object.entries(certificates())) this.set({ which }, seconds);
     },
   });
   new Gauge({

@@ -15,7 +15,7 @@ export interface Issued {
 
 export interface Authority extends Issued {
   /** A certificate of this authority. @param names DNS names beside the common name */
-  issue(commonName: string, names?: readonly string[]): Promise<Issued>;
+  issue(commonName: string, names?: readonly string[], expires?: Date): Promise<Issued>;
   remove(): Promise<void>;
 }
 
@@ -42,10 +42,11 @@ export async function newAuthority(commonName = "test authority"): Promise<Autho
   );
   return {
     ...root,
-    async issue(name, names = []) {
+    async issue(name, names = [], expires) {
       const altNames = [{ type: 7 as const, ip: "127.0.0.1" }, ...[name, ...names].map(dns)];
       const pems = await generate([{ name: "commonName", value: name }], {
         ...CURVE,
+        ...(expires === undefined ? {} : { notAfterDate: expires }),
         ca: { key: root.key, cert: root.cert },
         extensions: [
           { name: "basicConstraints", cA: false, critical: true },

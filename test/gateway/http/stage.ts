@@ -138,7 +138,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     duty: () => DUTY,
     sellers: () => sellers,
     treasuryAtomic: () => health.treasuryAtomic,
-    access: { broker: () => null, others: () => null, devicesPending: () => 0 },
+    access: { broker: () => null, others: () => null, devicesPending: () => 0, certificates: () => ({}) },
     viewers: () => feed.viewers,
     webhooksQueued: () => 0,
     now,
