@@ -181,12 +181,15 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     opened.stop();
     doorman.stop();
     chain.stop();
-    await withinMs(STOP_MAX_MS, sessions.drain());
-    await withinMs(STOP_MAX_MS, duty.close());
-    await withinMs(STOP_MAX_MS, lookout.close());
-    await withinMs(STOP_MAX_MS, broker.close());
-    await withinMs(STOP_MAX_MS, Promise.all([opened.close(), http.close()]));
-    await ledger.close();
+    const endMs = performance.now() + STOP_MAX_MS;
+    const inTime = (work: Promise<unknown>) => withinMs(endMs - performance.now(), work);
+    await inTime(sessions.drain());
+    await inTime(duty.close());
+    await inTime(lookout.close());
+    await inTime(broker.close());
+    await inTime(Promise.all([opened.close(), http.close()]));
+    // What was acknowledged is on the disk already; what the disk does not take in time stays in the journal.
+    await withinMs(LEDGER_STOP_MAX_MS, ledger.close());
   }
   duty = await takeDuty(config, seat, external, { sessions, forward }, note).catch(async (error) => {
     await stop();
@@ -216,8 +219,9 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   };
 }
 
-/** Longest wait for each part to end; what is cut off is resumed by its device. */
-const STOP_MAX_MS = 5_000;
+/** All parts but the ledger end within it, whatever hangs; what is cut off is resumed by its device. */
+const STOP_MAX_MS = 2_500;
+const LEDGER_STOP_MAX_MS = 2_000;
 
 function withinMs(limitMs: number, work: Promise<unknown>): Promise<unknown> {
   return Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
