@@ -32,9 +32,6 @@ import { guardPackets } from "./packet-guard.ts";
 const QUEUE_LIMIT = 42;
 const TOPIC_LEVELS_MAX = 8;
 
-/** What aedes refuses by CONNACK's code 1. */
-const NO_VERSION = 0;
-
 /** Where messages go that were taken, or are lost: nobody listens there. */
 const NOWHERE = "$nowhere";
 const NOTHING = Buffer.alloc(0);
@@ -89,8 +86,6 @@ export async function openAedesServer(
     preConnect(client, packet, done) {
       // A session kept for a client that stays away would gather messages for ever; devices need none.
       packet.clean = true;
-      // Aedes would speak 3.1 as well, and call every device's name too long for it: refused as another version is.
-      if (packet.protocolVersion === 3) Object.assign(packet, { protocolVersion: NO_VERSION });
       const connection = connections.get(client.conn)!;
       connection.client = client;
       connection.visitor.speak();
@@ -160,7 +155,13 @@ export async function openAedesServer(
     },
     isConnected: (device) => proven.of(device) !== undefined,
     welcome(visitor) {
-      const connection = { visitor, arrival: arrivals++, client: null, will: null, isProven: false };
+      const connection: Connection = {
+        visitor,
+        arrival: arrivals++,
+        client: null,
+        will: null,
+        isProven: false,
+      };
       connections.set(visitor.stream, connection);
       guardPackets(visitor.stream, {
         bytesMax: () => packetBytesMax(connection.isProven),
@@ -168,6 +169,11 @@ export async function openAedesServer(
         refuse(reason) {
           visitor.fail();
           refusals.tell("packet", { address: visitor.address, reason });
+        },
+        end(reason) {
+          if (!connection.isProven) visitor.fail();
+          const clientId = connection.client?.id?.slice(0, 64) ?? "";
+          note("info", "connection ended", { clientId, address: visitor.address, reason });
         },
       });
       aedes.handle(visitor.stream);

@@ -16,7 +16,6 @@ import { BACKLOG_BYTES_MAX, UNRELEASED_MAX } from "./gatehouse.ts";
 import { type LeftWord, leftWord } from "./left-word.ts";
 import {
   acknowledgement,
-  CONNECT,
   type Connect,
   DISCONNECT,
   PacketReader,
@@ -35,11 +34,13 @@ import {
   readSubscribe,
   SUBSCRIBE,
   type Subscription,
+  type Subscriptions,
   subackPacket,
   UNSUBACK,
   UNSUBSCRIBE,
 } from "./mqtt-packets.ts";
 import { PACKETS_BURST, type PacketCount } from "./packet-allowance.ts";
+import { loginFault, OTHER_PROTOCOL, packetFault } from "./packet-fault.ts";
 
 /** Acknowledgements of purchases that wait for the answer to go out with; what comes after goes at once. */
 const OWED_MAX = 16;
@@ -185,27 +186,26 @@ export class Connection implements PacketCount {
   /** False when nothing more of this connection is to be taken, for now or for ever. */
   #take(head: number, body: Buffer): boolean {
     if (this.isEnded || !this.#board.takePacket(this)) return false;
-    const type = head >> 4;
-    if (type === PUBLISH && this.isProven) this.#takePublish(readPublish(head, body));
-    else if (head === CONNECT << 4 && !this.#isJudged) this.#takeConnect(readConnect(body));
-    else if (!this.isProven) this.#fault("expected a login first, found another packet");
-    else this.#takeOther(head, body);
+    if (head >> 4 === PUBLISH && this.isProven) this.#takePublish(readPublish(head, body));
+    else if (this.isProven) this.#takeOther(head, body);
+    else this.#takeConnect(loginFault(head, body), body);
     // What comes behind a login waits until it is judged.
     return !this.isEnded && (this.isProven || !this.#isJudged);
   }
 
-  #takeConnect(login: ReturnType<typeof readConnect>): void {
+  #takeConnect(fault: string | null, body: Buffer): void {
     this.#isJudged = true;
     this.visitor.speak();
-    if (login === "version") {
-      this.#board.ended(this, "expected MQTT 3.1.1, found another protocol");
+    if (fault === OTHER_PROTOCOL) {
+      this.#board.ended(this, fault);
       this.#refuse(UNACCEPTABLE_VERSION);
       return;
     }
-    if (typeof login === "string") {
-      this.#fault(login);
+    if (fault !== null) {
+      this.#fault(fault);
       return;
     }
+    const login = readConnect(body) as Connect;
     this.device = login.clientId;
     this.keepaliveSeconds = login.keepaliveSeconds;
     this.stream.pause();
@@ -264,6 +264,11 @@ export class Connection implements PacketCount {
   }
 
   #takeOther(head: number, body: Buffer): void {
+    const fault = packetFault(head, body);
+    if (fault !== null) {
+      this.#fault(fault);
+      return;
+    }
     switch (head) {
       case PUBACK << 4:
         if (this.#unacknowledged > 0) this.#unacknowledged -= 1;
@@ -273,27 +278,20 @@ export class Connection implements PacketCount {
         this.#write(acknowledgement(PUBCOMP << 4, readId(body)));
         return;
       case (SUBSCRIBE << 4) | 2:
-        this.#takeSubscribe(readSubscribe(body, true));
+        this.#takeSubscribe(readSubscribe(body, true) as Subscriptions);
         return;
       case (UNSUBSCRIBE << 4) | 2:
-        this.#takeUnsubscribe(readSubscribe(body, false));
+        this.#takeUnsubscribe(readSubscribe(body, false) as Subscriptions);
         return;
       case PINGREQ << 4:
         this.#write(Buffer.from([PINGRESP << 4, 0]));
         return;
       case DISCONNECT << 4:
         this.dismiss();
-        return;
-      default:
-        this.#fault(`expected a packet that a client sends, found one beginning with ${head}`);
     }
   }
 
-  #takeSubscribe(asked: ReturnType<typeof readSubscribe>): void {
-    if (typeof asked === "string") {
-      this.#fault(asked);
-      return;
-    }
+  #takeSubscribe(asked: Subscriptions): void {
     const granted: number[] = [];
     const leaves: Leaf[] = [];
     for (const subscription of asked.subscriptions) {
@@ -315,11 +313,7 @@ export class Connection implements PacketCount {
     }
   }
 
-  #takeUnsubscribe(asked: ReturnType<typeof readSubscribe>): void {
-    if (typeof asked === "string") {
-      this.#fault(asked);
-      return;
-    }
+  #takeUnsubscribe(asked: Subscriptions): void {
     for (const { filter } of asked.subscriptions) {
       if (filter === topicOf(this.device, leafOf(filter))) this.#subscribe(leafOf(filter), null);
     }

@@ -61,10 +61,15 @@ export class PacketReader {
 
   /**
    * @param bytesMax largest remaining length now; asked before anything of a packet is kept
-   * @param take called with the first byte and the rest of each packet; false: no more of them for now
+   * @param take called with the first byte of each packet, what its length counts, and all of it; false: no more of
+   *   them for now
    * @returns why these bytes are no packets; null when nothing is wrong
    */
-  feed(chunk: Buffer, bytesMax: () => number, take: (head: number, body: Buffer) => boolean): string | null {
+  feed(
+    chunk: Buffer,
+    bytesMax: () => number,
+    take: (head: number, body: Buffer, packet: Buffer) => boolean,
+  ): string | null {
     const bytes = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
     this.#rest = null;
     let at = 0;
@@ -84,7 +89,7 @@ export class PacketReader {
       }
       const end = at + length + remaining;
       if (!isWhole || end > bytes.length) break;
-      isWanted = take(bytes[at]!, bytes.subarray(at + length, end));
+      isWanted = take(bytes[at]!, bytes.subarray(at + length, end), bytes.subarray(at, end));
       at = end;
     }
     // A view would keep the whole of what came with it.
@@ -108,6 +113,8 @@ export function readConnect(body: Buffer): Read<Connect> | "version" {
   const hasWill = (flags & 0x04) !== 0;
   const qos = (flags >> 3) & 3;
   if ((flags & 1) !== 0 || qos === 3 || (!hasWill && (flags & 0x38) !== 0)) return MALFORMED;
+  // Section 3.1.2.9: no password without a user name.
+  if ((flags & 0xc0) === 0x40) return MALFORMED;
   let will: Will | null = null;
   if (hasWill) will = { topic: fields.text(), payload: fields.bytes(), qos, retain: (flags & 0x20) !== 0 };
   const username = (flags & 0x80) === 0 ? "" : fields.text();
@@ -119,10 +126,11 @@ export function readConnect(body: Buffer): Read<Connect> | "version" {
 /** Section 3.3. @param head the packet's first byte */
 export function readPublish(head: number, body: Buffer): Read<Publish> {
   const qos = (head >> 1) & 3;
-  if (qos === 3 || body.length < 2) return MALFORMED;
+  // Sections 3.3.1.1 and 3.3.2.1: QoS 0 is never sent again, and a topic has a character at least.
+  if (qos === 3 || (qos === 0 && (head & 8) !== 0) || body.length < 2) return MALFORMED;
   const topicEnd = 2 + body.readUInt16BE(0);
   const payloadAt = qos === 0 ? topicEnd : topicEnd + 2;
-  if (payloadAt > body.length) return MALFORMED;
+  if (topicEnd === 2 || payloadAt > body.length) return MALFORMED;
   const id = qos === 0 ? 0 : body.readUInt16BE(topicEnd);
   if (qos > 0 && id === 0) return MALFORMED;
   // Topics of ours are ASCII; any other is nobody's topic, however it is read.
@@ -130,18 +138,21 @@ export function readPublish(head: number, body: Buffer): Read<Publish> {
   return { topic, payload: body.subarray(payloadAt), qos, retain: (head & 1) !== 0, id };
 }
 
+/** A SUBSCRIBE, or an UNSUBSCRIBE with QoS 0 throughout. */
+export interface Subscriptions {
+  readonly id: number;
+  readonly subscriptions: readonly Subscription[];
+}
+
 /** Section 3.8; section 3.10 when `hasQos` is false. */
-export function readSubscribe(
-  body: Buffer,
-  hasQos: boolean,
-): Read<{ readonly id: number; readonly subscriptions: readonly Subscription[] }> {
+export function readSubscribe(body: Buffer, hasQos: boolean): Read<Subscriptions> {
   const fields = new Fields(body);
   const id = fields.number();
   const subscriptions: Subscription[] = [];
   do {
     const filter = fields.text();
     const qos = hasQos ? fields.byte() : 0;
-    if (qos > 2) return MALFORMED;
+    if (qos > 2 || filter === "") return MALFORMED;
     subscriptions.push({ filter, qos });
   } while (fields.left > 0 && !fields.isBroken);
   return fields.isBroken || id === 0 ? MALFORMED : { id, subscriptions };
@@ -152,7 +163,7 @@ export function readId(body: Buffer): number {
   return body.length === 2 ? body.readUInt16BE(0) : 0;
 }
 
-const MALFORMED = "expected a packet of MQTT 3.1.1, found a malformed one";
+export const MALFORMED = "expected a packet of MQTT 3.1.1, found a malformed one";
 
 /** Reads a packet's fields in their order; once one does not fit, all are empty. */
 class Fields {

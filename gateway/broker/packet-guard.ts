@@ -1,71 +1,67 @@
 /**
- * Bounds on MQTT packets, held before any of their bytes are kept.
+ * Bounds and form of MQTT packets, held before a parser of another's sees them.
  *
- * Promise: a connection that announces a packet above the bound, or sends packets faster than any device
- * has reason to, is closed at once, logged in or not; the parser behind it would gather up to 256 MiB for
- * whoever asks, and answer every PINGREQ.
+ * Promise: what is read from the stream is whole packets that a client may send, and nothing else. A connection that
+ * announces a packet above the bound, sends more packets than any device has reason to, or one that the standard
+ * forbids, is closed at once, logged in or not: the parser behind would gather up to 256 MiB for whoever asks, answer
+ * every PINGREQ, and read the fields of one packet from the next.
  */
 import type { Duplex } from "node:stream";
+import { connackPacket, UNACCEPTABLE_VERSION } from "./connack.ts";
+import { PacketReader } from "./mqtt-packets.ts";
 import { PACKETS_BURST, type PacketCount, TOO_MANY_PACKETS, takePacket } from "./packet-allowance.ts";
-
-/** MQTT 3.1.1 section 2.2.3: the remaining length takes at most four bytes. */
-const LENGTH_BYTES_MAX = 4;
+import { loginFault, OTHER_PROTOCOL, packetFault } from "./packet-fault.ts";
 
 export interface PacketBounds {
   /** Largest remaining length now: little before the login, more after it. */
   readonly bytesMax: () => number;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
-  /** Told why, once, before the connection ends. */
+  /** Told why, once, before the connection ends: a packet too long, or too many. */
   readonly refuse: (reason: string) => void;
+  /** Told why, once, before the connection ends: a packet that the standard forbids, or another protocol. */
+  readonly end: (reason: string) => void;
 }
 
 /** Guards a stream that is read in paused mode, as aedes does. */
 export function guardPackets(stream: Duplex, bounds: PacketBounds): void {
   const read = stream.read.bind(stream) as (size?: number) => Buffer | null;
-  let toSkip = 0;
-  /** Bytes of the present fixed header seen so far: its type, then its length. */
-  let headerBytes = 0;
-  let remaining = 0;
-  const packets: PacketCount = { packetsLeft: PACKETS_BURST, packetsAtMs: Math.floor(bounds.nowMs()) };
+  const reader = new PacketReader();
+  const count: PacketCount = { packetsLeft: PACKETS_BURST, packetsAtMs: Math.floor(bounds.nowMs()) };
+  let hasLogin = false;
+  let isClosed = false;
 
-  /** What is wrong with a chunk; null when nothing is. */
-  function faultIn(chunk: Buffer): string | null {
-    let at = 0;
-    while (at < chunk.length) {
-      if (toSkip > 0) {
-        const skipped = Math.min(toSkip, chunk.length - at);
-        toSkip -= skipped;
-        at += skipped;
-        continue;
+  function close(tell: (reason: string) => void, reason: string): void {
+    if (isClosed) return;
+    isClosed = true;
+    tell(reason);
+    if (reason === OTHER_PROTOCOL) stream.end(connackPacket(UNACCEPTABLE_VERSION));
+    else stream.destroy(new Error(reason));
+  }
+
+  /** The whole packets of a chunk, and of what was kept before it. */
+  function packetsOf(chunk: Buffer): Buffer[] {
+    const packets: Buffer[] = [];
+    const tooLong = reader.feed(chunk, bounds.bytesMax, (head, body, packet) => {
+      if (!takePacket(count, bounds.nowMs)) {
+        close(bounds.refuse, TOO_MANY_PACKETS);
+        return false;
       }
-      const byte = chunk[at++]!;
-      if (headerBytes === 0) {
-        if (!takePacket(packets, bounds.nowMs)) return TOO_MANY_PACKETS;
-        headerBytes = 1;
-        remaining = 0;
-        continue;
-      }
-      remaining += (byte & 0x7f) * 128 ** (headerBytes - 1);
-      headerBytes += 1;
-      const isLast = (byte & 0x80) === 0;
-      const bytesMax = bounds.bytesMax();
-      if (remaining > bytesMax || (!isLast && headerBytes > LENGTH_BYTES_MAX)) {
-        return `expected packets of at most ${bytesMax} bytes, found a longer one`;
-      }
-      if (!isLast) continue;
-      toSkip = remaining;
-      headerBytes = 0;
-    }
-    return null;
+      const fault = hasLogin ? packetFault(head, body) : loginFault(head, body);
+      hasLogin = true;
+      if (fault !== null) close(bounds.end, fault);
+      else packets.push(packet);
+      return fault === null;
+    });
+    if (tooLong !== null) close(bounds.refuse, tooLong);
+    return packets;
   }
 
   stream.read = (size?: number) => {
     const chunk = read(size);
-    const fault = chunk === null ? null : faultIn(chunk);
-    if (fault === null) return chunk;
-    bounds.refuse(fault);
-    stream.destroy(new Error(fault));
-    return null;
+    if (chunk === null || isClosed) return null;
+    const packets = packetsOf(chunk);
+    if (isClosed || packets.length === 0) return null;
+    return packets.length === 1 ? packets[0]! : Buffer.concat(packets);
   };
 }
