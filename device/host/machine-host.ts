@@ -51,8 +51,8 @@ export class MachineHost {
   private running = false;
   /** An effect waits for its port; nothing is stepped meanwhile. */
   private waiting = false;
-  /** Answers outstanding, of any port. */
-  private asked = 0;
+  /** Answers of the journal outstanding: the last checkpoint is stored behind them. */
+  private storing = 0;
   private reading = false;
   /** The journal lacks a checkpoint the machine relies on: no payment may leave. */
   private storeOwed = false;
@@ -191,12 +191,7 @@ export class MachineHost {
     question: (done: (answer: Answer) => void) => void,
     take: (answer: Answer) => void,
   ): void {
-    this.asked++;
-    answerWithin(this.parts.clock, PORT_ANSWER_MS, late, question, (answer) => {
-      this.asked--;
-      take(answer);
-      if (this.asked === 0) this.whenIdle?.();
-    });
+    answerWithin(this.parts.clock, PORT_ANSWER_MS, late, question, take);
   }
 
   // ---- effects out ----
@@ -238,14 +233,17 @@ export class MachineHost {
   }
 
   private store(checkpoint: Checkpoint, done: (error: string | null) => void): void {
+    this.storing++;
     this.ask<string | null>(
       `no answer within ${PORT_ANSWER_MS} ms`,
       (answer) => this.parts.journal.store(checkpoint, answer),
       (error) => {
+        this.storing--;
         this.storeOwed = error !== null;
         if (error === null) this.storeAttempts = 0;
         else this.storeFailed();
         done(error);
+        if (this.storing === 0) this.whenIdle?.();
       },
     );
   }
@@ -330,8 +328,8 @@ export class MachineHost {
   // ---- the end ----
 
   /**
-   * Lamp to its unpaid level, last checkpoint stored, farewell state published. To be called once; answers
-   * with why the checkpoint could not be stored.
+   * Lamp to its unpaid level, last checkpoint stored, farewell state published; meter and signer are not waited
+   * for. To be called once; answers with why the checkpoint could not be stored.
    */
   stop(done: (error: string | null) => void): void {
     this.stopped = true;
@@ -352,7 +350,7 @@ export class MachineHost {
         done(error);
       });
     };
-    if (this.asked > 0) this.whenIdle = end;
+    if (this.storing > 0) this.whenIdle = end;
     else end();
   }
 }

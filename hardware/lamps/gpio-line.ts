@@ -13,8 +13,11 @@ import { throwUncaught } from "#node/process-guard";
 import type { LampDriver } from "./driver.ts";
 import type { GpioSettings } from "./settings.ts";
 
-/** Longest wait for gpioset to have its line, or to let go of it, milliseconds. */
+/** Longest wait for gpioset to have its line, milliseconds. */
 export const GPIOSET_MS = 3000;
+
+/** Longest wait for it to let go of its line before it is killed, milliseconds. */
+const RELEASE_MS = 1000;
 
 /** Of what a child says, so much is kept. */
 const SAID_MAX = 1000;
@@ -38,7 +41,7 @@ export function openGpioLine(settings: GpioSettings): LampDriver {
     held = null;
     if (before === null) return;
     before.child.kill("SIGTERM");
-    await within(GPIOSET_MS, before.ended, () => before.child.kill("SIGKILL"));
+    await within(RELEASE_MS, before.ended, () => before.child.kill("SIGKILL"));
   };
 
   const hold = async (value: 0 | 1): Promise<void> => {

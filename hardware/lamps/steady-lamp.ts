@@ -17,7 +17,7 @@ export interface SteadyLamp extends Lamp {
   readonly afterDeath: string;
   /** Why the light does not follow, in one line; null while it does. */
   trouble(): string | null;
-  /** Waits for the level under way, CLOSE_MS at most, and releases the hardware. */
+  /** Waits for the level under way, CLOSE_MS at most, and releases the hardware; one not reached by then is trouble. */
   close(): Promise<void>;
 }
 
@@ -27,7 +27,7 @@ const LAMP_RETRY: Retry = { firstMs: 1000, maxMs: 30_000 };
 export const CHECK_MS = 5000;
 
 /** Longest wait of `close` for the level under way, milliseconds. */
-export const CLOSE_MS = 4000;
+export const CLOSE_MS = 2500;
 
 export function steadyLamp(driver: LampDriver, clock: Clock, random: Random): SteadyLamp {
   let wantedPercent = 0;
@@ -126,6 +126,8 @@ export function steadyLamp(driver: LampDriver, clock: Clock, random: Random): St
       closed = true;
       cancelRetry?.();
       cancelCheck?.();
+      if (applying !== null)
+        tell(`${driver.name}: expected it to follow within ${CLOSE_MS} ms, found it silent`);
       await driver.close();
     },
   };

@@ -2,8 +2,9 @@
  * One light, put together from its configuration and run.
  *
  * Promise: the lamp is brought to its safe level before anything else is tried, and left at it when a part
- * cannot be opened. A light that is stopped has its lamp at that level first, then its memory stored, its
- * link closed, its meter and lamp released, and its journal last.
+ * cannot be opened. A light that is stopped has its lamp at that level first, then its memory stored and its
+ * link closed; meter and lamp are released meanwhile, and its journal last. Whatever hangs is left after
+ * PART_STOP_MS, and named.
  */
 import type { Server } from "node:net";
 import type { Logger } from "pino";
@@ -30,10 +31,16 @@ import { foreignTrouble, Troubles } from "./troubles.ts";
 /** The machine steps at least once a tick; its ports may hold a step up this much longer, milliseconds. */
 const STEP_SLACK_MS = 3 * PORT_ANSWER_MS;
 
+/** Longest orderly end of one part, milliseconds; they end side by side. */
+const PART_STOP_MS = 3800;
+/** The journal's end once its last store was given up. */
+const JOURNAL_STOP_MS = 200;
+
 export interface Light {
   /** True while the machine takes its steps. */
   isAdvancing(): boolean;
   status(): Status;
+  /** Rejects in one line that names what was not left as promised. */
   stop(): Promise<void>;
 }
 
@@ -152,13 +159,20 @@ class RunningLight implements Light {
 
   async stop(): Promise<void> {
     this.socket.close();
-    try {
-      await this.host.stop();
-    } finally {
-      await this.parts.lamp.close();
-      await this.parts.meter.close();
-      await this.journal.close();
-    }
+    const { lamp, meter } = this.parts;
+    const found: string[] = [];
+    const end = (part: string, limitMs: number, work: Promise<void>) =>
+      within(part, limitMs, work).catch((error: Error) => found.push(error.message));
+    // The lamp gets its level inside the first of these calls; none of them waits for another part.
+    await Promise.all([
+      end("journal and link", PART_STOP_MS, this.host.stop()),
+      end("lamp", PART_STOP_MS, lamp.close()),
+      end("meter", PART_STOP_MS, meter.close()),
+    ]);
+    await end("journal", JOURNAL_STOP_MS, this.journal.close());
+    const trouble = lamp.trouble();
+    if (trouble !== null) found.push(`the lamp may not be at its safe level: ${trouble}`);
+    if (found.length > 0) throw new Error(found.join("; "));
   }
 
   /** What the parts say of themselves at this moment. */
@@ -197,5 +211,20 @@ function openKeyOf(config: DeviceConfig, log: Logger): Key {
     return key;
   } catch (error) {
     throw isUnwritable(error) ? new Error(diskTrouble(config.keyFile, error)) : error;
+  }
+}
+
+/** Rejects when the work has not ended in time. */
+async function within(part: string, limitMs: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`${part}: expected to end within ${limitMs} ms, found it hanging`));
+    }, limitMs);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

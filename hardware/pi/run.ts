@@ -1,9 +1,9 @@
 /**
  * The device as a service: started, told of, and stopped.
  *
- * Promise: SIGTERM and SIGINT leave the lamp at its safe level and end with 0; an exception that nobody caught
- * leaves it there too and ends with 1 (node/process-guard.ts says what is survived); a stop that hangs is ended
- * after STOP_MS.
+ * Promise: SIGTERM and SIGINT leave the lamp at its safe level and end with 0, and within 5 s whatever hangs: what
+ * could not be done then is the last line, and the end is 1. An exception that nobody caught leaves the lamp there
+ * too and ends with 1 (node/process-guard.ts says what is survived).
  */
 
 import type { DeviceConfig } from "#node/config";
@@ -13,17 +13,11 @@ import { type Light, startLight } from "./light.ts";
 import { tellServiceManager } from "./service-manager.ts";
 import type { Status } from "./status.ts";
 
-/** Longest orderly stop, milliseconds; service managers kill after ten seconds and more. */
-const STOP_MS = 9000;
+/** Longest stop, milliseconds: somewhat above what light.ts gives its parts. */
+const STOP_MS = 4500;
 
 export function runLight(config: DeviceConfig, complain: (error: unknown) => void): void {
   const log = deviceLogger(process.stdout.isTTY);
-  const light: Light = startLight(config, log);
-  const manager = tellServiceManager({
-    isAlive: () => light.isAdvancing(),
-    status: () => oneLine(light.status()),
-    onTrouble: (text) => log.warn(text),
-  });
   let stopping = false;
   const stop = (end: () => void) => {
     if (stopping) return;
@@ -43,8 +37,15 @@ export function runLight(config: DeviceConfig, complain: (error: unknown) => voi
     if (!stopping) log.info({ signal }, "stopping");
     stop(() => process.exit(0));
   };
+  // Before the lamp is lit. The start is one piece: a signal that comes meanwhile finds the light whole.
   process.on("SIGTERM", stopInOrder);
   process.on("SIGINT", stopInOrder);
+  const light: Light = startLight(config, log);
+  const manager = tellServiceManager({
+    isAlive: () => light.isAdvancing(),
+    status: () => oneLine(light.status()),
+    onTrouble: (text) => log.warn(text),
+  });
   guardProcess({
     survived: (what, error) => log.warn({ reason: String(error) }, what),
     end(error) {
