@@ -11,16 +11,9 @@ import { Command } from "commander";
 import type { pino } from "pino";
 import { stringify } from "smol-toml";
 import { guardProcess } from "#node/process-guard";
-import { aclCommand } from "./commands/acl.ts";
-import { channelsCommand } from "./commands/channels.ts";
-import { devicesCommand } from "./commands/devices.ts";
-import { keystoreCommand } from "./commands/keystore.ts";
-import { ledgerCommand } from "./commands/ledger.ts";
-import { watchCommand } from "./commands/watch.ts";
 import { type LoadedConfig, loadConfig, shownConfig } from "./config-layers.ts";
 import { readExternalFiles } from "./external-config.ts";
-import { type Gateway, type GatewayStatus, startGateway } from "./gateway.ts";
-import { openLog } from "./log.ts";
+import type { Gateway, GatewayStatus } from "./gateway.ts";
 import { reasonOf } from "./purchase/note-failure.ts";
 import type { Note } from "./purchase/ports.ts";
 import { sample } from "./sample.ts";
@@ -50,12 +43,10 @@ export async function main(argv: readonly string[]): Promise<void> {
     return loadConfig({ file: config ?? null, environment: process.env, settings: set });
   };
   program.action(() => run(program.opts<Options>(), load));
-  program.addCommand(ledgerCommand(load));
-  program.addCommand(channelsCommand(load));
-  program.addCommand(devicesCommand(load));
-  program.addCommand(aclCommand(load));
-  program.addCommand(keystoreCommand());
-  program.addCommand(watchCommand(load));
+  for (const [name, { description, open }] of Object.entries(COMMANDS)) {
+    const command = argv.includes(name) ? (await open())(load) : new Command(name);
+    program.addCommand(command.description(description));
+  }
   try {
     await program.parseAsync(argv, { from: "user" });
   } catch (error) {
@@ -63,6 +54,39 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.exitCode = 1;
   }
 }
+
+interface OperatorCommand {
+  readonly description: string;
+  readonly open: () => Promise<(load: () => LoadedConfig) => Command>;
+}
+
+/** Each is loaded when its name is given: ledger, chain and sellers take seconds of a small machine's CPU to load. */
+const COMMANDS: Readonly<Record<string, OperatorCommand>> = {
+  ledger: {
+    description: "the payments: export, statement, reconcile",
+    open: async () => (await import("./commands/ledger.ts")).ledgerCommand,
+  },
+  channels: {
+    description: "deposits of devices: list, top-up, close, withdraw",
+    open: async () => (await import("./commands/channels.ts")).channelsCommand,
+  },
+  devices: {
+    description: "who may buy: list, approve, refuse",
+    open: async () => (await import("./commands/devices.ts")).devicesCommand,
+  },
+  acl: {
+    description: "write the access rules for a broker that somebody else runs",
+    open: async () => (await import("./commands/acl.ts")).aclCommand,
+  },
+  keystore: {
+    description: "write a key, a new one or one at hand, as an encrypted keystore (Web3 Secret Storage)",
+    open: async () => (await import("./commands/keystore.ts")).keystoreCommand,
+  },
+  watch: {
+    description: "shows the fleet of a running gateway, and its messages decoded, in this terminal",
+    open: async () => (await import("./commands/watch.ts")).watchCommand,
+  },
+};
 
 const ENVIRONMENT_HELP = `
 Every member of the configuration can be set by a variable: seller.url by WATT402_SELLER_URL,
@@ -82,6 +106,7 @@ async function run(options: Options, load: () => LoadedConfig): Promise<void> {
     process.stdout.write(`config ${source}: good\n`);
     return;
   }
+  const { openLog } = await import("./log.ts");
   const log = openLog(options.quiet ? "warn" : "info");
   const note: Note = (level, text, fields) => log[level](fields, text);
   for (const sentence of assumed) log.info(sentence);
@@ -96,6 +121,7 @@ async function run(options: Options, load: () => LoadedConfig): Promise<void> {
       process.exit(1);
     },
   });
+  const { startGateway } = await import("./gateway.ts");
   const gateway = await startGateway(config, note, assumed.length > 0);
   announce(gateway, log);
   await untilStopped(gateway, log);

@@ -18,7 +18,7 @@ import { openRelay, type Relay } from "./fleet/relay.ts";
 import { FleetStagehand } from "./fleet/stagehand.ts";
 import { polesOf } from "./fleet/street.ts";
 import { openView, type View } from "./fleet/terminal.ts";
-import type { FleetFlags } from "./main.ts";
+import type { FleetFlags } from "./fleet-flags.ts";
 import { Recorder } from "./report/recorder.ts";
 import { commandOf, storyOf } from "./report/story-of.ts";
 import { requireWritable, writeReport } from "./report/write-report.ts";

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { City } from "./city/city.ts";
 import { openCity } from "./city/open-city.ts";
 import { offsetMinutes } from "./city/sun.ts";
-import type { FleetFlags } from "./main.ts";
+import { DEFAULT_RUN, type FleetFlags } from "./fleet-flags.ts";
 import { membersOf } from "./scenario/groups.ts";
 import { openScenario } from "./scenario/open-scenario.ts";
 import { csvOf, hasPrices, pricedBy, seriesOf } from "./scenario/prices.ts";
@@ -17,17 +17,6 @@ import { CALM, type Scenario } from "./scenario/scenario.ts";
 import { type BrokerAccount, readBrokerAccount } from "./services/broker-account.ts";
 import { readTariff } from "./utility/run-utility.ts";
 import type { Tariff } from "./utility/tariff.ts";
-
-/** A run without options: an hour of the evening of 2026-01-15 from 20:00 UTC, when dusk is over. */
-export const DEFAULT_RUN = {
-  lights: 25,
-  minutes: 60,
-  speed: 60,
-  seed: 1,
-  interval: 30,
-  tariff: "flat:200000",
-  startSeconds: Date.UTC(2026, 0, 15, 20) / 1000,
-};
 
 /** What an evening is, whoever plays it. */
 export interface EveningPlan {

@@ -27,7 +27,6 @@ interface Options {
 
 export function aclCommand(load: () => LoadedConfig): Command {
   return new Command("acl")
-    .description("write the access rules for a broker that somebody else runs")
     .addArgument(new Argument("<broker>", "which one").choices(BROKERS))
     .option("--out <folder>", "write the files there; without it they are printed")
     .option("--passwords", "mosquitto: devices and gateways log in by passwords instead of certificates")

@@ -26,7 +26,7 @@ import {
 import { deviceIn, withLedger } from "./ledger.ts";
 
 export function channelsCommand(load: () => LoadedConfig): Command {
-  const channels = new Command("channels").description("deposits of devices: list, top-up, close, withdraw");
+  const channels = new Command("channels");
   channels
     .command("list")
     .description("every channel with what it holds, in atomic units")

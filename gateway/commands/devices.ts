@@ -13,7 +13,7 @@ const STATES = ["pending", "approved", "refused"] as const;
 const PAGE = 1_000;
 
 export function devicesCommand(load: () => LoadedConfig): Command {
-  const devices = new Command("devices").description("who may buy: list, approve, refuse");
+  const devices = new Command("devices");
   devices
     .command("list")
     .description("devices that said hello or were decided on, with where their enrolment stands")

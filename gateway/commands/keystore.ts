@@ -22,7 +22,6 @@ const PASSWORD_CHARACTERS_MIN = 12;
 
 export function keystoreCommand(): Command {
   return new Command("keystore")
-    .description("write a key, a new one or one at hand, as an encrypted keystore (Web3 Secret Storage)")
     .requiredOption("--out <file>", "keystore to write")
     .requiredOption("--password-file <file>", "file of the password")
     .option("--from <file>", "key file of 0x and 64 hex digits; without it a new key is made")

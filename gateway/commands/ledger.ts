@@ -27,7 +27,7 @@ interface ExportOptions {
 }
 
 export function ledgerCommand(load: () => LoadedConfig): Command {
-  const ledger = new Command("ledger").description("the payments: export, statement, reconcile");
+  const ledger = new Command("ledger");
   ledger
     .command("export")
     .description("every payment, one a line")

@@ -26,7 +26,6 @@ const EVENT_MAX_CHARACTERS = 4 * 1024 * 1024;
 
 export function watchCommand(load: () => LoadedConfig): Command {
   return new Command("watch")
-    .description("shows the fleet of a running gateway, and its messages decoded, in this terminal")
     .option("--url <url>", "of the gateway's [http], instead of the configuration's")
     .option("--token-file <file>", "with --url: the token of the gateway's http.tokenFile")
     .option("--device <address>", "one device's messages only")

@@ -45,7 +45,6 @@ const FIRST_NIGHT_RUNGS_MAX = 2000;
 
 export function espruinoCommand(): Command {
   return new Command("espruino")
-    .description("put the light onto a board that runs Espruino: its program, key, policy and first night")
     .requiredOption("--config <file>", "the light's device.toml: gateway, policy, plan, lamp's rating")
     .addOption(new Option("--board <name>", "the board").choices(Object.keys(BOARDS)).default("esp32"))
     .option(

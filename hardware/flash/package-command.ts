@@ -11,7 +11,6 @@ interface Options {
 
 export function packageCommand(): Command {
   return new Command("package")
-    .description("build the Debian package of watt402-device; the same tree gives the same bytes")
     .requiredOption("--out <dir>", "folder to write it to")
     .addOption(
       new Option("--architecture <name>", "all boards in one package, or 64 bit ARM alone")

@@ -32,12 +32,10 @@ interface Options {
 }
 
 export function piCommand(): Command {
-  const command = new Command("pi")
-    .description("write a Raspberry Pi OS card's boot partition: network, light, package")
-    .option(
-      "--out <dir>",
-      "the card's boot partition as it is mounted, or a folder; with --csv a folder of folders",
-    );
+  const command = new Command("pi").option(
+    "--out <dir>",
+    "the card's boot partition as it is mounted, or a folder; with --csv a folder of folders",
+  );
   const isSecret = (name: FieldName) => SECRETS.some((secret) => secret === name);
   for (const { name, about, shape } of FIELDS.filter(({ name }) => !isSecret(name))) {
     command.option(`--${name} ${shape}`, about);

@@ -1,0 +1,149 @@
+/**
+ * Flags of a simulated run: what `watt402-simulate` reads from its command line, and what they are when absent.
+ *
+ * Promise: each flag is checked as it is read, and a wrong one is told with what was expected; nothing of a run is
+ * loaded for that.
+ */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { readBrokerUrl } from "#node/broker-socket";
+import { positive, readBy, whole } from "./arguments.ts";
+import { type ColumnMapping, readMapping } from "./city/columns.ts";
+import { shippedScenarios } from "./scenario/open-scenario.ts";
+import { SCHEME_SERVERS, type SchemeServer } from "./utility/scheme-server.ts";
+
+/** A run without options: an hour of the evening of 2026-01-15 from 20:00 UTC, when dusk is over. */
+export const DEFAULT_RUN = {
+  lights: 25,
+  minutes: 60,
+  speed: 60,
+  seed: 1,
+  interval: 30,
+  tariff: "flat:200000",
+  startSeconds: Date.UTC(2026, 0, 15, 20) / 1000,
+};
+/** Options of a run; what is absent is the scenario's, or the default of run-plan.ts. */
+export interface FleetFlags {
+  readonly lights?: number;
+  readonly minutes?: number;
+  readonly speed?: number;
+  readonly seed?: number;
+  readonly espruino?: number;
+  readonly lean?: true;
+  readonly interval?: number;
+  readonly scenario?: string;
+  readonly city?: string;
+  readonly columns?: ColumnMapping;
+  readonly scheme: "batch-settlement" | "exact";
+  readonly schemeServer?: SchemeServer;
+  readonly tariff?: string;
+  readonly report?: string;
+  readonly broker?: string;
+  readonly brokerUser?: string;
+  readonly brokerPasswordFile?: string;
+  readonly brokerCa?: string;
+  readonly seller?: string;
+  readonly rpc?: string;
+  readonly token?: string;
+  readonly json?: true;
+}
+
+export function readFleetFlags(argv: readonly string[]): FleetFlags {
+  const command = new Command("watt402-simulate")
+    .description(
+      "Simulates a fleet of streetlights that buy their electricity: real MQTT, real x402, a real chain.",
+    )
+    .option("--lights <number>", `lights in the fleet (default: ${DEFAULT_RUN.lights})`, whole(1, 100_000))
+    .option("--minutes <number>", `simulated minutes (default: ${DEFAULT_RUN.minutes})`, positive)
+    .option(
+      "--speed <factor>",
+      `simulated seconds in a second, at most (default: ${DEFAULT_RUN.speed})`,
+      positive,
+    )
+    .option(
+      "--seed <number>",
+      `draws city, lamps, meters and plans (default: ${DEFAULT_RUN.seed})`,
+      whole(0, 4_294_967_295),
+    )
+    .option(
+      "--interval <seconds>",
+      `what one purchase should last for, at rated power (default: ${DEFAULT_RUN.interval})`,
+      positive,
+    )
+    .option(
+      "--espruino <number>",
+      "so many of the lights run the Espruino board's bundle (default: 0)",
+      whole(1, 1_000),
+    )
+    .option("--lean", "lights speak MQTT by hand, not by the device's own client: for fleets of thousands")
+    .option(
+      "--scenario <name|file>",
+      `what happens in the evening: ${shippedScenarios().join(", ")}, or a TOML file`,
+    )
+    .option("--city <seed|file>", "another city by its seed, or an inventory of lights: CSV or GeoJSON")
+    .option(
+      "--columns <mapping>",
+      "columns of that inventory, as latitude=Y,longitude=X,watts=W",
+      readBy(readMapping),
+    )
+    .addOption(
+      new Option("--scheme <scheme>", "how lights pay")
+        .choices(["batch-settlement", "exact"])
+        .default("batch-settlement"),
+    )
+    .addOption(
+      new Option(
+        "--scheme-server <which>",
+        `who verifies vouchers: meter-grade, or the official SDK (default: ${SCHEME_SERVERS[0]})`,
+      ).choices(SCHEME_SERVERS),
+    )
+    .option(
+      "--tariff <kind>",
+      `flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh (default: ${DEFAULT_RUN.tariff})`,
+    )
+    .option("--broker <url>", "an MQTT broker that runs elsewhere, instead of the gateway's own", brokerUrl)
+    .option(
+      "--broker-user <name>",
+      "its account for the gateway and all lights, which may speak for each of them",
+    )
+    .option("--broker-password-file <file>", "the file of that account's password")
+    .option("--broker-ca <file>", "PEM of the authority behind its certificate")
+    .option("--seller <url>", "an electricity API that runs elsewhere, instead of one started here", httpUrl)
+    .option(
+      "--rpc <url>",
+      "a chain that runs elsewhere, with x402's contracts, instead of a development node",
+      httpUrl,
+    )
+    .option("--token <address>", "EIP-3009 token on that chain", address)
+    .option("--json", "print the result as one JSON document")
+    .option("--report <file>", "write the evening as one HTML page")
+    .addHelpText(
+      "after",
+      "\nSub-commands, each with --help: utility (the electricity API alone), chain (a development chain alone), city (a drawn city as GeoJSON), meter (a Modbus meter for a device), world (nights in virtual time)",
+    )
+    .showHelpAfterError("(watt402-simulate --help lists the options)")
+    .allowExcessArguments(false)
+    .exitOverride();
+  command.parse([...argv], { from: "user" });
+  return command.opts<FleetFlags>();
+}
+
+/** Without a slash at its end, so that paths can follow. */
+function httpUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol === "http:" || url?.protocol === "https:") return text.replace(/\/+$/, "");
+  throw new InvalidArgumentError("expected an http or https URL");
+}
+
+function brokerUrl(text: string): string {
+  try {
+    readBrokerUrl(text);
+    return text;
+  } catch {
+    throw new InvalidArgumentError("expected mqtt://host:port or mqtts://host:port");
+  }
+}
+
+function address(text: string): string {
+  if (/^0x[0-9a-fA-F]{40}$/.test(text)) return text;
+  throw new InvalidArgumentError("expected 0x and 40 hex digits");
+}
