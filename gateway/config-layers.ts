@@ -8,7 +8,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "smol-toml";
+import { parseToml } from "#node/toml";
 import { type Config, checkConfig, readSections, SECTIONS, type Sections } from "./config.ts";
 
 export interface Layers {
@@ -108,7 +108,8 @@ function fromSettings(settings: readonly string[]): Sections {
 
 /** Members of `upper` in the place of those of `lower`, section by section. */
 function over(lower: Sections, upper: Sections): Sections {
-  const joined: Record<string, unknown> = { ...lower };
+  // Without a prototype "__proto__" is a name like others, and refused as such.
+  const joined: Record<string, unknown> = Object.assign(Object.create(null), lower);
   for (const [name, section] of Object.entries(upper)) {
     const below = joined[name];
     const isJoined = isSection(below) && isSection(section);
@@ -123,7 +124,7 @@ function isSection(value: unknown): value is Record<string, unknown> {
 
 function valueIn(text: string): unknown {
   try {
-    const { value } = parse(`value = ${text}`);
+    const { value } = parseToml(`value = ${text}`, "value");
     return value instanceof Date ? text : value;
   } catch {
     return text;

@@ -4,10 +4,11 @@
  * Promise: a wrong value is told by file and key with what was expected; secrets are named by file and
  * never stand in it.
  */
-import { readFileSync } from "node:fs";
-import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
+import { cut, faultText } from "#node/shown";
+import { readText } from "#node/text-file";
+import { parseToml } from "#node/toml";
 import { checkAccess, EMBEDDED, ENROLMENT, type Enrolment } from "./broker-config.ts";
 import { checkExternal, EXTERNAL } from "./external-config.ts";
 import { checkLookout, LOOKOUT_SECTIONS } from "./lookout-config.ts";
@@ -97,6 +98,9 @@ export type Config = Omit<z.infer<typeof CONFIG>, "seller" | "sellers" | "treasu
   readonly enrolment: Enrolment;
 };
 
+/** Of a key's path, and of what is wrong there, characters. */
+const FAULT_MAX = 400;
+
 /** Of the fleet's day, for devices that were never seen to buy. */
 const NEWCOMERS_SHARE = 10;
 
@@ -108,13 +112,8 @@ export type Sections = Readonly<Record<string, unknown>>;
 
 /** Reads the sections of a configuration file. Throws one line. */
 export function readSections(file: string): Sections {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`config ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
-  return parseToml(file, text);
+  const told = `config ${file}`;
+  return parseToml(readText(file, told), told);
 }
 
 /** Reads and checks a configuration file. Throws one line per wrong value. */
@@ -127,9 +126,10 @@ export function checkConfig(value: unknown, source: string): Config {
   const checked = CONFIG.safeParse(value);
   if (!checked.success) {
     const lines = checked.error.issues.map(
-      ({ path, message }) => `config ${source}: ${path.join(".") || "file"}: ${message}`,
+      ({ path, message }) =>
+        `config ${source}: ${cut(path.join("."), FAULT_MAX) || "file"}: ${cut(message, FAULT_MAX)}`,
     );
-    throw new Error(lines.join("\n"));
+    throw new Error(faultText(lines));
   }
   const enrolment = checkAccess(checked.data.broker, checked.data.enrolment, source);
   if (checked.data.broker.kind === "external") checkExternal(checked.data.broker, source);
@@ -168,16 +168,5 @@ function checkTreasury(treasury: z.infer<typeof TREASURY>, source: string): void
         `config ${source}: ${member}: expected at most ${bound} (${boundAtomic}), found ${atomic}`,
       );
     }
-  }
-}
-
-function parseToml(file: string, text: string): Sections {
-  try {
-    return parse(text);
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    throw new Error(
-      `config ${file}: line ${error.line}, column ${error.column}: ${error.message.split("\n")[0]}`,
-    );
   }
 }

@@ -9,6 +9,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { detach } from "#core/detach";
+import { readText } from "#node/text-file";
 import { parseJson } from "#protocol/nesting";
 import type { Access } from "./broker/access-probe.ts";
 import type { Broker } from "./broker/broker.ts";
@@ -234,12 +235,11 @@ function goodIn(checks: Checks): Readonly<Record<keyof Checks, boolean>> {
   };
 }
 
+/** Places of a million lights, a line each. */
+const FILE_BYTES_MAX = 128 * 1024 * 1024;
+
 function textIn(member: string, file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
+  return readText(file, `${member}: ${file}`, FILE_BYTES_MAX);
 }
 
 function tokenIn(member: string, file: string): string {

@@ -5,6 +5,10 @@
  * unknown key is a fault.
  */
 import { z } from "zod";
+import { cut, shown } from "./shown.ts";
+
+/** Of a key's path in an error, characters. */
+const PATH_MAX = 120;
 
 export function integer(min: number, max: number) {
   const error = `an integer in ${min}..${max}`;
@@ -46,11 +50,12 @@ export function faultsOf(error: z.core.$ZodError, raw: unknown, prefix: string):
 function linesOf(issue: z.core.$ZodIssue, raw: unknown, prefix: string): string[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map(
-      (key) => `${prefix}${keyPath([...issue.path, key])}: expected no such key; check its spelling`,
+      (key) =>
+        `${prefix}${cut(keyPath([...issue.path, key]), PATH_MAX)}: expected no such key; check its spelling`,
     );
   }
   return [
-    `${prefix}${keyPath(issue.path)}: expected ${issue.message}, found ${show(valueAt(raw, issue.path))}`,
+    `${prefix}${cut(keyPath(issue.path), PATH_MAX)}: expected ${issue.message}, found ${shown(valueAt(raw, issue.path))}`,
   ];
 }
 
@@ -62,10 +67,4 @@ function valueAt(raw: unknown, keys: readonly PropertyKey[]): unknown {
   let value = raw;
   for (const key of keys) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
   return value;
-}
-
-function show(value: unknown): string {
-  if (value === undefined) return "nothing";
-  const shown = JSON.stringify(value);
-  return shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
 }

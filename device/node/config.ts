@@ -5,9 +5,7 @@
  * with file, key path, what was expected and what was found. Unknown keys are faults: a misspelt budget
  * must not mean no budget.
  */
-import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import type { PlanStep } from "#core/events";
 import type { Settings } from "#core/machine";
@@ -15,6 +13,9 @@ import { COUNTER_MAX } from "#core/units";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { readBrokerUrl } from "./broker-socket.ts";
 import { choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
+import { faultText } from "./shown.ts";
+import { readText } from "./text-file.ts";
+import { parseToml } from "./toml.ts";
 
 /** Where the plan's dusk and dawn come from. */
 export interface SunPlan {
@@ -169,13 +170,7 @@ const CONFIG = table({
 
 /** Reads and judges a configuration file. Throws one error that lists every fault, a line each. */
 export function loadConfig(file: string): DeviceConfig {
-  let toml: string;
-  try {
-    toml = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`${file}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}`);
-  }
-  return readConfig(toml, file);
+  return readConfig(readText(file), file);
 }
 
 /** Judges a configuration's text; `file` names it in errors. */
@@ -183,17 +178,7 @@ export function readConfig(toml: string, file: string): DeviceConfig {
   const raw = parseToml(toml, file);
   const { data, error } = CONFIG.safeParse(raw);
   if (data !== undefined) return configOf(data);
-  throw new Error(faultsOf(error, raw, `${file}: `).join("\n"));
-}
-
-function parseToml(toml: string, file: string): unknown {
-  try {
-    return parse(toml);
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    const reason = error.message.split("\n")[0];
-    throw new Error(`${file}: line ${error.line}, column ${error.column}: expected TOML, found: ${reason}`);
-  }
+  throw new Error(faultText(faultsOf(error, raw, `${file}: `)));
 }
 
 function isBrokerUrl(url: string): boolean {

@@ -7,6 +7,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Argument, Command } from "commander";
+import { readText } from "#node/text-file";
 import { type AclFiles, type AclOptions, emqxFiles, mosquittoFiles } from "../broker/acl-files.ts";
 import { readLogin } from "../broker/login-files.ts";
 import { type BrokerUser, rabbitmqFiles } from "../broker/rabbitmq-files.ts";
@@ -68,14 +69,12 @@ function filesFor(
   return rabbitmqFiles(options, devicesIn(list), password === null ? null : String(password));
 }
 
+/** A million devices, a line each. */
+const DEVICES_BYTES_MAX = 128 * 1024 * 1024;
+
 /** Throws one line. */
 function devicesIn(file: string): readonly BrokerUser[] {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`--devices: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
+  const text = readText(file, `--devices: ${file}`, DEVICES_BYTES_MAX);
   return text.split("\n").flatMap((line, index) => {
     const said = line.replace(/(^|\s)#.*$/, "").trim();
     if (said === "") return [];

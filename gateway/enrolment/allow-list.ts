@@ -4,19 +4,15 @@
  * Promise: one line that is no address, and the file is refused whole with the number of that line; a
  * misspelt address must not mean a dark light that nobody told of.
  */
-import { readFileSync } from "node:fs";
+import { readText } from "#node/text-file";
 import { isDeviceName } from "#protocol/topics";
+
+/** A million devices, an address a line, with a remark each. */
+const FILE_BYTES_MAX = 128 * 1024 * 1024;
 
 /** Reads the file: 40 hex digits, with 0x or without, and # for comments. Throws one line. */
 export function readAllowList(file: string): ReadonlySet<string> {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(
-      `enrolment.allowFile: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`,
-    );
-  }
+  const text = readText(file, `enrolment.allowFile: ${file}`, FILE_BYTES_MAX);
   const devices = new Set<string>();
   for (const [index, line] of text.split("\n").entries()) {
     const said = line.replace(/#.*$/, "").trim();

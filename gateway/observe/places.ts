@@ -4,6 +4,7 @@
  * Promise: a wrong line is told by its number; a device that is not on the list has no place, and is
  * drawn in a grid instead.
  */
+import { cut, shown } from "#node/shown";
 import { isDeviceName } from "#protocol/topics";
 
 export interface Place {
@@ -16,28 +17,29 @@ export interface Place {
 
 const COLUMNS = "device,name,latitude,longitude";
 const NAME_MAX = 64;
+/** Of a line, characters. */
+const LINE_MAX = 1_000;
 
 /** Reads CSV with the header `device,name,latitude,longitude`; quotes as in RFC 4180. Throws on the first wrong line. */
 export function readPlaces(csv: string, source: string): ReadonlyMap<string, Place> {
   const places = new Map<string, Place>();
   const [header, ...lines] = csv.replace(/^\uFEFF/, "").split(/\r?\n/);
   if (header?.replaceAll(" ", "").toLowerCase() !== COLUMNS) {
-    throw new Error(
-      `${source}: line 1: expected the header ${COLUMNS}, found ${JSON.stringify(header?.slice(0, 80))}`,
-    );
+    throw new Error(`${source}: line 1: expected the header ${COLUMNS}, found ${shown(header)}`);
   }
   for (const [index, line] of lines.entries()) {
     if (line.trim() === "") continue;
     const wrong = (what: string) => new Error(`${source}: line ${index + 2}: ${what}`);
+    if (line.length > LINE_MAX) throw wrong(`expected at most ${LINE_MAX} characters, found ${line.length}`);
     const fields = fieldsOf(line);
     if (fields.length !== 4) throw wrong(`expected 4 fields (${COLUMNS}), found ${fields.length}`);
     const [name40, name, latitudeText, longitudeText] = fields as [string, string, string, string];
     const device = name40.toLowerCase().replace(/^0x/, "");
-    if (!isDeviceName(device)) throw wrong(`expected a device's address, found ${JSON.stringify(name40)}`);
+    if (!isDeviceName(device)) throw wrong(`expected a device's address, found ${shown(name40)}`);
     const latitude = degreesOf(latitudeText, 90);
     const longitude = degreesOf(longitudeText, 180);
     if (latitude === null || longitude === null) {
-      throw wrong(`expected degrees within 90 and 180, found ${latitudeText}, ${longitudeText}`);
+      throw wrong(`expected degrees within 90 and 180, found ${cut(latitudeText)}, ${cut(longitudeText)}`);
     }
     if (places.has(device)) throw wrong(`expected each device once, found ${device} again`);
     places.set(device, { name: name.slice(0, NAME_MAX), latitude, longitude });

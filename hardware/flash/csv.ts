@@ -3,8 +3,9 @@
  *
  * Promise: every line is judged before anything is written, and every fault is told by line and column.
  */
-import { readFileSync } from "node:fs";
 import { parse } from "csv-parse/sync";
+import { cut, faultText, shown } from "#node/shown";
+import { readText } from "#node/text-file";
 import { type Fault, FIELD_NAMES, type FieldName, type Fields } from "./fields.ts";
 
 export interface Row {
@@ -19,7 +20,12 @@ export interface Row {
 const LIGHTS_MAX = 1000;
 
 /** A setting of device.toml as a column: its key path. */
-const SETTING = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/;
+const SETTING = /^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$/;
+
+/** A thousand lights with every column that there is are a tenth of it. */
+const FILE_BYTES_MAX = 4 * 1024 * 1024;
+const LINE_BYTES_MAX = 16 * 1024;
+const COLUMNS_MAX = 100;
 
 /**
  * @param shared what holds for every light that says nothing else
@@ -34,7 +40,10 @@ export function readLights(file: string, shared: Fields): Row[] {
     );
   }
   if (lines.length > LIGHTS_MAX) {
-    throw new Error(`${file}: expected at most ${LIGHTS_MAX} lights, found ${lines.length}`);
+    throw new Error(`${file}: expected at most ${LIGHTS_MAX} lights, found more`);
+  }
+  if (header.cells.length > COLUMNS_MAX) {
+    throw new Error(`${file}: line 1: expected at most ${COLUMNS_MAX} columns, found ${header.cells.length}`);
   }
   const columns = header.cells.map((cell) => cell.trim().toLowerCase());
   const faults = headerFaults(file, columns);
@@ -42,7 +51,7 @@ export function readLights(file: string, shared: Fields): Row[] {
     if (cells.length === columns.length) continue;
     faults.push(`${file}: line ${line}: expected ${columns.length} columns, found ${cells.length}`);
   }
-  if (faults.length > 0) throw new Error(faults.join("\n"));
+  if (faults.length > 0) throw new Error(faultText(faults));
   return lines.map(({ line, cells }) => rowOf(line, columns, cells, shared));
 }
 
@@ -68,17 +77,14 @@ interface Line {
 }
 
 function recordsOf(file: string): Line[] {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`${file}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}`);
-  }
+  const text = readText(file, file, FILE_BYTES_MAX);
   // Spreadsheets of countries with a decimal comma part the columns by semicolons.
-  const [first = ""] = text.split("\n");
+  const [first = ""] = text.split("\n", 1);
   const delimiter = first.includes(";") && !first.includes(",") ? ";" : ",";
   const options = {
-    bom: true,
+    // One line more than are taken tells that there are too many.
+    to: LIGHTS_MAX + 2,
+    max_record_size: LINE_BYTES_MAX,
     delimiter,
     relax_column_count: true,
     skip_empty_lines: true,
@@ -89,7 +95,7 @@ function recordsOf(file: string): Line[] {
     const records = parse(text, options) as unknown as { info: { lines: number }; record: string[] }[];
     return records.map(({ info, record }) => ({ line: info.lines, cells: record }));
   } catch (error) {
-    throw new Error(`${file}: expected CSV, found: ${(error as Error).message}`);
+    throw new Error(`${file}: expected CSV, found: ${cut((error as Error).message, 120)}`);
   }
 }
 
@@ -97,10 +103,10 @@ function headerFaults(file: string, columns: readonly string[]): string[] {
   return columns.flatMap((column, index) => {
     const place = `${file}: line 1, column ${index + 1}`;
     if (columns.indexOf(column) < index)
-      return [`${place}: expected each column once, found "${column}" again`];
+      return [`${place}: expected each column once, found ${shown(column)} again`];
     if (isField(column) || SETTING.test(column)) return [];
     return [
-      `${place}: expected one of ${FIELD_NAMES.join(", ")}, or a key of device.toml; found "${column}"`,
+      `${place}: expected one of ${FIELD_NAMES.join(", ")}, or a key of device.toml; found ${shown(column)}`,
     ];
   });
 }

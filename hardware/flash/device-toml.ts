@@ -6,8 +6,10 @@
  */
 
 import { readFileSync } from "node:fs";
-import { parse, stringify, type TomlTable } from "smol-toml";
+import { stringify, type TomlTable } from "smol-toml";
 import { readConfig } from "#node/config";
+import { shown } from "#node/shown";
+import { parseToml } from "#node/toml";
 import type { Fault, FieldName, Fields } from "./fields.ts";
 import type { DriverTable } from "./part-choice.ts";
 
@@ -64,7 +66,7 @@ export function deviceToml(
   const payees = read("payees", (text) => text.split(/[\s,;]+/));
   if (faults.length > 0) return { faults };
 
-  const config = parse(readFileSync(SAMPLE, "utf8"));
+  const config = parseToml(readFileSync(SAMPLE, "utf8"), "device.sample.toml");
   const section = (name: string) => config[name] as TomlTable;
   const gateway = section("gateway");
   Object.assign(gateway, { broker: values.gateway!.trim(), public_key: values["gateway-key"]!.trim() });
@@ -102,7 +104,7 @@ export function configFaults(toml: string): Fault[] {
 
 function milliwatts(text: string): number {
   if (/^\d{1,6}(\.\d{1,3})?$/.test(text)) return Math.round(Number(text) * 1000);
-  throw new Error(`expected watts like 60 or 12.5, found "${text}"`);
+  throw new Error(`expected watts like 60 or 12.5, found ${shown(text)}`);
 }
 
 function readSun(text: string): TomlTable {
@@ -110,23 +112,26 @@ function readSun(text: string): TomlTable {
   if (more === undefined && Number.isFinite(latitude) && Number.isFinite(longitude)) {
     return { latitude: latitude!, longitude: longitude!, night_percent: 100, day_percent: 0 };
   }
-  throw new Error(`expected latitude and longitude like 52.52,13.405, found "${text}"`);
+  throw new Error(`expected latitude and longitude like 52.52,13.405, found ${shown(text)}`);
 }
 
 function readSteps(text: string): TomlTable[] {
   return text.split(/[\s,;]+/).map((step) => {
     const [, at, level] = /^(\d\d:\d\d)=(\d{1,3})$/.exec(step) ?? [];
     if (at === undefined)
-      throw new Error(`expected times of day with per cent like 16:30=100, found "${step}"`);
+      throw new Error(`expected times of day with per cent like 16:30=100, found ${shown(step)}`);
     return { at, level_percent: Number(level) };
   });
 }
 
+/** Of a setting's path: the deepest key of device.toml has four. */
+const KEYS_MAX = 8;
+
 /** Puts a setting by its path; a value that is no TOML is text. Returns what is wrong, or null. */
 function put(config: TomlTable, path: string, text: string): string | null {
   const keys = path.split(".");
-  if (keys.length < 2 || keys.some((key) => !/^[a-z0-9_]+$/.test(key))) {
-    return `expected section.member=value, found "${path}"`;
+  if (keys.length < 2 || keys.length > KEYS_MAX || keys.some((key) => !/^[a-z][a-z0-9_]*$/.test(key))) {
+    return `expected section.member=value, found ${shown(path)}`;
   }
   let place = config;
   for (const key of keys.slice(0, -1)) {
@@ -142,7 +147,7 @@ function put(config: TomlTable, path: string, text: string): string | null {
 
 function tomlValue(text: string): TomlTable[string] {
   try {
-    return parse(`value = ${text}`).value!;
+    return parseToml(`value = ${text}`, "value").value!;
   } catch {
     return text;
   }

@@ -3,7 +3,7 @@
  *
  * Promise: it was judged by the reader that the device uses, and lies on the card byte for byte.
  */
-import { readFileSync } from "node:fs";
+import { readText } from "#node/text-file";
 import { openRegisterMap } from "../meters/modbus/map-table.ts";
 import { METER_KINDS } from "../meters/settings.ts";
 
@@ -28,5 +28,5 @@ export function readOwnMap(file: string): OwnMap {
   if (Object.hasOwn(METER_KINDS, name)) {
     throw new Error(`register map "${file}": name: expected one that is no kind of meter, found "${name}"`);
   }
-  return { name, slave, text: readFileSync(file, "utf8") };
+  return { name, slave, text: readText(file) };
 }

@@ -3,6 +3,7 @@
  *
  * Promise: a column that was named and is not there is an error that lists those that are.
  */
+import { cut } from "#node/shown";
 
 /** What a light's inventory may tell; latitude and longitude are needed unless the geometry has them. */
 export const COLUMN_KINDS = ["name", "latitude", "longitude", "watts", "street", "feeder"] as const;
@@ -69,5 +70,8 @@ const LISTED_MAX = 20;
 function listed(names: readonly string[]): string {
   if (names.length === 0) return "none";
   const rest = names.length > LISTED_MAX ? ` and ${names.length - LISTED_MAX} more` : "";
-  return `${names.slice(0, LISTED_MAX).join(", ")}${rest}`;
+  return `${names
+    .slice(0, LISTED_MAX)
+    .map((name) => cut(name, 40))
+    .join(", ")}${rest}`;
 }

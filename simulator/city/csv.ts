@@ -5,6 +5,7 @@
  * with that line. Line ends of any kind are line feeds in what is returned.
  */
 import { CsvError, parse } from "csv-parse/sync";
+import { cut, shown } from "#node/shown";
 
 export interface CsvRow {
   /** 1 is the header's. */
@@ -19,6 +20,9 @@ export interface Csv {
 
 const SEPARATORS = [",", ";", "\t"];
 
+/** Longest line read, bytes: an unclosed quote or a row without end is no inventory. */
+const LINE_BYTES_MAX = 64 * 1024;
+
 /** @param file its name, for complaints */
 export function readCsv(text: string, file: string): Csv {
   // The library counts a line end of two characters within quotes as two lines.
@@ -29,7 +33,7 @@ export function readCsv(text: string, file: string): Csv {
   const header = rows.shift();
   if (header === undefined || header.fields.length < 2) {
     throw new Error(
-      `${file} line 1: expected a header of columns separated by comma, semicolon or tab, found "${first}"`,
+      `${file} line 1: expected a header of columns separated by comma, semicolon or tab, found ${shown(first)}`,
     );
   }
   for (const { line, fields } of rows) {
@@ -50,12 +54,25 @@ interface Parsed {
 function rowsOf(text: string, delimiter: string, file: string): CsvRow[] {
   try {
     const options = { delimiter, info: true, relax_column_count: true, relax_quotes: true } as const;
-    const parsed = parse(text, { ...options, record_delimiter: "\n" }) as unknown as readonly Parsed[];
+    const bounds = { max_record_size: LINE_BYTES_MAX };
+    const parsed = parse(text, {
+      ...options,
+      ...bounds,
+      record_delimiter: "\n",
+    }) as unknown as readonly Parsed[];
     return parsed
       .filter(({ record }) => record.length > 1 || record[0]!.trim() !== "")
       .map(({ info, record }) => ({ line: info.lines - breaksIn(record), fields: record }));
   } catch (error) {
-    if (!(error instanceof CsvError) || error.code !== "CSV_QUOTE_NOT_CLOSED") throw error;
+    if (!(error instanceof CsvError)) throw error;
+    if (error.code === "CSV_MAX_RECORD_SIZE") {
+      throw new Error(
+        `${file} line ${error.lines}: expected a row of at most ${LINE_BYTES_MAX} bytes, found a longer one; is a quote left open?`,
+      );
+    }
+    if (error.code !== "CSV_QUOTE_NOT_CLOSED") {
+      throw new Error(`${file} line ${error.lines}: expected CSV, found: ${cut(error.message, 120)}`);
+    }
     throw new Error(`${file} line ${error.lines}: expected a closing quote, found the end of the file`);
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import { z } from "zod";
+import { cut, shown } from "#node/shown";
 import { parseJson } from "#protocol/nesting";
 import type { City } from "./city.ts";
 
@@ -38,14 +39,14 @@ export function readFeatures(text: string, file: string): Feature[] {
   try {
     document = parseJson(text);
   } catch (error) {
-    throw new Error(`${file}: expected GeoJSON, found ${(error as Error).message}`);
+    throw new Error(`${file}: expected GeoJSON, found ${cut((error as Error).message, 120)}`);
   }
   const collection = COLLECTION.safeParse(document);
   if (!collection.success) throw new Error(`${file}: ${complaint(collection.error)}`);
   const { crs, features } = collection.data;
   if (crs !== undefined && !WGS_84.test(crs.properties.name)) {
     throw new Error(
-      `${file}, member "crs": expected WGS 84 (CRS84), found "${crs.properties.name}"; transform it first`,
+      `${file}, member "crs": expected WGS 84 (CRS84), found ${shown(crs.properties.name)}; transform it first`,
     );
   }
   return features.map((found, index) => {
@@ -74,5 +75,5 @@ export function geoJsonOf(city: City): string {
 
 function complaint(error: z.ZodError): string {
   const [issue] = error.issues;
-  return `member "${issue!.path.join(".") || "type"}": ${issue!.message}`;
+  return `member "${issue!.path.join(".") || "type"}": ${cut(issue!.message, 200)}`;
 }

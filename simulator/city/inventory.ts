@@ -4,6 +4,7 @@
  * Promise: every light of the file is in the city or an error says which line or feature, which column,
  * what was expected and what was found. What an inventory does not tell is drawn from the seed.
  */
+import { shown } from "#node/shown";
 import type { City, CityLight } from "./city.ts";
 import { type ColumnKind, type ColumnMapping, findColumns } from "./columns.ts";
 import { readCsv } from "./csv.ts";
@@ -113,7 +114,7 @@ function nameOf(entry: Entry, index: number, seen: Map<string, string>, file: st
   const before = seen.get(name);
   if (before !== undefined) {
     throw new Error(
-      `${file} ${entry.where}, column "${cell?.column}": expected a name of its own, found "${name}" as on ${before}`,
+      `${file} ${entry.where}, column "${cell?.column}": expected a name of its own, found ${shown(name)} as on ${before}`,
     );
   }
   seen.set(name, entry.where);
@@ -125,7 +126,7 @@ function degreesOf(entry: Entry, kind: "latitude" | "longitude", most: number, f
   const value = text === "" ? Number.NaN : Number(text);
   if (Math.abs(value) <= most) return value;
   throw new Error(
-    `${file} ${entry.where}, column "${column}": expected a ${kind} in degrees (WGS 84), -${most}..${most}, found "${text}"`,
+    `${file} ${entry.where}, column "${column}": expected a ${kind} in degrees (WGS 84), -${most}..${most}, found ${shown(text)}`,
   );
 }
 
@@ -137,7 +138,7 @@ function milliwattsOf(entry: Entry, file: string): number | null {
   const watts = Number(digits);
   if (watts > 0 && watts <= WATTS_MAX) return Math.round(1000 * watts);
   throw new Error(
-    `${file} ${entry.where}, column "${cell.column}": expected a power in watts, above 0 to ${WATTS_MAX}, found "${cell.text}"`,
+    `${file} ${entry.where}, column "${cell.column}": expected a power in watts, above 0 to ${WATTS_MAX}, found ${shown(cell.text)}`,
   );
 }
 

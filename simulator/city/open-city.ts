@@ -1,15 +1,16 @@
 /**
  * The city that a run asked for: drawn from a seed, or read from an inventory.
  */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { basename, extname } from "node:path";
+import { readText } from "#node/text-file";
 import type { City } from "./city.ts";
 import type { ColumnMapping } from "./columns.ts";
 import { type CityRequest, generateCity } from "./generate.ts";
 import { cityFromCsv, cityFromGeoJson, type InventoryOptions } from "./inventory.ts";
 
 /** Largest inventory read, bytes. */
-const FILE_BYTES_MAX = 512 * 1024 * 1024;
+const FILE_BYTES_MAX = 256 * 1024 * 1024;
 
 export interface CitySource {
   /** A seed in digits, or the path of a .csv, .geojson or .json file; null draws one from `seed`. */
@@ -36,10 +37,7 @@ function readInventory(path: string, options: InventoryOptions): City {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found?.isFile())
     throw new Error(`city ${path}: expected a seed or a .csv or .geojson file, found no file`);
-  if (found.size > FILE_BYTES_MAX) {
-    throw new Error(`city ${path}: expected at most ${FILE_BYTES_MAX} bytes, found ${found.size}`);
-  }
-  const text = readFileSync(path, "utf8");
+  const text = readText(path, `city ${path}`, FILE_BYTES_MAX);
   const extension = extname(path).toLowerCase();
   if (extension === ".csv" || extension === ".tsv") return cityFromCsv(text, options);
   if (extension === ".geojson" || extension === ".json") return cityFromGeoJson(text, options);

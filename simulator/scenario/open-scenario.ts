@@ -1,9 +1,11 @@
 /**
  * The scenario that a run asked for, by the name of one that is shipped or by its file.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { shown } from "#node/shown";
+import { readText } from "#node/text-file";
 import { readScenario, type Scenario } from "./scenario.ts";
 
 const SHIPPED = fileURLToPath(new URL("../scenarios/", import.meta.url));
@@ -22,10 +24,10 @@ export function openScenario(nameOrFile: string): Scenario {
   const file = /^[a-z0-9-]+$/.test(nameOrFile) && existsSync(shipped) ? shipped : nameOrFile;
   if (!existsSync(file)) {
     throw new Error(
-      `scenario: expected a file or one of ${shippedScenarios().join(", ")}, found "${nameOrFile}"`,
+      `scenario: expected a file or one of ${shippedScenarios().join(", ")}, found ${shown(nameOrFile)}`,
     );
   }
-  const scenario = readScenario(readFileSync(file, "utf8"), basename(file), basename(file, ".toml"));
+  const scenario = readScenario(readText(file, basename(file)), basename(file), basename(file, ".toml"));
   const { tariff } = scenario.run;
   if (tariff === undefined) return scenario;
   return { ...scenario, run: { ...scenario.run, tariff: besideFile(tariff, dirname(file)) } };

@@ -4,8 +4,10 @@
  * Promise: what is returned is complete and means something (every group named exists, every stage lies
  * within the evening); else one error with file, key, what was expected and what was found.
  */
-import { parse, TomlDate, TomlError } from "smol-toml";
+import { TomlDate } from "smol-toml";
 import { z } from "zod";
+import { cut, shown } from "#node/shown";
+import { parseToml } from "#node/toml";
 import { type Action, CHEATS, EVERYONE, type Group, type Stage } from "./actions.ts";
 
 /** What a scenario sets of a run; options of the command line come before it. */
@@ -119,7 +121,7 @@ type StageRow = z.infer<typeof STAGE>;
 
 /** @param file the file's name, for complaints; @param name the scenario's */
 export function readScenario(toml: string, file: string, name: string): Scenario {
-  const read = SCENARIO.safeParse(documentOf(toml, file), { reportInput: true });
+  const read = SCENARIO.safeParse(parseToml(toml, file), { reportInput: true });
   if (!read.success) throw new Error(`${file}: ${complaint(read.error.issues[0]!)}`);
   const { title, story, run, place, group, stage } = read.data;
   const groups = group.map((row, index) => groupOf(row, `${file}: group ${index + 1}`));
@@ -153,16 +155,6 @@ export const CALM: Scenario = {
   stages: [],
 };
 
-function documentOf(toml: string, file: string): unknown {
-  try {
-    return parse(toml);
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    const [what] = error.message.split("\n");
-    throw new Error(`${file} line ${error.line}: ${what!.replace(/^Invalid TOML document: /, "")}`);
-  }
-}
-
 /** `stage 2 at_minute: expected …, found "soon"`. Zod counts from 0, people from 1. */
 function complaint(issue: z.core.$ZodIssue): string {
   const [first, index, ...rest] = issue.path.map(String);
@@ -171,10 +163,9 @@ function complaint(issue: z.core.$ZodIssue): string {
       ? [`${first} ${Number(index) + 1}`, ...rest].join(" ")
       : issue.path.join(" ");
   if (issue.code === "unrecognized_keys") {
-    return `${where || "document"}: found the unknown key "${issue.keys[0]}"; check its spelling`;
+    return `${where || "document"}: found the unknown key "${cut(issue.keys[0]!)}"; check its spelling`;
   }
-  const found = issue.input === undefined ? "found nothing" : `found ${JSON.stringify(issue.input)}`;
-  return `${where || "document"}: ${issue.message}, ${found}`;
+  return `${where || "document"}: ${issue.message}, found ${shown(issue.input)}`;
 }
 
 function groupOf(

@@ -2,18 +2,18 @@
 // (and a message to a parent that forked it); SIGTERM and SIGINT claim, settle, report and exit 0; whatever
 // keeps it from starting is one line and exit 1.
 
-import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Address, Hex } from "viem";
 import { failureCount } from "#core/detach";
 import { guardProcess } from "#node/process-guard";
+import { readText } from "#node/text-file";
 import { positive, readBy, whole } from "../arguments.ts";
 import type { Scheme } from "./accounts.ts";
 import type { Clock } from "./ports.ts";
 import { readProxies, readPublicUrl } from "./public-base.ts";
 import { SCHEME_SERVERS, type SchemeServer } from "./scheme-server.ts";
 import { DEFAULT_MENU, flatTariff, type Tariff } from "./tariff.ts";
-import { tariffFromCsv, tariffFromToml } from "./tariff-text.ts";
+import { SERIES_BYTES_MAX, tariffFromCsv, tariffFromToml } from "./tariff-text.ts";
 import { startUtility, type UtilityOptions } from "./utility.ts";
 
 /** Keys may come from the environment instead of files, as 0x and 64 hex digits. */
@@ -173,8 +173,9 @@ function optionsOf(flags: Flags): UtilityOptions {
 export function readTariff(argument: string, tokensPerEuro: number): Tariff {
   const [kind, value] = [argument.slice(0, argument.indexOf(":")), argument.slice(argument.indexOf(":") + 1)];
   if (kind === "flat" && /^\d+$/.test(value)) return flatTariff(Number(value));
-  if (kind === "tou") return tariffFromToml(readText(value, "tariff"));
-  if (kind === "csv") return tariffFromCsv(readText(value, "tariff"), { tokensPerEuro });
+  if (kind === "tou") return tariffFromToml(readText(value, `tariff ${value}`));
+  if (kind === "csv")
+    return tariffFromCsv(readText(value, `tariff ${value}`, SERIES_BYTES_MAX), { tokensPerEuro });
   throw new Error(`tariff: expected flat:PRICE, tou:FILE or csv:FILE, found "${argument}"`);
 }
 
@@ -198,7 +199,7 @@ function followingClock(own: Clock): Clock {
 }
 
 function readKey(file: string | undefined, variable: string): Hex | undefined {
-  const text = file === undefined ? process.env[variable] : readText(file, "key");
+  const text = file === undefined ? process.env[variable] : readText(file, `key ${file}`);
   if (text === undefined) return undefined;
   const key = text.trim();
   if (/^0x[0-9a-fA-F]{64}$/.test(key)) return key as Hex;
@@ -206,11 +207,6 @@ function readKey(file: string | undefined, variable: string): Hex | undefined {
   throw new Error(
     `key ${file ?? variable}: expected 0x and 64 hex digits, found ${key.length} other characters`,
   );
-}
-
-function readText(file: string, what: string): string {
-  if (!existsSync(file)) throw new Error(`${what} ${file}: expected a file, found none`);
-  return readFileSync(file, "utf8");
 }
 
 /** The first SIGTERM, SIGINT or loss of the parent. Later signals are borne: the end is already on its way. */

@@ -1,8 +1,9 @@
 // Tariffs as people keep them: a price series in CSV, windows of a day in TOML. Every complaint names the
 // line or key, what was expected and what was found.
 
-import { parse } from "smol-toml";
 import { z } from "zod";
+import { cut, shown } from "#node/shown";
+import { parseToml } from "#node/toml";
 import {
   boundedPrice,
   type PricePoint,
@@ -14,6 +15,9 @@ import {
 
 /** Longest series read: ten years of hours. */
 export const MAX_SERIES_LINES = 87_700;
+
+/** Of such a file. */
+export const SERIES_BYTES_MAX = 8 * 1024 * 1024;
 
 /**
  * A series from CSV with the header `start,price` (atomic units per million metered units) or
@@ -41,12 +45,16 @@ export function tariffFromCsv(text: string, options: { readonly tokensPerEuro?: 
     const where = `csv line ${index + 1}`;
     const fields = line.split(",").map((field) => field.trim());
     if (fields.length !== 2) {
-      throw new TariffError(`${where}: expected 2 fields "${header}", found ${fields.length} in "${line}"`);
+      throw new TariffError(
+        `${where}: expected 2 fields "${header}", found ${fields.length} in ${shown(line)}`,
+      );
     }
     const startSeconds = secondsOf(fields[0]!, where);
     const previous = points.at(-1);
     if (previous !== undefined && startSeconds <= previous.startSeconds) {
-      throw new TariffError(`${where}: expected a start later than the line before, found "${fields[0]}"`);
+      throw new TariffError(
+        `${where}: expected a start later than the line before, found ${shown(fields[0])}`,
+      );
     }
     const price = numberOf(fields[1]!, where);
     points.push({ startSeconds, pricePerMillionUnits: boundedPrice(price * factor, where) });
@@ -80,14 +88,14 @@ const timeOfUse = z.strictObject({
 export function tariffFromToml(text: string): Tariff {
   let document: unknown;
   try {
-    document = parse(text);
+    document = parseToml(text, "toml");
   } catch (error) {
-    throw new TariffError(`toml: ${(error as Error).message.split("\n")[0]}`);
+    throw new TariffError((error as Error).message);
   }
   const read = timeOfUse.safeParse(document);
   if (!read.success) {
     const issue = read.error.issues[0]!;
-    throw new TariffError(`toml ${issue.path.join(".") || "document"}: ${issue.message}`);
+    throw new TariffError(`toml ${cut(issue.path.join(".")) || "document"}: ${cut(issue.message, 200)}`);
   }
   return timeOfUseTariff({
     timeZone: read.data.timeZone,
@@ -104,21 +112,23 @@ export function tariffFromToml(text: string): Tariff {
 function factorOf(header: string, line: number, tokensPerEuro: number): number {
   if (header === "start,price") return 1;
   if (header === "start,eur_per_mwh") return 1000 * tokensPerEuro;
-  throw new TariffError(`csv line ${line}: expected "start,price" or "start,eur_per_mwh", found "${header}"`);
+  throw new TariffError(
+    `csv line ${line}: expected "start,price" or "start,eur_per_mwh", found ${shown(header)}`,
+  );
 }
 
 function secondsOf(field: string, where: string): number {
   const zoned = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(field);
   const milliseconds = zoned ? Date.parse(field) : Number.NaN;
   if (Number.isNaN(milliseconds)) {
-    throw new TariffError(`${where}: expected a start such as 2026-11-01T00:00:00Z, found "${field}"`);
+    throw new TariffError(`${where}: expected a start such as 2026-11-01T00:00:00Z, found ${shown(field)}`);
   }
   return Math.floor(milliseconds / 1000);
 }
 
 function numberOf(field: string, where: string): number {
   if (!/^-?\d+(\.\d+)?$/.test(field)) {
-    throw new TariffError(`${where}: expected a price such as 200000 or -4.95, found "${field}"`);
+    throw new TariffError(`${where}: expected a price such as 200000 or -4.95, found ${shown(field)}`);
   }
   return Number(field);
 }

@@ -99,7 +99,9 @@ test("a syntax error is told with its line, a missing file by name", () => {
   const file = join(directory, "broken.toml");
   writeFileSync(file, '[gateway]\nkey = "a"\ndata = = 3\n');
   expect(() => readConfig(file)).toThrow(new RegExp(`^config ${file}: line 3, column 8: [^\\n]+$`));
-  expect(() => readConfig("/nowhere/x.toml")).toThrow("config /nowhere/x.toml: cannot be read (ENOENT)");
+  expect(() => readConfig("/nowhere/x.toml")).toThrow(
+    "config /nowhere/x.toml: expected a readable file, found ENOENT",
+  );
 });
 
 describe("as a process", () => {

@@ -113,7 +113,7 @@ describe("in the surroundings", () => {
     ],
     "a tariff file that is not there": [
       () => ["--tariff", `tou:${directory}/none.toml`],
-      () => `tariff ${directory}/none.toml: expected a file, found none`,
+      () => `tariff ${directory}/none.toml: expected a readable file, found ENOENT`,
     ],
     "a line of a price list that is no price": [
       () => ["--tariff", `csv:${directory}/bad.csv`],

@@ -4,7 +4,8 @@
  * Promise: a map by name or by file is judged the same way before a meter is asked anything.
  */
 
-import { readFileSync } from "node:fs";
+import { cut, shown } from "#node/shown";
+import { readText } from "#node/text-file";
 import { parseJson } from "#protocol/nesting";
 import pzem004t from "../maps/pzem-004t.json" with { type: "json" };
 import sdm72d from "../maps/sdm72d.json" with { type: "json" };
@@ -35,14 +36,15 @@ export function openRegisterMap(nameOrFile: string): RegisterMap {
   const shipped = SHIPPED.find(({ name }) => name === nameOrFile);
   if (shipped !== undefined) return readRegisterMap(shipped, nameOrFile);
   const names = SHIPPED.map(({ name }) => name).join(", ");
-  throw new Error(`meter.driver.map: expected ${names}, or a .json file; found "${nameOrFile}"`);
+  throw new Error(`meter.driver.map: expected ${names}, or a .json file; found ${shown(nameOrFile)}`);
 }
 
 function parse(file: string): unknown {
+  const told = `register map "${file}"`;
+  const text = readText(file, told);
   try {
-    return parseJson(readFileSync(file, "utf8"));
+    return parseJson(text);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(`register map "${file}": expected a readable JSON file, found ${code ?? message}`);
+    throw new Error(`${told}: expected JSON, found ${cut((error as Error).message, 120)}`);
   }
 }

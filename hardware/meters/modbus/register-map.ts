@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { choice, faultsOf, integer, pattern, table, text } from "#node/config-shape";
+import { faultText } from "#node/shown";
 
 /** Registers of 16 bits that a value takes. */
 export const TYPE_WORDS = {
@@ -113,7 +114,7 @@ export function mapSchema(): unknown {
 export function readRegisterMap(value: unknown, told: string): RegisterMap {
   const prefix = `register map "${told}": `;
   const { data, error } = MAP.safeParse(value);
-  if (data === undefined) throw new Error(faultsOf(error, value, prefix).join("\n"));
+  if (data === undefined) throw new Error(faultText(faultsOf(error, value, prefix)));
   const faults = misplaced(data);
   if (faults.length > 0) throw new Error(faults.map((fault) => prefix + fault).join("\n"));
   return data;

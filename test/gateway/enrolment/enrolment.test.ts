@@ -117,5 +117,5 @@ test("an allow-list with a line that is no address is refused whole, with its nu
   expect(() => readAllowList(file)).toThrow(
     `enrolment.allowFile: ${file} line 4: expected an address, 40 hex digits, found "${"ab".repeat(19)}"`,
   );
-  expect(() => readAllowList(`${file}.none`)).toThrow("cannot be read (ENOENT)");
+  expect(() => readAllowList(`${file}.none`)).toThrow("expected a readable file, found ENOENT");
 });

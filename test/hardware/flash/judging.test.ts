@@ -51,7 +51,7 @@ describe("an order", () => {
         "meter: meter.driver.slave: expected an integer in 1..247, found 300",
       ]);
       expect(faults({ map: join(folder, "none.json"), meter: "my-meter" })).toEqual([
-        `map: register map "${folder}/none.json": expected a readable JSON file, found ENOENT`,
+        `map: register map "${folder}/none.json": expected a readable file, found ENOENT`,
       ]);
       expect(faults({ map: "sdm120" })).toEqual([
         'map: expected a register map, a .json file, found "sdm120"',

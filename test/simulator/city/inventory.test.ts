@@ -64,7 +64,7 @@ describe("an inventory in CSV", () => {
     ],
     [
       'lat,lon,street\r\n52,13,"a\r\n\r\nb"\r\n\r\n"52"x,13,c\r\n',
-      'lights.csv line 6, column "lat": expected a latitude in degrees (WGS 84), -90..90, found ""52"x"',
+      'lights.csv line 6, column "lat": expected a latitude in degrees (WGS 84), -90..90, found "\\"52\\"x"',
     ],
     [
       "id,lat,lon\n1,52,13\n1,52,13\n",

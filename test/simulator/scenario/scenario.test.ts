@@ -96,7 +96,7 @@ describe("a scenario's file", () => {
       'x.toml: expected groups of different names, none of them "everyone"',
     ],
     ['[[stage]]\nname = "s"\ndo = "price"', "x.toml: stage 1 at_minute: expected a number from 0 to 10080"],
-    ["[run\n", /^x.toml line 3: /],
+    ["[run\n", /^x.toml: line 3, column /],
   ])("that is wrong is refused with its place: %j", (toml, complaint) => {
     expect(() => read(toml)).toThrow(complaint);
   });

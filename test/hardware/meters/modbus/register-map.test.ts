@@ -118,7 +118,7 @@ describe("a register map with a fault", () => {
 
   it("that is no file, no JSON or no name we know says so", () => {
     expect(() => openRegisterMap("/nowhere/map.json")).toThrow(
-      '"/nowhere/map.json": expected a readable JSON file',
+      '"/nowhere/map.json": expected a readable file, found ENOENT',
     );
     expect(() => openRegisterMap("sdm121")).toThrow("expected sdm120, sdm230, sdm630, sdm72d, pzem-004t");
   });
