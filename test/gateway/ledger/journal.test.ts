@@ -182,7 +182,7 @@ test("any prefix of a segment gives the entries of its whole groups, and nothing
   );
 });
 
-test("bytes that the disk changed spoil their group alone, and are told", () => {
+test("bytes that the disk changed spoil at most their group, its length nothing, and are told", () => {
   fc.assert(
     fc.property(
       GROUPS,
@@ -192,17 +192,59 @@ test("bytes that the disk changed spoil their group alone, and are told", () => 
       (groups, which, where, flip) => {
         const written = groups.map(groupOf);
         const bad = which % groups.length;
-        // Behind the length, which says where the next group begins.
-        const at = 4 + (where % (written[bad]!.length - 4));
+        const size = written[bad]!.length;
+        const at = where % size;
         written[bad]![at]! ^= flip;
         const { entries, damagedBytes } = readSegment(Buffer.concat(written));
-        const whole = groups.filter((_, index) => index !== bad).flat();
+        // The checksum finds where a group ends whose length was changed.
+        const isLength = at < 4;
+        const whole = groups.filter((_, index) => isLength || index !== bad).flat();
         expect(entries.map((one) => [...one])).toEqual(whole.map((one) => [...one]));
-        expect(damagedBytes).toBe(bad === groups.length - 1 ? 0 : written[bad]!.length);
+        // A last group that is wrong looks like one that a power cut tore.
+        expect(damagedBytes).toBe(isLength ? 4 : bad === groups.length - 1 ? 0 : size);
       },
     ),
     { numRuns: 2_000 },
   );
+});
+
+test("a stretch that the disk lost, over lengths and checksums of several groups, costs those and no other", () => {
+  fc.assert(
+    fc.property(GROUPS, GROUPS, GROUPS, fc.nat(), fc.boolean(), (before, lost, after, from, isZero) => {
+      const [head, middle, tail] = [before, lost, after].map((groups) => Buffer.concat(groups.map(groupOf)));
+      // All of the middle but a piece of its last group, as a sector begins and ends where it likes.
+      const kept = from % groupOf(lost.at(-1)!).length;
+      middle!.fill(isZero ? 0 : 0xa5, 0, Math.max(5, middle!.length - kept));
+      const { entries, damagedBytes } = readSegment(Buffer.concat([head!, middle!, tail!]));
+      expect(entries.map((one) => [...one])).toEqual([...before, ...after].flat().map((one) => [...one]));
+      expect(damagedBytes).toBe(middle!.length);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test("a tail that is no torn group is told", () => {
+  const [first, second, third] = ["a", "b", "c"].map((text) => groupOf([entry(text)]));
+  second!.fill(0xa5, 0, 8);
+  third!.fill(0xa5, 4);
+  second!.writeUInt32LE(2, 0);
+  const bytes = Buffer.concat([first!, second!, third!]);
+  expect(readSegment(bytes)).toEqual({ entries: [entry("a")], damagedBytes: second!.length + third!.length });
+});
+
+test("eight megabytes of anything are searched through in a moment", () => {
+  const good = groupOf([entry("found")]);
+  for (const filling of [
+    Buffer.from([1, 0, 0, 0]),
+    Buffer.from([0]),
+    Buffer.from('{"a":[0,1]}'),
+    Buffer.from([255, 0, 7]),
+  ]) {
+    const bytes = Buffer.concat([Buffer.alloc(8 * 1024 * 1024, filling), good]);
+    const before = performance.now();
+    expect(readSegment(bytes).entries).toEqual([entry("found")]);
+    expect(performance.now() - before).toBeLessThan(15_000);
+  }
 });
 
 test("zeros behind the last group, as a power cut leaves them, are no group", () => {
