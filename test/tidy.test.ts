@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import ts from "typescript";
 import { describe, expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -72,6 +73,8 @@ const FAILS_LOUDLY = /^simulator\/world\//;
 const LET_GO = /\bvoid (?!0\b)[\w(#]/;
 const ASYNC_LISTENER =
   /\.(on|once|addListener|addEventListener)\([^()]*, async\b|\bset(Interval|Timeout|Immediate)\(async\b/;
+/** What promises are waited for by; with a second argument `then` takes the rejection, as `catch` does. */
+const WAITS = /\.(then|finally)\(/;
 const UNBOUNDED_JSON = /\bJSON\.parse\(/;
 /** The reader itself, and the one that boards have: what they hear, their own gateway sealed. */
 const READERS = /^device\/protocol\/(nesting|shape)\.ts$/;
@@ -112,6 +115,25 @@ function breaking(paths: readonly string[], rule: RegExp, text = (path: string) 
   });
 }
 
+/** Statements that end a chain of promises by `then` or `finally`: a rejection goes through both and meets nobody. */
+function endlessChains(path: string, text: string): string[] {
+  if (!WAITS.test(text)) return [];
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest);
+  const found: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isExpressionStatement(node) && ts.isCallExpression(node.expression)) {
+      const { expression, arguments: given } = node.expression;
+      const name = ts.isPropertyAccessExpression(expression) ? expression.name.text : "";
+      if (name === "finally" || (name === "then" && given.length < 2)) {
+        found.push(`${path}: ${node.getText(source).slice(0, 80)}`);
+      }
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
 describe("the house", () => {
   it("lets arrows point down only", () => {
     const wrong = sources.flatMap((path) => {
@@ -125,7 +147,13 @@ describe("the house", () => {
   });
 
   it("reads the arrows right: this file's own imports are seen", () => {
-    expect(importsOf("test/tidy.test.ts")).toEqual(["node:fs", "node:path", "node:url", "vitest"]);
+    expect(importsOf("test/tidy.test.ts")).toEqual([
+      "node:fs",
+      "node:path",
+      "node:url",
+      "typescript",
+      "vitest",
+    ]);
     expect(importsOf("device/payment/offer-judgement.ts")).toContain("device/core/events.ts");
     expect(sources.length).toBeGreaterThan(20);
   });
@@ -182,6 +210,15 @@ describe("the house", () => {
       "setInterval(async () =>",
     ];
     expect(caught.filter((line) => !LET_GO.test(line) && !ASYNC_LISTENER.test(line))).toEqual([]);
+    expect(processes.flatMap((path) => endlessChains(path, read(path)))).toEqual([]);
+    const endless = [
+      "save().then(() => tell());",
+      "work\n  .catch(tell)\n  .finally(() => {\n    done();\n  });",
+      "{ a.b?.().finally(end) }",
+    ];
+    expect(endless.filter((text) => endlessChains("x.ts", text).length !== 1)).toEqual([]);
+    const ended = "save().then(tell, fail); save().then(tell).catch(fail); const a = save().then(tell);";
+    expect(endlessChains("x.ts", ended)).toEqual([]);
     expect(LET_GO.test("close(): void {\n  take: (line: string) => void;")).toBe(false);
   });
 
