@@ -109,7 +109,7 @@ async function run(options: Options, load: () => LoadedConfig): Promise<void> {
   const { openLog } = await import("./log.ts");
   const log = openLog(options.quiet ? "warn" : "info");
   const note: Note = (level, text, fields) => log[level](fields, text);
-  for (const sentence of assumed) log.info(sentence);
+  for (const sentence of assumed) log.info({ assumed: sentence }, "assumed, for nobody said it");
   guardProcess({
     survived: (what, error) => log.error({ reason: reasonOf(error) }, what),
     end(error) {

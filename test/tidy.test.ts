@@ -79,6 +79,15 @@ const UNBOUNDED_JSON = /\bJSON\.parse\(/;
 /** The reader itself, and the one that boards have: what they hear, their own gateway sealed. */
 const READERS = /^device\/protocol\/(nesting|shape)\.ts$/;
 
+/** Programs whose logs have fields; calls of their logs, and which argument of each is the text. */
+const LOGGING = /^(gateway|hardware\/pi|device\/node)\//;
+const LOGS = /\b(note|everyNote|log(ger)?\.\w+)\(/;
+const NOTE_CALL = /(^|[.#])(note|everyNote)$/;
+const LOG_CALL = /(^|\.)log(ger)?\.(info|warn|error|fatal|debug)$/;
+
+/** A log that limits or marks another, and what a process tells that it survived, in fixed words both. */
+const PASSED_ON = ["text of level, text, fields", "what of what, error"];
+
 function filesUnder(folder: string): string[] {
   return readdirSync(join(ROOT, folder)).flatMap((name) => {
     const path = join(folder, name);
@@ -132,6 +141,41 @@ function endlessChains(path: string, text: string): string[] {
   };
   visit(source);
   return found;
+}
+
+/** Texts of log lines that are not fixed: what varies belongs into a field, where it is bounded and limited. */
+function varyingTexts(path: string, source: string): string[] {
+  const file = ts.createSourceFile(path, source, ts.ScriptTarget.Latest, true);
+  const found: string[] = [];
+  const look = (node: ts.Node): void => {
+    const text = ts.isCallExpression(node) ? logTextOf(node) : undefined;
+    if (text !== undefined && !isFixed(text)) {
+      const { line } = file.getLineAndCharacterOfPosition(text.getStart());
+      found.push(`${path}:${line + 1}: ${text.getText()}`);
+    }
+    ts.forEachChild(node, look);
+  };
+  look(file);
+  return found;
+}
+
+function logTextOf({ expression, arguments: given }: ts.CallExpression): ts.Expression | undefined {
+  const called = expression.getText();
+  // What tells of a part's trouble by name has a level neither first nor at all: it is no log.
+  if (NOTE_CALL.test(called) && !called.includes("troubles.")) return given[1];
+  if (!LOG_CALL.test(called)) return undefined;
+  return given.length > 1 ? given[1] : given[0];
+}
+
+/** A literal, one of several, a row of a table of literals, or what a log was given to pass on. */
+function isFixed(text: ts.Expression): boolean {
+  if (ts.isStringLiteral(text) || ts.isNoSubstitutionTemplateLiteral(text)) return true;
+  if (ts.isConditionalExpression(text)) return isFixed(text.whenTrue) && isFixed(text.whenFalse);
+  if (ts.isElementAccessExpression(text)) return /^[A-Z_]+$/.test(text.expression.getText());
+  let around: ts.Node = text;
+  while (!ts.isFunctionLike(around) && around.parent !== undefined) around = around.parent;
+  const given = ts.isFunctionLike(around) ? around.parameters.map(({ name }) => name.getText()) : [];
+  return PASSED_ON.includes(`${text.getText()} of ${given.join(", ")}`);
 }
 
 describe("the house", () => {
@@ -225,6 +269,22 @@ describe("the house", () => {
   it("reads JSON by the one reader that bounds how deep it nests", () => {
     const readers = sources.filter((path) => !NO_PROCESS.test(path) && !READERS.test(path));
     expect(breaking(readers, UNBOUNDED_JSON, (path) => withoutComments(read(path)))).toEqual([]);
+  });
+
+  it("logs fixed texts: what varies, and what strangers wrote, stands in a field", () => {
+    const logging = sources.filter((path) => LOGGING.test(path) && LOGS.test(read(path)));
+    expect(logging.flatMap((path) => varyingTexts(path, read(path)))).toEqual([]);
+    const varying = [
+      `note('warn', \`the seller is \${name}\`, {});`,
+      "this.#options.note('warn', 'failed: ' + reason, {});",
+      `const text = \`lost \${device}\`; note('info', text, {});`,
+      "log.warn({ device }, String(error));",
+      "const onTrouble = (text: string) => log.warn(text);",
+      "for (const sentence of assumed) log.info(sentence);",
+    ];
+    expect(varying.filter((line) => varyingTexts("a.ts", line).length !== 1)).toEqual([]);
+    const fixed = "const f: Note = (level, text, fields) => note(level, text, fields); log.info('status');";
+    expect(varyingTexts("a.ts", fixed)).toEqual([]);
   });
 
   it("tells in the README every package it stands on", () => {

@@ -15,6 +15,16 @@ import { openStanding, type StandingName } from "./standing.ts";
 import { watchTariff } from "./tariff-watch.ts";
 import { openTurnstile } from "./turnstile.ts";
 
+/** Each standing has a text of its own: the log's limit tells changes apart by text and reason. */
+const STANDING_TEXTS: Readonly<Record<StandingName, string>> = {
+  new: "the seller's standing: new",
+  good: "the seller's standing: good",
+  troubled: "the seller's standing: troubled",
+  away: "the seller's standing: away",
+  trial: "the seller's standing: trial",
+  dismissed: "the seller's standing: dismissed",
+};
+
 export interface ShopOptions {
   readonly name: string;
   readonly kind: "electricity" | "fixed";
@@ -75,8 +85,8 @@ export function openShop(
 
   const standing = openStanding(timer, options.awayAfterMs, (moves, before) => {
     const bad = standing.name !== "good";
-    const text = `the seller is ${standing.name}, it was ${before}`;
-    note(bad ? "warn" : "info", text, bad ? { reason: standing.reason } : {});
+    const reason = bad ? standing.reason : `it was ${before}`;
+    note(bad ? "warn" : "info", STANDING_TEXTS[standing.name], { before, reason });
     if (moves) changed();
   });
   const circuit = openCircuit(timer, {

@@ -80,7 +80,7 @@ class RunningLight implements Light {
     this.startedMs = clock.nowMs();
     this.steppedMs = this.startedMs;
     this.troubles = new Troubles((part, text) =>
-      text === null ? log.info({ part }, "well again") : log.warn({ part }, text),
+      text === null ? log.info({ part }, "well again") : log.warn({ part, reason: text }, "trouble"),
     );
     const gatewayPublicKey = gatewayKeyOf(config);
     const tls = tlsOf(config);
@@ -137,7 +137,7 @@ class RunningLight implements Light {
     this.socket = serveStatus(
       config.statusSocket,
       () => this.status(),
-      (text) => log.warn(text),
+      (text) => log.warn({ reason: text }, "trouble"),
     );
   }
 

@@ -44,7 +44,7 @@ export function runLight(config: DeviceConfig, complain: (error: unknown) => voi
   const manager = tellServiceManager({
     isAlive: () => light.isAdvancing(),
     status: () => oneLine(light.status()),
-    onTrouble: (text) => log.warn(text),
+    onTrouble: (text) => log.warn({ reason: text }, "trouble"),
   });
   guardProcess({
     survived: (what, error) => log.warn({ reason: String(error) }, what),
