@@ -45,6 +45,7 @@ export const EMBEDDED = z.strictObject({
   plain: z.boolean().default(true),
   tls: TLS.optional(),
   webSocket: WEB_SOCKET.optional(),
+  /** A sixteenth of them, at most 64, is kept free of devices that never bought. */
   connections: z.number().int().min(1).max(1_000_000).default(20_000),
   /** Of one device, over the long run. */
   messagesPerSecond: z.number().min(0.1).max(100_000).default(10),

@@ -27,6 +27,7 @@ import { monotonicSeconds, openLookout, readLookoutFiles } from "./lookout.ts";
 import { limitNotes } from "./observe/limited-note.ts";
 import { timedLedger } from "./observe/timed-ports.ts";
 import { openForward } from "./purchase/forward.ts";
+import { isNewcomer } from "./purchase/funding.ts";
 import type { Note } from "./purchase/ports.ts";
 import type { Counts } from "./purchase/session.ts";
 import { openSessions } from "./purchase/sessions.ts";
@@ -94,7 +95,8 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     key,
     curve,
     seat,
-    doorman,
+    doorman.barred,
+    (device) => isNewcomer({ ledger, isEnrolled: doorman.isEnrolled }, device),
     note,
     (...message) => receive(...message),
   ).catch(async (error) => {
@@ -240,13 +242,14 @@ async function openBroker(
   key: Key,
   curve: Curve,
   seat: Seat | null,
-  { barred }: Doorman,
+  barred: Doorman["barred"],
+  isNewcomer: (device: string) => Promise<boolean>,
   note: Note,
   receive: ReceiveShared,
 ): Promise<OpenBroker> {
   if (broker.kind === "embedded") {
     const embedded = await openEmbeddedBroker(
-      { ...doorsOf(broker), gateway: key, recoverSigner: signersOn(curve), barred, note },
+      { ...doorsOf(broker), gateway: key, recoverSigner: signersOn(curve), barred, isNewcomer, note },
       (device, leaf, payload) => receive(device, leaf, payload, false),
     );
     return { broker: embedded, external: null, embedded };

@@ -5,20 +5,30 @@
  * Promise: places are bounded. Only what fails counts against an address, and who merely gave up waiting
  * has not failed: ten thousand good lights behind one router come in as fast as logins are judged. One that
  * fails at full speed takes from those behind the same router a share of their attempts, never a connection
- * that is proven. Half-open connections keep nobody out: one that has not said who it is makes room.
+ * that is proven, and nothing from those that are known to buy, where hearing who they are costs no handshake.
+ * Half-open connections keep nobody out: one that has not said who it is makes room. Nor do devices that never
+ * bought: they leave some places free, and make room for one that buys.
  */
 import { Allowances, type Rate } from "./allowance.ts";
 
 /** One connection's place. */
 export interface Place {
-  /** Its login is here, whole: from now on it makes room for nobody. */
+  /** Its login is here, whole: from now on it makes room for no other login. */
   speak(): void;
-  /** The login was right: from now on it is not counted against its address. */
-  prove(): void;
-  /** It cost work and proved nothing: a refused login, a TLS handshake in vain, a packet that is none. */
-  fail(): void;
+  /**
+   * Whether its login may be judged. From an address whose failures are used up, only one of a device that is no
+   * newcomer, at a rate.
+   */
+  mayBeJudged(device: string, isNewcomer: boolean): boolean;
+  /** The login was right: from now on it is not counted against its address. False: newcomers' places are taken. */
+  prove(device: string, isNewcomer: boolean): boolean;
+  /** It cost work and proved nothing: a refused login, a packet that is none. False: its address had no failure left. */
+  fail(): boolean;
   leave(): void;
 }
+
+/** Why a connection makes room for another. */
+export type MakesRoom = "silent" | "displaced";
 
 export interface AdmissionOptions {
   readonly connectionsMax: number;
@@ -28,6 +38,10 @@ export interface AdmissionOptions {
 
 /** A failed login costs about a millisecond: an address can take a twentieth of one core, and no more. */
 const FAILURES: Rate = { perSecond: 50, burst: 500 };
+
+/** Logins that are judged beyond that, because they name devices that buy: of one address, and of each device there. */
+const KNOWN_LOGINS: Rate = { perSecond: 50, burst: 500 };
+const LOGINS_OF_KNOWN: Rate = { perSecond: 0.5, burst: 5 };
 
 /** Addresses whose failures are remembered. */
 const SOURCES_MAX = 10_000;
@@ -41,35 +55,65 @@ const UNPROVEN_SHARE = 4;
 const UNPROVEN_MIN = 16;
 const UNPROVEN_MAX = 1_000;
 
+/** Places that newcomers leave free, for logins under way and for devices that buy: a share of all, at most so many. */
+const RESERVE_SHARE = 16;
+const RESERVE_MAX = 64;
+
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #failures: Allowances;
+  readonly #knownLogins: Allowances;
+  readonly #loginsOfKnown: Allowances;
   /** Unproven connections by source; proven ones are not here. */
   readonly #unproven = new Map<string, number>();
   /** Of these, by source, the ones that have not said who they are, in the order in which they came. */
   readonly #silent = new Map<string, Set<HeldPlace>>();
+  /** Proven connections of newcomers, the one that has been in for longest first. */
+  readonly #newcomers = new Set<HeldPlace>();
+  #proven = 0;
   #connections = 0;
 
   constructor(options: AdmissionOptions) {
+    const { nowMs } = options;
     this.#options = options;
-    this.#failures = new Allowances(FAILURES, SOURCES_MAX, options.nowMs);
+    this.#failures = new Allowances(FAILURES, SOURCES_MAX, nowMs);
+    this.#knownLogins = new Allowances(KNOWN_LOGINS, SOURCES_MAX, nowMs);
+    this.#loginsOfKnown = new Allowances(LOGINS_OF_KNOWN, SOURCES_MAX, nowMs);
   }
 
   get connections(): number {
     return this.#connections;
   }
 
+  /** No newcomer gets in any more. */
+  get isFull(): boolean {
+    const { connectionsMax } = this.#options;
+    const reserve = Math.min(RESERVE_MAX, Math.floor(connectionsMax / RESERVE_SHARE));
+    return this.#proven >= connectionsMax - reserve;
+  }
+
+  /** Of the newcomers, the one that has been in for longest. */
+  get longestNewcomer(): Newcomer | null {
+    for (const place of this.#newcomers) return place;
+    return null;
+  }
+
   /**
    * @param address the peer's, as the socket tells it
-   * @param end ends the connection, if it has to make room before its login is here; null: it never does
+   * @param end ends the connection when it has to make room; null: it never does
+   * @param isCheap who it is can be heard without a handshake: then used up failures are held against it only then
    */
-  arrive(address: string, end: (() => void) | null = null): Place | "full" | "source" {
+  arrive(
+    address: string,
+    end: ((why: MakesRoom) => void) | null = null,
+    isCheap = false,
+  ): Place | "full" | "source" {
     const { connectionsMax } = this.#options;
-    if (this.#connections >= connectionsMax) return "full";
+    if (this.#connections >= connectionsMax && !this.#makeRoom(this.#mostSilent())) return "full";
     const source = sourceOf(address);
     const unproven = this.#unproven.get(source) ?? 0;
     const unprovenMax = Math.min(UNPROVEN_MAX, Math.max(UNPROVEN_MIN, connectionsMax / UNPROVEN_SHARE));
-    if (!this.#failures.has(source)) return "source";
+    if (!isCheap && !this.#failures.has(source)) return "source";
     if (unproven >= unprovenMax && !this.#makeRoom(source)) return "source";
     this.#connections += 1;
     this.#unproven.set(source, (this.#unproven.get(source) ?? 0) + 1);
@@ -80,11 +124,20 @@ export class Admission {
     return place;
   }
 
+  /** The source with the most connections that have not said who they are; null when there is none. */
+  #mostSilent(): string | null {
+    let most: string | null = null;
+    let count = 0;
+    for (const [source, { size }] of this.#silent) {
+      if (size > count) [most, count] = [source, size];
+    }
+    return most;
+  }
+
   /** Ends the source's connection that has been silent for longest. */
-  #makeRoom(source: string): boolean {
-    for (const place of this.#silent.get(source) ?? []) {
-      place.leave();
-      place.end?.();
+  #makeRoom(source: string | null): boolean {
+    for (const place of this.#silent.get(source ?? "") ?? []) {
+      place.makeRoom("silent");
       return true;
     }
     return false;
@@ -96,6 +149,24 @@ export class Admission {
     if (silent?.size === 0) this.#silent.delete(source);
   }
 
+  mayBeJudged(source: string, device: string, isNewcomer: boolean): boolean {
+    if (this.#failures.has(source)) return true;
+    return !isNewcomer && this.#loginsOfKnown.take(`${source} ${device}`) && this.#knownLogins.take(source);
+  }
+
+  /** False when there is no place for another newcomer. */
+  prove(place: HeldPlace, isNewcomer: boolean): boolean {
+    if (isNewcomer && this.isFull) return false;
+    this.#proven += 1;
+    if (isNewcomer) this.#newcomers.add(place);
+    return true;
+  }
+
+  /** It is a newcomer no more. */
+  settle(place: HeldPlace): void {
+    this.#newcomers.delete(place);
+  }
+
   /** A connection is no more counted against its address. */
   forget(source: string): void {
     const left = this.#unproven.get(source)! - 1;
@@ -103,46 +174,74 @@ export class Admission {
     else this.#unproven.set(source, left);
   }
 
-  failed(source: string): void {
-    this.#failures.take(source);
+  failed(source: string): boolean {
+    return this.#failures.take(source);
   }
 
-  left(): void {
+  left(place: HeldPlace, wasProven: boolean): void {
     this.#connections -= 1;
+    if (!wasProven) return;
+    this.#proven -= 1;
+    this.#newcomers.delete(place);
   }
 }
 
-class HeldPlace implements Place {
+/** A proven connection of a device that had not bought when it came in. */
+export interface Newcomer {
+  readonly device: string;
+  /** It has bought since: it makes room for nobody any more. */
+  settle(): void;
+  makeRoom(why: MakesRoom): void;
+}
+
+class HeldPlace implements Place, Newcomer {
   readonly #admission: Admission;
   readonly #source: string;
-  readonly end: (() => void) | null;
+  readonly #end: ((why: MakesRoom) => void) | null;
   #state: "unproven" | "proven" | "left" = "unproven";
+  device = "";
 
-  constructor(admission: Admission, source: string, end: (() => void) | null) {
+  constructor(admission: Admission, source: string, end: ((why: MakesRoom) => void) | null) {
     this.#admission = admission;
     this.#source = source;
-    this.end = end;
+    this.#end = end;
   }
 
   speak(): void {
     this.#admission.heard(this.#source, this);
   }
 
-  prove(): void {
-    if (this.#state !== "unproven") return;
-    this.#state = "proven";
-    this.speak();
-    this.#admission.forget(this.#source);
+  mayBeJudged(device: string, isNewcomer: boolean): boolean {
+    return this.#admission.mayBeJudged(this.#source, device, isNewcomer);
   }
 
-  fail(): void {
-    if (this.#state === "unproven") this.#admission.failed(this.#source);
+  prove(device: string, isNewcomer: boolean): boolean {
+    if (this.#state !== "unproven") return true;
+    if (!this.#admission.prove(this, isNewcomer)) return false;
+    this.#state = "proven";
+    this.device = device;
+    this.speak();
+    this.#admission.forget(this.#source);
+    return true;
+  }
+
+  settle(): void {
+    this.#admission.settle(this);
+  }
+
+  fail(): boolean {
+    return this.#state !== "unproven" || this.#admission.failed(this.#source);
+  }
+
+  makeRoom(why: MakesRoom): void {
+    this.leave();
+    this.#end?.(why);
   }
 
   leave(): void {
     if (this.#state === "left") return;
     this.speak();
-    this.#admission.left();
+    this.#admission.left(this, this.#state === "proven");
     if (this.#state === "unproven") this.#admission.forget(this.#source);
     this.#state = "left";
   }

@@ -62,7 +62,6 @@ export async function openAedesServer(
     const refusal = await gatehouse.judge(visitor, { clientId: client.id, username, password, will });
     if (refusal !== null) return refusal;
     if (client.closed) return GONE;
-    visitor.prove();
     if (!proven.enter(client.id, connection)) return GONE;
     connection.isProven = true;
     visitor.stream.once("close", () => proven.leave(client.id, connection));
@@ -167,8 +166,7 @@ export async function openAedesServer(
         bytesMax: () => packetBytesMax(connection.isProven),
         nowMs: () => performance.now(),
         refuse(reason) {
-          visitor.fail();
-          refusals.tell("packet", { address: visitor.address, reason });
+          refusals.tell(visitor.fail() ? "packet" : "source", { address: visitor.address, reason });
         },
         end(reason) {
           if (!connection.isProven) visitor.fail();

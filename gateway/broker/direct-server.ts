@@ -52,7 +52,6 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
         });
       }),
     enter(connection) {
-      connection.visitor.prove();
       const before = proven.of(connection.device);
       if (!proven.enter(connection.device, connection)) return false;
       // Told now, and not when its socket is closed: what the new connection says comes after it.
@@ -91,8 +90,8 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
     },
     overstepped(connection, reason) {
       if (!present.has(connection)) return;
-      connection.visitor.fail();
-      refusals.tell("packet", { address: connection.visitor.address, reason });
+      const { visitor } = connection;
+      refusals.tell(visitor.fail() ? "packet" : "source", { address: visitor.address, reason });
       connection.end();
     },
     left(connection, will) {

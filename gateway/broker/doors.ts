@@ -10,13 +10,13 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { createWebSocketStream, WebSocketServer } from "ws";
-import type { Admission, Place } from "./admission.ts";
+import type { Admission, MakesRoom, Place } from "./admission.ts";
 import { devicesIn, readCertificates, type TlsDoor } from "./certificates.ts";
 import { connackPacket, UNAVAILABLE } from "./connack.ts";
 import type { Refusals } from "./refusals.ts";
 
 /** A connection that has a place and proved nothing yet. */
-export interface Visitor extends Pick<Place, "speak" | "prove" | "fail"> {
+export interface Visitor extends Pick<Place, "speak" | "mayBeJudged" | "prove" | "fail"> {
   readonly stream: Duplex;
   readonly address: string;
   /** Devices that its certificate names; null without a certificate of a trusted authority. */
@@ -105,10 +105,11 @@ export async function openDoors(
       // Whoever resets a connection before anybody listens must not end the gateway.
       socket.on("error", nothing);
       const address = socket.remoteAddress ?? "";
-      const place = admission.arrive(address, () => {
-        refusals.tell("silent", { address });
+      const makeRoom = (why: MakesRoom) => {
+        refusals.tell(why, { address });
         socket.destroy();
-      });
+      };
+      const place = admission.arrive(address, makeRoom, !scheme.endsWith("s"));
       if (typeof place === "string") {
         refusals.tell(place, { address });
         turnAway(socket, scheme);
@@ -246,13 +247,18 @@ class Arrival implements Visitor {
     this.#place.speak();
   }
 
-  prove(): void {
-    this.#unproven.delete(this);
-    this.#place.prove();
+  mayBeJudged(device: string, isNewcomer: boolean): boolean {
+    return this.#place.mayBeJudged(device, isNewcomer);
   }
 
-  fail(): void {
-    this.#place.fail();
+  prove(device: string, isNewcomer: boolean): boolean {
+    if (!this.#place.prove(device, isNewcomer)) return false;
+    this.#unproven.delete(this);
+    return true;
+  }
+
+  fail(): boolean {
+    return this.#place.fail();
   }
 
   leave(): void {

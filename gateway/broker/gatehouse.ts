@@ -25,6 +25,8 @@ export interface GatehouseOptions {
   readonly messages: Rate;
   /** Null when a device that proved itself may log in, else why not. */
   readonly barred: (device: string) => Read<string | null>;
+  /** It was never seen to buy, and nobody enrolled it. */
+  readonly isNewcomer: (device: string) => Read<boolean>;
   readonly note: Note;
 }
 
@@ -59,6 +61,9 @@ export const UNRELEASED_MAX = 16;
 /** Proven logins of one device: a link that comes and goes, not two devices with one key taking turns for ever. */
 const LOGINS: Rate = { perSecond: 0.5, burst: 30 };
 
+/** Newcomers looked at for one to displace: those that have bought since they came in are newcomers no more. */
+const DISPLACED_LOOKS_MAX = 64;
+
 /** Remaining length that a packet of a connection may have. */
 export function packetBytesMax(isProven: boolean): number {
   return isProven ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX;
@@ -89,9 +94,17 @@ export class Gatehouse {
   /** Why a login is refused, told; null when it is right. A login that is not costs its address an attempt. */
   async judge(visitor: Visitor, login: Credentials): Promise<LoginRefusal | null> {
     try {
+      const isNewcomer = await this.#options.isNewcomer(login.username);
+      if (!visitor.mayBeJudged(login.username, isNewcomer)) {
+        const reason = "too many failed logins from its address";
+        return this.#refuse("source", UNAVAILABLE, reason, fieldsOf(visitor, login));
+      }
       const refusal = await this.#refusalOf(visitor, login);
-      if (refusal !== null) visitor.fail();
-      return refusal;
+      if (refusal !== null) {
+        visitor.fail();
+        return refusal;
+      }
+      return await this.#admit(visitor, login, isNewcomer);
     } catch (error) {
       this.#options.note("warn", "a login could not be judged", { reason: String(error) });
       return { code: UNAVAILABLE, reason: "the gateway cannot judge logins now" };
@@ -122,16 +135,29 @@ export class Gatehouse {
     return this.#excess.take(device) ? "refuse" : "end";
   }
 
-  async #refusalOf(
-    { certified, needsCertificate, address }: Visitor,
-    login: Credentials,
-  ): Promise<LoginRefusal | null> {
+  /** A place among the proven: of a device that buys, if need be that of the newcomer that has been in for longest. */
+  async #admit(visitor: Visitor, login: Credentials, isNewcomer: boolean): Promise<LoginRefusal | null> {
+    if (!isNewcomer && this.admission.isFull) await this.#displace();
+    if (visitor.prove(login.username, isNewcomer)) return null;
+    return this.#refuse("full", UNAVAILABLE, "the broker is full", fieldsOf(visitor, login));
+  }
+
+  async #displace(): Promise<void> {
+    for (let looks = 0; looks < DISPLACED_LOOKS_MAX; looks += 1) {
+      const longest = this.admission.longestNewcomer;
+      if (longest === null) return;
+      if (await this.#options.isNewcomer(longest.device)) return longest.makeRoom("displaced");
+      longest.settle();
+    }
+  }
+
+  async #refusalOf(visitor: Visitor, login: Credentials): Promise<LoginRefusal | null> {
+    const { certified, needsCertificate } = visitor;
     const { gateway, recoverSigner, barred } = this.#options;
-    const { clientId, will } = login;
     const nowSeconds = Date.now() / 1000;
     const proof = proveDevice({ ...login, certified, needsCertificate }, gateway, nowSeconds, recoverSigner);
-    const shown = certified === null || certified.length === 0 ? {} : { certificate: certified.join(", ") };
-    const fields = { clientId, address, ...shown };
+    const fields = fieldsOf(visitor, login);
+    const { will } = login;
     if (proof.device === null) {
       return this.#refuse("login", proof.refusal.code, proof.refusal.reason, fields);
     }
@@ -158,6 +184,12 @@ export class Gatehouse {
     this.refusals.tell(refusal, { ...fields, code: String(code), reason });
     return { code, reason };
   }
+}
+
+/** Who it is that is refused, as far as it said. */
+function fieldsOf({ certified, address }: Visitor, { clientId }: Credentials): Record<string, string> {
+  const shown = certified === null || certified.length === 0 ? {} : { certificate: certified.join(", ") };
+  return { clientId, address, ...shown };
 }
 
 /**

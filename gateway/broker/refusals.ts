@@ -20,6 +20,7 @@ const LINES = {
   certificate: "connection ended: TLS",
   full: "connection refused: the broker is full",
   silent: "connection ended: no login in time, or room was made for another of its address",
+  displaced: "connection ended: room was made for a device that buys",
   source: "connection refused: too many logins at once, or failures, from its address",
 } as const;
 

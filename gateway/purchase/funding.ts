@@ -60,7 +60,10 @@ export async function nextDepositAtomic(
 }
 
 /** A device that was never seen to buy, and that nobody has enrolled. */
-export async function isNewcomer({ ledger, isEnrolled }: FundingParts, device: string): Promise<boolean> {
+export async function isNewcomer(
+  { ledger, isEnrolled }: Pick<FundingParts, "isEnrolled"> & { readonly ledger: Pick<Ledger, "channelsOf"> },
+  device: string,
+): Promise<boolean> {
   if (await isEnrolled(device)) return false;
   return (await ledger.channelsOf(device)).every(({ charged }) => charged === 0);
 }

@@ -50,6 +50,7 @@ async function openBroker(server: Server): Promise<void> {
       connectionsMax: 1_000,
       messages: { perSecond: 1_000, burst: 1_000 },
       barred: () => null,
+      isNewcomer: () => true,
       note: () => {},
     },
     (device, leaf, payload) => heard.add(`x402/1/${device}/${leaf} ${payload.length}`),

@@ -64,6 +64,7 @@ async function newBroker(
       connectionsMax: 100,
       messages: { perSecond: 100, burst: 100 },
       barred: () => null,
+      isNewcomer: () => true,
       note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
     },
     (device, leaf, payload) => heard.push(`${device} ${leaf} ${payload.length}`),

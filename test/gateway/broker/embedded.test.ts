@@ -43,6 +43,7 @@ const PLAIN: Omit<EmbeddedOptions, "server"> = {
   connectionsMax: 100,
   messages: { perSecond: 1_000, burst: 1_000 },
   barred: () => null,
+  isNewcomer: () => true,
   note: () => {},
 };
 

@@ -41,6 +41,7 @@ async function newBroker(messages = { perSecond: 10, burst: 20 }) {
       connectionsMax: 1_000,
       messages,
       barred: () => null,
+      isNewcomer: () => true,
       note: limitNotes(
         (_level, text) => notes.push(text),
         () => performance.now(),

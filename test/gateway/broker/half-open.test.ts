@@ -38,6 +38,7 @@ async function newBroker(server: Server, connectTimeoutMs?: number) {
       connectionsMax: 4 * HALF_OPEN,
       messages: { perSecond: 100, burst: 100 },
       barred: () => null,
+      isNewcomer: () => true,
       note: () => undefined,
       ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
     },

@@ -50,6 +50,7 @@ async function newBroker(server: Server, { connectionsMax = 100, barred = () => 
       connectionsMax,
       messages: { perSecond: 100, burst: 100 },
       barred,
+      isNewcomer: () => true,
       note: (_level, text, fields) => notes.push([text, fields]),
     },
     () => {},

@@ -43,6 +43,7 @@ test.each(SERVERS)(
         connectionsMax: 20_000,
         messages: { perSecond: 100, burst: 1_000 },
         barred: () => null,
+        isNewcomer: () => true,
         note: () => {},
       },
       (device, leaf) => {

@@ -29,6 +29,7 @@ async function newBroker(server: Server) {
       connectionsMax: 100,
       messages: { perSecond: 100, burst: 100 },
       barred: () => null,
+      isNewcomer: () => true,
       note: () => undefined,
     },
     (_device, _leaf, payload) => said.push(Buffer.from(payload)),

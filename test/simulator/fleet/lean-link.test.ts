@@ -31,6 +31,7 @@ async function newBroker(): Promise<{ broker: EmbeddedBroker; heard: string[] }>
       connectionsMax: 100,
       messages: { perSecond: 1_000, burst: 1_000 },
       barred: () => null,
+      isNewcomer: () => true,
       note: () => {},
     },
     (_device, leaf, payload) => heard.push(`${leaf} ${Buffer.from(payload)}`),
