@@ -153,6 +153,8 @@ async function untilStopped(gateway: Gateway, log: pino.Logger): Promise<void> {
     before = status;
   }, STATUS_EVERY_MS);
   process.on("SIGHUP", () => gateway.reread());
+  // Whoever forked the gateway may ask whether it still runs.
+  process.on("message", () => process.send?.({ running: true }, () => undefined));
   await new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);

@@ -19,6 +19,7 @@ import { FleetStagehand } from "./fleet/stagehand.ts";
 import { polesOf } from "./fleet/street.ts";
 import { openView, type View } from "./fleet/terminal.ts";
 import type { FleetFlags } from "./fleet-flags.ts";
+import { type Bought, catchInterrupt, type Interrupt } from "./interrupt.ts";
 import { Recorder } from "./report/recorder.ts";
 import { commandOf, storyOf } from "./report/story-of.ts";
 import { requireWritable, writeReport } from "./report/write-report.ts";
@@ -28,7 +29,7 @@ import { EVERYONE, playStages, type Stage } from "./scenario/actions.ts";
 import type { Progress } from "./scenario/evening.ts";
 import { DAILY_BUDGET_ATOMIC, PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "./scenario/owner-limits.ts";
 import { requireBroker } from "./services/broker.ts";
-import { chainAt, type OwnKeys, ownChain, type RunChain } from "./services/chain.ts";
+import { chainAnswers, chainAt, type OwnKeys, ownChain, type RunChain } from "./services/chain.ts";
 import { type Services, startServices } from "./services/services.ts";
 import type { StopReport } from "./utility/utility.ts";
 
@@ -63,7 +64,7 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
     speed: plan.speed,
     lights: plan.city.lights.length,
   });
-  const interrupt = catchInterrupt(view);
+  const interrupt = catchInterrupt((text) => view.say(text));
   let chain: RunChain | null = null;
   let services: Services | null = null;
   let relays: ReadonlyMap<string, Relay> = new Map();
@@ -71,10 +72,8 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
   try {
     boards = await openBoards(flags, plan, view);
     chain = await openChain(flags, view);
-    interrupt.check();
     const seller = await receiverOf(flags, chain);
     services = await openServices(flags, plan, chain, view);
-    interrupt.check();
     relays = await openRelays(plan, services.brokerUrl);
     const reader = new ChainReader(chain.rpcUrl, chain.token, seller);
     const mark = await reader.mark();
@@ -82,6 +81,7 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
     const recorder = new Recorder(fleet, (seconds) => plan.prices?.priceAt(seconds) ?? null);
     const hand = new FleetStagehand({ fleet, services, relays, say: (text) => view.say(text) });
     const evening = { fleet, services, recorder, hand, stages: plan.scenario.stages };
+    interrupt.lightsBuy(boughtBy(fleet, services, chain));
     const atEnd = await runLights(evening, simulatedMs, view, interrupt);
     const settling = settle(fleet, services, reader, mark, view);
     const { accounts, stopReport, truth } = await view.during(
@@ -281,41 +281,30 @@ function policyFor(flags: FleetFlags, chain: RunChain, seller: Hex): Policy {
 
 // ---- running ----
 
-interface Interrupt {
-  readonly happened: () => boolean;
-  /** Throws when it happened: for the time before the lights, when there is nothing to reconcile. */
-  check(): void;
-  release(): void;
-}
-
-/** The first Ctrl-C ends the simulated evening and reconciles; the second leaves at once. */
-function catchInterrupt(view: View): Interrupt {
-  let times = 0;
-  const onSignal = () => {
-    times++;
-    if (times > 1) process.exit(130);
-    view.say("stopping: the lights finish what they pay for (once more to leave at once)");
-  };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
-  return {
-    happened: () => times > 0,
-    check() {
-      if (times > 0) throw new Error("stopped before the lights were connected; nothing was bought");
-    },
-    release() {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
-    },
-  };
-}
-
 interface Evening {
   readonly fleet: Fleet;
   readonly services: Services;
   readonly recorder: Recorder;
   readonly hand: FleetStagehand;
   readonly stages: readonly Stage[];
+}
+
+/** What a run that is interrupted has to look after. */
+function boughtBy(fleet: Fleet, services: Services, chain: RunChain): Bought {
+  return {
+    async silent(limitMs) {
+      const [service, isChainWell] = await Promise.all([
+        services.silent(limitMs),
+        chainAnswers(chain.rpcUrl, limitMs),
+      ]);
+      return isChainWell ? service : "chain";
+    },
+    told() {
+      const { made, spentAtomic } = fleet.progress();
+      return `${fleet.lights.length} lights had bought ${made} times for ${spentAtomic} atomic units`;
+    },
+    stop: () => services.stopTogether(),
+  };
 }
 
 /** Runs the evening and stops every light, whatever happens. Resolves with how it stood when it ended. */

@@ -17,7 +17,8 @@ import { HDKey, privateKeyToAddress } from "viem/accounts";
 
 export const DEFAULT_CHAIN_ID = 31_337;
 export const START_TIMEOUT_MS = 20_000;
-export const STOP_TIMEOUT_MS = 5_000;
+/** A node that hangs is killed then: it keeps nothing that could be lost. */
+export const STOP_TIMEOUT_MS = 2_000;
 /** How much of the node's output is kept to explain a failed start. */
 const START_OUTPUT_LIMIT_CHARACTERS = 8_000;
 const ACCOUNT_COUNT = 10;

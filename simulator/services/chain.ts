@@ -69,6 +69,16 @@ export async function chainAt(rpcUrl: string, token: string | null, keys: OwnKey
   return { rpcUrl, chainId, token: asset, ...held, stop: async () => {} };
 }
 
+/** False when the node says nothing to a question within the limit; a refusal is an answer, too. */
+export async function chainAnswers(rpcUrl: string, limitMs: number): Promise<boolean> {
+  const signal = AbortSignal.timeout(limitMs);
+  const transport = http(rpcUrl, { timeout: limitMs, retryCount: 0, fetchOptions: { signal } });
+  await createPublicClient({ transport })
+    .getChainId()
+    .catch(() => undefined);
+  return !signal.aborted;
+}
+
 /** Accounts 0 to 2 of the well-known development phrase, as `watt402-simulate chain` funds them. */
 const DEVELOPMENT_KEYS: OwnKeys = {
   treasuryKey: "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",

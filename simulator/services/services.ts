@@ -56,7 +56,11 @@ export interface Services {
   stopGateway(): Promise<void>;
   /** Lets the seller claim and settle; null when it runs elsewhere, or ended without a report. */
   stopSeller(): Promise<StopReport | null>;
+  /** The name of one of them that runs and says nothing within the limit; null when there is none. */
+  silent(limitMs: number): Promise<string | null>;
   stop(): Promise<void>;
+  /** Ends both at the same time, for who cannot wait for their order. */
+  stopTogether(): Promise<void>;
 }
 
 interface SellerReady {
@@ -93,6 +97,16 @@ export async function startServices(options: ServicesOptions): Promise<Services>
         const last = (await seller?.stop()) as { stopped?: true; report?: StopReport } | undefined;
         return last?.stopped ? (last.report ?? null) : null;
       },
+      async silent(limitMs) {
+        const [gatewayAnswers, sellerAnswers] = await Promise.all([
+          gateway.answers(limitMs),
+          seller === null ? isAnsweringHttp(sellerUrl, limitMs) : seller.answers(limitMs),
+        ]);
+        return gatewayAnswers ? (sellerAnswers ? null : "seller") : "gateway";
+      },
+      async stopTogether() {
+        await Promise.all([gateway.stop(), seller?.stop()]);
+      },
       async stop() {
         await gateway.stop();
         await seller?.stop();
@@ -106,6 +120,16 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     process.off("exit", removeHome);
     throw error;
   }
+}
+
+/** A connection that is refused is an answer, too. */
+async function isAnsweringHttp(url: string, limitMs: number): Promise<boolean> {
+  const signal = AbortSignal.timeout(limitMs);
+  await fetch(url, { signal }).then(
+    (response) => response.body?.cancel(),
+    () => undefined,
+  );
+  return !signal.aborted;
 }
 
 /** Claims during a run as well as at its end: once a minute is often for a meter and cheap for a chain. */

@@ -2,7 +2,8 @@
  * A program of this project as a child process, restarted when it dies.
  *
  * Promise: it is started again on the same ports and files, with back-off and a bound on how often; it
- * ends with its parent, however that ends; its last lines of standard error explain a failed start.
+ * ends with its parent, however that ends, and before it when the parent leaves by itself, also when it hangs; its
+ * last lines of standard error explain a failed start.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -26,9 +27,14 @@ export interface Supervised<Ready> {
   readonly pid: () => number;
   /** Tells it something over their channel; lost while it is down. */
   send(message: Record<string, unknown>): void;
+  /** False when it runs and says nothing to a question within the limit. */
+  answers(limitMs: number): Promise<boolean>;
   /** Kills it and keeps it down until the returned function is called, which resolves when it runs again. */
   interrupt(): () => Promise<void>;
-  /** Ends it with SIGTERM, a restart under way included; resolves with the last message it sent, if any. */
+  /**
+   * Ends it with SIGTERM, a restart under way included; resolves with the last message it sent, if any. A second call
+   * waits for the same end.
+   */
   stop(): Promise<unknown>;
 }
 
@@ -66,7 +72,7 @@ export async function supervise<Ready>(options: SupervisedOptions): Promise<Supe
   function watch(): void {
     const { child, words, readyAtMs } = current;
     child.on("message", (message) => {
-      lastMessage = message;
+      if (!isAnswer(message)) lastMessage = message;
     });
     child.once("exit", (code, signal) => {
       if (stopping) return;
@@ -108,6 +114,22 @@ export async function supervise<Ready>(options: SupervisedOptions): Promise<Supe
     });
   }
 
+  async function end(): Promise<unknown> {
+    stopping = true;
+    endWait();
+    endHold();
+    await restarting;
+    const { child } = current;
+    if (child.exitCode !== null || child.signalCode !== null) return lastMessage;
+    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+    await ended;
+    clearTimeout(timer);
+    return lastMessage;
+  }
+
+  let ending: Promise<unknown> | null = null;
   watch();
   return {
     ready: first.ready,
@@ -116,6 +138,7 @@ export async function supervise<Ready>(options: SupervisedOptions): Promise<Supe
       // A child that is on its way out is not told; nothing here depends on it.
       if (current.child.connected) current.child.send(message, () => {});
     },
+    answers: (limitMs) => isAnswering(current.child, limitMs),
     interrupt() {
       endHold();
       held = new Promise((resolve) => {
@@ -130,21 +153,33 @@ export async function supervise<Ready>(options: SupervisedOptions): Promise<Supe
         await restarting;
       };
     },
-    async stop() {
-      stopping = true;
-      endWait();
-      endHold();
-      await restarting;
-      const { child } = current;
-      if (child.exitCode !== null || child.signalCode !== null) return lastMessage;
-      const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-      child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
-      await ended;
-      clearTimeout(timer);
-      return lastMessage;
+    stop() {
+      ending ??= end();
+      return ending;
     },
   };
+}
+
+/** Whatever a program says of itself is an answer; what it says to this alone is no news. */
+function isAnswering(child: ChildProcess, limitMs: number): Promise<boolean> {
+  if (!child.connected) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const settle = (isWell: boolean) => {
+      clearTimeout(timer);
+      child.off("message", well);
+      child.off("disconnect", well);
+      resolve(isWell);
+    };
+    const well = () => settle(true);
+    const timer = setTimeout(() => settle(false), limitMs);
+    child.on("message", well);
+    child.on("disconnect", well);
+    child.send({ ask: "running" }, () => {});
+  });
+}
+
+function isAnswer(message: unknown): boolean {
+  return typeof message === "object" && message !== null && "running" in message;
 }
 
 /** A variable meant for this program would configure the other one, too: each is told all it needs. */
@@ -160,6 +195,10 @@ function start<Ready>(options: SupervisedOptions): Promise<Started<Ready>> {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     env: { ...withoutOurs(process.env), ...options.env },
   });
+  // What hangs does not notice that its parent is gone.
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
   let words = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     words = (words + text).slice(-STDERR_KEPT_CHARACTERS);

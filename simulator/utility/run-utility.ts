@@ -190,8 +190,12 @@ export function movedClock(epochSeconds: number | undefined, speed: number): Clo
 function followingClock(own: Clock): Clock {
   let told: number | null = null;
   process.on("message", (message) => {
-    if (typeof message !== "object" || message === null || !("tariffSeconds" in message)) return;
-    if (typeof message.tariffSeconds === "number") told = Math.floor(message.tariffSeconds);
+    if (typeof message !== "object" || message === null) return;
+    if ("tariffSeconds" in message && typeof message.tariffSeconds === "number") {
+      told = Math.floor(message.tariffSeconds);
+    }
+    // It may ask whether this one still runs.
+    if ("ask" in message) process.send?.({ running: true }, () => undefined);
   });
   // A listener holds the channel, and the channel would hold a seller that was told to stop.
   process.channel?.unref();
