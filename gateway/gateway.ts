@@ -117,6 +117,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     treasuryAtomic: () => chain.tokenBalance(asset, treasury.address),
     treasuryAddress: treasury.address,
     ledger,
+    journal: () => ledger.waiting,
     access: {
       broker: () => embedded,
       others: () => external?.access() ?? null,

@@ -20,6 +20,7 @@ import type { Api } from "./http/api.ts";
 import { openFeed } from "./http/feed.ts";
 import { type Checks, openHealth } from "./http/health.ts";
 import { type HttpServer, openHttpServer } from "./http/server.ts";
+import type { WaitingPayments } from "./ledger/store.ts";
 import type { AccessSources } from "./metrics/access-metrics.ts";
 import { openMetrics } from "./metrics/metrics.ts";
 import { openHomeAssistant } from "./notify/home-assistant.ts";
@@ -43,6 +44,7 @@ export interface LookoutParts {
   /** In the order of preference. */
   readonly sellers: () => readonly SellerStatus[];
   readonly ledger: Api["ledger"];
+  readonly journal: () => WaitingPayments;
   readonly access: AccessSources;
   readonly note: Note;
 }
@@ -113,6 +115,7 @@ export async function openLookout(
     sellers: parts.sellers,
     treasuryAtomic: () => health.treasuryAtomic,
     access: parts.access,
+    journal: parts.journal,
     viewers: () => feed.viewers,
     webhooksQueued: () => webhooks.queued,
     now: wallSeconds,

@@ -123,7 +123,9 @@ const schemas: Readonly<Record<string, Schema>> = {
         kind: { enum: ["electricity", "fixed"] },
         url: text("where it is"),
         standing: { enum: STANDINGS },
-        reason: text("why it is not good; empty when it is"),
+        reason: text(
+          "why it is not good, as that its terms are not the chain's (chain id, code at an address, EIP-712 name and version); empty when it is",
+        ),
         forSeconds: count("seconds in this standing"),
         circuit: { enum: ["closed", "open", "half-open"] },
         pricePerMillionUnits: orNull(count("atomic units for a million metered units; null before a tariff")),

@@ -14,6 +14,7 @@ import type { ChannelRecord, PaymentRecord } from "../purchase/ports.ts";
 import type { Journal } from "./journal.ts";
 import { channelRow, paymentRow } from "./rows.ts";
 import type { SqliteWriter } from "./sqlite-writer.ts";
+import type { WaitingPayments } from "./store.ts";
 import { type JournalRow, UnfoldedPayments } from "./unfolded-payments.ts";
 
 /** From one fold to the next. */
@@ -67,6 +68,12 @@ export class PaymentJournal {
   /** Payments that came into the tables since it was opened. */
   get folded(): number {
     return this.#folded;
+  }
+
+  /** What is durable here and not in the tables. */
+  get waiting(): WaitingPayments {
+    const { size, sinceSeconds } = this.unfolded;
+    return { payments: size, bytes: this.#journal.bytes, sinceSeconds };
   }
 
   /** Flushes of the journal since it was opened. */

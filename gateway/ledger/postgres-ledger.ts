@@ -27,7 +27,7 @@ import {
   withdrawalRow,
 } from "./rows.ts";
 import { READS } from "./statements.ts";
-import { type LedgerStore, PAYMENTS_PER_PAGE, paged } from "./store.ts";
+import { type LedgerStore, NONE_WAITING, PAYMENTS_PER_PAGE, paged } from "./store.ts";
 
 /** A statement given up is a payment presented again. */
 const BOUNDS = { connectionsMax: 8, connectTimeoutMs: 10_000, statementTimeoutMs: 30_000 };
@@ -131,6 +131,7 @@ async function storeOn(pool: Pool, fence: Fence | null): Promise<LedgerStore> {
           return (await client.query<Row>(numbered(readSql), [...readCells])).rows;
         }),
     }),
+    waiting: NONE_WAITING,
     get counts() {
       return { payments: before + writes.payments, commits: writes.commits };
     },

@@ -42,7 +42,7 @@ import {
 } from "./rows.ts";
 import { type Query, SqliteWriter } from "./sqlite-writer.ts";
 import { READS } from "./statements.ts";
-import { type LedgerStore, PAYMENTS_PER_PAGE, paged, type WithdrawalRecord } from "./store.ts";
+import { type LedgerStore, NONE_WAITING, PAYMENTS_PER_PAGE, paged, type WithdrawalRecord } from "./store.ts";
 import { COUNTERS, UnfoldedPayments } from "./unfolded-payments.ts";
 
 /** The file is beside the process: its reads are immediate. */
@@ -207,6 +207,9 @@ export function openSqliteLedger(
     get counts() {
       const payments = paymentsBefore + (journal?.folded ?? 0) + unfolded().size;
       return { payments, commits: (journal?.flushes ?? 0) + writer.commits };
+    },
+    get waiting() {
+      return journal?.waiting ?? NONE_WAITING;
     },
     async close() {
       await journal?.close();

@@ -28,6 +28,17 @@ export interface PaymentFilter {
   readonly toSeconds?: number;
 }
 
+/** Payments that are durable in the journal and not in the tables yet; a PostgreSQL has none. */
+export interface WaitingPayments {
+  readonly payments: number;
+  /** Of the journal's files. */
+  readonly bytes: number;
+  /** When the first of them was paid, Unix time; null while none waits. */
+  readonly sinceSeconds: number | null;
+}
+
+export const NONE_WAITING: WaitingPayments = { payments: 0, bytes: 0, sinceSeconds: null };
+
 export interface LedgerStore extends Ledger, Enrolments {
   devices(): Read<readonly DeviceRecord[]>;
   /** All channels, by device. */
@@ -39,6 +50,7 @@ export interface LedgerStore extends Ledger, Enrolments {
   saveWithdrawal(record: WithdrawalRecord): Promise<void>;
   /** Payments at start and since; transactions since. */
   readonly counts: { readonly payments: number; readonly commits: number };
+  readonly waiting: WaitingPayments;
   /** Commits what waits, then takes no more. */
   close(): Promise<void>;
 }

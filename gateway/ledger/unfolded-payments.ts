@@ -11,6 +11,7 @@ import { type Cell, COLUMNS, channelIn, paymentIn, type Row } from "./rows.ts";
 export type JournalRow = readonly Cell[];
 
 export const COUNTERS = ["promised", "charged", "granted", "revision"] as const;
+const AT_SECONDS_AT = COLUMNS.payment.indexOf("at_seconds");
 const COUNTERS_AT = COLUMNS.payment.length;
 const CHANNEL_AT = COUNTERS_AT + COUNTERS.length;
 
@@ -54,6 +55,18 @@ export class UnfoldedPayments {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** When the first of them was paid, Unix time; null while there is none. */
+  get sinceSeconds(): number | null {
+    let since: number | null = null;
+    for (const { payments } of this.#channels.values()) {
+      for (const { row } of payments.values()) {
+        const atSeconds = row[AT_SECONDS_AT] as number;
+        if (since === null || atSeconds < since) since = atSeconds;
+      }
+    }
+    return since;
   }
 
   add(segment: number, row: JournalRow): void {

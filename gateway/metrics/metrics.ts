@@ -9,6 +9,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import { failureCount } from "#core/detach";
 import type { DutyStatus } from "../duty/duty.ts";
 import type { CheckName } from "../http/health.ts";
+import type { WaitingPayments } from "../ledger/store.ts";
 import type { Fleet } from "../observe/fleet.ts";
 import { CONDITIONS, daysLeft } from "../observe/light.ts";
 import type { Timing } from "../observe/timed-ports.ts";
@@ -28,6 +29,8 @@ export interface MetricSources {
   /** Null while unknown. */
   readonly treasuryAtomic: () => number | null;
   readonly access: AccessSources;
+  /** Payments that are in the journal alone. */
+  readonly journal: () => WaitingPayments;
   readonly viewers: () => number;
   readonly webhooksQueued: () => number;
   /** Unix seconds. */
@@ -145,6 +148,16 @@ export function openMetrics(sources: MetricSources): Metrics {
     "Failures that no part of the gateway answered for: of detached work, or found by the process itself",
     failureCount,
   );
+  gauge(
+    "watt402_journal_payments",
+    "Payments that are durable in the journal and not in the ledger's tables yet",
+    () => sources.journal().payments,
+  );
+  gauge("watt402_journal_bytes", "Size of the journal's files", () => sources.journal().bytes);
+  gauge("watt402_journal_oldest_seconds", "Age of the oldest payment that is in the journal alone", () => {
+    const { sinceSeconds } = sources.journal();
+    return sinceSeconds === null ? 0 : Math.max(0, now() - sinceSeconds);
+  });
   gauge("watt402_viewers", "Viewers of the live feed", () => sources.viewers());
   gauge("watt402_webhooks_queued", "Webhook deliveries that wait", () => sources.webhooksQueued());
   new Gauge({

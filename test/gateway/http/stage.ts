@@ -139,6 +139,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     sellers: () => sellers,
     treasuryAtomic: () => health.treasuryAtomic,
     access: { broker: () => null, others: () => null, devicesPending: () => 0, certificates: () => ({}) },
+    journal: () => ({ payments: 3, bytes: 900, sinceSeconds: now() - 7 }),
     viewers: () => feed.viewers,
     webhooksQueued: () => 0,
     now,

@@ -203,3 +203,18 @@ test("after it is closed a ledger takes nothing more, and says so", async () => 
   await ledger.close();
   await expect(ledger.saveChannel(channelNumbered(1))).rejects.toThrow("closed");
 });
+
+test("what waits in the journal is told by count, bytes and age, and is nothing once it is folded", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "watt402-waiting-"));
+  const ledger = openSqliteLedger(folder);
+  expect(ledger.waiting).toEqual({ payments: 0, bytes: 0, sinceSeconds: null });
+  await ledger.recordPayment({ ...paymentNumbered(0), atSeconds: 1_800_000_500 }, channelNumbered(0));
+  await ledger.recordPayment({ ...paymentNumbered(1), atSeconds: 1_800_000_400 }, channelNumbered(1));
+  expect(ledger.waiting).toMatchObject({ payments: 2, sinceSeconds: 1_800_000_400 });
+  expect(ledger.waiting.bytes).toBeGreaterThan(200);
+  await expect
+    .poll(() => ledger.waiting, { timeout: 15_000 })
+    .toEqual({ payments: 0, bytes: 0, sinceSeconds: null });
+  await ledger.close();
+  rmSync(folder, { recursive: true });
+});

@@ -63,3 +63,10 @@ test("metrics end in their unit, and no label grows with the fleet", async () =>
   const counters = ours.filter(([, , type]) => type === "counter").map(([, name]) => name!);
   expect(counters.filter((name) => !name.endsWith("_total"))).toEqual([]);
 });
+
+test("payments that are in the journal alone are told with their bytes and their age", async () => {
+  const text = await (await fetch(`${stage.url}/metrics`)).text();
+  expect(text).toMatch(/^watt402_journal_payments 3$/m);
+  expect(text).toMatch(/^watt402_journal_bytes 900$/m);
+  expect(text).toMatch(/^watt402_journal_oldest_seconds 7$/m);
+});
