@@ -195,6 +195,10 @@ export async function openLookout(
         const light = fleet.light(occurrence.device);
         if (light !== null) homeAssistant.announce({ ...light, name: light.place?.name ?? null });
       }
+      if (occurrence.type === "evicted") {
+        const { payments = 0, charged = 0 } = fleet.light(occurrence.device) ?? {};
+        if (payments === 0 && charged === 0) homeAssistant.forget(occurrence.device);
+      }
       if (!feed.wantsFrames) return;
       const frame = frameOf(occurrence, wallSeconds());
       if (frame !== null) feed.frame(frame);

@@ -2,9 +2,10 @@
  * Home Assistant finds every light by itself: retained discovery messages for energy, power, spending,
  * state and starvation, all pointing at the light's own topics.
  *
- * Promise: what was announced is remembered in one file, so that switching it off takes everything back.
+ * Promise: what was announced is remembered in one file, so that switching it off takes everything back; what is
+ * forgotten leaves memory, broker and, in time, the file, so that devices which come and go make none of them grow.
  */
-import { appendFileSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { topicOf } from "#protocol/topics";
 
 /** Publishes a retained message outside x402's topics; an empty text deletes it. */
@@ -32,7 +33,12 @@ export interface HomeAssistantOptions {
 export interface HomeAssistant {
   /** Announces a light, once per run. */
   announce(light: LightDescription): void;
+  /** Takes a light's announcement back; it is announced again when it comes again. */
+  forget(device: string): void;
 }
+
+/** Lines of forgotten lights that the file may hold before it is written anew. */
+const STALE_LINES_MAX = 1_000;
 
 const ENTITIES = ["energy", "power", "spent", "state", "starved"] as const;
 type Entity = (typeof ENTITIES)[number];
@@ -44,10 +50,16 @@ export function openHomeAssistant(options: HomeAssistantOptions): HomeAssistant 
   const { memoryFile, prefix, retain, isEnabled } = options;
   const remembered = new Set(readMemory(memoryFile));
   const announced = new Set<string>();
+  let staleLines = 0;
+
+  function takeBack(before: string, device: string): void {
+    for (const entity of ENTITIES) retain(configTopic(before, device, entity), "");
+  }
+
   if (!isEnabled && remembered.size > 0) {
     for (const line of remembered) {
       const [before, device] = line.split(" ");
-      for (const entity of ENTITIES) retain(configTopic(before!, device!, entity), "");
+      takeBack(before!, device!);
     }
     rmSync(memoryFile, { force: true });
   }
@@ -62,6 +74,18 @@ export function openHomeAssistant(options: HomeAssistantOptions): HomeAssistant 
       for (const entity of ENTITIES) {
         retain(configTopic(prefix, light.device, entity), JSON.stringify(discovery(light, entity, options)));
       }
+    },
+    forget(device) {
+      const line = `${prefix} ${device}`;
+      if (!isEnabled || !remembered.delete(line)) return;
+      announced.delete(device);
+      takeBack(prefix, device);
+      staleLines += 1;
+      if (staleLines < STALE_LINES_MAX) return;
+      // Beside it first: a line that is lost could never be taken back.
+      writeFileSync(`${memoryFile}.new`, [...remembered, ""].join("\n"));
+      renameSync(`${memoryFile}.new`, memoryFile);
+      staleLines = 0;
     },
   };
 }

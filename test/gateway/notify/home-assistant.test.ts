@@ -1,6 +1,6 @@
 // Home Assistant's discovery: what is announced, that it points at what lights really say, and that it is taken back.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -100,4 +100,20 @@ test("off from the start nothing is said", () => {
   const { home, retained } = run(false, "never.txt");
   home.announce(light);
   expect(retained.size).toBe(0);
+});
+
+test("ten thousand lights that come and are forgotten leave no announcement, and no more lines than the bound", () => {
+  const { home, retained } = run(true, "strangers.txt");
+  home.announce(light);
+  for (let index = 2; index <= 10_000; index += 1) {
+    const device = deviceName(index);
+    home.announce({ ...light, device });
+    home.forget(device);
+  }
+  const kept = [...retained].filter(([, text]) => text !== "");
+  expect(kept).toHaveLength(5);
+  expect(readFileSync(join(folder, "strangers.txt"), "utf8").split("\n").length).toBeLessThanOrEqual(1_002);
+  retained.clear();
+  home.announce({ ...light, device: deviceName(2) });
+  expect(retained.size).toBe(5);
 });
