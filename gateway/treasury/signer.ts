@@ -46,12 +46,12 @@ export function externalSigner(options: SignerOptions): Treasury {
           signal: AbortSignal.timeout(TIMEOUT_MS),
         });
         status = response.statusCode;
-        text = await response.body.text();
+        text = await bounded(response.body);
       } catch (error) {
         throw failed(`no answer (${error instanceof Error ? error.message : String(error)})`);
       }
       if (status !== 200) throw failed(`HTTP ${status}`);
-      const answer = ANSWER.safeParse(text.length <= ANSWER_MAX_CHARACTERS ? jsonIn(text) : null);
+      const answer = ANSWER.safeParse(jsonIn(text));
       if (!answer.success) throw failed("another answer");
       const signature = fromHex(answer.data.signature.toLowerCase() as Hex);
       const signer = recoverAddress(digest, signature);
@@ -59,6 +59,17 @@ export function externalSigner(options: SignerOptions): Treasury {
       return signature;
     },
   };
+}
+
+/** Empty when it is longer than any signature: no more of it is read. */
+async function bounded(body: AsyncIterable<Buffer>): Promise<string> {
+  let text = "";
+  for await (const piece of body) {
+    text += piece.toString("latin1");
+    // Leaving the loop ends the connection.
+    if (text.length > ANSWER_MAX_CHARACTERS) return "";
+  }
+  return text;
 }
 
 function jsonIn(text: string): unknown {

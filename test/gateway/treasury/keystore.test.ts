@@ -157,3 +157,23 @@ async function textOf(request: IncomingMessage): Promise<string> {
   for await (const chunk of request) text += chunk;
   return text;
 }
+
+test("of a signer that answers without end no more than a signature's length is read", async () => {
+  let isLeft: Promise<void> | undefined;
+  const server = createServer((_request, response) => {
+    isLeft = new Promise((resolve) => response.once("close", () => resolve()));
+    const more = (): void => {
+      while (!response.destroyed && response.write("[".repeat(65_536)));
+    };
+    response.on("drain", more);
+    response.on("error", () => undefined);
+    more();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const address: `0x${string}` = `0x${"ab".repeat(20)}`;
+  const signer = externalSigner({ url: `http://127.0.0.1:${port}`, token: "sesame", address });
+  await expect(signer.sign(new Uint8Array(32))).rejects.toThrow("found another answer");
+  await isLeft;
+  server.close();
+});
