@@ -164,7 +164,7 @@ test("terms that were saved later are not replaced by those of a payment before"
 
 test("a ledger whose payments waited in a table of their own opens with all of them", async () => {
   copyFileSync(
-    new URL("../../fixtures/0.1.0/ledger.sqlite", import.meta.url),
+    new URL("../../fixtures/before-0.1.0/ledger.sqlite", import.meta.url),
     join(directory, "ledger.sqlite"),
   );
   const before = new Libsql(join(directory, "ledger.sqlite"));

@@ -355,7 +355,7 @@ describe("the directory", () => {
 
   test("of the version before opens with all its charges, those in its table included", async () => {
     const directory = await newDirectory();
-    await cp("test/fixtures/0.1.0/accounts.db", join(directory, "accounts.db"));
+    await cp("test/fixtures/before-0.1.0/accounts.db", join(directory, "accounts.db"));
     const before = new Libsql(join(directory, "accounts.db"));
     const rows = before.prepare("SELECT charges FROM charges ORDER BY seq").all() as {
       charges: Uint8Array;
