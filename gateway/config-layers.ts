@@ -8,7 +8,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { parseToml } from "#node/toml";
+import { parseToml } from "#node/config/toml";
 import { type Config, checkConfig, readSections, SECTIONS, type Sections } from "./config.ts";
 
 export interface Layers {

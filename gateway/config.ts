@@ -6,9 +6,9 @@
  */
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
-import { cut, faultText } from "#node/shown";
-import { readText } from "#node/text-file";
-import { parseToml } from "#node/toml";
+import { cut, faultText } from "#node/config/shown";
+import { readText } from "#node/config/text-file";
+import { parseToml } from "#node/config/toml";
 import { checkAccess, EMBEDDED, ENROLMENT, type Enrolment } from "./broker-config.ts";
 import { checkExternal, EXTERNAL } from "./external-config.ts";
 import { checkLookout, LOOKOUT_SECTIONS } from "./lookout-config.ts";

@@ -5,8 +5,8 @@
  * under way were finished or are resumed by their devices.
  */
 import { randomBytes } from "node:crypto";
-import { type Curve, fastestCurve, signersOn } from "#node/curve";
-import { hmacSha256 } from "#node/hmac";
+import { type Curve, fastestCurve, signersOn } from "#node/key/native-curve";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { type Hex, toHex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
 import type { Key } from "#payment/key";

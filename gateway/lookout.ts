@@ -9,7 +9,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { detach } from "#core/detach";
-import { readText } from "#node/text-file";
+import { readText } from "#node/config/text-file";
 import { parseJson } from "#protocol/nesting";
 import type { Access } from "./broker/access-probe.ts";
 import type { Broker } from "./broker/broker.ts";

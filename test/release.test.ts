@@ -10,9 +10,9 @@ import Libsql from "libsql";
 import { afterEach, expect, test } from "vitest";
 import { loadConfig as loadGatewayConfig } from "#gateway/config-layers";
 import { openSqliteLedger } from "#gateway/ledger/sqlite-ledger";
-import { loadConfig as loadDeviceConfig } from "#node/config";
-import { openJournal } from "#node/journal";
-import { loadKey } from "#node/keystore";
+import { loadConfig as loadDeviceConfig } from "#node/config/device-config";
+import { openJournal } from "#node/journal/journal";
+import { loadKey } from "#node/key/keystore";
 import { SqliteAccounts } from "#simulator/utility/sqlite-accounts";
 
 const RELEASE = fileURLToPath(new URL("./fixtures/0.1.0", import.meta.url));

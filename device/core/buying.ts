@@ -7,8 +7,8 @@
 import type { Effect, Moment } from "./events.ts";
 import { askForBetterOffer } from "./hearing.ts";
 import { budgetOn, refusePrice, refuseQuantum, spentToday } from "./policy.ts";
-import { type Channel, nextAttemptMs, nextRung, reserveRung } from "./purchase.ts";
 import type { Refusal } from "./refusal.ts";
+import { type Channel, nextAttemptMs, nextRung, reserveRung } from "./rungs.ts";
 import { creditLeft, isCounting, type State } from "./state.ts";
 import { unitsForQuantum } from "./units.ts";
 

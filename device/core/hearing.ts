@@ -7,6 +7,7 @@
 import { raiseGrant } from "./credit.ts";
 import type { ChannelMark, Grant, Moment, Offer } from "./events.ts";
 import { refuseOffer, spentToday } from "./policy.ts";
+import { reactionTo, type WireRefusal } from "./refusal.ts";
 import {
   answerChannel,
   channelTagOf,
@@ -17,8 +18,7 @@ import {
   refuseCharged,
   renewChannel,
   settleQuantum,
-} from "./purchase.ts";
-import { reactionTo, type WireRefusal } from "./refusal.ts";
+} from "./rungs.ts";
 import type { State } from "./state.ts";
 
 /** Channels remembered after a change of seller; older ones are forgotten with whatever was in flight on them. */

@@ -11,7 +11,7 @@ import type { Effect, Event, Moment } from "./events.ts";
 import { takeGrant, takeOffer } from "./hearing.ts";
 import { msUntilNextStep, plannedLevel, shownLevel } from "./lamp.ts";
 import { loadMilliwatts, lookAtMeter, reckonUntil } from "./metering.ts";
-import { nextAttemptMs } from "./purchase.ts";
+import { nextAttemptMs } from "./rungs.ts";
 import { creditLeft, finalCheckpoint, isCounting, reportOf, type State } from "./state.ts";
 
 export {

@@ -6,9 +6,9 @@
 import { type Account, creditOf } from "./credit.ts";
 import type { Budget, ChannelMark, Checkpoint, PlanStep, Report } from "./events.ts";
 import type { Policy } from "./policy.ts";
-import { type Channel, markOf, type Pending, type Retry } from "./purchase.ts";
 import type { Refusal } from "./refusal.ts";
 import { type MeterLimits, NEW_REGISTER, type Register } from "./register.ts";
+import { type Channel, markOf, type Pending, type Retry } from "./rungs.ts";
 
 export interface Settings {
   readonly policy: Policy;

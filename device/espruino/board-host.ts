@@ -13,22 +13,22 @@ import { MachineHost } from "#host/machine-host";
 import type { Description } from "#host/machine-parts";
 import { sealedLogin } from "#protocol/sealed-login";
 import type { Tagger } from "#protocol/tag";
-import { type BoardPlan, boardAlmanac } from "./almanac.ts";
-import { BoardClock, type BoardTimers } from "./board-clock.ts";
-import { BoardInbox } from "./board-inbox.ts";
 import type { ByteStrings } from "./byte-strings.ts";
-import { flashJournal } from "./flash-journal.ts";
-import { type Crc32, type FlashPages, pagesFrom } from "./flash-pages.ts";
-import { hmacOver, type Sha256 } from "./hmac.ts";
-import { jitterOf } from "./jitter.ts";
-import { createKeccak } from "./keccak.ts";
-import { LadderKeeper } from "./ladder-keeper.ts";
-import { LadderStore } from "./ladder-store.ts";
-import type { Convolve } from "./limbs.ts";
-import { type BoardLink, type BoardNet, openBoardLink } from "./mqtt-link.ts";
-import { keepTime, type TimeServer } from "./network-time.ts";
-import { createVoucherSigner } from "./voucher-signer.ts";
-import { Work } from "./work.ts";
+import { type BoardPlan, boardAlmanac } from "./clock/board-almanac.ts";
+import { BoardClock, type BoardTimers } from "./clock/board-clock.ts";
+import { keepTime, type TimeServer } from "./clock/network-time.ts";
+import { Work } from "./clock/work.ts";
+import { flashJournal } from "./flash/flash-journal.ts";
+import { type Crc32, type FlashPages, pagesFrom } from "./flash/flash-pages.ts";
+import { LadderKeeper } from "./flash/ladder-keeper.ts";
+import { LadderStore } from "./flash/ladder-store.ts";
+import { BoardInbox } from "./mqtt/board-inbox.ts";
+import { type BoardLink, type BoardNet, openBoardLink } from "./mqtt/board-link.ts";
+import { jitterOf } from "./mqtt/jitter.ts";
+import { hmacOver, type Sha256 } from "./signer/hmac.ts";
+import { createKeccak } from "./signer/keccak.ts";
+import type { Convolve } from "./signer/limbs.ts";
+import { createVoucherSigner } from "./signer/voucher-signer.ts";
 
 /** What a board is told when it is flashed, as JSON. */
 export interface BoardConfig {

@@ -10,7 +10,7 @@ import type { Checkpoint, Effect, Event, Moment, Payment, Reading } from "#core/
 import { shownLevel } from "#core/lamp";
 import { bootMachine, finalCheckpoint, reportOf, type State, stepMachine } from "#core/machine";
 import type { SigningRequest } from "#core/ports";
-import { nextAttemptMs, type Retry } from "#core/purchase";
+import { nextAttemptMs, type Retry } from "#core/rungs";
 import { isCounter } from "#core/units";
 import { answerWithin } from "./answer.ts";
 import { EventQueue } from "./event-queue.ts";

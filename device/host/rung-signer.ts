@@ -7,7 +7,7 @@
  */
 import type { Payment } from "#core/events";
 import type { Signer, SigningRequest } from "#core/ports";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import { encodePay } from "#protocol/frames";
 
 /** How long an exact authorization may be used, seconds of the chain's time. */

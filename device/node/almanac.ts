@@ -7,7 +7,7 @@
 import { getPosition, getTimes } from "suncalc";
 import type { PlanStep } from "#core/events";
 import type { Almanac } from "#core/ports";
-import type { SunPlan } from "./config.ts";
+import type { SunPlan } from "./config/device-config.ts";
 
 /** Civil twilight: the sun's altitude, degrees, below which streets need light. */
 const TWILIGHT_DEGREES = -6;

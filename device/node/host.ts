@@ -9,9 +9,9 @@ import type { MachineParts } from "#host/machine-parts";
 import { toHex } from "#payment/bytes";
 import { signWith } from "#payment/signer";
 import { tagKeyBetween } from "#payment/tag-key";
-import { hmacSha256 } from "./hmac.ts";
 import type { Host, HostLink, HostParts } from "./host-parts.ts";
 import { openMessage } from "./inbox.ts";
+import { hmacSha256 } from "./key/native-hmac.ts";
 
 export { PORT_ANSWER_MS } from "#host/machine-host";
 export type { Description, HostCounters } from "#host/machine-parts";

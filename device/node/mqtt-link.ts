@@ -8,7 +8,7 @@
  */
 import { type IClientPublishOptions, MqttClient } from "mqtt";
 import type { Clock, Random } from "#core/ports";
-import { nextAttemptMs, type Retry } from "#core/purchase";
+import { nextAttemptMs, type Retry } from "#core/rungs";
 import { addressOf, type Key } from "#payment/key";
 import { loginToken } from "#payment/login";
 import type { LostMessage } from "#protocol/messages";

@@ -8,7 +8,7 @@ import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import type { Key } from "./key.ts";
-import { laidDown } from "./side-by-side.ts";
+import { laidDown } from "./packed-bytes.ts";
 
 const INFO = utf8ToBytes("watt402 message tag 1");
 const TAG_KEY_BYTES = 32;

@@ -6,7 +6,7 @@
  */
 import { createSecureContext } from "node:tls";
 import type { IClientOptions } from "mqtt";
-import { readPrivate } from "#node/private-file";
+import { readPrivate } from "#node/journal/private-file";
 import { readSecret } from "../treasury/open-treasury.ts";
 import { keepExpiry, pemIn } from "./certificates.ts";
 

@@ -7,7 +7,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Argument, Command } from "commander";
-import { readText } from "#node/text-file";
+import { readText } from "#node/config/text-file";
 import { type AclFiles, type AclOptions, emqxFiles, mosquittoFiles } from "../broker/acl-files.ts";
 import { readLogin } from "../broker/login-files.ts";
 import { type BrokerUser, rabbitmqFiles } from "../broker/rabbitmq-files.ts";

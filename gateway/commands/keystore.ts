@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
-import { loadKey } from "#node/keystore";
+import { loadKey } from "#node/key/keystore";
 import { fromHex, type Hex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { writeKeystore } from "../treasury/keystore.ts";

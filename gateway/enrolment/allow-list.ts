@@ -4,7 +4,7 @@
  * Promise: one line that is no address, and the file is refused whole with the number of that line; a
  * misspelt address must not mean a dark light that nobody told of.
  */
-import { readText } from "#node/text-file";
+import { readText } from "#node/config/text-file";
 import { isDeviceName } from "#protocol/topics";
 
 /** A million devices, an address a line, with a remark each. */

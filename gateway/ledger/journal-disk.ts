@@ -6,9 +6,9 @@
  */
 import { readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { type JournalDisk, machineDisk } from "#node/journal-disk";
+import { type JournalDisk, machineDisk } from "#node/journal/journal-disk";
 
-export type { DiskFile } from "#node/journal-disk";
+export type { DiskFile } from "#node/journal/journal-disk";
 
 export interface SegmentDisk extends Pick<JournalDisk, "lock" | "read" | "open" | "syncFolder"> {
   /** Names in a folder, in any order. */

@@ -4,7 +4,7 @@
  * Promise: a wrong line is told by its number; a device that is not on the list has no place, and is
  * drawn in a grid instead.
  */
-import { cut, shown } from "#node/shown";
+import { cut, shown } from "#node/config/shown";
 import { isDeviceName } from "#protocol/topics";
 
 export interface Place {

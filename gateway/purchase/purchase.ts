@@ -6,8 +6,8 @@
  * the seller's counters, and the device's signature is never lowered or replaced.
  */
 import type { Grant } from "#core/events";
-import { channelTagOf } from "#core/purchase";
 import type { WireRefusal } from "#core/refusal";
+import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
 import type { Pay } from "#protocol/frames";
 import type { DepositParts } from "./deposit.ts";

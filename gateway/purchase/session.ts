@@ -8,8 +8,8 @@
 import { detach } from "#core/detach";
 import type { Grant } from "#core/events";
 import type { Hmac } from "#core/ports";
-import { channelTagOf } from "#core/purchase";
 import type { WireRefusal } from "#core/refusal";
+import { channelTagOf } from "#core/rungs";
 import { fromHex } from "#payment/bytes";
 import { addressOf, type Key } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";

@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { loadKey, openOrCreateKey } from "#node/keystore";
+import { loadKey, openOrCreateKey } from "#node/key/keystore";
 import { type Key, openKey } from "#payment/key";
 import type { Config } from "../config.ts";
 import type { Treasury } from "../purchase/ports.ts";

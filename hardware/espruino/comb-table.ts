@@ -12,7 +12,7 @@ import {
   COMB_TABLE_BYTES,
   COMB_TABLES,
   COMB_TEETH,
-} from "#espruino/comb";
+} from "#espruino/signer/comb";
 
 const LIMB_BITS = 24n;
 const LIMBS = 11;

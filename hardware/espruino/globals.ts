@@ -3,7 +3,7 @@
  *
  * Promise: types alone, and each global handed on by one name, so that nothing else in the bundle reaches out.
  */
-import type { BoardNet } from "../../device/espruino/mqtt-link.ts";
+import type { BoardNet } from "../../device/espruino/mqtt/board-link.ts";
 import type { Told } from "./told.ts";
 
 export interface BoardPin {

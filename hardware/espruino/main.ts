@@ -7,9 +7,9 @@
 
 import type { Effect, Event } from "#core/events";
 import type { State } from "#core/machine";
-import type { BoardClock } from "../../device/espruino/board-clock.ts";
 import { type Board, startBoard } from "../../device/espruino/board-host.ts";
-import type { FlashPages } from "../../device/espruino/flash-pages.ts";
+import type { BoardClock } from "../../device/espruino/clock/board-clock.ts";
+import type { FlashPages } from "../../device/espruino/flash/flash-pages.ts";
 import { espruino, every, modules, onFault, restart, say, timers } from "./globals.ts";
 import { type LampMaker, shownLamp } from "./lamps.ts";
 import { type MeterMaker, passLoad, type SimulatedLoad } from "./meters.ts";

@@ -6,8 +6,13 @@
  */
 import type { PlanStep } from "#core/events";
 import { twilightOn } from "#node/almanac";
-import type { DeviceConfig, SunPlan } from "#node/config";
-import { type BoardPlan, packWeeks, type TwilightWeek, WEEKS } from "../../device/espruino/almanac.ts";
+import type { DeviceConfig, SunPlan } from "#node/config/device-config";
+import {
+  type BoardPlan,
+  packWeeks,
+  type TwilightWeek,
+  WEEKS,
+} from "../../device/espruino/clock/board-almanac.ts";
 import type { BoardKind } from "../espruino/boards.ts";
 import type { BoardFile, BoardLamp, BoardMeter, BoardNetwork } from "../espruino/parts.ts";
 

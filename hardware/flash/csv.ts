@@ -4,8 +4,8 @@
  * Promise: every line is judged before anything is written, and every fault is told by line and column.
  */
 import { parse } from "csv-parse/sync";
-import { cut, faultText, shown } from "#node/shown";
-import { readText } from "#node/text-file";
+import { cut, faultText, shown } from "#node/config/shown";
+import { readText } from "#node/config/text-file";
 import { type Fault, FIELD_NAMES, type FieldName, type Fields } from "./fields.ts";
 
 export interface Row {

@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { sealedAddress, sealSecret } from "#node/sealed-key";
+import { sealedAddress, sealSecret } from "#node/key/sealed-key";
 import type { Manifest } from "./manifest.ts";
 
 const KEY_FILE = "watt402/device.key";

@@ -7,9 +7,9 @@
 
 import { readFileSync } from "node:fs";
 import { stringify, type TomlTable } from "smol-toml";
-import { readConfig } from "#node/config";
-import { shown } from "#node/shown";
-import { parseToml } from "#node/toml";
+import { readConfig } from "#node/config/device-config";
+import { shown } from "#node/config/shown";
+import { parseToml } from "#node/config/toml";
 import type { Fault, FieldName, Fields } from "./fields.ts";
 import type { DriverTable } from "./part-choice.ts";
 

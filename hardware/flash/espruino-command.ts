@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import { loadConfig } from "#node/config";
+import { loadConfig } from "#node/config/device-config";
 import { fromHex, type Hex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { BOARDS, type BoardBudget, budgetFaults, budgetOf } from "../espruino/boards.ts";

@@ -3,7 +3,7 @@
  *
  * Promise: it was judged by the reader that the device uses, and lies on the card byte for byte.
  */
-import { readText } from "#node/text-file";
+import { readText } from "#node/config/text-file";
 import { openRegisterMap } from "../meters/modbus/map-table.ts";
 import { METER_KINDS } from "../meters/settings.ts";
 

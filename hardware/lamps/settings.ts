@@ -5,7 +5,7 @@
  * with its key, what was expected and what was found. An unknown key is a fault.
  */
 import { z } from "zod";
-import { choice, faultsOf, integer, list, number, pattern, table } from "#node/config-shape";
+import { choice, faultsOf, integer, list, number, pattern, table } from "#node/config/config-shape";
 
 const ledLabel = pattern(/^[A-Za-z0-9_][A-Za-z0-9_:.-]{0,62}$/, 'the label of an LED, like "lamp"');
 const devicePath = pattern(/^\/[ -~]{1,254}$/, 'the path of a device, like "/dev/ttyS0"');

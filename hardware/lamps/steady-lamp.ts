@@ -8,7 +8,7 @@
 
 import { detach } from "#core/detach";
 import type { Clock, Lamp, Random } from "#core/ports";
-import { nextAttemptMs, type Retry } from "#core/purchase";
+import { nextAttemptMs, type Retry } from "#core/rungs";
 import { throwUncaught } from "#node/process-guard";
 import type { LampDriver } from "./driver.ts";
 

@@ -5,7 +5,7 @@
  * with its key, what was expected and what was found. An unknown key is a fault.
  */
 import { z } from "zod";
-import { choice, faultsOf, integer, number, pattern } from "#node/config-shape";
+import { choice, faultsOf, integer, number, pattern } from "#node/config/config-shape";
 
 const devicePath = pattern(/^[ -~]{1,255}$/, 'the path of a device, like "/dev/ttyUSB0"');
 const endpoint = pattern(

@@ -7,9 +7,9 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import type { TlsFiles } from "#node/broker-socket";
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
+import { readPrivate } from "#node/journal/private-file";
 import type { PasswordLogin } from "#node/mqtt-link";
-import { readPrivate } from "#node/private-file";
 import { fromHex } from "#payment/bytes";
 import { addressOf } from "#payment/key";
 

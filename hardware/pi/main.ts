@@ -5,7 +5,7 @@
  * that its name does not say.
  */
 import { Command } from "commander";
-import { type DeviceConfig, loadConfig } from "#node/config";
+import { type DeviceConfig, loadConfig } from "#node/config/device-config";
 import { addressCommand } from "./commands/address.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { backupCommand, encryptCommand, restoreCommand, rotateCommand } from "./commands/key.ts";

@@ -6,7 +6,7 @@
  */
 import { dirname } from "node:path";
 import type { Clock } from "#core/ports";
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 import { type LampSurroundings, type OpenedLamp, openLamp } from "../lamps/open-lamp.ts";
 import type { SimulatedLamp } from "../lamps/simulated.ts";
 import type { SteadyLamp } from "../lamps/steady-lamp.ts";

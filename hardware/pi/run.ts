@@ -6,7 +6,7 @@
  * too and ends with 1 (node/process-guard.ts says what is survived).
  */
 
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 import { guardProcess } from "#node/process-guard";
 import { deviceLogger } from "./device-log.ts";
 import { type Light, startLight } from "./light.ts";

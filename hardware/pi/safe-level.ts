@@ -7,7 +7,7 @@
 import { plannedLevel, shownLevel } from "#core/lamp";
 import type { Almanac } from "#core/ports";
 import { fixedAlmanac, sunAlmanac } from "#node/almanac";
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 
 export function almanacOf(config: DeviceConfig): Almanac {
   return "sun" in config.plan ? sunAlmanac(config.plan.sun) : fixedAlmanac(config.plan.steps);

@@ -6,7 +6,7 @@
 import { spentToday } from "#core/policy";
 import type { Refusal } from "#core/refusal";
 import { reportOf } from "#core/state";
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 import type { Host, HostCounters } from "#node/host";
 import { deviceFirmware } from "./firmware.ts";
 import type { Parts } from "./parts.ts";

@@ -3,7 +3,7 @@
  *
  * Promise: a column that was named and is not there is an error that lists those that are.
  */
-import { cut } from "#node/shown";
+import { cut } from "#node/config/shown";
 
 /** What a light's inventory may tell; latitude and longitude are needed unless the geometry has them. */
 export const COLUMN_KINDS = ["name", "latitude", "longitude", "watts", "street", "feeder"] as const;

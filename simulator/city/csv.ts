@@ -5,7 +5,7 @@
  * with that line. Line ends of any kind are line feeds in what is returned.
  */
 import { CsvError, parse } from "csv-parse/sync";
-import { cut, shown } from "#node/shown";
+import { cut, shown } from "#node/config/shown";
 
 export interface CsvRow {
   /** 1 is the header's. */

@@ -5,7 +5,7 @@
  */
 
 import { z } from "zod";
-import { cut, shown } from "#node/shown";
+import { cut, shown } from "#node/config/shown";
 import { parseJson } from "#protocol/nesting";
 import type { City } from "./city.ts";
 

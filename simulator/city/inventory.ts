@@ -4,7 +4,7 @@
  * Promise: every light of the file is in the city or an error says which line or feature, which column,
  * what was expected and what was found. What an inventory does not tell is drawn from the seed.
  */
-import { shown } from "#node/shown";
+import { shown } from "#node/config/shown";
 import type { City, CityLight } from "./city.ts";
 import { type ColumnKind, type ColumnMapping, findColumns } from "./columns.ts";
 import { readCsv } from "./csv.ts";

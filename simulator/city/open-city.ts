@@ -3,7 +3,7 @@
  */
 import { statSync } from "node:fs";
 import { basename, extname } from "node:path";
-import { readText } from "#node/text-file";
+import { readText } from "#node/config/text-file";
 import type { City } from "./city.ts";
 import type { ColumnMapping } from "./columns.ts";
 import { type CityRequest, generateCity } from "./generate.ts";

@@ -5,7 +5,7 @@
  * the word under way keeps any of its bits, and a page under erase has set any of them. Nothing is read or
  * written by who has no power.
  */
-import type { FlashPages } from "../../device/espruino/flash-pages.ts";
+import type { FlashPages } from "../../device/espruino/flash/flash-pages.ts";
 
 const WORD_BYTES = 4;
 

@@ -9,7 +9,7 @@ import type { PlanStep } from "#core/events";
 import { plannedLevel } from "#core/lamp";
 import type { Almanac } from "#core/ports";
 import type { HostLink, HostParts } from "#node/host";
-import { ladderLength } from "../../device/espruino/ladder-length.ts";
+import { ladderLength } from "../../device/espruino/flash/ladder-length.ts";
 import { bundleForBoard } from "../../hardware/espruino/bundle.ts";
 import { tellFault } from "../../hardware/espruino/lint.ts";
 import { type BoardRun, SIMULATED_LIGHT, startBoardHost, startTimeServer } from "../espruino/board-host.ts";

@@ -5,8 +5,8 @@
  * unchanged. The link's bounds hold for cheats as for everything else.
  */
 import type { Random } from "#core/ports";
-import { hmacSha256 } from "#node/hmac";
 import type { HostLink } from "#node/host";
+import { hmacSha256 } from "#node/key/native-hmac";
 import type { Key } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
 import { decodePay, encodePay, type Pay } from "#protocol/frames";

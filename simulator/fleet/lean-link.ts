@@ -8,7 +8,7 @@
  */
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from "node:net";
 import type { Clock, Random } from "#core/ports";
-import { nextAttemptMs, type Retry } from "#core/purchase";
+import { nextAttemptMs, type Retry } from "#core/rungs";
 import {
   acknowledgement,
   CONNACK,

@@ -4,8 +4,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { shown } from "#node/shown";
-import { readText } from "#node/text-file";
+import { shown } from "#node/config/shown";
+import { readText } from "#node/config/text-file";
 import { readScenario, type Scenario } from "./scenario.ts";
 
 const SHIPPED = fileURLToPath(new URL("../scenarios/", import.meta.url));

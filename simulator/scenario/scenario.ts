@@ -6,8 +6,8 @@
  */
 import { TomlDate } from "smol-toml";
 import { z } from "zod";
-import { cut, shown } from "#node/shown";
-import { parseToml } from "#node/toml";
+import { cut, shown } from "#node/config/shown";
+import { parseToml } from "#node/config/toml";
 import { type Action, CHEATS, EVERYONE, type Group, type Stage } from "./actions.ts";
 
 /** What a scenario sets of a run; options of the command line come before it. */

@@ -5,8 +5,8 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Address, Hex } from "viem";
 import { failureCount } from "#core/detach";
+import { readText } from "#node/config/text-file";
 import { guardProcess } from "#node/process-guard";
-import { readText } from "#node/text-file";
 import { positive, readBy, whole } from "../arguments.ts";
 import type { Scheme } from "./accounts.ts";
 import type { Clock } from "./ports.ts";

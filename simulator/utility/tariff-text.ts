@@ -2,8 +2,8 @@
 // line or key, what was expected and what was found.
 
 import { z } from "zod";
-import { cut, shown } from "#node/shown";
-import { parseToml } from "#node/toml";
+import { cut, shown } from "#node/config/shown";
+import { parseToml } from "#node/config/toml";
 import {
   boundedPrice,
   type PricePoint,

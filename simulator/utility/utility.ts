@@ -17,7 +17,7 @@ import {
   verifyTypedData,
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
-import type { Curve } from "#node/curve";
+import type { Curve } from "#node/key/native-curve";
 import { tokenAbi } from "#simulator/chain/abi";
 import { connectChain, MULTICALL3_ADDRESS } from "#simulator/chain/place";
 import type { Scheme } from "./accounts.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { Grant } from "#core/events";
-import { hmacSha256 } from "#node/hmac";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { tagKeyBetween } from "#payment/tag-key";
 import { decodeGrant, encodeGrant } from "#protocol/frames";
 import { type OfferMessage, readOffer } from "#protocol/messages";

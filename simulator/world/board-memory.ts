@@ -6,12 +6,12 @@
  */
 import { crc32 } from "node:zlib";
 import type { State } from "#core/machine";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import { JOURNAL_PAGES } from "#espruino/board-host";
-import { flashJournal } from "#espruino/flash-journal";
-import { type FlashPages, pagesFrom, WORD_BYTES } from "#espruino/flash-pages";
-import { LadderKeeper, type SlicedSigner } from "#espruino/ladder-keeper";
-import { LadderStore } from "#espruino/ladder-store";
+import { flashJournal } from "#espruino/flash/flash-journal";
+import { type FlashPages, pagesFrom, WORD_BYTES } from "#espruino/flash/flash-pages";
+import { LadderKeeper, type SlicedSigner } from "#espruino/flash/ladder-keeper";
+import { LadderStore } from "#espruino/flash/ladder-store";
 import { toHex } from "#payment/bytes";
 import type { Draw } from "../city/random.ts";
 import { ESP32_PAGES, FlashChip } from "../espruino/flash-chip.ts";

@@ -8,7 +8,7 @@
 import type { Checkpoint, Effect, Event } from "#core/events";
 import type { State } from "#core/machine";
 import type { Clock, Journal, SigningRequest } from "#core/ports";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import { isCounting } from "#core/state";
 import { type Host, type HostLink, startHost } from "#node/host";
 import { parseJson } from "#protocol/nesting";

@@ -5,7 +5,7 @@
  */
 import type { Checkpoint } from "#core/events";
 import type { Signer } from "#core/ports";
-import { openJournal } from "#node/journal";
+import { openJournal } from "#node/journal/journal";
 import { Disk } from "./disk.ts";
 import { Faults } from "./faults.ts";
 import type { Memory, OpenMemory, Recovered } from "./memory.ts";

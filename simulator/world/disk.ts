@@ -4,7 +4,7 @@
  * Promise: synced bytes survive every power cut; of unsynced bytes a prefix does. Renames last once their
  * folder was synced. It fails, slows down, flips a bit or becomes an older image of itself when told to.
  */
-import type { DiskFile, JournalDisk } from "#node/journal-disk";
+import type { DiskFile, JournalDisk } from "#node/journal/journal-disk";
 import type { Draw } from "../city/random.ts";
 import type { Faults } from "./faults.ts";
 import type { Life } from "./power.ts";

@@ -10,7 +10,7 @@ import type { FundingLimits } from "#gateway/purchase/funding";
 import { openSessions, type Sessions } from "#gateway/purchase/sessions";
 import { electricitySeller } from "#gateway/sellers/electricity-seller";
 import { watchTariff } from "#gateway/sellers/tariff-watch";
-import { hmacSha256 } from "#node/hmac";
+import { hmacSha256 } from "#node/key/native-hmac";
 import type { ChainModel } from "./chain.ts";
 import { gatewayChain } from "./chain-ports.ts";
 import { keyOf } from "./keys.ts";

@@ -6,7 +6,7 @@
  * (a disk that became another) is no program's breach, and only that is excused.
  */
 import type { SigningRequest } from "#core/ports";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import type { ChannelRecord } from "#gateway/purchase/ports";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";

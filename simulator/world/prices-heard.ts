@@ -6,7 +6,7 @@
  * gateway's memory can tell them apart.
  */
 import type { Grant, Offer } from "#core/events";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 
 interface Heard {
   price: number;

@@ -9,7 +9,7 @@ import type { Checkpoint, Reading } from "#core/events";
 import type { Settings, State } from "#core/machine";
 import type { Journal, Lamp, Meter } from "#core/ports";
 import { type Host, startHost } from "#node/host";
-import { openNativeKey } from "#node/native-key";
+import { openNativeKey } from "#node/key/native-key";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { addressOf } from "#payment/key";

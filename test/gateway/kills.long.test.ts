@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import { dataOf, expectAgreement, freePort, ledgerRows, QUANTUM, startSeller } from "./agreement.ts";
 import { bundleOf } from "./bundle.ts";
 import { type Ended, GATEWAY_PROCESS, spawnGateway } from "./gateway-process.ts";

@@ -4,8 +4,8 @@
 import { openForward } from "#gateway/purchase/forward";
 import { idIn } from "#gateway/purchase/message-id";
 import { proveHello } from "#gateway/purchase/session";
-import { hmacSha256 } from "#node/hmac";
 import { openMessage } from "#node/inbox";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { decodeGrant, decodePay } from "#protocol/frames";

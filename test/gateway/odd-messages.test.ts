@@ -7,7 +7,7 @@ import { stringify } from "smol-toml";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SERVERS } from "#gateway/broker/embedded";
-import { hmacSha256 } from "#node/hmac";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex, toHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
 import { loginToken } from "#payment/login";

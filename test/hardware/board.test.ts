@@ -5,7 +5,7 @@ import { checkClock } from "#hardware/pi/doctor/board";
 import { explain, explained } from "#hardware/pi/explain";
 import { safeLevelPercent } from "#hardware/pi/safe-level";
 import { Troubles } from "#hardware/pi/troubles";
-import { readConfig } from "#node/config";
+import { readConfig } from "#node/config/device-config";
 
 const SAMPLE = readFileSync(new URL("../../hardware/pi/device.sample.toml", import.meta.url), "utf8");
 const MIDNIGHT_SECONDS = Date.UTC(2026, 11, 21, 23) / 1000;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { loginOf, tlsOf } from "#hardware/pi/gateway-identity";
-import { readConfig } from "#node/config";
+import { readConfig } from "#node/config/device-config";
 import { BROKER_CERTIFICATE, BROKER_KEY } from "../device/node/certificate.ts";
 
 const SAMPLE = readFileSync(new URL("../../hardware/pi/device.sample.toml", import.meta.url), "utf8");

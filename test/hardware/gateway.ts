@@ -3,8 +3,8 @@
  * and keeps the counters by which a test sees what the device really signed.
  */
 
-import { channelTagOf } from "#core/purchase";
-import { hmacSha256 } from "#node/hmac";
+import { channelTagOf } from "#core/rungs";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS, channelIdOf } from "#payment/channel";
 import { addressOf, type Key, recoverAddress } from "#payment/key";

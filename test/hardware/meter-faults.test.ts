@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { examine } from "#hardware/pi/doctor/examine";
 import { askStatus } from "#hardware/pi/status-socket";
-import { loadConfig } from "#node/config";
+import { loadConfig } from "#node/config/device-config";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { until } from "../device/node/broker.ts";

@@ -4,8 +4,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { CHECK_MS } from "#hardware/lamps/steady-lamp";
 import { examine } from "#hardware/pi/doctor/examine";
 import type { Status } from "#hardware/pi/status";
-import { loadConfig } from "#node/config";
-import { openOrCreateKey } from "#node/keystore";
+import { loadConfig } from "#node/config/device-config";
+import { openOrCreateKey } from "#node/key/keystore";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { until } from "../device/node/broker.ts";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { simulatedLamp } from "#hardware/lamps/simulated";
 import { simulatedMeter } from "#hardware/meters/simulated";
 import { openParts } from "#hardware/pi/parts";
-import { readConfig } from "#node/config";
+import { readConfig } from "#node/config/device-config";
 import { BenchClock } from "../device/node/bench.ts";
 
 const SAMPLE = readFileSync(new URL("../../hardware/pi/device.sample.toml", import.meta.url), "utf8");

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { peekJournal } from "#node/journal";
+import { peekJournal } from "#node/journal/journal";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { until } from "../device/node/broker.ts";

@@ -10,7 +10,7 @@ import mqtt, { type MqttClient } from "mqtt";
 import { createPublicClient, type Hex, http } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { hmacSha256 } from "#node/hmac";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex, toHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
 import { loginToken } from "#payment/login";

@@ -4,8 +4,8 @@
  * Promise: a map by name or by file is judged the same way before a meter is asked anything.
  */
 
-import { cut, shown } from "#node/shown";
-import { readText } from "#node/text-file";
+import { cut, shown } from "#node/config/shown";
+import { readText } from "#node/config/text-file";
 import { parseJson } from "#protocol/nesting";
 import pzem004t from "../maps/pzem-004t.json" with { type: "json" };
 import sdm72d from "../maps/sdm72d.json" with { type: "json" };

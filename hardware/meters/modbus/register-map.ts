@@ -5,8 +5,8 @@
  * asked for, every unit is known. Otherwise one error names each fault, where it is and what to write.
  */
 import { z } from "zod";
-import { choice, faultsOf, integer, pattern, table, text } from "#node/config-shape";
-import { faultText } from "#node/shown";
+import { choice, faultsOf, integer, pattern, table, text } from "#node/config/config-shape";
+import { faultText } from "#node/config/shown";
 
 /** Registers of 16 bits that a value takes. */
 export const TYPE_WORDS = {

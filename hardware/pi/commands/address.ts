@@ -1,8 +1,8 @@
 /** `watt402-device address`: the device's address, on a terminal also as a picture to photograph. */
 import { toString as picture } from "qrcode";
-import type { DeviceConfig } from "#node/config";
-import { openOrCreateKey } from "#node/keystore";
-import { findPassphrase } from "#node/passphrase";
+import type { DeviceConfig } from "#node/config/device-config";
+import { openOrCreateKey } from "#node/key/keystore";
+import { findPassphrase } from "#node/key/passphrase";
 
 /** Makes the key first when there is none. @param withPicture adds a QR code of the address below it */
 export async function addressCommand(config: DeviceConfig, withPicture: boolean): Promise<number> {

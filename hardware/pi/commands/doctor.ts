@@ -1,5 +1,5 @@
 /** `watt402-device doctor`: every look in one list; exit code 1 when something does not work. */
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 import type { Verdict } from "../doctor/check.ts";
 import { examine } from "../doctor/examine.ts";
 

@@ -7,11 +7,11 @@
 import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { ChannelMark } from "#core/events";
-import type { DeviceConfig } from "#node/config";
-import { type FileJournal, openJournal } from "#node/journal";
-import { encryptKey, exportKey, importKey, rotateKey } from "#node/keystore";
-import { findPassphrase, readPassphrase } from "#node/passphrase";
-import { writeNew } from "#node/private-file";
+import type { DeviceConfig } from "#node/config/device-config";
+import { type FileJournal, openJournal } from "#node/journal/journal";
+import { writeNew } from "#node/journal/private-file";
+import { encryptKey, exportKey, importKey, rotateKey } from "#node/key/keystore";
+import { findPassphrase, readPassphrase } from "#node/key/passphrase";
 
 /** Shortest passphrase of a backup, characters: strangers may try theirs on it at leisure. */
 const BACKUP_PASSPHRASE_MIN = 12;

@@ -1,7 +1,7 @@
 /** `watt402-device policy`: what this device will sign and what it refuses, in words. */
 import type { Policy } from "#core/policy";
 import { unitsForQuantum } from "#core/units";
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 
 /** What the schemes put at stake when the key is stolen. */
 const STAKES: Readonly<Record<string, string>> = {

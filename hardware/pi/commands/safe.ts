@@ -5,7 +5,7 @@
  * ExecStopPost runs it. It leaves a running device alone.
  */
 import { systemClock } from "#node/clock";
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 import { openLampOf } from "../parts.ts";
 import { safeLevelPercent } from "../safe-level.ts";
 import { askStatus } from "../status-socket.ts";

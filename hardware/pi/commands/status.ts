@@ -1,5 +1,5 @@
 /** `watt402-device status`: what the running device does; exit code 1 when none runs. */
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 import { askStatus } from "../status-socket.ts";
 import { statusInWords } from "../status-words.ts";
 

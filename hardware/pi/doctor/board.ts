@@ -6,11 +6,11 @@
 import { accessSync, constants, existsSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Checkpoint } from "#core/events";
-import type { DeviceConfig } from "#node/config";
-import { diskTrouble } from "#node/disk-trouble";
-import { peekJournal } from "#node/journal";
-import { keyForm, loadKey } from "#node/keystore";
-import { findPassphrase } from "#node/passphrase";
+import type { DeviceConfig } from "#node/config/device-config";
+import { diskTrouble } from "#node/journal/disk-trouble";
+import { peekJournal } from "#node/journal/journal";
+import { keyForm, loadKey } from "#node/key/keystore";
+import { findPassphrase } from "#node/key/passphrase";
 import type { Key } from "#payment/key";
 import { clockTrouble } from "../clock-trouble.ts";
 import { type Check, doubtful, unknown, well, wrong } from "./check.ts";

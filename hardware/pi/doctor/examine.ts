@@ -5,7 +5,7 @@
  */
 import type { Refusal } from "#core/refusal";
 import { systemClock } from "#node/clock";
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 import { explained } from "../explain.ts";
 import type { Status } from "../status.ts";
 import { askStatus } from "../status-socket.ts";

@@ -1,6 +1,6 @@
 /** The doctor's looks at meter and lamp. Promise: no light changes, nothing is counted. */
 import type { Clock } from "#core/ports";
-import type { DeviceConfig } from "#node/config";
+import type { DeviceConfig } from "#node/config/device-config";
 import { probeLamp } from "../../lamps/open-lamp.ts";
 import { simulatedLamp } from "../../lamps/simulated.ts";
 import { probeMeter } from "../../meters/open-meter.ts";

@@ -3,7 +3,7 @@
 
 import type { SchemeNetworkServer } from "@x402/core/types";
 import type { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
-import { type Curve, fastestCurve } from "#node/curve";
+import { type Curve, fastestCurve } from "#node/key/native-curve";
 import type { Chain } from "../ports.ts";
 import { ChannelIds } from "./channel-ids.ts";
 import { keccakInWasm } from "./keccak.ts";

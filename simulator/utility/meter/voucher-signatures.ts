@@ -2,7 +2,7 @@
 // channel's authorizer. The key is recovered rather than verified against: the contract recovers too, so a wrong
 // recovery id, which a verification would not notice, would make a voucher that buys energy and cannot be claimed.
 
-import type { Curve } from "#node/curve";
+import type { Curve } from "#node/key/native-curve";
 import type { Keccak } from "./keccak.ts";
 import { VoucherDigest } from "./voucher-digest.ts";
 

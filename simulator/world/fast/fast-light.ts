@@ -9,8 +9,8 @@ import type { PlanStep } from "#core/events";
 import { msUntilNextStep, plannedLevel, shownLevel } from "#core/lamp";
 import { WAKE_MIN_MS } from "#core/machine";
 import { budgetOn, refusePrice, refuseQuantum, spentToday } from "#core/policy";
-import { nextAttemptMs } from "#core/purchase";
 import { NEW_REGISTER, type Register, takeReading } from "#core/register";
+import { nextAttemptMs } from "#core/rungs";
 import { energyMilliwattHours, msUntilUsed, PRICED_UNITS, unitsForQuantum } from "#core/units";
 import type { Pole } from "../pole.ts";
 

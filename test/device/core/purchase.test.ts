@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { budgetOn, refuseOffer, spentToday } from "#core/policy";
+import { reactionTo, refusalOfStatus, statusOfRefusal, WIRE_REFUSALS } from "#core/refusal";
 import {
   channelTagOf,
   markOf,
@@ -11,8 +12,7 @@ import {
   refuseCharged,
   reserveRung,
   settleQuantum,
-} from "#core/purchase";
-import { reactionTo, refusalOfStatus, statusOfRefusal, WIRE_REFUSALS } from "#core/refusal";
+} from "#core/rungs";
 import { SETTINGS, Seller, TERMS } from "./seller.ts";
 
 const { policy } = SETTINGS;

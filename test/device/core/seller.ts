@@ -5,8 +5,8 @@
  */
 import type { Grant, Offer, Payment } from "#core/events";
 import type { Settings } from "#core/machine";
-import { channelTagOf } from "#core/purchase";
 import type { WireRefusal } from "#core/refusal";
+import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
 
 export const TERMS = {

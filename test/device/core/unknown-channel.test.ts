@@ -1,7 +1,7 @@
 /** A gateway that has forgotten a channel has no counters of it to send: its refusal says 0, and means it. */
 import { expect, it } from "vitest";
 import type { Effect, Grant } from "#core/events";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import { Surroundings } from "./surroundings.ts";
 
 const MINUTE_MS = 60_000;

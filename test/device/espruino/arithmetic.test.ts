@@ -1,11 +1,18 @@
 /** Limbs against BigInt: the field, the inverses and the scalars of a board's signer. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ORDER, ORDER_FOLD, ORDER_HALF, PRIME } from "#espruino/curve";
-import { createField } from "#espruino/field";
-import { createInverse } from "#espruino/inverse";
-import { convolveInScript, LIMBS, type Limbs, limbsOf, reduceLimbs, writeLimbs } from "#espruino/limbs";
-import { createScalarProduct } from "#espruino/scalar";
+import { ORDER, ORDER_FOLD, ORDER_HALF, PRIME } from "#espruino/signer/curve";
+import { createField } from "#espruino/signer/field";
+import { createInverse } from "#espruino/signer/inverse";
+import {
+  convolveInScript,
+  LIMBS,
+  type Limbs,
+  limbsOf,
+  reduceLimbs,
+  writeLimbs,
+} from "#espruino/signer/limbs";
+import { createScalarProduct } from "#espruino/signer/scalar";
 import { bytesOf, finish, integerOf, N, P } from "./signing.ts";
 
 const field = createField(convolveInScript);

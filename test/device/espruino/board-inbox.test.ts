@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Opened } from "#host/inbox";
-import { hmacSha256 } from "#node/hmac";
 import { openMessage } from "#node/inbox";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { batchSettlementSeparator } from "#payment/channel";
 import type { OfferMessage } from "#protocol/messages";
 import { sealFrame, sealJson } from "#protocol/tag";
-import { BoardInbox } from "../../../device/espruino/board-inbox.ts";
-import { createKeccak } from "../../../device/espruino/keccak.ts";
+import { BoardInbox } from "../../../device/espruino/mqtt/board-inbox.ts";
+import { createKeccak } from "../../../device/espruino/signer/keccak.ts";
 import { ASSET, Bench, CHANNEL, DEVICE_KEY, SELLER, TAGGER } from "../node/bench.ts";
 
 function inbox(): BoardInbox {

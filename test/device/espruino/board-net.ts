@@ -1,6 +1,6 @@
 /** Espruino's module `net` on real sockets: byte strings in and out. */
 import { connect } from "node:net";
-import type { BoardNet, BoardSocket } from "../../../device/espruino/mqtt-link.ts";
+import type { BoardNet, BoardSocket } from "../../../device/espruino/mqtt/board-link.ts";
 
 export const BYTES = {
   bytesOf: (text: string) => new Uint8Array(Buffer.from(text, "latin1")),

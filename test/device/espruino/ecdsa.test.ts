@@ -3,12 +3,12 @@ import { secp256k1 } from "@noble/curves/secp256k1.js";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Hmac } from "#core/ports";
-import { createComb } from "#espruino/comb";
-import { PRIME } from "#espruino/curve";
-import { createField } from "#espruino/field";
-import { createInverse } from "#espruino/inverse";
-import { convolveInScript, LIMBS, limbsOf, reduceLimbs } from "#espruino/limbs";
-import { createNonce } from "#espruino/nonce";
+import { createComb } from "#espruino/signer/comb";
+import { PRIME } from "#espruino/signer/curve";
+import { createField } from "#espruino/signer/field";
+import { createInverse } from "#espruino/signer/inverse";
+import { convolveInScript, LIMBS, limbsOf, reduceLimbs } from "#espruino/signer/limbs";
+import { createNonce } from "#espruino/signer/nonce";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import {

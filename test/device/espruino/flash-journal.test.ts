@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Checkpoint } from "#core/events";
 import { seededRandom } from "#simulator/city/random";
 import { FlashChip, PowerCut } from "#simulator/espruino/flash-chip";
-import { flashJournal } from "../../../device/espruino/flash-journal.ts";
+import { flashJournal } from "../../../device/espruino/flash/flash-journal.ts";
 
 const crcOf = (bytes: Uint8Array) => crc32(bytes);
 const SHAPE = { pageBytes: 4096, pages: 2 };

@@ -1,7 +1,7 @@
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createKeccak } from "#espruino/keccak";
+import { createKeccak } from "#espruino/signer/keccak";
 import { finish } from "./signing.ts";
 
 const keccak = createKeccak();

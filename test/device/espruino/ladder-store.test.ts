@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ESP32_PAGES, FlashChip } from "#simulator/espruino/flash-chip";
-import { LadderStore } from "../../../device/espruino/ladder-store.ts";
+import { LadderStore } from "../../../device/espruino/flash/ladder-store.ts";
 import { crcOf, cutPower, signatureOf } from "./ladder-cuts.ts";
 
 const CHANNEL = `0x${"1a".repeat(32)}`;

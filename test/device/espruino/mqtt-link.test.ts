@@ -3,9 +3,13 @@ import { createServer, type Socket } from "node:net";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "#node/clock";
-import { hmacOver } from "../../../device/espruino/hmac.ts";
-import { type BoardLink, openBoardLink, UNACKNOWLEDGED_MAX } from "../../../device/espruino/mqtt-link.ts";
-import { PacketReader, publishPacket, readPublish } from "../../../device/espruino/mqtt-packets.ts";
+import {
+  type BoardLink,
+  openBoardLink,
+  UNACKNOWLEDGED_MAX,
+} from "../../../device/espruino/mqtt/board-link.ts";
+import { PacketReader, publishPacket, readPublish } from "../../../device/espruino/mqtt/board-packets.ts";
+import { hmacOver } from "../../../device/espruino/signer/hmac.ts";
 import { startBroker, type TestBroker, until } from "../node/broker.ts";
 import { BYTES, boardNet } from "./board-net.ts";
 

@@ -1,7 +1,7 @@
 /** A voucher signed slice by slice is the voucher that every other device of ours signs. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createVoucherSigner } from "#espruino/voucher-signer";
+import { createVoucherSigner } from "#espruino/signer/voucher-signer";
 import { toHex } from "#payment/bytes";
 import { batchSettlementSeparator } from "#payment/channel";
 import { openKey } from "#payment/key";

@@ -5,8 +5,8 @@
 import type { Checkpoint, PlanStep } from "#core/events";
 import type { Settings } from "#core/machine";
 import type { Clock, Signer } from "#core/ports";
-import { hmacSha256 } from "#node/hmac";
 import { type Host, type HostParts, startHost } from "#node/host";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { BATCH_SETTLEMENT_ADDRESS, channelIdOf } from "#payment/channel";
 import { openKey } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { answerWithin } from "#host/answer";
 import { BUILT_SECONDS, systemClock, trustedSeconds } from "#node/clock";
-import { hmacSha256 } from "#node/hmac";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { BenchClock } from "./bench.ts";
 
 afterEach(() => vi.useRealTimers());

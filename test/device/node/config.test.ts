@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parse, stringify } from "smol-toml";
 import { describe, expect, it } from "vitest";
-import { loadConfig, readConfig } from "#node/config";
+import { loadConfig, readConfig } from "#node/config/device-config";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 
 const SAMPLE = readFileSync(new URL("../../../hardware/pi/device.sample.toml", import.meta.url), "utf8");

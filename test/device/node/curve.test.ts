@@ -4,8 +4,8 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Curve, fastestCurve, nativeCurve, nobleCurve, signersOn } from "#node/curve";
-import { openNativeKey } from "#node/native-key";
+import { type Curve, fastestCurve, nativeCurve, nobleCurve, signersOn } from "#node/key/native-curve";
+import { openNativeKey } from "#node/key/native-key";
 import { fromHex, type Hex, toHex, wordOfInteger } from "#payment/bytes";
 import { openKey, recoverAddress } from "#payment/key";
 import { loginToken, provenLogin } from "#payment/login";

@@ -3,7 +3,7 @@
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { hmacSha256 } from "#node/hmac";
+import { hmacSha256 } from "#node/key/native-hmac";
 
 test("for any key of up to a block and any message it is what the platform's own HMAC gives", () => {
   fc.assert(

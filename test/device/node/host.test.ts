@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import { MESSAGES_WAITING_MAX } from "#host/event-queue";
 import { EXACT_RENEW_SECONDS, EXACT_WINDOW_SECONDS } from "#host/rung-signer";
 import { PORT_ANSWER_MS } from "#node/host";

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Checkpoint } from "#core/events";
-import { type FileJournal, openJournal, peekJournal } from "#node/journal";
-import { type JournalDisk, machineDisk } from "#node/journal-disk";
-import { encodeRecord } from "#node/journal-records";
+import { type FileJournal, openJournal, peekJournal } from "#node/journal/journal";
+import { type JournalDisk, machineDisk } from "#node/journal/journal-disk";
+import { encodeRecord } from "#node/journal/journal-records";
 import { checkpointOf } from "./checkpoints.ts";
 
 let folder: string;

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { openJournal } from "#node/journal";
-import { type JournalDisk, machineDisk } from "#node/journal-disk";
+import { openJournal } from "#node/journal/journal";
+import { type JournalDisk, machineDisk } from "#node/journal/journal-disk";
 import { Bench } from "./bench.ts";
 
 const NIGHT_MS = 12 * 3_600_000;

@@ -1,5 +1,5 @@
 /** Stores checkpoints one after another and says each one that is safe; made to be killed. */
-import { openJournal } from "#node/journal";
+import { openJournal } from "#node/journal/journal";
 import { checkpointOf } from "./checkpoints.ts";
 
 const journal = openJournal(process.argv[2]!);

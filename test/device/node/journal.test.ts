@@ -17,9 +17,9 @@ import { build } from "esbuild";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Checkpoint } from "#core/events";
-import { readCheckpoint } from "#node/checkpoint";
-import { COMPACT_BYTES, type FileJournal, openJournal } from "#node/journal";
-import { encodeRecord, MAGIC, readRecords } from "#node/journal-records";
+import { readCheckpoint } from "#node/journal/checkpoint";
+import { COMPACT_BYTES, type FileJournal, openJournal } from "#node/journal/journal";
+import { encodeRecord, MAGIC, readRecords } from "#node/journal/journal-records";
 import { checkpointOf } from "./checkpoints.ts";
 
 let folder: string;

@@ -19,9 +19,9 @@ import {
   loadKey,
   openOrCreateKey,
   rotateKey,
-} from "#node/keystore";
-import { findPassphrase, PASSPHRASE_CREDENTIAL, readPassphrase } from "#node/passphrase";
-import { sealSecret, unsealSecret } from "#node/sealed-key";
+} from "#node/key/keystore";
+import { findPassphrase, PASSPHRASE_CREDENTIAL, readPassphrase } from "#node/key/passphrase";
+import { sealSecret, unsealSecret } from "#node/key/sealed-key";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loadKey, openOrCreateKey } from "#node/keystore";
+import { loadKey, openOrCreateKey } from "#node/key/keystore";
 
 let folder: string;
 let path: string;

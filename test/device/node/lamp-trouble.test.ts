@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import { Bench, CHANNEL_ID } from "./bench.ts";
 
 /** A lamp that the test breaks and mends. */

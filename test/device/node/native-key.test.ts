@@ -3,7 +3,7 @@
 import { hexToBytes } from "@noble/hashes/utils.js";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { openNativeKey } from "#node/native-key";
+import { openNativeKey } from "#node/key/native-key";
 import { openKey } from "#payment/key";
 
 const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 });

@@ -1,8 +1,8 @@
 /** The real host, machine and journal on a disk that loses power at any of its calls, many times over. */
 import { describe, expect, it } from "vitest";
-import { channelTagOf } from "#core/purchase";
-import { type FileJournal, openJournal } from "#node/journal";
-import type { DiskFile, JournalDisk } from "#node/journal-disk";
+import { channelTagOf } from "#core/rungs";
+import { type FileJournal, openJournal } from "#node/journal/journal";
+import type { DiskFile, JournalDisk } from "#node/journal/journal-disk";
 import { toHex } from "#payment/bytes";
 import { Bench, CHANNEL_ID, EVENING_SECONDS } from "./bench.ts";
 

@@ -1,7 +1,7 @@
 import { createECDH, hkdfSync } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { hmacSha256 } from "#node/hmac";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { LOGIN_WINDOW_SECONDS, loginToken, provenLogin, provenSealedLogin } from "#payment/login";

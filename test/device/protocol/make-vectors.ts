@@ -6,7 +6,7 @@ import { createHmac } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Grant } from "#core/events";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import {
   depositNonce,
   exactAccountOf,

@@ -4,7 +4,7 @@
 import { connect, type Socket } from "node:net";
 import { generate } from "mqtt-packet";
 import { generatePrivateKey } from "viem/accounts";
-import { openNativeKey } from "#node/native-key";
+import { openNativeKey } from "#node/key/native-key";
 import { fromHex } from "#payment/bytes";
 import type { Key } from "#payment/key";
 import { loginToken } from "#payment/login";

@@ -10,7 +10,7 @@ import mqtt from "mqtt";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, expect, test } from "vitest";
 import { openEmbeddedBroker, SERVERS } from "#gateway/broker/embedded";
-import { nativeCurve, signersOn } from "#node/curve";
+import { nativeCurve, signersOn } from "#node/key/native-curve";
 import { fromHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { loginToken } from "#payment/login";

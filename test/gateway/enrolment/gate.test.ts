@@ -8,7 +8,7 @@ import { openEnrolment } from "#gateway/enrolment/enrolment";
 import { openGate } from "#gateway/enrolment/gate";
 import { openSqliteLedger, type SqliteLedger } from "#gateway/ledger/sqlite-ledger";
 import type { Occurrence } from "#gateway/purchase/ports";
-import { hmacSha256 } from "#node/hmac";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex, toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";

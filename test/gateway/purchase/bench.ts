@@ -3,7 +3,7 @@
 
 import { generatePrivateKey } from "viem/accounts";
 import type { Hmac } from "#core/ports";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
 import { channelFor } from "#gateway/purchase/channels";
 import { type FundingLimits, totalsOf } from "#gateway/purchase/funding";
@@ -27,7 +27,7 @@ import type {
   Tariff,
 } from "#gateway/purchase/ports";
 import type { PurchaseParts } from "#gateway/purchase/purchase";
-import { hmacSha256 } from "#node/hmac";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { type Authorization, depositNonce, purchaseNonce, transferDigest } from "#payment/authorization";
 import { fromHex, toHex } from "#payment/bytes";
 import { DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";

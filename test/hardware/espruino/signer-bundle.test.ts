@@ -20,8 +20,8 @@ const SEPARATOR = batchSettlementSeparator(CHAIN_ID);
 const CHANNEL = new Uint8Array(32).map((_, at) => 7 * at + 1);
 const AMOUNTS = [100, 296_600, 2 ** 48 - 1];
 const ENTRY = [
-  'export * from "#espruino/voucher-signer";',
-  'export { hmacOver } from "#espruino/hmac";',
+  'export * from "#espruino/signer/voucher-signer";',
+  'export { hmacOver } from "#espruino/signer/hmac";',
 ].join("\n");
 
 const key = openKey(SECRET);

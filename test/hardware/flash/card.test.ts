@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { writeChanges } from "#hardware/flash/write-card";
 import { openMeter } from "#hardware/meters/open-meter";
-import { readConfig } from "#node/config";
-import { unsealSecret } from "#node/sealed-key";
+import { readConfig } from "#node/config/device-config";
+import { unsealSecret } from "#node/key/sealed-key";
 import { openKey } from "#payment/key";
 import { surroundings } from "../meters/bench.ts";
 import {

@@ -8,8 +8,8 @@ import { batchSettlementSeparator } from "#payment/channel";
 import { openKey, recoverAddress } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
 import { voucherDigest } from "#payment/voucher";
-import { boardAlmanac } from "../../../device/espruino/almanac.ts";
-import { ladderLength, minutesOfLight } from "../../../device/espruino/ladder-length.ts";
+import { boardAlmanac } from "../../../device/espruino/clock/board-almanac.ts";
+import { ladderLength, minutesOfLight } from "../../../device/espruino/flash/ladder-length.ts";
 import type { BoardFile } from "../../../hardware/espruino/parts.ts";
 import { tokenised } from "../../../hardware/espruino/tokens.ts";
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { buildPackage, type DebianPackage } from "#hardware/package/debian";
 import { firstConfiguration } from "#hardware/package/first-configuration";
-import { readConfig } from "#node/config";
+import { readConfig } from "#node/config/device-config";
 
 let folder: string;
 let built: DebianPackage;

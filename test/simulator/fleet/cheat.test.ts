@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { hmacSha256 } from "#node/hmac";
 import type { HostLink } from "#node/host";
+import { hmacSha256 } from "#node/key/native-hmac";
 import { openKey } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
 import { decodePay, encodePay, PAY_BYTES } from "#protocol/frames";

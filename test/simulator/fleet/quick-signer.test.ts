@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { SigningRequest } from "#core/ports";
 import { COUNTER_MAX } from "#core/units";
-import { nobleCurve } from "#node/curve";
+import { nobleCurve } from "#node/key/native-curve";
 import { openKey } from "#payment/key";
 import { signWith } from "#payment/signer";
 import { quickSigners } from "#simulator/fleet/quick-signer";

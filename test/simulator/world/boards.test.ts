@@ -11,7 +11,7 @@ const SEEDS_MAX = 60;
 const MUTATIONS: readonly Mutation[] = [
   {
     name: "the page of the latest checkpoint is erased for the next one",
-    file: "device/espruino/flash-journal.ts",
+    file: "device/espruino/flash/flash-journal.ts",
     guard: "active = sequence === 0 ? 0 : 1 - active;",
     instead: "active = 0;",
     breaks: ["S1"],
@@ -19,7 +19,7 @@ const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "rungs are signed ahead above the deposit",
-    file: "device/espruino/ladder-keeper.ts",
+    file: "device/espruino/flash/ladder-keeper.ts",
     guard: "Math.min(balance - charged, budget)",
     instead: "budget",
     breaks: ["M1"],
@@ -27,7 +27,7 @@ const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a torn slot is read as a rung",
-    file: "device/espruino/ladder-store.ts",
+    file: "device/espruino/flash/ladder-store.ts",
     guard: "for (const torn of segment.torn) if (torn <= position) position++;",
     instead: "",
     breaks: ["M1", "L1"],

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Effect, Event, Moment, Offer, Reading } from "#core/events";
 import { bootMachine, stepMachine } from "#core/machine";
-import { channelTagOf } from "#core/purchase";
+import { channelTagOf } from "#core/rungs";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { seededRandom } from "#simulator/city/random";
 import { LampModel } from "#simulator/fleet/lamp-model";

@@ -95,7 +95,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a counter above all that was signed is believed",
-    file: "device/core/purchase.ts",
+    file: "device/core/rungs.ts",
     guard: 'if (charged > mark.reserved) return "charged-above-signed";',
     instead: "",
     breaks: ["M1", "M2", "L1", "P1"],
@@ -128,7 +128,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a rewritten journal gets its name before its bytes are on the disk",
-    file: "device/node/journal.ts",
+    file: "device/node/journal/journal.ts",
     guard: "await draft.sync();",
     instead: "",
     breaks: ["S1", "E1"],
@@ -136,7 +136,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an append is answered before it is on the disk",
-    file: "device/node/journal.ts",
+    file: "device/node/journal/journal.ts",
     guard: "await this.file.datasync();",
     instead: "",
     breaks: ["S1"],

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { type Hex, hashTypedData, keccak256, recoverAddress } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { beforeAll, describe, expect, test } from "vitest";
-import { nativeCurve, nobleCurve } from "#node/curve";
+import { nativeCurve, nobleCurve } from "#node/key/native-curve";
 import { channelIdOf } from "#payment/channel";
 import { BATCH_SETTLEMENT_ADDRESS } from "#simulator/chain/place";
 import { ChannelIds } from "#simulator/utility/meter/channel-ids";

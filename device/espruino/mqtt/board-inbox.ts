@@ -8,8 +8,8 @@ import { type Opened, openGrant, openOffer } from "#host/inbox";
 import { judgeOfferBy } from "#payment/offer-judgement";
 import type { ChannelConfig, OfferMessage } from "#protocol/messages";
 import type { Tagger } from "#protocol/tag";
-import { CHANNEL_TYPE_HASH } from "./channel-type.ts";
-import type { Keccak } from "./keccak.ts";
+import { CHANNEL_TYPE_HASH } from "../signer/channel-type.ts";
+import type { Keccak } from "../signer/keccak.ts";
 
 export interface InboxParts {
   readonly tagger: Tagger;

@@ -7,7 +7,7 @@
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { type Hex, toHex, wordOfInteger } from "#payment/bytes";
 import type { Key } from "#payment/key";
-import { laidDown } from "#payment/side-by-side";
+import { laidDown } from "#payment/packed-bytes";
 import { libsecp256k1 } from "./libsecp256k1.ts";
 
 const OPTIONS = {};

@@ -6,9 +6,9 @@
  * signed stays within deposit, price and quantum.
  */
 import type { Random } from "#core/ports";
-import { nextAttemptMs, type Retry } from "#core/purchase";
+import { nextAttemptMs, type Retry } from "#core/rungs";
+import type { BoardNet, BoardSocket } from "../mqtt/board-link.ts";
 import type { BoardClock } from "./board-clock.ts";
-import type { BoardNet, BoardSocket } from "./mqtt-link.ts";
 
 const RETRY: Retry = { firstMs: 2000, maxMs: 300000 };
 const AGAIN_MS = 86400000;

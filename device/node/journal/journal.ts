@@ -11,11 +11,11 @@ import { dirname } from "node:path";
 import { detach } from "#core/detach";
 import type { Checkpoint } from "#core/events";
 import type { Journal } from "#core/ports";
+import { throwUncaught } from "../process-guard.ts";
 import { readCheckpoint } from "./checkpoint.ts";
 import { diskTrouble, isUnwritable } from "./disk-trouble.ts";
 import { type DiskFile, type JournalDisk, machineDisk } from "./journal-disk.ts";
 import { encodeRecord, MAGIC, readRecords } from "./journal-records.ts";
-import { throwUncaught } from "./process-guard.ts";
 
 /** Size above which the log is rewritten with its latest record only. */
 export const COMPACT_BYTES = 65_536;

@@ -11,7 +11,7 @@ import type { PlanStep } from "#core/events";
 import type { Settings } from "#core/machine";
 import { COUNTER_MAX } from "#core/units";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
-import { readBrokerUrl } from "./broker-socket.ts";
+import { readBrokerUrl } from "../broker-socket.ts";
 import { choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
 import { faultText } from "./shown.ts";
 import { readText } from "./text-file.ts";

@@ -7,9 +7,9 @@
  * given up. It connects once somebody listens for its changes, and goes on trying with back-off.
  */
 import type { Clock, Link, Random } from "#core/ports";
-import { nextAttemptMs, type Retry } from "#core/purchase";
+import { nextAttemptMs, type Retry } from "#core/rungs";
 import { isLeaf, LEAVES, type Leaf, readTopic, topicOf } from "#protocol/topics";
-import type { ByteStrings } from "./byte-strings.ts";
+import type { ByteStrings } from "../byte-strings.ts";
 import {
   CONNACK,
   connectPacket,
@@ -25,7 +25,7 @@ import {
   SUBACK,
   subscribePacket,
   wordAt,
-} from "./mqtt-packets.ts";
+} from "./board-packets.ts";
 
 /** A socket of Espruino's module `net`; its data are byte strings. */
 export interface BoardSocket {

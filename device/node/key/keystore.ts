@@ -8,7 +8,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { fromHex, toHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
-import { keepAs, readPrivate, writeNew, writeOver } from "./private-file.ts";
+import { keepAs, readPrivate, writeNew, writeOver } from "../journal/private-file.ts";
 import { isSealed, sealedAddress, sealSecret, unsealSecret } from "./sealed-key.ts";
 
 const SECRET_BYTES = 32;

@@ -5,7 +5,7 @@
  * Promise: the file wins over the credential; an empty passphrase is an error and never means none.
  */
 import { join } from "node:path";
-import { readPrivate } from "./private-file.ts";
+import { readPrivate } from "../journal/private-file.ts";
 
 /** Name of the credential: /etc/credstore/watt402.key-passphrase, or encrypted by systemd-creds. */
 export const PASSPHRASE_CREDENTIAL = "watt402.key-passphrase";
