@@ -10,9 +10,9 @@ import type { State } from "#core/machine";
 import { type Board, startBoard } from "../../device/espruino/board-host.ts";
 import type { BoardClock } from "../../device/espruino/clock/board-clock.ts";
 import type { FlashPages } from "../../device/espruino/flash/flash-pages.ts";
-import { espruino, every, modules, onFault, restart, say, timers } from "./globals.ts";
-import { type LampMaker, shownLamp } from "./lamps.ts";
-import { type MeterMaker, passLoad, type SimulatedLoad } from "./meters.ts";
+import { type LampMaker, shownLamp } from "./board-lamps.ts";
+import { type MeterMaker, passLoad, type SimulatedLoad } from "./board-meters.ts";
+import { espruino, every, modules, onFault, restart, say, timers } from "./build/globals.ts";
 import { type BoardFile, type BoardNetwork, FILES, RUNG_BYTES, RUNGS_HEAD_BYTES } from "./parts.ts";
 
 const KICK_MS = 2000;

@@ -5,12 +5,12 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cardOf, type ImageTexts, type PackageFile } from "./card.ts";
-import { type Change, changesFor } from "./change.ts";
-import { keyOnCard, makeKey } from "./device-key.ts";
-import { type Manifest, readManifest } from "./manifest.ts";
-import type { Order } from "./order.ts";
-import { writeChanges } from "./write-card.ts";
+import { cardOf, type ImageTexts, type PackageFile } from "./card/card.ts";
+import { type Change, changesFor } from "./card/change.ts";
+import { type Manifest, readManifest } from "./card/manifest.ts";
+import { writeChanges } from "./card/write-card.ts";
+import { keyOnCard, makeKey } from "./order/device-key.ts";
+import type { Order } from "./order/order.ts";
 
 export interface Light {
   readonly order: Order;

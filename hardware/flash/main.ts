@@ -18,7 +18,7 @@ const COMMANDS: Readonly<Record<string, BoardCommand>> = {
   },
   espruino: {
     description: "put the light onto a board that runs Espruino: its program, key, policy and first night",
-    open: async () => (await import("./espruino-command.ts")).espruinoCommand(),
+    open: async () => (await import("./board/espruino-command.ts")).espruinoCommand(),
   },
   package: {
     description: "build the Debian package of watt402-device; the same tree gives the same bytes",

@@ -8,14 +8,14 @@ import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { buildPackage } from "../package/debian.ts";
-import type { PackageFile } from "./card.ts";
-import { type Row, readLights } from "./csv.ts";
-import { FIELDS, type FieldName, type Fields, SECRETS } from "./fields.ts";
+import type { PackageFile } from "./card/card.ts";
 import { flashLights, type Light } from "./flash-lights.ts";
-import { judge, type Order } from "./order.ts";
-import { lampNames, meterNames } from "./part-choice.ts";
-import { askFields, askOut } from "./questions.ts";
-import { nextSteps, toldLines } from "./told.ts";
+import { type Row, readLights } from "./order/csv-lights.ts";
+import { FIELDS, type FieldName, type Fields, SECRETS } from "./order/fields.ts";
+import { judge, type Order } from "./order/order.ts";
+import { nextSteps, toldLines } from "./order/order-text.ts";
+import { lampNames, meterNames } from "./order/part-choice.ts";
+import { askFields, askOut } from "./order/questions.ts";
 
 interface Options {
   readonly out?: string;

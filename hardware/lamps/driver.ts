@@ -5,7 +5,7 @@
  * with one line that names part, finding and remedy, and the next attempt begins from the beginning.
  */
 import type { Clock } from "#core/ports";
-import type { Sysfs } from "./sysfs.ts";
+import type { Sysfs } from "./pwm/sysfs.ts";
 
 export interface LampDriver {
   /** What it is and where it is wired, as `LED "lamp"`. */

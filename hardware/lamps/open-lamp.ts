@@ -5,11 +5,11 @@
  * touched; a look at a lamp changes no light, and says what was found or what to mend.
  */
 import type { Random } from "#core/ports";
-import { openDali } from "./dali.ts";
+import { openDali } from "./dali/dali.ts";
 import type { LampDriver, LampSurroundings } from "./driver.ts";
 import { openGpioLine } from "./gpio-line.ts";
-import { openLed } from "./led.ts";
-import { openAnalog, openPwm } from "./pwm.ts";
+import { openLed } from "./pwm/led.ts";
+import { openAnalog, openPwm } from "./pwm/pwm.ts";
 import { type LampSettings, readLampSettings } from "./settings.ts";
 import { type SimulatedLamp, simulatedLamp } from "./simulated.ts";
 import { type SteadyLamp, steadyLamp } from "./steady-lamp.ts";

@@ -5,17 +5,17 @@
  * opened; a look at a meter ends within its time, and says what was found or what to mend.
  */
 import type { Reading } from "#core/events";
-import { ade7953Meter } from "./ade7953.ts";
-import { cse7766Meter } from "./cse7766.ts";
+import { ade7953Meter } from "./chips/ade7953.ts";
+import { cse7766Meter } from "./chips/cse7766.ts";
+import { hwmonMeter } from "./chips/hwmon.ts";
+import { inaMeter } from "./chips/ina2xx.ts";
 import type { MeterDriver, MeterSurroundings } from "./driver.ts";
-import { hlwMeter } from "./hlw8012.ts";
-import { hwmonMeter } from "./hwmon.ts";
-import { inaMeter } from "./ina2xx.ts";
 import type { LineSettings } from "./modbus/line.ts";
 import { openRegisterMap } from "./modbus/map-table.ts";
 import { modbusMeter } from "./modbus/modbus-meter.ts";
 import type { RegisterMap } from "./modbus/register-map.ts";
-import { pulseMeter } from "./pulse.ts";
+import { hlwMeter } from "./pulse/hlw8012.ts";
+import { pulseMeter } from "./pulse/pulse-meter.ts";
 import { type MeterSettings, readMeterSettings } from "./settings.ts";
 import { simulatedMeter } from "./simulated.ts";
 

@@ -18,15 +18,15 @@ import { openOrCreateKey } from "#node/key/keystore";
 import { findPassphrase } from "#node/key/passphrase";
 import { type MqttLink, openMqttLink } from "#node/mqtt-link";
 import type { Key } from "#payment/key";
-import { clockTrouble } from "./clock-trouble.ts";
 import { logSteps } from "./device-log.ts";
 import { deviceFirmware } from "./firmware.ts";
 import { gatewayKeyOf, loginOf, tlsOf } from "./gateway-identity.ts";
 import { openParts, type Parts } from "./parts.ts";
 import { almanacOf, safeLevelPercent } from "./safe-level.ts";
-import { type Status, statusOf } from "./status.ts";
-import { serveStatus } from "./status-socket.ts";
-import { foreignTrouble, Troubles } from "./troubles.ts";
+import { clockTrouble } from "./status/clock-trouble.ts";
+import { type Status, statusOf } from "./status/status.ts";
+import { serveStatus } from "./status/status-socket.ts";
+import { foreignTrouble, Troubles } from "./status/troubles.ts";
 
 /** The machine steps at least once a tick; its ports may hold a step up this much longer, milliseconds. */
 const STEP_SLACK_MS = 3 * PORT_ANSWER_MS;

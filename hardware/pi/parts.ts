@@ -8,9 +8,9 @@ import { dirname } from "node:path";
 import type { Clock } from "#core/ports";
 import type { DeviceConfig } from "#node/config/device-config";
 import { type LampSurroundings, type OpenedLamp, openLamp } from "../lamps/open-lamp.ts";
+import { openSysfs } from "../lamps/pwm/sysfs.ts";
 import type { SimulatedLamp } from "../lamps/simulated.ts";
 import type { SteadyLamp } from "../lamps/steady-lamp.ts";
-import { openSysfs } from "../lamps/sysfs.ts";
 import { type MeterDriver, type MeterSurroundings, openMeter } from "../meters/open-meter.ts";
 
 export interface Parts {

@@ -11,7 +11,7 @@ import { guardProcess } from "#node/process-guard";
 import { deviceLogger } from "./device-log.ts";
 import { type Light, startLight } from "./light.ts";
 import { tellServiceManager } from "./service-manager.ts";
-import type { Status } from "./status.ts";
+import type { Status } from "./status/status.ts";
 
 /** Longest stop, milliseconds: somewhat above what light.ts gives its parts. */
 const STOP_MS = 4500;

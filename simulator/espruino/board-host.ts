@@ -28,9 +28,9 @@ const STORAGE_BYTES = 917_504;
 
 /** What is bundled as `Light`: the program of a board with that meter and lamp, and an eye on its steps. */
 export const SIMULATED_LIGHT = `
-  import { pwmLamp } from "#hardware/espruino/lamps";
+  import { pwmLamp } from "#hardware/espruino/board-lamps";
   import { main as start } from "#hardware/espruino/main";
-  import { cseMeter } from "#hardware/espruino/meters";
+  import { cseMeter } from "#hardware/espruino/board-meters";
   export const main = (observe) => start(cseMeter, pwmLamp, observe);
 `;
 

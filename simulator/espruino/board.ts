@@ -1,7 +1,7 @@
 /**
  * A board that is not there: the bundle in a context that has what Espruino has, and nothing else.
  *
- * Promise: what Espruino lacks is gone (the language's reference in hardware/espruino/lint.ts); sockets are
+ * Promise: what Espruino lacks is gone (the language's reference in hardware/espruino/build/lint.ts); sockets are
  * real, byte strings as the board's; time, pins and flash are the simulation's. Off, it does nothing more.
  */
 import { createHash } from "node:crypto";

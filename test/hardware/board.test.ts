@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { WIRE_REFUSALS } from "#core/refusal";
 import { checkClock } from "#hardware/pi/doctor/board";
-import { explain, explained } from "#hardware/pi/explain";
 import { safeLevelPercent } from "#hardware/pi/safe-level";
-import { Troubles } from "#hardware/pi/troubles";
+import { explain, explained } from "#hardware/pi/status/explain";
+import { Troubles } from "#hardware/pi/status/troubles";
 import { readConfig } from "#node/config/device-config";
 
 const SAMPLE = readFileSync(new URL("../../hardware/pi/device.sample.toml", import.meta.url), "utf8");

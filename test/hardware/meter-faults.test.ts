@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { examine } from "#hardware/pi/doctor/examine";
-import { askStatus } from "#hardware/pi/status-socket";
+import { askStatus } from "#hardware/pi/status/status-socket";
 import { loadConfig } from "#node/config/device-config";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";

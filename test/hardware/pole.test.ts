@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { CHECK_MS } from "#hardware/lamps/steady-lamp";
 import { examine } from "#hardware/pi/doctor/examine";
-import type { Status } from "#hardware/pi/status";
+import type { Status } from "#hardware/pi/status/status";
 import { loadConfig } from "#node/config/device-config";
 import { openOrCreateKey } from "#node/key/keystore";
 import { toHex } from "#payment/bytes";

@@ -8,7 +8,7 @@ import { systemClock } from "#node/clock";
 import type { DeviceConfig } from "#node/config/device-config";
 import { openLampOf } from "../parts.ts";
 import { safeLevelPercent } from "../safe-level.ts";
-import { askStatus } from "../status-socket.ts";
+import { askStatus } from "../status/status-socket.ts";
 
 export async function safeCommand(config: DeviceConfig): Promise<number> {
   const status = await askStatus(config.statusSocket);

@@ -1,7 +1,7 @@
 /** `watt402-device status`: what the running device does; exit code 1 when none runs. */
 import type { DeviceConfig } from "#node/config/device-config";
-import { askStatus } from "../status-socket.ts";
-import { statusInWords } from "../status-words.ts";
+import { askStatus } from "../status/status-socket.ts";
+import { statusInWords } from "../status/status-words.ts";
 
 export async function statusCommand(config: DeviceConfig, asJson: boolean): Promise<number> {
   const status = await askStatus(config.statusSocket);

@@ -12,7 +12,7 @@ import { peekJournal } from "#node/journal/journal";
 import { keyForm, loadKey } from "#node/key/keystore";
 import { findPassphrase } from "#node/key/passphrase";
 import type { Key } from "#payment/key";
-import { clockTrouble } from "../clock-trouble.ts";
+import { clockTrouble } from "../status/clock-trouble.ts";
 import { type Check, doubtful, unknown, well, wrong } from "./check.ts";
 
 /** Room that journal and counters need with all their drafts, bytes. */

@@ -6,10 +6,10 @@
 import type { Refusal } from "#core/refusal";
 import { systemClock } from "#node/clock";
 import type { DeviceConfig } from "#node/config/device-config";
-import { explained } from "../explain.ts";
-import type { Status } from "../status.ts";
-import { askStatus } from "../status-socket.ts";
-import type { Part } from "../troubles.ts";
+import { explained } from "../status/explain.ts";
+import type { Status } from "../status/status.ts";
+import { askStatus } from "../status/status-socket.ts";
+import type { Part } from "../status/troubles.ts";
 import { checkClock, checkDisk, checkKey } from "./board.ts";
 import { type Check, unknown, well, wrong } from "./check.ts";
 import { checkGateway } from "./gateway.ts";

@@ -19,10 +19,10 @@ import { tagKeyBetween } from "#payment/tag-key";
 import type { Hello } from "#protocol/messages";
 import { sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES } from "#protocol/topics";
-import { explained } from "../explain.ts";
 import { deviceFirmware } from "../firmware.ts";
 import { gatewayKeyOf, loginOf, tlsOf } from "../gateway-identity.ts";
-import { foreignTrouble } from "../troubles.ts";
+import { explained } from "../status/explain.ts";
+import { foreignTrouble } from "../status/troubles.ts";
 import { type Check, unknown, well, wrong } from "./check.ts";
 
 /** Longest wait for the connection, and for the offer behind it, milliseconds. */

@@ -1,8 +1,8 @@
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import { type BoardBundle, bundleForBoard } from "#hardware/espruino/bundle";
-import { tellFault } from "#hardware/espruino/lint";
+import { type BoardBundle, bundleForBoard } from "#hardware/espruino/build/bundle";
+import { tellFault } from "#hardware/espruino/build/lint";
 import vectors from "../../../device/protocol/vectors.json";
 import { runWithout } from "./es5.ts";
 import { faults } from "./faults.ts";

@@ -3,8 +3,8 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Payment } from "#core/events";
-import { bundleForBoard } from "#hardware/espruino/bundle";
-import { tellFault } from "#hardware/espruino/lint";
+import { bundleForBoard } from "#hardware/espruino/build/bundle";
+import { tellFault } from "#hardware/espruino/build/lint";
 import { systemClock } from "#node/clock";
 import type { HostParts } from "#node/host";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";

@@ -1,7 +1,7 @@
 /** Every trap of the board's language that we know has a sample here, and the lint finds it. */
 import { describe, expect, it } from "vitest";
-import { toEs5 } from "#hardware/espruino/es5";
-import { lintForBoard, tellFault } from "#hardware/espruino/lint";
+import { toEs5 } from "#hardware/espruino/build/es5";
+import { lintForBoard, tellFault } from "#hardware/espruino/build/lint";
 
 const told = (text: string) => lintForBoard(text, "a.js").map(tellFault);
 

@@ -2,10 +2,10 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CseCounter } from "../../../hardware/espruino/cse7766.ts";
-import { InaIntegral } from "../../../hardware/espruino/ina2xx.ts";
-import { PulseCounter } from "../../../hardware/espruino/pulses.ts";
-import { CseFrames } from "../../../hardware/meters/cse7766-frames.ts";
+import { CseCounter } from "../../../hardware/espruino/board-cse7766.ts";
+import { InaIntegral } from "../../../hardware/espruino/board-ina2xx.ts";
+import { PulseCounter } from "../../../hardware/espruino/board-pulses.ts";
+import { CseFrames } from "../../../hardware/meters/chips/cse7766-frames.ts";
 import { frame } from "../meters/cse7766-frame.ts";
 
 describe("a CSE7766 on a board", () => {

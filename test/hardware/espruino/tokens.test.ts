@@ -3,8 +3,8 @@
 import { tokenizer } from "acorn";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { lightProgram } from "../../../hardware/espruino/program.ts";
-import { tokenised } from "../../../hardware/espruino/tokens.ts";
+import { lightProgram } from "../../../hardware/espruino/build/program.ts";
+import { tokenised } from "../../../hardware/espruino/build/tokens.ts";
 
 /** From 138 on, as the firmware (2v29) counts them. */
 const WORDS =

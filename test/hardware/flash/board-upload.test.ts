@@ -1,8 +1,8 @@
 /** What an installer is told when the board on the line is none, or not the one that was named. */
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { expect, it } from "vitest";
-import { uploadToBoard } from "#hardware/flash/board-upload";
-import { BOARDS } from "../../../hardware/espruino/boards.ts";
+import { uploadToBoard } from "#hardware/flash/board/board-upload";
+import { BOARDS } from "../../../hardware/espruino/build/boards.ts";
 
 interface Firmware {
   readonly version: string;

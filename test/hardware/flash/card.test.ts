@@ -2,12 +2,12 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { writeChanges } from "#hardware/flash/write-card";
+import { writeChanges } from "#hardware/flash/card/write-card";
 import { openMeter } from "#hardware/meters/open-meter";
 import { readConfig } from "#node/config/device-config";
 import { unsealSecret } from "#node/key/sealed-key";
 import { openKey } from "#payment/key";
-import { surroundings } from "../meters/bench.ts";
+import { surroundings } from "../meters/harness.ts";
 import {
   filesUnder,
   flash,

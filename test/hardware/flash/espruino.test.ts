@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { espruinoCommand } from "#hardware/flash/espruino-command";
+import { espruinoCommand } from "#hardware/flash/board/espruino-command";
 import { fromHex, type Hex, toHex } from "#payment/bytes";
 import { batchSettlementSeparator } from "#payment/channel";
 import { openKey, recoverAddress } from "#payment/key";
@@ -10,8 +10,8 @@ import { tagKeyBetween } from "#payment/tag-key";
 import { voucherDigest } from "#payment/voucher";
 import { boardAlmanac } from "../../../device/espruino/clock/board-almanac.ts";
 import { ladderLength, minutesOfLight } from "../../../device/espruino/flash/ladder-length.ts";
+import { tokenised } from "../../../hardware/espruino/build/tokens.ts";
 import type { BoardFile } from "../../../hardware/espruino/parts.ts";
-import { tokenised } from "../../../hardware/espruino/tokens.ts";
 
 const SAMPLE = readFileSync(new URL("../../../hardware/pi/device.sample.toml", import.meta.url), "utf8");
 const CHANNEL = `0x${"1a".repeat(32)}`;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { openDali } from "#hardware/lamps/dali";
-import { arcLevel } from "#hardware/lamps/dali-gear";
-import { HAT_BAUD, SENDS_MAX, type SerialLines } from "#hardware/lamps/dali-hat";
+import { openDali } from "#hardware/lamps/dali/dali";
+import { arcLevel } from "#hardware/lamps/dali/dali-gear";
+import { HAT_BAUD, SENDS_MAX, type SerialLines } from "#hardware/lamps/dali/dali-hat";
+import { openSysfs } from "#hardware/lamps/pwm/sysfs";
 import { type DaliSettings, readLampSettings } from "#hardware/lamps/settings";
-import { openSysfs } from "#hardware/lamps/sysfs";
 import { systemClock } from "#node/clock";
 
 const surroundings = { clock: systemClock(), ratedMilliwatts: 60_000, sysfs: openSysfs("/nowhere") };

@@ -5,7 +5,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openSysfs, type Sysfs } from "#hardware/lamps/sysfs";
+import { openSysfs, type Sysfs } from "#hardware/lamps/pwm/sysfs";
 
 export interface Tree {
   readonly root: string;

@@ -1,11 +1,11 @@
 import { Duplex } from "node:stream";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import { cse7766Meter } from "#hardware/meters/cse7766";
-import { CseFrames } from "#hardware/meters/cse7766-frames";
+import { cse7766Meter } from "#hardware/meters/chips/cse7766";
+import { CseFrames } from "#hardware/meters/chips/cse7766-frames";
 import type { MeterDriver } from "#hardware/meters/open-meter";
-import { readOnce, reasonOf, surroundings, until } from "./bench.ts";
 import { frame, type Told } from "./cse7766-frame.ts";
+import { readOnce, reasonOf, surroundings, until } from "./harness.ts";
 
 /** The serial port's far end. */
 class Wire extends Duplex {

@@ -6,7 +6,7 @@ import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, writeFi
 import { join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
 import { type MeterDriver, openMeter } from "#hardware/meters/open-meter";
-import { surroundings, temporaryFolder } from "./bench.ts";
+import { surroundings, temporaryFolder } from "./harness.ts";
 
 export interface PretendedPi {
   /** Where its commands lie, first on PATH. */

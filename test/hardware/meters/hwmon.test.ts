@@ -2,7 +2,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync }
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type MeterDriver, openMeter, probeMeter } from "#hardware/meters/open-meter";
-import { readOnce, reasonOf, surroundings, temporaryFolder, until } from "./bench.ts";
+import { readOnce, reasonOf, surroundings, temporaryFolder, until } from "./harness.ts";
 
 let folder: ReturnType<typeof temporaryFolder>;
 let open: MeterDriver[] = [];

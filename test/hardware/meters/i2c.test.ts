@@ -1,8 +1,8 @@
 import { renameSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { type MeterDriver, probeMeter } from "#hardware/meters/open-meter";
-import { readOnce, reasonOf, surroundings, until } from "./bench.ts";
 import { fakeI2c, pretendedPi } from "./fakes.ts";
+import { readOnce, reasonOf, surroundings, until } from "./harness.ts";
 
 const pi = pretendedPi();
 const meter = (table: Record<string, unknown>) => pi.meter({ sample_ms: 100, ...table });

@@ -2,9 +2,9 @@ import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { KeptCounter, RESERVE_MS } from "#hardware/meters/kept-counter";
-import { PowerIntegral } from "#hardware/meters/power-integral";
-import { temporaryFolder } from "./bench.ts";
+import { PowerIntegral } from "#hardware/meters/chips/power-integral";
+import { KeptCounter, RESERVE_MS } from "#hardware/meters/pulse/kept-counter";
+import { temporaryFolder } from "./harness.ts";
 
 const POWER_MAX = 100_000;
 /** Milliwatt-hours of full power that one write reserves: 3.3 Wh. */

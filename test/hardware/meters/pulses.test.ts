@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { milliwattsPerHertzOf } from "#hardware/meters/hlw8012";
 import { type MeterDriver, probeMeter } from "#hardware/meters/open-meter";
-import { readOnce, reasonOf, surroundings, until } from "./bench.ts";
+import { milliwattsPerHertzOf } from "#hardware/meters/pulse/hlw8012";
 import { fakeGpiomon, oldGpiomon, pretendedPi } from "./fakes.ts";
+import { readOnce, reasonOf, surroundings, until } from "./harness.ts";
 
 const pi = pretendedPi();
 const meter = (table: Record<string, unknown>) => pi.meter(table);

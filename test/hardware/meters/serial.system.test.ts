@@ -6,7 +6,7 @@ import { openRegisterMap, shippedMaps } from "#hardware/meters/modbus/map-table"
 import { registersOf } from "#hardware/meters/modbus/register-map";
 import { encodeWords } from "#hardware/meters/modbus/words";
 import { type MeterDriver, openMeter, probeMeter } from "#hardware/meters/open-meter";
-import { readOnce, reasonOf, surroundings, temporaryFolder, until } from "./bench.ts";
+import { readOnce, reasonOf, surroundings, temporaryFolder, until } from "./harness.ts";
 
 const SIMULATE = new URL("../../../simulator/watt402-simulate.mjs", import.meta.url).pathname;
 const PYMODBUS = new URL("./pymodbus_slave.py", import.meta.url).pathname;

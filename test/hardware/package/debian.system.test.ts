@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } fr
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { flashLights } from "#hardware/flash/flash-lights";
-import { judge } from "#hardware/flash/order";
+import { judge } from "#hardware/flash/order/order";
 import { buildPackage } from "#hardware/package/debian";
 import { freshCard, GATEWAY_KEY, SSH_KEY, tempFolder } from "../flash/installer.ts";
 import { type DebianRoot, openDebianRoot } from "./debian-root.ts";

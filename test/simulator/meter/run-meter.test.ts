@@ -5,7 +5,7 @@ import { openRegisterMap } from "#hardware/meters/modbus/map-table";
 import { openMeter } from "#hardware/meters/open-meter";
 import { MeterImage } from "#simulator/meter/meter-image";
 import { answerTo, listenAsMeter, withCrc } from "#simulator/meter/slave";
-import { readOnce, surroundings, until } from "../../hardware/meters/bench.ts";
+import { readOnce, surroundings, until } from "../../hardware/meters/harness.ts";
 
 const SIMULATE = new URL("../../../simulator/watt402-simulate.mjs", import.meta.url).pathname;
 

@@ -7,7 +7,7 @@ import { crc16 } from "#hardware/meters/modbus/rtu-port";
 import { type MeterDriver, openMeter, probeMeter } from "#hardware/meters/open-meter";
 import { MeterImage } from "#simulator/meter/meter-image";
 import { answerTo, listenAsMeter, type Slaves, withCrc } from "#simulator/meter/slave";
-import { readOnce, reasonOf, surroundings, until } from "../bench.ts";
+import { readOnce, reasonOf, surroundings, until } from "../harness.ts";
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {

@@ -1,0 +1,43 @@
+/**
+ * What a light says of itself on its board's console: `light()` there.
+ *
+ * Promise: names that stay; everything else of the program has other names on a board.
+ */
+import type { Board } from "../../device/espruino/board-host.ts";
+import { variablesUsed } from "./build/globals.ts";
+
+export interface Told {
+  /** Rungs in store, and the minutes of full light that they buy. */
+  readonly ladderRungs: number;
+  readonly ladderMinutes: number;
+  /** Since the start, as is what failed. */
+  readonly signed: number;
+  readonly failedSignatures: number;
+  /** Of the channel, atomic units. */
+  readonly charged: number;
+  readonly maxClaimable: number;
+  /** Metered units. */
+  readonly granted: number;
+  readonly register: number;
+  readonly levelPercent: number;
+  readonly variables: number;
+  readonly longestTurnMs: number;
+}
+
+export function toldBy({ machine, ladder, work }: Board): Told {
+  const { account, channel, levelPercent, register } = machine.state();
+  const { ladderRungs, ladderMinutes } = ladder.told() ?? { ladderRungs: 0, ladderMinutes: 0 };
+  return {
+    ladderRungs,
+    ladderMinutes,
+    signed: ladder.signed,
+    failedSignatures: machine.counters.failedSignatures,
+    charged: channel === null ? 0 : channel.charged,
+    maxClaimable: channel === null ? 0 : channel.signed,
+    granted: account === null ? 0 : account.granted,
+    register: register.total,
+    levelPercent,
+    variables: variablesUsed(),
+    longestTurnMs: work.longestMs,
+  };
+}
