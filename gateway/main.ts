@@ -11,12 +11,12 @@ import { Command } from "commander";
 import type { pino } from "pino";
 import { stringify } from "smol-toml";
 import { guardProcess } from "#node/process-guard";
-import { type LoadedConfig, loadConfig, shownConfig } from "./config-layers.ts";
-import { readExternalFiles } from "./external-config.ts";
+import { readExternalFiles } from "./config/external-broker-section.ts";
+import { type LoadedConfig, loadConfig, shownConfig } from "./config/layers.ts";
+import { sample } from "./config/sample-config.ts";
 import type { Gateway, GatewayStatus } from "./gateway.ts";
-import { reasonOf } from "./purchase/note-failure.ts";
+import { reasonOf } from "./purchase/faults/note-failure.ts";
 import type { Note } from "./purchase/ports.ts";
-import { sample } from "./sample.ts";
 
 const STATUS_EVERY_MS = 10_000;
 const INIT_FILE = "watt402-gateway.toml";

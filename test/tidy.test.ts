@@ -41,7 +41,7 @@ const ARROWS: readonly { from: RegExp; may: readonly string[] }[] = [
     may: ["device/core/", "device/protocol/", "device/payment/", "gateway/purchase/"],
   },
   {
-    from: /^simulator\/utility\/(accounts|claims|tariff)\.ts$/,
+    from: /^simulator\/seller\/(accounts\/accounts|claims\/claims|sale\/tariff)\.ts$/,
     may: [
       "device/core/",
       "device/protocol/",
@@ -66,7 +66,7 @@ const UNFINISHED = /\b(TODO|FIXME|XXX|HACK)\b/;
 const MACHINE_PATHS = /["'`(\s](\/work\/|\/root\/|\/home\/(?!pi\b)\w+|\/Users\/\w+|[A-Z]:\\\\)/;
 
 /** Where a promise is let go, or what came from outside is parsed unbounded. A board has neither, a page no process. */
-const NO_PROCESS = /^(gateway\/dashboard\/page|device\/espruino|hardware\/espruino)\//;
+const NO_PROCESS = /^(gateway\/dashboard|device\/espruino|hardware\/espruino)\//;
 /** A simulated world ends by whatever fails in it: a failure there is a fault found. */
 const FAILS_LOUDLY = /^simulator\/world\//;
 /** Types say `: void` and `=> void`; what is left of the word throws a value away, and with it a rejection. */

@@ -3,7 +3,7 @@
  */
 import type { Leaf } from "#protocol/topics";
 import type { Devices } from "../purchase/ports.ts";
-import type { BrokerRefusal } from "./refusals.ts";
+import type { BrokerRefusal } from "./auth/refusals.ts";
 
 /** What a broker that is the gateway's own tells of itself. */
 export interface BrokerWatch {

@@ -8,10 +8,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Argument, Command } from "commander";
 import { readText } from "#node/config/text-file";
-import { type AclFiles, type AclOptions, emqxFiles, mosquittoFiles } from "../broker/acl-files.ts";
-import { readLogin } from "../broker/login-files.ts";
-import { type BrokerUser, rabbitmqFiles } from "../broker/rabbitmq-files.ts";
-import type { LoadedConfig } from "../config-layers.ts";
+import { type AclFiles, type AclOptions, emqxFiles, mosquittoFiles } from "../broker/external/acl-files.ts";
+import { type BrokerUser, rabbitmqFiles } from "../broker/external/rabbitmq-files.ts";
+import type { LoadedConfig } from "../config/layers.ts";
+import { readLogin } from "../config/login-files.ts";
 
 const BROKERS = ["mosquitto", "rabbitmq", "emqx"] as const;
 

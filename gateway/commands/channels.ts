@@ -6,15 +6,16 @@
  */
 import { Command } from "commander";
 import { chainIdOf } from "#payment/eip712";
-import type { LoadedConfig } from "../config-layers.ts";
+import type { LoadedConfig } from "../config/layers.ts";
 import type { LedgerStore } from "../ledger/store.ts";
 import { nextDepositAtomic } from "../purchase/funding.ts";
 import type { ChannelRecord } from "../purchase/ports.ts";
-import { refusalIn } from "../sellers/http.ts";
-import { openSellerHttp, readAuthorities, refundUrl, sellerOf } from "../sellers/open-market.ts";
+import { refusalIn } from "../sellers/client/seller-http.ts";
+import { openSellerHttp, readAuthorities, refundUrl, sellerOf } from "../sellers/open-router.ts";
 import { escrowOn } from "../treasury/escrow.ts";
 import { connectEvm } from "../treasury/evm-client.ts";
 import { openTreasury } from "../treasury/open-treasury.ts";
+import { deviceIn, withLedger } from "./ledger.ts";
 import {
   type EscrowedChannel,
   isEscrowed,
@@ -22,8 +23,7 @@ import {
   type WithdrawalParts,
   type Withdrawn,
   withdraw,
-} from "../treasury/withdrawal.ts";
-import { deviceIn, withLedger } from "./ledger.ts";
+} from "./withdrawal.ts";
 
 export function channelsCommand(load: () => LoadedConfig): Command {
   const channels = new Command("channels");

@@ -4,7 +4,7 @@
  * Promise: may run beside the gateway, on its ledger; the gateway follows within seconds.
  */
 import { Command, Option } from "commander";
-import type { LoadedConfig } from "../config-layers.ts";
+import type { LoadedConfig } from "../config/layers.ts";
 import type { Decision, EnrolmentRecord } from "../enrolment/enrolment.ts";
 import type { LedgerStore } from "../ledger/store.ts";
 import { deviceIn, withLedger } from "./ledger.ts";

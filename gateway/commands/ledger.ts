@@ -6,13 +6,13 @@
 import { once } from "node:events";
 import { Command } from "commander";
 import { chainIdOf } from "#payment/eip712";
-import type { LoadedConfig } from "../config-layers.ts";
-import { exportLines } from "../ledger/export.ts";
+import type { LoadedConfig } from "../config/layers.ts";
 import { openLedger } from "../ledger/open-ledger.ts";
-import { type Reconciliation, reconcile } from "../ledger/reconcile.ts";
-import { statementOf, statementText } from "../ledger/statement.ts";
+import { exportLines } from "../ledger/statements/export.ts";
+import { type Reconciliation, reconcile } from "../ledger/statements/reconcile.ts";
+import { statementOf, statementText } from "../ledger/statements/statement.ts";
 import type { LedgerStore } from "../ledger/store.ts";
-import { clientOf, openSellerHttp, readAuthorities, sellerOf } from "../sellers/open-market.ts";
+import { clientOf, openSellerHttp, readAuthorities, sellerOf } from "../sellers/open-router.ts";
 import { escrowOn } from "../treasury/escrow.ts";
 import { chainOn } from "../treasury/evm-chain.ts";
 import { connectEvm } from "../treasury/evm-client.ts";

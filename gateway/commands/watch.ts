@@ -10,9 +10,9 @@ import { Command } from "commander";
 import { createLogUpdate } from "log-update";
 import { request } from "undici";
 import { parseJson } from "#protocol/nesting";
-import type { LoadedConfig } from "../config-layers.ts";
-import type { FleetSummary } from "../observe/fleet.ts";
-import type { Frame } from "../observe/frames.ts";
+import type { LoadedConfig } from "../config/layers.ts";
+import type { FleetSummary } from "../telemetry/fleet-view.ts";
+import type { Frame } from "../telemetry/frames.ts";
 
 interface WatchOptions {
   readonly url?: string;

@@ -7,12 +7,12 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { z } from "zod";
 import { isDeviceName } from "#protocol/topics";
-import type { DutyStatus } from "../duty/duty.ts";
+import type { DutyStatus } from "../cluster/cluster.ts";
 import type { Enrolments } from "../enrolment/enrolment.ts";
-import type { Fleet } from "../observe/fleet.ts";
-import { CONDITIONS, daysLeft, type Light } from "../observe/light.ts";
 import type { Ledger } from "../purchase/ports.ts";
-import type { SellerStatus } from "../sellers/shop.ts";
+import type { SellerStatus } from "../sellers/seller-client.ts";
+import type { Fleet } from "../telemetry/fleet-view.ts";
+import { CONDITIONS, daysLeft, type Light } from "../telemetry/light-view.ts";
 import { OPENAPI } from "./openapi.ts";
 import { lightBody } from "./rows.ts";
 

@@ -5,9 +5,9 @@
  * while it is slow; it then gets each light once, as it is. A viewer that takes nothing is dropped. What
  * is lost in between are frames, and how many is told.
  */
-import type { Fleet } from "../observe/fleet.ts";
-import type { Frame } from "../observe/frames.ts";
-import type { Light } from "../observe/light.ts";
+import type { Fleet } from "../telemetry/fleet-view.ts";
+import type { Frame } from "../telemetry/frames.ts";
+import type { Light } from "../telemetry/light-view.ts";
 import { bornRow, lightRow } from "./rows.ts";
 
 /** Somebody who watches. */

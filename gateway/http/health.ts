@@ -4,8 +4,8 @@
  * Promise: asking is cheap and never hangs: what takes time was found out before, on a timer.
  */
 import { statfs } from "node:fs/promises";
-import type { SellerStatus } from "../sellers/shop.ts";
-import { isSelling } from "../sellers/standing.ts";
+import type { SellerStatus } from "../sellers/seller-client.ts";
+import { isSelling } from "../sellers/seller-health.ts";
 
 export type CheckName = "broker" | "seller" | "ledger" | "clock" | "chain" | "duty";
 

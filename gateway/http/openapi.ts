@@ -1,8 +1,9 @@
 /**
  * The API's description, OpenAPI 3.1: served at /api/v1/openapi.json, and held against real answers by a test.
  */
-import { CONDITIONS } from "../observe/light.ts";
-import { STANDINGS } from "../sellers/standing.ts";
+
+import { STANDINGS } from "../sellers/seller-health.ts";
+import { CONDITIONS } from "../telemetry/light-view.ts";
 
 type Schema = Readonly<Record<string, unknown>>;
 

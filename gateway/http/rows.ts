@@ -3,7 +3,7 @@
  *
  * Promise: the rows' columns are in the order named here, on both sides of the wire.
  */
-import { CONDITIONS, daysLeft, type Light, spentPerDayAtomic } from "../observe/light.ts";
+import { CONDITIONS, daysLeft, type Light, spentPerDayAtomic } from "../telemetry/light-view.ts";
 
 /** What never changes of a light: index, device, name, latitude, longitude. */
 export type BornRow = readonly [number, string, string | null, number | null, number | null];

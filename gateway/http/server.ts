@@ -6,12 +6,12 @@
  */
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { isDeviceName } from "#protocol/topics";
-import { sourceOf } from "../broker/admission.ts";
-import { Allowances, type Rate } from "../broker/allowance.ts";
-import type { PageFiles } from "../dashboard/files.ts";
-import type { Metrics } from "../metrics/metrics.ts";
+import { sourceOf } from "../broker/limits/admission.ts";
+import { Allowances, type Rate } from "../broker/limits/rate-limit.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
 import { type Access, type AccessRefusal, openAccess } from "./access.ts";
 import { type Api, registerApi } from "./api.ts";
+import type { PageFiles } from "./dashboard-files.ts";
 import { registerEnrolments } from "./enrolments.ts";
 import { type Feed, type FrameWish, VIEWERS_MAX } from "./feed.ts";
 import type { Health } from "./health.ts";

@@ -2,14 +2,14 @@
  * The ledger that a configuration names: a file in the data folder, or a PostgreSQL.
  */
 import { mkdirSync } from "node:fs";
-import type { Config } from "../config.ts";
-import { shownUrl } from "../config-layers.ts";
-import { fenceOf, type Seat } from "../duty/postgres-roster.ts";
+import type { Config } from "../config/config.ts";
+import { shownUrl } from "../config/layers.ts";
 import type { Note } from "../purchase/ports.ts";
 import { readSecret } from "../treasury/open-treasury.ts";
-import { openPostgresLedger } from "./postgres-ledger.ts";
-import type { PostgresOptions } from "./postgres-pool.ts";
-import { openSqliteLedger } from "./sqlite-ledger.ts";
+import { openPostgresLedger } from "./postgres/postgres-ledger.ts";
+import { fenceOf, type Seat } from "./postgres/postgres-membership.ts";
+import type { PostgresOptions } from "./postgres/postgres-pool.ts";
+import { openSqliteLedger } from "./sqlite/sqlite-ledger.ts";
 import type { LedgerStore } from "./store.ts";
 
 /**

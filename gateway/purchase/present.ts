@@ -11,6 +11,7 @@ import { purchaseNonce } from "#payment/authorization";
 import { fromHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
 import { confirmDeposit, depositSize, hasArrived, intendDeposit } from "./deposit.ts";
+import { judgeRefusal, type NotSold, type SellerFault } from "./faults/seller-fault.ts";
 import { authorizationPayload, voucherPayload } from "./payload.ts";
 import {
   type ChannelRecord,
@@ -20,7 +21,6 @@ import {
   type SellerCounters,
 } from "./ports.ts";
 import type { PurchaseParts } from "./purchase.ts";
-import { judgeRefusal, type NotSold, type SellerFault } from "./seller-fault.ts";
 
 export type Sold = Extract<Sale, { kind: "paid" }>;
 

@@ -11,10 +11,10 @@ import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
 import type { Pay } from "#protocol/frames";
 import type { DepositParts } from "./deposit.ts";
+import type { SellerFault } from "./faults/seller-fault.ts";
 import { signatureText } from "./payload.ts";
 import type { ChannelRecord, Note, Observe, PaymentRecord, Seller } from "./ports.ts";
 import { present, type Sold } from "./present.ts";
-import type { SellerFault } from "./seller-fault.ts";
 
 export interface PurchaseParts extends DepositParts {
   readonly seller: Seller;

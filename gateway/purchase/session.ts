@@ -17,10 +17,10 @@ import { decodePay, encodeGrant, type Pay } from "#protocol/frames";
 import { type Hello, readHello, readLost, readReading, readState } from "#protocol/messages";
 import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
-import { type BehindChain, isLeftAlone, pauseAfter } from "./behind-chain.ts";
 import { channelFor, chooseQuantum, mayPromise, offerOf, pricedAt, promiseDeposit } from "./channels.ts";
-import { buyFrom } from "./moved-price.ts";
-import { noteFailure } from "./note-failure.ts";
+import { type BehindChain, isLeftAlone, pauseAfter } from "./faults/behind-chain.ts";
+import { buyFrom } from "./faults/moved-price.ts";
+import { noteFailure } from "./faults/note-failure.ts";
 import type { ChannelRecord, DeviceRecord, Devices, Drop, Market } from "./ports.ts";
 import { type PurchaseParts, refuse } from "./purchase.ts";
 

@@ -8,8 +8,8 @@
 import { countFailure, detach } from "#core/detach";
 import type { Refusal } from "#core/refusal";
 import { LEAVES, type Leaf } from "#protocol/topics";
+import { noteFailure } from "./faults/note-failure.ts";
 import type { Forward } from "./forward.ts";
-import { noteFailure } from "./note-failure.ts";
 import type { DeviceRecord } from "./ports.ts";
 import {
   drop,

@@ -7,7 +7,7 @@
  */
 
 import { detach } from "#core/detach";
-import { noteFailure } from "../purchase/note-failure.ts";
+import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { AskedQuote, NoTerms, Note, Quote, Seller, Shop, Tariff } from "../purchase/ports.ts";
 
 export interface TariffWatch extends Pick<Shop, "tariff" | "lacks" | "reconsider" | "quote"> {

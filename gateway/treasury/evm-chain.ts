@@ -16,7 +16,7 @@ import {
 } from "viem";
 import { detach } from "#core/detach";
 import { toHex } from "#payment/bytes";
-import { noteFailure } from "../purchase/note-failure.ts";
+import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { Chain, Note } from "../purchase/ports.ts";
 import { escrowOn } from "./escrow.ts";
 import { type EvmConnection, WrongChain } from "./evm-client.ts";

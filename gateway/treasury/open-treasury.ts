@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { loadKey, openOrCreateKey } from "#node/key/keystore";
 import { type Key, openKey } from "#payment/key";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Treasury } from "../purchase/ports.ts";
 import { isKeystore, openKeystore } from "./keystore.ts";
 import { externalSigner } from "./signer.ts";

@@ -8,7 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generatePrivateKey } from "viem/accounts";
-import type { Server } from "#gateway/broker/embedded";
+import type { Server } from "#gateway/broker/embedded/embedded";
 import { fromHex, type Hex } from "#payment/bytes";
 import type { SchemeServer } from "../utility/scheme-server.ts";
 import type { StopReport } from "../utility/utility.ts";

@@ -6,9 +6,9 @@
  * and tables say together. A write that fails fails alone, and leaves nothing behind. One process has the directory.
  */
 import { detach } from "#core/detach";
-import { Journal, JournalFull } from "#gateway/ledger/journal";
-import type { SegmentDisk } from "#gateway/ledger/journal-disk";
-import { SqliteWriter } from "#gateway/ledger/sqlite-writer";
+import { Journal, JournalFull } from "#gateway/ledger/journal/journal";
+import type { SegmentDisk } from "#gateway/ledger/journal/segment-disk";
+import { SqliteWriter } from "#gateway/ledger/sqlite/sqlite-writer";
 import { AccountBook, type AccountRecord, type AccountRows } from "./account-book.ts";
 import { type Charge, channelIdAt, chargedAt, readCharge, storedAnswer } from "./charge.ts";
 import type {

@@ -8,7 +8,7 @@
 import type { Forward } from "#gateway/purchase/forward";
 import type { FundingLimits } from "#gateway/purchase/funding";
 import { openSessions, type Sessions } from "#gateway/purchase/sessions";
-import { electricitySeller } from "#gateway/sellers/electricity-seller";
+import { electricitySeller } from "#gateway/sellers/client/electricity-seller";
 import { watchTariff } from "#gateway/sellers/tariff-watch";
 import { hmacSha256 } from "#node/key/native-hmac";
 import type { ChainModel } from "./chain.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { PaymentPayload } from "@x402/core/types";
-import type { Answer, Http } from "#gateway/sellers/http";
+import type { Answer, Http } from "#gateway/sellers/client/seller-http";
 import { parseJson } from "#protocol/nesting";
 import type { Draw } from "../city/random.ts";
 import type { Faults } from "./faults.ts";

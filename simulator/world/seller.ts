@@ -5,7 +5,7 @@
  * Promise: killed and started again it knows what its tables know; it answers HTTP only while it lives.
  */
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
-import type { Answer } from "#gateway/sellers/http";
+import type { Answer } from "#gateway/sellers/client/seller-http";
 import { AccountBook, type AccountRecord, type AccountRows } from "../utility/account-book.ts";
 import { storedAnswer } from "../utility/charge.ts";
 import { Claims } from "../utility/claims.ts";

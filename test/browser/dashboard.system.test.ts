@@ -3,7 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Place } from "#gateway/observe/places";
+import type { Place } from "#gateway/telemetry/locations";
 import { deviceName, openStage, type Stage } from "../gateway/http/stage.ts";
 
 const PICTURES = "artifacts";

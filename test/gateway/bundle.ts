@@ -7,7 +7,7 @@ import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** Programs of threads, found beside the program that starts them. */
-const THREADS = ["gateway/ledger/sqlite-writer-thread.ts"];
+const THREADS = ["gateway/ledger/sqlite/sqlite-writer-thread.ts"];
 
 /** Writes the bundle into `directory` and returns its path. Native parts stay where they are installed. */
 export async function bundleOf(entry: string, directory: string): Promise<string> {

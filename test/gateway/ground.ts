@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Hex } from "viem";
 import { generatePrivateKey } from "viem/accounts";
 import type { Checkpoint, Effect, Grant } from "#core/events";
-import { type Config, checkConfig } from "#gateway/config";
+import { type Config, checkConfig } from "#gateway/config/config";
 import { type Gateway, startGateway } from "#gateway/gateway";
 import type { Note } from "#gateway/purchase/ports";
 import { systemClock } from "#node/clock";

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { type Hex, hashTypedData, recoverMessageAddress } from "viem";
 import { expect, test } from "vitest";
 import { WIRE_REFUSALS } from "#core/refusal";
-import * as connack from "#gateway/broker/connack";
+import * as connack from "#gateway/broker/auth/connack";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS, DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";

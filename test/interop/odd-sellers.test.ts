@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { SellerStatus } from "#gateway/sellers/shop";
+import type { SellerStatus } from "#gateway/sellers/seller-client";
 import { startSeller } from "../gateway/agreement.ts";
 import { type Ground, prepareGround, until } from "../gateway/ground.ts";
 import { openLossyProxy } from "../gateway/lossy-proxy.ts";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { mosquittoFiles } from "#gateway/broker/acl-files";
+import { mosquittoFiles } from "#gateway/broker/external/acl-files";
 import { freePort } from "../agreement.ts";
 import { until } from "../ground.ts";
 import { type Authority, type Issued, newAuthority } from "./authority.ts";

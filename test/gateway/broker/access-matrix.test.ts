@@ -3,10 +3,15 @@
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { mayPublish, maySubscribe } from "#gateway/broker/access";
-import { emqxFiles, mosquittoFiles } from "#gateway/broker/acl-files";
-import { type EmbeddedBroker, openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
-import { rabbitmqFiles } from "#gateway/broker/rabbitmq-files";
+import { mayPublish, maySubscribe } from "#gateway/broker/auth/access";
+import {
+  type EmbeddedBroker,
+  openEmbeddedBroker,
+  SERVERS,
+  type Server,
+} from "#gateway/broker/embedded/embedded";
+import { emqxFiles, mosquittoFiles } from "#gateway/broker/external/acl-files";
+import { rabbitmqFiles } from "#gateway/broker/external/rabbitmq-files";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";

@@ -4,8 +4,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { Aedes, type AuthenticateHandler, type AuthorizeSubscribeHandler } from "aedes";
 import { afterEach, expect, test } from "vitest";
-import type { Access } from "#gateway/broker/access-probe";
-import { type ExternalBroker, openExternalBroker } from "#gateway/broker/external";
+import type { Access } from "#gateway/broker/external/access-probe";
+import { type ExternalBroker, openExternalBroker } from "#gateway/broker/external/external";
 import { openHealth } from "#gateway/http/health";
 import { until } from "../ground.ts";
 

@@ -2,8 +2,8 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Admission, type Place, sourceOf } from "#gateway/broker/admission";
-import { Allowances } from "#gateway/broker/allowance";
+import { Admission, type Place, sourceOf } from "#gateway/broker/limits/admission";
+import { Allowances } from "#gateway/broker/limits/rate-limit";
 
 const arrive = (admission: Admission, address = "192.0.2.1") => admission.arrive(address) as Place;
 

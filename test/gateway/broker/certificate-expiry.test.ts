@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { readCertificates } from "#gateway/broker/certificates";
-import { readLogin } from "#gateway/broker/login-files";
-import { certificatesOf, EMBEDDED } from "#gateway/broker-config";
-import { EXTERNAL } from "#gateway/external-config";
-import { registerAccess } from "#gateway/metrics/access-metrics";
+import { certificatesOf, EMBEDDED } from "#gateway/config/broker-section";
+import { readCertificates } from "#gateway/config/certificates";
+import { EXTERNAL } from "#gateway/config/external-broker-section";
+import { readLogin } from "#gateway/config/login-files";
+import { registerAccess } from "#gateway/telemetry/access-metrics";
 import { type Authority, newAuthority } from "./authority.ts";
 
 const NOW = Math.floor(Date.now() / 1000);

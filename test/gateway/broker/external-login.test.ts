@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { createServer, type TLSSocket } from "node:tls";
 import { Aedes } from "aedes";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { openExternalBroker } from "#gateway/broker/external";
-import { readExternalFiles } from "#gateway/external-config";
+import { openExternalBroker } from "#gateway/broker/external/external";
+import { readExternalFiles } from "#gateway/config/external-broker-section";
 import { until } from "../ground.ts";
 import { type Authority, type Issued, newAuthority } from "./authority.ts";
 

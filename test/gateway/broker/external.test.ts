@@ -5,7 +5,11 @@ import { createServer } from "node:net";
 import { Aedes } from "aedes";
 import mqtt from "mqtt";
 import { afterEach, expect, test } from "vitest";
-import { type ExternalBroker, type ExternalOptions, openExternalBroker } from "#gateway/broker/external";
+import {
+  type ExternalBroker,
+  type ExternalOptions,
+  openExternalBroker,
+} from "#gateway/broker/external/external";
 import { topicOf } from "#protocol/topics";
 import { until } from "../ground.ts";
 import { openSharingNothing, type SharingNothing } from "./sharing-nothing.ts";

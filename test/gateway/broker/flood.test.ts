@@ -6,8 +6,13 @@ import mqtt, { type MqttClient } from "mqtt";
 import { generate } from "mqtt-packet";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type EmbeddedBroker, openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
-import { limitNotes } from "#gateway/observe/limited-note";
+import {
+  type EmbeddedBroker,
+  openEmbeddedBroker,
+  SERVERS,
+  type Server,
+} from "#gateway/broker/embedded/embedded";
+import { limitNotes } from "#gateway/telemetry/limited-log";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";

@@ -6,7 +6,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { aclCommand } from "#gateway/commands/acl";
-import { checkConfig } from "#gateway/config";
+import { checkConfig } from "#gateway/config/config";
 import type { TlsFiles } from "#node/broker-socket";
 import type { PasswordLogin } from "#node/mqtt-link";
 import { freePort } from "../agreement.ts";

@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import mqtt from "mqtt";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, describe, expect, test } from "vitest";
-import { openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
+import { openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded/embedded";
 import { fromHex } from "#payment/bytes";
 import { openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";

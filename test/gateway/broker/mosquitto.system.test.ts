@@ -2,7 +2,11 @@
 
 import mqtt, { type IPublishPacket } from "mqtt";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type ExternalBroker, type ExternalOptions, openExternalBroker } from "#gateway/broker/external";
+import {
+  type ExternalBroker,
+  type ExternalOptions,
+  openExternalBroker,
+} from "#gateway/broker/external/external";
 import { encodeGrant } from "#protocol/frames";
 import { type Leaf, topicOf } from "#protocol/topics";
 import { until } from "../ground.ts";

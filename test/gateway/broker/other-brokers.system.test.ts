@@ -4,12 +4,12 @@
 import { randomBytes } from "node:crypto";
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { openExternalBroker } from "#gateway/broker/external";
-import { readLogin } from "#gateway/broker/login-files";
+import { openExternalBroker } from "#gateway/broker/external/external";
+import { readLogin } from "#gateway/config/login-files";
 import { openKey } from "#payment/key";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
 import { dataOf, expectAgreement, QUANTUM, startSeller } from "../agreement.ts";
-import { DEPOSIT, expectAllAgree, tokensOf } from "../duty/cluster.ts";
+import { DEPOSIT, expectAllAgree, tokensOf } from "../cluster/cluster.ts";
 import { type Ground, type Light, prepareGround, until } from "../ground.ts";
 import { startPostgres } from "../ledger/postgres.ts";
 import { type DeviceAccount, fileIn, type GuardedBroker, guardedMosquitto } from "./guarded-broker.ts";

@@ -3,8 +3,8 @@
 import type { Socket } from "node:net";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { guardPackets } from "#gateway/broker/limits/packet-guard";
 import { connectPacket } from "#gateway/broker/mqtt-packets";
-import { guardPackets } from "#gateway/broker/packet-guard";
 
 const BOUND = 300;
 const LOGIN = connectPacket({ clientId: "a", keepaliveSeconds: 60, username: "a", password: "", will: null });

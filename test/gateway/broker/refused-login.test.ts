@@ -6,7 +6,7 @@ import { connect as connectTcp } from "node:net";
 import mqtt, { type IClientOptions } from "mqtt";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
+import { openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded/embedded";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import mqtt from "mqtt";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, expect, test } from "vitest";
-import { openEmbeddedBroker, SERVERS } from "#gateway/broker/embedded";
+import { openEmbeddedBroker, SERVERS } from "#gateway/broker/embedded/embedded";
 import { nativeCurve, signersOn } from "#node/key/native-curve";
 import { fromHex } from "#payment/bytes";
 import { openKey } from "#payment/key";

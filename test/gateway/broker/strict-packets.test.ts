@@ -3,7 +3,7 @@
 import { connect, type Socket } from "node:net";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, describe, expect, test } from "vitest";
-import { openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded";
+import { openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded/embedded";
 import { connectPacket } from "#gateway/broker/mqtt-packets";
 import { fromHex } from "#payment/bytes";
 import { openKey, recoverAddress } from "#payment/key";

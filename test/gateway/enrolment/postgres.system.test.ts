@@ -1,7 +1,7 @@
 // Enrolments in a real PostgreSQL: two gateways see the same decisions, in the same order, and one bound.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openPostgresLedger } from "#gateway/ledger/postgres-ledger";
+import { openPostgresLedger } from "#gateway/ledger/postgres/postgres-ledger";
 import type { LedgerStore } from "#gateway/ledger/store";
 import { type Postgres, startPostgres } from "../ledger/postgres.ts";
 

@@ -5,7 +5,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterEach, expect, test } from "vitest";
 import { eventText, openFeed, VIEWERS_MAX } from "#gateway/http/feed";
 import { OPENAPI } from "#gateway/http/openapi";
-import { openFleet } from "#gateway/observe/fleet";
+import { openFleet } from "#gateway/telemetry/fleet-view";
 import { channelOf, deviceName, openStage, type Stage, type StageOptions } from "./stage.ts";
 
 const TOKEN = "a-token-that-is-long-enough";

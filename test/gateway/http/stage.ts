@@ -2,17 +2,17 @@
 
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dashboardFiles } from "#gateway/dashboard/files";
-import type { DutyStatus } from "#gateway/duty/duty";
+import type { DutyStatus } from "#gateway/cluster/cluster";
+import { dashboardFiles } from "#gateway/http/dashboard-files";
 import { openFeed } from "#gateway/http/feed";
 import { openHealth } from "#gateway/http/health";
 import { openHttpServer } from "#gateway/http/server";
-import { openMetrics } from "#gateway/metrics/metrics";
-import { openFleet } from "#gateway/observe/fleet";
-import { frameOf } from "#gateway/observe/frames";
-import type { Place } from "#gateway/observe/places";
 import type { ChannelRecord, Occurrence, PaymentRecord, Tariff } from "#gateway/purchase/ports";
-import type { SellerStatus } from "#gateway/sellers/shop";
+import type { SellerStatus } from "#gateway/sellers/seller-client";
+import { openFleet } from "#gateway/telemetry/fleet-view";
+import { frameOf } from "#gateway/telemetry/frames";
+import type { Place } from "#gateway/telemetry/locations";
+import { openMetrics } from "#gateway/telemetry/metrics";
 import type { StateMessage } from "#protocol/messages";
 
 export const QUANTUM = 100;

@@ -3,7 +3,7 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { type DiskFile, type SegmentDisk, segmentDisk } from "#gateway/ledger/journal-disk";
+import { type DiskFile, type SegmentDisk, segmentDisk } from "#gateway/ledger/journal/segment-disk";
 
 /** Files by name, as they lie there at one moment. */
 type Lying = ReadonlyMap<string, Buffer>;

@@ -1,7 +1,7 @@
 // A ledger that is cut at every step on its disk, opened again as it lay there at each.
 
 import { expect } from "vitest";
-import { openSqliteLedger } from "#gateway/ledger/sqlite-ledger";
+import { openSqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import { type Cut, cutDisk, ENDS, lay } from "./cut-disk.ts";
 import { channelNumbered, paymentNumbered } from "./records.ts";
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Libsql from "libsql";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { CommitQueueFull, GroupCommit } from "#gateway/ledger/group-commit";
+import { CommitQueueFull, GroupCommit } from "#gateway/ledger/postgres/group-commit";
 
 let directory: string;
 let db: Libsql.Database;

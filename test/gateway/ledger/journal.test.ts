@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { Journal, JournalFull, readJournal } from "#gateway/ledger/journal";
-import { groupOf, readSegment } from "#gateway/ledger/segment";
+import { Journal, JournalFull, readJournal } from "#gateway/ledger/journal/journal";
+import { groupOf, readSegment } from "#gateway/ledger/journal/segment";
 import { type Step, type TroubledDisk, troubledDisk } from "./troubled-disk.ts";
 
 let folder: string;

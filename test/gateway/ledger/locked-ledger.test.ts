@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Libsql from "libsql";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { openSqliteLedger, type SqliteLedger } from "#gateway/ledger/sqlite-ledger";
+import { openSqliteLedger, type SqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import { channelNumbered, depositNumbered, paymentNumbered } from "./records.ts";
 import { type Step, troubledDisk } from "./troubled-disk.ts";
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { SCHEMA_VERSION } from "#gateway/ledger/migrations";
-import { openPostgresLedger } from "#gateway/ledger/postgres-ledger";
+import { openPostgresLedger } from "#gateway/ledger/postgres/postgres-ledger";
 import type { LedgerStore, PaymentFilter } from "#gateway/ledger/store";
 import { intendDeposit } from "#gateway/purchase/deposit";
 import type { DepositRecord, PaymentRecord } from "#gateway/purchase/ports";

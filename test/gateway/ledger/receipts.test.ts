@@ -3,8 +3,8 @@
 import { join } from "node:path";
 import Libsql from "libsql";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Reconciliation, reconcile } from "#gateway/ledger/reconcile";
-import { openSqliteLedger } from "#gateway/ledger/sqlite-ledger";
+import { openSqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
+import { type Reconciliation, reconcile } from "#gateway/ledger/statements/reconcile";
 import { escrowOn } from "#gateway/treasury/escrow";
 import { chainOn } from "#gateway/treasury/evm-chain";
 import { connectEvm } from "#gateway/treasury/evm-client";

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import Libsql from "libsql";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { SCHEMA_VERSION } from "#gateway/ledger/migrations";
-import { openSqliteLedger } from "#gateway/ledger/sqlite-ledger";
+import { openSqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import { totalsOf } from "#gateway/purchase/funding";
 import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
 import { bundleOf } from "../bundle.ts";

@@ -1,6 +1,6 @@
 // A real disk whose steps can be made to fail or to wait, as a full, broken or slow one does.
 
-import { type DiskFile, type SegmentDisk, segmentDisk } from "#gateway/ledger/journal-disk";
+import { type DiskFile, type SegmentDisk, segmentDisk } from "#gateway/ledger/journal/segment-disk";
 
 export type Step = "open" | "write" | "datasync" | "syncFolder" | "remove" | "close";
 

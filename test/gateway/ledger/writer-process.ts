@@ -2,8 +2,8 @@
 // Arguments: directory, or the URL of a PostgreSQL; first number; file of the password.
 
 import { readFileSync, writeSync } from "node:fs";
-import { openPostgresLedger } from "#gateway/ledger/postgres-ledger";
-import { openSqliteLedger } from "#gateway/ledger/sqlite-ledger";
+import { openPostgresLedger } from "#gateway/ledger/postgres/postgres-ledger";
+import { openSqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import { channelNumbered, paymentNumbered } from "./records.ts";
 
 const [place, first, passwordFile] = process.argv.slice(2);

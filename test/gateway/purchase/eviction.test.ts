@@ -1,8 +1,8 @@
 // What strangers fill is emptied again: sessions, exchanges and the fleet's view make room for those that come.
 
 import { expect, test } from "vitest";
-import { openFleet } from "#gateway/observe/fleet";
 import { openForward } from "#gateway/purchase/forward";
+import { openFleet } from "#gateway/telemetry/fleet-view";
 import { toHex } from "#payment/bytes";
 import { newBench, QUANTUM } from "./bench.ts";
 import { open, Speaker } from "./speaker.ts";

@@ -9,8 +9,8 @@ import {
   PAUSE_FIRST_MS,
   PAUSE_MAX_MS,
 } from "#gateway/sellers/circuit";
-import { openStanding } from "#gateway/sellers/standing";
-import { openTurnstile } from "#gateway/sellers/turnstile";
+import { openTurnstile } from "#gateway/sellers/client/concurrency-limit";
+import { openStanding } from "#gateway/sellers/seller-health";
 import { testTimer } from "./timer.ts";
 
 const AWAY_AFTER_MS = 20_000;

@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "#gateway/gateway";
-import type { SellerStatus } from "#gateway/sellers/shop";
+import type { SellerStatus } from "#gateway/sellers/seller-client";
 import type { Utility } from "#simulator/utility/utility";
 import { startSeller } from "../agreement.ts";
 import { type Ground, type Light, prepareGround, until } from "../ground.ts";

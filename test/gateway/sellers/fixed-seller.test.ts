@@ -3,8 +3,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ChannelRecord } from "#gateway/purchase/ports";
-import { fixedSeller } from "#gateway/sellers/fixed-seller";
-import type { Answer, Http } from "#gateway/sellers/http";
+import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
+import type { Answer, Http } from "#gateway/sellers/client/seller-http";
 import type { PaymentPayload } from "#protocol/x402";
 import { NETWORK, requirementsOf, TOKEN } from "../purchase/bench.ts";
 

@@ -1,11 +1,11 @@
 // Which device buys where: by order, by name, by price, and one of them first where a seller was away.
 
 import { expect, test } from "vitest";
-import { checkConfig } from "#gateway/config";
+import { checkConfig } from "#gateway/config/config";
+import { devicesOf } from "#gateway/config/sellers-section";
 import type { Tariff } from "#gateway/purchase/ports";
-import { openMarket, type Stall } from "#gateway/sellers/market";
-import type { StandingName } from "#gateway/sellers/standing";
-import { devicesOf } from "#gateway/sellers-config";
+import type { StandingName } from "#gateway/sellers/seller-health";
+import { openMarket, type Stall } from "#gateway/sellers/seller-router";
 import { deviceOf, newKey } from "../purchase/bench.ts";
 
 interface Seller {

@@ -3,9 +3,9 @@
 import type { ServerResponse } from "node:http";
 import { encodePaymentRequiredHeader, encodePaymentResponseHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fixedSeller } from "#gateway/sellers/fixed-seller";
-import { openMarket } from "#gateway/sellers/market";
-import { openShop, type RunningShop } from "#gateway/sellers/shop";
+import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
+import { openShop, type RunningShop } from "#gateway/sellers/seller-client";
+import { openMarket } from "#gateway/sellers/seller-router";
 import type { PaymentRequired } from "#protocol/x402";
 import { NETWORK, newBench, QUANTUM, requirementsOf, TOKEN, UNITS } from "../purchase/bench.ts";
 import { open, Speaker } from "../purchase/speaker.ts";

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { authorizationPayload, voucherPayload } from "#gateway/purchase/payload";
 import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
-import { ownPaymentHeader, paymentHeader } from "#gateway/sellers/payment-header";
+import { ownPaymentHeader, paymentHeader } from "#gateway/sellers/client/payment-header";
 import type { Pay } from "#protocol/frames";
 
 const hex = (digits: number) => fc.stringMatching(new RegExp(`^0x[0-9a-f]{${digits}}$`));

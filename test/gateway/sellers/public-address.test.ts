@@ -7,8 +7,8 @@ import type { AddressInfo } from "node:net";
 import fc from "fast-check";
 import { generate } from "selfsigned";
 import { afterEach, expect, test } from "vitest";
-import { type HttpOptions, openHttp } from "#gateway/sellers/http";
-import { isPrivateAddress, publicLookup, type Resolve } from "#gateway/sellers/public-address";
+import { isPrivateAddress, publicLookup, type Resolve } from "#gateway/sellers/client/public-address";
+import { type HttpOptions, openHttp } from "#gateway/sellers/client/seller-http";
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {

@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type Http, openHttp } from "#gateway/sellers/http";
+import { type Http, openHttp } from "#gateway/sellers/client/seller-http";
 
 export interface StandIn {
   readonly url: string;

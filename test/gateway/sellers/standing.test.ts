@@ -1,7 +1,7 @@
 // A seller that sells to nobody is in trouble whatever it says; what it refuses to one device moves no other.
 
 import { expect, test } from "vitest";
-import { openStanding } from "#gateway/sellers/standing";
+import { openStanding } from "#gateway/sellers/seller-health";
 import { testTimer } from "./timer.ts";
 
 const AWAY_AFTER_MS = 20_000;

@@ -2,7 +2,7 @@
 
 import { encodePaymentRequiredHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fixedSeller } from "#gateway/sellers/fixed-seller";
+import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
 import { watchTariff } from "#gateway/sellers/tariff-watch";
 import type { PaymentRequired } from "#protocol/x402";
 import { NETWORK, newBench, requirementsOf, TOKEN } from "../purchase/bench.ts";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { checkConfig } from "#gateway/config";
+import { checkConfig } from "#gateway/config/config";
 import { openKeystore, writeKeystore } from "#gateway/treasury/keystore";
 import { openTreasury } from "#gateway/treasury/open-treasury";
 import { externalSigner } from "#gateway/treasury/signer";

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { connect, createServer, type Socket } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedded";
+import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedded/embedded";
 import { systemClock } from "#node/clock";
 import type { HostLink } from "#node/host";
 import { openKey, recoverAddress } from "#payment/key";

@@ -1,0 +1,223 @@
+/**
+ * What the gateway's own brokers ask about every login, message and subscription, whichever of them asks.
+ *
+ * Promise: deny by default, and every no is counted and told; a login that is judged while another of the same
+ * device is in counts by which connection came later, not by which was judged last.
+ */
+import type { Key, RecoverSigner } from "#payment/key";
+import { LEAVES, type Leaf } from "#protocol/topics";
+import type { Note, Read } from "../../purchase/ports.ts";
+import type { Visitor } from "../embedded/listeners.ts";
+import { Admission } from "../limits/admission.ts";
+import { Allowances, type Rate } from "../limits/rate-limit.ts";
+import { openTurns } from "../limits/time-slices.ts";
+import { mayPublish, maySubscribe, proveDevice, publishedLeaf } from "./access.ts";
+import { type LoginCode, type LoginRefusal, NOT_AUTHORISED, UNAVAILABLE } from "./connack.ts";
+import { type BrokerRefusal, openRefusals, type Refusals } from "./refusals.ts";
+
+export interface GatehouseOptions {
+  /** The gateway's key, or its address: logins are made for it; with an address alone none can be sealed. */
+  readonly gateway: Key | string;
+  /** Who signed a login: what a login costs. */
+  readonly recoverSigner: RecoverSigner;
+  readonly connectionsMax: number;
+  /** What one device may publish. */
+  readonly messages: Rate;
+  /** Null when a device that proved itself may log in, else why not. */
+  readonly barred: (device: string) => Read<string | null>;
+  /** It was never seen to buy, and nobody enrolled it. */
+  readonly isNewcomer: (device: string) => Read<boolean>;
+  readonly note: Note;
+}
+
+export interface Will {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly retain: boolean;
+}
+
+export interface Credentials {
+  readonly clientId: string;
+  readonly username: string;
+  readonly password: string;
+  readonly will: Will | null;
+}
+
+/** Topic and packet id of a publish: generous, and nothing beside the payload. */
+const PACKET_OVERHEAD_BYTES = 4_096;
+const PACKET_BYTES_MAX =
+  PACKET_OVERHEAD_BYTES + Math.max(...Object.values(LEAVES).map(({ bytesMax }) => bytesMax));
+
+/** A login with its will. */
+const LOGIN_BYTES_MAX = 4_096;
+
+/** Bytes that wait for a device to read them; beyond, it has stopped to. */
+export const BACKLOG_BYTES_MAX = 262_144;
+export const BACKLOG_TIMEOUT_MS = 10_000;
+
+/** QoS 2 messages of one device that wait for their release; devices of ours use QoS 1. */
+export const UNRELEASED_MAX = 16;
+
+/** Proven logins of one device: a link that comes and goes, not two devices with one key taking turns for ever. */
+const LOGINS: Rate = { perSecond: 0.5, burst: 30 };
+
+/** Newcomers looked at for one to displace: those that have bought since they came in are newcomers no more. */
+const DISPLACED_LOOKS_MAX = 64;
+
+/** Remaining length that a packet of a connection may have. */
+export function packetBytesMax(isProven: boolean): number {
+  return isProven ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX;
+}
+
+export class Gatehouse {
+  readonly refusals: Refusals;
+  readonly admission: Admission;
+  /** Logins are dear: judged in slices, between which payments pass. */
+  readonly inTurn: (work: () => void) => void;
+  readonly #options: GatehouseOptions;
+  readonly #messages: Allowances;
+  readonly #excess: Allowances;
+  readonly #logins: Allowances;
+
+  constructor(options: GatehouseOptions) {
+    const { note, connectionsMax, messages } = options;
+    const nowMs = () => performance.now();
+    this.#options = options;
+    this.refusals = openRefusals(note);
+    this.admission = new Admission({ connectionsMax, nowMs });
+    this.inTurn = openTurns(nowMs);
+    this.#messages = new Allowances(messages, connectionsMax, nowMs);
+    this.#excess = new Allowances(messages, connectionsMax, nowMs);
+    this.#logins = new Allowances(LOGINS, connectionsMax, nowMs);
+  }
+
+  /** Why a login is refused, told; null when it is right. A login that is not costs its address an attempt. */
+  async judge(visitor: Visitor, login: Credentials): Promise<LoginRefusal | null> {
+    try {
+      const isNewcomer = await this.#options.isNewcomer(login.username);
+      if (!visitor.mayBeJudged(login.username, isNewcomer)) {
+        const reason = "too many failed logins from its address";
+        return this.#refuse("source", UNAVAILABLE, reason, fieldsOf(visitor, login));
+      }
+      const refusal = await this.#refusalOf(visitor, login);
+      if (refusal !== null) {
+        visitor.fail();
+        return refusal;
+      }
+      return await this.#admit(visitor, login, isNewcomer);
+    } catch (error) {
+      this.#options.note("warn", "a login could not be judged", { reason: String(error) });
+      return { code: UNAVAILABLE, reason: "the gateway cannot judge logins now" };
+    }
+  }
+
+  /** The leaf as which a message is taken; or it is acknowledged and lost, or its connection ends. */
+  judgePublish(device: string, topic: string, bytes: number, retain: boolean): Leaf | "lose" | "end" {
+    const leaf = publishedLeaf(device, topic, bytes, retain);
+    if (leaf === null) {
+      this.refusals.tell("publish", { clientId: device, topic });
+      return "end";
+    }
+    if (this.#messages.take(device)) return leaf;
+    if (!this.#excess.take(device)) {
+      this.refusals.tell("flood", { clientId: device });
+      return "end";
+    }
+    // Without its PUBACK a device would hold the message, and send it again.
+    this.refusals.tell("rate", { clientId: device, topic });
+    return "lose";
+  }
+
+  /** What becomes of a subscription; one that asks in vain too often ends its connection. */
+  judgeSubscription(device: string, filter: string): "grant" | "refuse" | "end" {
+    if (maySubscribe(device, filter)) return "grant";
+    this.refusals.tell("subscription", { clientId: device, topic: filter });
+    return this.#excess.take(device) ? "refuse" : "end";
+  }
+
+  /** A place among the proven: of a device that buys, if need be that of the newcomer that has been in for longest. */
+  async #admit(visitor: Visitor, login: Credentials, isNewcomer: boolean): Promise<LoginRefusal | null> {
+    if (!isNewcomer && this.admission.isFull) await this.#displace();
+    if (visitor.prove(login.username, isNewcomer)) return null;
+    return this.#refuse("full", UNAVAILABLE, "the broker is full", fieldsOf(visitor, login));
+  }
+
+  async #displace(): Promise<void> {
+    for (let looks = 0; looks < DISPLACED_LOOKS_MAX; looks += 1) {
+      const longest = this.admission.longestNewcomer;
+      if (longest === null) return;
+      if (await this.#options.isNewcomer(longest.device)) return longest.makeRoom("displaced");
+      longest.settle();
+    }
+  }
+
+  async #refusalOf(visitor: Visitor, login: Credentials): Promise<LoginRefusal | null> {
+    const { certified, needsCertificate } = visitor;
+    const { gateway, recoverSigner, barred } = this.#options;
+    const nowSeconds = Date.now() / 1000;
+    const proof = proveDevice({ ...login, certified, needsCertificate }, gateway, nowSeconds, recoverSigner);
+    const fields = fieldsOf(visitor, login);
+    const { will } = login;
+    if (proof.device === null) {
+      return this.#refuse("login", proof.refusal.code, proof.refusal.reason, fields);
+    }
+    if (will !== null && !mayPublish(proof.device, will.topic, will.payload.length, will.retain)) {
+      return this.#refuse("will", NOT_AUTHORISED, "expected a will on the device's own state", {
+        ...fields,
+        topic: will.topic,
+      });
+    }
+    if (!this.#logins.take(proof.device)) {
+      const reason = "too many logins of this device: is there another one with its key?";
+      return this.#refuse("login-rate", UNAVAILABLE, reason, fields);
+    }
+    const reason = await barred(proof.device);
+    return reason === null ? null : this.#refuse("not-enrolled", NOT_AUTHORISED, reason, fields);
+  }
+
+  #refuse(
+    refusal: BrokerRefusal,
+    code: LoginCode,
+    reason: string,
+    fields: Readonly<Record<string, string>>,
+  ): LoginRefusal {
+    this.refusals.tell(refusal, { ...fields, code: String(code), reason });
+    return { code, reason };
+  }
+}
+
+/** Who it is that is refused, as far as it said. */
+function fieldsOf({ certified, address }: Visitor, { clientId }: Credentials): Record<string, string> {
+  const shown = certified === null || certified.length === 0 ? {} : { certificate: certified.join(", ") };
+  return { clientId, address, ...shown };
+}
+
+/**
+ * Which connection speaks for a device: the one that came last, of those whose login was right.
+ * @typeParam Connection whatever the broker tells connections apart by
+ */
+export class Proven<Connection extends { readonly arrival: number }> {
+  /** Logins that took the place of an older connection of the same device. */
+  takeOvers = 0;
+  readonly #byDevice = new Map<string, Connection>();
+
+  of(device: string): Connection | undefined {
+    return this.#byDevice.get(device);
+  }
+
+  /**
+   * False when a later connection of the device is in already: the device gave up waiting and came again, and its
+   * first attempt, judged last, must not take over.
+   */
+  enter(device: string, connection: Connection): boolean {
+    const before = this.#byDevice.get(device);
+    if (before !== undefined && before.arrival > connection.arrival) return false;
+    this.#byDevice.set(device, connection);
+    if (before !== undefined) this.takeOvers += 1;
+    return true;
+  }
+
+  leave(device: string, connection: Connection): void {
+    if (this.#byDevice.get(device) === connection) this.#byDevice.delete(device);
+  }
+}

@@ -1,0 +1,398 @@
+/**
+ * One device's MQTT 3.1.1 connection, from its first byte to its last.
+ *
+ * Promise: packets are taken in their order, none before a right login but the login; what the device may be sent
+ * is written at once in one piece; what it can make this side hold is bounded, and whoever oversteps is ended.
+ * Sessions are clean: nothing is kept for a connection that is gone (section 3.1.2.4).
+ */
+
+import type { Duplex } from "node:stream";
+import { countFailure, detach } from "#core/detach";
+import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
+import { reasonOf } from "../../purchase/faults/note-failure.ts";
+import { BACKLOG_BYTES_MAX, UNRELEASED_MAX } from "../auth/auth.ts";
+import {
+  ACCEPTED,
+  connackPacket,
+  type LoginRefusal,
+  UNACCEPTABLE_VERSION,
+  UNAVAILABLE,
+} from "../auth/connack.ts";
+import { loginFault, OTHER_PROTOCOL, packetFault } from "../limits/packet-fault.ts";
+import { PACKETS_BURST, type PacketCount } from "../limits/packet-rate-limit.ts";
+import {
+  acknowledgement,
+  type Connect,
+  DISCONNECT,
+  PacketReader,
+  PINGREQ,
+  PINGRESP,
+  PUBACK,
+  PUBCOMP,
+  PUBLISH,
+  PUBREC,
+  PUBREL,
+  type Publish,
+  publishPacket,
+  readConnect,
+  readId,
+  readPublish,
+  readSubscribe,
+  SUBSCRIBE,
+  type Subscription,
+  type Subscriptions,
+  subackPacket,
+  UNSUBACK,
+  UNSUBSCRIBE,
+} from "../mqtt-packets.ts";
+import type { Visitor } from "./listeners.ts";
+import { type LeftWord, leftWord } from "./will.ts";
+
+/** Acknowledgements of purchases that wait for the answer to go out with; what comes after goes at once. */
+const OWED_MAX = 16;
+
+/** Ids of QoS 1 messages to one device that it has not acknowledged: fewer than there are ids. */
+const UNACKNOWLEDGED_MAX = 10_000;
+const IDS = 65_535;
+
+/** What a connection asks of its broker. */
+export interface Switchboard {
+  /** Is a login right? Resolves with why not, or null. */
+  judge(connection: Connection, login: Connect): Promise<LoginRefusal | null>;
+  /** The login was right: the connection is the device's from now on. False: a later one of it is in already. */
+  enter(connection: Connection): boolean;
+  /** False: it may not say that, and is ended for it. */
+  takePublish(connection: Connection, message: Publish): boolean;
+  /** QoS granted, or 128; null: it asked in vain too often. */
+  takeSubscription(connection: Connection, subscription: Subscription): number | null;
+  /** What is retained of a leaf, for a device that subscribes to it. */
+  retained(connection: Connection, leaf: Leaf): Uint8Array | undefined;
+  /** It has acknowledgements that wait: to be called back by `settle` shortly. */
+  owes(connection: Connection): void;
+  /** It does not read what it is sent, and is ended. */
+  stuck(connection: Connection): void;
+  /** It broke the protocol, and is ended. */
+  ended(connection: Connection, reason: string): void;
+  /** Its packets are too long or too many, and it is ended. */
+  overstepped(connection: Connection, reason: string): void;
+  /** The last word, once. @param will what it left to be said, when it went without a goodbye */
+  left(connection: Connection, will: LeftWord | null): void;
+  /** Remaining length that a packet may have. */
+  bytesMax(connection: Connection): number;
+  /** False: it sends packets faster than any device has reason to. */
+  takePacket(connection: Connection): boolean;
+}
+
+/** There are as many as devices: what they hold lies flat in each, and nothing is a closure. */
+export class Connection implements PacketCount {
+  readonly visitor: Visitor;
+  /** 40 hex digits once proven; before, what it called itself. */
+  device = "";
+  isProven = false;
+  isEnded = false;
+  keepaliveSeconds = 0;
+  /** Whether anything was heard since the broker last looked, and for how many looks nothing was. */
+  isHeard = true;
+  silentLooks = 0;
+  /** Looks in which it has not read everything it was sent. */
+  stuckLooks = 0;
+  /** Counts up from connection to connection. */
+  readonly arrival: number;
+  packetsLeft = PACKETS_BURST;
+  packetsAtMs = Math.floor(performance.now());
+  readonly #board: Switchboard;
+  readonly #reader = new PacketReader();
+  #isJudged = false;
+  #will: LeftWord | null = null;
+  /** QoS granted, by leaf: two bits for each, 0 where none is. */
+  #subscribed = 0;
+  #lastId = 0;
+  #unacknowledged = 0;
+  #owed: number[] = NOTHING_OWED;
+  #unreleased: Set<number> | null = null;
+
+  /** @param visitor whose stream has somebody who hears its errors */
+  constructor(visitor: Visitor, board: Switchboard, arrival: number) {
+    this.visitor = visitor;
+    this.arrival = arrival;
+    this.#board = board;
+    const stream: Spoken = visitor.stream;
+    stream[SPEAKER] = this;
+    stream.on("data", hear);
+    stream.on("close", closed);
+  }
+
+  get stream(): Duplex {
+    return this.visitor.stream;
+  }
+
+  /** Sends a message if the device asked for its leaf. */
+  publish(leaf: Leaf, payload: Uint8Array, retain: boolean): void {
+    const qos = this.#qosOf(leaf);
+    if (qos === null || this.isEnded) return;
+    let id = 0;
+    if (qos > 0) {
+      if (this.#unacknowledged >= UNACKNOWLEDGED_MAX) {
+        this.#board.stuck(this);
+        return;
+      }
+      this.#unacknowledged += 1;
+      this.#lastId = (this.#lastId % IDS) + 1;
+      id = this.#lastId;
+    }
+    const owed = this.#owed;
+    this.#owed = NOTHING_OWED;
+    this.#write(publishPacket(topicOf(this.device, leaf), payload, retain, id, owed));
+  }
+
+  /** Sends the acknowledgements that waited for an answer to go out with. */
+  settle(): void {
+    const owed = this.#owed;
+    this.#owed = NOTHING_OWED;
+    if (!this.isEnded) for (const id of owed) this.#write(acknowledgement(PUBACK << 4, id));
+  }
+
+  /** Ends it without a word; its will is told. */
+  end(): void {
+    this.isEnded = true;
+    this.stream.destroy();
+  }
+
+  /** Ends it; what it left to be said is the caller's to tell, or not. */
+  dismiss(): LeftWord | null {
+    const will = this.#will;
+    this.#will = null;
+    this.end();
+    return will;
+  }
+
+  // ---- in ----
+
+  /** Whatever a device's bytes make fail ends its connection, and nothing else. */
+  hear(chunk: Buffer): void {
+    if (this.isEnded) return;
+    this.isHeard = true;
+    try {
+      this.#feed(chunk);
+    } catch (error) {
+      countFailure();
+      this.#failed(error);
+    }
+  }
+
+  #feed(chunk: Buffer): void {
+    const reason = this.#reader.feed(
+      chunk,
+      () => this.#board.bytesMax(this),
+      (head, body) => this.#take(head, body),
+    );
+    if (reason !== null && !this.isEnded) this.#board.overstepped(this, reason);
+  }
+
+  /** False when nothing more of this connection is to be taken, for now or for ever. */
+  #take(head: number, body: Buffer): boolean {
+    if (this.isEnded || !this.#board.takePacket(this)) return false;
+    if (head >> 4 === PUBLISH && this.isProven) this.#takePublish(readPublish(head, body));
+    else if (this.isProven) this.#takeOther(head, body);
+    else this.#takeConnect(loginFault(head, body), body);
+    // What comes behind a login waits until it is judged.
+    return !this.isEnded && (this.isProven || !this.#isJudged);
+  }
+
+  #takeConnect(fault: string | null, body: Buffer): void {
+    this.#isJudged = true;
+    this.visitor.speak();
+    if (fault === OTHER_PROTOCOL) {
+      this.#board.ended(this, fault);
+      this.#refuse(UNACCEPTABLE_VERSION);
+      return;
+    }
+    if (fault !== null) {
+      this.#fault(fault);
+      return;
+    }
+    const login = readConnect(body) as Connect;
+    this.device = login.clientId;
+    this.keepaliveSeconds = login.keepaliveSeconds;
+    this.stream.pause();
+    const judged = this.#board.judge(this, login).then((refusal) => {
+      if (this.isEnded) return;
+      if (refusal !== null || !this.#board.enter(this)) {
+        this.#refuse(refusal?.code ?? UNAVAILABLE);
+        return;
+      }
+      this.#will = login.will === null ? null : leftWord(this.device, login.will);
+      this.isProven = true;
+      this.#write(connackPacket(ACCEPTED));
+      // An empty piece lets the reader go on with what it kept.
+      this.hear(Buffer.alloc(0));
+      this.stream.resume();
+    });
+    detach(judged, (error) => this.#failed(error));
+  }
+
+  #takePublish(message: ReturnType<typeof readPublish>): void {
+    if (typeof message === "string") {
+      this.#fault(message);
+      return;
+    }
+    const { qos, id } = message;
+    if (qos === 2) {
+      this.#takeExactlyOnce(message);
+      return;
+    }
+    // The answer to a purchase comes within milliseconds: acknowledged in the same piece, it costs nothing.
+    const mayWait = qos === 1 && this.#qosOf("grant") !== null && this.#owed.length < OWED_MAX;
+    const isAnswered = mayWait && message.topic.endsWith(PAY);
+    if (isAnswered) {
+      this.#owed = this.#owed === NOTHING_OWED ? [id] : [...this.#owed, id];
+      this.#board.owes(this);
+    }
+    if (!this.#board.takePublish(this, message)) this.end();
+    else if (qos === 1 && !isAnswered) this.#write(acknowledgement(PUBACK << 4, id));
+  }
+
+  /** Section 4.3.3: delivered when it comes first, and its id kept until it is released. */
+  #takeExactlyOnce(message: Publish): void {
+    this.#unreleased ??= new Set();
+    if (!this.#unreleased.has(message.id)) {
+      if (this.#unreleased.size >= UNRELEASED_MAX) {
+        this.#fault(`expected at most ${UNRELEASED_MAX} messages unreleased, found more`);
+        return;
+      }
+      this.#unreleased.add(message.id);
+      if (!this.#board.takePublish(this, message)) {
+        this.end();
+        return;
+      }
+    }
+    this.#write(acknowledgement(PUBREC << 4, message.id));
+  }
+
+  #takeOther(head: number, body: Buffer): void {
+    const fault = packetFault(head, body);
+    if (fault !== null) {
+      this.#fault(fault);
+      return;
+    }
+    switch (head) {
+      case PUBACK << 4:
+        if (this.#unacknowledged > 0) this.#unacknowledged -= 1;
+        return;
+      case (PUBREL << 4) | 2:
+        this.#unreleased?.delete(readId(body));
+        this.#write(acknowledgement(PUBCOMP << 4, readId(body)));
+        return;
+      case (SUBSCRIBE << 4) | 2:
+        this.#takeSubscribe(readSubscribe(body, true) as Subscriptions);
+        return;
+      case (UNSUBSCRIBE << 4) | 2:
+        this.#takeUnsubscribe(readSubscribe(body, false) as Subscriptions);
+        return;
+      case PINGREQ << 4:
+        this.#write(Buffer.from([PINGRESP << 4, 0]));
+        return;
+      case DISCONNECT << 4:
+        this.dismiss();
+    }
+  }
+
+  #takeSubscribe(asked: Subscriptions): void {
+    const granted: number[] = [];
+    const leaves: Leaf[] = [];
+    for (const subscription of asked.subscriptions) {
+      const qos = this.#board.takeSubscription(this, subscription);
+      if (qos === null) {
+        this.end();
+        return;
+      }
+      granted.push(qos);
+      const leaf = leafOf(subscription.filter);
+      if (qos > 1) continue;
+      this.#subscribe(leaf, qos);
+      if (LEAVES[leaf].retained) leaves.push(leaf);
+    }
+    this.#write(subackPacket(asked.id, granted));
+    for (const leaf of leaves) {
+      const payload = this.#board.retained(this, leaf);
+      if (payload !== undefined) this.publish(leaf, payload, true);
+    }
+  }
+
+  #takeUnsubscribe(asked: Subscriptions): void {
+    for (const { filter } of asked.subscriptions) {
+      if (filter === topicOf(this.device, leafOf(filter))) this.#subscribe(leafOf(filter), null);
+    }
+    this.#write(acknowledgement(UNSUBACK << 4, asked.id));
+  }
+
+  #qosOf(leaf: Leaf): number | null {
+    const bits = (this.#subscribed >> bitsOf(leaf)) & 3;
+    return bits === 0 ? null : bits - 1;
+  }
+
+  #subscribe(leaf: Leaf, qos: number | null): void {
+    const at = bitsOf(leaf);
+    this.#subscribed = (this.#subscribed & ~(3 << at)) | ((qos === null ? 0 : qos + 1) << at);
+  }
+
+  // ---- out, and the end ----
+
+  #write(packet: Buffer): void {
+    if (this.isEnded) return;
+    if (this.stream.writableLength > BACKLOG_BYTES_MAX) this.#board.stuck(this);
+    else this.stream.write(packet);
+  }
+
+  #refuse(code: number): void {
+    this.isEnded = true;
+    this.stream.end(connackPacket(code));
+    this.stream.resume();
+  }
+
+  #fault(reason: string): void {
+    this.#board.ended(this, reason);
+    this.end();
+  }
+
+  #failed(error: unknown): void {
+    this.#fault(`what it sent could not be taken: ${reasonOf(error)}`);
+  }
+
+  closed(): void {
+    this.isEnded = true;
+    const will = this.#will;
+    this.#will = null;
+    this.#board.left(this, will);
+  }
+}
+
+/** A stream that knows who hears it, so that its listeners are everybody's. */
+const SPEAKER = Symbol("speaker");
+interface Spoken extends Duplex {
+  [SPEAKER]?: Connection;
+}
+
+function hear(this: Spoken, chunk: Buffer): void {
+  this[SPEAKER]!.hear(chunk);
+}
+
+function closed(this: Spoken): void {
+  this[SPEAKER]!.closed();
+}
+
+/** Shared by all that owe nothing, which is nearly all. */
+const NOTHING_OWED: number[] = [];
+
+const PAY = "/pay";
+
+const LEAF_NAMES = Object.keys(LEAVES);
+
+function bitsOf(leaf: Leaf): number {
+  return 2 * LEAF_NAMES.indexOf(leaf);
+}
+
+/** The leaf that a filter of one's own names. */
+function leafOf(filter: string): Leaf {
+  return filter.slice(filter.lastIndexOf("/") + 1) as Leaf;
+}

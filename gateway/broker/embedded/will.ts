@@ -1,0 +1,26 @@
+/**
+ * What a connection left to be said when it ends without a goodbye: MQTT's will, once it was judged.
+ *
+ * Promise: nothing of the packet that it came in is kept; what many leave alike is held once.
+ */
+import type { Leaf } from "#protocol/topics";
+import { publishedLeaf } from "../auth/access.ts";
+import type { Will } from "../mqtt-packets.ts";
+
+export interface LeftWord {
+  readonly leaf: Leaf;
+  readonly payload: Uint8Array;
+}
+
+/** Devices of one kind leave the same, one after the other. */
+let latest: LeftWord | null = null;
+
+/** Of a will that its device may publish; null of any other. */
+export function leftWord(device: string, { topic, payload, retain }: Will): LeftWord | null {
+  const leaf = publishedLeaf(device, topic, payload.length, retain);
+  if (leaf === null) return null;
+  if (latest?.leaf !== leaf || Buffer.compare(latest.payload, payload) !== 0) {
+    latest = { leaf, payload: Uint8Array.from(payload) };
+  }
+  return latest;
+}

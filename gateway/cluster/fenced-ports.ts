@@ -1,0 +1,36 @@
+/**
+ * Seller and way back to devices, for a gateway that may lose the duty of a device while it waits.
+ *
+ * Promise: nothing is presented or published for a device that is another gateway's by now. What the
+ * seller answers after that is stored by nobody here either: the ledger has a fence of its own.
+ */
+import type { Devices, Market, Seller, Shop } from "../purchase/ports.ts";
+import type { Duty } from "./cluster.ts";
+
+export function guardMarket(market: Market, duty: Pick<Duty, "holds">): Market {
+  const guarded = (shop: Shop | null) => shop && { ...shop, seller: guardSeller(shop.seller, duty) };
+  return {
+    shopFor: (device, present, isBuying) => guarded(market.shopFor(device, present, isBuying)),
+    shopOf: (channel) => guarded(market.shopOf(channel)),
+  };
+}
+
+function guardSeller(seller: Seller, duty: Pick<Duty, "holds">): Seller {
+  return {
+    tariff: () => seller.tariff(),
+    quote: (quantumAtomic) => seller.quote(quantumAtomic),
+    async pay(channel, amountAtomic, payload) {
+      if (duty.holds(channel.device)) return seller.pay(channel, amountAtomic, payload);
+      return { kind: "unavailable", reason: "another gateway has the duty of this device by now" };
+    },
+    recover: (channel, charged, quantumAtomic) => seller.recover(channel, charged, quantumAtomic),
+  };
+}
+
+export function guardDevices(devices: Devices, duty: Pick<Duty, "holds">): Devices {
+  return {
+    publish(device, leaf, payload, retained) {
+      if (duty.holds(device)) devices.publish(device, leaf, payload, retained);
+    },
+  };
+}

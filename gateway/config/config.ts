@@ -1,0 +1,172 @@
+/**
+ * The gateway's configuration: one TOML file, checked whole before anything starts.
+ *
+ * Promise: a wrong value is told by file and key with what was expected; secrets are named by file and
+ * never stand in it.
+ */
+import { z } from "zod";
+import { COUNTER_MAX } from "#core/units";
+import { cut, faultText } from "#node/config/shown";
+import { readText } from "#node/config/text-file";
+import { parseToml } from "#node/config/toml";
+import { checkAccess, EMBEDDED, ENROLMENT, type Enrolment } from "./broker-section.ts";
+import { checkExternal, EXTERNAL } from "./external-broker-section.ts";
+import { checkLookout, LOOKOUT_SECTIONS } from "./monitoring-section.ts";
+import { SELLER_SECTIONS, type SellerConfig, sellersIn } from "./sellers-section.ts";
+
+const address = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits");
+const atomic = z.number().int().min(1).max(COUNTER_MAX);
+const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
+
+const SQLITE = z.strictObject({ kind: z.literal("sqlite") });
+
+const POSTGRES = z.strictObject({
+  kind: z.literal("postgres"),
+  url: z.string().regex(/^postgres(ql)?:\/\//, "expected a postgres URL"),
+  passwordFile: z.string().optional(),
+});
+
+const TREASURY = z.strictObject({
+  /** File of the key: a keystore, or 0x and 64 hex digits. */
+  key: z.string().optional(),
+  /** Of the keystore. */
+  passwordFile: z.string().optional(),
+  /** Instead of a key: who signs. */
+  signerUrl: httpUrl.optional(),
+  signerTokenFile: z.string().optional(),
+  signerAddress: address.optional(),
+  depositAtomic: atomic.default(200_000),
+  /** Days of a device's own use that a deposit pays for once that is known; 0: always `depositAtomic`. */
+  depositDays: z.number().int().min(0).max(366).default(7),
+  perChannelAtomic: atomic.default(20_000_000),
+  perDevicePerDayAtomic: atomic.default(20_000_000),
+  perDayAtomic: atomic.default(1_000_000_000),
+  fleetAtomic: atomic.default(100_000_000_000),
+  /** A tenth of the fleet's day when absent, or one deposit; 0: nothing for devices that are not enrolled. */
+  newcomersPerDayAtomic: z.number().int().min(0).max(COUNTER_MAX).optional(),
+  /** Below this the operator is warned; 0: never. */
+  lowBalanceAtomic: z.number().int().min(0).max(COUNTER_MAX).default(10_000_000),
+});
+
+/** A section that names no kind is of the usual one. */
+function ofKind<Section extends z.ZodType>(usual: string, section: Section) {
+  return z.preprocess((value) => {
+    const isSection = typeof value === "object" && value !== null && !("kind" in value);
+    return isSection || value === undefined ? { kind: usual, ...(value as object | undefined) } : value;
+  }, section);
+}
+
+const CONFIG = z.strictObject({
+  gateway: z.strictObject({
+    key: z.string(),
+    data: z.string(),
+    /** Among several gateways, for people; absent: the machine's name. */
+    name: z.string().min(1).max(64).optional(),
+  }),
+  broker: ofKind("embedded", z.discriminatedUnion("kind", [EMBEDDED, EXTERNAL])),
+  /** Which devices may buy. */
+  enrolment: ENROLMENT.prefault({}),
+  ledger: ofKind("sqlite", z.discriminatedUnion("kind", [SQLITE, POSTGRES])),
+  ...SELLER_SECTIONS,
+  treasury: TREASURY,
+  chain: z.strictObject({ rpc: httpUrl }),
+  limits: z
+    .strictObject({
+      devices: z.number().int().min(1).max(1_000_000).default(20_000),
+      purchases: z.number().int().min(1).max(10_000).default(256),
+      sellerConnections: z.number().int().min(1).max(1_024).default(32),
+      /** Calls to one seller that wait for a connection. */
+      sellerQueue: z.number().int().min(0).max(10_000).default(256),
+      sellerTimeoutMs: z.number().int().min(100).max(600_000).default(30_000),
+    })
+    .prefault({}),
+  /** Origins that devices may reach by the general transport. */
+  forward: z
+    .strictObject({
+      origins: z.array(httpUrl).default([]),
+      /** Their names may lead to private addresses. */
+      allowPrivate: z.boolean().default(false),
+    })
+    .prefault({}),
+  ...LOOKOUT_SECTIONS,
+});
+
+/** A checked configuration: whether it had one seller or several, here they are a list. */
+export type Config = Omit<z.infer<typeof CONFIG>, "seller" | "sellers" | "treasury" | "enrolment"> & {
+  readonly sellers: readonly SellerConfig[];
+  readonly treasury: z.infer<typeof TREASURY> & { readonly newcomersPerDayAtomic: number };
+  readonly enrolment: Enrolment;
+};
+
+/** Of a key's path, and of what is wrong there, characters. */
+const FAULT_MAX = 400;
+
+/** Of the fleet's day, for devices that were never seen to buy. */
+const NEWCOMERS_SHARE = 10;
+
+/** Names of the sections, as a file has them. */
+export const SECTIONS: readonly string[] = Object.keys(CONFIG.shape);
+
+/** Sections with their members, not yet checked. */
+export type Sections = Readonly<Record<string, unknown>>;
+
+/** Reads the sections of a configuration file. Throws one line. */
+export function readSections(file: string): Sections {
+  const told = `config ${file}`;
+  return parseToml(readText(file, told), told);
+}
+
+/** Reads and checks a configuration file. Throws one line per wrong value. */
+export function readConfig(file: string): Config {
+  return checkConfig(readSections(file), file);
+}
+
+/** Checks an already parsed configuration. */
+export function checkConfig(value: unknown, source: string): Config {
+  const checked = CONFIG.safeParse(value);
+  if (!checked.success) {
+    const lines = checked.error.issues.map(
+      ({ path, message }) =>
+        `config ${source}: ${cut(path.join("."), FAULT_MAX) || "file"}: ${cut(message, FAULT_MAX)}`,
+    );
+    throw new Error(faultText(lines));
+  }
+  const enrolment = checkAccess(checked.data.broker, checked.data.enrolment, source);
+  if (checked.data.broker.kind === "external") checkExternal(checked.data.broker, source);
+  checkLookout(checked.data, checked.data.broker.kind, source);
+  const { seller: _one, sellers: _several, ...others } = checked.data;
+  const sellers = sellersIn(checked.data, source);
+  checkTreasury(others.treasury, source);
+  const { depositAtomic, perDayAtomic } = others.treasury;
+  const usual = Math.max(depositAtomic, Math.floor(perDayAtomic / NEWCOMERS_SHARE));
+  const newcomersPerDayAtomic = others.treasury.newcomersPerDayAtomic ?? usual;
+  return { ...others, enrolment, treasury: { ...others.treasury, newcomersPerDayAtomic }, sellers };
+}
+
+function checkTreasury(treasury: z.infer<typeof TREASURY>, source: string): void {
+  const { key, signerUrl, signerTokenFile, signerAddress } = treasury;
+  if ((key === undefined) === (signerUrl === undefined)) {
+    const found = key === undefined ? "neither" : "both";
+    throw new Error(`config ${source}: treasury: expected either key or signerUrl, found ${found}`);
+  }
+  if (signerUrl !== undefined && (signerAddress === undefined || signerTokenFile === undefined)) {
+    throw new Error(
+      `config ${source}: treasury: expected signerAddress and signerTokenFile beside signerUrl`,
+    );
+  }
+  const { depositAtomic, perChannelAtomic, perDevicePerDayAtomic, perDayAtomic, fleetAtomic } = treasury;
+  const limits = [
+    ["treasury.depositAtomic", depositAtomic, "treasury.perChannelAtomic", perChannelAtomic],
+    ["treasury.depositAtomic", depositAtomic, "treasury.perDevicePerDayAtomic", perDevicePerDayAtomic],
+    ["treasury.perDevicePerDayAtomic", perDevicePerDayAtomic, "treasury.perDayAtomic", perDayAtomic],
+    ["treasury.perChannelAtomic", perChannelAtomic, "treasury.fleetAtomic", fleetAtomic],
+    ["treasury.perDayAtomic", perDayAtomic, "treasury.fleetAtomic", fleetAtomic],
+  ] as const;
+  for (const [member, atomic, bound, boundAtomic] of limits) {
+    if (atomic > boundAtomic) {
+      throw new Error(
+        `config ${source}: ${member}: expected at most ${bound} (${boundAtomic}), found ${atomic}`,
+      );
+    }
+  }
+}

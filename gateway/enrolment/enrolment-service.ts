@@ -1,0 +1,87 @@
+/**
+ * Enrolment put together from a configuration: mode, allow-list, the ledger's decisions, and the gate.
+ *
+ * Promise: what the operator decides, or writes into the allow-list, takes effect within seconds.
+ */
+
+import { detach } from "#core/detach";
+import { type FileWatch, watchFiles } from "../../device/node/config/file-watch.ts";
+import type { Config } from "../config/config.ts";
+import { noteFailure } from "../purchase/faults/note-failure.ts";
+import type { Note } from "../purchase/ports.ts";
+import { readAllowList } from "./allow-list.ts";
+import { type Enrolments, openEnrolment } from "./enrolment.ts";
+import { type Gate, type GateParts, openGate } from "./enrolment-filter.ts";
+
+export interface Doorman {
+  /** Null when a device that proved itself may log in, else why not. */
+  barred(device: string): Promise<string | null>;
+  /** On the allow-list, or approved by a person. */
+  isEnrolled(device: string): Promise<boolean>;
+  /** The gate between broker and sessions; it looks for decisions until `stop`. */
+  gate(parts: Omit<GateParts, "enrolment" | "ledger" | "note">): Gate;
+  /** Reads the allow-list again. */
+  reread(): void;
+  stop(): void;
+}
+
+const LOOK_EVERY_MS = 2_000;
+
+/** The allow-list that the configuration names. Throws one line. */
+export function readAllowed({ enrolment }: Config): ReadonlySet<string> {
+  return enrolment.allowFile === undefined ? new Set() : readAllowList(enrolment.allowFile);
+}
+
+/** @param atStart the allow-list as it is now */
+export function openDoorman(
+  config: Config,
+  atStart: ReadonlySet<string>,
+  ledger: Enrolments,
+  note: Note,
+): Doorman {
+  const { mode, allowFile, pendingMax } = config.enrolment;
+  let allowed = atStart;
+  let gate: Gate | null = null;
+  let timer: NodeJS.Timeout | null = null;
+  const enrolment = openEnrolment({
+    mode,
+    pendingMax,
+    ledger,
+    allowed: () => allowed,
+    now: () => Date.now() / 1000,
+  });
+  const read = (file: string) => () => {
+    allowed = readAllowList(file);
+    gate?.reconsider();
+  };
+  const list: FileWatch | null =
+    allowFile === undefined ? null : watchFiles("the allow-list", [allowFile], read(allowFile), note);
+
+  return {
+    async barred(device) {
+      const standing = await enrolment.standing(device);
+      if (standing !== "refused") return null;
+      return mode === "allow-list"
+        ? "the device is not on the allow-list, or was refused"
+        : "the device was refused";
+    },
+    isEnrolled: async (device) =>
+      allowed.has(device) || (await ledger.enrolment(device))?.state === "approved",
+    gate(parts) {
+      const opened = openGate(
+        { ...parts, enrolment, ledger, note },
+        { devicesMax: config.limits.devices, pendingMax },
+      );
+      gate = opened;
+      const look = () => detach(opened.look(), noteFailure(note, "looking for decisions on enrolment"));
+      look();
+      timer = setInterval(look, LOOK_EVERY_MS);
+      return opened;
+    },
+    reread: () => list?.now(),
+    stop() {
+      list?.stop();
+      if (timer !== null) clearInterval(timer);
+    },
+  };
+}

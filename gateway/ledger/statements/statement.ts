@@ -1,0 +1,177 @@
+/**
+ * What one device bought in one month, as its owner reads it.
+ *
+ * Promise: every figure is a sum or a difference of ledger rows; months are UTC; money is told in atomic
+ * units of the token and, at six decimals, in dollars.
+ */
+import type { ChannelRecord, DepositRecord, PaymentRecord } from "../../purchase/ports.ts";
+import type { LedgerStore } from "../store.ts";
+
+/** A device's counters at an edge of the month; null before its first payment. */
+export interface Counters {
+  readonly charged: number;
+  readonly granted: number;
+  readonly register: number;
+}
+
+export interface ChannelStatement {
+  readonly channel: string;
+  readonly resource: string;
+  readonly scheme: string;
+  readonly opening: Counters | null;
+  readonly closing: Counters | null;
+  readonly purchases: number;
+  readonly spentAtomic: number;
+  readonly grantedUnits: number;
+  readonly depositedAtomic: number;
+  /** By price, lowest first. */
+  readonly prices: readonly PriceLine[];
+}
+
+export interface PriceLine {
+  readonly pricePerMillionUnits: number;
+  readonly purchases: number;
+  readonly spentAtomic: number;
+}
+
+export interface Statement {
+  readonly device: string;
+  readonly model: string;
+  readonly unit: string;
+  /** "2026-11" */
+  readonly month: string;
+  readonly purchases: number;
+  readonly spentAtomic: number;
+  readonly grantedUnits: number;
+  /** By the meter's register, from the last payment before the month to the last one in it. */
+  readonly consumedUnits: number;
+  readonly channels: readonly ChannelStatement[];
+}
+
+/** @param month "YYYY-MM" Rejects when the ledger does not know the device. */
+export async function statementOf(ledger: LedgerStore, device: string, month: string): Promise<Statement> {
+  const { fromSeconds, toSeconds } = monthOf(month);
+  const record = await ledger.device(device);
+  if (record === null) throw new Error(`device ${device}: expected one that the ledger knows, found none`);
+  const channels: ChannelStatement[] = [];
+  const registers: number[] = [];
+  for (const channel of await ledger.channelsOf(device)) {
+    const { statement, firstRegister } = await channelStatement(ledger, channel, fromSeconds, toSeconds);
+    channels.push(statement);
+    if (statement.closing === null) continue;
+    registers.push(statement.closing.register, statement.opening?.register ?? firstRegister);
+  }
+  const sum = (pick: (channel: ChannelStatement) => number) =>
+    channels.reduce((total, channel) => total + pick(channel), 0);
+  return {
+    device,
+    model: record.model,
+    unit: record.unit,
+    month,
+    purchases: sum(({ purchases }) => purchases),
+    spentAtomic: sum(({ spentAtomic }) => spentAtomic),
+    grantedUnits: sum(({ grantedUnits }) => grantedUnits),
+    consumedUnits: registers.length === 0 ? 0 : Math.max(...registers) - Math.min(...registers),
+    channels,
+  };
+}
+
+async function channelStatement(
+  ledger: LedgerStore,
+  channel: ChannelRecord,
+  fromSeconds: number,
+  toSeconds: number,
+): Promise<{ readonly statement: ChannelStatement; readonly firstRegister: number }> {
+  let before: PaymentRecord | null = null;
+  let first: PaymentRecord | null = null;
+  let last: PaymentRecord | null = null;
+  let purchases = 0;
+  let spentAtomic = 0;
+  const prices = new Map<number, { purchases: number; spentAtomic: number }>();
+  for await (const payment of ledger.payments({ channelId: channel.id, toSeconds })) {
+    if (payment.atSeconds < fromSeconds) {
+      before = payment;
+      continue;
+    }
+    first ??= payment;
+    last = payment;
+    purchases += 1;
+    spentAtomic += payment.amountAtomic;
+    const line = prices.get(payment.pricePerMillionUnits) ?? { purchases: 0, spentAtomic: 0 };
+    line.purchases += 1;
+    line.spentAtomic += payment.amountAtomic;
+    prices.set(payment.pricePerMillionUnits, line);
+  }
+  const deposits = await ledger.deposits(channel.id);
+  const isInMonth = ({ state, atSeconds }: DepositRecord) =>
+    state === "confirmed" && atSeconds >= fromSeconds && atSeconds <= toSeconds;
+  const statement: ChannelStatement = {
+    channel: channel.id,
+    resource: channel.resource,
+    scheme: channel.requirements.scheme,
+    opening: countersOf(before),
+    closing: countersOf(last ?? before),
+    purchases,
+    spentAtomic,
+    grantedUnits:
+      (last ?? before)?.granted === undefined ? 0 : (last ?? before)!.granted - (before?.granted ?? 0),
+    depositedAtomic: deposits.filter(isInMonth).reduce((total, { amountAtomic }) => total + amountAtomic, 0),
+    prices: [...prices]
+      .sort(([left], [right]) => left - right)
+      .map(([pricePerMillionUnits, line]) => ({ pricePerMillionUnits, ...line })),
+  };
+  return { statement, firstRegister: first?.register ?? 0 };
+}
+
+function countersOf(payment: PaymentRecord | null): Counters | null {
+  return payment && { charged: payment.charged, granted: payment.granted, register: payment.register };
+}
+
+/** First and last second of a month, UTC. Throws on another form. */
+export function monthOf(month: string): { readonly fromSeconds: number; readonly toSeconds: number } {
+  const [, year, number] = /^(\d{4})-(0[1-9]|1[0-2])$/.exec(month) ?? [];
+  if (year === undefined) throw new Error(`--month: expected YYYY-MM, found "${month.slice(0, 20)}"`);
+  const startMs = Date.UTC(Number(year), Number(number) - 1);
+  return { fromSeconds: startMs / 1000, toSeconds: Date.UTC(Number(year), Number(number)) / 1000 - 1 };
+}
+
+/** The statement as a page of text. */
+export function statementText(statement: Statement): string {
+  const { unit } = statement;
+  const energy = (units: number) => (unit === "mWh" ? `${(units / 1e6).toFixed(6)} kWh` : `${units} ${unit}`);
+  const price = (perMillion: number) =>
+    unit === "mWh" ? `${dollars(perMillion)}/kWh` : `${dollars(perMillion)} per million ${unit}`;
+  const lines = [
+    `Statement for device ${statement.device} (${statement.model}), ${statement.month} (UTC)`,
+    "",
+    `  purchases   ${statement.purchases}`,
+    `  spent       ${dollars(statement.spentAtomic)} (${statement.spentAtomic} atomic units)`,
+    `  bought      ${energy(statement.grantedUnits)}`,
+    `  consumed    ${energy(statement.consumedUnits)} by the meter's register`,
+  ];
+  for (const channel of statement.channels) {
+    const edge = (name: string, counters: Counters | null) =>
+      counters === null
+        ? `    ${name}  nothing yet`
+        : `    ${name}  charged ${counters.charged}, granted ${counters.granted}, register ${counters.register}`;
+    lines.push(
+      "",
+      `  ${channel.scheme} ${channel.channel}`,
+      `    of       ${channel.resource}`,
+      edge("opening", channel.opening),
+      edge("closing", channel.closing),
+      `    deposited ${dollars(channel.depositedAtomic)}`,
+    );
+    for (const line of channel.prices) {
+      lines.push(
+        `    ${line.purchases} purchases at ${price(line.pricePerMillionUnits)}: ${dollars(line.spentAtomic)}`,
+      );
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** Atomic units of a token of six decimals. */
+function dollars(atomic: number): string {
+  return `$${(atomic / 1e6).toFixed(6)}`;
+}

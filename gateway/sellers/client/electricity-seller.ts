@@ -1,0 +1,131 @@
+/**
+ * A seller that speaks the electricity API: a tariff, a menu of quanta, cumulative grants.
+ *
+ * Promise: counters come from the seller's own answers; a sale whose answer was lost is read back from
+ * its accounts.
+ */
+
+import { z } from "zod";
+import { COUNTER_MAX, QUANTUM_MAX } from "#core/units";
+import { parseJson } from "#protocol/nesting";
+import {
+  type ChannelRecord,
+  PRICE_MAX,
+  type Sale,
+  type Seller,
+  type SellerCounters,
+} from "../../purchase/ports.ts";
+import { ownPaymentHeader } from "./payment-header.ts";
+import { chargedInRequired, chooseRequirements, otherVersionIn, type Payable } from "./requirements.ts";
+import { type Answer, type Http, isElsewhere, refusalIn } from "./seller-http.ts";
+
+const counter = z.number().int().min(0).max(COUNTER_MAX);
+const price = z.number().int().min(1).max(PRICE_MAX);
+const SECONDS_MAX = 4_294_967_295;
+const seconds = z.number().int().min(0).max(SECONDS_MAX);
+
+const TARIFF = z.object({
+  unit: z.string().max(16),
+  pricePerMillionUnits: price,
+  validUntilSeconds: seconds,
+  menu: z.array(counter.min(1).max(QUANTUM_MAX)).min(1).max(64),
+});
+const ACCOUNT = z.object({ charged: counter, granted: counter });
+
+/** @param baseUrl of the API, as "http://127.0.0.1:4021" */
+export function electricitySeller(http: Http, baseUrl: string, payable: Payable): Seller {
+  const base = baseUrl.replace(/\/+$/, "");
+  const energyUrl = (quantumAtomic: number) => `${base}/v1/energy?quantum=${quantumAtomic}`;
+  return {
+    async tariff() {
+      const answer = await http.call("GET", `${base}/v1/tariff`, null);
+      const parsed = answer.kind === "paid" ? TARIFF.safeParse(jsonIn(answer)) : null;
+      if (parsed?.success)
+        return { tariff: { ...parsed.data, menu: parsed.data.menu.toSorted((a, b) => a - b) }, reason: "" };
+      return { tariff: null, reason: `${base}/v1/tariff: expected a tariff, ${found(answer)}` };
+    },
+    async quote(quantumAtomic) {
+      const url = energyUrl(quantumAtomic);
+      const answer = await http.call("POST", url, null);
+      if (answer.kind !== "payment-required") {
+        const other = answer.kind === "refused" ? otherVersionIn(answer.status, answer.body) : null;
+        if (other !== null) return { ...other, quote: null, reason: `${url}: ${other.reason}` };
+        return { quote: null, reason: `${url}: expected payment requirements, ${found(answer)}` };
+      }
+      const { requirements, ...others } = chooseRequirements(answer.required, payable);
+      const quote = requirements && { resource: url, requirements };
+      return { ...others, quote, reason: `${url}: ${others.reason}` };
+    },
+    async pay(channel, amountAtomic, payload): Promise<Sale> {
+      const answer = await http.call("POST", energyUrl(amountAtomic), ownPaymentHeader(payload));
+      if (answer.kind === "unavailable") return answer;
+      if (answer.kind === "payment-required") {
+        return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };
+      }
+      if (answer.kind === "refused") {
+        return { kind: isElsewhere(answer) ? "unavailable" : "unpaid", reason: found(answer), charged: null };
+      }
+      const sold = soldIn(jsonIn(answer));
+      if (sold === null)
+        return { kind: "unavailable", reason: `${channel.resource}: expected counters, ${found(answer)}` };
+      const { charged, granted, pricePerMillionUnits, validUntilSeconds } = sold;
+      return {
+        kind: "paid",
+        counters: { charged, granted },
+        pricePerMillionUnits,
+        validUntilSeconds,
+        transaction: answer.receipt?.transaction ?? "",
+      };
+    },
+    async recover(channel, _charged): Promise<SellerCounters | null> {
+      const answer = await http.call("GET", `${base}/v1/accounts/${accountOf(channel)}`, null);
+      const account = answer.kind === "paid" ? ACCOUNT.safeParse(jsonIn(answer)) : null;
+      return account?.success ? account.data : null;
+    },
+  };
+}
+
+/** What a sale is answered with, checked by hand: it is read for every purchase. */
+type Sold = Readonly<Record<"charged" | "granted" | "pricePerMillionUnits" | "validUntilSeconds", number>>;
+
+function soldIn(answer: unknown): Sold | null {
+  if (typeof answer !== "object" || answer === null) return null;
+  const sold = answer as Sold;
+  const { charged, granted, pricePerMillionUnits, validUntilSeconds } = sold;
+  const fits =
+    isWhole(charged, 0, COUNTER_MAX) &&
+    isWhole(granted, 0, COUNTER_MAX) &&
+    isWhole(pricePerMillionUnits, 1, PRICE_MAX) &&
+    isWhole(validUntilSeconds, 0, SECONDS_MAX);
+  return fits ? sold : null;
+}
+
+function isWhole(value: unknown, min: number, max: number): boolean {
+  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+}
+
+/** The API keeps exact accounts by the payer's address. */
+function accountOf(channel: ChannelRecord): string {
+  return channel.config === null ? `0x${channel.device}` : channel.id;
+}
+
+type Paid = Extract<Answer, { kind: "paid" }>;
+
+const JSON_TYPE = /^application\/(\w[\w.+-]*\+)?json\b/i;
+
+/** Undefined for what is not JSON, or does not say that it is. */
+function jsonIn({ type, body }: Paid): unknown {
+  if (type !== undefined && !JSON_TYPE.test(type)) return undefined;
+  try {
+    return parseJson(body);
+  } catch {
+    return undefined;
+  }
+}
+
+function found(answer: Answer): string {
+  if (answer.kind === "unavailable") return answer.reason;
+  if (answer.kind === "payment-required") return `found HTTP 402 ${answer.error}`;
+  if (answer.kind === "refused") return `found ${refusalIn(answer)}`;
+  return `found HTTP ${answer.status} of type ${answer.type}: ${answer.body.slice(0, 120)}`;
+}

@@ -1,0 +1,117 @@
+/**
+ * Any stock x402 seller: one price, one resource, and each paid answer worth a configured number of units.
+ *
+ * Promise: nothing is asked of the seller but x402; grants are counted here, by answers that were paid: each is
+ * worth its units when what was signed for it was charged in full, and its share of them else, whatever the
+ * price is by now.
+ */
+import { PRICED_UNITS } from "#core/units";
+import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../../purchase/ports.ts";
+import { ownPaymentHeader } from "./payment-header.ts";
+import {
+  chargedInReceipt,
+  chargedInRequired,
+  chooseRequirements,
+  otherVersionIn,
+  type Payable,
+} from "./requirements.ts";
+import { type Http, isElsewhere, refusalIn } from "./seller-http.ts";
+
+export interface FixedSale {
+  readonly url: string;
+  readonly method: "GET" | "POST";
+  readonly unit: string;
+  /** Metered units that one paid answer is worth. */
+  readonly unitsPerPayment: number;
+}
+
+export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Seller {
+  const { url, method, unit, unitsPerPayment } = sale;
+
+  async function quote(): ReturnType<Seller["quote"]> {
+    const answer = await http.call(method, url, null);
+    if (answer.kind !== "payment-required") {
+      const other = answer.kind === "refused" ? otherVersionIn(answer.status, answer.body) : null;
+      if (other !== null) return { ...other, quote: null, reason: `${method} ${url}: ${other.reason}` };
+      const found = answer.kind === "unavailable" ? answer.reason : `found HTTP ${answer.status}`;
+      return {
+        quote: null,
+        reason: `${method} ${url}: expected HTTP 402 with payment requirements, ${found}`,
+      };
+    }
+    const { requirements, ...others } = chooseRequirements(answer.required, payable);
+    // The resource is named as the seller names it: it may compare it with what it was paid for.
+    const resource = answer.required.resource?.url ?? url;
+    const quoted = requirements && { resource, requirements };
+    return { ...others, quote: quoted, reason: `${method} ${url}: ${others.reason}` };
+  }
+
+  return {
+    async tariff() {
+      const quoted = await quote();
+      if (quoted.quote === null) {
+        const { quote: _, ...others } = quoted;
+        return { ...others, tariff: null };
+      }
+      const amount = Number(quoted.quote.requirements.amount);
+      const pricePerMillionUnits = priceOf(amount, unitsPerPayment);
+      if (pricePerMillionUnits > PRICE_MAX) {
+        const reason =
+          `${url}: ${amount} atomic units for ${unitsPerPayment} ${unit} is a price above ${PRICE_MAX} per million; ` +
+          "count a finer unit and raise seller.unitsPerPayment";
+        return { tariff: null, reason };
+      }
+      return { tariff: { unit, pricePerMillionUnits, validUntilSeconds: 0, menu: [amount] }, reason: "" };
+    },
+    quote,
+    async pay(channel, amountAtomic, payload): Promise<Sale> {
+      const answer = await http.call(method, url, ownPaymentHeader(payload));
+      if (answer.kind === "unavailable") return answer;
+      if (answer.kind === "payment-required") {
+        return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };
+      }
+      if (answer.kind === "refused") {
+        const reason = `${url}: ${refusalIn(answer)}`;
+        return { kind: isElsewhere(answer) ? "unavailable" : "unpaid", reason, charged: null };
+      }
+      if (answer.receipt === null) {
+        return { kind: "unavailable", reason: `${url}: expected a PAYMENT-RESPONSE header, found none` };
+      }
+      const signed = channel.charged + amountAtomic;
+      const charged = chargedInReceipt(answer.receipt) ?? signed;
+      if (charged < channel.charged || charged > signed) {
+        const reason = `${url}: expected ${channel.charged} to ${signed} charged in PAYMENT-RESPONSE, found ${charged}`;
+        return { kind: "unavailable", reason };
+      }
+      return {
+        kind: "paid",
+        counters: { charged, granted: grantedAt(channel, charged, amountAtomic, unitsPerPayment) },
+        pricePerMillionUnits: Math.min(PRICE_MAX, priceOf(amountAtomic, unitsPerPayment)),
+        validUntilSeconds: 0,
+        transaction: answer.receipt.transaction,
+      };
+    },
+    async recover(channel, charged, quantumAtomic) {
+      return { charged, granted: grantedAt(channel, charged, quantumAtomic, unitsPerPayment) };
+    },
+  };
+}
+
+/**
+ * Units for all that was charged since the channel's counters: whole payments, and of a part its share.
+ * @param quantumAtomic what was signed for each
+ */
+function grantedAt(
+  channel: ChannelRecord,
+  charged: number,
+  quantumAtomic: number,
+  unitsPerPayment: number,
+): number {
+  const more = Math.max(0, charged - channel.charged);
+  const share = Math.floor(((more % quantumAtomic) / quantumAtomic) * unitsPerPayment);
+  return channel.granted + unitsPerPayment * Math.floor(more / quantumAtomic) + share;
+}
+
+function priceOf(amountAtomic: number, units: number): number {
+  return Math.max(1, Math.round((amountAtomic * PRICED_UNITS) / units));
+}

@@ -1,0 +1,113 @@
+/**
+ * Choosing among a seller's payment requirements, and reading its counters out of x402 answers.
+ *
+ * Promise: only what the gateway can pay is chosen: version 2, one of the operator's schemes, networks
+ * and tokens, by EIP-3009 with the token's domain named, an amount that a device can pay at once.
+ */
+import { isCounter, QUANTUM_MAX } from "#core/units";
+import type { OfferedRequirements } from "#protocol/messages";
+import type { PaymentRequired, SettleResponse } from "#protocol/x402";
+import type { NoTerms } from "../../purchase/ports.ts";
+
+export interface Payable {
+  /** In order of preference. */
+  readonly schemes: readonly ("batch-settlement" | "exact")[];
+  readonly network: string;
+  /** Token address, any case. */
+  readonly asset: string;
+}
+
+/** The requirements the operator likes best; null, and why, when none can be paid. */
+export function chooseRequirements(
+  required: PaymentRequired,
+  payable: Payable,
+): { readonly requirements: OfferedRequirements | null } & NoTerms {
+  for (const scheme of payable.schemes) {
+    for (const option of required.accepts) {
+      const fits =
+        option.scheme === scheme &&
+        option.network === payable.network &&
+        option.asset.toLowerCase() === payable.asset.toLowerCase() &&
+        methodOf(option) === METHOD &&
+        lackOf(option) === "";
+      if (fits) return { requirements: { ...option, extra: option.extra ?? {} }, reason: "" };
+    }
+  }
+  const found = required.accepts.slice(0, TOLD_MAX).map(shownOption);
+  const more = required.accepts.length - found.length;
+  if (more > 0) found.push(`${more} more`);
+  return {
+    requirements: null,
+    reason: `found ${found.join("; ") || "nothing in accepts"}; ${spoken(payable)}`,
+    isUnpayable: true,
+  };
+}
+
+/** How money is moved: x402's `assetTransferMethod`, when it names none. */
+const METHOD = "eip3009";
+
+/** Options of a seller that are named when none fits, and characters of each of their words. */
+const TOLD_MAX = 4;
+const WORD_MAX = 64;
+
+type Option = PaymentRequired["accepts"][number];
+
+function methodOf({ extra }: Option): string {
+  return shown(extra?.assetTransferMethod ?? METHOD);
+}
+
+/** What an option lacks to be paid, apart from scheme, method, network and token; empty when nothing. */
+function lackOf({ amount, extra }: Option): string {
+  if (typeof extra?.name !== "string" || typeof extra.version !== "string")
+    return ", without the token's name and version in extra";
+  if (!/^[1-9][0-9]{0,14}$/.test(amount)) return `, amount ${shown(amount)}`;
+  return Number(amount) > QUANTUM_MAX ? `, amount ${amount} above ${QUANTUM_MAX}` : "";
+}
+
+function shownOption(option: Option): string {
+  const { scheme, network, asset } = option;
+  return `${shown(scheme)} by ${methodOf(option)} on ${shown(network)} in token ${shown(asset)}${lackOf(option)}`;
+}
+
+function spoken({ schemes, network, asset }: Payable): string {
+  const each = schemes.map((scheme) => `${scheme} by ${METHOD}`);
+  return `spoken: ${each.join(", ")} on ${network} in token ${asset}`;
+}
+
+/** A piece of what a stranger wrote. */
+function shown(word: unknown): string {
+  return String(word).slice(0, WORD_MAX);
+}
+
+/** Why terms that came without version 2's header cannot be read: their body may be another version's. Null for others. */
+export function otherVersionIn(status: number, body: string): NoTerms | null {
+  if (status !== 402) return null;
+  const version = /"x402Version"\s*:\s*([0-9]{1,6})/.exec(body)?.[1];
+  const found = version === undefined ? "no PAYMENT-REQUIRED header" : `x402 version ${version}`;
+  return {
+    reason: `found ${found}; spoken: version 2, terms in the PAYMENT-REQUIRED header`,
+    isUnpayable: true,
+  };
+}
+
+/** What a corrective 402 says was charged on a channel; null when it says nothing. */
+export function chargedInRequired(required: PaymentRequired): number | null {
+  for (const { extra } of required.accepts) {
+    const charged = decimalIn(extra?.channelState, "chargedCumulativeAmount");
+    if (charged !== null) return charged;
+  }
+  return null;
+}
+
+/** What a receipt says was charged on its channel in all; null when it says nothing. */
+export function chargedInReceipt(receipt: SettleResponse | null): number | null {
+  return decimalIn(receipt?.extra?.channelState, "chargedCumulativeAmount");
+}
+
+function decimalIn(holder: unknown, member: string): number | null {
+  if (typeof holder !== "object" || holder === null) return null;
+  const text = (holder as Record<string, unknown>)[member];
+  return typeof text === "string" && /^[0-9]{1,15}$/.test(text) && isCounter(Number(text))
+    ? Number(text)
+    : null;
+}

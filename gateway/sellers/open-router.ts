@@ -1,0 +1,135 @@
+/**
+ * The configured sellers, opened: a client, a shop and an HTTP pool for each, and the market over them.
+ *
+ * Promise: what is opened here is closed by `close`, after `stop` asked nothing more of any seller.
+ */
+import { readFileSync } from "node:fs";
+import type { Config } from "../config/config.ts";
+import { shownUrl } from "../config/layers.ts";
+import { devicesOf, type SellerConfig } from "../config/sellers-section.ts";
+import type { ChannelRecord, Market, Note, Seller } from "../purchase/ports.ts";
+import { type Timing, timedSeller } from "../purchase/timed-ports.ts";
+import type { TermsTrouble } from "../treasury/terms.ts";
+import type { Timer } from "./circuit.ts";
+import { electricitySeller } from "./client/electricity-seller.ts";
+import { fixedSeller } from "./client/fixed-seller.ts";
+import { type Http, openHttp } from "./client/seller-http.ts";
+import { openShop, type SellerStatus } from "./seller-client.ts";
+import { openMarket } from "./seller-router.ts";
+
+export interface Sellers {
+  readonly market: Market;
+  status(): readonly SellerStatus[];
+  stop(): void;
+  close(): Promise<void>;
+}
+
+const SYSTEM_TIMER: Timer = {
+  nowMs: () => performance.now(),
+  random: Math.random,
+  after(delayMs, act) {
+    const timer = setTimeout(act, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+/**
+ * @param authorities as `readAuthorities` read them
+ * @param changed called when devices may have to buy elsewhere, or at another price
+ * @param termsTrouble what the chain has against a seller's terms
+ */
+export function openSellers(
+  config: Config,
+  authorities: ReadonlyMap<string, string>,
+  timing: Timing,
+  note: Note,
+  changed: () => void,
+  termsTrouble: TermsTrouble,
+): Sellers {
+  const { sellers, groups, limits, market } = config;
+  const opened = sellers.map((seller, index) => {
+    const http = openSellerHttp(seller, limits, authorities);
+    const client = timedSeller(clientOf(seller, http), timing, () => performance.now() / 1000);
+    const shop = openShop(
+      client,
+      {
+        name: seller.name,
+        kind: seller.kind,
+        url: shownUrl(seller.url),
+        callsMax: limits.sellerConnections,
+        queueMax: limits.sellerQueue,
+        awayAfterMs: market.awayAfterMs,
+        isFirst: index === 0,
+      },
+      SYSTEM_TIMER,
+      note,
+      changed,
+      termsTrouble,
+    );
+    return { shop, devices: devicesOf(seller, groups), http };
+  });
+  return {
+    market: openMarket(opened, market.choose, SYSTEM_TIMER.nowMs),
+    status: () => opened.map(({ shop }) => shop.status()),
+    stop() {
+      for (const { shop } of opened) shop.stop();
+    },
+    async close() {
+      await Promise.all(opened.map(({ http }) => http.close()));
+    },
+  };
+}
+
+/** An HTTP pool that reaches this seller and nobody else. */
+export function openSellerHttp(
+  seller: SellerConfig,
+  limits: Config["limits"],
+  authorities: ReadonlyMap<string, string>,
+): Http {
+  return openHttp({
+    connections: limits.sellerConnections,
+    timeoutMs: limits.sellerTimeoutMs,
+    origins: [seller.url],
+    allowPrivate: seller.allowPrivate,
+    authorities: authorities.get(seller.name) ?? null,
+  });
+}
+
+/** The client that speaks a seller's language. */
+export function clientOf(seller: SellerConfig, http: Http): Seller {
+  const { kind, url, method, unit, unitsPerPayment } = seller;
+  const payable = { schemes: seller.schemes, network: seller.network, asset: seller.asset };
+  if (kind === "electricity") return electricitySeller(http, url, payable);
+  return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment! }, payable);
+}
+
+/** Where a seller takes a refund of a channel: at what it sells, at the place the configuration says. */
+export function refundUrl({ kind, url }: SellerConfig, channel: ChannelRecord): string {
+  if (kind === "fixed") return url;
+  const { pathname, search } = new URL(channel.resource);
+  return new URL(pathname + search, url).href;
+}
+
+/** The seller of a channel; undefined when the configuration names it no more. */
+export function sellerOf(
+  sellers: readonly SellerConfig[],
+  { seller }: ChannelRecord,
+): SellerConfig | undefined {
+  // Rows of before there were several name none: they are the first one's.
+  return seller === "" ? sellers[0] : sellers.find(({ name }) => name === seller);
+}
+
+/** The certificate authorities that sellers bring with them, by the sellers' names. Throws one line. */
+export function readAuthorities(sellers: readonly SellerConfig[]): ReadonlyMap<string, string> {
+  const read = new Map<string, string>();
+  for (const { name, caFile } of sellers) {
+    if (caFile === undefined) continue;
+    try {
+      read.set(name, readFileSync(caFile, "utf8"));
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new Error(`seller ${name}: caFile ${caFile}: cannot be read (${code})`);
+    }
+  }
+  return read;
+}

@@ -1,0 +1,159 @@
+/**
+ * One light as an operator sees it: what it last said, what it paid, and how long its deposit lasts.
+ *
+ * Promise: bounded memory per light, counters that never fall, and a rate of spending measured over one
+ * to two days, so that a night and a day both count.
+ */
+import type { ChannelRecord, Tariff } from "../purchase/ports.ts";
+import type { Place } from "./locations.ts";
+
+/** Worst first: this is the order in which an operator wants to see them. */
+export const CONDITIONS = ["starved", "lost", "new", "dark", "lit"] as const;
+export type Condition = (typeof CONDITIONS)[number];
+
+export interface Light {
+  /** Position among the fleet's lights; it never changes. */
+  readonly index: number;
+  readonly device: string;
+  readonly place: Place | null;
+  /** Of the fleet's changes, the one before it took the position of a light that left; 0 for the first there. */
+  readonly bornRevision: number;
+  /** Of the fleet's changes, the last that touched this light. */
+  revision: number;
+  condition: Condition;
+  model: string;
+  firmware: string;
+  meter: string;
+  unit: string;
+  powerMilliwatts: number;
+  /** What else the meter showed in the latest reading; null where it shows none. */
+  voltageMillivolts: number | null;
+  currentMilliamps: number | null;
+  frequencyMillihertz: number | null;
+  /** Whether the meter's latest look was metered: "good", or why not; null where it does not say. */
+  meterQuality: "good" | "suspect" | "stale" | null;
+  levelPercent: number;
+  wantedPercent: number;
+  /** What the light, or the gateway, last said no to; null when nothing is refused. */
+  refusal: string | null;
+  /** Why nothing could be offered to it, in one line; null once something was. */
+  noOffer: string | null;
+  register: number;
+  credit: number;
+  channelId: string | null;
+  /** Whom it buys from, by the configuration's name. */
+  seller: string | null;
+  scheme: string | null;
+  resource: string | null;
+  quantumAtomic: number;
+  pricePerMillionUnits: number;
+  /** What the device may sign up to, atomic units. */
+  promised: number;
+  charged: number;
+  granted: number;
+  /** Since the gateway started. */
+  payments: number;
+  refusals: number;
+  spentAtomic: number;
+  heardSeconds: number;
+  paidSeconds: number;
+  /** Spending, as it stood at two moments at most two spans ago. */
+  before: Mark;
+  since: Mark;
+}
+
+interface Mark {
+  readonly atSeconds: number;
+  readonly spentAtomic: number;
+}
+
+/** Spending is averaged over one to two of these. */
+const SPAN_SECONDS = 86_400;
+
+/** Nothing is said of a rate that was watched for less. */
+const RATE_MIN_SECONDS = 60;
+
+export function newLight(
+  index: number,
+  device: string,
+  place: Place | null,
+  nowSeconds: number,
+  bornRevision = 0,
+): Light {
+  const mark = { atSeconds: nowSeconds, spentAtomic: 0 };
+  return {
+    index,
+    device,
+    place,
+    bornRevision,
+    revision: 0,
+    condition: "new",
+    model: "",
+    firmware: "",
+    meter: "",
+    unit: "mWh",
+    powerMilliwatts: 0,
+    voltageMillivolts: null,
+    currentMilliamps: null,
+    frequencyMillihertz: null,
+    meterQuality: null,
+    levelPercent: 0,
+    wantedPercent: 0,
+    refusal: null,
+    noOffer: null,
+    register: 0,
+    credit: 0,
+    channelId: null,
+    seller: null,
+    scheme: null,
+    resource: null,
+    quantumAtomic: 0,
+    pricePerMillionUnits: 0,
+    promised: 0,
+    charged: 0,
+    granted: 0,
+    payments: 0,
+    refusals: 0,
+    spentAtomic: 0,
+    heardSeconds: nowSeconds,
+    paidSeconds: 0,
+    before: mark,
+    since: mark,
+  };
+}
+
+/** Takes over a channel's counters; another channel than before replaces them, the same one only raises them. */
+export function takeChannel(light: Light, channel: ChannelRecord, tariff: Tariff | null): void {
+  const isSame = light.channelId === channel.id;
+  light.channelId = channel.id;
+  light.seller = channel.seller;
+  light.scheme = channel.requirements.scheme;
+  light.resource = channel.resource;
+  light.quantumAtomic = Number(channel.requirements.amount);
+  light.promised = isSame ? Math.max(light.promised, channel.promised) : channel.promised;
+  light.charged = isSame ? Math.max(light.charged, channel.charged) : channel.charged;
+  light.granted = isSame ? Math.max(light.granted, channel.granted) : channel.granted;
+  if (tariff !== null) light.pricePerMillionUnits = tariff.pricePerMillionUnits;
+}
+
+/** Counts money that was charged. */
+export function spend(light: Light, amountAtomic: number, nowSeconds: number): void {
+  if (nowSeconds - light.since.atSeconds >= SPAN_SECONDS) {
+    light.before = light.since;
+    light.since = { atSeconds: nowSeconds, spentAtomic: light.spentAtomic };
+  }
+  light.spentAtomic += amountAtomic;
+}
+
+/** Money spent a day, atomic units; null while it was watched for less than a minute, or has not paid. */
+export function spentPerDayAtomic(light: Light, nowSeconds: number): number | null {
+  const seconds = nowSeconds - light.before.atSeconds;
+  const spent = light.spentAtomic - light.before.spentAtomic;
+  return seconds < RATE_MIN_SECONDS || spent <= 0 ? null : (spent * 86_400) / seconds;
+}
+
+/** Days that what is left of the deposit lasts at the present rate; null when no rate is known. */
+export function daysLeft(light: Light, nowSeconds: number): number | null {
+  const perDay = spentPerDayAtomic(light, nowSeconds);
+  return perDay === null ? null : Math.max(0, light.promised - light.charged) / perDay;
+}

@@ -1,0 +1,72 @@
+// What a gateway does with devices of which it has no duty, or no more: nothing but hand over.
+
+import { expect, test } from "vitest";
+import type { ExternalBroker } from "#gateway/broker/external/external";
+import { SOLE_DUTY } from "#gateway/cluster/cluster";
+import { guardDevices, guardMarket } from "#gateway/cluster/fenced-ports";
+import { receiveByDuty } from "#gateway/open-cluster";
+import { voucherPayload } from "#gateway/purchase/payload";
+import type { Market, Shop } from "#gateway/purchase/ports";
+import { newBench, newKey, openChannelOf, payOf, QUANTUM } from "../purchase/bench.ts";
+
+const DEVICE = "12".repeat(20);
+
+test("without its duty nothing is presented for a device and nothing published to it", async () => {
+  const bench = newBench();
+  const key = newKey();
+  const channel = await openChannelOf(bench, key);
+  let holds = true;
+  const shop: Shop = {
+    name: "grid",
+    seller: bench.seller,
+    tariff: () => bench.seller.tariffNow(),
+    lacks: () => ({ reason: "" }),
+    refused: () => {},
+    reconsider: async () => true,
+    quote: (quantum) => bench.seller.quote(quantum),
+    owns: () => true,
+  };
+  const market: Market = { shopFor: () => shop, shopOf: () => shop };
+  const guarded = guardMarket(market, { holds: () => holds }).shopOf(channel)!;
+  expect(guarded.owns("grid")).toBe(true);
+  const said: string[] = [];
+  const devices = guardDevices(
+    { publish: (device, leaf) => said.push(`${device} ${leaf}`) },
+    { holds: () => holds },
+  );
+  const payload = voucherPayload(channel, payOf(key, channel, QUANTUM), null);
+  const present = () => guarded.seller.pay(channel, QUANTUM, payload);
+  holds = false;
+  expect(await present()).toMatchObject({ kind: "unavailable" });
+  devices.publish(DEVICE, "grant", new Uint8Array(42), false);
+  expect([bench.seller.presented, said]).toEqual([0, []]);
+  holds = true;
+  devices.publish(DEVICE, "grant", new Uint8Array(42), false);
+  expect(said).toEqual([`${DEVICE} grant`]);
+  expect(await present()).not.toMatchObject({ reason: expect.stringContaining("another gateway") });
+  expect(bench.seller.presented).toBe(1);
+  expect(guardMarket({ ...market, shopOf: () => null }, { holds: () => true }).shopOf(channel)).toBeNull();
+});
+
+test("a message goes to whoever has its device's duty, and is handed over once at most", () => {
+  const taken: string[] = [];
+  const handed: string[] = [];
+  const broker = {
+    handOver: (member: string, device: string, leaf: string) => handed.push(`${member} ${device} ${leaf}`),
+  } as Pick<ExternalBroker, "handOver"> as ExternalBroker;
+  let holder: string | null = null;
+  let takes = true;
+  const duty = { ...SOLE_DUTY, takes: () => takes, holderOf: () => holder };
+  const receive = receiveByDuty(duty, broker, (device, leaf) => taken.push(`${device} ${leaf}`));
+  const pay = new Uint8Array(99);
+  receive(DEVICE, "pay", pay, false);
+  receive(DEVICE, "pay", pay, true);
+  takes = false;
+  receive(DEVICE, "pay", pay, false);
+  holder = "south";
+  receive(DEVICE, "hello", pay, false);
+  // Whoever handed it over saw the roster of a moment before: back and forth it must not go.
+  receive(DEVICE, "hello", pay, true);
+  expect(taken).toEqual([`${DEVICE} pay`, `${DEVICE} pay`]);
+  expect(handed).toEqual([`south ${DEVICE} hello`]);
+});
