@@ -9,7 +9,7 @@ import { readBrokerUrl } from "#node/broker-socket";
 import { positive, readBy, whole } from "./arguments.ts";
 import { type ColumnMapping, readMapping } from "./city/columns.ts";
 import { shippedScenarios } from "./scenario/open-scenario.ts";
-import { SCHEME_SERVERS, type SchemeServer } from "./utility/scheme-server.ts";
+import { SCHEME_SERVERS, type SchemeServer } from "./seller/scheme/scheme-server.ts";
 
 /** A run without options: an hour of the evening of 2026-01-15 from 20:00 UTC, when dusk is over. */
 export const DEFAULT_RUN = {

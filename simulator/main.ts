@@ -9,11 +9,11 @@ import { readFleetFlags } from "./fleet-flags.ts";
 
 /** Each is loaded when its name is given: a chain's client and an HTTP server take seconds of CPU to load. */
 const COMMANDS: Readonly<Record<string, () => Promise<(argv: readonly string[]) => Promise<number>>>> = {
-  utility: async () => (await import("./utility/run-utility.ts")).runUtility,
+  utility: async () => (await import("./seller/run-seller.ts")).runUtility,
   city: async () => (await import("./city/run-city.ts")).runCity,
   chain: async () => (await import("./chain/run-chain.ts")).runChain,
-  meter: async () => (await import("./meter/run-meter.ts")).runMeter,
-  world: async () => (await import("./world/run-world.ts")).runWorld,
+  meter: async () => (await import("./hardware/run-modbus-server.ts")).runMeter,
+  world: async () => (await import("./world/run/run-world.ts")).runWorld,
 };
 
 export async function main(argv: readonly string[]): Promise<void> {

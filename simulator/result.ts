@@ -1,15 +1,15 @@
 /**
  * The result of a run: one JSON document, or the same as lines for people.
  */
-import type { BoardsResult } from "./fleet/boards.ts";
-import type { Feeder } from "./fleet/feeders.ts";
-import type { NotBought, Reconciliation } from "./fleet/reconciliation.ts";
-import type { PlayedStage } from "./fleet/stagehand.ts";
-import type { Violation } from "./fleet/violation.ts";
-import type { Witness } from "./fleet/witness.ts";
+import type { BoardsResult } from "./fleet/lights/boards.ts";
+import type { Feeder } from "./fleet/reconciliation/feeders.ts";
+import type { Witness } from "./fleet/reconciliation/invariant-monitor.ts";
+import type { NotBought, Reconciliation } from "./fleet/reconciliation/reconciliation.ts";
+import type { Violation } from "./fleet/reconciliation/violation.ts";
+import type { PlayedStage } from "./fleet/scenario-runner.ts";
 import { CHEATS, type Cheat } from "./scenario/actions.ts";
-import type { Evening, EveningLight, Progress } from "./scenario/evening.ts";
-import type { StopReport } from "./utility/utility.ts";
+import type { Evening, EveningLight, Progress } from "./scenario/recorded-evening.ts";
+import type { StopReport } from "./seller/seller.ts";
 
 export interface Result {
   readonly lights: number;

@@ -7,31 +7,31 @@ import type { Policy } from "#core/policy";
 import type { Hex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { GRANT_BYTES, PAY_BYTES, PAY_EXACT_BYTES } from "#protocol/frames";
-import { readAccounts, type SellerAccount } from "./fleet/accounts.ts";
-import type { Boards } from "./fleet/boards.ts";
-import { type ChainMark, ChainReader, type ChainTruth } from "./fleet/chain-truth.ts";
-import { feedersOf } from "./fleet/feeders.ts";
+import { chainAnswers, chainAt, type OwnKeys, ownChain, type RunChain } from "./chain/open-chain.ts";
+import { openRelay, type Relay } from "./fleet/fault-proxy.ts";
 import { DRAIN_MS, Fleet } from "./fleet/fleet.ts";
-import { payeeOf } from "./fleet/payee.ts";
-import { reconcile } from "./fleet/reconciliation.ts";
-import { openRelay, type Relay } from "./fleet/relay.ts";
-import { FleetStagehand } from "./fleet/stagehand.ts";
-import { polesOf } from "./fleet/street.ts";
+import type { Boards } from "./fleet/lights/boards.ts";
+import { polesOf } from "./fleet/lights/street.ts";
+import { type ChainMark, ChainReader, type ChainTruth } from "./fleet/reconciliation/chain-truth.ts";
+import { feedersOf } from "./fleet/reconciliation/feeders.ts";
+import { payeeOf } from "./fleet/reconciliation/payee.ts";
+import { reconcile } from "./fleet/reconciliation/reconciliation.ts";
+import { readAccounts, type SellerAccount } from "./fleet/reconciliation/seller-accounts.ts";
+import { FleetStagehand } from "./fleet/scenario-runner.ts";
 import { openView, type View } from "./fleet/terminal.ts";
 import type { FleetFlags } from "./fleet-flags.ts";
 import { type Bought, catchInterrupt, type Interrupt } from "./interrupt.ts";
-import { Recorder } from "./report/recorder.ts";
-import { commandOf, storyOf } from "./report/story-of.ts";
+import { commandOf, storyOf } from "./report/build-report.ts";
+import { Recorder } from "./report/sampler.ts";
 import { requireWritable, writeReport } from "./report/write-report.ts";
 import { type Result, resultLines, resultOf } from "./result.ts";
 import { planRun, type RunPlan } from "./run-plan.ts";
 import { EVERYONE, playStages, type Stage } from "./scenario/actions.ts";
-import type { Progress } from "./scenario/evening.ts";
 import { DAILY_BUDGET_ATOMIC, PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "./scenario/owner-limits.ts";
+import type { Progress } from "./scenario/recorded-evening.ts";
+import type { StopReport } from "./seller/seller.ts";
 import { requireBroker } from "./services/broker.ts";
-import { chainAnswers, chainAt, type OwnKeys, ownChain, type RunChain } from "./services/chain.ts";
 import { type Services, startServices } from "./services/services.ts";
-import type { StopReport } from "./utility/utility.ts";
 
 /** Money of one deposit into a light's channel: some days of light. */
 const DEPOSIT_ATOMIC = 200_000;
@@ -205,7 +205,7 @@ async function receiverOf(flags: FleetFlags, chain: RunChain): Promise<Hex> {
 /** The compiler and the linter that make a bundle are only loaded for one. */
 async function openBoards({ espruino }: FleetFlags, plan: RunPlan, view: View): Promise<Boards | null> {
   if (espruino === undefined) return null;
-  const room = await import("./fleet/boards.ts");
+  const room = await import("./fleet/lights/boards.ts");
   const opening = room.openBoards({
     count: espruino,
     epochSeconds: plan.epochSeconds,

@@ -14,9 +14,9 @@ import { membersOf } from "./scenario/groups.ts";
 import { openScenario } from "./scenario/open-scenario.ts";
 import { csvOf, hasPrices, pricedBy, seriesOf } from "./scenario/prices.ts";
 import { CALM, type Scenario } from "./scenario/scenario.ts";
+import { readTariff } from "./seller/run-seller.ts";
+import type { Tariff } from "./seller/sale/tariff.ts";
 import { type BrokerAccount, readBrokerAccount } from "./services/broker-account.ts";
-import { readTariff } from "./utility/run-utility.ts";
-import type { Tariff } from "./utility/tariff.ts";
 
 /** What an evening is, whoever plays it. */
 export interface EveningPlan {

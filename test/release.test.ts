@@ -13,7 +13,7 @@ import { openSqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import { loadConfig as loadDeviceConfig } from "#node/config/device-config";
 import { openJournal } from "#node/journal/journal";
 import { loadKey } from "#node/key/keystore";
-import { SqliteAccounts } from "#simulator/utility/sqlite-accounts";
+import { SqliteAccounts } from "#simulator/seller/accounts/sqlite-accounts";
 
 const RELEASE = fileURLToPath(new URL("./fixtures/0.1.0", import.meta.url));
 const HELP = join(RELEASE, "help");

@@ -2,9 +2,9 @@
  * `watt402-simulate chain`: a development chain with x402's contracts, for others to use by URL.
  */
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { fundDevelopmentTreasury } from "../services/chain.ts";
 import { startAnvil } from "./anvil.ts";
-import { placeContracts } from "./place.ts";
+import { placeContracts } from "./deploy.ts";
+import { fundDevelopmentTreasury } from "./open-chain.ts";
 
 const DEFAULT_PORT = 8545;
 

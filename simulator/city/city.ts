@@ -2,7 +2,7 @@
  * A city as far as its lights are concerned: where they stand, what they draw, when they shine. Plain data,
  * made by generate.ts from a seed or by inventory.ts from a file.
  */
-import type { LampType, MeterType } from "../fleet/lamp-model.ts";
+import type { LampType, MeterType } from "./lamp-model.ts";
 
 export type RoadClass = "residential" | "secondary" | "main";
 

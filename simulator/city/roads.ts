@@ -3,8 +3,9 @@
  *
  * Promise: everything a light is made of is drawn from one stream of numbers, in one order.
  */
-import { type LampType, METER_TYPES } from "../fleet/lamp-model.ts";
+
 import type { CityLight, DimmingPlan, RoadClass } from "./city.ts";
+import { type LampType, METER_TYPES } from "./lamp-model.ts";
 import { type Draw, pick, pickWeighted } from "./random.ts";
 
 interface Road {

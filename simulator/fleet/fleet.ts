@@ -19,17 +19,17 @@ import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
 import { throwUncaught } from "#node/process-guard";
 import { addressOf, type Key } from "#payment/key";
 import { seededRandom } from "../city/random.ts";
-import type { BoardRun } from "../espruino/board-host.ts";
+import type { BoardRun } from "../hardware/simulated-board-host.ts";
 import { type Cheat, EVERYONE } from "../scenario/actions.ts";
-import { type Evening, type Progress, progressOf } from "../scenario/evening.ts";
-import type { Boards, BoardsResult } from "./boards.ts";
-import { Brake } from "./brake.ts";
+import { type Evening, type Progress, progressOf } from "../scenario/recorded-evening.ts";
 import { FleetClock } from "./clock.ts";
-import { LeanRoad } from "./lean-link.ts";
-import { Light } from "./light.ts";
-import { lowMarkPermille } from "./low-mark.ts";
-import { quickSigners } from "./quick-signer.ts";
-import type { Pole } from "./street.ts";
+import { Brake } from "./clock-throttle.ts";
+import type { Boards, BoardsResult } from "./lights/boards.ts";
+import { Light } from "./lights/fleet-light.ts";
+import { LeanRoad } from "./lights/lean-link.ts";
+import { lowMarkPermille } from "./lights/low-mark.ts";
+import { quickSigners } from "./lights/quick-signer.ts";
+import type { Pole } from "./lights/street.ts";
 import { Troubles } from "./troubles.ts";
 
 export interface FleetOptions {

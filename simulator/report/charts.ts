@@ -2,7 +2,7 @@
  * Which charts an evening has, and the values behind them for the page's cursor.
  */
 import { clockIn, decimal, duration, inUnits } from "./figures.ts";
-import type { Sample, Story } from "./story.ts";
+import type { Sample, Story } from "./report-model.ts";
 import { type Mark, type TimeChart, timeChart } from "./time-chart.ts";
 
 /** What the cursor reads out: by chart, and the clock. */

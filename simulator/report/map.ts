@@ -5,7 +5,7 @@
  * neighbours share a dot as large as they are many.
  */
 import { decimal, dollars, duration, escaped, inUnits } from "./figures.ts";
-import type { LightStory } from "./story.ts";
+import type { LightStory } from "./report-model.ts";
 
 export const MAP_LIGHTS_MAX = 4_000;
 

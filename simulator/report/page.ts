@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { chartsOf, marksOf } from "./charts.ts";
 import { clockIn, dateIn, decimal, dollars, duration, escaped, inUnits, roundDollars } from "./figures.ts";
 import { kindOf, mapOf } from "./map.ts";
-import type { Counter, Story } from "./story.ts";
+import type { Counter, Story } from "./report-model.ts";
 import { table } from "./table.ts";
 
 const STYLE = readFileSync(new URL("page.css", import.meta.url), "utf8");

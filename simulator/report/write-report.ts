@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pageOf } from "./page.ts";
-import type { Story } from "./story.ts";
+import type { Story } from "./report-model.ts";
 
 /** Throws one line when no report could be written to this file. */
 export function requireWritable(file: string): void {

@@ -4,7 +4,7 @@
  * Promise: a seller that was given the composed tariff needs no other word of the scenario; the price is
  * never below the floor, whatever the factor.
  */
-import { boundedPrice, type PricePoint, type Tariff } from "../utility/tariff.ts";
+import { boundedPrice, type PricePoint, type Tariff } from "../seller/sale/tariff.ts";
 import type { Scenario } from "./scenario.ts";
 
 interface Spell {

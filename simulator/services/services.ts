@@ -10,9 +10,9 @@ import { join } from "node:path";
 import { generatePrivateKey } from "viem/accounts";
 import type { Server } from "#gateway/broker/embedded/embedded";
 import { fromHex, type Hex } from "#payment/bytes";
-import type { SchemeServer } from "../utility/scheme-server.ts";
-import type { StopReport } from "../utility/utility.ts";
-import type { RunChain } from "./chain.ts";
+import type { RunChain } from "../chain/open-chain.ts";
+import type { SchemeServer } from "../seller/scheme/scheme-server.ts";
+import type { StopReport } from "../seller/seller.ts";
 import { freePort } from "./free-port.ts";
 import { type Supervised, supervise } from "./supervised.ts";
 

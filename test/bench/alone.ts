@@ -2,7 +2,7 @@
  * Parts of the path by themselves: the gateway before a seller that believes everything, the seller under vouchers
  * and under plain GETs, and what a connected light weighs at rest.
  */
-import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/place";
+import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/deploy";
 import type { Services } from "#simulator/services/services";
 import type { BelievingSellerOptions } from "./believing-seller-process.ts";
 import { AMOUNT_ATOMIC, type BenchGround, PRICE_PER_MILLION_UNITS } from "./bench-ground.ts";

@@ -4,8 +4,8 @@
 import { privateKeyToAccount } from "viem/accounts";
 import type { Hex } from "#payment/bytes";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { type Contracts, mint, placeContracts } from "#simulator/chain/place";
-import type { RunChain } from "#simulator/services/chain";
+import { type Contracts, mint, placeContracts } from "#simulator/chain/deploy";
+import type { RunChain } from "#simulator/chain/open-chain";
 import { type Services, startServices } from "#simulator/services/services";
 
 /** How long and how often things are measured. */

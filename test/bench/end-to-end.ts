@@ -6,8 +6,8 @@
  */
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { toHex } from "#payment/bytes";
-import { mint } from "#simulator/chain/place";
-import { readAccounts } from "#simulator/fleet/accounts";
+import { mint } from "#simulator/chain/deploy";
+import { readAccounts } from "#simulator/fleet/reconciliation/seller-accounts";
 import type { Services } from "#simulator/services/services";
 import { AMOUNT_ATOMIC, type BenchGround } from "./bench-ground.ts";
 import { type Child, startChild } from "./child.ts";

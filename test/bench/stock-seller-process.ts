@@ -2,7 +2,7 @@
  * The stock seller in a process of its own: @x402/express with batch-settlement, as its README makes it.
  */
 import type { Anvil } from "#simulator/chain/anvil";
-import type { Contracts } from "#simulator/chain/place";
+import type { Contracts } from "#simulator/chain/deploy";
 import { startStockSeller } from "../interop/stock-seller.ts";
 import { answerParent, optionsOfParent } from "./child.ts";
 

@@ -7,8 +7,8 @@ import { expect } from "vitest";
 import { readJournal } from "#gateway/ledger/journal/journal";
 import { rowIn } from "#gateway/ledger/journal/payment-journal";
 import { COLUMNS } from "#gateway/ledger/rows";
-import { flatTariff } from "#simulator/utility/tariff";
-import { startUtility, type Utility, type UtilityOptions } from "#simulator/utility/utility";
+import { flatTariff } from "#simulator/seller/sale/tariff";
+import { startUtility, type Utility, type UtilityOptions } from "#simulator/seller/seller";
 import type { Ground, Light } from "./ground.ts";
 
 export const PRICE = 200_000;

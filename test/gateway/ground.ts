@@ -18,7 +18,7 @@ import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { type Key, openKey } from "#payment/key";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { type Contracts, mint, placeContracts } from "#simulator/chain/place";
+import { type Contracts, mint, placeContracts } from "#simulator/chain/deploy";
 
 export const TREASURY_DOLLARS_ATOMIC = 1_000_000_000n;
 

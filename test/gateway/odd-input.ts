@@ -29,7 +29,7 @@ import {
   readPaymentResponseHeader,
 } from "#protocol/x402";
 import { type Draw, seededRandom } from "#simulator/city/random";
-import { HeaderReader } from "#simulator/utility/meter/header-reader";
+import { HeaderReader } from "#simulator/seller/scheme/header-reader";
 
 const ADDRESS = `0x${"c0".repeat(20)}`;
 const CONFIG = {

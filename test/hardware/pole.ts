@@ -6,8 +6,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openRegisterMap } from "#hardware/meters/modbus/map-table";
-import { MeterImage } from "#simulator/meter/meter-image";
-import { listenAsMeter } from "#simulator/meter/slave";
+import { MeterImage } from "#simulator/hardware/meter-image";
+import { listenAsMeter } from "#simulator/hardware/modbus-slave";
 import { makeTree, type Tree } from "./lamps/tree.ts";
 
 /** Small steps, so that no change of the lamp between two looks of the device is missed. */

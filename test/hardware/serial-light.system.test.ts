@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { serveRtu } from "#simulator/meter/slave";
+import { serveRtu } from "#simulator/hardware/modbus-slave";
 import { type Ground, prepareGround } from "../gateway/ground.ts";
 import { bundledDevice, type Program } from "./device-process.ts";
 import { livePaidEvening } from "./paid-evening.ts";

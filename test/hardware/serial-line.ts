@@ -8,7 +8,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { Duplex, Transform } from "node:stream";
 import { SerialPort } from "serialport";
-import { type Slaves, serveRtu } from "#simulator/meter/slave";
+import { type Slaves, serveRtu } from "#simulator/hardware/modbus-slave";
 import { until } from "../device/node/broker.ts";
 
 export interface Converter {

@@ -23,7 +23,7 @@ import {
 } from "#protocol/messages";
 import { sealJson } from "#protocol/tag";
 import { type Leaf, topicOf } from "#protocol/topics";
-import { mint } from "#simulator/chain/place";
+import { mint } from "#simulator/chain/deploy";
 import { type Ground, prepareGround } from "../gateway/ground.ts";
 import { startStockSeller } from "./stock-seller.ts";
 

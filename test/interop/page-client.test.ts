@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { createPublicClient, erc20Abi, type Hex, http } from "viem";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { mint } from "#simulator/chain/place";
+import { mint } from "#simulator/chain/deploy";
 import vectors from "../../device/protocol/vectors.json";
 import { dataOf, ledgerRows, QUANTUM, startSeller, UNITS } from "../gateway/agreement.ts";
 import { type Ground, prepareGround } from "../gateway/ground.ts";

@@ -23,8 +23,8 @@ import {
 import { privateKeyToAccount } from "viem/accounts";
 import { tokenAbi } from "#simulator/chain/abi";
 import type { Anvil } from "#simulator/chain/anvil";
-import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/place";
-import { facilitatorInProcess } from "#simulator/utility/facilitator";
+import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/deploy";
+import { facilitatorInProcess } from "#simulator/seller/claims/facilitator";
 import type { Ground } from "../gateway/ground.ts";
 
 const KEEP_ALIVE_MS = 60_000;

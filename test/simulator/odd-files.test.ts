@@ -15,7 +15,7 @@ import { loadConfig as readDevice } from "#node/config/device-config";
 import { readText } from "#node/config/text-file";
 import { openCity } from "#simulator/city/open-city";
 import { openScenario } from "#simulator/scenario/open-scenario";
-import { SERIES_BYTES_MAX, tariffFromCsv, tariffFromToml } from "#simulator/utility/tariff-text";
+import { SERIES_BYTES_MAX, tariffFromCsv, tariffFromToml } from "#simulator/seller/sale/tariff-text";
 
 const DEEP = 10_000;
 const WIDE = 10 * 1024 * 1024;

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { DEVELOPMENT_DOLLAR_ADDRESS, mint, placeContracts } from "#simulator/chain/place";
+import { DEVELOPMENT_DOLLAR_ADDRESS, mint, placeContracts } from "#simulator/chain/deploy";
 import { main } from "#simulator/main";
 import { freePort } from "#simulator/services/free-port";
 import { descendantsOf, isRunning, simulate, until } from "./process.ts";

@@ -4,9 +4,9 @@
  * Promise: a light's pole follows from seed and number alone.
  */
 import { seededRandom } from "../../city/random.ts";
-import { Faults } from "../faults.ts";
-import { drawPole, PRICE } from "../pole.ts";
-import { EPOCH_SECONDS, spanMs } from "../setting.ts";
+import { Faults } from "../engine/faults.ts";
+import { EPOCH_SECONDS, spanMs } from "../run/world-options.ts";
+import { drawPole, PRICE } from "../surroundings/simulated-site.ts";
 import type { Town } from "./fast-city.ts";
 
 const NO_FAULTS = new Faults("none", () => 0);

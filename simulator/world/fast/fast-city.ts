@@ -6,8 +6,8 @@
  */
 import { energyMilliwattHours } from "#core/units";
 import { chooseQuantum } from "#gateway/purchase/channels";
-import type { Pole } from "../pole.ts";
-import { MENU } from "../terms.ts";
+import { MENU } from "../engine/world-terms.ts";
+import type { Pole } from "../surroundings/simulated-site.ts";
 import { type FastPrice, type FastResult, type FastTerms, runFastLight } from "./fast-light.ts";
 import type { FastLook } from "./fast-look.ts";
 

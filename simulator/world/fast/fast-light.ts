@@ -12,7 +12,7 @@ import { budgetOn, refusePrice, refuseQuantum, spentToday } from "#core/policy";
 import { NEW_REGISTER, type Register, takeReading } from "#core/register";
 import { nextAttemptMs } from "#core/rungs";
 import { energyMilliwattHours, msUntilUsed, PRICED_UNITS, unitsForQuantum } from "#core/units";
-import type { Pole } from "../pole.ts";
+import type { Pole } from "../surroundings/simulated-site.ts";
 
 /** From a PAY to its GRANT, milliseconds. */
 export const ROUND_TRIP_MS = 120;

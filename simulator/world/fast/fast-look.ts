@@ -4,8 +4,8 @@
  * Promise: what is kept does not grow with the number of lights; two looks over different lights add up to
  * the look over all of them.
  */
-import type { Sample } from "../../report/story.ts";
-import type { Pole } from "../pole.ts";
+import type { Sample } from "../../report/report-model.ts";
+import type { Pole } from "../surroundings/simulated-site.ts";
 import type { FastEye } from "./fast-light.ts";
 
 /** Credit is kept by the minute of full light up to here; more counts as this. */

@@ -6,12 +6,12 @@
 import { GRANT_BYTES, PAY_BYTES } from "#protocol/frames";
 import type { City } from "../../city/city.ts";
 import { generateCity } from "../../city/generate.ts";
-import { type FeederLight, readFeeders } from "../../fleet/feeders.ts";
-import type { Counter, LightStory, Story } from "../../report/story.ts";
-import type { EveningRequest } from "../evening-plan.ts";
-import { planWorldEvening, townOf } from "../evening-plan.ts";
-import type { Pole } from "../pole.ts";
-import type { JobResult } from "../world-worker.ts";
+import { type FeederLight, readFeeders } from "../../fleet/reconciliation/feeders.ts";
+import type { Counter, LightStory, Story } from "../../report/report-model.ts";
+import type { EveningRequest } from "../run/scenario-plan.ts";
+import { planWorldEvening, townOf } from "../run/scenario-plan.ts";
+import type { JobResult } from "../run/world-worker.ts";
+import type { Pole } from "../surroundings/simulated-site.ts";
 import { drawnTown } from "./drawn-town.ts";
 import type { FastSums, Town } from "./fast-city.ts";
 import { ROUND_TRIP_MS } from "./fast-light.ts";

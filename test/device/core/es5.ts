@@ -3,7 +3,7 @@
  * Espruino lacks.
  */
 import { createContext, runInContext } from "node:vm";
-import { TAKE_AWAY } from "#simulator/espruino/board";
+import { TAKE_AWAY } from "#simulator/hardware/simulated-board";
 
 /**
  * Runs a bundle where nothing exists that a board lacks; returns a way to call its functions by JSON.

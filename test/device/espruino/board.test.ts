@@ -9,13 +9,13 @@ import { systemClock } from "#node/clock";
 import type { HostParts } from "#node/host";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { openKey } from "#payment/key";
+import { ESP32_PAGES, FlashChip } from "#simulator/hardware/flash-chip";
 import {
   type BoardRun,
   SIMULATED_LIGHT,
   startBoardHost,
   startTimeServer,
-} from "#simulator/espruino/board-host";
-import { ESP32_PAGES, FlashChip } from "#simulator/espruino/flash-chip";
+} from "#simulator/hardware/simulated-board-host";
 import { dataOf, ledgerRows, QUANTUM, startSeller } from "../../gateway/agreement.ts";
 import { type Ground, prepareGround, until } from "../../gateway/ground.ts";
 

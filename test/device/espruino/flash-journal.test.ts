@@ -2,7 +2,7 @@ import { crc32 } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { Checkpoint } from "#core/events";
 import { seededRandom } from "#simulator/city/random";
-import { FlashChip, PowerCut } from "#simulator/espruino/flash-chip";
+import { FlashChip, PowerCut } from "#simulator/hardware/flash-chip";
 import { flashJournal } from "../../../device/espruino/flash/flash-journal.ts";
 
 const crcOf = (bytes: Uint8Array) => crc32(bytes);

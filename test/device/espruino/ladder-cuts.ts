@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { seededRandom } from "#simulator/city/random";
-import { type ChipShape, FlashChip, PowerCut } from "#simulator/espruino/flash-chip";
+import { type ChipShape, FlashChip, PowerCut } from "#simulator/hardware/flash-chip";
 import { LadderStore, type LadderTerms } from "../../../device/espruino/flash/ladder-store.ts";
 
 /** The one signature that a rung of a channel ever has, as RFC 6979 makes it: a function of the two. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ESP32_PAGES, FlashChip } from "#simulator/espruino/flash-chip";
+import { ESP32_PAGES, FlashChip } from "#simulator/hardware/flash-chip";
 import { LadderStore } from "../../../device/espruino/flash/ladder-store.ts";
 import { crcOf, cutPower, signatureOf } from "./ladder-cuts.ts";
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { expect } from "vitest";
 import type { DutyStatus } from "#gateway/cluster/cluster";
-import type { Utility } from "#simulator/utility/utility";
+import type { Utility } from "#simulator/seller/seller";
 import { expectRowsAgree, freePort, type LedgerRows } from "../agreement.ts";
 import { type GatewayProcess, spawnGateway } from "../gateway-process.ts";
 import type { Ground, Light } from "../ground.ts";

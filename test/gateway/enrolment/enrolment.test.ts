@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readAllowList } from "#gateway/enrolment/allow-list";
-import type { Utility } from "#simulator/utility/utility";
+import type { Utility } from "#simulator/seller/seller";
 import { startSeller } from "../agreement.ts";
 import { bundleOf } from "../bundle.ts";
 import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";

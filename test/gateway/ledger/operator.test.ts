@@ -15,7 +15,7 @@ import { type Escrow, escrowOn } from "#gateway/treasury/escrow";
 import { chainOn } from "#gateway/treasury/evm-chain";
 import { connectEvm } from "#gateway/treasury/evm-client";
 import { keyTreasury } from "#gateway/treasury/open-treasury";
-import type { Utility } from "#simulator/utility/utility";
+import type { Utility } from "#simulator/seller/seller";
 import { startSeller } from "../agreement.ts";
 import { bundleOf } from "../bundle.ts";
 import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";

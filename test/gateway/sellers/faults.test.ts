@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "#gateway/gateway";
 import type { SellerStatus } from "#gateway/sellers/seller-client";
-import type { Utility } from "#simulator/utility/utility";
+import type { Utility } from "#simulator/seller/seller";
 import { startSeller } from "../agreement.ts";
 import { type Ground, type Light, prepareGround, until } from "../ground.ts";
 import { FAULTS, type Fault, type FaultyRoad, openFaultyRoad } from "./faulty-road.ts";

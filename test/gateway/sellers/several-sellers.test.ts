@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Difference, SellerTotals } from "#gateway/ledger/statements/reconcile";
-import type { Utility } from "#simulator/utility/utility";
+import type { Utility } from "#simulator/seller/seller";
 import { startStockSeller } from "../../interop/stock-seller.ts";
 import { startSeller } from "../agreement.ts";
 import { bundleOf } from "../bundle.ts";

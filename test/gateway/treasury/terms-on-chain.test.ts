@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { connectEvm } from "#gateway/treasury/evm-client";
 import { termsOnChain } from "#gateway/treasury/terms";
 import type { OfferedRequirements } from "#protocol/messages";
-import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/place";
+import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/deploy";
 import { type Ground, prepareGround } from "../ground.ts";
 
 const SCHEMES = ["batch-settlement", "exact"] as const;

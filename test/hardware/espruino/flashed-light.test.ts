@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Told } from "#hardware/espruino/console-text";
 import { espruinoCommand } from "#hardware/flash/board/espruino-command";
 import { toHex } from "#payment/bytes";
-import { startTimeServer } from "#simulator/espruino/board-host";
+import { startTimeServer } from "#simulator/hardware/simulated-board-host";
 import { dataOf, ledgerRows, QUANTUM, startSeller, UNITS } from "../../gateway/agreement.ts";
 import { type Ground, prepareGround } from "../../gateway/ground.ts";
 import { ESPRUINO } from "./interpreter.ts";

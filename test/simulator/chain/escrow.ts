@@ -24,7 +24,7 @@ import { privateKeyToAccount } from "viem/accounts";
 import { batchSettlementAbi, tokenAbi } from "#simulator/chain/abi";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
 import type { Artifact } from "#simulator/chain/artifact";
-import { type Contracts, DEVELOPMENT_DOLLAR_DOMAIN, mint, placeContracts } from "#simulator/chain/place";
+import { type Contracts, DEVELOPMENT_DOLLAR_DOMAIN, mint, placeContracts } from "#simulator/chain/deploy";
 
 type Escrow = typeof batchSettlementAbi;
 type WriteName = ContractFunctionName<Escrow, "nonpayable">;

@@ -15,7 +15,7 @@ import { createPublicClient, createWalletClient, defineChain, http, publicAction
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { batchSettlementAbi } from "#simulator/chain/abi";
-import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/place";
+import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/deploy";
 import { startEscrow } from "./escrow.ts";
 
 const RESOURCE = { url: "https://seller.test/energy" };

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { generateCity, MAX_CITY_LIGHTS } from "#simulator/city/generate";
 import { geoJsonOf } from "#simulator/city/geojson";
 import { cityFromGeoJson } from "#simulator/city/inventory";
-import { polesOf } from "#simulator/fleet/street";
+import { polesOf } from "#simulator/fleet/lights/street";
 
 const METRES_PER_DEGREE = 111_320;
 

@@ -5,7 +5,7 @@ import { openKey } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
 import { decodePay, encodePay, PAY_BYTES } from "#protocol/frames";
 import { isSealedFrame, sealFrame } from "#protocol/tag";
-import { CheatingLink } from "#simulator/fleet/cheat";
+import { CheatingLink } from "#simulator/fleet/lights/cheat";
 
 const device = openKey(new Uint8Array(32).fill(7));
 const gateway = openKey(new Uint8Array(32).fill(9));

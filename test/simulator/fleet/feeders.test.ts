@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type FeederLight, readFeeders } from "#simulator/fleet/feeders";
-import { LampModel, METER_TYPES } from "#simulator/fleet/lamp-model";
+import { LampModel, METER_TYPES } from "#simulator/city/lamp-model";
+import { type FeederLight, readFeeders } from "#simulator/fleet/reconciliation/feeders";
 
 const LAMP = { ratedMilliwatts: 60_000, startUpPermille: 1_000, startUpMs: 0, powerFactorPermille: 950 };
 const HOUR_MS = 3_600_000;

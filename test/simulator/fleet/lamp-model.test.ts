@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Reading } from "#core/events";
-import { LampModel, type LampType, METER_TYPES, type MeterType } from "#simulator/fleet/lamp-model";
+import { LampModel, type LampType, METER_TYPES, type MeterType } from "#simulator/city/lamp-model";
 
 const LAMP: LampType = {
   ratedMilliwatts: 60_000,

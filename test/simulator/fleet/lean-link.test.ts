@@ -7,8 +7,8 @@ import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedde
 import { systemClock } from "#node/clock";
 import type { HostLink } from "#node/host";
 import { openKey, recoverAddress } from "#payment/key";
-import { LeanRoad } from "#simulator/fleet/lean-link";
-import { openRelay } from "#simulator/fleet/relay";
+import { openRelay } from "#simulator/fleet/fault-proxy";
+import { LeanRoad } from "#simulator/fleet/lights/lean-link";
 import { until } from "../../gateway/ground.ts";
 
 const GATEWAY = openKey(randomBytes(32)).address;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { METER_TYPES } from "#simulator/fleet/lamp-model";
-import { lowMarkPermille } from "#simulator/fleet/low-mark";
+import { METER_TYPES } from "#simulator/city/lamp-model";
+import { lowMarkPermille } from "#simulator/fleet/lights/low-mark";
 import { drawnTown } from "#simulator/world/fast/drawn-town";
 import { termsOf } from "#simulator/world/fast/fast-city";
 import { ROUND_TRIP_MS, runFastLight } from "#simulator/world/fast/fast-light";

@@ -7,7 +7,7 @@ import { COUNTER_MAX } from "#core/units";
 import { nobleCurve } from "#node/key/native-curve";
 import { openKey } from "#payment/key";
 import { signWith } from "#payment/signer";
-import { quickSigners } from "#simulator/fleet/quick-signer";
+import { quickSigners } from "#simulator/fleet/lights/quick-signer";
 
 const hex = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((all) => `0x${Buffer.from(all).toString("hex")}`);

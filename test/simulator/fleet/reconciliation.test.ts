@@ -1,9 +1,9 @@
 /** An honest run, then one counter of it falsified by one: exactly the violation that names it. */
 import { describe, expect, test } from "vitest";
-import type { SellerAccount } from "#simulator/fleet/accounts";
-import type { ChainTruth } from "#simulator/fleet/chain-truth";
-import { type LightCounters, reconcile } from "#simulator/fleet/reconciliation";
-import type { Violation } from "#simulator/fleet/violation";
+import type { ChainTruth } from "#simulator/fleet/reconciliation/chain-truth";
+import { type LightCounters, reconcile } from "#simulator/fleet/reconciliation/reconciliation";
+import type { SellerAccount } from "#simulator/fleet/reconciliation/seller-accounts";
+import type { Violation } from "#simulator/fleet/reconciliation/violation";
 
 interface Run {
   lights: LightCounters[];

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { plannedLevel } from "#core/lamp";
-import { buildStreet } from "#simulator/fleet/street";
+import { buildStreet } from "#simulator/fleet/lights/street";
 
 /** 2026-01-15, 20:00 UTC. */
 const EVENING_SECONDS = Date.UTC(2026, 0, 15, 20) / 1000;

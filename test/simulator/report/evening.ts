@@ -1,5 +1,5 @@
 /** A made-up evening with something of everything, for tests of the report. */
-import type { Sample, Story } from "#simulator/report/story";
+import type { Sample, Story } from "#simulator/report/report-model";
 
 export function evening(change: Partial<Story> = {}): Story {
   const samples = Array.from({ length: 61 }, (_, minute): Sample => {

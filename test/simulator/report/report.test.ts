@@ -16,7 +16,7 @@ import {
 } from "#simulator/report/figures";
 import { MAP_LIGHTS_MAX, mapOf } from "#simulator/report/map";
 import { pageOf } from "#simulator/report/page";
-import { Recorder, SAMPLES_MAX } from "#simulator/report/recorder";
+import { Recorder, SAMPLES_MAX } from "#simulator/report/sampler";
 import { requireWritable, writeReport } from "#simulator/report/write-report";
 import { evening } from "./evening.ts";
 

@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Browser, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Story } from "#simulator/report/story";
+import type { Story } from "#simulator/report/report-model";
 import { writeReport } from "#simulator/report/write-report";
-import { runToldWorld } from "#simulator/world/evening";
 import { drawnTown } from "#simulator/world/fast/drawn-town";
 import { runFastCity } from "#simulator/world/fast/fast-city";
 import { FastLook } from "#simulator/world/fast/fast-look";
 import { cityStory } from "#simulator/world/fast/fast-story";
+import { runToldWorld } from "#simulator/world/run/scenario-run";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
 const ARTIFACTS = fileURLToPath(new URL("../../../artifacts/", import.meta.url));

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Stage } from "#simulator/scenario/actions";
 import { csvOf, hasPrices, pricedBy, seriesOf } from "#simulator/scenario/prices";
-import { FLOOR_PRICE, flatTariff, seriesTariff } from "#simulator/utility/tariff";
-import { tariffFromCsv } from "#simulator/utility/tariff-text";
+import { FLOOR_PRICE, flatTariff, seriesTariff } from "#simulator/seller/sale/tariff";
+import { tariffFromCsv } from "#simulator/seller/sale/tariff-text";
 
 const EPOCH = Date.UTC(2026, 0, 15, 20) / 1000;
 

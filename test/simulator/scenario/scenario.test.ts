@@ -8,7 +8,7 @@ import { EVERYONE, type Group, playStages, type Stage } from "#simulator/scenari
 import { membersOf } from "#simulator/scenario/groups";
 import { openScenario, shippedScenarios } from "#simulator/scenario/open-scenario";
 import { readScenario } from "#simulator/scenario/scenario";
-import { readTariff } from "#simulator/utility/run-utility";
+import { readTariff } from "#simulator/seller/run-seller";
 
 const HEAD = 'title = "T"\nstory = "S"\n';
 const read = (toml: string) => readScenario(HEAD + toml, "x.toml", "x");

@@ -1,12 +1,12 @@
 /** A world's books at rest: what its ledger says was charged has its payments. */
 import { expect, it } from "vitest";
-import { breachesAtRest } from "#simulator/world/at-rest";
-import { ChainModel } from "#simulator/world/chain";
-import { Faults } from "#simulator/world/faults";
-import { keyOf } from "#simulator/world/keys";
-import { Life } from "#simulator/world/power";
-import { Tables } from "#simulator/world/tables";
-import { World } from "#simulator/world/world";
+import { ChainModel } from "#simulator/world/actors/chain";
+import { Faults } from "#simulator/world/engine/faults";
+import { keyOf } from "#simulator/world/engine/keys";
+import { Life } from "#simulator/world/engine/process-lifetime";
+import { Tables } from "#simulator/world/engine/tables";
+import { World } from "#simulator/world/engine/world";
+import { breachesAtRest } from "#simulator/world/invariants/at-rest";
 
 const ID = `0x${"12".repeat(32)}`;
 

@@ -1,7 +1,7 @@
 /** Worlds whose lights are Espruino boards: journal and ladder in flash, written a word at a time, cut at any of them. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runNight } from "#simulator/world/night";
-import type { WorldOptions } from "#simulator/world/setting";
+import { runNight } from "#simulator/world/run/fault-run";
+import type { WorldOptions } from "#simulator/world/run/world-options";
 import { type Mutation, openWorkshop, type Workshop } from "./mutants.ts";
 
 const BOARD = { lights: 1, boards: 1, nights: 1, faults: "all", signing: "stand-in" } as const;

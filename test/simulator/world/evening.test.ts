@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { pageOf } from "#simulator/report/page";
 import { shippedScenarios } from "#simulator/scenario/open-scenario";
-import { runToldWorld, type ToldWorld } from "#simulator/world/evening";
-import { planWorldEvening } from "#simulator/world/evening-plan";
-import type { FaultChoice } from "#simulator/world/faults";
-import { runNight } from "#simulator/world/night";
-import { WorldStagehand } from "#simulator/world/stagehand";
+import type { FaultChoice } from "#simulator/world/engine/faults";
+import { runNight } from "#simulator/world/run/fault-run";
+import { planWorldEvening } from "#simulator/world/run/scenario-plan";
+import { runToldWorld, type ToldWorld } from "#simulator/world/run/scenario-run";
+import { WorldStagehand } from "#simulator/world/run/world-scenario-runner";
 import { expectSound } from "../evening.ts";
 
 const home = mkdtempSync(join(tmpdir(), "watt402-world-evening-"));

@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
-import type { Invariant } from "#simulator/world/breach";
-import type { runNight } from "#simulator/world/night";
+import type { Invariant } from "#simulator/world/invariants/violation";
+import type { runNight } from "#simulator/world/run/fault-run";
 
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
@@ -43,7 +43,7 @@ export async function openWorkshop(): Promise<Workshop> {
         throw new Error(`${name}: expected its guard once in ${file}, found it ${places} times`);
       const outfile = join(folder, `mutant-${built++}.mjs`);
       await build({
-        entryPoints: [join(ROOT, "simulator/world/night.ts")],
+        entryPoints: [join(ROOT, "simulator/world/run/fault-run.ts")],
         outfile,
         bundle: true,
         platform: "node",

@@ -168,7 +168,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "what is claimed is never settled",
-    file: "simulator/utility/claims.ts",
+    file: "simulator/seller/claims/claims.ts",
     guard: "if ((await this.#chain.unsettledAtomic()) > 0n) {",
     instead: "if ((await this.#chain.unsettledAtomic()) < 0n) {",
     breaks: ["M2"],

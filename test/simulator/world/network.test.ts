@@ -1,9 +1,9 @@
 /** The way of a world's messages: what was damaged stays damaged. */
 import { expect, it } from "vitest";
-import { Faults } from "#simulator/world/faults";
-import { Network } from "#simulator/world/network";
-import { Life } from "#simulator/world/power";
-import { World } from "#simulator/world/world";
+import { Faults } from "#simulator/world/engine/faults";
+import { Life } from "#simulator/world/engine/process-lifetime";
+import { World } from "#simulator/world/engine/world";
+import { Network } from "#simulator/world/surroundings/network";
 
 const DEVICE = "00".repeat(20);
 

@@ -1,7 +1,7 @@
 /** What a light was told of prices: by channel, by news and echoes, by lies under the right tag. */
 import { describe, expect, it } from "vitest";
 import type { Grant, Offer } from "#core/events";
-import { PricesHeard } from "#simulator/world/prices-heard";
+import { PricesHeard } from "#simulator/world/invariants/prices-heard";
 
 const CEILING = 400_000;
 const HIGH = 500_000;

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { runWorld } from "#simulator/world/run-world";
-import { worldLines } from "#simulator/world/world-report";
+import { runWorld } from "#simulator/world/run/run-world";
+import { worldLines } from "#simulator/world/run/world-report";
 import { expectSound } from "../evening.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../../simulator/watt402-simulate.mjs", import.meta.url));

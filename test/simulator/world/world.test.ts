@@ -1,8 +1,8 @@
 /** Worlds: the same from the same seed, troubled by every kind of fault, and never untrue to an invariant. */
 import { describe, expect, it } from "vitest";
-import { FAULT_KINDS, type FaultKind } from "#simulator/world/faults";
-import { runNight } from "#simulator/world/night";
-import type { WorldOptions } from "#simulator/world/setting";
+import { FAULT_KINDS, type FaultKind } from "#simulator/world/engine/faults";
+import { runNight } from "#simulator/world/run/fault-run";
+import type { WorldOptions } from "#simulator/world/run/world-options";
 
 const CALM: WorldOptions = { seed: 1, lights: 3, nights: 1, faults: "none", signing: "stand-in" };
 

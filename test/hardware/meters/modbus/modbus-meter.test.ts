@@ -5,8 +5,8 @@ import { openRegisterMap, shippedMaps } from "#hardware/meters/modbus/map-table"
 import { registersOf } from "#hardware/meters/modbus/register-map";
 import { crc16 } from "#hardware/meters/modbus/rtu-port";
 import { type MeterDriver, openMeter, probeMeter } from "#hardware/meters/open-meter";
-import { MeterImage } from "#simulator/meter/meter-image";
-import { answerTo, listenAsMeter, type Slaves, withCrc } from "#simulator/meter/slave";
+import { MeterImage } from "#simulator/hardware/meter-image";
+import { answerTo, listenAsMeter, type Slaves, withCrc } from "#simulator/hardware/modbus-slave";
 import { readOnce, reasonOf, surroundings, until } from "../harness.ts";
 
 const closing: (() => unknown)[] = [];

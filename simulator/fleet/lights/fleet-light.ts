@@ -1,0 +1,176 @@
+/**
+ * One simulated streetlight: the real device runtime on a real connection, with a simulated lamp, meter
+ * and clock around it, and a witness beside it.
+ *
+ * Promise: nothing of the device is imitated but its surroundings.
+ */
+
+import type { Checkpoint } from "#core/events";
+import type { Settings, State } from "#core/machine";
+import type { Journal, Signer } from "#core/ports";
+import { type Host, type HostLink, type HostParts, startHost } from "#node/host";
+import type { Key } from "#payment/key";
+import { parseJson } from "#protocol/nesting";
+import { LampModel } from "../../city/lamp-model.ts";
+import type { Cheat } from "../../scenario/actions.ts";
+import type { EveningLight } from "../../scenario/recorded-evening.ts";
+import type { FleetClock } from "../clock.ts";
+import { Witness } from "../reconciliation/invariant-monitor.ts";
+import { CheatingLink } from "./cheat.ts";
+import type { Pole } from "./street.ts";
+
+export interface LightParts {
+  readonly name: string;
+  readonly key: Key;
+  readonly signer: Signer;
+  readonly pole: Pole;
+  readonly settings: Settings;
+  readonly clock: FleetClock;
+  readonly link: HostLink;
+  readonly gatewayPublicKey: Uint8Array;
+  /** What one purchase should last for, mWh. */
+  readonly wantedUnits: number;
+  /** What carries the machine: the host on Linux when absent. */
+  readonly start?: (parts: HostParts) => Host;
+  /** Told of every purchase that begins (true) or ends, with its round trip in real milliseconds. */
+  readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
+}
+
+export class Light implements EveningLight {
+  readonly name: string;
+  readonly address: string;
+  readonly witness: Witness;
+  readonly pole: Pole;
+  /** Cheats it was told to use so far. */
+  readonly cheats = new Set<Cheat>();
+  private readonly model: LampModel;
+  private readonly link: CheatingLink;
+  private readonly host: Host;
+  /** As its meter showed itself last, and as the machine heard of it last. */
+  private drawnWhenShown = 0;
+  private drawnWhenRead = 0;
+
+  constructor(parts: LightParts) {
+    this.name = parts.name;
+    this.address = parts.key.address;
+    const { pole, clock } = parts;
+    this.pole = pole;
+    const model = new LampModel(pole.lamp, pole.meter, pole.meterInitial, () => clock.nowMs());
+    this.model = model;
+    this.link = new CheatingLink(parts.link, parts.key, parts.gatewayPublicKey, pole.random);
+    this.witness = new Witness({
+      name: parts.name,
+      nowMs: () => clock.nowMs(),
+      // What is led around the meter is no promise of the device's: the feeder's meter finds it.
+      deliveredMilliwattHours: () => model.meteredMilliwattHours(),
+      onPurchase: parts.onPurchase,
+    });
+    this.host = (parts.start ?? startHost)({
+      settings: parts.settings,
+      key: parts.key,
+      signer: parts.signer,
+      gatewayPublicKey: parts.gatewayPublicKey,
+      clock,
+      chainSeconds: () => Date.now() / 1000,
+      random: pole.random,
+      meter: {
+        read: (done) => {
+          this.drawnWhenShown = model.deliveredMilliwattHours();
+          model.read(done);
+        },
+      },
+      lamp: model,
+      journal: memoryJournal(),
+      link: this.link,
+      almanac: pole.almanac,
+      describe: {
+        model: `simulated ${pole.lamp.ratedMilliwatts / 1000} W`,
+        firmware: "watt402-simulate",
+        meter: pole.meter.name,
+        unit: parts.settings.policy.unit,
+        wantedUnits: parts.wantedUnits,
+      },
+      observe: (event, effects, state) => {
+        if ("reading" in event && event.reading !== null) this.drawnWhenRead = this.drawnWhenShown;
+        this.witness.observe(event, effects, state);
+      },
+    });
+  }
+
+  state(): State {
+    return this.host.state();
+  }
+
+  stop(): Promise<void> {
+    return this.host.stop();
+  }
+
+  /** Makes it cheat from now on, or stop with null. */
+  cheat(cheat: Cheat | null): void {
+    if (cheat !== null) this.cheats.add(cheat);
+    this.link.cheat = cheat;
+    this.model.bypass(cheat === "bypass-meter" ? BYPASSED_PERMILLE : 0);
+  }
+
+  cheating(): Cheat | null {
+    return this.link.cheat;
+  }
+
+  /** Frames sent or bent by cheats. */
+  cheatFrames(): number {
+    return this.link.frames;
+  }
+
+  /** What the light really drew since its birth, as its feeder sees it, mWh. */
+  drawnMilliwattHours(): number {
+    return this.model.deliveredMilliwattHours();
+  }
+
+  /** The same when its own meter was read last: what the register is to be held against. */
+  drawnAtReadingMilliwattHours(): number {
+    return this.drawnWhenRead;
+  }
+
+  /** What of it went through its meter, mWh. */
+  meteredMilliwattHours(): number {
+    return this.model.meteredMilliwattHours();
+  }
+
+  /** Energy the meter has counted since the beginning, mWh. */
+  consumedUnits(): number {
+    const { register, account } = this.state();
+    return account === null ? 0 : register.total - account.registerAtOpen;
+  }
+
+  /** Units credited over all channels, mWh. */
+  grantedUnits(): number {
+    return this.state().account?.granted ?? 0;
+  }
+
+  /** Why it does not buy, as it was answered last. */
+  refusal(): string | null {
+    const { offerRefusal, answerRefusal } = this.state();
+    return offerRefusal ?? answerRefusal;
+  }
+
+  /** Where seller and chain keep this light's money: its channel, or for exact its own address. */
+  accountId(): string {
+    const channel = this.state().channel;
+    return channel === null || channel.terms.scheme === "exact" ? this.address : channel.id;
+  }
+}
+
+/** Of its power, what a light draws past its meter when it cheats so: most, lest the meter stand still. */
+export const BYPASSED_PERMILLE = 700;
+
+/** A journal that is as durable as the process: simulated lights are born with their run. */
+function memoryJournal(): Journal {
+  let stored: string | null = null;
+  return {
+    load: () => (stored === null ? null : (parseJson(stored) as Checkpoint)),
+    store(checkpoint, done) {
+      stored = JSON.stringify(checkpoint);
+      done(null);
+    },
+  };
+}

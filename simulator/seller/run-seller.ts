@@ -1,0 +1,249 @@
+// `watt402-simulate utility`: the utility as a process of its own. Ready is one JSON line on standard output
+// (and a message to a parent that forked it); SIGTERM and SIGINT claim, settle, report and exit 0; whatever
+// keeps it from starting is one line and exit 1.
+
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { Address, Hex } from "viem";
+import { failureCount } from "#core/detach";
+import { readText } from "#node/config/text-file";
+import { guardProcess } from "#node/process-guard";
+import { positive, readBy, whole } from "../arguments.ts";
+import type { Scheme } from "./accounts/accounts.ts";
+import type { Clock } from "./ports.ts";
+import { DEFAULT_MENU, flatTariff, type Tariff } from "./sale/tariff.ts";
+import { SERIES_BYTES_MAX, tariffFromCsv, tariffFromToml } from "./sale/tariff-text.ts";
+import { SCHEME_SERVERS, type SchemeServer } from "./scheme/scheme-server.ts";
+import { startUtility, type UtilityOptions } from "./seller.ts";
+import { readProxies, readPublicUrl } from "./server/public-base.ts";
+
+/** Keys may come from the environment instead of files, as 0x and 64 hex digits. */
+export const RECEIVER_KEY_VARIABLE = "WATT402_RECEIVER_KEY";
+export const FACILITATOR_KEY_VARIABLE = "WATT402_FACILITATOR_KEY";
+
+interface Flags {
+  readonly rpc: string;
+  readonly chainId?: number;
+  readonly port: number;
+  readonly host: string;
+  readonly publicUrl?: string;
+  readonly trustProxy?: readonly string[];
+  readonly data: string;
+  readonly receiverKey?: string;
+  readonly facilitatorKey?: string;
+  readonly facilitator?: string;
+  readonly token: Address;
+  readonly tariff: string;
+  readonly tariffEpoch?: number;
+  readonly speed: number;
+  readonly tokensPerEuro: number;
+  readonly menu: readonly number[];
+  readonly scheme: "both" | Scheme;
+  readonly schemeServer: SchemeServer;
+  readonly claimInterval: number;
+  readonly watchInterval?: number;
+  readonly withdrawDelay: number;
+  readonly minDeposit: number;
+}
+
+/** Runs until a signal; `argv` are the arguments after the command's name. Resolves with the exit code. */
+export async function runUtility(argv: readonly string[]): Promise<number> {
+  try {
+    const flags = readFlags(argv);
+    guardSeller();
+    const utility = await startUtility(optionsOf(flags));
+    const stopped = signalled();
+    tell({ ready: true, url: utility.url, vouchersVerifiedBy: utility.vouchersVerifiedBy });
+    await stopped;
+    const report = await utility.stop();
+    tell({ stopped: true, report });
+    return report.interrupted === undefined ? 0 : 1;
+  } catch (error) {
+    // Commander has printed its own complaint or help.
+    if (error instanceof CommanderError) return error.exitCode;
+    process.stderr.write(`utility: ${(error as Error).message.split("\n")[0]}\n`);
+    return 1;
+  }
+}
+
+function guardSeller(): void {
+  const tellFailure = (what: string, error: unknown) =>
+    process.stderr.write(
+      `utility: ${what}: ${String(error).slice(0, 300)} (${failureCount()} since it started)\n`,
+    );
+  guardProcess({
+    survived: tellFailure,
+    end(error) {
+      tellFailure("an exception that nobody caught", error);
+      process.exit(1);
+    },
+  });
+}
+
+function readFlags(argv: readonly string[]): Flags {
+  const command = new Command("watt402-simulate utility")
+    .description("sell electricity over x402 on an EVM chain")
+    .option("--rpc <url>", "JSON-RPC of an EVM node that has x402's contracts")
+    .option("--chain-id <id>", "refuse a node of another chain", whole(1, Number.MAX_SAFE_INTEGER))
+    .option("--port <number>", "port to listen on, 0 for any free one", whole(0, 65_535), 0)
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .option("--data <directory>", "where accounts.db is kept")
+    .option("--public-url <url>", "where buyers reach the API, as told in its terms", readBy(readPublicUrl))
+    .option(
+      "--trust-proxy <addresses>",
+      "proxies whose X-Forwarded-Proto and -Host are believed",
+      readBy(readProxies),
+    )
+    .option("--receiver-key <file>", `private key of the payee (or ${RECEIVER_KEY_VARIABLE})`)
+    .option("--facilitator-key <file>", `private key that pays gas (or ${FACILITATOR_KEY_VARIABLE})`)
+    .option("--facilitator <url>", "an x402 facilitator instead of the built-in one")
+    .option("--token <address>", "EIP-3009 token to be paid in", address)
+    .option(
+      "--tariff <kind>",
+      "flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh",
+      "flat:200000",
+    )
+    .option("--tariff-epoch <unix>", "tariff time at the start", whole(0, Number.MAX_SAFE_INTEGER))
+    .option("--speed <factor>", "tariff seconds in a second", positive, 1)
+    .option("--tokens-per-euro <rate>", "whole tokens to a euro, for EUR/MWh series", positive, 1)
+    .option("--menu <quanta>", "quanta sold, atomic units, comma separated", menu, [...DEFAULT_MENU])
+    .addOption(
+      new Option("--scheme <scheme>", "payment schemes offered")
+        .choices(["both", "batch-settlement", "exact"])
+        .default("both"),
+    )
+    .addOption(
+      new Option("--scheme-server <which>", "who verifies vouchers: meter-grade, or the official SDK")
+        .choices(SCHEME_SERVERS)
+        .default(SCHEME_SERVERS[0]),
+    )
+    .option("--claim-interval <seconds>", "between claims", positive, 3_600)
+    .option("--watch-interval <seconds>", "between looks for withdrawals", positive)
+    .option("--withdraw-delay <seconds>", "channels' withdraw delay", whole(900, 2_592_000), 86_400)
+    .option("--min-deposit <atomic>", "deposit proposed to clients", whole(1, 2 ** 48 - 1), 1_000_000)
+    .exitOverride();
+  command.parse([...argv], { from: "user" });
+  return complete(command.opts<Partial<Flags>>());
+}
+
+/** What has no default, all of it at once. */
+function complete(flags: Partial<Flags>): Flags {
+  const needed: readonly (readonly [boolean, string])[] = [
+    [flags.rpc !== undefined, "--rpc URL"],
+    [flags.data !== undefined, "--data DIRECTORY"],
+    [flags.token !== undefined, "--token ADDRESS"],
+    [
+      flags.receiverKey !== undefined || process.env[RECEIVER_KEY_VARIABLE] !== undefined,
+      `--receiver-key FILE or ${RECEIVER_KEY_VARIABLE}`,
+    ],
+  ];
+  const missing = needed.filter(([isThere]) => !isThere).map(([, option]) => option);
+  if (missing.length > 0) throw new Error(`options: expected ${missing.join(", ")}, found none of that`);
+  return flags as Flags;
+}
+
+function optionsOf(flags: Flags): UtilityOptions {
+  const receiverKey = readKey(flags.receiverKey, RECEIVER_KEY_VARIABLE);
+  if (receiverKey === undefined) throw new Error("receiver key: expected one, found none");
+  const facilitatorKey = readKey(flags.facilitatorKey, FACILITATOR_KEY_VARIABLE);
+  return {
+    rpcUrl: flags.rpc,
+    port: flags.port,
+    host: flags.host,
+    dataDirectory: flags.data,
+    receiverKey,
+    token: flags.token,
+    tariff: readTariff(flags.tariff, flags.tokensPerEuro),
+    clock: followingClock(movedClock(flags.tariffEpoch, flags.speed)),
+    menu: flags.menu,
+    schemes: flags.scheme === "both" ? ["batch-settlement", "exact"] : [flags.scheme],
+    schemeServer: flags.schemeServer,
+    claimIntervalSeconds: flags.claimInterval,
+    withdrawDelaySeconds: flags.withdrawDelay,
+    minDepositAtomic: flags.minDeposit,
+    ...(flags.chainId === undefined ? {} : { expectedChainId: flags.chainId }),
+    ...(flags.watchInterval === undefined ? {} : { watchIntervalSeconds: flags.watchInterval }),
+    ...(facilitatorKey === undefined ? {} : { facilitatorKey }),
+    ...(flags.facilitator === undefined ? {} : { facilitatorUrl: flags.facilitator }),
+    publicUrl: flags.publicUrl,
+    trustedProxies: flags.trustProxy,
+  };
+}
+
+/** `flat:PRICE`, `tou:FILE` or `csv:FILE`. Throws `TariffError` or one line about the file. */
+export function readTariff(argument: string, tokensPerEuro: number): Tariff {
+  const [kind, value] = [argument.slice(0, argument.indexOf(":")), argument.slice(argument.indexOf(":") + 1)];
+  if (kind === "flat" && /^\d+$/.test(value)) return flatTariff(Number(value));
+  if (kind === "tou") return tariffFromToml(readText(value, `tariff ${value}`));
+  if (kind === "csv")
+    return tariffFromCsv(readText(value, `tariff ${value}`, SERIES_BYTES_MAX), { tokensPerEuro });
+  throw new Error(`tariff: expected flat:PRICE, tou:FILE or csv:FILE, found "${argument}"`);
+}
+
+/** Wall time, or a clock that showed `epochSeconds` at this call and runs `speed` times as fast. */
+export function movedClock(epochSeconds: number | undefined, speed: number): Clock {
+  const startMs = Date.now();
+  const epochMs = epochSeconds === undefined ? startMs : epochSeconds * 1000;
+  return { nowSeconds: () => Math.floor((epochMs + (Date.now() - startMs) * speed) / 1000) };
+}
+
+/** A parent that sends `{tariffSeconds}` over its channel decides what time it is; before it does, `own` does. */
+function followingClock(own: Clock): Clock {
+  let told: number | null = null;
+  process.on("message", (message) => {
+    if (typeof message !== "object" || message === null) return;
+    if ("tariffSeconds" in message && typeof message.tariffSeconds === "number") {
+      told = Math.floor(message.tariffSeconds);
+    }
+    // It may ask whether this one still runs.
+    if ("ask" in message) process.send?.({ running: true }, () => undefined);
+  });
+  // A listener holds the channel, and the channel would hold a seller that was told to stop.
+  process.channel?.unref();
+  return { nowSeconds: () => told ?? own.nowSeconds() };
+}
+
+function readKey(file: string | undefined, variable: string): Hex | undefined {
+  const text = file === undefined ? process.env[variable] : readText(file, `key ${file}`);
+  if (text === undefined) return undefined;
+  const key = text.trim();
+  if (/^0x[0-9a-fA-F]{64}$/.test(key)) return key as Hex;
+  // Never the key itself: this line ends up in logs.
+  throw new Error(
+    `key ${file ?? variable}: expected 0x and 64 hex digits, found ${key.length} other characters`,
+  );
+}
+
+/** The first SIGTERM, SIGINT or loss of the parent. Later signals are borne: the end is already on its way. */
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      // A listener for it would keep the process alive until the parent is gone.
+      process.removeListener("disconnect", end);
+      resolve();
+    };
+    process.on("SIGTERM", end);
+    process.on("SIGINT", end);
+    // A parent that is gone will not send a signal any more; it may have gone while this one was starting.
+    if (process.connected) process.on("disconnect", end);
+    else if (process.send !== undefined) end();
+  });
+}
+
+function tell(message: Record<string, unknown>): void {
+  process.stdout.write(`${JSON.stringify(message)}\n`);
+  // A parent that leaves at this very moment is told of by "disconnect", not by a failure to send.
+  if (process.connected) process.send?.(message, () => undefined);
+}
+
+function address(text: string): Address {
+  if (/^0x[0-9a-fA-F]{40}$/.test(text)) return text as Address;
+  throw new InvalidArgumentError("expected 0x and 40 hex digits");
+}
+
+function menu(text: string): number[] {
+  const quanta = text
+    .split(",")
+    .map((part) => (/^[1-9]\d{0,11}$/.test(part.trim()) ? Number(part) : Number.NaN));
+  if (quanta.every(Number.isInteger)) return quanta;
+  throw new InvalidArgumentError("expected atomic units separated by commas, such as 10,100,1000");
+}

@@ -1,0 +1,91 @@
+// The seller's terms: for each quantum on the menu the payment requirements of every scheme it takes, built
+// once by the official resource server, and the 402 that announces them.
+
+import { encodePaymentRequiredHeader } from "@x402/core/http";
+import type { x402ResourceServer } from "@x402/core/server";
+import type { Network, PaymentPayload, PaymentRequirements } from "@x402/core/types";
+import type { Scheme } from "../accounts/accounts.ts";
+
+export interface TermsOptions {
+  readonly resourceServer: x402ResourceServer;
+  /** in order of preference */
+  readonly schemes: readonly Scheme[];
+  readonly network: Network;
+  readonly token: string;
+  /** EIP-712 domain of the token */
+  readonly tokenName: string;
+  readonly tokenVersion: string;
+  readonly receiver: string;
+  readonly minDepositAtomic: number;
+  readonly maxTimeoutSeconds: number;
+  /** quanta sold, atomic units */
+  readonly menu: readonly number[];
+}
+
+export class Terms {
+  readonly #options: TermsOptions;
+  readonly #offers: ReadonlyMap<number, readonly PaymentRequirements[]>;
+
+  private constructor(options: TermsOptions, offers: ReadonlyMap<number, readonly PaymentRequirements[]>) {
+    this.#options = options;
+    this.#offers = offers;
+  }
+
+  static async build(options: TermsOptions): Promise<Terms> {
+    const offers = new Map<number, readonly PaymentRequirements[]>();
+    for (const quantum of options.menu) {
+      const extra = { name: options.tokenName, version: options.tokenVersion };
+      const perScheme = await Promise.all(
+        options.schemes.map((scheme) =>
+          options.resourceServer.buildPaymentRequirements({
+            scheme,
+            network: options.network,
+            payTo: options.receiver,
+            price: { amount: String(quantum), asset: options.token, extra },
+            maxTimeoutSeconds: options.maxTimeoutSeconds,
+            ...(scheme === "exact"
+              ? {}
+              : { extra: { minDeposit: String(Math.max(options.minDepositAtomic, quantum)) } }),
+          }),
+        ),
+      );
+      offers.set(quantum, perScheme.flat());
+    }
+    return new Terms(options, offers);
+  }
+
+  get menu(): readonly number[] {
+    return this.#options.menu;
+  }
+
+  /** `undefined` when the quantum is not on the menu. */
+  offers(quantumAtomic: number): readonly PaymentRequirements[] | undefined {
+    return this.#offers.get(quantumAtomic);
+  }
+
+  /**
+   * The PAYMENT-REQUIRED header for one quantum. With the refused `payment` the official server adds the
+   * channel's state, from which a client that counts differently corrects itself. `baseUrl`: where the API is
+   * reached, without a trailing slash.
+   */
+  async paymentRequired(
+    baseUrl: string,
+    quantumAtomic: number,
+    error: string,
+    payment?: PaymentPayload,
+  ): Promise<string> {
+    const required = await this.#options.resourceServer.createPaymentRequiredResponse(
+      [...(this.#offers.get(quantumAtomic) ?? [])],
+      {
+        url: `${baseUrl}/v1/energy?quantum=${quantumAtomic}`,
+        description: `electricity for ${quantumAtomic} atomic units`,
+        mimeType: "application/json",
+      },
+      error,
+      undefined,
+      undefined,
+      payment,
+    );
+    return encodePaymentRequiredHeader(required);
+  }
+}

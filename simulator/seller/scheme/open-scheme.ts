@@ -1,0 +1,54 @@
+// The seller at meter grade, put together: the scheme for the x402 resource server and the till before it,
+// on the fastest curve this platform has.
+
+import type { SchemeNetworkServer } from "@x402/core/types";
+import type { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
+import { type Curve, fastestCurve } from "#node/key/native-curve";
+import type { Chain } from "../ports.ts";
+import { meterScheme } from "./batch-scheme.ts";
+import { ChannelIds } from "./channel-ids.ts";
+import { keccakInWasm } from "./keccak.ts";
+import { type VoucherStore, VoucherTill } from "./voucher-service.ts";
+import { VoucherSignatures } from "./voucher-signatures.ts";
+
+export interface MeterOptions {
+  readonly official: BatchSettlementEvmScheme;
+  readonly chainId: number;
+  readonly chain: Pick<Chain, "readChannels">;
+  readonly store: VoucherStore;
+  /** Unix time in milliseconds. */
+  readonly nowMs: () => number;
+  /** One line for the operator. */
+  readonly log: (line: string) => void;
+}
+
+export interface Meter {
+  readonly scheme: SchemeNetworkServer;
+  readonly till: VoucherTill;
+  readonly curve: Curve["name"];
+}
+
+/** Warns when vouchers will be verified the slow way, and says why. */
+export async function openMeter(options: MeterOptions): Promise<Meter> {
+  const { official, chainId, chain, store, nowMs, log } = options;
+  const { curve, reason } = fastestCurve();
+  if (reason !== undefined) {
+    log(
+      `vouchers are verified in JavaScript, 25 times slower: secp256k1's native part did not load: ${reason}`,
+    );
+  }
+  const signatures = new VoucherSignatures(curve, await keccakInWasm(), chainId);
+  const ids = new ChannelIds(chainId);
+  const readChannels = (channelIds: readonly string[]) => chain.readChannels(channelIds);
+  return {
+    curve: curve.name,
+    scheme: meterScheme({ official, ids, signatures, readChannels, nowMs }),
+    till: new VoucherTill({
+      store,
+      signatures,
+      nowMs,
+      onchainStateTtlMs: official.getOnchainStateTtlMs(),
+      warn: log,
+    }),
+  };
+}

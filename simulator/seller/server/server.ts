@@ -1,0 +1,169 @@
+// The electricity API on HTTP: tariff, purchase, accounts. It carries x402's headers and statuses and decides
+// nothing; every decision is the sale's.
+
+import { createServer } from "node:http";
+import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
+import { parseJson } from "#protocol/nesting";
+import type { ChainWatch } from "../claims/chain-watch.ts";
+import type { AccountStore } from "../ports.ts";
+import type { EnergySale } from "../sale/energy-sale.ts";
+import type { Quote } from "../sale/tariff.ts";
+import type { Terms } from "../sale/terms.ts";
+import type { VoucherTill } from "../scheme/voucher-service.ts";
+import { paidPath, REPETITION_HEADER, receiptHeader } from "./fast-path.ts";
+import { teachManners } from "./http-manners.ts";
+import { type PublicBaseOptions, publicBase } from "./public-base.ts";
+
+/** A stock voucher header is 1.6 kB, a deposit 2 kB. */
+const MAX_HEADER_BYTES = 16_384;
+/** A request carries its payment in a header; the body is ignored. */
+const MAX_BODY_BYTES = 4_096;
+/** A gateway's connections rest between its lamps' purchases. */
+const KEEP_ALIVE_MS = 72_000;
+const RETRY_AFTER_SECONDS = 1;
+const VERSION_1 =
+  "X-PAYMENT: expected the header PAYMENT-SIGNATURE of x402 version 2, found version 1's; pay as PAYMENT-REQUIRED says";
+const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
+
+export interface ServerParts {
+  readonly sale: EnergySale;
+  /** Answers plain vouchers ahead of the framework; absent with the official scheme. */
+  readonly till: VoucherTill | undefined;
+  readonly store: AccountStore;
+  readonly quote: () => Quote;
+  readonly terms: Terms;
+  readonly chain: Pick<ChainWatch, "origin" | "trouble">;
+  readonly publicBase: PublicBaseOptions;
+  readonly log: (line: string) => void;
+}
+
+/** Terms that are asked for without a payment, kept by quantum and by where the API is reached. */
+const UNPAID_TERMS_MAX = 256;
+
+export function energyServer(parts: ServerParts): FastifyInstance {
+  const { till, terms } = parts;
+  let isOpen = true;
+  const app = fastify({
+    logger: false,
+    bodyLimit: MAX_BODY_BYTES,
+    forceCloseConnections: "idle",
+    serverFactory: (framework) =>
+      createServer(
+        { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
+        till === undefined
+          ? framework
+          : paidPath({ till, terms, isOpen: () => isOpen, log: parts.log }, framework),
+      ),
+  });
+  app.addHook("preClose", (done) => {
+    isOpen = false;
+    done();
+  });
+  const baseOf = publicBase(parts.publicBase, () => app.listeningOrigin);
+  const unpaid = new Map<string, string>();
+  teachManners(app);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, _body, done) => done(null));
+
+  app.get("/livez", async () => ({ status: "ok" }));
+
+  app.get("/readyz", async () => {
+    const { origin, trouble } = parts.chain;
+    if (trouble === undefined) return { status: "ready", chain: { url: origin, isGood: true } };
+    return { status: "vouchers only", chain: { url: origin, isGood: false, reason: trouble } };
+  });
+
+  app.get("/v1/tariff", async () => ({ unit: "mWh", ...parts.quote(), menu: terms.menu }));
+
+  app.get<{ Params: { id: string } }>("/v1/accounts/:id", async (request, reply) => {
+    const id = request.params.id.toLowerCase();
+    const account = parts.store.account(id);
+    if (account === undefined) return reply.code(404).send({ error: `no account ${id.slice(0, 66)}` });
+    const { scheme, charged, granted } = account;
+    const channel = parts.store.channel(id);
+    if (channel === undefined) {
+      return { account: id, scheme, charged, granted, claimed: charged, unclaimed: 0 };
+    }
+    const claimed = Number(channel.totalClaimed);
+    return {
+      account: id,
+      scheme,
+      charged,
+      granted,
+      signedMaxClaimable: Number(channel.signedMaxClaimable),
+      balance: Number(channel.balance),
+      claimed,
+      unclaimed: Math.max(0, charged - claimed),
+      withdrawRequestedAt: channel.withdrawRequestedAt,
+    };
+  });
+
+  app.post<{ Querystring: { quantum?: string } }>("/v1/energy", async (request, reply) => {
+    const base = baseOf(request.raw);
+    const quantum = /^\d{1,15}$/.test(request.query.quantum ?? "")
+      ? Number(request.query.quantum)
+      : Number.NaN;
+    const offers = terms.offers(quantum);
+    if (offers === undefined) {
+      const error = `quantum: expected one of the menu, found "${String(request.query.quantum).slice(0, 20)}"`;
+      return reply.code(400).send({ error, menu: terms.menu });
+    }
+    const header = request.headers["payment-signature"];
+    if (typeof header !== "string") {
+      const error = request.headers["x-payment"] === undefined ? "Payment required" : VERSION_1;
+      const key = `${base} ${quantum} ${error}`;
+      const terms402 = unpaid.get(key) ?? (await terms.paymentRequired(base, quantum, error));
+      if (unpaid.size >= UNPAID_TERMS_MAX) unpaid.clear();
+      unpaid.set(key, terms402);
+      return paymentRequired(reply, terms402, error);
+    }
+    const outcome = await parts.sale.present(jsonIn(header), offers);
+    switch (outcome.kind) {
+      case "sold":
+        if (outcome.isRepetition) reply.header(REPETITION_HEADER, "true");
+        return paid(reply, receiptHeader(outcome.stored.receipt)).send(outcome.stored.answer);
+      case "acknowledged":
+        return paid(reply, receiptHeader(outcome.receipt)).send(outcome.body);
+      case "malformed": {
+        const error = "PAYMENT-SIGNATURE: expected base64 of an x402 version 2 PaymentPayload";
+        return paymentRequired(reply, await terms.paymentRequired(base, quantum, error), error);
+      }
+      case "unpaid": {
+        const required = await terms.paymentRequired(base, quantum, outcome.reason, outcome.payment);
+        return paymentRequired(reply, required, outcome.reason);
+      }
+      case "unsettled":
+        return reply
+          .code(402)
+          .header("cache-control", "no-store")
+          .header("PAYMENT-RESPONSE", receiptHeader(outcome.receipt))
+          .send({ error: outcome.receipt.errorReason ?? "settlement failed" });
+      case "unavailable":
+        return reply.code(503).header("retry-after", RETRY_AFTER_SECONDS).send({ error: outcome.reason });
+    }
+  });
+
+  return app;
+}
+
+/** Undefined for what is no base64 of JSON. */
+function jsonIn(header: string): unknown {
+  if (!BASE64.test(header)) return undefined;
+  try {
+    return parseJson(Buffer.from(header, "base64").toString());
+  } catch {
+    return undefined;
+  }
+}
+
+function paid(reply: FastifyReply, receipt: string): FastifyReply {
+  return reply.code(200).header("cache-control", "private").header("PAYMENT-RESPONSE", receipt);
+}
+
+function paymentRequired(reply: FastifyReply, terms: string, error: string): FastifyReply {
+  return reply
+    .code(402)
+    .header("cache-control", "no-store")
+    .header("PAYMENT-REQUIRED", terms)
+    .send({ error });
+}

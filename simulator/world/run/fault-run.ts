@@ -1,0 +1,227 @@
+/**
+ * One world, from its seed to its verdict: lights, broker, gateway, seller and chain through one or more
+ * nights, troubled first and left in peace at the end.
+ *
+ * Promise: the same options give the same verdict and the same trace, whatever else the machine does.
+ */
+import { plannedLevel } from "#core/lamp";
+import { Adversary } from "../actors/adversary.ts";
+import { ChainModel } from "../actors/chain.ts";
+import { Light } from "../actors/device.ts";
+import { Gateway } from "../actors/gateway.ts";
+import { Seller } from "../actors/seller.ts";
+import { type FaultKind, Faults } from "../engine/faults.ts";
+import { keyOf } from "../engine/keys.ts";
+import { Tables } from "../engine/tables.ts";
+import { World } from "../engine/world.ts";
+import { Oracle } from "../invariants/oracle.ts";
+import type { Breach } from "../invariants/violation.ts";
+import { Road } from "../surroundings/faulty-link.ts";
+import { Network } from "../surroundings/network.ts";
+import { type Misfortunes, scheduleMisfortunes } from "./fault-schedule.ts";
+import { drawSetting, type Setting, type WorldOptions } from "./world-options.ts";
+
+export interface Verdict {
+  readonly seed: number;
+  readonly events: number;
+  readonly traceHash: string;
+  readonly breach: Breach | null;
+  /** The trace's latest lines, when there was a breach. */
+  readonly latest: readonly string[];
+  readonly fired: ReadonlyMap<FaultKind, number>;
+  /** Atomic units at rest. */
+  readonly money: { readonly charged: number; readonly claimed: number; readonly settled: number };
+  /** Rungs charged. */
+  readonly purchases: number;
+}
+
+const HOUR_MS = 3_600_000;
+/** Between two looks at who is lit. */
+const LOOK_MS = 60_000;
+/** For claims and settlements when all lights are out. */
+const REST_MS = HOUR_MS;
+const TREASURY_ATOMIC = 1_000_000_000_000;
+const LIMITS = {
+  depositAtomic: 40_000,
+  depositDays: 0,
+  perDevicePerDayAtomic: 6_000_000,
+  fleetAtomic: TREASURY_ATOMIC,
+  perDayAtomic: TREASURY_ATOMIC,
+  newcomersPerDayAtomic: TREASURY_ATOMIC,
+};
+/**
+ * Runs one world to its verdict.
+ * @param settingOf where and when it plays; drawn from its seed when absent
+ */
+export async function runNight(
+  options: WorldOptions,
+  settingOf: (options: WorldOptions, world: World, faults: Faults) => Setting = drawSetting,
+): Promise<Verdict> {
+  const world = new World(options.seed);
+  const faults = new Faults(options.faults, world.stream("faults"));
+  const setting = settingOf(options, world, faults);
+  const { endMs, peaceAtMs } = setting;
+  const parts = build(options, setting, world, faults);
+  const { oracle, lights } = parts;
+  for (const light of lights) world.at(0, () => light.boot());
+  scheduleMisfortunes(parts, peaceAtMs);
+  setting.begin(parts);
+  world.at(peaceAtMs, () => makePeace(parts));
+  for (let atMs = setting.litFromMs; atMs < endMs; atMs += LOOK_MS) {
+    world.at(atMs, () => lookAtLights(parts, setting.epochSeconds));
+  }
+  await world.run(endMs, () => oracle.afterEvent());
+  if (oracle.breach === null) await rest(parts, endMs);
+  setting.end(parts);
+  const { claimed, settled } = parts.chain;
+  return {
+    seed: options.seed,
+    events: world.events,
+    latest: oracle.breach === null ? [] : world.latest(),
+    breach: oracle.breach,
+    traceHash: world.traceHash(),
+    fired: faults.counts,
+    money: { charged: oracle.chargedAtomic(), claimed, settled },
+    purchases: oracle.purchases(),
+  };
+}
+
+interface Built extends Misfortunes {
+  readonly oracle: Oracle;
+}
+
+function build(options: WorldOptions, setting: Setting, world: World, faults: Faults): Built {
+  const { signing } = options;
+  const { epochSeconds, perChannelAtomic } = setting;
+  const gatewayTables = new Tables(faults, world.stream("gateway disk"));
+  const sellerTables = new Tables(faults, world.stream("seller disk"));
+  const chain = new ChainModel({
+    world,
+    faults,
+    signing,
+    epochSeconds,
+    receiver: keyOf("seller").address,
+  });
+  chain.mint(keyOf("treasury").address, TREASURY_ATOMIC);
+  const oracle = new Oracle({
+    world,
+    gatewayTables,
+    sellerTables,
+    chain: () => chain,
+    perChannelAtomic,
+  });
+  const names = new Map<string, string>();
+  for (let index = 0; index < setting.poles.length; index++) {
+    names.set(keyOf(`light ${index}`).address.slice(2), `light ${index}`);
+  }
+  const network = new Network(world, faults, world.stream("network"), {
+    published(from, device, leaf, payload) {
+      adversary.overhear(device, leaf, payload);
+      oracle.published(from, device, leaf, payload);
+    },
+    delivering: (to, device, leaf, payload, forged) => oracle.delivering(to, device, leaf, payload, forged),
+  });
+  const adversary = new Adversary({
+    network,
+    faults,
+    random: world.stream("adversary"),
+    names,
+    knowsItsChannel: (device) => lights.some((light) => light.device === device && light.knowsItsChannel),
+    ceilings: setting.ceilings,
+    hostile: (payload) => oracle.hostile.add(payload),
+  });
+  const seller = new Seller({
+    world,
+    faults,
+    tables: sellerTables,
+    chain,
+    tariff: setting.tariff,
+    signing,
+    epochSeconds,
+    watch: oracle,
+  });
+  const gatewayClock = { offsetSeconds: 0 };
+  const gateway = new Gateway({
+    world,
+    tables: gatewayTables,
+    chain,
+    network,
+    road: new Road(world, faults, () => seller),
+    signing,
+    limits: { ...LIMITS, perChannelAtomic },
+    now: () => epochSeconds + world.nowMs / 1000 + gatewayClock.offsetSeconds,
+    acted: (what) => oracle.acted("gateway", what),
+  });
+  const lights = setting.poles.map((pole, index) => {
+    const light = new Light({
+      world,
+      faults,
+      network,
+      signing,
+      index,
+      pole,
+      epochSeconds,
+      watch: oracle,
+      owner: setting.ownerOf(index),
+      isBoard: index < (options.boards ?? 0),
+    });
+    oracle.addLight(light);
+    return light;
+  });
+  const channelsOf = (light: Light) => oracle.channelsBoughtOn(light);
+  const left = new Set<Light>();
+  return {
+    world,
+    faults,
+    network,
+    adversary,
+    lights,
+    gateway,
+    seller,
+    gatewayTables,
+    sellerTables,
+    chain,
+    gatewayClock,
+    channelsOf,
+    left,
+    oracle,
+  };
+}
+
+function makePeace({ world, faults, network, lights, gatewayClock }: Built): void {
+  world.note("peace");
+  faults.heal();
+  network.heal();
+  gatewayClock.offsetSeconds = 0;
+  for (const light of lights) {
+    light.meter.heal();
+    light.signerFails = false;
+    light.clock.offsetSeconds = 0;
+    light.clock.frozenUntilMs = 0;
+  }
+}
+
+/** L1: who can pay is lit. */
+function lookAtLights({ world, lights, oracle, left }: Built, epochSeconds: number): void {
+  const wallSeconds = epochSeconds + world.nowMs / 1000;
+  for (const light of lights) {
+    const canPay = !light.memoryLost && !left.has(light) && oracle.hasMoney(light);
+    oracle.watchLight(light, plannedLevel(light.pole.almanac.plan(wallSeconds), wallSeconds), canPay);
+  }
+}
+
+/** The lights' fuse is out; what was sold is claimed and settled. */
+async function rest(parts: Built, endMs: number): Promise<void> {
+  const { world, lights, seller, oracle } = parts;
+  for (const light of lights) light.kill();
+  const rounds = [0.2, 0.6].map((share) => endMs + share * REST_MS);
+  for (const atMs of rounds) {
+    world.at(atMs, () => {
+      world.touch();
+      void seller.claimRound();
+    });
+  }
+  for (const light of lights) light.meter.set(0);
+  await world.run(endMs + REST_MS, () => oracle.afterEvent());
+  oracle.atRest();
+}

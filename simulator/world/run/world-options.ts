@@ -1,0 +1,112 @@
+/**
+ * When and where a world plays: its nights, poles, prices and limits. Drawn from the seed here; an
+ * evening by scenario or city brings its own (evening.ts).
+ *
+ * Promise: the same seed and faults draw the same setting.
+ */
+import { type PricePoint, seriesTariff, type Tariff } from "../../seller/sale/tariff.ts";
+import type { Ceilings } from "../actors/adversary.ts";
+import { type LightOwner, NO_OWNER } from "../actors/device.ts";
+import type { FaultChoice, Faults } from "../engine/faults.ts";
+import type { Signing } from "../engine/signing.ts";
+import type { World } from "../engine/world.ts";
+import {
+  drawPole,
+  type Pole,
+  PRICE,
+  PRICE_CEILING,
+  QUANTUM_MAX_ATOMIC,
+} from "../surroundings/simulated-site.ts";
+import type { Misfortunes } from "./fault-schedule.ts";
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly lights: number;
+  readonly nights: number;
+  readonly faults: FaultChoice;
+  readonly signing: Signing;
+  /** So many lights, the first ones, keep memory and rungs as an Espruino board does. */
+  readonly boards?: number;
+}
+
+export interface Setting {
+  /** Unix time at which the world begins. */
+  readonly epochSeconds: number;
+  /** From then on nothing new goes wrong, world milliseconds. */
+  readonly peaceAtMs: number;
+  /** From then on whoever can pay is lit; beyond `endMs` for a night in which nobody looks. */
+  readonly litFromMs: number;
+  /** The lights' fuse is out. */
+  readonly endMs: number;
+  /** Most money in one channel. */
+  readonly perChannelAtomic: number;
+  readonly ceilings: Ceilings;
+  readonly tariff: Tariff;
+  readonly poles: readonly Pole[];
+  readonly ownerOf: (index: number) => LightOwner;
+  /** Everything stands, nothing has moved yet. */
+  begin(parts: Misfortunes): void;
+  /** Nothing moves any more. */
+  end(parts: Misfortunes): void;
+}
+
+/** 20 November 2026, 16:00 UTC: the lights go on. */
+export const EPOCH_SECONDS = Date.UTC(2026, 10, 20, 16) / 1000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** A night's length; a world of two nights has the day between them too. */
+const NIGHT_MS = 14 * HOUR_MS;
+/** Peace at the end of the last night, and how long lights may need to find it. */
+export const PEACE_MS = 2 * HOUR_MS;
+export const LIT_WITHIN_MS = 20 * 60_000;
+/** Most in one channel: plenty, or in some worlds too little for a night. */
+export const PER_CHANNEL_ATOMIC = 6_000_000;
+const TIGHT_CHANNEL_ATOMIC = 80_000;
+const TIGHT_SHARE = 0.15;
+
+/** @param nights at least 1 @returns milliseconds from the first dusk to the last dawn */
+export function spanMs(nights: number): number {
+  return (nights - 1) * DAY_MS + NIGHT_MS;
+}
+
+export function drawSetting(options: WorldOptions, world: World, faults: Faults): Setting {
+  const endMs = spanMs(options.nights);
+  const peaceAtMs = endMs - PEACE_MS;
+  const isTight = world.stream("limits")() < TIGHT_SHARE;
+  const draw = world.stream("poles");
+  return {
+    epochSeconds: EPOCH_SECONDS,
+    peaceAtMs,
+    litFromMs: peaceAtMs + LIT_WITHIN_MS,
+    endMs,
+    perChannelAtomic: isTight ? TIGHT_CHANNEL_ATOMIC : PER_CHANNEL_ATOMIC,
+    ceilings: { priceCeiling: PRICE_CEILING, quantumMaxAtomic: QUANTUM_MAX_ATOMIC },
+    tariff: drawTariff(world, faults, peaceAtMs),
+    poles: Array.from({ length: options.lights }, () => drawPole(draw, faults)),
+    ownerOf: () => NO_OWNER,
+    begin: () => {},
+    end: () => {},
+  };
+}
+
+/** Prices of a day, and peaks that no light pays; flat once there is peace. */
+function drawTariff(world: World, faults: Faults, peaceAtMs: number): Tariff {
+  const draw = world.stream("tariff");
+  const points: PricePoint[] = [];
+  const set = (atMs: number, price: number) =>
+    points.push({ startSeconds: Math.floor(EPOCH_SECONDS + atMs / 1000), pricePerMillionUnits: price });
+  set(-DAY_MS, PRICE);
+  for (let atMs = HOUR_MS; atMs < peaceAtMs - HOUR_MS; atMs += HOUR_MS) {
+    if (faults.severity("price-change") > 0 && draw() < 0.4) {
+      set(atMs, Math.round(PRICE * (0.4 + 1.4 * draw())));
+      world.at(atMs, () => faults.fired("price-change"));
+    }
+    if (faults.severity("price-spike") > 0 && draw() < 0.1) {
+      set(atMs + 60_000, PRICE_CEILING + 1 + Math.round(PRICE * draw()));
+      set(atMs + 60_000 + Math.round(0.8 * HOUR_MS * draw()) + 1000, PRICE);
+      world.at(atMs + 60_000, () => faults.fired("price-spike"));
+    }
+  }
+  set(peaceAtMs, PRICE);
+  return seriesTariff(points);
+}

@@ -1,0 +1,85 @@
+/**
+ * One worker of a run: takes jobs one at a time and answers each with its result.
+ *
+ * Promise: a job's result depends on the job alone.
+ */
+import { parentPort } from "node:worker_threads";
+import type { Story } from "../../report/report-model.ts";
+import type { Result } from "../../result.ts";
+import { drawnTown } from "../fast/drawn-town.ts";
+import { type FastLights, type FastSums, runFastCity } from "../fast/fast-city.ts";
+import { FastLook, type Looks } from "../fast/fast-look.ts";
+import { runNight, type Verdict } from "./fault-run.ts";
+import { type EveningRequest, planWorldEvening, townOf } from "./scenario-plan.ts";
+import { runToldWorld } from "./scenario-run.ts";
+import type { WorldOptions } from "./world-options.ts";
+
+export type Job =
+  | { readonly kind: "night"; readonly options: WorldOptions }
+  /** A world that is told of; `request` is null for a drawn night. */
+  | {
+      readonly kind: "evening";
+      readonly options: WorldOptions;
+      readonly request: EveningRequest | null;
+      /** Runs it again. */
+      readonly command: string;
+    }
+  /** Lights `from` to `to` (exclusive) on the fast path. */
+  | {
+      readonly kind: "city";
+      readonly seed: number;
+      readonly nights: number;
+      readonly request: EveningRequest | null;
+      readonly from: number;
+      readonly to: number;
+      /** Looks for a report; 0 for none. */
+      readonly looks: number;
+    };
+
+export type JobResult =
+  | {
+      readonly kind: "night";
+      readonly verdict: Verdict;
+      readonly evening: Result | null;
+      readonly story: Story | null;
+    }
+  | {
+      readonly kind: "city";
+      readonly from: number;
+      readonly to: number;
+      readonly sums: FastSums;
+      /** Null when no report was asked for. */
+      readonly told: { readonly lights: FastLights; readonly looks: Looks } | null;
+    }
+  | { readonly kind: "failed"; readonly reason: string };
+
+async function doJob(job: Job): Promise<JobResult> {
+  switch (job.kind) {
+    case "night":
+      return { kind: "night", verdict: await runNight(job.options), evening: null, story: null };
+    case "evening": {
+      const { verdict, result, story } = await runToldWorld(job.options, job.request, job.command);
+      return { kind: "night", verdict, evening: job.request === null ? null : result, story };
+    }
+    case "city":
+      return doCity(job);
+  }
+}
+
+function doCity({ seed, nights, request, from, to, looks }: Extract<Job, { kind: "city" }>): JobResult {
+  const town = request === null ? drawnTown(seed, nights) : townOf(planWorldEvening(request));
+  const look = looks === 0 ? null : new FastLook(looks, town.endMs);
+  const { sums, lights } = runFastCity(town, from, to, look);
+  return { kind: "city", from, to, sums, told: look && { lights, looks: look.looks } };
+}
+
+parentPort?.on("message", (job: Job) => {
+  doJob(job).then(
+    (result) => parentPort?.postMessage(result),
+    (error) => {
+      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      const failed: JobResult = { kind: "failed", reason };
+      parentPort?.postMessage(failed);
+    },
+  );
+});

@@ -1,0 +1,202 @@
+/**
+ * What stands on one pole of a world: a lamp, a meter that may fail, a plan and a budget, drawn from chance.
+ *
+ * Promise: energy delivered is the lamp model's exact integral; the meter's faults change what is read of
+ * it and nothing else.
+ */
+import type { PlanStep, Reading } from "#core/events";
+import type { Settings } from "#core/machine";
+import type { Almanac, Lamp, Meter } from "#core/ports";
+import { LampModel, type LampType, METER_TYPES, type MeterType } from "../../city/lamp-model.ts";
+import { type Draw, pick } from "../../city/random.ts";
+import type { Faults } from "../engine/faults.ts";
+import { policyWithin } from "../engine/world-terms.ts";
+
+export interface Pole {
+  readonly lamp: LampType;
+  readonly meter: MeterType;
+  /** mWh on the meter when the world begins. */
+  readonly meterInitial: number;
+  readonly almanac: Almanac;
+  readonly settings: Settings;
+  /** What one purchase should last for, mWh. */
+  readonly wantedUnits: number;
+}
+
+/** Atomic units per kWh, and what lights refuse to pay more than. */
+export const PRICE = 200_000;
+export const PRICE_CEILING = 400_000;
+export const QUANTUM_MAX_ATOMIC = 5000;
+
+const WATTS = [30, 40, 60, 90, 120] as const;
+const WANTED_MINUTES = 10;
+const DAILY_BUDGET_ATOMIC = 2_000_000;
+/** Enough for a part of a night. */
+const TIGHT_BUDGET_ATOMIC = 60_000;
+const TIGHT_SHARE = 0.1;
+/** Three looks: a device that had taken a wrong counter for a new meter takes it back. */
+const DOUBT_MS = 20 * 60_000;
+const ROLL_OVER_AT = 10_000_000_000;
+
+export function drawPole(draw: Draw, faults: Faults): Pole {
+  const ratedMilliwatts = 1000 * pick(WATTS, draw);
+  const tight = draw() < TIGHT_SHARE;
+  const meter = pick(METER_TYPES, draw);
+  const rolls = faults.severity("meter-roll-over") > 0 && draw() < 0.5;
+  const plan = drawPlan(draw);
+  return {
+    lamp: {
+      ratedMilliwatts,
+      startUpPermille: 1000 + Math.round(150 * draw()),
+      startUpMs: Math.round(500 + 2500 * draw()),
+      powerFactorPermille: 900,
+    },
+    meter: rolls ? { ...meter, rollOverAt: ROLL_OVER_AT } : { ...meter, rollOverAt: 0 },
+    meterInitial: rolls ? ROLL_OVER_AT - Math.floor(400_000 * draw()) : Math.floor(5_000_000 * draw()),
+    almanac: { plan: () => plan },
+    wantedUnits: Math.round((ratedMilliwatts * WANTED_MINUTES) / 60),
+    settings: {
+      policy: policyWithin({
+        priceCeiling: PRICE_CEILING,
+        quantumMaxAtomic: QUANTUM_MAX_ATOMIC,
+        dailyBudgetAtomic: tight ? TIGHT_BUDGET_ATOMIC : DAILY_BUDGET_ATOMIC,
+      }),
+      meter: { rollOverAt: rolls ? ROLL_OVER_AT : 0, powerMaxMilliwatts: 2 * ratedMilliwatts },
+      ratedMilliwatts,
+      lowMarkPermille: 600,
+      retry: { firstMs: 2000, maxMs: 60_000 },
+      tickMs: 300_000,
+      readingMs: 1_800_000,
+      levelWithoutClock: 100,
+    },
+  };
+}
+
+/** Lit from the world's beginning at 16:00 UTC until after its end in the morning; some dim in between. */
+function drawPlan(draw: Draw): PlanStep[] {
+  const dimmed = draw() < 2 / 3 ? 50 + 10 * Math.floor(3 * draw()) : 100;
+  return [
+    { minuteOfDay: 5 * 60, levelPercent: 100 },
+    { minuteOfDay: 7 * 60 + Math.floor(10 * draw()), levelPercent: 0 },
+    { minuteOfDay: 15 * 60 + 50 + Math.floor(40 * draw()), levelPercent: 100 },
+    { minuteOfDay: 22 * 60, levelPercent: dimmed },
+  ];
+}
+
+/** The pole's lamp and meter, as they are and as the meter shows it. */
+export class PoleMeter implements Lamp, Meter {
+  /** The relay is closed. */
+  isLit = false;
+  /** The level that the lamp really has, 0..100 per cent. */
+  levelPercent = 0;
+  private readonly model: LampModel;
+  private readonly faults: Faults;
+  private readonly rollOverAt: number;
+  private base = 0;
+  private stuck: Reading | null = null;
+  private spikeUnits = 0;
+  private isSilent = false;
+  private lastRaw = -1;
+  private resetUnseen = false;
+  /** It began again at zero where no device could see it: what it had counted is nobody's to know. */
+  hidReset = false;
+  private doubtedUntilMs = 0;
+  private readonly nowMs: () => number;
+
+  constructor(pole: Pole, faults: Faults, nowMs: () => number) {
+    this.model = new LampModel(pole.lamp, pole.meter, pole.meterInitial, nowMs);
+    this.rollOverAt = pole.meter.rollOverAt;
+    this.nowMs = nowMs;
+    this.faults = faults;
+  }
+
+  set(levelPercent: number): void {
+    this.isLit = levelPercent > 0;
+    this.levelPercent = levelPercent;
+    this.model.set(levelPercent);
+  }
+
+  /** From now on, leads this share of the power around the meter; 0..1000 thousandths. */
+  bypass(permille: number): void {
+    this.model.bypass(permille);
+  }
+
+  /** Energy delivered since the beginning, mWh. */
+  deliveredMilliwattHours(): number {
+    return this.model.deliveredMilliwattHours();
+  }
+
+  /** What of it went through the meter: all, unless its owner led a wire around it. */
+  meteredMilliwattHours(): number {
+    return this.model.meteredMilliwattHours();
+  }
+
+  read(done: (reading: Reading | null) => void): void {
+    if (this.isSilent) {
+      this.faults.fired("meter-silent");
+      done(null);
+      return;
+    }
+    if (this.stuck !== null) {
+      this.faults.fired("meter-stuck");
+      done(this.stuck);
+      return;
+    }
+    const { raw, powerMilliwatts } = this.now();
+    if (this.rollOverAt > 0 && raw < this.lastRaw) this.faults.fired("meter-roll-over");
+    this.lastRaw = raw;
+    if (this.spikeUnits > 0) this.faults.fired("meter-spike");
+    else this.resetUnseen = false;
+    done({ raw: raw + this.spikeUnits, powerMilliwatts });
+  }
+
+  /** The counter begins again at zero; false for meters that roll over, which keep theirs in this world. */
+  reset(): boolean {
+    if (this.rollOverAt > 0) return false;
+    this.faults.fired("meter-reset");
+    this.resetUnseen = true;
+    this.hidReset ||= this.isHiding;
+    this.base += this.now().raw;
+    return true;
+  }
+
+  /** Shows what it shows now, whatever is used. */
+  stick(): void {
+    this.hidReset ||= this.resetUnseen;
+    this.stuck = this.now();
+  }
+
+  silence(): void {
+    this.hidReset ||= this.resetUnseen;
+    this.isSilent = true;
+  }
+
+  /** Shows another counter than its own, or did until so lately that a device still looks at it askance. */
+  get isWrong(): boolean {
+    return this.spikeUnits > 0 || this.stuck !== null || this.nowMs() < this.doubtedUntilMs;
+  }
+
+  spike(units: number): void {
+    this.hidReset ||= this.resetUnseen;
+    this.spikeUnits = units;
+  }
+
+  heal(): void {
+    if (this.isWrong) this.doubtedUntilMs = this.nowMs() + DOUBT_MS;
+    this.stuck = null;
+    this.isSilent = false;
+    this.spikeUnits = 0;
+  }
+
+  private get isHiding(): boolean {
+    return this.isSilent || this.stuck !== null || this.spikeUnits > 0;
+  }
+
+  private now(): Reading {
+    let seen: Reading = { raw: 0, powerMilliwatts: 0 };
+    this.model.read((reading) => {
+      seen = reading ?? seen;
+    });
+    return { raw: seen.raw - this.base, powerMilliwatts: seen.powerMilliwatts };
+  }
+}

@@ -1,7 +1,0 @@
-// The utility as a process to be started and killed: what `watt402-simulate utility` does, and nothing else.
-
-import { runUtility } from "#simulator/utility/run-utility";
-
-process.exitCode = await runUtility(process.argv.slice(2));
-// As watt402-simulate's launcher does.
-setTimeout(() => process.exit(), 500).unref();

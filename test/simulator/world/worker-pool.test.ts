@@ -1,0 +1,20 @@
+import { describe, expect, it } from "vitest";
+import { hireCrew } from "#simulator/world/run/worker-pool";
+import type { Job, JobResult } from "#simulator/world/run/world-worker";
+
+describe("a crew", () => {
+  it("tells of each result as it comes, so that a run of an hour shows its first breach at once", async () => {
+    const jobs = [1, 2].map(
+      (seed): Job => ({
+        kind: "night",
+        options: { seed, lights: 1, nights: 1, faults: "none", signing: "stand-in" },
+      }),
+    );
+    const told: JobResult[] = [];
+    const results = await hireCrew(1).work(jobs, (finished, result) => {
+      expect(finished).toBe(told.push(result));
+    });
+    expect(told.length).toBe(2);
+    expect(told).toEqual(results);
+  });
+});
