@@ -9,8 +9,8 @@ import { Command } from "commander";
 import { loadKey } from "#node/key/keystore";
 import { fromHex, type Hex } from "#payment/bytes";
 import { openKey } from "#payment/key";
+import { readSecret } from "../config/secret.ts";
 import { writeKeystore } from "../treasury/keystore.ts";
-import { readSecret } from "../treasury/open-treasury.ts";
 
 interface Options {
   readonly out: string;

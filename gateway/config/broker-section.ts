@@ -5,11 +5,15 @@
  * Promise: a door that is named has all it needs; nothing is open that was not named.
  */
 import { z } from "zod";
-import { SERVERS } from "../broker/embedded/embedded.ts";
-import { isLoopback } from "../http/access.ts";
-import type { CertificateUse } from "../telemetry/access-metrics.ts";
 import { expiryOf } from "./certificates.ts";
 import type { EXTERNAL } from "./external-broker-section.ts";
+import { isLoopback } from "./loopback.ts";
+
+/** "aedes": a broker library. "direct": the gateway itself, at less than half the cost; no other clients than devices. */
+export const SERVERS = ["aedes", "direct"] as const;
+export type Server = (typeof SERVERS)[number];
+
+export type CertificateUse = "broker" | "clientCa" | "externalBroker";
 
 const port = z.number().int().min(0).max(65_535);
 

@@ -7,8 +7,7 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { isDeviceName } from "#protocol/topics";
-import type { ProbeAccount } from "../broker/external/access-probe.ts";
-import { type LoginFiles, readLogin } from "./login-files.ts";
+import { type LoginFiles, type ProbeAccount, readLogin } from "./login-files.ts";
 
 const url = z.string().regex(/^(mqtts?|wss?):\/\//, "expected an mqtt, mqtts, ws or wss URL");
 

@@ -7,8 +7,8 @@
 import { createSecureContext } from "node:tls";
 import type { IClientOptions } from "mqtt";
 import { readPrivate } from "#node/journal/private-file";
-import { readSecret } from "../treasury/open-treasury.ts";
 import { keepExpiry, pemIn } from "./certificates.ts";
+import { readSecret } from "./secret.ts";
 
 export interface LoginFiles {
   readonly username?: string | undefined;
@@ -21,6 +21,14 @@ export interface LoginFiles {
 }
 
 export type Login = Pick<IClientOptions, "username" | "password" | "ca" | "cert" | "key">;
+
+/** A device's account, of no device that runs. */
+export interface ProbeAccount {
+  readonly url: string;
+  readonly login: Login;
+  /** 40 lower-case hex digits: what its login proves. */
+  readonly device: string;
+}
 
 const PEM_BYTES_MAX = 65_536;
 

@@ -5,8 +5,10 @@
  * Promise: nothing of it is open to others without a token.
  */
 import { z } from "zod";
-import { isLoopback } from "../http/access.ts";
-import { ALARM_KINDS } from "../telemetry/alarms.ts";
+import { isLoopback } from "./loopback.ts";
+
+export const ALARM_KINDS = ["low-balance", "starved", "seller-down", "ledger-differs"] as const;
+export type AlarmKind = (typeof ALARM_KINDS)[number];
 
 const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
 

@@ -5,7 +5,9 @@
  * it knew the token, good for this run of the gateway; a web page elsewhere cannot look through a visitor's
  * browser (its host name is refused, its cookie is not sent).
  */
+
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { isLoopback } from "../config/loopback.ts";
 
 export const COOKIE = "watt402";
 
@@ -20,12 +22,6 @@ export interface Access {
 }
 
 export type AccessRefusal = "login-required" | "wrong-host" | "cross-site";
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|::1)$/;
-
-export function isLoopback(host: string): boolean {
-  return LOOPBACK.test(host);
-}
 
 /**
  * Whether a page of another site makes this request. A link from elsewhere to a page may be followed; what it

@@ -3,11 +3,11 @@
  *
  * Promise: asking is cheap and never hangs: what takes time was found out before, on a timer.
  */
+
 import { statfs } from "node:fs/promises";
 import type { SellerStatus } from "../sellers/seller-client.ts";
 import { isSelling } from "../sellers/seller-health.ts";
-
-export type CheckName = "broker" | "seller" | "ledger" | "clock" | "chain" | "duty";
+import type { CheckName } from "../telemetry/metrics.ts";
 
 export interface Check {
   readonly isGood: boolean;

@@ -4,8 +4,8 @@
 import { mkdirSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { shownUrl } from "../config/layers.ts";
+import { readSecret } from "../config/secret.ts";
 import type { Note } from "../purchase/ports.ts";
-import { readSecret } from "../treasury/open-treasury.ts";
 import { openPostgresLedger } from "./postgres/postgres-ledger.ts";
 import { fenceOf, type Seat } from "./postgres/postgres-membership.ts";
 import type { PostgresOptions } from "./postgres/postgres-pool.ts";

@@ -10,17 +10,27 @@ import { PRICED_UNITS } from "#core/units";
 import { purchaseNonce } from "#payment/authorization";
 import { fromHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
-import { confirmDeposit, depositSize, hasArrived, intendDeposit } from "./deposit.ts";
+import { confirmDeposit, type DepositParts, depositSize, hasArrived, intendDeposit } from "./deposit.ts";
 import { judgeRefusal, type NotSold, type SellerFault } from "./faults/seller-fault.ts";
 import { authorizationPayload, voucherPayload } from "./payload.ts";
 import {
   type ChannelRecord,
   type DepositRecord,
+  type Note,
+  type Observe,
   PRICE_MAX,
   type Sale,
+  type Seller,
   type SellerCounters,
 } from "./ports.ts";
-import type { PurchaseParts } from "./purchase.ts";
+
+export interface PurchaseParts extends DepositParts {
+  readonly seller: Seller;
+  /** Does the seller sell a quantum of so many atomic units now? For another one no deposit is signed. */
+  readonly isOnSale: (amountAtomic: number) => boolean;
+  readonly note: Note;
+  readonly observe: Observe;
+}
 
 export type Sold = Extract<Sale, { kind: "paid" }>;
 

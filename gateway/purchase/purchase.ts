@@ -10,19 +10,10 @@ import type { WireRefusal } from "#core/refusal";
 import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
 import type { Pay } from "#protocol/frames";
-import type { DepositParts } from "./deposit.ts";
 import type { SellerFault } from "./faults/seller-fault.ts";
 import { signatureText } from "./payload.ts";
-import type { ChannelRecord, Note, Observe, PaymentRecord, Seller } from "./ports.ts";
-import { present, type Sold } from "./present.ts";
-
-export interface PurchaseParts extends DepositParts {
-  readonly seller: Seller;
-  /** Does the seller sell a quantum of so many atomic units now? For another one no deposit is signed. */
-  readonly isOnSale: (amountAtomic: number) => boolean;
-  readonly note: Note;
-  readonly observe: Observe;
-}
+import type { ChannelRecord, PaymentRecord } from "./ports.ts";
+import { type PurchaseParts, present, type Sold } from "./present.ts";
 
 export interface Purchase {
   readonly channel: ChannelRecord;

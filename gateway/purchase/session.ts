@@ -22,7 +22,8 @@ import { type BehindChain, isLeftAlone, pauseAfter } from "./faults/behind-chain
 import { buyFrom } from "./faults/moved-price.ts";
 import { noteFailure } from "./faults/note-failure.ts";
 import type { ChannelRecord, DeviceRecord, Devices, Drop, Market } from "./ports.ts";
-import { type PurchaseParts, refuse } from "./purchase.ts";
+import type { PurchaseParts } from "./present.ts";
+import { refuse } from "./purchase.ts";
 
 export interface SessionParts extends Omit<PurchaseParts, "seller" | "isOnSale"> {
   readonly key: Key;

@@ -3,9 +3,11 @@
  *
  * Promise: reasons are the closed list of broker/refusals.ts; a broker of others tells none of its own.
  */
+
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { BrokerWatch } from "../broker/broker.ts";
 import type { Access } from "../broker/external/access-probe.ts";
+import type { CertificateUse } from "../config/broker-section.ts";
 
 export interface AccessSources {
   /** Null: the broker is somebody else's. */
@@ -16,8 +18,6 @@ export interface AccessSources {
   /** Seconds that are left to each certificate in use; negative: it has expired. */
   readonly certificates: () => Readonly<Partial<Record<CertificateUse, number>>>;
 }
-
-export type CertificateUse = "broker" | "clientCa" | "externalBroker";
 
 const OPEN: Readonly<Record<Access["kind"], number>> = { open: 1, closed: 0, "not-tested": Number.NaN };
 

@@ -4,11 +4,9 @@
  * Promise: an alarm that flickers tells nothing: it has to hold for a minute to begin, and to be gone for
  * a minute to end. A light that starves alone is one alarm, a hundred are one alarm with a count.
  */
+import { ALARM_KINDS, type AlarmKind } from "../config/monitoring-section.ts";
 import type { Fleet } from "./fleet-view.ts";
 import { daysLeft } from "./light-view.ts";
-
-export const ALARM_KINDS = ["low-balance", "starved", "seller-down", "ledger-differs"] as const;
-export type AlarmKind = (typeof ALARM_KINDS)[number];
 
 export interface Alarm {
   readonly kind: AlarmKind;

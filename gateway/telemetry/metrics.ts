@@ -8,7 +8,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { failureCount } from "#core/detach";
 import type { DutyStatus } from "../cluster/cluster.ts";
-import type { CheckName } from "../http/health.ts";
 import type { WaitingPayments } from "../ledger/store.ts";
 import type { Observe } from "../purchase/ports.ts";
 import type { Timing } from "../purchase/timed-ports.ts";
@@ -17,6 +16,9 @@ import { isSelling } from "../sellers/seller-health.ts";
 import { type AccessSources, registerAccess } from "./access-metrics.ts";
 import type { Fleet } from "./fleet-view.ts";
 import { CONDITIONS, daysLeft } from "./light-view.ts";
+
+/** What readiness is made of. */
+export type CheckName = "broker" | "seller" | "ledger" | "clock" | "chain" | "duty";
 
 /** What is asked for when somebody reads the metrics. */
 export interface MetricSources {

@@ -11,9 +11,10 @@
 import { createHmac, randomUUID } from "node:crypto";
 import { request } from "undici";
 import { detach } from "#core/detach";
+import type { AlarmKind } from "../config/monitoring-section.ts";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { Note } from "../purchase/ports.ts";
-import type { Alarm, AlarmKind } from "./alarms.ts";
+import type { Alarm } from "./alarms.ts";
 
 export interface WebhookOptions {
   readonly url: string;

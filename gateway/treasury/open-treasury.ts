@@ -3,11 +3,12 @@
  *
  * Promise: a key is read only from a file that its owner alone can read; messages name member and file.
  */
-import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { loadKey, openOrCreateKey } from "#node/key/keystore";
 import { type Key, openKey } from "#payment/key";
 import type { Config } from "../config/config.ts";
+import { readSecret } from "../config/secret.ts";
 import type { Treasury } from "../purchase/ports.ts";
 import { isKeystore, openKeystore } from "./keystore.ts";
 import { externalSigner } from "./signer.ts";
@@ -56,14 +57,5 @@ export function keyIn(member: string, file: string, mayCreate: boolean, open = o
     return openOrCreateKey(file, null, open).key;
   } catch (error) {
     throw new Error(`${member}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-/** A secret's file, without the line end that editors add. */
-export function readSecret(member: string, file: string): string {
-  try {
-    return readFileSync(file, "utf8").trim();
-  } catch (error) {
-    throw new Error(`${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
 }

@@ -4,25 +4,7 @@
  * Promise: names that stay; everything else of the program has other names on a board.
  */
 import type { Board } from "../../device/espruino/board-host.ts";
-import { variablesUsed } from "./build/globals.ts";
-
-export interface Told {
-  /** Rungs in store, and the minutes of full light that they buy. */
-  readonly ladderRungs: number;
-  readonly ladderMinutes: number;
-  /** Since the start, as is what failed. */
-  readonly signed: number;
-  readonly failedSignatures: number;
-  /** Of the channel, atomic units. */
-  readonly charged: number;
-  readonly maxClaimable: number;
-  /** Metered units. */
-  readonly granted: number;
-  readonly register: number;
-  readonly levelPercent: number;
-  readonly variables: number;
-  readonly longestTurnMs: number;
-}
+import { type Told, variablesUsed } from "./build/globals.ts";
 
 export function toldBy({ machine, ladder, work }: Board): Told {
   const { account, channel, levelPercent, register } = machine.state();

@@ -8,7 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generatePrivateKey } from "viem/accounts";
-import type { Server } from "#gateway/broker/embedded/embedded";
+import type { Server } from "#gateway/config/broker-section";
 import { fromHex, type Hex } from "#payment/bytes";
 import type { RunChain } from "../chain/open-chain.ts";
 import type { SchemeServer } from "../seller/scheme/scheme-server.ts";

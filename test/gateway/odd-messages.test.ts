@@ -6,7 +6,7 @@ import mqtt, { type MqttClient } from "mqtt";
 import { stringify } from "smol-toml";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { SERVERS } from "#gateway/broker/embedded/embedded";
+import { SERVERS } from "#gateway/config/broker-section";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex, toHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";

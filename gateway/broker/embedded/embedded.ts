@@ -5,16 +5,14 @@
  * its connection; a device that floods is heard at its rate, then ended; one that does not read holds up
  * nobody. What a device can make the broker hold is bounded.
  */
+
 import { watchFiles } from "../../../device/node/config/file-watch.ts";
+import type { Server } from "../../config/broker-section.ts";
 import { Gatehouse, type GatehouseOptions } from "../auth/auth.ts";
 import type { Broker, BrokerWatch, Receive } from "../broker.ts";
 import { openAedesServer } from "./aedes.ts";
 import { openDirectServer } from "./direct.ts";
 import { type DoorOptions, openDoors } from "./listeners.ts";
-
-/** "aedes": a broker library. "direct": the gateway itself, at less than half the cost; no other clients than devices. */
-export const SERVERS = ["aedes", "direct"] as const;
-export type Server = (typeof SERVERS)[number];
 
 export interface EmbeddedOptions extends DoorOptions, GatehouseOptions {
   readonly server: Server;

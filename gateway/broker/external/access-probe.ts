@@ -6,24 +6,17 @@
  * to it; "closed" only after a device's account was refused it, or heard its own and not the other's; all
  * else is "not-tested", with what it takes to test it. The answer comes within a bound; no device hears of it.
  */
+
 import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
 import { TOPIC_PREFIX, topicOf } from "#protocol/topics";
-import type { Login } from "../../config/login-files.ts";
+import type { ProbeAccount } from "../../config/login-files.ts";
 import { openProbeClient, type ProbeClient, until } from "./probe-client.ts";
 
 export interface Access {
   readonly kind: "open" | "closed" | "not-tested";
   /** Empty when it is closed. */
   readonly reason: string;
-}
-
-/** A device's account, of no device that runs. */
-export interface ProbeAccount {
-  readonly url: string;
-  readonly login: Login;
-  /** 40 lower-case hex digits: what its login proves. */
-  readonly device: string;
 }
 
 export interface AccessProbe {

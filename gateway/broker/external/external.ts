@@ -14,10 +14,16 @@ import { detach } from "#core/detach";
 import { LEAVES, type Leaf, readTopic, TOPIC_PREFIX, topicOf } from "#protocol/topics";
 import { type FileWatch, watchFiles } from "../../../device/node/config/file-watch.ts";
 import type { Delivery } from "../../cluster/membership.ts";
-import { filesOf, type Login, type LoginFiles, readLogin } from "../../config/login-files.ts";
+import {
+  filesOf,
+  type Login,
+  type LoginFiles,
+  type ProbeAccount,
+  readLogin,
+} from "../../config/login-files.ts";
 import type { Note } from "../../purchase/ports.ts";
 import type { Broker } from "../broker.ts";
-import { type Access, type ProbeAccount, probeAccess } from "./access-probe.ts";
+import { type Access, probeAccess } from "./access-probe.ts";
 import { fallBackOn } from "./protocol-version.ts";
 import { envelopeOf } from "./publish-properties.ts";
 import { testShares } from "./shared-subscription-probe.ts";

@@ -43,7 +43,8 @@ import {
   withdrawalRow,
 } from "../rows.ts";
 import { type LedgerStore, NONE_WAITING, PAYMENTS_PER_PAGE, paged, type WithdrawalRecord } from "../store.ts";
-import { type Query, SqliteWriter } from "./sqlite-writer.ts";
+import { SqliteWriter } from "./sqlite-writer.ts";
+import type { Query } from "./writer-messages.ts";
 
 /** The file is beside the process: its reads are immediate. */
 export interface SqliteLedger extends LedgerStore {

@@ -12,17 +12,9 @@ import { detach } from "#core/detach";
 import { throwUncaught } from "#node/process-guard";
 import { GroupCommit } from "../postgres/group-commit.ts";
 import type { Row } from "../rows.ts";
-import type { Answer, Done, Query, Work } from "./sqlite-writer.ts";
+import type { Answer, Done, Query, Work, WriterSettings } from "./writer-messages.ts";
 
 const { file, busyTimeoutMs, walBytesMax } = workerData as WriterSettings;
-
-export interface WriterSettings {
-  readonly file: string;
-  /** How long a transaction waits for another process's. */
-  readonly busyTimeoutMs: number;
-  /** The write-ahead log is cut to this when it is emptied. */
-  readonly walBytesMax: number;
-}
 
 const port = parentPort!;
 const db = new Database(file);

@@ -7,7 +7,8 @@
 import type { Pay } from "#protocol/frames";
 import { chooseQuantum } from "../channels.ts";
 import type { ChannelRecord, Shop } from "../ports.ts";
-import { type Purchase, type PurchaseParts, purchase } from "../purchase.ts";
+import type { PurchaseParts } from "../present.ts";
+import { type Purchase, purchase } from "../purchase.ts";
 
 /** @param wantedUnits what one purchase of the device should last for */
 export async function buyFrom(

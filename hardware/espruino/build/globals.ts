@@ -4,7 +4,25 @@
  * Promise: types alone, and each global handed on by one name, so that nothing else in the bundle reaches out.
  */
 import type { BoardNet } from "../../../device/espruino/mqtt/board-link.ts";
-import type { Told } from "../console-text.ts";
+
+/** What a light says of itself on its console. */
+export interface Told {
+  /** Rungs in store, and the minutes of full light that they buy. */
+  readonly ladderRungs: number;
+  readonly ladderMinutes: number;
+  /** Since the start, as is what failed. */
+  readonly signed: number;
+  readonly failedSignatures: number;
+  /** Of the channel, atomic units. */
+  readonly charged: number;
+  readonly maxClaimable: number;
+  /** Metered units. */
+  readonly granted: number;
+  readonly register: number;
+  readonly levelPercent: number;
+  readonly variables: number;
+  readonly longestTurnMs: number;
+}
 
 export interface BoardPin {
   write(value: boolean): void;

@@ -2,7 +2,7 @@
 // this thread and written by another one; only at the start, before anything is served, are they written here.
 
 import type Libsql from "libsql";
-import type { Statement } from "#gateway/ledger/sqlite/sqlite-writer";
+import type { Statement } from "#gateway/ledger/sqlite/writer-messages";
 import { parseJson } from "#protocol/nesting";
 import type {
   Channel,

@@ -31,7 +31,7 @@ import {
   readEntry,
   type StoreWrite,
 } from "./store-entries.ts";
-import { Unfolded } from "./unfolded.ts";
+import { type Live, Unfolded } from "./unfolded.ts";
 
 const LIVE_MAX = 20_000;
 /** From one fold to the next, and the size of the journal that calls for one earlier. */
@@ -57,12 +57,6 @@ export interface SqliteAccountsOptions {
   readonly liveMax?: number;
   /** One line when the tables cannot be written, or the journal was damaged. */
   readonly log?: (line: string) => void;
-}
-
-/** An account in memory, as committed; replaced as a whole. */
-export interface Live extends AccountRecord {
-  /** The charge of the newest voucher, as bytes; undefined when it is kept in full, or there is none. */
-  readonly newest: Buffer | undefined;
 }
 
 /** The account book on a directory of its own. */

@@ -4,7 +4,13 @@
  * Promise: it is read before the tables; a row leaves when the tables have that very state of it.
  */
 import type { SellerTransaction, StoredAnswer } from "../ports.ts";
-import type { Live } from "./sqlite-accounts.ts";
+import type { AccountRecord } from "./account-book.ts";
+
+/** An account in memory, as committed; replaced as a whole. */
+export interface Live extends AccountRecord {
+  /** The charge of the newest voucher, as bytes; undefined when it is kept in full, or there is none. */
+  readonly newest: Buffer | undefined;
+}
 
 export interface UnfoldedAnswer {
   readonly account: string;

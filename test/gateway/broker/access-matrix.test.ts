@@ -4,14 +4,10 @@ import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mayPublish, maySubscribe } from "#gateway/broker/auth/access";
-import {
-  type EmbeddedBroker,
-  openEmbeddedBroker,
-  SERVERS,
-  type Server,
-} from "#gateway/broker/embedded/embedded";
+import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedded/embedded";
 import { emqxFiles, mosquittoFiles } from "#gateway/broker/external/acl-files";
 import { rabbitmqFiles } from "#gateway/broker/external/rabbitmq-files";
+import { SERVERS, type Server } from "#gateway/config/broker-section";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";

@@ -8,12 +8,8 @@ import { generatePrivateKey } from "viem/accounts";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { mayPublish, maySubscribe, proveDevice } from "#gateway/broker/auth/access";
 import type { Broker } from "#gateway/broker/broker";
-import {
-  type EmbeddedOptions,
-  openEmbeddedBroker,
-  SERVERS,
-  type Server,
-} from "#gateway/broker/embedded/embedded";
+import { type EmbeddedOptions, openEmbeddedBroker } from "#gateway/broker/embedded/embedded";
+import { SERVERS, type Server } from "#gateway/config/broker-section";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";
 import { LOGIN_WINDOW_SECONDS, loginToken } from "#payment/login";

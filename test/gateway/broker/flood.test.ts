@@ -6,12 +6,8 @@ import mqtt, { type MqttClient } from "mqtt";
 import { generate } from "mqtt-packet";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import {
-  type EmbeddedBroker,
-  openEmbeddedBroker,
-  SERVERS,
-  type Server,
-} from "#gateway/broker/embedded/embedded";
+import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedded/embedded";
+import { SERVERS, type Server } from "#gateway/config/broker-section";
 import { limitNotes } from "#gateway/telemetry/limited-log";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";

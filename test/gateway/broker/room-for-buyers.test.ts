@@ -5,12 +5,8 @@ import { connect, type Socket } from "node:net";
 import { generate } from "mqtt-packet";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, describe, expect, test } from "vitest";
-import {
-  type EmbeddedBroker,
-  openEmbeddedBroker,
-  SERVERS,
-  type Server,
-} from "#gateway/broker/embedded/embedded";
+import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedded/embedded";
+import { SERVERS, type Server } from "#gateway/config/broker-section";
 import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";

@@ -3,8 +3,9 @@
 import { connect, type Socket } from "node:net";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, describe, expect, test } from "vitest";
-import { openEmbeddedBroker, SERVERS, type Server } from "#gateway/broker/embedded/embedded";
+import { openEmbeddedBroker } from "#gateway/broker/embedded/embedded";
 import { connectPacket } from "#gateway/broker/mqtt-packets";
+import { SERVERS, type Server } from "#gateway/config/broker-section";
 import { fromHex } from "#payment/bytes";
 import { openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";

@@ -26,7 +26,7 @@ import type {
   Shop,
   Tariff,
 } from "#gateway/purchase/ports";
-import type { PurchaseParts } from "#gateway/purchase/purchase";
+import type { PurchaseParts } from "#gateway/purchase/present";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { type Authorization, depositNonce, purchaseNonce, transferDigest } from "#payment/authorization";
 import { fromHex, toHex } from "#payment/bytes";

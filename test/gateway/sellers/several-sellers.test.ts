@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Difference, SellerTotals } from "#gateway/ledger/statements/reconcile";
+import type { Difference, SellerTotals } from "#gateway/ledger/statements/reconciliation";
 import type { Utility } from "#simulator/seller/seller";
 import { startStockSeller } from "../../interop/stock-seller.ts";
 import { startSeller } from "../agreement.ts";

@@ -3,7 +3,8 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import type { Alarm, AlarmKind } from "#gateway/telemetry/alarms";
+import type { AlarmKind } from "#gateway/config/monitoring-section";
+import type { Alarm } from "#gateway/telemetry/alarms";
 import { openWebhooks, QUEUE_MAX, signatureOf, type Webhooks } from "#gateway/telemetry/webhooks";
 import { until } from "../ground.ts";
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Told } from "#hardware/espruino/console-text";
+import type { Told } from "#hardware/espruino/build/globals";
 import { espruinoCommand } from "#hardware/flash/board/espruino-command";
 import { toHex } from "#payment/bytes";
 import { startTimeServer } from "#simulator/hardware/simulated-board-host";

@@ -1,0 +1,15 @@
+/**
+ * Secrets that a configuration names by their files.
+ *
+ * Promise: a file that cannot be read is told by member and path; what it holds is never part of a message.
+ */
+import { readFileSync } from "node:fs";
+
+/** A secret's file, without the line end that editors add. */
+export function readSecret(member: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new Error(`${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
