@@ -6,9 +6,9 @@ import type { Feeder } from "./fleet/reconciliation/feeders.ts";
 import type { Witness } from "./fleet/reconciliation/invariant-monitor.ts";
 import type { NotBought, Reconciliation } from "./fleet/reconciliation/reconciliation.ts";
 import type { Violation } from "./fleet/reconciliation/violation.ts";
+import type { Evening, EveningLight, Progress } from "./fleet/recorded-evening.ts";
 import type { PlayedStage } from "./fleet/scenario-runner.ts";
 import { CHEATS, type Cheat } from "./scenario/actions.ts";
-import type { Evening, EveningLight, Progress } from "./scenario/recorded-evening.ts";
 import type { StopReport } from "./seller/seller.ts";
 
 export interface Result {

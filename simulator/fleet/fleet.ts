@@ -21,7 +21,6 @@ import { addressOf, type Key } from "#payment/key";
 import { seededRandom } from "../city/random.ts";
 import type { BoardRun } from "../hardware/simulated-board-host.ts";
 import { type Cheat, EVERYONE } from "../scenario/actions.ts";
-import { type Evening, type Progress, progressOf } from "../scenario/recorded-evening.ts";
 import { FleetClock } from "./clock.ts";
 import { Brake } from "./clock-throttle.ts";
 import type { Boards, BoardsResult } from "./lights/boards.ts";
@@ -30,6 +29,7 @@ import { LeanRoad } from "./lights/lean-link.ts";
 import { lowMarkPermille } from "./lights/low-mark.ts";
 import { quickSigners } from "./lights/quick-signer.ts";
 import type { Pole } from "./lights/street.ts";
+import { type Evening, type Progress, progressOf } from "./recorded-evening.ts";
 import { Troubles } from "./troubles.ts";
 
 export interface FleetOptions {

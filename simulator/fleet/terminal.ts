@@ -5,7 +5,7 @@
  * silent for longer than some seconds.
  */
 import { createLogUpdate } from "log-update";
-import type { Progress } from "../scenario/recorded-evening.ts";
+import type { Progress } from "./recorded-evening.ts";
 
 export interface View {
   /** A line that stays. */

@@ -2,9 +2,9 @@
  * An evening as a report tells it: the run's result, and where each light stands.
  */
 import type { Feeder } from "../fleet/reconciliation/feeders.ts";
+import type { Evening } from "../fleet/recorded-evening.ts";
 import type { Result } from "../result.ts";
 import type { EveningPlan, RunPlan } from "../run-plan.ts";
-import type { Evening } from "../scenario/recorded-evening.ts";
 import type { Counter, FaultStory, LightStory, Sample, Story } from "./report-model.ts";
 
 export interface StoryParts {

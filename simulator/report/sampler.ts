@@ -4,7 +4,7 @@
  * Promise: at most SAMPLES_MAX looks, evenly spaced over the evening, the last one at its end; looking changes nothing.
  */
 import { creditLeft } from "#core/state";
-import type { Evening } from "../scenario/recorded-evening.ts";
+import type { Evening } from "../fleet/recorded-evening.ts";
 import type { Sample } from "./report-model.ts";
 
 export const SAMPLES_MAX = 360;

@@ -13,9 +13,9 @@ import type { Key } from "#payment/key";
 import { parseJson } from "#protocol/nesting";
 import { LampModel } from "../../city/lamp-model.ts";
 import type { Cheat } from "../../scenario/actions.ts";
-import type { EveningLight } from "../../scenario/recorded-evening.ts";
 import type { FleetClock } from "../clock.ts";
 import { Witness } from "../reconciliation/invariant-monitor.ts";
+import type { EveningLight } from "../recorded-evening.ts";
 import { CheatingLink } from "./cheat.ts";
 import type { Pole } from "./street.ts";
 

@@ -6,7 +6,7 @@
  */
 
 import type { City } from "../../city/city.ts";
-import type { EveningLight } from "../../scenario/recorded-evening.ts";
+import type { EveningLight } from "../recorded-evening.ts";
 
 /** The feeders of a city, as they stand now. */
 export function feedersOf(city: City, lights: readonly EveningLight[]): Feeder[] {

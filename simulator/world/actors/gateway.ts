@@ -17,10 +17,10 @@ import { type Signing, signDigest } from "../engine/signing.ts";
 import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
 import { NETWORK, TOKEN } from "../engine/world-terms.ts";
-import type { Road } from "../surroundings/faulty-link.ts";
 import type { Network } from "../surroundings/network.ts";
 import type { ChainModel } from "./chain.ts";
 import { gatewayChain } from "./chain-ports.ts";
+import type { Road } from "./faulty-link.ts";
 import { ledgerOn } from "./ledger.ts";
 
 export interface GatewayParts {

@@ -4,8 +4,8 @@
  * Promise: a light's pole follows from seed and number alone.
  */
 import { seededRandom } from "../../city/random.ts";
+import { EPOCH_SECONDS, spanMs } from "../engine/calendar.ts";
 import { Faults } from "../engine/faults.ts";
-import { EPOCH_SECONDS, spanMs } from "../run/world-options.ts";
 import { drawPole, PRICE } from "../surroundings/simulated-site.ts";
 import type { Town } from "./fast-city.ts";
 

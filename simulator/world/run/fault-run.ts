@@ -8,6 +8,8 @@ import { plannedLevel } from "#core/lamp";
 import { Adversary } from "../actors/adversary.ts";
 import { ChainModel } from "../actors/chain.ts";
 import { Light } from "../actors/device.ts";
+import { type Misfortunes, scheduleMisfortunes } from "../actors/fault-schedule.ts";
+import { Road } from "../actors/faulty-link.ts";
 import { Gateway } from "../actors/gateway.ts";
 import { Seller } from "../actors/seller.ts";
 import { type FaultKind, Faults } from "../engine/faults.ts";
@@ -16,9 +18,7 @@ import { Tables } from "../engine/tables.ts";
 import { World } from "../engine/world.ts";
 import { Oracle } from "../invariants/oracle.ts";
 import type { Breach } from "../invariants/violation.ts";
-import { Road } from "../surroundings/faulty-link.ts";
 import { Network } from "../surroundings/network.ts";
-import { type Misfortunes, scheduleMisfortunes } from "./fault-schedule.ts";
 import { drawSetting, type Setting, type WorldOptions } from "./world-options.ts";
 
 export interface Verdict {

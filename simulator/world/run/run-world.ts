@@ -8,7 +8,7 @@
 import { CommanderError } from "commander";
 import type { Story } from "../../report/report-model.ts";
 import { requireWritable, writeReport } from "../../report/write-report.ts";
-import { type CityRun, cityStory } from "../fast/fast-story.ts";
+import { type CityRun, cityStory } from "./fast-story.ts";
 import { planWorldEvening } from "./scenario-plan.ts";
 import { faultStory } from "./scenario-run.ts";
 import { hireCrew } from "./worker-pool.ts";

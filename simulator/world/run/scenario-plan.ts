@@ -13,10 +13,10 @@ import { cityAlmanac } from "../../city/sun.ts";
 import { DEFAULT_RUN } from "../../fleet-flags.ts";
 import { type EveningFlags, type EveningPlan, planEvening } from "../../run-plan.ts";
 import { seriesOf } from "../../scenario/prices.ts";
+import { EPOCH_SECONDS, spanMs } from "../engine/calendar.ts";
 import type { Town } from "../fast/fast-city.ts";
 import { cityPole } from "../surroundings/city-site.ts";
 import type { Pole } from "../surroundings/simulated-site.ts";
-import { EPOCH_SECONDS, spanMs } from "./world-options.ts";
 
 /** Plain data, so that it can be sent to a worker. */
 export interface EveningRequest {

@@ -4,9 +4,12 @@
  *
  * Promise: the same seed and faults draw the same setting.
  */
+
 import { type PricePoint, seriesTariff, type Tariff } from "../../seller/sale/tariff.ts";
 import type { Ceilings } from "../actors/adversary.ts";
 import { type LightOwner, NO_OWNER } from "../actors/device.ts";
+import type { Misfortunes } from "../actors/fault-schedule.ts";
+import { DAY_MS, EPOCH_SECONDS, HOUR_MS, spanMs } from "../engine/calendar.ts";
 import type { FaultChoice, Faults } from "../engine/faults.ts";
 import type { Signing } from "../engine/signing.ts";
 import type { World } from "../engine/world.ts";
@@ -17,7 +20,6 @@ import {
   PRICE_CEILING,
   QUANTUM_MAX_ATOMIC,
 } from "../surroundings/simulated-site.ts";
-import type { Misfortunes } from "./fault-schedule.ts";
 
 export interface WorldOptions {
   readonly seed: number;
@@ -50,12 +52,6 @@ export interface Setting {
   end(parts: Misfortunes): void;
 }
 
-/** 20 November 2026, 16:00 UTC: the lights go on. */
-export const EPOCH_SECONDS = Date.UTC(2026, 10, 20, 16) / 1000;
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
-/** A night's length; a world of two nights has the day between them too. */
-const NIGHT_MS = 14 * HOUR_MS;
 /** Peace at the end of the last night, and how long lights may need to find it. */
 export const PEACE_MS = 2 * HOUR_MS;
 export const LIT_WITHIN_MS = 20 * 60_000;
@@ -63,11 +59,6 @@ export const LIT_WITHIN_MS = 20 * 60_000;
 export const PER_CHANNEL_ATOMIC = 6_000_000;
 const TIGHT_CHANNEL_ATOMIC = 80_000;
 const TIGHT_SHARE = 0.15;
-
-/** @param nights at least 1 @returns milliseconds from the first dusk to the last dawn */
-export function spanMs(nights: number): number {
-  return (nights - 1) * DAY_MS + NIGHT_MS;
-}
 
 export function drawSetting(options: WorldOptions, world: World, faults: Faults): Setting {
   const endMs = spanMs(options.nights);

@@ -7,7 +7,7 @@
 import type { Draw } from "../../city/random.ts";
 import type { PlayedStage } from "../../fleet/scenario-runner.ts";
 import { EVERYONE, type Stage, type Stagehand } from "../../scenario/actions.ts";
-import type { Misfortunes } from "./fault-schedule.ts";
+import type { Misfortunes } from "../actors/fault-schedule.ts";
 import type { ToldLight } from "./observed-light.ts";
 
 /** Pauses before a light whose connection broke tries again, milliseconds. */

@@ -10,7 +10,7 @@ import { writeReport } from "#simulator/report/write-report";
 import { drawnTown } from "#simulator/world/fast/drawn-town";
 import { runFastCity } from "#simulator/world/fast/fast-city";
 import { FastLook } from "#simulator/world/fast/fast-look";
-import { cityStory } from "#simulator/world/fast/fast-story";
+import { cityStory } from "#simulator/world/run/fast-story";
 import { runToldWorld } from "#simulator/world/run/scenario-run";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);

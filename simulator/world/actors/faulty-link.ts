@@ -9,10 +9,10 @@ import type { PaymentPayload } from "@x402/core/types";
 import type { Answer, Http } from "#gateway/sellers/client/seller-http";
 import { parseJson } from "#protocol/nesting";
 import type { Draw } from "../../city/random.ts";
-import type { Seller } from "../actors/seller.ts";
 import type { Faults } from "../engine/faults.ts";
 import type { Life } from "../engine/process-lifetime.ts";
 import type { World } from "../engine/world.ts";
+import type { Seller } from "./seller.ts";
 
 const HOP_MS = 15;
 export const TIMEOUT_MS = 20_000;

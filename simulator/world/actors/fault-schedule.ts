@@ -5,17 +5,17 @@
  * `heal`, so that nothing stays broken but what cannot be mended.
  */
 import { type Draw, pick } from "../../city/random.ts";
-import type { Adversary } from "../actors/adversary.ts";
-import type { ChainModel } from "../actors/chain.ts";
-import type { Light } from "../actors/device.ts";
-import type { Gateway } from "../actors/gateway.ts";
-import type { Seller } from "../actors/seller.ts";
 import { type FaultKind, type Faults, HOSTILE_KINDS } from "../engine/faults.ts";
 import { keyOf } from "../engine/keys.ts";
 import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
 import { WITHDRAW_DELAY_SECONDS } from "../engine/world-terms.ts";
 import type { Direction, Network } from "../surroundings/network.ts";
+import type { Adversary } from "./adversary.ts";
+import type { ChainModel } from "./chain.ts";
+import type { Light } from "./device.ts";
+import type { Gateway } from "./gateway.ts";
+import type { Seller } from "./seller.ts";
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60_000;

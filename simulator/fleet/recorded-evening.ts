@@ -4,8 +4,8 @@
  */
 import type { State } from "#core/machine";
 import type { LampType, MeterType } from "../city/lamp-model.ts";
-import type { Witness } from "../fleet/reconciliation/invariant-monitor.ts";
-import type { Cheat } from "./actions.ts";
+import type { Cheat } from "../scenario/actions.ts";
+import type { Witness } from "./reconciliation/invariant-monitor.ts";
 
 export interface EveningLight {
   readonly name: string;

@@ -8,14 +8,14 @@ import type { City } from "../../city/city.ts";
 import { generateCity } from "../../city/generate.ts";
 import { type FeederLight, readFeeders } from "../../fleet/reconciliation/feeders.ts";
 import type { Counter, LightStory, Story } from "../../report/report-model.ts";
-import type { EveningRequest } from "../run/scenario-plan.ts";
-import { planWorldEvening, townOf } from "../run/scenario-plan.ts";
-import type { JobResult } from "../run/world-worker.ts";
+import { drawnTown } from "../fast/drawn-town.ts";
+import type { FastSums, Town } from "../fast/fast-city.ts";
+import { ROUND_TRIP_MS } from "../fast/fast-light.ts";
+import { addLooks, newLooks, samplesOf } from "../fast/fast-look.ts";
 import type { Pole } from "../surroundings/simulated-site.ts";
-import { drawnTown } from "./drawn-town.ts";
-import type { FastSums, Town } from "./fast-city.ts";
-import { ROUND_TRIP_MS } from "./fast-light.ts";
-import { addLooks, newLooks, samplesOf } from "./fast-look.ts";
+import type { EveningRequest } from "./scenario-plan.ts";
+import { planWorldEvening, townOf } from "./scenario-plan.ts";
+import type { JobResult } from "./world-worker.ts";
 
 type CityResult = Extract<JobResult, { kind: "city" }>;
 
