@@ -154,7 +154,11 @@ async function untilStopped(gateway: Gateway, log: pino.Logger): Promise<void> {
   }, STATUS_EVERY_MS);
   process.on("SIGHUP", () => gateway.reread());
   // Whoever forked the gateway may ask whether it still runs.
-  process.on("message", () => process.send?.({ running: true }, () => undefined));
+  process.on("message", (message) => {
+    if (typeof message === "object" && message !== null && "ask" in message) {
+      process.send?.({ running: true }, () => undefined);
+    }
+  });
   await new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
