@@ -4,8 +4,9 @@
  * Promise (M1, P1): a rung leaves here only within deposit, policy and the day's budget, and only behind
  * a checkpoint that covers it.
  */
+
+import { askForBetterOffer } from "./ask-for-offer.ts";
 import type { Effect, Moment } from "./events.ts";
-import { askForBetterOffer } from "./hearing.ts";
 import { budgetOn, refusePrice, refuseQuantum, spentToday } from "./policy.ts";
 import type { Refusal } from "./refusal.ts";
 import { type Channel, nextAttemptMs, nextRung, reserveRung } from "./rungs.ts";

@@ -1,7 +1,7 @@
 /**
  * What a device hears and does: the machine's events and effects, and nothing else.
  *
- * Counters keep DESIGN's names and units: `charged`, `maxClaimable`, `balance` in atomic token units;
+ * Counters keep the names and units of device/GLOSSARY.md: `charged`, `maxClaimable`, `balance` in atomic token units;
  * `granted`, `register` in metered units (mWh for a lamp); both integers in 0..2^48-1.
  */
 

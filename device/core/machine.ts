@@ -1,14 +1,16 @@
 /**
  * The device: one pure function from a state and an event to the next state and the effects to carry out.
  *
- * Promise: with the invariants of DESIGN section 7 held by the files beside this one, the machine only
+ * Promise: with the invariants of device/INVARIANTS.md held by the files beside this one, the machine only
  * orders them: look at the meter, set the lamp, store, then pay. It reads no clock, draws no random
  * number and touches nothing; the Pi, the Espruino board, the simulated fleet and the world all run it.
  */
+
+import { takeGrant } from "./apply-grant.ts";
+import { takeOffer } from "./apply-offer.ts";
 import { buy, lowMarkUnits } from "./buying.ts";
 import { msUntilCreditEnds } from "./credit.ts";
 import type { Effect, Event, Moment } from "./events.ts";
-import { takeGrant, takeOffer } from "./hearing.ts";
 import { msUntilNextStep, plannedLevel, shownLevel } from "./lamp.ts";
 import { loadMilliwatts, lookAtMeter, reckonUntil } from "./metering.ts";
 import { nextAttemptMs } from "./rungs.ts";

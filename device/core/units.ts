@@ -1,5 +1,5 @@
 /**
- * Checked arithmetic on the counters of DESIGN section 2.
+ * Checked arithmetic on the counters of device/GLOSSARY.md.
  *
  * Promise: every counter is an integer in 0..2^48-1, so it fits six bytes on the wire and a double
  * holds it exactly; one that would rise beyond stops there instead of rounding.

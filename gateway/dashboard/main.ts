@@ -5,7 +5,7 @@
  * search, arrows and Enter in the list, Escape to close.
  */
 import { openCharts } from "./charts.ts";
-import { showDuty } from "./duty.ts";
+import { showDuty } from "./cluster.ts";
 import { find, make } from "./element.ts";
 import { money, power, price, type Units } from "./format.ts";
 import { openLightPage } from "./light-page.ts";

@@ -1,7 +1,7 @@
 /**
  * What the gateway's rules ask of the outside. Adapters live in sellers/, ledger/, treasury/ and broker/.
  *
- * Counters are DESIGN's: `charged`, `balance` in atomic units; `granted`, `register` in metered units.
+ * Counters are those of device/GLOSSARY.md: `charged`, `balance` in atomic units; `granted`, `register` in metered units.
  */
 import type { Grant } from "#core/events";
 import type { WireRefusal } from "#core/refusal";

@@ -35,7 +35,7 @@ interface Declaration extends Use {
   readonly end: number;
 }
 
-/** As a person reads it: `device/core/x.ts:12:7: spread fails on Espruino; use .slice(), .concat() or .apply()`. */
+/** As a person reads it: `device/core/machine.ts:12:7: spread fails on Espruino; use .slice(), .concat() or .apply()`. */
 export function tellFault({ file, line, column, construct, instead }: Fault): string {
   return `${file}:${line}:${column}: ${construct} fails on Espruino; ${instead}`;
 }

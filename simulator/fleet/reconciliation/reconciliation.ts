@@ -1,5 +1,5 @@
 /**
- * The end of a run: every counter of DESIGN section 2, from whoever writes it, held against the others.
+ * The end of a run: every counter of device/GLOSSARY.md, from whoever writes it, held against the others.
  *
  * Promise: money is what the chain's events and balances say, charges are what the seller's accounts
  * say, signatures and energy are what the lights did; a difference of one atomic unit is a violation. A light for

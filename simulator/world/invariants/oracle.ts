@@ -1,5 +1,5 @@
 /**
- * Judges a world by DESIGN section 7, from physics, bytes on the wire, disks and the chain: never from
+ * Judges a world by device/INVARIANTS.md, from physics, bytes on the wire, disks and the chain: never from
  * what a program believes.
  *
  * Promise: the first breach is kept with its letter and stops the world. What a fault destroyed for good

@@ -9,7 +9,7 @@ import { faults } from "./faults.ts";
 import { SETTINGS } from "./seller.ts";
 import { Surroundings, type Traced } from "./surroundings.ts";
 
-const CORE = ["machine", "credit", "lamp", "policy", "purchase", "refusal", "register", "units"];
+const CORE = ["machine", "credit", "lamp", "policy", "rungs", "refusal", "register", "units"];
 const PROTOCOL = ["topics", "frames", "tag", "shape", "messages"];
 const ENTRIES = [...CORE.map((name) => `#core/${name}`), ...PROTOCOL.map((name) => `#protocol/${name}`)];
 

@@ -27,7 +27,7 @@ export type Traced =
   | { readonly boot: Checkpoint | null }
   | { readonly event: Event; readonly effects: readonly Effect[] };
 
-/** A broken invariant, by its letter in DESIGN section 7. */
+/** A broken invariant, by its letter in device/INVARIANTS.md. */
 function must(letter: string, holds: boolean, found: () => string): void {
   if (!holds) throw new Error(`${letter}: ${found()}`);
 }

@@ -184,7 +184,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a device that stands still does not ask",
-    file: "device/core/hearing.ts",
+    file: "device/core/apply-offer.ts",
     guard: "return refused.halted || current === null ? askForBetterOffer(refused, at) : refused;",
     instead: "return refused;",
     breaks: ["L1"],

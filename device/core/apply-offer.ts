@@ -1,31 +1,18 @@
 /**
- * What a device makes of a gateway's offers and answers.
+ * What a device makes of a gateway's offers.
  *
  * Promise (T1): counters only move up, and only as far as this device can have signed; whatever was heard
  * before, or speaks of older counters, changes nothing.
  */
+import { askForBetterOffer } from "./ask-for-offer.ts";
 import { raiseGrant } from "./credit.ts";
-import type { ChannelMark, Grant, Moment, Offer } from "./events.ts";
+import type { ChannelMark, Moment, Offer } from "./events.ts";
 import { refuseOffer, spentToday } from "./policy.ts";
-import { reactionTo, type WireRefusal } from "./refusal.ts";
-import {
-  answerChannel,
-  channelTagOf,
-  closedMarkOf,
-  nextAttemptMs,
-  openChannel,
-  type Retry,
-  refuseCharged,
-  renewChannel,
-  settleQuantum,
-} from "./rungs.ts";
+import { closedMarkOf, openChannel, refuseCharged, renewChannel, settleQuantum } from "./rungs.ts";
 import type { State } from "./state.ts";
 
 /** Channels remembered after a change of seller; older ones are forgotten with whatever was in flight on them. */
 const FORMER_CHANNELS_MAX = 4;
-
-/** Longest pause between two requests for a better offer, in longest retries. */
-const ASK_SLOWER = 10;
 
 /** Takes an offer whose tag was right. */
 export function takeOffer(state: State, offer: Offer, at: Moment): State {
@@ -104,78 +91,6 @@ function adoptChannel(state: State, grantedBefore: number): State {
     answerRefusal: null,
     account: state.account === null ? null : raiseGrant(state.account, grantedBefore, channel.granted),
   };
-}
-
-/** Takes an answer whose tag was right. */
-export function takeGrant(state: State, grant: Grant, at: Moment): State {
-  const channel = state.channel;
-  // It names no channel, so it answers a hello, and changes nothing but what this device reports: an offer ends it.
-  if (channel === null && grant.channelTag === 0) return { ...state, offerRefusal: grant.refusal };
-  if (channel === null || channelTagOf(channel.id) !== grant.channelTag) return takeLateGrant(state, grant);
-  // Only what this device signed can have been charged; whoever says otherwise is not believed in anything.
-  const strange = refuseCharged(closedMarkOf(channel), grant.charged);
-  if (strange !== null) return askForOffer({ ...state, answerRefusal: strange }, at);
-
-  const answered = settleQuantum(answerChannel(channel, grant));
-  const account =
-    state.account === null ? null : raiseGrant(state.account, channel.granted, answered.granted);
-  const next = { ...state, channel: answered, account };
-  const pending = state.pending;
-  if (pending !== null && answered.charged >= pending.maxClaimable) {
-    // It buys again: when an offer is missing the next time, the first question need not wait as the last did.
-    return { ...next, pending: null, answerRefusal: null, helloAttempts: 0 };
-  }
-  if (grant.refusal === null || pending === null) return next;
-  // A refusal speaks of the rung after the counters it carries; with older counters it is an echo.
-  if (grant.charged >= channel.charged) return takeRefusal(next, grant.refusal, at);
-  // Who does not know the channel has no counters of it to send: an echo costs one question more, no money.
-  return grant.refusal === "unknown-channel" ? askForOffer(next, at) : next;
-}
-
-/**
- * The rung's next attempt was set when it was published and is left alone: a refusal heard a hundred times
- * puts it off no further than one, and an offer at once, of the same channel, brings it no nearer.
- */
-function takeRefusal(state: State, refusal: WireRefusal, at: Moment): State {
-  const refused = { ...state, answerRefusal: refusal };
-  if (reactionTo(refusal) === "halt") return askForOffer({ ...refused, halted: true }, at);
-  return refusal === "unknown-channel" ? askForOffer(refused, at) : refused;
-}
-
-/** Only an offer can help: says hello again, backing off with each since the link came up or a rung was paid. */
-function askForOffer(state: State, at: Moment): State {
-  return askWithin(state, at, state.settings.retry);
-}
-
-/** Only a better offer than the last can help: what is missing may be missing for hours, so more slowly. */
-export function askForBetterOffer(state: State, at: Moment): State {
-  const { firstMs, maxMs } = state.settings.retry;
-  return askWithin(state, at, { firstMs, maxMs: ASK_SLOWER * maxMs });
-}
-
-function askWithin(state: State, at: Moment, retry: Retry): State {
-  if (!state.linkUp) return state;
-  const attempts = Math.max(1, state.helloAttempts);
-  const helloAtMs = nextAttemptMs(retry, attempts, at.nowMs, at.random);
-  return { ...state, helloAtMs: Math.min(state.helloAtMs, helloAtMs) };
-}
-
-/** A grant of a channel left behind still counts; nothing else of it does. */
-function takeLateGrant(state: State, grant: Grant): State {
-  if (state.account === null) return state;
-  for (const mark of state.former) {
-    if (channelTagOf(mark.id) !== grant.channelTag) continue;
-    if (grant.charged > mark.reserved || grant.granted <= mark.granted) return state;
-    const raised = { ...mark, granted: grant.granted };
-    return {
-      ...state,
-      // In its place: the first of them may be the one that the budget is counted on.
-      former: state.former.map((other) => (other === mark ? raised : other)),
-      account: raiseGrant(state.account, mark.granted, grant.granted),
-      persistDue: true,
-    };
-  }
-  return state;
 }
 
 function markIn(marks: readonly ChannelMark[], id: string): ChannelMark | null {
