@@ -1,0 +1,26 @@
+/**
+ * `watt402/device`: the machine, its ports, and its host on Linux.
+ *
+ * Promise: what is here stays within a major version; whatever else lies in these folders may change at any time.
+ */
+
+export type {
+  Checkpoint,
+  Effect,
+  Event,
+  Grant,
+  Moment,
+  Offer,
+  PlanStep,
+  Reading,
+  Report,
+} from "#core/events";
+export { type Step, stepMachine } from "#core/machine";
+export type { Policy } from "#core/policy";
+export type { Almanac, Clock, Journal, Lamp, Link, Meter, Random } from "#core/ports";
+export { bootMachine, finalCheckpoint, reportOf, type Settings, type State } from "#core/state";
+export { systemClock } from "#node/clock";
+export { type Host, type HostParts, startHost } from "#node/host";
+export { type FileJournal, openJournal } from "#node/journal/journal";
+export { loadKey, openOrCreateKey } from "#node/key/keystore";
+export { type MqttLink, type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";

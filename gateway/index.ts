@@ -1,0 +1,9 @@
+/**
+ * `watt402/gateway`: a gateway inside another program.
+ *
+ * Promise: the same as `watt402-gateway` by the same configuration; it ends by `stop()`.
+ */
+export type { Config } from "./config/config.ts";
+export { type Layers, type LoadedConfig, loadConfig } from "./config/layers.ts";
+export { type Gateway, type GatewayStatus, startGateway } from "./gateway.ts";
+export type { Note } from "./purchase/ports.ts";
