@@ -5,5 +5,5 @@ import { readFileSync } from "node:fs";
 
 /** Read when it is asked for, for a bundle of the gateway has no such file beside it. */
 export function sample(): string {
-  return readFileSync(new URL("../gateway.sample.toml", import.meta.url), "utf8");
+  return readFileSync(new URL("./gateway.sample.toml", import.meta.url), "utf8");
 }

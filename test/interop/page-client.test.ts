@@ -1,4 +1,4 @@
-// gateway/x402-over-mqtt.md is enough: a device written from that page alone, with its own codec and its own
+// device/protocol/x402-over-mqtt.md is enough: a device written from that page alone, with its own codec and its own
 // cryptography, buys by both transports and both schemes, on both embedded brokers.
 
 import { randomBytes } from "node:crypto";

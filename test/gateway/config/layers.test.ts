@@ -38,7 +38,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-const SAMPLE = fileURLToPath(new URL("../../../gateway/gateway.sample.toml", import.meta.url));
+const SAMPLE = fileURLToPath(new URL("../../../gateway/config/gateway.sample.toml", import.meta.url));
 
 const GOOD = {
   gateway: { key: "/keys/gateway", data: "/data" },

@@ -1,4 +1,4 @@
-// A device written from gateway/x402-over-mqtt.md alone: it shares no code with the project, and a test holds that.
+// A device written from device/protocol/x402-over-mqtt.md alone: it shares no code with the project, and a test holds that.
 
 import { Connection, type Login, type Message } from "./mqtt.ts";
 import {

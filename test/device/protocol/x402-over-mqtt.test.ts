@@ -32,10 +32,10 @@ import { NESTING_MAX } from "#protocol/nesting";
 import { isSealedFrame, openJson } from "#protocol/tag";
 import { LEAVES } from "#protocol/topics";
 import { isPaymentPayload } from "#protocol/x402";
-import VECTORS from "../../device/protocol/vectors.json";
+import VECTORS from "../../../device/protocol/vectors.json";
 
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
-const SPECIFICATION = read("../../gateway/x402-over-mqtt.md");
+const SPECIFICATION = read("../../../device/protocol/x402-over-mqtt.md");
 const tagger = { hmac: hmacSha256, key: fromHex(VECTORS.tagKey) };
 
 /** Cells of the table whose heading begins with this word, without the headings. */
