@@ -13,17 +13,17 @@ import type { Key } from "#payment/key";
 import type { Broker } from "./broker/broker.ts";
 import { type EmbeddedBroker, openEmbeddedBroker } from "./broker/embedded/embedded.ts";
 import { type ExternalBroker, openExternalBroker, type ReceiveShared } from "./broker/external/external.ts";
-import { type Duty, type DutyStatus, SOLE_DUTY } from "./cluster/cluster.ts";
-import { guardDevices, guardMarket } from "./cluster/fenced-ports.ts";
-import { certificatesOf, doorsOf } from "./config/broker-section.ts";
+import { type Cluster, type ClusterStatus, SOLE_MEMBER } from "./cluster/cluster.ts";
+import { fenceDevices, fenceRouter } from "./cluster/fenced-ports.ts";
+import { certificatesOf, listenersOf } from "./config/broker-section.ts";
 import type { Config } from "./config/config.ts";
 import { readExternalFiles } from "./config/external-broker-section.ts";
-import type { Gate } from "./enrolment/enrolment-filter.ts";
-import { type Doorman, openDoorman, readAllowed } from "./enrolment/enrolment-service.ts";
+import type { EnrolmentFilter } from "./enrolment/enrolment-filter.ts";
+import { type EnrolmentService, openEnrolmentService, readAllowed } from "./enrolment/enrolment-service.ts";
 import { openGatewayLedger } from "./ledger/open-ledger.ts";
 import type { Seat } from "./ledger/postgres/postgres-membership.ts";
-import { monotonicSeconds, openLookout, readLookoutFiles } from "./monitoring.ts";
-import { groupOf, receiveByDuty, seatOf, takeDuty } from "./open-cluster.ts";
+import { monotonicSeconds, openMonitoring, readMonitoringFiles } from "./monitoring.ts";
+import { groupOf, openCluster, receiveByCluster, seatOf } from "./open-cluster.ts";
 import { openForward } from "./purchase/forward.ts";
 import { isNewcomer } from "./purchase/funding.ts";
 import type { Note } from "./purchase/ports.ts";
@@ -58,13 +58,13 @@ export interface GatewayStatus extends Readonly<Counts> {
   readonly devices: number;
   readonly ledgerPayments: number;
   readonly ledgerCommits: number;
-  readonly duty: DutyStatus;
+  readonly duty: ClusterStatus;
 }
 
 /** @param mayCreateKeys makes keys where there are none: a first look only */
 export async function startGateway(config: Config, everyNote: Note, mayCreateKeys = false): Promise<Gateway> {
   const note = limitNotes(everyNote, () => performance.now());
-  const files = readLookoutFiles(config);
+  const files = readMonitoringFiles(config);
   const authorities = readAuthorities(config.sellers);
   const allowed = readAllowed(config);
   const { curve, reason } = fastestCurve();
@@ -79,7 +79,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     chain.stop();
     throw error;
   });
-  const doorman = openDoorman(config, allowed, ledger, note);
+  const doorman = openEnrolmentService(config, allowed, ledger, note);
   const http = openHttp({
     connections: config.limits.sellerConnections,
     timeoutMs: config.limits.sellerTimeoutMs,
@@ -108,9 +108,9 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
 
   let sellers: Sellers | null = null;
   // Until the seat is taken a broker of others is asked for nothing.
-  let duty: Duty = SOLE_DUTY;
-  let gate: Gate | null = null;
-  const lookout = await openLookout(config, files, {
+  let duty: Cluster = SOLE_MEMBER;
+  let gate: EnrolmentFilter | null = null;
+  const lookout = await openMonitoring(config, files, {
     broker,
     duty: () => duty.status(),
     sellers: () => sellers?.status() ?? [],
@@ -141,8 +141,8 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     termsOnChain(connection, treasury.address, () => performance.now()),
   );
   sellers = opened;
-  const mayLose: Pick<Duty, "holds"> = { holds: (device) => duty.holds(device) };
-  const guarded = seat === null ? broker : guardDevices(broker, mayLose);
+  const mayLose: Pick<Cluster, "holds"> = { holds: (device) => duty.holds(device) };
+  const guarded = seat === null ? broker : fenceDevices(broker, mayLose);
   const entrance = doorman.gate({
     key,
     hmac: hmacSha256,
@@ -162,7 +162,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       key,
       hmac: hmacSha256,
       devices,
-      market: seat === null ? opened.market : guardMarket(opened.market, mayLose),
+      market: seat === null ? opened.market : fenceRouter(opened.market, mayLose),
       ledger: timedLedger(ledger, lookout.timing, monotonicSeconds),
       treasury,
       chain,
@@ -194,11 +194,11 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     // What was acknowledged is on the disk already; what the disk does not take in time stays in the journal.
     await withinMs(LEDGER_STOP_MAX_MS, ledger.close());
   }
-  duty = await takeDuty(config, seat, external, { sessions, forward }, note).catch(async (error) => {
+  duty = await openCluster(config, seat, external, { sessions, forward }, note).catch(async (error) => {
     await stop();
     throw error;
   });
-  receive = receiveByDuty(duty, external, entrance.receive);
+  receive = receiveByCluster(duty, external, entrance.receive);
 
   return {
     brokerUrl: broker.url,
@@ -243,14 +243,14 @@ async function openBroker(
   key: Key,
   curve: Curve,
   seat: Seat | null,
-  barred: Doorman["barred"],
+  barred: EnrolmentService["barred"],
   isNewcomer: (device: string) => Promise<boolean>,
   note: Note,
   receive: ReceiveShared,
 ): Promise<OpenBroker> {
   if (broker.kind === "embedded") {
     const embedded = await openEmbeddedBroker(
-      { ...doorsOf(broker), gateway: key, recoverSigner: signersOn(curve), barred, isNewcomer, note },
+      { ...listenersOf(broker), gateway: key, recoverSigner: signersOn(curve), barred, isNewcomer, note },
       (device, leaf, payload) => receive(device, leaf, payload, false),
     );
     return { broker: embedded, external: null, embedded };

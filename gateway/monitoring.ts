@@ -13,7 +13,7 @@ import { readText } from "#node/config/text-file";
 import { parseJson } from "#protocol/nesting";
 import type { Broker } from "./broker/broker.ts";
 import type { Access } from "./broker/external/access-probe.ts";
-import { type DutyStatus, dutyTrouble } from "./cluster/cluster.ts";
+import { type ClusterStatus, clusterTrouble } from "./cluster/cluster.ts";
 import type { Config } from "./config/config.ts";
 import type { Api } from "./http/api.ts";
 import { dashboardFiles } from "./http/dashboard-files.ts";
@@ -35,9 +35,9 @@ import { readPlaces } from "./telemetry/locations.ts";
 import { openMetrics } from "./telemetry/metrics.ts";
 import { openWebhooks } from "./telemetry/webhooks.ts";
 
-export interface LookoutParts {
+export interface MonitoringParts {
   readonly broker: Pick<Broker, "isUp" | "retain">;
-  readonly duty: () => DutyStatus;
+  readonly duty: () => ClusterStatus;
   /** Atomic units; rejects while the chain does not answer. */
   readonly treasuryAtomic: () => Promise<number>;
   readonly treasuryAddress: string;
@@ -49,7 +49,7 @@ export interface LookoutParts {
   readonly note: Note;
 }
 
-export interface Lookout {
+export interface Monitoring {
   readonly observe: Observe;
   readonly timing: Timing;
   /** Null when the configuration opens no port. */
@@ -71,7 +71,7 @@ export function monotonicSeconds(): number {
 const wallSeconds = () => Date.now() / 1000;
 
 /** What a configuration names that must be read before anything starts. Throws one line. */
-export function readLookoutFiles({ http, map, webhook }: Config) {
+export function readMonitoringFiles({ http, map, webhook }: Config) {
   return {
     token: http?.tokenFile === undefined ? null : tokenIn("http.tokenFile", http.tokenFile),
     places: map === undefined ? new Map() : readPlaces(textIn("map.places", map.places), map.places),
@@ -83,18 +83,18 @@ export function readLookoutFiles({ http, map, webhook }: Config) {
   };
 }
 
-export async function openLookout(
+export async function openMonitoring(
   config: Config,
-  files: ReturnType<typeof readLookoutFiles>,
-  parts: LookoutParts,
-): Promise<Lookout> {
+  files: ReturnType<typeof readMonitoringFiles>,
+  parts: MonitoringParts,
+): Promise<Monitoring> {
   const { note, broker } = parts;
   const fleet = openFleet({ places: files.places, lightsMax: config.limits.devices, now: wallSeconds });
   const feed = openFeed(fleet);
   const health = openHealth({
     brokerIsUp: () => broker.isUp(),
     brokerWarning: () => warningOf(parts.access.others()),
-    dutyTrouble: () => dutyTrouble(parts.duty()),
+    dutyTrouble: () => clusterTrouble(parts.duty()),
     sellers: parts.sellers,
     treasuryAtomic: parts.treasuryAtomic,
     dataFolder: config.gateway.data,

@@ -6,15 +6,15 @@ import { createHash, randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import type { Key } from "#payment/key";
 import type { ExternalBroker, ReceiveShared } from "./broker/external/external.ts";
-import { type Duty, openDuty, SOLE_DUTY } from "./cluster/cluster.ts";
+import { type Cluster, joinCluster, SOLE_MEMBER } from "./cluster/cluster.ts";
 import type { Config } from "./config/config.ts";
 import { postgresOf } from "./ledger/open-ledger.ts";
-import { openPostgresRoster, type Seat } from "./ledger/postgres/postgres-membership.ts";
+import { openPostgresMembership, type Seat } from "./ledger/postgres/postgres-membership.ts";
 import type { OpenForward } from "./purchase/forward.ts";
 import type { Note } from "./purchase/ports.ts";
 import type { Sessions } from "./purchase/sessions.ts";
 
-export interface DutyWork {
+export interface ClusterWork {
   readonly sessions: Pick<Sessions, "leave" | "receive">;
   readonly forward: Pick<OpenForward, "forget">;
 }
@@ -40,16 +40,16 @@ export function groupOf(key: Pick<Key, "sign">): string {
 }
 
 /** Takes the seat. Rejects while the roster cannot be reached. */
-export async function takeDuty(
+export async function openCluster(
   { ledger }: Config,
   seat: Seat | null,
   broker: ExternalBroker | null,
-  { sessions, forward }: DutyWork,
+  { sessions, forward }: ClusterWork,
   note: Note,
-): Promise<Duty> {
-  if (seat === null || broker === null || ledger.kind !== "postgres") return SOLE_DUTY;
-  return openDuty({
-    roster: await openPostgresRoster(postgresOf(ledger, note), seat),
+): Promise<Cluster> {
+  if (seat === null || broker === null || ledger.kind !== "postgres") return SOLE_MEMBER;
+  return joinCluster({
+    roster: await openPostgresMembership(postgresOf(ledger, note), seat),
     member: seat.member,
     delivery: () => broker.delivery(),
     hear: (delivery) => broker.hear(delivery),
@@ -64,8 +64,8 @@ export async function takeDuty(
 }
 
 /** Takes messages of the devices one has the duty of, and hands over what a shared subscription brings of others. */
-export function receiveByDuty(
-  duty: Duty,
+export function receiveByCluster(
+  duty: Cluster,
   broker: ExternalBroker | null,
   receive: Sessions["receive"],
 ): ReceiveShared {

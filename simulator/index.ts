@@ -5,5 +5,5 @@
  */
 export { type FleetFlags, readFleetFlags } from "./fleet-flags.ts";
 export { runFleet } from "./run-fleet.ts";
-export { runNight, type Verdict } from "./world/run/fault-run.ts";
+export { runFaults as runNight, type Verdict } from "./world/run/fault-run.ts";
 export type { WorldOptions } from "./world/run/world-options.ts";

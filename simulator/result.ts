@@ -3,7 +3,7 @@
  */
 import type { BoardsResult } from "./fleet/lights/boards.ts";
 import type { Feeder } from "./fleet/reconciliation/feeders.ts";
-import type { Witness } from "./fleet/reconciliation/invariant-monitor.ts";
+import type { InvariantMonitor } from "./fleet/reconciliation/invariant-monitor.ts";
 import type { NotBought, Reconciliation } from "./fleet/reconciliation/reconciliation.ts";
 import type { Violation } from "./fleet/reconciliation/violation.ts";
 import type { Evening, EveningLight, Progress } from "./fleet/recorded-evening.ts";
@@ -97,7 +97,7 @@ export function resultOf(parts: ResultParts): Result {
   const { evening, reconciliation, stopReport } = parts;
   const { lit, dark, starved, offline, simulatedMs } = parts.atEnd;
   const witnesses = evening.lights.map((light) => light.witness);
-  const total = (of: (witness: Witness) => number) =>
+  const total = (of: (witness: InvariantMonitor) => number) =>
     witnesses.reduce((sum, witness) => sum + of(witness), 0);
   const made = total((witness) => witness.made);
   const resent = total((witness) => witness.resent);

@@ -8,7 +8,7 @@ import type { Hex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { GRANT_BYTES, PAY_BYTES, PAY_EXACT_BYTES } from "#protocol/frames";
 import { chainAnswers, chainAt, type OwnKeys, ownChain, type RunChain } from "./chain/open-chain.ts";
-import { openRelay, type Relay } from "./fleet/fault-proxy.ts";
+import { type FaultProxy, openFaultProxy } from "./fleet/fault-proxy.ts";
 import { DRAIN_MS, Fleet } from "./fleet/fleet.ts";
 import type { Boards } from "./fleet/lights/boards.ts";
 import { polesOf } from "./fleet/lights/street.ts";
@@ -18,12 +18,12 @@ import { payeeOf } from "./fleet/reconciliation/payee.ts";
 import { reconcile } from "./fleet/reconciliation/reconciliation.ts";
 import { readAccounts, type SellerAccount } from "./fleet/reconciliation/seller-accounts.ts";
 import type { Progress } from "./fleet/recorded-evening.ts";
-import { FleetStagehand } from "./fleet/scenario-runner.ts";
+import { FleetScenarioRunner } from "./fleet/scenario-runner.ts";
 import { openView, type View } from "./fleet/terminal.ts";
 import type { FleetFlags } from "./fleet-flags.ts";
 import { type Bought, catchInterrupt, type Interrupt } from "./interrupt.ts";
-import { commandOf, storyOf } from "./report/build-report.ts";
-import { Recorder } from "./report/sampler.ts";
+import { buildReport, commandOf } from "./report/build-report.ts";
+import { Sampler } from "./report/sampler.ts";
 import { requireWritable, writeReport } from "./report/write-report.ts";
 import { type Result, resultLines, resultOf } from "./result.ts";
 import { planRun, type RunPlan } from "./run-plan.ts";
@@ -67,7 +67,7 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
   const interrupt = catchInterrupt((text) => view.say(text));
   let chain: RunChain | null = null;
   let services: Services | null = null;
-  let relays: ReadonlyMap<string, Relay> = new Map();
+  let relays: ReadonlyMap<string, FaultProxy> = new Map();
   let boards: Boards | null = null;
   try {
     boards = await openBoards(flags, plan, view);
@@ -78,8 +78,8 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
     const reader = new ChainReader(chain.rpcUrl, chain.token, seller);
     const mark = await reader.mark();
     const fleet = openFleet(flags, plan, { chain, services, relays, boards, seller, view });
-    const recorder = new Recorder(fleet, (seconds) => plan.prices?.priceAt(seconds) ?? null);
-    const hand = new FleetStagehand({ fleet, services, relays, say: (text) => view.say(text) });
+    const recorder = new Sampler(fleet, (seconds) => plan.prices?.priceAt(seconds) ?? null);
+    const hand = new FleetScenarioRunner({ fleet, services, relays, say: (text) => view.say(text) });
     const evening = { fleet, services, recorder, hand, stages: plan.scenario.stages };
     interrupt.lightsBuy(boughtBy(fleet, services, chain));
     const atEnd = await runLights(evening, simulatedMs, view, interrupt);
@@ -107,7 +107,7 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
     if (flags.report !== undefined) {
       writeReport(
         flags.report,
-        storyOf({
+        buildReport({
           plan,
           result,
           evening: fleet,
@@ -216,20 +216,23 @@ async function openBoards({ espruino }: FleetFlags, plan: RunPlan, view: View): 
 }
 
 /** A relay for each group whose connections a stage breaks, and one for the others when all are broken. */
-async function openRelays({ scenario }: RunPlan, brokerUrl: string): Promise<ReadonlyMap<string, Relay>> {
+async function openRelays(
+  { scenario }: RunPlan,
+  brokerUrl: string,
+): Promise<ReadonlyMap<string, FaultProxy>> {
   const dropped = scenario.stages.flatMap(({ action }) =>
     action.kind === "drop-connections" ? [action.group] : [],
   );
   const all = dropped.includes(EVERYONE) ? scenario.groups.map(({ name }) => name) : [];
-  const relays = new Map<string, Relay>();
-  for (const group of new Set([...dropped, ...all])) relays.set(group, await openRelay(brokerUrl));
+  const relays = new Map<string, FaultProxy>();
+  for (const group of new Set([...dropped, ...all])) relays.set(group, await openFaultProxy(brokerUrl));
   return relays;
 }
 
 interface FleetSurroundings {
   readonly chain: RunChain;
   readonly services: Services;
-  readonly relays: ReadonlyMap<string, Relay>;
+  readonly relays: ReadonlyMap<string, FaultProxy>;
   readonly boards: Boards | null;
   readonly seller: Hex;
   readonly view: View;
@@ -284,8 +287,8 @@ function policyFor(flags: FleetFlags, chain: RunChain, seller: Hex): Policy {
 interface Evening {
   readonly fleet: Fleet;
   readonly services: Services;
-  readonly recorder: Recorder;
-  readonly hand: FleetStagehand;
+  readonly recorder: Sampler;
+  readonly hand: FleetScenarioRunner;
   readonly stages: readonly Stage[];
 }
 

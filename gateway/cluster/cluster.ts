@@ -34,7 +34,7 @@
 import { detach } from "#core/detach";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { Note } from "../purchase/ports.ts";
-import { type Delivery, type Roster, type RosterView, slotOf, wishOf } from "./membership.ts";
+import { type Delivery, type Membership, type MembershipView, slotOf, wishOf } from "./membership.ts";
 
 /** By the database's clock, from each renewal. */
 export const LEASE_MS = 7_000;
@@ -49,8 +49,8 @@ export const TAKEOVER_MAX_MS = LEASE_MS + TURN_MS + STALLED_WRITE_MS;
 /** A broker away for less is no reason to move devices. */
 const DEAF_GRACE_MS = 3_000;
 
-export interface DutyParts {
-  readonly roster: Roster;
+export interface ClusterParts {
+  readonly roster: Membership;
   readonly member: string;
   /** How the broker delivers; null while it is away, or has not shown yet. */
   readonly delivery: () => Delivery | null;
@@ -73,7 +73,7 @@ export interface MemberStatus {
   readonly slots: number;
 }
 
-export interface DutyStatus {
+export interface ClusterStatus {
   /** "sole": no other gateway can be; "lapsed": the lease could not be renewed in time, no payment is taken. */
   readonly state: "sole" | "active" | "standby" | "lapsed";
   /** Of the lease by which payments are taken, seconds; null for a sole gateway. */
@@ -85,20 +85,20 @@ export interface DutyStatus {
   readonly members: readonly MemberStatus[];
 }
 
-export interface Duty {
+export interface Cluster {
   /** May a message of this device be taken? */
   takes(device: string): boolean;
   /** May what was taken be finished? */
   holds(device: string): boolean;
   /** The member to hand a message to; null when nobody is known to take it. */
   holderOf(device: string): string | null;
-  status(): DutyStatus;
+  status(): ClusterStatus;
   /** Gives everything up. Call it when no work is under way. */
   close(): Promise<void>;
 }
 
 /** Why a member cannot do its work as it should; empty when it can, standing by included. */
-export function dutyTrouble({ state, members, leaseLeftSeconds }: DutyStatus): string {
+export function clusterTrouble({ state, members, leaseLeftSeconds }: ClusterStatus): string {
   if (state === "lapsed")
     return "the lease has ended: the duty roster in the ledger's database is out of reach";
   const isSilent = state === "standby" && !members.some(({ isLive, slots }) => isLive && slots > 0);
@@ -108,7 +108,7 @@ export function dutyTrouble({ state, members, leaseLeftSeconds }: DutyStatus): s
 }
 
 /** The duty of a gateway that shares its fleet with nobody. */
-export const SOLE_DUTY: Duty = {
+export const SOLE_MEMBER: Cluster = {
   takes: () => true,
   holds: () => true,
   holderOf: () => null,
@@ -124,9 +124,9 @@ export const SOLE_DUTY: Duty = {
 };
 
 /** Has its first turn before it resolves; a roster out of reach is noted and asked again. */
-export async function openDuty(parts: DutyParts): Promise<Duty> {
+export async function joinCluster(parts: ClusterParts): Promise<Cluster> {
   const { roster, member, note, monotonicMs, wallMs } = parts;
-  let view: RosterView = { members: [], holders: [] };
+  let view: MembershipView = { members: [], holders: [] };
   /** Held, as the last good turn showed. */
   let held: ReadonlySet<number> = new Set();
   /** To be given up: false until their work has ended. */
@@ -242,7 +242,7 @@ export async function openDuty(parts: DutyParts): Promise<Duty> {
 
   const isHeld = (slot: number) => held.has(slot) && leaseLeftMs() > 0;
 
-  function state(): DutyStatus["state"] {
+  function state(): ClusterStatus["state"] {
     if (leaseLeftMs() === 0) return "lapsed";
     return held.size > 0 ? "active" : "standby";
   }

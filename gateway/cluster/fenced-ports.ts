@@ -4,18 +4,18 @@
  * Promise: nothing is presented or published for a device that is another gateway's by now. What the
  * seller answers after that is stored by nobody here either: the ledger has a fence of its own.
  */
-import type { Devices, Market, Seller, Shop } from "../purchase/ports.ts";
-import type { Duty } from "./cluster.ts";
+import type { Devices, Seller, SellerClient, SellerRouter } from "../purchase/ports.ts";
+import type { Cluster } from "./cluster.ts";
 
-export function guardMarket(market: Market, duty: Pick<Duty, "holds">): Market {
-  const guarded = (shop: Shop | null) => shop && { ...shop, seller: guardSeller(shop.seller, duty) };
+export function fenceRouter(market: SellerRouter, duty: Pick<Cluster, "holds">): SellerRouter {
+  const guarded = (shop: SellerClient | null) => shop && { ...shop, seller: guardSeller(shop.seller, duty) };
   return {
     shopFor: (device, present, isBuying) => guarded(market.shopFor(device, present, isBuying)),
     shopOf: (channel) => guarded(market.shopOf(channel)),
   };
 }
 
-function guardSeller(seller: Seller, duty: Pick<Duty, "holds">): Seller {
+function guardSeller(seller: Seller, duty: Pick<Cluster, "holds">): Seller {
   return {
     tariff: () => seller.tariff(),
     quote: (quantumAtomic) => seller.quote(quantumAtomic),
@@ -27,7 +27,7 @@ function guardSeller(seller: Seller, duty: Pick<Duty, "holds">): Seller {
   };
 }
 
-export function guardDevices(devices: Devices, duty: Pick<Duty, "holds">): Devices {
+export function fenceDevices(devices: Devices, duty: Pick<Cluster, "holds">): Devices {
   return {
     publish(device, leaf, payload, retained) {
       if (duty.holds(device)) devices.publish(device, leaf, payload, retained);

@@ -31,7 +31,7 @@ export interface Member {
   readonly leaseLeftMs: number;
 }
 
-export interface RosterView {
+export interface MembershipView {
   /** Those whose lease ended not long ago too. */
   readonly members: readonly Member[];
   /** Holder of each slot, live or not; null: free. */
@@ -47,14 +47,14 @@ export interface Presence {
 }
 
 /** The one place. Every call rejects, within a bound, while it cannot be reached. */
-export interface Roster {
+export interface Membership {
   /**
    * Renews the lease, gives up slots, shows the roster, and takes the free slots that `claim` names: one
    * turn, during which nobody else has theirs.
    * @param claim decides at once
    * @returns the roster after the turn
    */
-  turn(presence: Presence, claim: (view: RosterView) => readonly number[]): Promise<RosterView>;
+  turn(presence: Presence, claim: (view: MembershipView) => readonly number[]): Promise<MembershipView>;
   /** Gives up everything, so that others need not wait for the lease to end. */
   leave(): Promise<void>;
   close(): Promise<void>;
@@ -72,7 +72,7 @@ export interface Wish {
 }
 
 /** What a member should take and give up, seeing this. */
-export function wishOf({ members, holders }: RosterView, me: Pick<Member, "member">): Wish {
+export function wishOf({ members, holders }: MembershipView, me: Pick<Member, "member">): Wish {
   const live = new Map(members.filter(({ isLive }) => isLive).map((member) => [member.member, member]));
   const isFree = (slot: number) => !live.has(holders[slot] ?? "");
   const slots = holders.map((_, slot) => slot);

@@ -119,7 +119,7 @@ function checkDoors({ plain, tls, webSocket }: Embedded, source: string): void {
 }
 
 /** The section as the broker wants it. */
-export function doorsOf(broker: Embedded) {
+export function listenersOf(broker: Embedded) {
   const { server, host, port, plain, tls, webSocket } = broker;
   return {
     server,

@@ -10,7 +10,7 @@ import { readFileSync } from "node:fs";
 import { createSecureContext, type PeerCertificate, type TlsOptions } from "node:tls";
 import { isDeviceName } from "#protocol/topics";
 
-export interface TlsDoor {
+export interface TlsListener {
   /** 0 takes any free port. */
   readonly port: number;
   readonly certFile: string;
@@ -21,7 +21,7 @@ export interface TlsDoor {
 }
 
 /** Reads the files of a door. Throws one line. */
-export function readCertificates(door: TlsDoor): TlsOptions {
+export function readCertificates(door: TlsListener): TlsOptions {
   const cert = pemIn("broker.tls.certFile", door.certFile);
   const key = pemIn("broker.tls.keyFile", door.keyFile);
   const ca = door.clientCaFile === null ? null : pemIn("broker.tls.clientCaFile", door.clientCaFile);

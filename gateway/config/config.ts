@@ -11,7 +11,7 @@ import { readText } from "#node/config/text-file";
 import { parseToml } from "#node/config/toml";
 import { checkAccess, EMBEDDED, ENROLMENT, type Enrolment } from "./broker-section.ts";
 import { checkExternal, EXTERNAL } from "./external-broker-section.ts";
-import { checkLookout, LOOKOUT_SECTIONS } from "./monitoring-section.ts";
+import { checkMonitoring, MONITORING_SECTIONS } from "./monitoring-section.ts";
 import { SELLER_SECTIONS, type SellerConfig, sellersIn } from "./sellers-section.ts";
 
 const address = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits");
@@ -88,7 +88,7 @@ const CONFIG = z.strictObject({
       allowPrivate: z.boolean().default(false),
     })
     .prefault({}),
-  ...LOOKOUT_SECTIONS,
+  ...MONITORING_SECTIONS,
 });
 
 /** A checked configuration: whether it had one seller or several, here they are a list. */
@@ -133,7 +133,7 @@ export function checkConfig(value: unknown, source: string): Config {
   }
   const enrolment = checkAccess(checked.data.broker, checked.data.enrolment, source);
   if (checked.data.broker.kind === "external") checkExternal(checked.data.broker, source);
-  checkLookout(checked.data, checked.data.broker.kind, source);
+  checkMonitoring(checked.data, checked.data.broker.kind, source);
   const { seller: _one, sellers: _several, ...others } = checked.data;
   const sellers = sellersIn(checked.data, source);
   checkTreasury(others.treasury, source);

@@ -12,7 +12,7 @@ export type AlarmKind = (typeof ALARM_KINDS)[number];
 
 const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
 
-export const LOOKOUT_SECTIONS = {
+export const MONITORING_SECTIONS = {
   /** Health, metrics, API and dashboard; without this section no port is opened. */
   http: z
     .strictObject({
@@ -60,11 +60,11 @@ export const LOOKOUT_SECTIONS = {
     .default([]),
 };
 
-const SECTIONS = z.object(LOOKOUT_SECTIONS);
-export type LookoutConfig = z.infer<typeof SECTIONS>;
+const SECTIONS = z.object(MONITORING_SECTIONS);
+export type MonitoringConfig = z.infer<typeof SECTIONS>;
 
 /** What may be looked at from elsewhere needs a token; who is to be announced needs a broker that lets others in. Throws one line. */
-export function checkLookout(config: LookoutConfig, brokerKind: string, source: string): void {
+export function checkMonitoring(config: MonitoringConfig, brokerKind: string, source: string): void {
   const { http, homeAssistant } = config;
   if (http !== undefined && !isLoopback(http.host) && http.tokenFile === undefined) {
     throw new Error(

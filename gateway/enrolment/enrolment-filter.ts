@@ -20,7 +20,7 @@ import type { Enrolment, EnrolmentRecord, Enrolments, Standing } from "./enrolme
 
 type Receive = (device: string, leaf: Leaf, payload: Uint8Array) => void;
 
-export interface GateParts extends Pick<SessionParts, "key" | "hmac"> {
+export interface EnrolmentFilterParts extends Pick<SessionParts, "key" | "hmac"> {
   readonly enrolment: Enrolment;
   readonly ledger: Pick<Enrolments, "enrolmentsSince" | "pendingCount">;
   readonly devices: Devices;
@@ -30,14 +30,14 @@ export interface GateParts extends Pick<SessionParts, "key" | "hmac"> {
   readonly observe: Observe;
 }
 
-export interface GateLimits {
+export interface EnrolmentFilterLimits {
   /** Devices whose standing is remembered. */
   readonly devicesMax: number;
   /** Hellos kept for devices that wait for approval. */
   readonly pendingMax: number;
 }
 
-export interface Gate {
+export interface EnrolmentFilter {
   readonly receive: Receive;
   /** The way back: no offer passes to a device that may not buy. */
   readonly devices: Devices;
@@ -64,7 +64,10 @@ const NOT_ENROLLED: Grant = {
   validUntilSeconds: 0,
 };
 
-export function openGate(parts: GateParts, limits: GateLimits): Gate {
+export function openEnrolmentFilter(
+  parts: EnrolmentFilterParts,
+  limits: EnrolmentFilterLimits,
+): EnrolmentFilter {
   const { enrolment, ledger, devices, note, observe } = parts;
   const standings = new Map<string, Standing>();
   /** Last hello of devices that wait. */

@@ -11,15 +11,15 @@ import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { Note } from "../purchase/ports.ts";
 import { readAllowList } from "./allow-list.ts";
 import { type Enrolments, openEnrolment } from "./enrolment.ts";
-import { type Gate, type GateParts, openGate } from "./enrolment-filter.ts";
+import { type EnrolmentFilter, type EnrolmentFilterParts, openEnrolmentFilter } from "./enrolment-filter.ts";
 
-export interface Doorman {
+export interface EnrolmentService {
   /** Null when a device that proved itself may log in, else why not. */
   barred(device: string): Promise<string | null>;
   /** On the allow-list, or approved by a person. */
   isEnrolled(device: string): Promise<boolean>;
   /** The gate between broker and sessions; it looks for decisions until `stop`. */
-  gate(parts: Omit<GateParts, "enrolment" | "ledger" | "note">): Gate;
+  gate(parts: Omit<EnrolmentFilterParts, "enrolment" | "ledger" | "note">): EnrolmentFilter;
   /** Reads the allow-list again. */
   reread(): void;
   stop(): void;
@@ -33,15 +33,15 @@ export function readAllowed({ enrolment }: Config): ReadonlySet<string> {
 }
 
 /** @param atStart the allow-list as it is now */
-export function openDoorman(
+export function openEnrolmentService(
   config: Config,
   atStart: ReadonlySet<string>,
   ledger: Enrolments,
   note: Note,
-): Doorman {
+): EnrolmentService {
   const { mode, allowFile, pendingMax } = config.enrolment;
   let allowed = atStart;
-  let gate: Gate | null = null;
+  let gate: EnrolmentFilter | null = null;
   let timer: NodeJS.Timeout | null = null;
   const enrolment = openEnrolment({
     mode,
@@ -68,7 +68,7 @@ export function openDoorman(
     isEnrolled: async (device) =>
       allowed.has(device) || (await ledger.enrolment(device))?.state === "approved",
     gate(parts) {
-      const opened = openGate(
+      const opened = openEnrolmentFilter(
         { ...parts, enrolment, ledger, note },
         { devicesMax: config.limits.devices, pendingMax },
       );

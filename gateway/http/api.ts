@@ -7,7 +7,7 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { z } from "zod";
 import { isDeviceName } from "#protocol/topics";
-import type { DutyStatus } from "../cluster/cluster.ts";
+import type { ClusterStatus } from "../cluster/cluster.ts";
 import type { Enrolments } from "../enrolment/enrolment.ts";
 import type { Ledger } from "../purchase/ports.ts";
 import type { SellerStatus } from "../sellers/seller-client.ts";
@@ -29,7 +29,7 @@ export interface Api {
   readonly money: Money;
   readonly unit: string;
   readonly sellers: () => readonly SellerStatus[];
-  readonly duty: () => DutyStatus;
+  readonly duty: () => ClusterStatus;
   /** Atomic units; null while the chain does not answer. */
   readonly treasuryAtomic: () => number | null;
   readonly treasuryAddress: string;

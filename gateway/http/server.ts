@@ -7,7 +7,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { isDeviceName } from "#protocol/topics";
 import { sourceOf } from "../broker/limits/admission.ts";
-import { Allowances, type Rate } from "../broker/limits/rate-limit.ts";
+import { type Rate, RateLimits } from "../broker/limits/rate-limit.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { type Access, type AccessRefusal, openAccess } from "./access.ts";
 import { type Api, registerApi } from "./api.ts";
@@ -130,7 +130,7 @@ function registerLogin(app: FastifyInstance, access: Access, page: PageFiles): v
   app.get("/login", (_request, reply) =>
     access.isOpen ? reply.redirect("/") : reply.type("text/html; charset=utf-8").send(page.login),
   );
-  const attempts = new Allowances(LOGINS, LOGIN_SOURCES_MAX, () => performance.now());
+  const attempts = new RateLimits(LOGINS, LOGIN_SOURCES_MAX, () => performance.now());
   app.post("/login", (request, reply) => {
     if (!attempts.take(sourceOf(request.ip))) {
       const waitSeconds = Math.ceil(1 / LOGINS.perSecond);

@@ -12,7 +12,7 @@ import { channelIdOf } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
 import type { ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
 import { type DepositParts, depositSize, fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
-import type { ChannelRecord, DeviceRecord, Ledger, Quote, Shop, Tariff } from "./ports.ts";
+import type { ChannelRecord, DeviceRecord, Ledger, Quote, SellerClient, Tariff } from "./ports.ts";
 
 /** Channels that differ in their salt alone, or exact accounts in their epoch: numbered 0, 1, 2, ... */
 const SALTS_MAX = 128;
@@ -38,7 +38,7 @@ function distance(tariff: Tariff, quantumAtomic: number, wantedUnits: number): n
 /** Who a channel is with, and whether the one there is can still be bought on. */
 export interface Buyer {
   readonly device: DeviceRecord;
-  readonly shop: Pick<Shop, "name" | "owns">;
+  readonly shop: Pick<SellerClient, "name" | "owns">;
   /** The seller will never charge what was signed on the present channel: take the next salt. */
   readonly leaves: boolean;
 }

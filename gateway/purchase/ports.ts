@@ -215,7 +215,7 @@ export interface Seller {
 }
 
 /** A seller with its terms as last heard. */
-export interface Shop {
+export interface SellerClient {
   /** The configuration's name. */
   readonly name: string;
   readonly seller: Seller;
@@ -239,16 +239,16 @@ export interface Shop {
 }
 
 /** Which device buys where. */
-export interface Market {
+export interface SellerRouter {
   /**
    * Where a device should buy now; null when it has no seller that may be bought from. One that has told no terms
    * yet is named when no other has.
    * @param present seller of the channel it buys on; null when it has none
    * @param isBuying it has just paid: it may be the one that tries a seller which was away
    */
-  shopFor(device: DeviceRecord, present: string | null, isBuying: boolean): Shop | null;
+  shopFor(device: DeviceRecord, present: string | null, isBuying: boolean): SellerClient | null;
   /** Who is to be asked about a channel; null when the configuration names its seller no more. */
-  shopOf(channel: ChannelRecord): Shop | null;
+  shopOf(channel: ChannelRecord): SellerClient | null;
 }
 
 /** The operator's money, and the chain it is on. */

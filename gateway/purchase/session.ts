@@ -21,7 +21,7 @@ import { channelFor, chooseQuantum, mayPromise, offerOf, pricedAt, promiseDeposi
 import { type BehindChain, isLeftAlone, pauseAfter } from "./faults/behind-chain.ts";
 import { buyFrom } from "./faults/moved-price.ts";
 import { noteFailure } from "./faults/note-failure.ts";
-import type { ChannelRecord, DeviceRecord, Devices, Drop, Market } from "./ports.ts";
+import type { ChannelRecord, DeviceRecord, Devices, Drop, SellerRouter } from "./ports.ts";
 import type { PurchaseParts } from "./present.ts";
 import { refuse } from "./purchase.ts";
 
@@ -29,7 +29,7 @@ export interface SessionParts extends Omit<PurchaseParts, "seller" | "isOnSale">
   readonly key: Key;
   readonly hmac: Hmac;
   readonly devices: Devices;
-  readonly market: Market;
+  readonly market: SellerRouter;
   readonly counts: Counts;
 }
 

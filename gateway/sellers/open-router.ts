@@ -7,18 +7,18 @@ import { readFileSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { shownUrl } from "../config/layers.ts";
 import { devicesOf, type SellerConfig } from "../config/sellers-section.ts";
-import type { ChannelRecord, Market, Note, Seller } from "../purchase/ports.ts";
+import type { ChannelRecord, Note, Seller, SellerRouter } from "../purchase/ports.ts";
 import { type Timing, timedSeller } from "../purchase/timed-ports.ts";
 import type { TermsTrouble } from "../treasury/terms.ts";
 import type { Timer } from "./circuit.ts";
 import { electricitySeller } from "./client/electricity-seller.ts";
 import { fixedSeller } from "./client/fixed-seller.ts";
 import { type Http, openHttp } from "./client/seller-http.ts";
-import { openShop, type SellerStatus } from "./seller-client.ts";
-import { openMarket } from "./seller-router.ts";
+import { openSellerClient, type SellerStatus } from "./seller-client.ts";
+import { openSellerRouter } from "./seller-router.ts";
 
 export interface Sellers {
-  readonly market: Market;
+  readonly market: SellerRouter;
   status(): readonly SellerStatus[];
   stop(): void;
   close(): Promise<void>;
@@ -50,7 +50,7 @@ export function openSellers(
   const opened = sellers.map((seller, index) => {
     const http = openSellerHttp(seller, limits, authorities);
     const client = timedSeller(clientOf(seller, http), timing, () => performance.now() / 1000);
-    const shop = openShop(
+    const shop = openSellerClient(
       client,
       {
         name: seller.name,
@@ -69,7 +69,7 @@ export function openSellers(
     return { shop, devices: devicesOf(seller, groups), http };
   });
   return {
-    market: openMarket(opened, market.choose, SYSTEM_TIMER.nowMs),
+    market: openSellerRouter(opened, market.choose, SYSTEM_TIMER.nowMs),
     status: () => opened.map(({ shop }) => shop.status()),
     stop() {
       for (const { shop } of opened) shop.stop();

@@ -8,15 +8,15 @@
 
 import { detach } from "#core/detach";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { AskedQuote, ChannelRecord, Note, Sale, Seller, Shop } from "../purchase/ports.ts";
+import type { AskedQuote, ChannelRecord, Note, Sale, Seller, SellerClient } from "../purchase/ports.ts";
 import type { TermsTrouble } from "../treasury/terms.ts";
 import { type CallKind, openCircuit, type Timer } from "./circuit.ts";
-import { openTurnstile } from "./client/concurrency-limit.ts";
-import { openStanding, type StandingName } from "./seller-health.ts";
+import { openConcurrencyLimit } from "./client/concurrency-limit.ts";
+import { type HealthName, openSellerHealth } from "./seller-health.ts";
 import { watchTariff } from "./tariff-watch.ts";
 
 /** Each standing has a text of its own: the log's limit tells changes apart by text and reason. */
-const STANDING_TEXTS: Readonly<Record<StandingName, string>> = {
+const STANDING_TEXTS: Readonly<Record<HealthName, string>> = {
   new: "the seller's standing: new",
   good: "the seller's standing: good",
   troubled: "the seller's standing: troubled",
@@ -25,7 +25,7 @@ const STANDING_TEXTS: Readonly<Record<StandingName, string>> = {
   dismissed: "the seller's standing: dismissed",
 };
 
-export interface ShopOptions {
+export interface SellerClientOptions {
   readonly name: string;
   readonly kind: "electricity" | "fixed";
   /** For people: without passwords. */
@@ -42,7 +42,7 @@ export interface SellerStatus {
   readonly name: string;
   readonly kind: "electricity" | "fixed";
   readonly url: string;
-  readonly standing: StandingName;
+  readonly standing: HealthName;
   /** Empty when good. */
   readonly reason: string;
   /** In this standing, seconds. */
@@ -59,8 +59,8 @@ export interface SellerStatus {
   readonly waiting: number;
 }
 
-export interface RunningShop extends Shop {
-  readonly standing: StandingName;
+export interface RunningSellerClient extends SellerClient {
+  readonly standing: HealthName;
   status(): SellerStatus;
   stop(): void;
 }
@@ -69,21 +69,21 @@ export interface RunningShop extends Shop {
  * @param changed called when devices may have to buy elsewhere, or at another price
  * @param termsTrouble what the chain has against a quote: then there is none
  */
-export function openShop(
+export function openSellerClient(
   client: Seller,
-  options: ShopOptions,
+  options: SellerClientOptions,
   timer: Timer,
   everyNote: Note,
   changed: () => void,
   termsTrouble: TermsTrouble = async () => "",
-): RunningShop {
+): RunningSellerClient {
   const { name, kind, url } = options;
   const note: Note = (level, text, fields) => everyNote(level, text, { seller: name, ...fields });
   const counts = { answered: 0, failed: 0, refused: 0 };
-  const turnstile = openTurnstile(options.callsMax, options.queueMax);
+  const turnstile = openConcurrencyLimit(options.callsMax, options.queueMax);
   let lastFailure = "";
 
-  const standing = openStanding(timer, options.awayAfterMs, (moves, before) => {
+  const standing = openSellerHealth(timer, options.awayAfterMs, (moves, before) => {
     const bad = standing.name !== "good";
     const reason = bad ? standing.reason : `it was ${before}`;
     note(bad ? "warn" : "info", STANDING_TEXTS[standing.name], { before, reason });

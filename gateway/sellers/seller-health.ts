@@ -13,10 +13,10 @@ import type { Timer } from "./circuit.ts";
  * "trial": answers again, and one device tries whether it sells. "dismissed": not bought from any more.
  */
 export const STANDINGS = ["new", "good", "troubled", "away", "trial", "dismissed"] as const;
-export type StandingName = (typeof STANDINGS)[number];
+export type HealthName = (typeof STANDINGS)[number];
 
-export interface Standing {
-  readonly name: StandingName;
+export interface SellerHealth {
+  readonly name: HealthName;
   /** Why it is not good; empty when it is. */
   readonly reason: string;
   /** Monotonic milliseconds of the last change. */
@@ -48,20 +48,20 @@ const FAILED_PAYMENTS_MAX = 2;
 const SOLD_LATELY_MS = 120_000;
 
 /** It takes payments, as far as anybody knows. */
-export function isSelling(name: StandingName): boolean {
+export function isSelling(name: HealthName): boolean {
   return name === "good" || name === "trial";
 }
 
 /** Devices buy from it, if it is the best one. */
-const OPEN: readonly StandingName[] = ["new", "good", "troubled"];
+const OPEN: readonly HealthName[] = ["new", "good", "troubled"];
 
 /** @param changed called after every change from `before`; `moves`: devices may have to buy elsewhere by it */
-export function openStanding(
+export function openSellerHealth(
   timer: Timer,
   awayAfterMs: number,
-  changed: (moves: boolean, before: StandingName) => void,
-): Standing {
-  let name: StandingName = "new";
+  changed: (moves: boolean, before: HealthName) => void,
+): SellerHealth {
+  let name: HealthName = "new";
   let reason = "it has not answered yet";
   let sinceMs = timer.nowMs();
   /** Payments that failed since one went through. */
@@ -76,7 +76,7 @@ export function openStanding(
   let trialAtMs = 0;
   let cancel = () => {};
 
-  function become(next: StandingName, why: string): void {
+  function become(next: HealthName, why: string): void {
     reason = why;
     if (next === name) return;
     const moves = name === "new" || !OPEN.includes(name) || !OPEN.includes(next);
@@ -110,7 +110,7 @@ export function openStanding(
     become("away", why);
   }
 
-  const standing: Standing = {
+  const standing: SellerHealth = {
     get name() {
       return name;
     },

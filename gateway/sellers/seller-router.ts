@@ -5,12 +5,12 @@
  * clearly cheaper one, sells, too; a seller that was away gets one device on trial before it gets all; without
  * any that sells, nothing is changed.
  */
-import type { DeviceRecord, Market } from "../purchase/ports.ts";
-import type { RunningShop } from "./seller-client.ts";
+import type { DeviceRecord, SellerRouter } from "../purchase/ports.ts";
+import type { RunningSellerClient } from "./seller-client.ts";
 
 /** A seller and whom it sells to. */
 export interface Stall {
-  readonly shop: RunningShop;
+  readonly shop: RunningSellerClient;
   /** 40 lower-case hex digits each; null: to all. */
   readonly devices: ReadonlySet<string> | null;
 }
@@ -27,15 +27,15 @@ interface Scout {
 }
 
 /** @param stalls in the order of preference  @param nowMs monotonic */
-export function openMarket(
+export function openSellerRouter(
   stalls: readonly Stall[],
   choose: "order" | "cheapest",
   nowMs: () => number,
-): Market {
+): SellerRouter {
   const scouts = new Map<string, Scout>();
 
   /** Those who name a device go before those who sell to all. */
-  function rankedFor({ device, unit }: DeviceRecord): RunningShop[] {
+  function rankedFor({ device, unit }: DeviceRecord): RunningSellerClient[] {
     const own = stalls.filter(({ devices }) => devices?.has(device));
     const all = [...own, ...stalls.filter(({ devices }) => devices === null)].map(({ shop }) => shop);
     const known = all.filter(({ standing }) => standing !== "dismissed");
@@ -43,15 +43,16 @@ export function openMarket(
     return fitting.length > 0 ? fitting : known;
   }
 
-  function mayTry({ name }: RunningShop, device: string, isBuying: boolean): boolean {
+  function mayTry({ name }: RunningSellerClient, device: string, isBuying: boolean): boolean {
     const scout = scouts.get(name);
     const isFree = scout === undefined || nowMs() - scout.sinceMs > SCOUT_MS;
     if (isFree && isBuying) scouts.set(name, { device, sinceMs: nowMs() });
     return isFree ? isBuying : scout.device === device;
   }
 
-  function cheapest(shops: readonly RunningShop[], present: string | null): RunningShop {
-    const priceOf = (shop: RunningShop) => shop.tariff()?.pricePerMillionUnits ?? Number.POSITIVE_INFINITY;
+  function cheapest(shops: readonly RunningSellerClient[], present: string | null): RunningSellerClient {
+    const priceOf = (shop: RunningSellerClient) =>
+      shop.tariff()?.pricePerMillionUnits ?? Number.POSITIVE_INFINITY;
     const best = shops.reduce((low, shop) => (priceOf(shop) < priceOf(low) ? shop : low));
     const held = shops.find((shop) => present !== null && shop.owns(present));
     const isClear = held === undefined || priceOf(best) * 1000 <= priceOf(held) * (1000 - CHEAPER_PERMILLE);

@@ -8,9 +8,9 @@
 
 import { detach } from "#core/detach";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { AskedQuote, NoTerms, Note, Quote, Seller, Shop, Tariff } from "../purchase/ports.ts";
+import type { AskedQuote, NoTerms, Note, Quote, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
 
-export interface TariffWatch extends Pick<Shop, "tariff" | "lacks" | "reconsider" | "quote"> {
+export interface TariffWatch extends Pick<SellerClient, "tariff" | "lacks" | "reconsider" | "quote"> {
   /** Asks now; false while the seller does not answer. */
   refresh(): Promise<boolean>;
   /** The next quote is the seller's own. */

@@ -7,7 +7,7 @@
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { failureCount } from "#core/detach";
-import type { DutyStatus } from "../cluster/cluster.ts";
+import type { ClusterStatus } from "../cluster/cluster.ts";
 import type { WaitingPayments } from "../ledger/store.ts";
 import type { Observe } from "../purchase/ports.ts";
 import type { Timing } from "../purchase/timed-ports.ts";
@@ -26,7 +26,7 @@ export interface MetricSources {
   readonly lightsMax: number;
   readonly lowBalanceDays: number;
   readonly isUp: () => Readonly<Record<CheckName, boolean>>;
-  readonly duty: () => DutyStatus;
+  readonly duty: () => ClusterStatus;
   readonly sellers: () => readonly SellerStatus[];
   /** Null while unknown. */
   readonly treasuryAtomic: () => number | null;

@@ -48,7 +48,7 @@ export type ChainContracts = {
 export type Contracts = ChainContracts & { readonly token: Address };
 
 /** Places the four contracts on a node; one that is there already is left as it is. */
-export async function placeContracts(anvil: Anvil): Promise<Contracts> {
+export async function deployContracts(anvil: Anvil): Promise<Contracts> {
   const collectorArguments = encodeAbiParameters([{ type: "address" }], [BATCH_SETTLEMENT_ADDRESS]);
   const tokenArguments = encodeAbiParameters([{ type: "address" }], [minterOf(anvil).address]);
   await Promise.all([

@@ -8,7 +8,7 @@ import { privateKeyToAccount } from "viem/accounts";
 import type { Hex } from "#payment/bytes";
 import { tokenAbi } from "./abi.ts";
 import { DEFAULT_CHAIN_ID, startAnvil } from "./anvil.ts";
-import { connectChain, DEVELOPMENT_DOLLAR_ADDRESS, mint, placeContracts } from "./deploy.ts";
+import { connectChain, DEVELOPMENT_DOLLAR_ADDRESS, deployContracts, mint } from "./deploy.ts";
 
 export interface RunChain {
   readonly rpcUrl: string;
@@ -33,7 +33,7 @@ const TREASURY_ATOMIC = 100_000_000_000n;
 export async function ownChain(): Promise<RunChain> {
   const anvil = await startAnvil();
   try {
-    const { token } = await placeContracts(anvil);
+    const { token } = await deployContracts(anvil);
     const [treasury, receiver, facilitator] = anvil.accounts;
     await mint(anvil, treasury!.address, TREASURY_ATOMIC);
     return {

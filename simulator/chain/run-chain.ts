@@ -3,7 +3,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { startAnvil } from "./anvil.ts";
-import { placeContracts } from "./deploy.ts";
+import { deployContracts } from "./deploy.ts";
 import { fundDevelopmentTreasury } from "./open-chain.ts";
 
 const DEFAULT_PORT = 8545;
@@ -17,7 +17,7 @@ export async function runChain(argv: readonly string[]): Promise<number> {
       .exitOverride();
     command.parse([...argv], { from: "user" });
     const anvil = await startAnvil({ port: command.opts<{ port: number }>().port });
-    const contracts = await placeContracts(anvil);
+    const contracts = await deployContracts(anvil);
     await fundDevelopmentTreasury(anvil);
     const ready = { ready: true, rpcUrl: anvil.rpcUrl, ...contracts, treasury: anvil.accounts[0]?.address };
     process.stdout.write(`${JSON.stringify(ready)}\n`);

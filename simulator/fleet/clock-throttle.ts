@@ -12,7 +12,7 @@ interface Wait {
 
 const OUTAGE_MS = 30_000;
 
-export class Brake {
+export class ClockThrottle {
   private readonly patienceMs: number;
   private readonly realMs: () => number;
   /** Outages that are meant; while there is one, waiting is what is to be seen. */

@@ -5,7 +5,7 @@
  */
 import { connect, createServer, type Socket } from "node:net";
 
-export interface Relay {
+export interface FaultProxy {
   /** mqtt://127.0.0.1:port */
   readonly url: string;
   /** Breaks every connection without a goodbye; returns how many there were. */
@@ -14,7 +14,7 @@ export interface Relay {
 }
 
 /** @param brokerUrl mqtt://host:port; TLS would miss the name it checks. Throws on anything else. */
-export async function openRelay(brokerUrl: string): Promise<Relay> {
+export async function openFaultProxy(brokerUrl: string): Promise<FaultProxy> {
   const { protocol, hostname, port } = new URL(brokerUrl);
   if (protocol !== "mqtt:") {
     throw new Error(

@@ -22,7 +22,7 @@ import { seededRandom } from "../city/random.ts";
 import type { BoardRun } from "../hardware/simulated-board-host.ts";
 import { type Cheat, EVERYONE } from "../scenario/actions.ts";
 import { FleetClock } from "./clock.ts";
-import { Brake } from "./clock-throttle.ts";
+import { ClockThrottle } from "./clock-throttle.ts";
 import type { Boards, BoardsResult } from "./lights/boards.ts";
 import { Light } from "./lights/fleet-light.ts";
 import { LeanRoad } from "./lights/lean-link.ts";
@@ -86,7 +86,7 @@ export class Fleet implements Evening {
   readonly lights: Light[] = [];
   readonly latenciesMs: number[] = [];
   private readonly options: FleetOptions;
-  private readonly brake: Brake;
+  private readonly brake: ClockThrottle;
   private readonly clock: FleetClock;
   private readonly troubles: Troubles;
   private startedAtMs = 0;
@@ -108,7 +108,7 @@ export class Fleet implements Evening {
     if (reason !== undefined) options.onTrouble(`lights sign in JavaScript, twenty times slower: ${reason}`);
     const patienceMs = options.intervalSeconds * 1000 * PATIENCE;
     const mostMs = options.boards === null ? Number.POSITIVE_INFINITY : BOARD_PATIENCE_MS;
-    this.brake = new Brake(Math.min(patienceMs, mostMs), realMs);
+    this.brake = new ClockThrottle(Math.min(patienceMs, mostMs), realMs);
     this.clock = new FleetClock(options.speed, options.epochSeconds, () => this.brake.atMs(), realMs);
   }
 

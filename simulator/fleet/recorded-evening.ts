@@ -5,12 +5,12 @@
 import type { State } from "#core/machine";
 import type { LampType, MeterType } from "../city/lamp-model.ts";
 import type { Cheat } from "../scenario/actions.ts";
-import type { Witness } from "./reconciliation/invariant-monitor.ts";
+import type { InvariantMonitor } from "./reconciliation/invariant-monitor.ts";
 
 export interface EveningLight {
   readonly name: string;
   readonly pole: { readonly lamp: LampType; readonly meter: MeterType };
-  readonly witness: Witness;
+  readonly witness: InvariantMonitor;
   /** Cheats it was told to use so far. */
   readonly cheats: ReadonlySet<Cheat>;
   state(): State;

@@ -3,17 +3,17 @@
  *
  * Promise: what was done is told as it happens, and the clock does not slow down for an outage that is meant.
  */
-import type { Stage, Stagehand } from "../scenario/actions.ts";
+import type { ScenarioRunner, Stage } from "../scenario/actions.ts";
 import { EVERYONE } from "../scenario/actions.ts";
 import type { Services } from "../services/services.ts";
-import type { Relay } from "./fault-proxy.ts";
+import type { FaultProxy } from "./fault-proxy.ts";
 import type { Fleet } from "./fleet.ts";
 
-export interface StagehandParts {
+export interface ScenarioRunnerParts {
   readonly fleet: Pick<Fleet, "beginOutage" | "endOutage" | "cheat">;
   readonly services: Pick<Services, "interruptGateway" | "interruptSeller">;
   /** One for each group whose connections a stage breaks, EVERYONE's for lights in none of them. */
-  readonly relays: ReadonlyMap<string, Relay>;
+  readonly relays: ReadonlyMap<string, FaultProxy>;
   readonly say: (text: string) => void;
 }
 
@@ -23,14 +23,14 @@ export interface PlayedStage {
   readonly lights: number;
 }
 
-export class FleetStagehand implements Stagehand {
+export class FleetScenarioRunner implements ScenarioRunner {
   readonly played: PlayedStage[] = [];
-  private readonly parts: StagehandParts;
+  private readonly parts: ScenarioRunnerParts;
   private readonly endings = new Map<Stage, () => void>();
   /** Programs that are on their way up again. */
   private readonly rising: Promise<void>[] = [];
 
-  constructor(parts: StagehandParts) {
+  constructor(parts: ScenarioRunnerParts) {
     this.parts = parts;
   }
 

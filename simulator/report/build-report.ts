@@ -5,9 +5,9 @@ import type { Feeder } from "../fleet/reconciliation/feeders.ts";
 import type { Evening } from "../fleet/recorded-evening.ts";
 import type { Result } from "../result.ts";
 import type { EveningPlan, RunPlan } from "../run-plan.ts";
-import type { Counter, FaultStory, LightStory, Sample, Story } from "./report-model.ts";
+import type { Counter, FaultStory, LightStory, ReportModel, Sample } from "./report-model.ts";
 
-export interface StoryParts {
+export interface ReportParts {
   readonly plan: Pick<EveningPlan, "scenario" | "city" | "groups" | "epochSeconds">;
   readonly result: Result;
   readonly evening: Pick<Evening, "lights">;
@@ -19,7 +19,7 @@ export interface StoryParts {
   readonly command: string;
 }
 
-export function storyOf(parts: StoryParts): Story {
+export function buildReport(parts: ReportParts): ReportModel {
   const { plan, result, evening, samples, feeders, answersIn, faults, command } = parts;
   const { scenario, city } = plan;
   const played = new Set(result.stages.map(({ name }) => name));
@@ -56,7 +56,7 @@ export function storyOf(parts: StoryParts): Story {
   };
 }
 
-function lightsOf({ city, groups }: StoryParts["plan"], evening: StoryParts["evening"]): LightStory[] {
+function lightsOf({ city, groups }: ReportParts["plan"], evening: ReportParts["evening"]): LightStory[] {
   const places = new Map(city.lights.map((light) => [light.name, light]));
   return evening.lights.map((light) => {
     const { street, feeder, latitude, longitude } = places.get(light.name)!;

@@ -2,7 +2,7 @@
  * Which charts an evening has, and the values behind them for the page's cursor.
  */
 import { clockIn, decimal, duration, inUnits } from "./figures.ts";
-import type { Sample, Story } from "./report-model.ts";
+import type { ReportModel, Sample } from "./report-model.ts";
 import { type Mark, type TimeChart, timeChart } from "./time-chart.ts";
 
 /** What the cursor reads out: by chart, and the clock. */
@@ -18,7 +18,7 @@ const TIMES_MAX = 8;
 const ROUND_MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440];
 
 /** Stages, numbered as on the charts. */
-export function marksOf({ stages, minutes }: Story): Mark[] {
+export function marksOf({ stages, minutes }: ReportModel): Mark[] {
   return stages.map(({ name, startMs, durationMs }, index) => ({
     number: index + 1,
     name,
@@ -27,7 +27,7 @@ export function marksOf({ stages, minutes }: Story): Mark[] {
   }));
 }
 
-export function chartsOf(story: Story): { readonly html: string; readonly values: ChartValues } {
+export function chartsOf(story: ReportModel): { readonly html: string; readonly values: ChartValues } {
   const { samples, timeZone, startSeconds } = story;
   const clock = clockIn(timeZone);
   const charts = definitions(story);
@@ -43,7 +43,7 @@ export function chartsOf(story: Story): { readonly html: string; readonly values
   };
 }
 
-function definitions(story: Story): TimeChart[] {
+function definitions(story: ReportModel): TimeChart[] {
   const { samples } = story;
   const of = (value: (sample: Sample) => number) => samples.map(value);
   const shared = {
@@ -147,7 +147,7 @@ function readoutsOf({ series, band, say, minutes }: TimeChart): string[] {
 }
 
 /** Round clock times within the evening. */
-function timesOf({ startSeconds, minutes, timeZone }: Story): { minute: number; text: string }[] {
+function timesOf({ startSeconds, minutes, timeZone }: ReportModel): { minute: number; text: string }[] {
   const clock = clockIn(timeZone);
   const step = ROUND_MINUTES.find((one) => minutes / one <= TIMES_MAX) ?? 1440;
   const first = step - ((startSeconds / 60) % step);

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { chartsOf, marksOf } from "./charts.ts";
 import { clockIn, dateIn, decimal, dollars, duration, escaped, inUnits, roundDollars } from "./figures.ts";
 import { kindOf, mapOf } from "./map.ts";
-import type { Counter, Story } from "./report-model.ts";
+import type { Counter, ReportModel } from "./report-model.ts";
 import { table } from "./table.ts";
 
 const STYLE = readFileSync(new URL("page.css", import.meta.url), "utf8");
@@ -17,7 +17,7 @@ const SCRIPT = readFileSync(new URL("cursor.js", import.meta.url), "utf8");
 /** Rows of a table that are shown at most; the rest is told as a number. */
 const ROWS_MAX = 12;
 
-export function pageOf(story: Story): string {
+export function pageOf(story: ReportModel): string {
   const { title, city, timeZone, startSeconds, violations } = story;
   const charts = chartsOf(story);
   const place = `${decimal(story.lights.length)} lights, ${escaped(city)}`;
@@ -71,7 +71,7 @@ function verdict(violations: number): string {
   return `<p class="verdict bad"><span aria-hidden="true">✕</span> Not conserved: ${decimal(violations)} broken promises, <a href="#violations">listed below</a>.</p>`;
 }
 
-function keyFigures({ figures, money, energy, samples }: Story): string {
+function keyFigures({ figures, money, energy, samples }: ReportModel): string {
   const charged = money.find(({ name }) => name === "charged")?.amount ?? 0;
   const consumed = energy.find(({ name }) => name === "consumed")?.amount ?? 0;
   const peak = samples.reduce((most, { powerMilliwatts }) => Math.max(most, powerMilliwatts), 0);
@@ -104,7 +104,7 @@ function keyFigures({ figures, money, energy, samples }: Story): string {
   return `<dl class="tiles">${shown.join("")}</dl>`;
 }
 
-function stagesOf(story: Story, clock: (seconds: number) => string): string {
+function stagesOf(story: ReportModel, clock: (seconds: number) => string): string {
   const marks = marksOf(story);
   if (marks.length === 0) return "";
   const items = marks.map(({ number, name, fromMinute, untilMinute }) => {
@@ -115,7 +115,7 @@ function stagesOf(story: Story, clock: (seconds: number) => string): string {
   return `<ol class="stages">${items.join("")}</ol>`;
 }
 
-function mapSection({ lights, minutes, feeders }: Story): string {
+function mapSection({ lights, minutes, feeders }: ReportModel): string {
   const suspected = new Set(feeders.filter((feeder) => feeder.suspected).map(({ name }) => name));
   const kinds = lights.map((light) => kindOf(light, minutes * 60));
   const count = (kind: string) => decimal(kinds.filter((one) => one === kind).length);
@@ -136,7 +136,7 @@ ${table(["light", "street", "group", "without light"], rows, [3])}${rest}</detai
 <div class="panel">${mapOf(lights, minutes, suspected)}</div>${list}</section>`;
 }
 
-function moneySection({ money, energy }: Story): string {
+function moneySection({ money, energy }: ReportModel): string {
   return `<section aria-labelledby="h-money"><h2 id="h-money">Do the books agree?</h2>
 <p>Each counter comes from another source; each is held against the one above it.</p>
 <div class="two">${counters("Money", money, dollars)}${counters("Energy", energy, (amount) => inUnits(amount, "Wh"))}</div></section>`;
@@ -152,7 +152,7 @@ function counters(caption: string, rows: readonly Counter[], say: (amount: numbe
   return table(["counter", "according to", "amount", "check"], cells, [2], caption);
 }
 
-function cheatSection({ cheats, feeders }: Story): string {
+function cheatSection({ cheats, feeders }: ReportModel): string {
   const suspected = feeders.filter((feeder) => feeder.suspected);
   const missing = feeders.reduce((sum, feeder) => sum + feeder.missingMilliwattHours, 0);
   const found =
@@ -178,7 +178,7 @@ ${cheatTable(cheats)}<details${suspected.length > 0 ? " open" : ""}><summary>Fee
 ${table(heads, rows, [1, 2, 3, 4, 5])}${shown}</details></section>`;
 }
 
-function cheatTable(cheats: Story["cheats"]): string {
+function cheatTable(cheats: ReportModel["cheats"]): string {
   if (cheats.length === 0) return "";
   const rows = cheats.map(({ cheat, lights, frames, gainedMilliwattHours }) => [
     cheat.replaceAll("-", " "),
@@ -189,7 +189,7 @@ function cheatTable(cheats: Story["cheats"]): string {
   return table(["cheat", "lights", "messages", "energy gained"], rows, [1, 2, 3]);
 }
 
-function faultSection({ faults }: Story): string {
+function faultSection({ faults }: ReportModel): string {
   if (faults === null) return "";
   const { fired, neverFired } = faults;
   const times = fired.reduce((sum, { count }) => sum + count, 0);
@@ -210,7 +210,7 @@ function faultSection({ faults }: Story): string {
 ${never}</section>`;
 }
 
-function violationSection({ violations }: Story): string {
+function violationSection({ violations }: ReportModel): string {
   if (violations.length === 0) return "";
   const rows = violations.map(({ invariant, light, expected, actual }) => [
     invariant,

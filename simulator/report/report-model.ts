@@ -75,7 +75,7 @@ export interface Counter {
   readonly relation: "=" | "≤" | null;
 }
 
-export interface Story {
+export interface ReportModel {
   readonly title: string;
   readonly story: string;
   readonly city: string;

@@ -14,7 +14,7 @@ type Watched = Pick<Evening, "at" | "lights" | "progress" | "wallSeconds">;
 /** Not finer than lights tick. */
 const STEP_LEAST_MS = 5_000;
 
-export class Recorder {
+export class Sampler {
   readonly samples: Sample[] = [];
   private readonly evening: Watched;
   private readonly priceAt: (seconds: number) => number | null;

@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pageOf } from "./page.ts";
-import type { Story } from "./report-model.ts";
+import type { ReportModel } from "./report-model.ts";
 
 /** Throws one line when no report could be written to this file. */
 export function requireWritable(file: string): void {
@@ -32,7 +32,7 @@ export function requireWritable(file: string): void {
   }
 }
 
-export function writeReport(file: string, story: Story): void {
+export function writeReport(file: string, story: ReportModel): void {
   const unfinished = `${file}.${process.pid}.unfinished`;
   try {
     const handle = openSync(unfinished, "wx");

@@ -50,7 +50,7 @@ export interface Group {
 }
 
 /** Whoever can carry out stages: a fleet on real sockets, or a world. */
-export interface Stagehand {
+export interface ScenarioRunner {
   begin(stage: Stage): void;
   end(stage: Stage): void;
 }
@@ -60,7 +60,7 @@ export function playStages(
   stages: readonly Stage[],
   clock: Pick<Clock, "at">,
   originMs: number,
-  hand: Stagehand,
+  hand: ScenarioRunner,
 ): void {
   for (const stage of stages) {
     clock.at(originMs + stage.startMs, () => {

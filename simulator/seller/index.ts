@@ -5,7 +5,7 @@
  */
 export { flatTariff, type Quote, seriesTariff, type Tariff, timeOfUseTariff } from "./sale/tariff.ts";
 export {
-  startUtility as startSeller,
-  type Utility as Seller,
-  type UtilityOptions as SellerOptions,
+  type SellerOptions,
+  type SellerService as Seller,
+  startSeller,
 } from "./seller.ts";

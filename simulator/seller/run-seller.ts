@@ -13,7 +13,7 @@ import type { Clock } from "./ports.ts";
 import { DEFAULT_MENU, flatTariff, type Tariff } from "./sale/tariff.ts";
 import { SERIES_BYTES_MAX, tariffFromCsv, tariffFromToml } from "./sale/tariff-text.ts";
 import { SCHEME_SERVERS, type SchemeServer } from "./scheme/scheme-server.ts";
-import { startUtility, type UtilityOptions } from "./seller.ts";
+import { type SellerOptions, startSeller } from "./seller.ts";
 import { readProxies, readPublicUrl } from "./server/public-base.ts";
 
 /** Keys may come from the environment instead of files, as 0x and 64 hex digits. */
@@ -50,7 +50,7 @@ export async function runUtility(argv: readonly string[]): Promise<number> {
   try {
     const flags = readFlags(argv);
     guardSeller();
-    const utility = await startUtility(optionsOf(flags));
+    const utility = await startSeller(optionsOf(flags));
     const stopped = signalled();
     tell({ ready: true, url: utility.url, vouchersVerifiedBy: utility.vouchersVerifiedBy });
     await stopped;
@@ -141,7 +141,7 @@ function complete(flags: Partial<Flags>): Flags {
   return flags as Flags;
 }
 
-function optionsOf(flags: Flags): UtilityOptions {
+function optionsOf(flags: Flags): SellerOptions {
   const receiverKey = readKey(flags.receiverKey, RECEIVER_KEY_VARIABLE);
   if (receiverKey === undefined) throw new Error("receiver key: expected one, found none");
   const facilitatorKey = readKey(flags.facilitatorKey, FACILITATOR_KEY_VARIABLE);

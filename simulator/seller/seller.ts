@@ -30,7 +30,7 @@ import type { Clock } from "./ports.ts";
 import { EnergySale, type EnergySaleParts } from "./sale/energy-sale.ts";
 import { DEFAULT_MENU, quoting, type Tariff } from "./sale/tariff.ts";
 import { Terms } from "./sale/terms.ts";
-import { openMeter } from "./scheme/open-scheme.ts";
+import { openOwnScheme } from "./scheme/open-scheme.ts";
 import type { SchemeServer } from "./scheme/scheme-server.ts";
 import type { PublicBaseOptions } from "./server/public-base.ts";
 import { energyServer } from "./server/server.ts";
@@ -56,7 +56,7 @@ const RPC_RETRIES = 1;
 
 export type { StopReport };
 
-export interface UtilityOptions extends PublicBaseOptions {
+export interface SellerOptions extends PublicBaseOptions {
   readonly rpcUrl: string;
   readonly expectedChainId?: number;
   /** 0 or absent: any free port */
@@ -85,7 +85,7 @@ export interface UtilityOptions extends PublicBaseOptions {
   readonly log?: (line: string) => void;
 }
 
-export interface Utility {
+export interface SellerService {
   readonly url: string;
   readonly receiver: Address;
   /** What verifies vouchers: libsecp256k1, JavaScript, or whatever the official scheme does. */
@@ -94,7 +94,7 @@ export interface Utility {
   stop(): Promise<StopReport>;
 }
 
-export async function startUtility(options: UtilityOptions): Promise<Utility> {
+export async function startSeller(options: SellerOptions): Promise<SellerService> {
   const log = options.log ?? ((line: string) => process.stderr.write(`${line}\n`));
   const { chainId } = await connectChain(options.rpcUrl, options.expectedChainId);
   const network = `eip155:${chainId}` as const;
@@ -148,7 +148,7 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
     throw error;
   }
 
-  async function serve(): Promise<Utility> {
+  async function serve(): Promise<SellerService> {
     const official = new BatchSettlementEvmScheme(receiver.address, {
       storage: store,
       receiverAuthorizerSigner: receiver,
@@ -170,7 +170,7 @@ export async function startUtility(options: UtilityOptions): Promise<Utility> {
     const meter =
       options.schemeServer === "official"
         ? undefined
-        : await openMeter({ official, chainId, chain, store, nowMs, log });
+        : await openOwnScheme({ official, chainId, chain, store, nowMs, log });
     const resourceServer = new x402ResourceServer(facilitator)
       .register(network, meter?.scheme ?? official)
       .register(network, new ExactEvmScheme());

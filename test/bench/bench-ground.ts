@@ -4,7 +4,7 @@
 import { privateKeyToAccount } from "viem/accounts";
 import type { Hex } from "#payment/bytes";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { type Contracts, mint, placeContracts } from "#simulator/chain/deploy";
+import { type Contracts, deployContracts, mint } from "#simulator/chain/deploy";
 import type { RunChain } from "#simulator/chain/open-chain";
 import { type Services, startServices } from "#simulator/services/services";
 
@@ -70,7 +70,7 @@ export async function openBenchGround(
   let isStopping = false;
   const anvil = await startAnvil();
   parts.push(anvil);
-  const contracts = await placeContracts(anvil);
+  const contracts = await deployContracts(anvil);
   const [treasury, receiver, facilitator] = anvil.accounts;
   await mint(anvil, treasury!.address, TREASURY_ATOMIC);
   const chain: RunChain = {

@@ -8,7 +8,7 @@ import { readJournal } from "#gateway/ledger/journal/journal";
 import { rowIn } from "#gateway/ledger/journal/payment-journal";
 import { COLUMNS } from "#gateway/ledger/rows";
 import { flatTariff } from "#simulator/seller/sale/tariff";
-import { startUtility, type Utility, type UtilityOptions } from "#simulator/seller/seller";
+import { startSeller as openSeller, type SellerOptions, type SellerService } from "#simulator/seller/seller";
 import type { Ground, Light } from "./ground.ts";
 
 export const PRICE = 200_000;
@@ -16,8 +16,8 @@ export const QUANTUM = 100;
 export const UNITS = 500;
 
 /** A seller of electricity in this process, paid to the first development account. */
-export function startSeller(ground: Ground, options: Partial<UtilityOptions> = {}): Promise<Utility> {
-  return startUtility({
+export function startSeller(ground: Ground, options: Partial<SellerOptions> = {}): Promise<SellerService> {
+  return openSeller({
     rpcUrl: ground.anvil.rpcUrl,
     dataDirectory: ground.directory(),
     receiverKey: ground.anvil.accounts[0]!.privateKey,

@@ -18,7 +18,7 @@ import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { type Key, openKey } from "#payment/key";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { type Contracts, mint, placeContracts } from "#simulator/chain/deploy";
+import { type Contracts, deployContracts, mint } from "#simulator/chain/deploy";
 
 export const TREASURY_DOLLARS_ATOMIC = 1_000_000_000n;
 
@@ -50,7 +50,7 @@ export interface Ground {
 
 export async function prepareGround(): Promise<Ground> {
   const anvil = await startAnvil();
-  const contracts = await placeContracts(anvil);
+  const contracts = await deployContracts(anvil);
   const directories: string[] = [];
   const gateways: Gateway[] = [];
   const lights: Light[] = [];

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { DEVELOPMENT_DOLLAR_ADDRESS, mint, placeContracts } from "#simulator/chain/deploy";
+import { DEVELOPMENT_DOLLAR_ADDRESS, deployContracts, mint } from "#simulator/chain/deploy";
 import { main } from "#simulator/main";
 import { freePort } from "#simulator/services/free-port";
 import { descendantsOf, isRunning, simulate, until } from "./process.ts";
@@ -36,7 +36,7 @@ beforeAll(async () => {
   );
   bare = await startAnvil();
   unfunded = await startAnvil();
-  await placeContracts(unfunded);
+  await deployContracts(unfunded);
   deadPort = await freePort();
 });
 afterAll(async () => {

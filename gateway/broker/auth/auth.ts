@@ -7,15 +7,15 @@
 import type { Key, RecoverSigner } from "#payment/key";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import type { Note, Read } from "../../purchase/ports.ts";
-import type { Visitor } from "../embedded/listeners.ts";
+import type { IncomingConnection } from "../embedded/listeners.ts";
 import { Admission } from "../limits/admission.ts";
-import { Allowances, type Rate } from "../limits/rate-limit.ts";
-import { openTurns } from "../limits/time-slices.ts";
+import { type Rate, RateLimits } from "../limits/rate-limit.ts";
+import { openTimeSlices } from "../limits/time-slices.ts";
 import { mayPublish, maySubscribe, proveDevice, publishedLeaf } from "./access.ts";
 import { type LoginCode, type LoginRefusal, NOT_AUTHORISED, UNAVAILABLE } from "./connack.ts";
 import { type BrokerRefusal, openRefusals, type Refusals } from "./refusals.ts";
 
-export interface GatehouseOptions {
+export interface BrokerAuthOptions {
   /** The gateway's key, or its address: logins are made for it; with an address alone none can be sealed. */
   readonly gateway: Key | string;
   /** Who signed a login: what a login costs. */
@@ -69,30 +69,30 @@ export function packetBytesMax(isProven: boolean): number {
   return isProven ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX;
 }
 
-export class Gatehouse {
+export class BrokerAuth {
   readonly refusals: Refusals;
   readonly admission: Admission;
   /** Logins are dear: judged in slices, between which payments pass. */
   readonly inTurn: (work: () => void) => void;
-  readonly #options: GatehouseOptions;
-  readonly #messages: Allowances;
-  readonly #excess: Allowances;
-  readonly #logins: Allowances;
+  readonly #options: BrokerAuthOptions;
+  readonly #messages: RateLimits;
+  readonly #excess: RateLimits;
+  readonly #logins: RateLimits;
 
-  constructor(options: GatehouseOptions) {
+  constructor(options: BrokerAuthOptions) {
     const { note, connectionsMax, messages } = options;
     const nowMs = () => performance.now();
     this.#options = options;
     this.refusals = openRefusals(note);
     this.admission = new Admission({ connectionsMax, nowMs });
-    this.inTurn = openTurns(nowMs);
-    this.#messages = new Allowances(messages, connectionsMax, nowMs);
-    this.#excess = new Allowances(messages, connectionsMax, nowMs);
-    this.#logins = new Allowances(LOGINS, connectionsMax, nowMs);
+    this.inTurn = openTimeSlices(nowMs);
+    this.#messages = new RateLimits(messages, connectionsMax, nowMs);
+    this.#excess = new RateLimits(messages, connectionsMax, nowMs);
+    this.#logins = new RateLimits(LOGINS, connectionsMax, nowMs);
   }
 
   /** Why a login is refused, told; null when it is right. A login that is not costs its address an attempt. */
-  async judge(visitor: Visitor, login: Credentials): Promise<LoginRefusal | null> {
+  async authenticate(visitor: IncomingConnection, login: Credentials): Promise<LoginRefusal | null> {
     try {
       const isNewcomer = await this.#options.isNewcomer(login.username);
       if (!visitor.mayBeJudged(login.username, isNewcomer)) {
@@ -112,7 +112,7 @@ export class Gatehouse {
   }
 
   /** The leaf as which a message is taken; or it is acknowledged and lost, or its connection ends. */
-  judgePublish(device: string, topic: string, bytes: number, retain: boolean): Leaf | "lose" | "end" {
+  authorizePublish(device: string, topic: string, bytes: number, retain: boolean): Leaf | "lose" | "end" {
     const leaf = publishedLeaf(device, topic, bytes, retain);
     if (leaf === null) {
       this.refusals.tell("publish", { clientId: device, topic });
@@ -129,14 +129,18 @@ export class Gatehouse {
   }
 
   /** What becomes of a subscription; one that asks in vain too often ends its connection. */
-  judgeSubscription(device: string, filter: string): "grant" | "refuse" | "end" {
+  authorizeSubscription(device: string, filter: string): "grant" | "refuse" | "end" {
     if (maySubscribe(device, filter)) return "grant";
     this.refusals.tell("subscription", { clientId: device, topic: filter });
     return this.#excess.take(device) ? "refuse" : "end";
   }
 
   /** A place among the proven: of a device that buys, if need be that of the newcomer that has been in for longest. */
-  async #admit(visitor: Visitor, login: Credentials, isNewcomer: boolean): Promise<LoginRefusal | null> {
+  async #admit(
+    visitor: IncomingConnection,
+    login: Credentials,
+    isNewcomer: boolean,
+  ): Promise<LoginRefusal | null> {
     if (!isNewcomer && this.admission.isFull) await this.#displace();
     if (visitor.prove(login.username, isNewcomer)) return null;
     return this.#refuse("full", UNAVAILABLE, "the broker is full", fieldsOf(visitor, login));
@@ -151,7 +155,7 @@ export class Gatehouse {
     }
   }
 
-  async #refusalOf(visitor: Visitor, login: Credentials): Promise<LoginRefusal | null> {
+  async #refusalOf(visitor: IncomingConnection, login: Credentials): Promise<LoginRefusal | null> {
     const { certified, needsCertificate } = visitor;
     const { gateway, recoverSigner, barred } = this.#options;
     const nowSeconds = Date.now() / 1000;
@@ -187,7 +191,10 @@ export class Gatehouse {
 }
 
 /** Who it is that is refused, as far as it said. */
-function fieldsOf({ certified, address }: Visitor, { clientId }: Credentials): Record<string, string> {
+function fieldsOf(
+  { certified, address }: IncomingConnection,
+  { clientId }: Credentials,
+): Record<string, string> {
   const shown = certified === null || certified.length === 0 ? {} : { certificate: certified.join(", ") };
   return { clientId, address, ...shown };
 }
@@ -196,7 +203,7 @@ function fieldsOf({ certified, address }: Visitor, { clientId }: Credentials): R
  * Which connection speaks for a device: the one that came last, of those whose login was right.
  * @typeParam Connection whatever the broker tells connections apart by
  */
-export class Proven<Connection extends { readonly arrival: number }> {
+export class SessionRegistry<Connection extends { readonly arrival: number }> {
   /** Logins that took the place of an older connection of the same device. */
   takeOvers = 0;
   readonly #byDevice = new Map<string, Connection>();

@@ -16,16 +16,16 @@ import { publishedLeaf } from "../auth/access.ts";
 import {
   BACKLOG_BYTES_MAX,
   BACKLOG_TIMEOUT_MS,
-  type Gatehouse,
-  Proven,
+  type BrokerAuth,
   packetBytesMax,
+  SessionRegistry,
   UNRELEASED_MAX,
   type Will,
 } from "../auth/auth.ts";
 import { type LoginRefusal, UNAVAILABLE } from "../auth/connack.ts";
 import type { Receive } from "../broker.ts";
 import { guardPackets } from "../limits/packet-guard.ts";
-import type { Visitor } from "./listeners.ts";
+import type { IncomingConnection } from "./listeners.ts";
 import type { MqttServer } from "./server-port.ts";
 
 /** Packets that a connection may send before it is logged in. */
@@ -38,7 +38,7 @@ const NOTHING = Buffer.alloc(0);
 
 /** A connection, from its door to its end. */
 interface Connection {
-  readonly visitor: Visitor;
+  readonly visitor: IncomingConnection;
   /** Counts up from connection to connection. */
   readonly arrival: number;
   client: Client | null;
@@ -47,19 +47,19 @@ interface Connection {
 }
 
 export async function openAedesServer(
-  gatehouse: Gatehouse,
+  gatehouse: BrokerAuth,
   note: Note,
   receive: Receive,
 ): Promise<MqttServer> {
   const { refusals, inTurn } = gatehouse;
   const connections = new WeakMap<Duplex, Connection>();
-  const proven = new Proven<Connection>();
+  const proven = new SessionRegistry<Connection>();
   let arrivals = 0;
 
   /** Why a connection may not be its device's, or null. */
   async function judge(client: Client, connection: Connection, username: string, password: string) {
     const { visitor, will } = connection;
-    const refusal = await gatehouse.judge(visitor, { clientId: client.id, username, password, will });
+    const refusal = await gatehouse.authenticate(visitor, { clientId: client.id, username, password, will });
     if (refusal !== null) return refusal;
     if (client.closed) return GONE;
     if (!proven.enter(client.id, connection)) return GONE;
@@ -114,7 +114,7 @@ export async function openAedesServer(
       // What comes after its connection is the will: one, and judged at the login.
       const verdict = client.closed
         ? publishedLeaf(client.id, topic, payload.length, retain)
-        : gatehouse.judgePublish(client.id, topic, payload.length, retain);
+        : gatehouse.authorizePublish(client.id, topic, payload.length, retain);
       if (verdict === null || verdict === "end") return done(new Error("not allowed"));
       if (verdict !== "lose") receive(client.id, verdict, payload as Buffer);
       // What is left of it is its acknowledgement.
@@ -122,7 +122,7 @@ export async function openAedesServer(
       done(null);
     },
     authorizeSubscribe(client, subscription, done) {
-      const verdict = gatehouse.judgeSubscription(client.id, subscription.topic);
+      const verdict = gatehouse.authorizeSubscription(client.id, subscription.topic);
       if (verdict === "end") done(new Error("too many subscriptions that are not allowed"));
       else done(null, verdict === "grant" ? subscription : null);
     },

@@ -45,8 +45,8 @@ import {
   UNSUBACK,
   UNSUBSCRIBE,
 } from "../mqtt-packets.ts";
-import type { Visitor } from "./listeners.ts";
-import { type LeftWord, leftWord } from "./will.ts";
+import type { IncomingConnection } from "./listeners.ts";
+import { type RetainedWill, retainedWill } from "./will.ts";
 
 /** Acknowledgements of purchases that wait for the answer to go out with; what comes after goes at once. */
 const OWED_MAX = 16;
@@ -56,9 +56,9 @@ const UNACKNOWLEDGED_MAX = 10_000;
 const IDS = 65_535;
 
 /** What a connection asks of its broker. */
-export interface Switchboard {
+export interface ConnectionHost {
   /** Is a login right? Resolves with why not, or null. */
-  judge(connection: Connection, login: Connect): Promise<LoginRefusal | null>;
+  authenticate(connection: Connection, login: Connect): Promise<LoginRefusal | null>;
   /** The login was right: the connection is the device's from now on. False: a later one of it is in already. */
   enter(connection: Connection): boolean;
   /** False: it may not say that, and is ended for it. */
@@ -68,7 +68,7 @@ export interface Switchboard {
   /** What is retained of a leaf, for a device that subscribes to it. */
   retained(connection: Connection, leaf: Leaf): Uint8Array | undefined;
   /** It has acknowledgements that wait: to be called back by `settle` shortly. */
-  owes(connection: Connection): void;
+  queueAck(connection: Connection): void;
   /** It does not read what it is sent, and is ended. */
   stuck(connection: Connection): void;
   /** It broke the protocol, and is ended. */
@@ -76,7 +76,7 @@ export interface Switchboard {
   /** Its packets are too long or too many, and it is ended. */
   overstepped(connection: Connection, reason: string): void;
   /** The last word, once. @param will what it left to be said, when it went without a goodbye */
-  left(connection: Connection, will: LeftWord | null): void;
+  left(connection: Connection, will: RetainedWill | null): void;
   /** Remaining length that a packet may have. */
   bytesMax(connection: Connection): number;
   /** False: it sends packets faster than any device has reason to. */
@@ -85,7 +85,7 @@ export interface Switchboard {
 
 /** There are as many as devices: what they hold lies flat in each, and nothing is a closure. */
 export class Connection implements PacketCount {
-  readonly visitor: Visitor;
+  readonly visitor: IncomingConnection;
   /** 40 hex digits once proven; before, what it called itself. */
   device = "";
   isProven = false;
@@ -100,10 +100,10 @@ export class Connection implements PacketCount {
   readonly arrival: number;
   packetsLeft = PACKETS_BURST;
   packetsAtMs = Math.floor(performance.now());
-  readonly #board: Switchboard;
+  readonly #board: ConnectionHost;
   readonly #reader = new PacketReader();
   #isJudged = false;
-  #will: LeftWord | null = null;
+  #will: RetainedWill | null = null;
   /** QoS granted, by leaf: two bits for each, 0 where none is. */
   #subscribed = 0;
   #lastId = 0;
@@ -112,7 +112,7 @@ export class Connection implements PacketCount {
   #unreleased: Set<number> | null = null;
 
   /** @param visitor whose stream has somebody who hears its errors */
-  constructor(visitor: Visitor, board: Switchboard, arrival: number) {
+  constructor(visitor: IncomingConnection, board: ConnectionHost, arrival: number) {
     this.visitor = visitor;
     this.arrival = arrival;
     this.#board = board;
@@ -146,7 +146,7 @@ export class Connection implements PacketCount {
   }
 
   /** Sends the acknowledgements that waited for an answer to go out with. */
-  settle(): void {
+  flushAcks(): void {
     const owed = this.#owed;
     this.#owed = NOTHING_OWED;
     if (!this.isEnded) for (const id of owed) this.#write(acknowledgement(PUBACK << 4, id));
@@ -159,7 +159,7 @@ export class Connection implements PacketCount {
   }
 
   /** Ends it; what it left to be said is the caller's to tell, or not. */
-  dismiss(): LeftWord | null {
+  dismiss(): RetainedWill | null {
     const will = this.#will;
     this.#will = null;
     this.end();
@@ -215,13 +215,13 @@ export class Connection implements PacketCount {
     this.device = login.clientId;
     this.keepaliveSeconds = login.keepaliveSeconds;
     this.stream.pause();
-    const judged = this.#board.judge(this, login).then((refusal) => {
+    const judged = this.#board.authenticate(this, login).then((refusal) => {
       if (this.isEnded) return;
       if (refusal !== null || !this.#board.enter(this)) {
         this.#refuse(refusal?.code ?? UNAVAILABLE);
         return;
       }
-      this.#will = login.will === null ? null : leftWord(this.device, login.will);
+      this.#will = login.will === null ? null : retainedWill(this.device, login.will);
       this.isProven = true;
       this.#write(connackPacket(ACCEPTED));
       // An empty piece lets the reader go on with what it kept.
@@ -246,7 +246,7 @@ export class Connection implements PacketCount {
     const isAnswered = mayWait && message.topic.endsWith(PAY);
     if (isAnswered) {
       this.#owed = this.#owed === NOTHING_OWED ? [id] : [...this.#owed, id];
-      this.#board.owes(this);
+      this.#board.queueAck(this);
     }
     if (!this.#board.takePublish(this, message)) this.end();
     else if (qos === 1 && !isAnswered) this.#write(acknowledgement(PUBACK << 4, id));

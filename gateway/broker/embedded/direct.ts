@@ -6,13 +6,13 @@
  */
 import type { Leaf } from "#protocol/topics";
 import type { Note } from "../../purchase/ports.ts";
-import { BACKLOG_TIMEOUT_MS, type Gatehouse, Proven, packetBytesMax } from "../auth/auth.ts";
+import { BACKLOG_TIMEOUT_MS, type BrokerAuth, packetBytesMax, SessionRegistry } from "../auth/auth.ts";
 import { type LoginRefusal, UNAVAILABLE } from "../auth/connack.ts";
 import type { Receive } from "../broker.ts";
 import { TOO_MANY_PACKETS, takePacket } from "../limits/packet-rate-limit.ts";
-import { Connection, type Switchboard } from "./connection.ts";
+import { Connection, type ConnectionHost } from "./connection.ts";
 import type { MqttServer } from "./server-port.ts";
-import type { LeftWord } from "./will.ts";
+import type { RetainedWill } from "./will.ts";
 
 /** Between two looks at who is silent, and who does not read. */
 const LOOK_MS = 500;
@@ -23,11 +23,11 @@ const SILENT_LOOKS_PER_SECOND = 1.5 / (LOOK_MS / 1000);
 /** An acknowledgement waits once to twice as long for an answer to go out with. */
 const SETTLE_MS = 50;
 
-export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Receive): MqttServer {
+export function openDirectServer(gatehouse: BrokerAuth, note: Note, receive: Receive): MqttServer {
   const { refusals, inTurn } = gatehouse;
   const nowMs = () => performance.now();
   const present = new Set<Connection>();
-  const proven = new Proven<Connection>();
+  const proven = new SessionRegistry<Connection>();
   /** Last retained message, by device, of each leaf: a string of its bytes, for there are many and a buffer weighs more. */
   const retained = new Map<Leaf, Map<string, string>>();
   /** Connections with acknowledgements that wait: since the last look, and since before it. */
@@ -38,17 +38,17 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
   let isOpen = true;
 
   function settle(): void {
-    for (const connection of owingLonger) connection.settle();
+    for (const connection of owingLonger) connection.flushAcks();
     owingLonger.clear();
     [owing, owingLonger] = [owingLonger, owing];
     settling = owingLonger.size > 0 ? setTimeout(settle, SETTLE_MS) : null;
   }
 
-  const board: Switchboard = {
-    judge: (connection, login) =>
+  const board: ConnectionHost = {
+    authenticate: (connection, login) =>
       new Promise((resolve) => {
         inTurn(() => {
-          resolve(present.has(connection) ? gatehouse.judge(connection.visitor, login) : GONE);
+          resolve(present.has(connection) ? gatehouse.authenticate(connection.visitor, login) : GONE);
         });
       }),
     enter(connection) {
@@ -60,13 +60,13 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
       return true;
     },
     takePublish({ device }, { topic, payload, retain }) {
-      const verdict = gatehouse.judgePublish(device, topic, payload.length, retain);
+      const verdict = gatehouse.authorizePublish(device, topic, payload.length, retain);
       if (verdict === "end") return false;
       if (verdict !== "lose") receive(device, verdict, payload);
       return true;
     },
     takeSubscription({ device }, { filter, qos }) {
-      const verdict = gatehouse.judgeSubscription(device, filter);
+      const verdict = gatehouse.authorizeSubscription(device, filter);
       if (verdict === "end") return null;
       return verdict === "grant" ? Math.min(qos, 1) : REFUSED;
     },
@@ -74,7 +74,7 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
       const bytes = retained.get(leaf)?.get(device);
       return bytes === undefined ? undefined : Buffer.from(bytes, "latin1");
     },
-    owes(connection) {
+    queueAck(connection) {
       owing.add(connection);
       settling ??= setTimeout(settle, SETTLE_MS);
     },
@@ -109,7 +109,7 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
     },
   };
 
-  function tellWill(device: string, { leaf, payload }: LeftWord): void {
+  function tellWill(device: string, { leaf, payload }: RetainedWill): void {
     receive(device, leaf, payload);
   }
 
@@ -155,7 +155,7 @@ export function openDirectServer(gatehouse: Gatehouse, note: Note, receive: Rece
       isOpen = false;
       clearInterval(looking);
       if (settling !== null) clearTimeout(settling);
-      for (const connection of [...owingLonger, ...owing]) connection.settle();
+      for (const connection of [...owingLonger, ...owing]) connection.flushAcks();
       for (const connection of [...present]) connection.end();
     },
   };

@@ -8,13 +8,13 @@
 
 import { watchFiles } from "../../../device/node/config/file-watch.ts";
 import type { Server } from "../../config/broker-section.ts";
-import { Gatehouse, type GatehouseOptions } from "../auth/auth.ts";
+import { BrokerAuth, type BrokerAuthOptions } from "../auth/auth.ts";
 import type { Broker, BrokerWatch, Receive } from "../broker.ts";
 import { openAedesServer } from "./aedes.ts";
 import { openDirectServer } from "./direct.ts";
-import { type DoorOptions, openDoors } from "./listeners.ts";
+import { type ListenerOptions, openListeners } from "./listeners.ts";
 
-export interface EmbeddedOptions extends DoorOptions, GatehouseOptions {
+export interface EmbeddedOptions extends ListenerOptions, BrokerAuthOptions {
   readonly server: Server;
 }
 
@@ -30,11 +30,11 @@ export async function openEmbeddedBroker(
   receive: Receive,
 ): Promise<EmbeddedBroker> {
   const { note, tls } = options;
-  const gatehouse = new Gatehouse(options);
+  const gatehouse = new BrokerAuth(options);
   const { admission, refusals } = gatehouse;
   const open = options.server === "aedes" ? openAedesServer : openDirectServer;
   const server = await open(gatehouse, note, receive);
-  const doors = await openDoors(options, admission, refusals, server.welcome).catch(async (error) => {
+  const doors = await openListeners(options, admission, refusals, server.welcome).catch(async (error) => {
     // Its timers would keep a process alive that has nothing to serve.
     await server.close();
     throw error;

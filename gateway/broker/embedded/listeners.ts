@@ -10,13 +10,13 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { createWebSocketStream, WebSocketServer } from "ws";
-import { devicesIn, readCertificates, type TlsDoor } from "../../config/certificates.ts";
+import { devicesIn, readCertificates, type TlsListener } from "../../config/certificates.ts";
 import { connackPacket, UNAVAILABLE } from "../auth/connack.ts";
 import type { Refusals } from "../auth/refusals.ts";
-import type { Admission, MakesRoom, Place } from "../limits/admission.ts";
+import type { Admission, ConnectionSlot, MakesRoom } from "../limits/admission.ts";
 
 /** A connection that has a place and proved nothing yet. */
-export interface Visitor extends Pick<Place, "speak" | "mayBeJudged" | "prove" | "fail"> {
+export interface IncomingConnection extends Pick<ConnectionSlot, "speak" | "mayBeJudged" | "prove" | "fail"> {
   readonly stream: Duplex;
   readonly address: string;
   /** Devices that its certificate names; null without a certificate of a trusted authority. */
@@ -25,23 +25,23 @@ export interface Visitor extends Pick<Place, "speak" | "mayBeJudged" | "prove" |
   readonly needsCertificate: boolean;
 }
 
-export interface DoorOptions {
+export interface ListenerOptions {
   readonly host: string;
   /** Null: no door without TLS; 0: any free port, here and below. */
   readonly port: number | null;
-  readonly tls: TlsDoor | null;
-  readonly webSocket: WebSocketDoor | null;
+  readonly tls: TlsListener | null;
+  readonly webSocket: WebSocketListener | null;
   /** Longest to a whole CONNECT, milliseconds; absent: 10 s. */
   readonly connectTimeoutMs?: number;
 }
 
-export interface WebSocketDoor {
+export interface WebSocketListener {
   readonly port: number | null;
   readonly securePort: number | null;
   readonly path: string;
 }
 
-export interface Doors {
+export interface Listeners {
   /** Where devices connect, as "mqtts://127.0.0.1:8883"; the plain one first. */
   readonly urls: readonly string[];
   isOpen(): boolean;
@@ -63,12 +63,12 @@ const TCP_KEEPALIVE_MS = 60_000;
 const WEB_SOCKET_FRAME_BYTES_MAX = 131_072;
 const WEB_HEADER_BYTES_MAX = 8_192;
 
-export async function openDoors(
-  options: DoorOptions,
+export async function openListeners(
+  options: ListenerOptions,
   admission: Admission,
   refusals: Refusals,
-  welcome: (visitor: Visitor) => void,
-): Promise<Doors> {
+  welcome: (visitor: IncomingConnection) => void,
+): Promise<Listeners> {
   const { host, tls, webSocket } = options;
   const arrivals = new Set<Arrival>();
   /** Those that proved nothing yet, in the order in which they came. */
@@ -131,7 +131,7 @@ export async function openDoors(
   }
 
   /** Accepts TLS and hands on what comes out of it. */
-  function secured(door: TlsDoor, then: (socket: TLSSocket) => void): (arrival: Arrival) => void {
+  function secured(door: TlsListener, then: (socket: TLSSocket) => void): (arrival: Arrival) => void {
     const server = createTlsServer(
       {
         ...readCertificates(door),
@@ -215,7 +215,7 @@ export async function openDoors(
 }
 
 /** A connection from its first byte on, whatever is spoken over it. */
-class Arrival implements Visitor {
+class Arrival implements IncomingConnection {
   readonly socket: Socket;
   readonly address: string;
   stream: Duplex;
@@ -229,11 +229,11 @@ class Arrival implements Visitor {
   fault = "the handshake was not finished";
   /** Whole monotonic milliseconds. */
   readonly sinceMs = Math.floor(performance.now());
-  readonly #place: Place;
+  readonly #place: ConnectionSlot;
   readonly #unproven: Set<Arrival>;
 
   /** @param unproven it is one of them until it is proven or gone */
-  constructor(socket: Socket, address: string, place: Place, unproven: Set<Arrival>) {
+  constructor(socket: Socket, address: string, place: ConnectionSlot, unproven: Set<Arrival>) {
     this.socket = socket;
     this.stream = socket;
     this.address = address;

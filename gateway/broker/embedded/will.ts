@@ -7,16 +7,16 @@ import type { Leaf } from "#protocol/topics";
 import { publishedLeaf } from "../auth/access.ts";
 import type { Will } from "../mqtt-packets.ts";
 
-export interface LeftWord {
+export interface RetainedWill {
   readonly leaf: Leaf;
   readonly payload: Uint8Array;
 }
 
 /** Devices of one kind leave the same, one after the other. */
-let latest: LeftWord | null = null;
+let latest: RetainedWill | null = null;
 
 /** Of a will that its device may publish; null of any other. */
-export function leftWord(device: string, { topic, payload, retain }: Will): LeftWord | null {
+export function retainedWill(device: string, { topic, payload, retain }: Will): RetainedWill | null {
   const leaf = publishedLeaf(device, topic, payload.length, retain);
   if (leaf === null) return null;
   if (latest?.leaf !== leaf || Buffer.compare(latest.payload, payload) !== 0) {

@@ -25,8 +25,8 @@ import type { Note } from "../../purchase/ports.ts";
 import type { Broker } from "../broker.ts";
 import { type Access, probeAccess } from "./access-probe.ts";
 import { fallBackOn } from "./protocol-version.ts";
-import { envelopeOf } from "./publish-properties.ts";
-import { testShares } from "./shared-subscription-probe.ts";
+import { publishPropertiesOf } from "./publish-properties.ts";
+import { probeSharedSubscriptions } from "./shared-subscription-probe.ts";
 
 export interface ExternalOptions {
   readonly url: string;
@@ -150,7 +150,7 @@ export async function openExternalBroker(
     if (share === null) return;
     const tested = client.stream;
     const isOver = () => !client.connected || client.stream !== tested;
-    const { isShared, reason } = await testShares(
+    const { isShared, reason } = await probeSharedSubscriptions(
       url,
       { ...client.options },
       `${MEMBERS_FOLDER}${share.member}`,
@@ -251,7 +251,7 @@ export async function openExternalBroker(
         return;
       }
       const isFive = client.options.protocolVersion === 5;
-      const properties = isFive ? envelopeOf(leaf, device, payload, Date.now() / 1000) : undefined;
+      const properties = isFive ? publishPropertiesOf(leaf, device, payload, Date.now() / 1000) : undefined;
       inFlight += 1;
       const publishing = { qos: 1, retain: retained, ...(properties ? { properties } : {}) } as const;
       client.publish(topicOf(device, leaf), Buffer.from(payload), publishing, (error) => {

@@ -10,7 +10,7 @@ import { decodeGrant } from "#protocol/frames";
 import { parseJson } from "#protocol/nesting";
 import { type Leaf, topicOf } from "#protocol/topics";
 
-export type Envelope = NonNullable<IClientPublishOptions["properties"]>;
+export type PublishProperties = NonNullable<IClientPublishOptions["properties"]>;
 
 /** Where in a PAY or GRANT its correlation stands: channel tag and cumulative amount, as devices send it. */
 const CORRELATION = [2, 12] as const;
@@ -22,7 +22,12 @@ const ANSWER_LIFE_SECONDS = 300;
  * MQTT 5 section 3.3.2.3.
  * @param payload sealed or not, as it is published
  */
-export function envelopeOf(leaf: Leaf, device: string, payload: Uint8Array, nowSeconds: number): Envelope {
+export function publishPropertiesOf(
+  leaf: Leaf,
+  device: string,
+  payload: Uint8Array,
+  nowSeconds: number,
+): PublishProperties {
   if (leaf === "grant") {
     const validUntilSeconds = decodeGrant(payload).frame?.validUntilSeconds ?? 0;
     return {
@@ -46,7 +51,10 @@ export function envelopeOf(leaf: Leaf, device: string, payload: Uint8Array, nowS
 }
 
 /** 0 seconds is not told: it does not expire. What is over already lives for a second, for it carries counters. */
-function expiryOf(validUntilSeconds: number, nowSeconds: number): Pick<Envelope, "messageExpiryInterval"> {
+function expiryOf(
+  validUntilSeconds: number,
+  nowSeconds: number,
+): Pick<PublishProperties, "messageExpiryInterval"> {
   if (validUntilSeconds === 0) return {};
   return { messageExpiryInterval: Math.max(1, Math.ceil(validUntilSeconds - nowSeconds)) };
 }

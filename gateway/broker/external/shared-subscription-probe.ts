@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
 import { openProbeClient, until } from "./probe-client.ts";
 
-export interface ShareVerdict {
+export interface SharedSubscriptionFinding {
   readonly isShared: boolean;
   /** Why not; empty when it is. */
   readonly reason: string;
@@ -25,11 +25,11 @@ const TWICE_MS = 250;
  * @param options how the gateway itself connects; the members connect alike, under names of their own
  * @param folder a topic below which nobody else speaks, as "x402/1/gateway/m"
  */
-export async function testShares(
+export async function probeSharedSubscriptions(
   url: string,
   options: IClientOptions,
   folder: string,
-): Promise<ShareVerdict> {
+): Promise<SharedSubscriptionFinding> {
   const run = randomBytes(8).toString("hex");
   const topic = `${folder}/probe-${run}`;
   const filter = `$share/probe-${run}/${topic}`;
@@ -68,6 +68,6 @@ export async function testShares(
   }
 }
 
-function no(reason: string): ShareVerdict {
+function no(reason: string): SharedSubscriptionFinding {
   return { isShared: false, reason };
 }

@@ -9,10 +9,10 @@
  * Half-open connections keep nobody out: one that has not said who it is makes room. Nor do devices that never
  * bought: they leave some places free, and make room for one that buys.
  */
-import { Allowances, type Rate } from "./rate-limit.ts";
+import { type Rate, RateLimits } from "./rate-limit.ts";
 
 /** One connection's place. */
-export interface Place {
+export interface ConnectionSlot {
   /** Its login is here, whole: from now on it makes room for no other login. */
   speak(): void;
   /**
@@ -61,9 +61,9 @@ const RESERVE_MAX = 64;
 
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #failures: Allowances;
-  readonly #knownLogins: Allowances;
-  readonly #loginsOfKnown: Allowances;
+  readonly #failures: RateLimits;
+  readonly #knownLogins: RateLimits;
+  readonly #loginsOfKnown: RateLimits;
   /** Unproven connections by source; proven ones are not here. */
   readonly #unproven = new Map<string, number>();
   /** Of these, by source, the ones that have not said who they are, in the order in which they came. */
@@ -76,9 +76,9 @@ export class Admission {
   constructor(options: AdmissionOptions) {
     const { nowMs } = options;
     this.#options = options;
-    this.#failures = new Allowances(FAILURES, SOURCES_MAX, nowMs);
-    this.#knownLogins = new Allowances(KNOWN_LOGINS, SOURCES_MAX, nowMs);
-    this.#loginsOfKnown = new Allowances(LOGINS_OF_KNOWN, SOURCES_MAX, nowMs);
+    this.#failures = new RateLimits(FAILURES, SOURCES_MAX, nowMs);
+    this.#knownLogins = new RateLimits(KNOWN_LOGINS, SOURCES_MAX, nowMs);
+    this.#loginsOfKnown = new RateLimits(LOGINS_OF_KNOWN, SOURCES_MAX, nowMs);
   }
 
   get connections(): number {
@@ -107,7 +107,7 @@ export class Admission {
     address: string,
     end: ((why: MakesRoom) => void) | null = null,
     isCheap = false,
-  ): Place | "full" | "source" {
+  ): ConnectionSlot | "full" | "source" {
     const { connectionsMax } = this.#options;
     if (this.#connections >= connectionsMax && !this.#makeRoom(this.#mostSilent())) return "full";
     const source = sourceOf(address);
@@ -194,7 +194,7 @@ export interface Newcomer {
   makeRoom(why: MakesRoom): void;
 }
 
-class HeldPlace implements Place, Newcomer {
+class HeldPlace implements ConnectionSlot, Newcomer {
   readonly #admission: Admission;
   readonly #source: string;
   readonly #end: ((why: MakesRoom) => void) | null;

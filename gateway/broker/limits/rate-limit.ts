@@ -16,7 +16,7 @@ interface Bucket {
   atMs: number;
 }
 
-export class Allowances {
+export class RateLimits {
   readonly #rate: Rate;
   readonly #namesMax: number;
   readonly #nowMs: () => number;

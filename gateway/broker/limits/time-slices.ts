@@ -10,7 +10,7 @@
 const SLICE_MS = 15;
 
 /** @param nowMs monotonic milliseconds */
-export function openTurns(nowMs: () => number): (work: () => void) => void {
+export function openTimeSlices(nowMs: () => number): (work: () => void) => void {
   const waiting: (() => void)[] = [];
   let isRunning = false;
 

@@ -13,8 +13,8 @@ import { LEASE_MS } from "../../cluster/cluster.ts";
 import {
   type Delivery,
   type Member,
-  type Roster,
-  type RosterView,
+  type Membership,
+  type MembershipView,
   SLOTS,
   slotOf,
 } from "../../cluster/membership.ts";
@@ -92,7 +92,7 @@ export function fenceOf({ gateway, member }: Seat): Fence {
 }
 
 /** Opens the roster. Rejects while the database cannot be reached. */
-export async function openPostgresRoster(options: PostgresOptions, seat: Seat): Promise<Roster> {
+export async function openPostgresMembership(options: PostgresOptions, seat: Seat): Promise<Membership> {
   const { gateway, member, name } = seat;
   // Connections of its own: a ledger that is busy must not keep the lease from being renewed.
   const pool = openPool(options, BOUNDS);
@@ -109,7 +109,7 @@ export async function openPostgresRoster(options: PostgresOptions, seat: Seat): 
     throw error;
   }
 
-  async function look(client: PoolClient): Promise<RosterView> {
+  async function look(client: PoolClient): Promise<MembershipView> {
     const members = await client.query<MemberRow>(MEMBER_ROWS, [gateway]);
     const slots = await client.query<{ holder: string | null }>(SLOT_ROWS, [gateway]);
     return { members: members.rows.map(memberIn), holders: slots.rows.map(({ holder }) => holder) };

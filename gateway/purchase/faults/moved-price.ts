@@ -6,14 +6,14 @@
  */
 import type { Pay } from "#protocol/frames";
 import { chooseQuantum } from "../channels.ts";
-import type { ChannelRecord, Shop } from "../ports.ts";
+import type { ChannelRecord, SellerClient } from "../ports.ts";
 import type { PurchaseParts } from "../present.ts";
 import { type Purchase, purchase } from "../purchase.ts";
 
 /** @param wantedUnits what one purchase of the device should last for */
 export async function buyFrom(
   parts: Omit<PurchaseParts, "seller" | "isOnSale">,
-  shop: Shop,
+  shop: SellerClient,
   wantedUnits: number,
   channel: ChannelRecord,
   pay: Pay,

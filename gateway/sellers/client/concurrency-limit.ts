@@ -3,14 +3,14 @@
  *
  * Promise: who finds the queue full is refused at once; whoever got in lets the next one in by leaving.
  */
-export interface Turnstile {
+export interface ConcurrencyLimit {
   /** Resolves, when it is one's turn, with the way out; null at once when the queue is full. */
   enter(): Promise<() => void> | null;
   readonly inside: number;
   readonly waiting: number;
 }
 
-export function openTurnstile(insideMax: number, waitingMax: number): Turnstile {
+export function openConcurrencyLimit(insideMax: number, waitingMax: number): ConcurrencyLimit {
   let inside = 0;
   const waiting: (() => void)[] = [];
 

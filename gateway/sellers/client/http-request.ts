@@ -42,13 +42,13 @@ export class Deadlines {
   #look(): void {
     this.#timer = null;
     const nowMs = performance.now();
-    for (const exchange of this.#underWay) {
-      if (exchange.dueMs > nowMs) {
-        this.#arm(Math.ceil(exchange.dueMs - nowMs));
+    for (const requestWhole of this.#underWay) {
+      if (requestWhole.dueMs > nowMs) {
+        this.#arm(Math.ceil(requestWhole.dueMs - nowMs));
         return;
       }
-      this.#underWay.delete(exchange);
-      exchange.abort(new Error(`timeout: no whole answer within ${this.#limitMs} ms`));
+      this.#underWay.delete(requestWhole);
+      requestWhole.abort(new Error(`timeout: no whole answer within ${this.#limitMs} ms`));
     }
   }
 }

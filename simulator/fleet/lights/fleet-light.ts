@@ -14,7 +14,7 @@ import { parseJson } from "#protocol/nesting";
 import { LampModel } from "../../city/lamp-model.ts";
 import type { Cheat } from "../../scenario/actions.ts";
 import type { FleetClock } from "../clock.ts";
-import { Witness } from "../reconciliation/invariant-monitor.ts";
+import { InvariantMonitor } from "../reconciliation/invariant-monitor.ts";
 import type { EveningLight } from "../recorded-evening.ts";
 import { CheatingLink } from "./cheat.ts";
 import type { Pole } from "./street.ts";
@@ -39,7 +39,7 @@ export interface LightParts {
 export class Light implements EveningLight {
   readonly name: string;
   readonly address: string;
-  readonly witness: Witness;
+  readonly witness: InvariantMonitor;
   readonly pole: Pole;
   /** Cheats it was told to use so far. */
   readonly cheats = new Set<Cheat>();
@@ -58,7 +58,7 @@ export class Light implements EveningLight {
     const model = new LampModel(pole.lamp, pole.meter, pole.meterInitial, () => clock.nowMs());
     this.model = model;
     this.link = new CheatingLink(parts.link, parts.key, parts.gatewayPublicKey, pole.random);
-    this.witness = new Witness({
+    this.witness = new InvariantMonitor({
       name: parts.name,
       nowMs: () => clock.nowMs(),
       // What is led around the meter is no promise of the device's: the feeder's meter finds it.

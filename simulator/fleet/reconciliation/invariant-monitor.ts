@@ -11,7 +11,7 @@ import type { State } from "#core/machine";
 import { unitsForQuantum } from "#core/units";
 import type { Violation } from "./violation.ts";
 
-export interface WitnessParts {
+export interface InvariantMonitorParts {
   readonly name: string;
   /** Simulated milliseconds. */
   readonly nowMs: () => number;
@@ -26,7 +26,7 @@ export interface WitnessParts {
 /** Violations kept of one light: the first ones tell the story. */
 const VIOLATIONS_MAX = 8;
 
-export class Witness {
+export class InvariantMonitor {
   readonly violations: Violation[] = [];
   /** Distinct rungs the seller answered for, and the money of their sum, atomic units. */
   made = 0;
@@ -36,7 +36,7 @@ export class Witness {
   /** PAY frames sent and GRANT frames received, repetitions included. */
   framesUp = 0;
   framesDown = 0;
-  private readonly parts: WitnessParts;
+  private readonly parts: InvariantMonitorParts;
   private sentAtMs = 0;
   private pending: Payment | null = null;
   private registerSeen = 0;
@@ -48,7 +48,7 @@ export class Witness {
   private longestStarvedMs = 0;
   private starvedSinceMs: number | null = null;
 
-  constructor(parts: WitnessParts) {
+  constructor(parts: InvariantMonitorParts) {
     this.parts = parts;
   }
 

@@ -10,7 +10,7 @@ import { SettleError } from "@x402/core/types";
 import type { ChainWatch } from "../claims/chain-watch.ts";
 import type { AccountStore, Chain, StoredAnswer } from "../ports.ts";
 import { presentedVoucher } from "../scheme/presented-voucher.ts";
-import type { VoucherTill } from "../scheme/voucher-service.ts";
+import type { VoucherService } from "../scheme/voucher-service.ts";
 import { ChannelTurns } from "./channel-turns.ts";
 import {
   depositAuthorization,
@@ -74,7 +74,7 @@ export interface EnergySaleParts {
   /** Whether the node answers; absent where it always does. */
   readonly node?: Pick<ChainWatch, "trouble" | "look" | "whileItAnswers">;
   /** Sells for plain vouchers before the resource server is asked; absent with the official scheme. */
-  readonly till?: VoucherTill | undefined;
+  readonly till?: VoucherService | undefined;
   /** Unix time in milliseconds. */
   readonly nowMs: () => number;
   /** Whether the signature of an EIP-3009 authorization is its payer's. */

@@ -25,7 +25,7 @@ const REASON = "invalid_batch_settlement_evm_";
 const CUMULATIVE_MISMATCH = `${REASON}cumulative_amount_mismatch`;
 const ZERO_ADDRESS = `0x${"0".repeat(40)}`;
 
-export interface MeterSchemeParts {
+export interface BatchSchemeParts {
   /** Carries out what is not a voucher; its storage is the seller's. */
   readonly official: BatchSettlementEvmScheme;
   readonly ids: ChannelIds;
@@ -38,7 +38,7 @@ export interface MeterSchemeParts {
 type Hooks = NonNullable<SchemeNetworkServer["schemeHooks"]>;
 type Verdict = Awaited<ReturnType<NonNullable<Hooks["onBeforeVerify"]>>>;
 
-export function meterScheme(parts: MeterSchemeParts): SchemeNetworkServer {
+export function batchScheme(parts: BatchSchemeParts): SchemeNetworkServer {
   const { official } = parts;
   return {
     scheme: official.scheme,
@@ -57,7 +57,7 @@ export function meterScheme(parts: MeterSchemeParts): SchemeNetworkServer {
   };
 }
 
-async function beforeVerify(parts: MeterSchemeParts, context: VerifyContext): Promise<Verdict> {
+async function beforeVerify(parts: BatchSchemeParts, context: VerifyContext): Promise<Verdict> {
   const { official, ids } = parts;
   const payment = channelPayment(context.paymentPayload.payload);
   // What is not of the common form, and a channel whose signer only the chain can tell, go the official way.
@@ -79,7 +79,7 @@ async function beforeVerify(parts: MeterSchemeParts, context: VerifyContext): Pr
 
 /** A channel met for the first time, or again after its record was lost: the chain's count is the base. */
 async function beforeFirst(
-  parts: MeterSchemeParts,
+  parts: BatchSchemeParts,
   context: VerifyContext,
   payment: ChannelPayment,
 ): Promise<Verdict> {
@@ -109,7 +109,7 @@ async function beforeFirst(
 
 /** A voucher of the right count and signature on a channel whose chain state is known well enough. */
 async function locally(
-  { official }: MeterSchemeParts,
+  { official }: BatchSchemeParts,
   { paymentPayload, requirements }: VerifyContext,
   { channelId, maxClaimable, config }: ChannelPayment,
   channel: Channel,
@@ -136,7 +136,7 @@ async function locally(
 
 /** The corrective 402: the channel's count, and to who signs for it the newest voucher where one is stored. */
 async function correct(
-  parts: MeterSchemeParts,
+  parts: BatchSchemeParts,
   { error, paymentPayload, requirements }: SchemePaymentRequiredContext,
 ): Promise<void> {
   const { official } = parts;
@@ -164,7 +164,7 @@ async function correct(
   };
 }
 
-async function officially({ official }: MeterSchemeParts, context: VerifyContext): Promise<Verdict> {
+async function officially({ official }: BatchSchemeParts, context: VerifyContext): Promise<Verdict> {
   return official.schemeHooks.onBeforeVerify?.(context);
 }
 
@@ -176,14 +176,14 @@ function expected(
   return BigInt(chargedAtomic) + (type === "refund" ? 0n : BigInt(amount));
 }
 
-function isSigned({ signatures }: MeterSchemeParts, payment: ChannelPayment): boolean {
+function isSigned({ signatures }: BatchSchemeParts, payment: ChannelPayment): boolean {
   const { config, channelId, maxClaimable, signature } = payment;
   const signer = config.payerAuthorizer === ZERO_ADDRESS ? config.payer : config.payerAuthorizer;
   return signatures.isSignedBy(signer.toLowerCase(), channelId, BigInt(maxClaimable), signature);
 }
 
 /** Whether the presented payload bears a signature of the channel it is corrected about. */
-function isFromSigner(parts: MeterSchemeParts, payload: unknown, { channelId }: Channel): boolean {
+function isFromSigner(parts: BatchSchemeParts, payload: unknown, { channelId }: Channel): boolean {
   const payment = channelPayment(payload);
   return (
     payment !== undefined &&
@@ -193,7 +193,7 @@ function isFromSigner(parts: MeterSchemeParts, payload: unknown, { channelId }: 
   );
 }
 
-function isFresh({ official, nowMs }: MeterSchemeParts, { onchainSyncedAt }: Channel): boolean {
+function isFresh({ official, nowMs }: BatchSchemeParts, { onchainSyncedAt }: Channel): boolean {
   return onchainSyncedAt !== undefined && nowMs() - onchainSyncedAt <= official.getOnchainStateTtlMs();
 }
 

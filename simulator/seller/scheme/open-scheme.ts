@@ -5,13 +5,13 @@ import type { SchemeNetworkServer } from "@x402/core/types";
 import type { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
 import { type Curve, fastestCurve } from "#node/key/native-curve";
 import type { Chain } from "../ports.ts";
-import { meterScheme } from "./batch-scheme.ts";
+import { batchScheme } from "./batch-scheme.ts";
 import { ChannelIds } from "./channel-ids.ts";
 import { keccakInWasm } from "./keccak.ts";
-import { type VoucherStore, VoucherTill } from "./voucher-service.ts";
+import { VoucherService, type VoucherStore } from "./voucher-service.ts";
 import { VoucherSignatures } from "./voucher-signatures.ts";
 
-export interface MeterOptions {
+export interface OwnSchemeOptions {
   readonly official: BatchSettlementEvmScheme;
   readonly chainId: number;
   readonly chain: Pick<Chain, "readChannels">;
@@ -22,14 +22,14 @@ export interface MeterOptions {
   readonly log: (line: string) => void;
 }
 
-export interface Meter {
+export interface OwnScheme {
   readonly scheme: SchemeNetworkServer;
-  readonly till: VoucherTill;
+  readonly till: VoucherService;
   readonly curve: Curve["name"];
 }
 
 /** Warns when vouchers will be verified the slow way, and says why. */
-export async function openMeter(options: MeterOptions): Promise<Meter> {
+export async function openOwnScheme(options: OwnSchemeOptions): Promise<OwnScheme> {
   const { official, chainId, chain, store, nowMs, log } = options;
   const { curve, reason } = fastestCurve();
   if (reason !== undefined) {
@@ -42,8 +42,8 @@ export async function openMeter(options: MeterOptions): Promise<Meter> {
   const readChannels = (channelIds: readonly string[]) => chain.readChannels(channelIds);
   return {
     curve: curve.name,
-    scheme: meterScheme({ official, ids, signatures, readChannels, nowMs }),
-    till: new VoucherTill({
+    scheme: batchScheme({ official, ids, signatures, readChannels, nowMs }),
+    till: new VoucherService({
       store,
       signatures,
       nowMs,

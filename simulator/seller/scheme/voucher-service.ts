@@ -12,7 +12,7 @@ const ZERO_ADDRESS = `0x${"0".repeat(40)}`;
 
 export const BAD_SIGNATURE = "invalid_batch_settlement_evm_voucher_signature";
 
-export interface TillParts {
+export interface VoucherServiceParts {
   readonly store: VoucherStore;
   readonly signatures: VoucherSignatures;
   /** Unix time in milliseconds. */
@@ -41,7 +41,7 @@ export interface ChargedVoucher {
   readonly atMs: number;
 }
 
-export type TillOutcome =
+export type VoucherOutcome =
   /** `isRepetition`: the same voucher is being sold to another request. */
   | { readonly kind: "sold"; readonly stored: StoredAnswer; readonly isRepetition: boolean }
   | { readonly kind: "unpaid"; readonly reason: string; readonly payment: undefined }
@@ -54,15 +54,15 @@ interface Charge {
   readonly maxClaimable: string;
   readonly signature: string;
   readonly amountAtomic: number;
-  readonly outcome: Promise<TillOutcome>;
+  readonly outcome: Promise<VoucherOutcome>;
 }
 
-export class VoucherTill {
-  readonly #parts: TillParts;
+export class VoucherService {
+  readonly #parts: VoucherServiceParts;
   readonly #charges = new Map<string, Charge>();
   #waiting = 0;
 
-  constructor(parts: TillParts) {
+  constructor(parts: VoucherServiceParts) {
     this.#parts = parts;
   }
 
@@ -70,7 +70,7 @@ export class VoucherTill {
   sell(
     voucher: PresentedVoucher,
     offers: readonly PaymentRequirements[],
-  ): Promise<TillOutcome | undefined> | undefined {
+  ): Promise<VoucherOutcome | undefined> | undefined {
     const running = this.#charges.get(voucher.channelId);
     if (running !== undefined) return this.#join(running, voucher, offers);
     const offer = offers.find((one) => one.scheme === "batch-settlement");
@@ -109,7 +109,7 @@ export class VoucherTill {
     running: Charge,
     voucher: PresentedVoucher,
     offers: readonly PaymentRequirements[],
-  ): Promise<TillOutcome | undefined> | undefined {
+  ): Promise<VoucherOutcome | undefined> | undefined {
     const { maxClaimable, signature, amountAtomic, outcome } = running;
     const isSame = maxClaimable === voucher.maxClaimable && signature === voucher.signature;
     const amount = offers.find((one) => one.scheme === "batch-settlement")?.amount;
@@ -141,7 +141,7 @@ export class VoucherTill {
     { channelId, maxClaimable, signature }: PresentedVoucher,
     amountAtomic: number,
     atMs: number,
-  ): Promise<TillOutcome> | undefined {
+  ): Promise<VoucherOutcome> | undefined {
     const charging = this.#parts.store.chargeVoucher(channel, {
       maxClaimable,
       signature,
@@ -150,11 +150,11 @@ export class VoucherTill {
     });
     if (charging === undefined) return undefined;
     const outcome = charging.then(
-      (stored): TillOutcome => {
+      (stored): VoucherOutcome => {
         this.#charges.delete(channelId);
         return { kind: "sold", stored, isRepetition: false };
       },
-      (error: Error): TillOutcome => {
+      (error: Error): VoucherOutcome => {
         this.#charges.delete(channelId);
         this.#parts.warn(`voucher ${channelId} ${maxClaimable}: ${error.message.split("\n")[0]}`);
         return { kind: "unavailable", reason: "the payment could not be stored; present the same one again" };
@@ -165,6 +165,6 @@ export class VoucherTill {
   }
 }
 
-function repetition(outcome: TillOutcome): TillOutcome {
+function repetition(outcome: VoucherOutcome): VoucherOutcome {
   return outcome.kind === "sold" ? { ...outcome, isRepetition: true } : outcome;
 }

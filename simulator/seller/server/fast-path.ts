@@ -8,11 +8,11 @@ import { countFailure, detach } from "#core/detach";
 import type { SettleResponse } from "../ports.ts";
 import type { Terms } from "../sale/terms.ts";
 import { HeaderReader } from "../scheme/header-reader.ts";
-import type { TillOutcome, VoucherTill } from "../scheme/voucher-service.ts";
+import type { VoucherOutcome, VoucherService } from "../scheme/voucher-service.ts";
 import { CROSS_ORIGIN_HEADERS } from "./http-manners.ts";
 
-export interface PaidPathParts {
-  readonly till: VoucherTill;
+export interface FastPathParts {
+  readonly till: VoucherService;
   readonly terms: Terms;
   /** Whether payments are still taken. */
   readonly isOpen: () => boolean;
@@ -23,13 +23,13 @@ export interface PaidPathParts {
 const FAILURE_MAX = 200;
 
 /** A listener that answers paid requests and leaves all others to `framework`. */
-export function paidPath(parts: PaidPathParts, framework: RequestListener): RequestListener {
+export function fastPath(parts: FastPathParts, framework: RequestListener): RequestListener {
   const offersByUrl = new Map<string, readonly PaymentRequirements[]>();
   for (const quantum of parts.terms.menu) {
     offersByUrl.set(`/v1/energy?quantum=${quantum}`, parts.terms.offers(quantum) ?? []);
   }
   const reader = new HeaderReader();
-  const selling = (request: IncomingMessage): Promise<TillOutcome | undefined> | undefined => {
+  const selling = (request: IncomingMessage): Promise<VoucherOutcome | undefined> | undefined => {
     const { method, headers } = request;
     const payment = headers["payment-signature"];
     if (method !== "POST" || typeof payment !== "string" || hasBody(request) || !parts.isOpen())
@@ -74,7 +74,7 @@ export function receiptHeader(receipt: SettleResponse): string {
 function answer(
   { headers: { origin } }: IncomingMessage,
   response: ServerResponse,
-  { stored, isRepetition }: Extract<TillOutcome, { kind: "sold" }>,
+  { stored, isRepetition }: Extract<VoucherOutcome, { kind: "sold" }>,
 ): void {
   const { answer: sold, receipt } = stored;
   const body = JSON.stringify(sold);

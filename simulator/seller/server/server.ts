@@ -9,8 +9,8 @@ import type { AccountStore } from "../ports.ts";
 import type { EnergySale } from "../sale/energy-sale.ts";
 import type { Quote } from "../sale/tariff.ts";
 import type { Terms } from "../sale/terms.ts";
-import type { VoucherTill } from "../scheme/voucher-service.ts";
-import { paidPath, REPETITION_HEADER, receiptHeader } from "./fast-path.ts";
+import type { VoucherService } from "../scheme/voucher-service.ts";
+import { fastPath, REPETITION_HEADER, receiptHeader } from "./fast-path.ts";
 import { teachManners } from "./http-manners.ts";
 import { type PublicBaseOptions, publicBase } from "./public-base.ts";
 
@@ -28,7 +28,7 @@ const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 export interface ServerParts {
   readonly sale: EnergySale;
   /** Answers plain vouchers ahead of the framework; absent with the official scheme. */
-  readonly till: VoucherTill | undefined;
+  readonly till: VoucherService | undefined;
   readonly store: AccountStore;
   readonly quote: () => Quote;
   readonly terms: Terms;
@@ -52,7 +52,7 @@ export function energyServer(parts: ServerParts): FastifyInstance {
         { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
         till === undefined
           ? framework
-          : paidPath({ till, terms, isOpen: () => isOpen, log: parts.log }, framework),
+          : fastPath({ till, terms, isOpen: () => isOpen, log: parts.log }, framework),
       ),
   });
   app.addHook("preClose", (done) => {

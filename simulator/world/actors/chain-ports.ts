@@ -8,14 +8,14 @@ import type { Chain as GatewayChain } from "#gateway/purchase/ports";
 import { chainIdOf } from "#payment/eip712";
 import type { ChannelOnChain, Chain as SellerChain } from "../../seller/ports.ts";
 import type { Faults } from "../engine/faults.ts";
-import type { Life } from "../engine/process-lifetime.ts";
+import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 import { NETWORK } from "../engine/world-terms.ts";
 import type { ChainModel, Receipt } from "./chain.ts";
 
 const ASK_MS = 30;
 const CLAIM_GAS = 25_000;
 
-export function sellerChain(chain: ChainModel, life: Life, faults: Faults): SellerChain {
+export function sellerChain(chain: ChainModel, life: ProcessLifetime, faults: Faults): SellerChain {
   const ask = <Value>(read: () => Value) =>
     life.later(ASK_MS, () => {
       chain.ask();
@@ -80,7 +80,7 @@ export function sellerChain(chain: ChainModel, life: Life, faults: Faults): Sell
 }
 
 /** Lights of a world pay by channel only: what exact would ask for is refused. */
-export function gatewayChain(chain: ChainModel, life: Life): GatewayChain {
+export function gatewayChain(chain: ChainModel, life: ProcessLifetime): GatewayChain {
   const ask = <Value>(read: () => Value) =>
     life.later(ASK_MS, () => {
       chain.ask();

@@ -15,7 +15,7 @@ import { parseJson } from "#protocol/nesting";
 import type { Draw } from "../../city/random.ts";
 import type { Faults } from "../engine/faults.ts";
 import { keyOf } from "../engine/keys.ts";
-import { Life } from "../engine/process-lifetime.ts";
+import { ProcessLifetime } from "../engine/process-lifetime.ts";
 import { deviceSigner, type Signing, voucherBy } from "../engine/signing.ts";
 import type { World } from "../engine/world.ts";
 import { CHAIN_ID } from "../engine/world-terms.ts";
@@ -83,7 +83,7 @@ export class Light {
 
   private readonly parts: LightParts;
   private readonly random: Draw;
-  private life: Life;
+  private life: ProcessLifetime;
   private host: Host | null = null;
   private forgot = false;
   /** The meter showed energy that was not used, little enough to be believed. */
@@ -109,7 +109,7 @@ export class Light {
     this.meter = new PoleMeter(pole, faults, () => world.nowMs);
     this.memory = memoryOf(parts, this);
     this.clock = new WorldClock(world, epochSeconds, () => parts.watch.acted(this, "set a timer"));
-    this.life = new Life(world);
+    this.life = new ProcessLifetime(world);
     this.life.end();
   }
 
@@ -126,7 +126,7 @@ export class Light {
     if (this.life.isAlive) return;
     const { world, watch } = this.parts;
     watch.recovered(this, { ...this.memory.recover(), allowed: [this.answered, ...this.asked] });
-    const life = new Life(world);
+    const life = new ProcessLifetime(world);
     const memory = this.openMemory(life);
     if (memory === null) return;
     this.life = life;
@@ -138,7 +138,7 @@ export class Light {
     life.soon(() => this.start(life, memory));
   }
 
-  private start(life: Life, { journal, signer, follow }: OpenMemory): void {
+  private start(life: ProcessLifetime, { journal, signer, follow }: OpenMemory): void {
     const { world, network, pole, watch, owner } = this.parts;
     this.host = startHost({
       settings: pole.settings,
@@ -233,7 +233,7 @@ export class Light {
     return this.reserves.get(channelTag) ?? 0;
   }
 
-  private openMemory(life: Life): OpenMemory | null {
+  private openMemory(life: ProcessLifetime): OpenMemory | null {
     try {
       return this.memory.open(life, () => this.parts.watch.acted(this, "wrote to its disk"));
     } catch (error) {
@@ -242,7 +242,7 @@ export class Light {
     }
   }
 
-  private watched(journal: Journal, life: Life): Journal {
+  private watched(journal: Journal, life: ProcessLifetime): Journal {
     const loaded = journal.load();
     this.answered = textOf(loaded);
     this.asked = [];
@@ -294,7 +294,7 @@ export class WorldClock implements Clock {
   private readonly world: World;
   private readonly epochSeconds: number;
   private readonly acted: () => void;
-  private life: Life | null = null;
+  private life: ProcessLifetime | null = null;
   private startedAtMs = 0;
 
   constructor(world: World, epochSeconds: number, acted: () => void) {
@@ -303,7 +303,7 @@ export class WorldClock implements Clock {
     this.acted = acted;
   }
 
-  begin(life: Life): void {
+  begin(life: ProcessLifetime): void {
     this.life = life;
     this.startedAtMs = this.world.nowMs;
   }

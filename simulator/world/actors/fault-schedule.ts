@@ -25,7 +25,7 @@ const DAY_SECONDS = 86_400;
 const UNSYNCED_CUT = 0.06;
 const IMAGE_MS = 40 * MINUTE_MS;
 
-export interface Misfortunes {
+export interface FaultTargets {
   readonly world: World;
   readonly faults: Faults;
   readonly network: Network;
@@ -48,7 +48,7 @@ export interface Misfortunes {
 }
 
 /** Draws everything that will happen until a time. */
-export function scheduleMisfortunes(parts: Misfortunes, untilMs: number): void {
+export function scheduleFaults(parts: FaultTargets, untilMs: number): void {
   const { world, faults, network, adversary, lights, chain } = parts;
   const draw = world.stream("misfortune");
   const anyLight = () => pick(lights, draw);
@@ -140,7 +140,7 @@ export function scheduleMisfortunes(parts: Misfortunes, untilMs: number): void {
 }
 
 function scheduleProcesses(
-  parts: Misfortunes,
+  parts: FaultTargets,
   often: (kind: FaultKind, perHour: number, act: () => void) => void,
   draw: Draw,
 ): void {
@@ -208,7 +208,7 @@ function scheduleProcesses(
 }
 
 /** Starts a light again, which may not go well the first time. */
-function bootLight(parts: Misfortunes, light: Light, draw: Draw): void {
+function bootLight(parts: FaultTargets, light: Light, draw: Draw): void {
   const { world, faults } = parts;
   if (faults.strikes("clock-frozen", 0.3)) {
     light.clock.frozenUntilMs = world.nowMs + MINUTE_MS + 20 * MINUTE_MS * draw();
@@ -222,7 +222,7 @@ function bootLight(parts: Misfortunes, light: Light, draw: Draw): void {
   });
 }
 
-function leave(parts: Misfortunes, light: Light, atOnce: boolean): void {
+function leave(parts: FaultTargets, light: Light, atOnce: boolean): void {
   const { faults, chain, world } = parts;
   for (const channelId of parts.channelsOf(light)) {
     parts.left.add(light);

@@ -10,7 +10,7 @@ import type { Answer, Http } from "#gateway/sellers/client/seller-http";
 import { parseJson } from "#protocol/nesting";
 import type { Draw } from "../../city/random.ts";
 import type { Faults } from "../engine/faults.ts";
-import type { Life } from "../engine/process-lifetime.ts";
+import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 import type { World } from "../engine/world.ts";
 import type { Seller } from "./seller.ts";
 
@@ -19,7 +19,7 @@ export const TIMEOUT_MS = 20_000;
 /** How much a lying 402 adds to what was charged, atomic units. */
 const LIE_ATOMIC = 100;
 
-export class Road {
+export class FaultyLink {
   private readonly world: World;
   private readonly faults: Faults;
   private readonly random: Draw;
@@ -33,7 +33,7 @@ export class Road {
   }
 
   /** The client of one gateway process. @param calling told of every call */
-  from(life: Life, calling: () => void): Http {
+  from(life: ProcessLifetime, calling: () => void): Http {
     return {
       call: (method, url, payment) => {
         calling();
@@ -44,7 +44,7 @@ export class Road {
   }
 
   /** @param payment JSON: what travels is text, and nothing is shared between the two programs */
-  private call(life: Life, method: string, url: URL, payment: string | null): Promise<Answer> {
+  private call(life: ProcessLifetime, method: string, url: URL, payment: string | null): Promise<Answer> {
     return new Promise((resolve) => {
       let open = true;
       const finish = (answer: Answer) => {

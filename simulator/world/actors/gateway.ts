@@ -12,7 +12,7 @@ import { electricitySeller } from "#gateway/sellers/client/electricity-seller";
 import { watchTariff } from "#gateway/sellers/tariff-watch";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { keyOf } from "../engine/keys.ts";
-import { Life } from "../engine/process-lifetime.ts";
+import { ProcessLifetime } from "../engine/process-lifetime.ts";
 import { type Signing, signDigest } from "../engine/signing.ts";
 import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
@@ -20,7 +20,7 @@ import { NETWORK, TOKEN } from "../engine/world-terms.ts";
 import type { Network } from "../surroundings/network.ts";
 import type { ChainModel } from "./chain.ts";
 import { gatewayChain } from "./chain-ports.ts";
-import type { Road } from "./faulty-link.ts";
+import type { FaultyLink } from "./faulty-link.ts";
 import { ledgerOn } from "./ledger.ts";
 
 export interface GatewayParts {
@@ -28,7 +28,7 @@ export interface GatewayParts {
   readonly tables: Tables;
   readonly chain: ChainModel;
   readonly network: Network;
-  readonly road: Road;
+  readonly road: FaultyLink;
   readonly signing: Signing;
   readonly limits: FundingLimits;
   /** Unix seconds by the gateway's own clock. */
@@ -47,12 +47,12 @@ const NO_FORWARD: Forward = { receive: () => Promise.resolve(), refuse: () => un
 
 export class Gateway {
   private readonly parts: GatewayParts;
-  private life: Life;
+  private life: ProcessLifetime;
   private sessions: Sessions;
 
   constructor(parts: GatewayParts) {
     this.parts = parts;
-    this.life = new Life(parts.world);
+    this.life = new ProcessLifetime(parts.world);
     this.sessions = this.start();
   }
 
@@ -78,7 +78,7 @@ export class Gateway {
 
   private start(): Sessions {
     const { world, chain, network, road, signing, acted } = this.parts;
-    const life = new Life(world);
+    const life = new ProcessLifetime(world);
     this.life = life;
     const http = road.from(life, () => acted("asked the seller"));
     const payable = { schemes: ["batch-settlement"] as const, network: NETWORK, asset: TOKEN };

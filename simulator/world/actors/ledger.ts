@@ -15,11 +15,11 @@ import type {
   OverdueDeposit,
   PaymentRecord,
 } from "#gateway/purchase/ports";
-import type { Life } from "../engine/process-lifetime.ts";
+import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 import type { Tables } from "../engine/tables.ts";
 
 /** @param touched called for every write asked for */
-export function ledgerOn(tables: Tables, life: Life, touched: () => void): Ledger {
+export function ledgerOn(tables: Tables, life: ProcessLifetime, touched: () => void): Ledger {
   const commit = (work: () => void): Promise<void> => {
     touched();
     return tables.commit(life, work);

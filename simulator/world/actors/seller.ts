@@ -13,7 +13,7 @@ import type { KindTotals, SellerTransaction, StoredAnswer, TransactionKind } fro
 import { EnergySale } from "../../seller/sale/energy-sale.ts";
 import { type Quote, quoting, type Tariff } from "../../seller/sale/tariff.ts";
 import type { Faults } from "../engine/faults.ts";
-import { Life } from "../engine/process-lifetime.ts";
+import { ProcessLifetime } from "../engine/process-lifetime.ts";
 import type { Signing } from "../engine/signing.ts";
 import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
@@ -47,7 +47,7 @@ export interface SellerParts {
 
 export class Seller {
   private readonly parts: SellerParts;
-  private life: Life;
+  private life: ProcessLifetime;
   private sale: EnergySale | null = null;
   private book: AccountBook | null = null;
   private claims: Claims | null = null;
@@ -55,14 +55,14 @@ export class Seller {
 
   constructor(parts: SellerParts) {
     this.parts = parts;
-    this.life = new Life(parts.world);
+    this.life = new ProcessLifetime(parts.world);
     const quoteAt = quoting(parts.tariff);
     this.quote = () => quoteAt(Math.floor(parts.epochSeconds + parts.world.nowMs / 1000));
     this.start();
   }
 
   /** Null while it does not run: connections are refused. */
-  get serving(): Life | null {
+  get serving(): ProcessLifetime | null {
     return this.sale === null ? null : this.life;
   }
 
@@ -80,7 +80,7 @@ export class Seller {
   start(): void {
     if (this.life.isAlive) this.kill();
     const { world, tables, chain, faults, signing } = this.parts;
-    const life = new Life(world);
+    const life = new ProcessLifetime(world);
     this.life = life;
     const nowMs = () => this.nowMs();
     const rows = rowsOf(tables, life, this.parts.watch);
@@ -146,7 +146,7 @@ export class Seller {
     }
   }
 
-  private async begin(life: Life, sale: EnergySale): Promise<void> {
+  private async begin(life: ProcessLifetime, sale: EnergySale): Promise<void> {
     const claims = this.claims!;
     try {
       await claims.catchUp();
@@ -163,7 +163,7 @@ export class Seller {
     this.repeat(life, WATCH_MS, () => claims.watch());
   }
 
-  private repeat(life: Life, everyMs: number, job: () => Promise<unknown>): void {
+  private repeat(life: ProcessLifetime, everyMs: number, job: () => Promise<unknown>): void {
     life.after(everyMs, () => {
       life.world.touch();
       job()
@@ -213,7 +213,7 @@ function required(
 
 const NONE: KindTotals = { transactions: 0, channels: 0, gas: 0, amountAtomic: 0 };
 
-function rowsOf(tables: Tables, life: Life, watch: SellerWatch): AccountRows {
+function rowsOf(tables: Tables, life: ProcessLifetime, watch: SellerWatch): AccountRows {
   const rows: AccountRows = {
     get isFull() {
       return tables.isFull;

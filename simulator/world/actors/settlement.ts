@@ -12,7 +12,7 @@ import { chainIdOf } from "#payment/eip712";
 import type { ChannelConfig } from "#protocol/messages";
 import type { Channel } from "../../seller/ports.ts";
 import type { EnergySaleParts } from "../../seller/sale/energy-sale.ts";
-import type { Life } from "../engine/process-lifetime.ts";
+import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 import { isVoucherSigned, type Signing } from "../engine/signing.ts";
 import type { ChainModel } from "./chain.ts";
 
@@ -48,7 +48,7 @@ interface Payload {
 type ResourceServer = EnergySaleParts["resourceServer"];
 
 export interface SettlementParts {
-  readonly life: Life;
+  readonly life: ProcessLifetime;
   readonly chain: ChainModel;
   readonly storage: ChannelStorage;
   readonly signing: Signing;

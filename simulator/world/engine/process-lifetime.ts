@@ -7,7 +7,7 @@
 import { PowerCut } from "../../hardware/flash-chip.ts";
 import type { World } from "./world.ts";
 
-export class Life {
+export class ProcessLifetime {
   readonly world: World;
   private alive = true;
   private pausedUntilMs = 0;

@@ -6,7 +6,7 @@
  */
 import type { Draw } from "../../city/random.ts";
 import type { Faults } from "./faults.ts";
-import type { Life } from "./process-lifetime.ts";
+import type { ProcessLifetime } from "./process-lifetime.ts";
 
 interface Put {
   readonly table: string;
@@ -63,7 +63,7 @@ export class Tables {
   }
 
   /** Runs the work when the disk gets to it; resolves a moment after it is durable. */
-  async commit<Value>(life: Life, work: () => Value): Promise<Value> {
+  async commit<Value>(life: ProcessLifetime, work: () => Value): Promise<Value> {
     if (this.isFull) throw new Error("commit queue: full; try again later");
     this.queued++;
     const slow = this.faults.strikes("disk-slow", 0.01);

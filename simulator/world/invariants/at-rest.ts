@@ -9,18 +9,18 @@ import type { AccountRecord } from "../../seller/accounts/account-book.ts";
 import type { ChainModel } from "../actors/chain.ts";
 import type { Tables } from "../engine/tables.ts";
 
-export interface RestBreach {
+export interface ViolationAtRest {
   readonly invariant: "M2" | "M3" | "M4";
   readonly told: string;
 }
 
 /** @param chargedMax the most that the oracle saw charged, by account */
-export function breachesAtRest(
+export function violationsAtRest(
   chain: ChainModel,
   seller: Tables,
   ledger: Tables,
   chargedMax: ReadonlyMap<string, number>,
-): RestBreach[] {
+): ViolationAtRest[] {
   return [...moneyBreaches(chain, seller, chargedMax), ...ledgerBreaches(ledger)];
 }
 
@@ -28,8 +28,8 @@ function moneyBreaches(
   chain: ChainModel,
   seller: Tables,
   chargedMax: ReadonlyMap<string, number>,
-): RestBreach[] {
-  const found: RestBreach[] = [];
+): ViolationAtRest[] {
+  const found: ViolationAtRest[] = [];
   const breach = (told: string) => found.push({ invariant: "M2", told });
   if (chain.settled !== chain.claimed) {
     breach(`at rest ${chain.settled} settled of ${chain.claimed} claimed`);
@@ -48,8 +48,8 @@ function moneyBreaches(
   return found;
 }
 
-function ledgerBreaches(ledger: Tables): RestBreach[] {
-  const found: RestBreach[] = [];
+function ledgerBreaches(ledger: Tables): ViolationAtRest[] {
+  const found: ViolationAtRest[] = [];
   const sums = new Map<string, number>();
   // A rung that was charged in part is kept by what was signed, and tells what was charged.
   const counters = new Set<string>();

@@ -2,7 +2,7 @@
 import type { Light } from "../actors/device.ts";
 import { PricesHeard } from "./prices-heard.ts";
 
-export interface Seen {
+export interface Observations {
   readonly light: Light;
   register: number;
   /** Rungs published, by channel tag and amount, with their signatures. */
@@ -17,7 +17,7 @@ export interface Seen {
   channelIds: Set<string>;
 }
 
-export function newSeen(light: Light): Seen {
+export function newObservations(light: Light): Observations {
   return {
     light,
     register: 0,

@@ -24,9 +24,9 @@ import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
 import { NETWORK, RECEIVER, TOKEN } from "../engine/world-terms.ts";
 import type { Wiretap } from "../surroundings/network.ts";
-import { breachesAtRest } from "./at-rest.ts";
-import { newSeen, type Seen } from "./observations.ts";
-import type { Breach, Invariant } from "./violation.ts";
+import { violationsAtRest } from "./at-rest.ts";
+import { newObservations, type Observations } from "./observations.ts";
+import type { Invariant, WorldViolation } from "./violation.ts";
 
 interface Sold {
   readonly units: number;
@@ -48,12 +48,12 @@ export interface OracleParts {
 }
 
 export class Oracle implements Wiretap, SellerWatch, LightWatch {
-  breach: Breach | null = null;
+  breach: WorldViolation | null = null;
   /** Messages with the right tag and a lie in them: what a gateway that turned bad would send. */
   readonly hostile = new WeakSet<Uint8Array>();
   private readonly parts: OracleParts;
-  private readonly seen = new Map<string, Seen>();
-  private readonly all: Seen[] = [];
+  private readonly seen = new Map<string, Observations>();
+  private readonly all: Observations[] = [];
   private readonly signedMax = new Map<string, number>();
   private readonly sold = new Map<string, Sold>();
   private readonly soldOnChannel = new Map<string, number>();
@@ -66,7 +66,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   }
 
   addLight(light: Light): void {
-    const seen = newSeen(light);
+    const seen = newObservations(light);
     this.seen.set(light.device, seen);
     this.all.push(seen);
   }
@@ -81,7 +81,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     if (settled > claimed) this.broken("M2", `settled ${settled} of ${claimed} claimed`);
   }
 
-  private watchEnergy({ light, soldUnits, largestSaleUnits }: Seen): void {
+  private watchEnergy({ light, soldUnits, largestSaleUnits }: Observations): void {
     if (light.meterForgot) return;
     // What is led around the meter is no promise of the device's: the feeder's meter finds it.
     const delivered = light.meter.meteredMilliwattHours();
@@ -90,7 +90,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     this.broken("E2", `${light.name}: expected at most ${allowed} mWh, ${delivered.toFixed(1)} delivered`);
   }
 
-  private watchRegister(seen: Seen, register: number): void {
+  private watchRegister(seen: Observations, register: number): void {
     if (register < seen.register && !seen.light.memoryLost && !seen.light.meterForgot) {
       this.broken("E1", `${seen.light.name}: register ${register} after ${seen.register}`);
     }
@@ -113,7 +113,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   }
 
   /** M1: a rung is above all before it, or one of them byte for byte, and within what was offered. */
-  private paid(seen: Seen, payload: Uint8Array): void {
+  private paid(seen: Observations, payload: Uint8Array): void {
     const { frame, error } = decodePay(payload);
     if (frame === null) {
       this.broken("M1", `${seen.light.name} published no PAY: ${error}`);
@@ -144,7 +144,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     seen.highestRung.set(channelTag, Math.max(highest, maxClaimable));
   }
 
-  private gatewayPublished(seen: Seen, leaf: Leaf, payload: Uint8Array): void {
+  private gatewayPublished(seen: Observations, leaf: Leaf, payload: Uint8Array): void {
     if (leaf === "grant") {
       const { frame } = decodeGrant(payload);
       if (frame !== null) this.granted(seen, frame.channelTag, frame);
@@ -172,7 +172,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
 
   /** M4: what a grant tells is in the ledger; E2: it tells of no more than was sold. */
   private granted(
-    seen: Seen,
+    seen: Observations,
     channelTag: number,
     grant: { readonly refusal: string | null; readonly charged: number; readonly granted: number },
   ): void {
@@ -231,7 +231,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
 
   // ---- P1 ----
 
-  private heard({ light, prices }: Seen, leaf: Leaf, payload: Uint8Array): void {
+  private heard({ light, prices }: Observations, leaf: Leaf, payload: Uint8Array): void {
     const { nowMs } = this.parts.world;
     if (leaf === "grant") {
       const { frame } = decodeGrant(payload);
@@ -386,7 +386,12 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   /** What must hold when nothing moves any more: at-rest.ts. */
   atRest(): void {
     const { gatewayTables, sellerTables, chain } = this.parts;
-    for (const { invariant, told } of breachesAtRest(chain(), sellerTables, gatewayTables, this.chargedMax)) {
+    for (const { invariant, told } of violationsAtRest(
+      chain(),
+      sellerTables,
+      gatewayTables,
+      this.chargedMax,
+    )) {
       this.broken(invariant, told);
     }
   }

@@ -7,7 +7,7 @@ import { GRANT_BYTES, PAY_BYTES } from "#protocol/frames";
 import type { City } from "../../city/city.ts";
 import { generateCity } from "../../city/generate.ts";
 import { type FeederLight, readFeeders } from "../../fleet/reconciliation/feeders.ts";
-import type { Counter, LightStory, Story } from "../../report/report-model.ts";
+import type { Counter, LightStory, ReportModel } from "../../report/report-model.ts";
 import { drawnTown } from "../fast/drawn-town.ts";
 import type { FastSums, Town } from "../fast/fast-city.ts";
 import { ROUND_TRIP_MS } from "../fast/fast-light.ts";
@@ -34,7 +34,7 @@ export function cityStory(
   run: CityRun,
   results: readonly (JobResult | null)[],
   looks: number,
-): Story | undefined {
+): ReportModel | undefined {
   const finished = results.filter((result): result is CityResult => result?.kind === "city");
   const { town, city } = placesOf(run);
   const seen = newLooks(looks, town.endMs);

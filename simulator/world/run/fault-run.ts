@@ -8,8 +8,8 @@ import { plannedLevel } from "#core/lamp";
 import { Adversary } from "../actors/adversary.ts";
 import { ChainModel } from "../actors/chain.ts";
 import { Light } from "../actors/device.ts";
-import { type Misfortunes, scheduleMisfortunes } from "../actors/fault-schedule.ts";
-import { Road } from "../actors/faulty-link.ts";
+import { type FaultTargets, scheduleFaults } from "../actors/fault-schedule.ts";
+import { FaultyLink } from "../actors/faulty-link.ts";
 import { Gateway } from "../actors/gateway.ts";
 import { Seller } from "../actors/seller.ts";
 import { type FaultKind, Faults } from "../engine/faults.ts";
@@ -17,15 +17,15 @@ import { keyOf } from "../engine/keys.ts";
 import { Tables } from "../engine/tables.ts";
 import { World } from "../engine/world.ts";
 import { Oracle } from "../invariants/oracle.ts";
-import type { Breach } from "../invariants/violation.ts";
+import type { WorldViolation } from "../invariants/violation.ts";
 import { Network } from "../surroundings/network.ts";
-import { drawSetting, type Setting, type WorldOptions } from "./world-options.ts";
+import { drawWorldSetting, type Setting, type WorldOptions } from "./world-options.ts";
 
 export interface Verdict {
   readonly seed: number;
   readonly events: number;
   readonly traceHash: string;
-  readonly breach: Breach | null;
+  readonly breach: WorldViolation | null;
   /** The trace's latest lines, when there was a breach. */
   readonly latest: readonly string[];
   readonly fired: ReadonlyMap<FaultKind, number>;
@@ -53,9 +53,9 @@ const LIMITS = {
  * Runs one world to its verdict.
  * @param settingOf where and when it plays; drawn from its seed when absent
  */
-export async function runNight(
+export async function runFaults(
   options: WorldOptions,
-  settingOf: (options: WorldOptions, world: World, faults: Faults) => Setting = drawSetting,
+  settingOf: (options: WorldOptions, world: World, faults: Faults) => Setting = drawWorldSetting,
 ): Promise<Verdict> {
   const world = new World(options.seed);
   const faults = new Faults(options.faults, world.stream("faults"));
@@ -64,7 +64,7 @@ export async function runNight(
   const parts = build(options, setting, world, faults);
   const { oracle, lights } = parts;
   for (const light of lights) world.at(0, () => light.boot());
-  scheduleMisfortunes(parts, peaceAtMs);
+  scheduleFaults(parts, peaceAtMs);
   setting.begin(parts);
   world.at(peaceAtMs, () => makePeace(parts));
   for (let atMs = setting.litFromMs; atMs < endMs; atMs += LOOK_MS) {
@@ -86,7 +86,7 @@ export async function runNight(
   };
 }
 
-interface Built extends Misfortunes {
+interface Built extends FaultTargets {
   readonly oracle: Oracle;
 }
 
@@ -146,7 +146,7 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
     tables: gatewayTables,
     chain,
     network,
-    road: new Road(world, faults, () => seller),
+    road: new FaultyLink(world, faults, () => seller),
     signing,
     limits: { ...LIMITS, perChannelAtomic },
     now: () => epochSeconds + world.nowMs / 1000 + gatewayClock.offsetSeconds,

@@ -11,17 +11,17 @@ import type { HostLink } from "#node/host";
 import { seededRandom } from "../../city/random.ts";
 import { CheatingLink } from "../../fleet/lights/cheat.ts";
 import { BYPASSED_PERMILLE } from "../../fleet/lights/fleet-light.ts";
-import { Witness } from "../../fleet/reconciliation/invariant-monitor.ts";
+import { InvariantMonitor } from "../../fleet/reconciliation/invariant-monitor.ts";
 import type { EveningLight } from "../../fleet/recorded-evening.ts";
 import type { Cheat } from "../../scenario/actions.ts";
 import type { Light, LightOwner } from "../actors/device.ts";
 import { keyOf } from "../engine/keys.ts";
 import type { Pole } from "../surroundings/simulated-site.ts";
 
-export class ToldLight implements EveningLight, LightOwner {
+export class ObservedLight implements EveningLight, LightOwner {
   readonly name: string;
   readonly pole: Pole;
-  readonly witness: Witness;
+  readonly witness: InvariantMonitor;
   readonly cheats = new Set<Cheat>();
   private light: Light | null = null;
   private link: CheatingLink | null = null;
@@ -47,7 +47,7 @@ export class ToldLight implements EveningLight, LightOwner {
     this.pole = pole;
     this.last = bootMachine(pole.settings, null);
     this.random = seededRandom(index);
-    this.witness = new Witness({
+    this.witness = new InvariantMonitor({
       name,
       nowMs: () => Math.min(nowMs(), untilMs),
       deliveredMilliwattHours: () => this.meteredMilliwattHours(),

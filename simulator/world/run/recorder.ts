@@ -11,18 +11,18 @@ import { type Feeder, feedersOf } from "../../fleet/reconciliation/feeders.ts";
 import { reconcile } from "../../fleet/reconciliation/reconciliation.ts";
 import type { SellerAccount } from "../../fleet/reconciliation/seller-accounts.ts";
 import { type Evening, type Progress, progressOf } from "../../fleet/recorded-evening.ts";
-import { Recorder } from "../../report/sampler.ts";
+import { Sampler } from "../../report/sampler.ts";
 import { type Result, resultOf } from "../../result.ts";
 import type { EveningPlan } from "../../run-plan.ts";
 import { playStages } from "../../scenario/actions.ts";
 import type { AccountRecord } from "../../seller/accounts/account-book.ts";
-import type { Misfortunes } from "../actors/fault-schedule.ts";
+import type { FaultTargets } from "../actors/fault-schedule.ts";
 import { keyOf } from "../engine/keys.ts";
 import type { World } from "../engine/world.ts";
-import type { Breach } from "../invariants/violation.ts";
+import type { WorldViolation } from "../invariants/violation.ts";
 import type { Pole } from "../surroundings/simulated-site.ts";
-import { ToldLight } from "./observed-light.ts";
-import { WorldStagehand } from "./world-scenario-runner.ts";
+import { ObservedLight } from "./observed-light.ts";
+import { WorldScenarioRunner } from "./world-scenario-runner.ts";
 
 /** Round trips kept for the percentiles. */
 const LATENCIES_MAX = 100_000;
@@ -32,14 +32,14 @@ interface Books {
   readonly truth: ChainTruth;
 }
 
-export class Chronicle implements Evening {
-  readonly lights: readonly ToldLight[];
+export class ScenarioRecorder implements Evening {
+  readonly lights: readonly ObservedLight[];
   readonly latenciesMs: number[] = [];
-  readonly recorder: Recorder;
+  readonly recorder: Sampler;
   readonly plan: EveningPlan;
   private readonly world: World;
   private readonly beginMs: number;
-  private hand: WorldStagehand | null = null;
+  private hand: WorldScenarioRunner | null = null;
   private atEnd: Progress | null = null;
   private books: Books | null = null;
 
@@ -50,7 +50,7 @@ export class Chronicle implements Evening {
     this.beginMs = beginMs;
     this.lights = poles.map(
       (pole, index) =>
-        new ToldLight(
+        new ObservedLight(
           plan.city.lights[index]!.name,
           index,
           pole,
@@ -61,7 +61,7 @@ export class Chronicle implements Evening {
           },
         ),
     );
-    this.recorder = new Recorder(this, (seconds) => plan.prices.priceAt(seconds));
+    this.recorder = new Sampler(this, (seconds) => plan.prices.priceAt(seconds));
   }
 
   at(afterMs: number, wake: () => void): () => void {
@@ -77,10 +77,10 @@ export class Chronicle implements Evening {
   }
 
   /** Everything stands, nothing has moved yet. */
-  begin(parts: Misfortunes): void {
+  begin(parts: FaultTargets): void {
     for (const [index, light] of parts.lights.entries()) this.lights[index]!.join(light);
     const { scenario, groups, minutes } = this.plan;
-    const hand = new WorldStagehand(parts, this.lights, groups);
+    const hand = new WorldScenarioRunner(parts, this.lights, groups);
     this.hand = hand;
     const simulatedMs = minutes * 60_000;
     this.at(0, () => {
@@ -96,7 +96,7 @@ export class Chronicle implements Evening {
   }
 
   /** Nothing moves any more. */
-  end({ sellerTables, chain }: Misfortunes): void {
+  end({ sellerTables, chain }: FaultTargets): void {
     const accounts = new Map<string, SellerAccount>();
     for (const { account } of sellerTables.rows<AccountRecord>("account")) {
       accounts.set(account.account, { charged: account.charged, granted: account.granted });
@@ -122,7 +122,7 @@ export class Chronicle implements Evening {
    * @param calm nothing went wrong but what the scenario wants: then every counter of every light is held
    *   against the others, and else the oracle's word alone counts
    */
-  result(breach: Breach | null, calm: boolean, wallMs: number): Result {
+  result(breach: WorldViolation | null, calm: boolean, wallMs: number): Result {
     const { accounts, truth } = this.books!;
     const told = reconcile(this.lights, accounts, truth, false);
     // A breach stops its world: what was under way then is no difference of its own.

@@ -6,12 +6,12 @@
  * invariant broke and every counter reconciled. Interrupted, it tells what was done so far.
  */
 import { CommanderError } from "commander";
-import type { Story } from "../../report/report-model.ts";
+import type { ReportModel } from "../../report/report-model.ts";
 import { requireWritable, writeReport } from "../../report/write-report.ts";
 import { type CityRun, cityStory } from "./fast-story.ts";
 import { planWorldEvening } from "./scenario-plan.ts";
 import { faultStory } from "./scenario-run.ts";
-import { hireCrew } from "./worker-pool.ts";
+import { openWorkerPool } from "./worker-pool.ts";
 import {
   commandOf,
   DRAWN_LIGHTS,
@@ -49,7 +49,7 @@ export async function runWorld(argv: readonly string[]): Promise<number> {
 async function runWorlds(flags: WorldFlags): Promise<number> {
   const startedAtMs = Date.now();
   const jobs = jobsOf(flags);
-  const crew = hireCrew(flags.workers);
+  const crew = openWorkerPool(flags.workers);
   const interrupt = () => {
     process.stderr.write("\ninterrupted: what follows is what was done so far\n");
     crew.stop();
@@ -141,7 +141,11 @@ function cityRunOf(flags: WorldFlags, { wallMs }: WorldReport): CityRun {
   return { seed, nights, lights: lightsOf(flags), request, wallMs, command: commandOf(flags, seed) };
 }
 
-function ofMany(story: Story, flags: WorldFlags, { seeds, faultKinds, violations }: WorldReport): Story {
+function ofMany(
+  story: ReportModel,
+  flags: WorldFlags,
+  { seeds, faultKinds, violations }: WorldReport,
+): ReportModel {
   return {
     ...story,
     story: `${story.story} The first of ${seeds} worlds; faults and broken promises are those of all of them.`,

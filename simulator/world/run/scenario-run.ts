@@ -5,8 +5,8 @@
  * story is for the same report.
  */
 import { generateCity } from "../../city/generate.ts";
-import { storyOf } from "../../report/build-report.ts";
-import type { Counter, FaultStory, Story } from "../../report/report-model.ts";
+import { buildReport } from "../../report/build-report.ts";
+import type { Counter, FaultStory, ReportModel } from "../../report/report-model.ts";
 import type { Result } from "../../result.ts";
 import type { EveningPlan } from "../../run-plan.ts";
 import { PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "../../scenario/owner-limits.ts";
@@ -14,11 +14,11 @@ import { seriesOf } from "../../scenario/prices.ts";
 import { CALM } from "../../scenario/scenario.ts";
 import { FAULT_KINDS, type FaultKind, type Faults } from "../engine/faults.ts";
 import type { World } from "../engine/world.ts";
-import { runNight, type Verdict } from "./fault-run.ts";
-import { Chronicle } from "./recorder.ts";
+import { runFaults, type Verdict } from "./fault-run.ts";
+import { ScenarioRecorder } from "./recorder.ts";
 import { type EveningRequest, planWorldEvening, polesOf } from "./scenario-plan.ts";
 import {
-  drawSetting,
+  drawWorldSetting,
   LIT_WITHIN_MS,
   PEACE_MS,
   PER_CHANNEL_ATOMIC,
@@ -26,10 +26,10 @@ import {
   type WorldOptions,
 } from "./world-options.ts";
 
-export interface ToldWorld {
+export interface ObservedWorld {
   readonly verdict: Verdict;
   readonly result: Result;
-  readonly story: Story;
+  readonly story: ReportModel;
 }
 
 /** Before an evening begins, lights connect and buy once. */
@@ -44,17 +44,17 @@ const PEACES_MIN = 3;
 const LOOKS_MS = 10 * 60_000;
 
 /** @param request null for a night drawn from the seed @param command runs it again */
-export async function runToldWorld(
+export async function runObservedWorld(
   options: WorldOptions,
   request: EveningRequest | null,
   command: string,
-): Promise<ToldWorld> {
+): Promise<ObservedWorld> {
   const startedAtMs = Date.now();
-  const chronicles: Chronicle[] = [];
-  const verdict = await runNight(options, (given, world, faults) => {
+  const chronicles: ScenarioRecorder[] = [];
+  const verdict = await runFaults(options, (given, world, faults) => {
     const { setting, plan, beginMs } =
       request === null ? drawn(given, world, faults) : planned(given, planWorldEvening(request));
-    const chronicle = new Chronicle(world, plan, setting.poles, beginMs);
+    const chronicle = new ScenarioRecorder(world, plan, setting.poles, beginMs);
     chronicles.push(chronicle);
     return {
       ...setting,
@@ -66,7 +66,7 @@ export async function runToldWorld(
   const [chronicle] = chronicles;
   const isCalm = options.faults === "none";
   const result = chronicle!.result(verdict.breach, isCalm, Date.now() - startedAtMs);
-  const story = storyOf({
+  const story = buildReport({
     plan: chronicle!.plan,
     result,
     evening: chronicle!,
@@ -96,7 +96,7 @@ interface Placed {
 
 /** A drawn world's lights stand in a drawn city; what they are and when they shine is the world's own. */
 function drawn(options: WorldOptions, world: World, faults: Faults): Placed {
-  const setting = drawSetting(options, world, faults);
+  const setting = drawWorldSetting(options, world, faults);
   const { seed, lights } = options;
   const isCalm = options.faults === "none";
   const plan: EveningPlan = {
@@ -171,7 +171,10 @@ function isEverDear({ prices, epochSeconds, minutes }: EveningPlan, fromMs: numb
  * Books of a world in which channels are drained, disks forget and meters lie: what may differ then is
  * shown and not held against each other.
  */
-function troubledBooks({ money, energy }: Story, { money: rest }: Verdict): Pick<Story, "money" | "energy"> {
+function troubledBooks(
+  { money, energy }: ReportModel,
+  { money: rest }: Verdict,
+): Pick<ReportModel, "money" | "energy"> {
   const [deposited] = money;
   const row = (name: string, from: string, amount: number, relation: Counter["relation"]): Counter => ({
     ...{ name, from, amount, relation },

@@ -7,7 +7,7 @@
 import { Worker } from "node:worker_threads";
 import type { Job, JobResult } from "./world-worker.ts";
 
-export interface Crew {
+export interface WorkerPool {
   /**
    * Does the jobs in order; resolves with one result for each that was finished, in the jobs' order.
    * @param done told of each result as it comes, and how many there are by then
@@ -21,7 +21,7 @@ export interface Crew {
 }
 
 /** @param workers how many jobs at once, at least 1 */
-export function hireCrew(workers: number): Crew {
+export function openWorkerPool(workers: number): WorkerPool {
   let isStopped = false;
   let leave = () => {};
   const left = new Promise<void>((resolve) => {

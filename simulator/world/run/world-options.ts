@@ -8,7 +8,7 @@
 import { type PricePoint, seriesTariff, type Tariff } from "../../seller/sale/tariff.ts";
 import type { Ceilings } from "../actors/adversary.ts";
 import { type LightOwner, NO_OWNER } from "../actors/device.ts";
-import type { Misfortunes } from "../actors/fault-schedule.ts";
+import type { FaultTargets } from "../actors/fault-schedule.ts";
 import { DAY_MS, EPOCH_SECONDS, HOUR_MS, spanMs } from "../engine/calendar.ts";
 import type { FaultChoice, Faults } from "../engine/faults.ts";
 import type { Signing } from "../engine/signing.ts";
@@ -47,9 +47,9 @@ export interface Setting {
   readonly poles: readonly Pole[];
   readonly ownerOf: (index: number) => LightOwner;
   /** Everything stands, nothing has moved yet. */
-  begin(parts: Misfortunes): void;
+  begin(parts: FaultTargets): void;
   /** Nothing moves any more. */
-  end(parts: Misfortunes): void;
+  end(parts: FaultTargets): void;
 }
 
 /** Peace at the end of the last night, and how long lights may need to find it. */
@@ -60,7 +60,7 @@ export const PER_CHANNEL_ATOMIC = 6_000_000;
 const TIGHT_CHANNEL_ATOMIC = 80_000;
 const TIGHT_SHARE = 0.15;
 
-export function drawSetting(options: WorldOptions, world: World, faults: Faults): Setting {
+export function drawWorldSetting(options: WorldOptions, world: World, faults: Faults): Setting {
   const endMs = spanMs(options.nights);
   const peaceAtMs = endMs - PEACE_MS;
   const isTight = world.stream("limits")() < TIGHT_SHARE;

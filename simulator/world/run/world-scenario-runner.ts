@@ -6,9 +6,9 @@
  */
 import type { Draw } from "../../city/random.ts";
 import type { PlayedStage } from "../../fleet/scenario-runner.ts";
-import { EVERYONE, type Stage, type Stagehand } from "../../scenario/actions.ts";
-import type { Misfortunes } from "../actors/fault-schedule.ts";
-import type { ToldLight } from "./observed-light.ts";
+import { EVERYONE, type ScenarioRunner, type Stage } from "../../scenario/actions.ts";
+import type { FaultTargets } from "../actors/fault-schedule.ts";
+import type { ObservedLight } from "./observed-light.ts";
 
 /** Pauses before a light whose connection broke tries again, milliseconds. */
 const RETRY_LEAST_MS = 200;
@@ -16,16 +16,16 @@ const RETRY_MOST_MS = 4000;
 /** From a gateway's start to its broker's first connection. */
 const GATEWAY_START_MS = 1500;
 
-export class WorldStagehand implements Stagehand {
+export class WorldScenarioRunner implements ScenarioRunner {
   readonly played: PlayedStage[] = [];
-  private readonly parts: Misfortunes;
-  private readonly lights: readonly ToldLight[];
+  private readonly parts: FaultTargets;
+  private readonly lights: readonly ObservedLight[];
   private readonly groups: ReadonlyMap<string, string>;
   private readonly endings = new Map<Stage, () => void>();
   private readonly draw: Draw;
 
   /** @param lights in the order of the world's; @param groups of the lights that are in one, by name */
-  constructor(parts: Misfortunes, lights: readonly ToldLight[], groups: ReadonlyMap<string, string>) {
+  constructor(parts: FaultTargets, lights: readonly ObservedLight[], groups: ReadonlyMap<string, string>) {
     this.parts = parts;
     this.lights = lights;
     this.groups = groups;

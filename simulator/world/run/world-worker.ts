@@ -4,14 +4,14 @@
  * Promise: a job's result depends on the job alone.
  */
 import { parentPort } from "node:worker_threads";
-import type { Story } from "../../report/report-model.ts";
+import type { ReportModel } from "../../report/report-model.ts";
 import type { Result } from "../../result.ts";
 import { drawnTown } from "../fast/drawn-town.ts";
 import { type FastLights, type FastSums, runFastCity } from "../fast/fast-city.ts";
 import { FastLook, type Looks } from "../fast/fast-look.ts";
-import { runNight, type Verdict } from "./fault-run.ts";
+import { runFaults, type Verdict } from "./fault-run.ts";
 import { type EveningRequest, planWorldEvening, townOf } from "./scenario-plan.ts";
-import { runToldWorld } from "./scenario-run.ts";
+import { runObservedWorld } from "./scenario-run.ts";
 import type { WorldOptions } from "./world-options.ts";
 
 export type Job =
@@ -41,7 +41,7 @@ export type JobResult =
       readonly kind: "night";
       readonly verdict: Verdict;
       readonly evening: Result | null;
-      readonly story: Story | null;
+      readonly story: ReportModel | null;
     }
   | {
       readonly kind: "city";
@@ -56,9 +56,9 @@ export type JobResult =
 async function doJob(job: Job): Promise<JobResult> {
   switch (job.kind) {
     case "night":
-      return { kind: "night", verdict: await runNight(job.options), evening: null, story: null };
+      return { kind: "night", verdict: await runFaults(job.options), evening: null, story: null };
     case "evening": {
-      const { verdict, result, story } = await runToldWorld(job.options, job.request, job.command);
+      const { verdict, result, story } = await runObservedWorld(job.options, job.request, job.command);
       return { kind: "night", verdict, evening: job.request === null ? null : result, story };
     }
     case "city":

@@ -16,7 +16,7 @@ import { toHex } from "#payment/bytes";
 import type { Draw } from "../../city/random.ts";
 import { ESP32_PAGES, FlashChip } from "../../hardware/flash-chip.ts";
 import type { Faults } from "../engine/faults.ts";
-import type { Life } from "../engine/process-lifetime.ts";
+import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 import type { World } from "../engine/world.ts";
 import { textOf } from "./disk-memory.ts";
 import type { Memory, OpenMemory, Recovered } from "./memory.ts";
@@ -51,7 +51,7 @@ export class BoardMemory implements Memory {
     this.random = parts.world.stream(`${parts.name} flash`);
   }
 
-  open(life: Life, touched: () => void): OpenMemory {
+  open(life: ProcessLifetime, touched: () => void): OpenMemory {
     this.chip.powerUp();
     const pages = this.watched(touched);
     let isSigning = false;

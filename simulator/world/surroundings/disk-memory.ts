@@ -7,7 +7,7 @@ import type { Checkpoint } from "#core/events";
 import type { Signer } from "#core/ports";
 import { openJournal } from "#node/journal/journal";
 import { Faults } from "../engine/faults.ts";
-import type { Life } from "../engine/process-lifetime.ts";
+import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 import type { World } from "../engine/world.ts";
 import { Disk } from "./disk.ts";
 import type { Memory, OpenMemory, Recovered } from "./memory.ts";
@@ -36,7 +36,7 @@ export class DiskMemory implements Memory {
     this.disk.onUnsynced = told;
   }
 
-  open(life: Life, touched: () => void): OpenMemory {
+  open(life: ProcessLifetime, touched: () => void): OpenMemory {
     const journal = openJournal(JOURNAL, this.disk.mount(life, touched));
     return { journal, signer: this.signer, follow: () => {} };
   }
@@ -102,4 +102,4 @@ function interruptRecovery(disk: Disk): string | null {
 /** Recovery is synchronous: nothing of this life ever waits. */
 const QUIET_LIFE = {
   later: () => Promise.reject(new Error("recovery waits for nothing")),
-} as unknown as Life;
+} as unknown as ProcessLifetime;

@@ -7,7 +7,7 @@
 import type { DiskFile, JournalDisk } from "#node/journal/journal-disk";
 import type { Draw } from "../../city/random.ts";
 import type { Faults } from "../engine/faults.ts";
-import type { Life } from "../engine/process-lifetime.ts";
+import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 
 interface Inode {
   /** What programs read. */
@@ -41,7 +41,7 @@ export class Disk {
   }
 
   /** The disk as one process sees it. `touchedBy` is told of every call that may change something. */
-  mount(life: Life, touchedBy: () => void): JournalDisk {
+  mount(life: ProcessLifetime, touchedBy: () => void): JournalDisk {
     const delayMs = (syncs: boolean) => {
       if (this.faults.strikes("disk-slow", 0.05)) return SLOW_MS * (0.5 + this.random());
       return (syncs ? SYNC_MS : WRITE_MS) * (0.5 + this.random());
@@ -85,7 +85,7 @@ export class Disk {
   private file(
     path: string,
     flags: "r+" | "w",
-    life: Life,
+    life: ProcessLifetime,
     delayMs: (syncs: boolean) => number,
     sync: (inode: Inode) => Promise<void>,
   ): DiskFile {

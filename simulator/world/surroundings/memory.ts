@@ -5,7 +5,7 @@
  */
 import type { State } from "#core/machine";
 import type { Journal, Signer } from "#core/ports";
-import type { Life } from "../engine/process-lifetime.ts";
+import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 
 /** What recovery made of a memory, once, again, and after having been interrupted. */
 export interface Recovered {
@@ -26,7 +26,7 @@ export interface Memory {
   /** Called when something was written that a power cut could undo. */
   onUnsynced: () => void;
   /** Throws why a light cannot start on it. @param touched told of every call that may change something */
-  open(life: Life, touched: () => void): OpenMemory;
+  open(life: ProcessLifetime, touched: () => void): OpenMemory;
   /** Recovery tried on copies. */
   recover(): Recovered;
   /** The power goes while the present write is under way, or so soon after it. @param cut does the rest */

@@ -9,7 +9,7 @@ import type { HostLink } from "#node/host";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import type { Draw } from "../../city/random.ts";
 import type { Faults } from "../engine/faults.ts";
-import type { Life } from "../engine/process-lifetime.ts";
+import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 import type { World } from "../engine/world.ts";
 
 export const KEEP_ALIVE_MS = 45_000;
@@ -31,7 +31,7 @@ class Stretch {
 }
 
 interface Client {
-  readonly life: Life;
+  readonly life: ProcessLifetime;
   readonly stretch: Stretch;
   isUp: boolean;
   take: (leaf: Leaf, payload: Uint8Array, forged: boolean) => void;
@@ -55,7 +55,7 @@ export class Network {
   private readonly clients = new Map<string, Client>();
   private readonly gatewayStretch = new Stretch();
   private gateway: {
-    readonly life: Life;
+    readonly life: ProcessLifetime;
     readonly receive: (device: string, leaf: Leaf, payload: Uint8Array) => void;
     isUp: boolean;
   } | null = null;
@@ -76,7 +76,7 @@ export class Network {
    * A light's link, as its host sees it; it connects by itself for as long as the life lasts.
    * @param bend what the light's owner puts between the host and its connection
    */
-  link(device: string, life: Life, bend: (link: HostLink) => HostLink): HostLink {
+  link(device: string, life: ProcessLifetime, bend: (link: HostLink) => HostLink): HostLink {
     const client: Client = {
       life,
       stretch: this.stretchOf(device),
@@ -156,7 +156,10 @@ export class Network {
   // ---- gateway ----
 
   /** The gateway subscribes to everything; what is published while it is away never reaches it. */
-  attachGateway(life: Life, receive: (device: string, leaf: Leaf, payload: Uint8Array) => void): void {
+  attachGateway(
+    life: ProcessLifetime,
+    receive: (device: string, leaf: Leaf, payload: Uint8Array) => void,
+  ): void {
     const gateway = { life, receive, isUp: false };
     this.gateway = gateway;
     life.after(CONNECT_MS, () => {

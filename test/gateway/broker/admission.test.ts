@@ -2,10 +2,10 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Admission, type Place, sourceOf } from "#gateway/broker/limits/admission";
-import { Allowances } from "#gateway/broker/limits/rate-limit";
+import { Admission, type ConnectionSlot, sourceOf } from "#gateway/broker/limits/admission";
+import { RateLimits } from "#gateway/broker/limits/rate-limit";
 
-const arrive = (admission: Admission, address = "192.0.2.1") => admission.arrive(address) as Place;
+const arrive = (admission: Admission, address = "192.0.2.1") => admission.arrive(address) as ConnectionSlot;
 
 test("ten thousand good lights behind one address all get in, however often they come back", () => {
   const admission = new Admission({ connectionsMax: 20_000, nowMs: () => 0 });
@@ -95,7 +95,7 @@ test("an allowance gives its burst, then its rate, and never more, however it is
       ),
       (steps) => {
         let nowMs = 0;
-        const allowances = new Allowances({ perSecond: 5, burst: 20 }, 100, () => nowMs);
+        const allowances = new RateLimits({ perSecond: 5, burst: 20 }, 100, () => nowMs);
         let given = 0;
         for (const { waitMs, asks } of steps) {
           nowMs += waitMs;
@@ -109,7 +109,7 @@ test("an allowance gives its burst, then its rate, and never more, however it is
 
 test("an allowance that was used up comes back, and a million names take the room of two hundred", () => {
   let nowMs = 0;
-  const allowances = new Allowances({ perSecond: 10, burst: 10 }, 100, () => nowMs);
+  const allowances = new RateLimits({ perSecond: 10, burst: 10 }, 100, () => nowMs);
   for (let count = 0; count < 10; count += 1) expect(allowances.take("a")).toBe(true);
   expect(allowances.take("a")).toBe(false);
   nowMs += 500;
@@ -122,7 +122,7 @@ test("an allowance that was used up comes back, and a million names take the roo
 test("where failures are used up only devices that buy are judged, each at a rate, and all of them at one", () => {
   let nowMs = 0;
   const admission = new Admission({ connectionsMax: 20_000, nowMs: () => nowMs });
-  const arriveCheaply = () => admission.arrive("192.0.2.1", null, true) as Place;
+  const arriveCheaply = () => admission.arrive("192.0.2.1", null, true) as ConnectionSlot;
   const failing = arriveCheaply();
   expect(failing.mayBeJudged("a", true)).toBe(true);
   for (let count = 0; count < 500; count += 1) expect(failing.fail()).toBe(true);
@@ -143,7 +143,7 @@ test("newcomers leave a sixteenth of the places free, and the one that has been 
   const admission = new Admission({ connectionsMax: 160, nowMs: () => 0 });
   const ended: string[] = [];
   const arriveAt = (index: number) =>
-    admission.arrive(`192.0.2.${index}`, (why) => ended.push(`${index} ${why}`)) as Place;
+    admission.arrive(`192.0.2.${index}`, (why) => ended.push(`${index} ${why}`)) as ConnectionSlot;
   const newcomers = Array.from({ length: 150 }, (_, index) => arriveAt(index));
   expect(newcomers.every((place, index) => place.prove(`${index}`, true))).toBe(true);
   expect([admission.isFull, arriveAt(150).prove("150", true)]).toEqual([true, false]);

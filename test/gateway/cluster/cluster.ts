@@ -5,8 +5,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { expect } from "vitest";
-import type { DutyStatus } from "#gateway/cluster/cluster";
-import type { Utility } from "#simulator/seller/seller";
+import type { ClusterStatus } from "#gateway/cluster/cluster";
+import type { SellerService } from "#simulator/seller/seller";
 import { expectRowsAgree, freePort, type LedgerRows } from "../agreement.ts";
 import { type GatewayProcess, spawnGateway } from "../gateway-process.ts";
 import type { Ground, Light } from "../ground.ts";
@@ -25,7 +25,7 @@ export interface Node {
   wake(): void;
   /** As an operator stops it: resolves with its exit code and what it said on standard error. */
   stop(): Promise<{ readonly code: number | null; readonly stderr: string }>;
-  duty(): Promise<DutyStatus>;
+  duty(): Promise<ClusterStatus>;
   isReady(): Promise<boolean>;
   metric(name: string): Promise<number>;
   /** Memory it has, bytes. */
@@ -105,7 +105,7 @@ function nodeOf(name: string, httpUrl: string, args: readonly string[]): Node {
       running!.child.kill("SIGTERM");
       return running!.ended;
     },
-    duty: async () => (await (await answer("/api/v1/duty")).json()) as DutyStatus,
+    duty: async () => (await (await answer("/api/v1/duty")).json()) as ClusterStatus,
     isReady: async () => (await answer("/readyz")).ok,
     async metric(wanted) {
       const text = await (await answer("/metrics")).text();
@@ -170,7 +170,7 @@ export async function tokensOf(ground: Ground, owner: string): Promise<number> {
 export async function expectAllAgree(
   ground: Ground,
   postgres: Postgres,
-  utility: Utility,
+  utility: SellerService,
   lights: readonly Light[],
   treasuryBefore: number,
 ): Promise<{ readonly payments: number; readonly deposits: number }> {

@@ -2,10 +2,10 @@
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import {
-  type Duty,
-  dutyTrouble,
+  type Cluster,
+  clusterTrouble,
+  joinCluster,
   LEASE_MS,
-  openDuty,
   STOP_MS,
   TAKEOVER_MAX_MS,
   TURN_MS,
@@ -30,7 +30,7 @@ afterEach(async () => {
 
 interface Member {
   readonly name: string;
-  readonly duty: Duty;
+  readonly duty: Cluster;
   delivery: Delivery | null;
   hears: Delivery | null;
   /** What its clocks are ahead of the world's, milliseconds. */
@@ -42,7 +42,7 @@ interface Member {
 }
 
 async function join(name: string, delivery: Delivery | null = "shared"): Promise<Member> {
-  const member: Omit<Member, "duty"> & { duty: Duty | null } = {
+  const member: Omit<Member, "duty"> & { duty: Cluster | null } = {
     name,
     duty: null,
     delivery,
@@ -52,7 +52,7 @@ async function join(name: string, delivery: Delivery | null = "shared"): Promise
     left: 0,
     notes: [],
   };
-  member.duty = await openDuty({
+  member.duty = await joinCluster({
     roster: roster.seat(name),
     member: name,
     delivery: () => member.delivery,
@@ -114,7 +114,7 @@ test("a member cut off from the database stops before its lease ends, and only t
   expect(taken(a)).toBe(ofA.length);
   await pass(2 * TURN_MS);
   expect([taken(a), a.hears, a.duty.status().state]).toEqual([0, null, "lapsed"]);
-  expect(dutyTrouble(a.duty.status())).toContain("lease has ended");
+  expect(clusterTrouble(a.duty.status())).toContain("lease has ended");
   await pass(TAKEOVER_MAX_MS - STOP_MS - TURN_MS);
   expect(taken(b)).toBe(SLOTS);
   expect(b.duty.status().takeovers).toBe(ofA.length);
@@ -123,7 +123,7 @@ test("a member cut off from the database stops before its lease ends, and only t
   expect(taken(a) + taken(b)).toBe(SLOTS);
   expect(taken(a)).toBe(ofA.length);
   expect(a.left).toBeGreaterThanOrEqual(ofA.length);
-  expect(dutyTrouble(a.duty.status())).toBe("");
+  expect(clusterTrouble(a.duty.status())).toBe("");
 });
 
 test("a part that others had meanwhile is taken again only after what was remembered of it is forgotten", async () => {
@@ -189,7 +189,7 @@ test("where the broker does not share, one is active and the other stands by, wi
   const [a, b] = [await join("a", "whole"), await join("b", "whole")];
   await pass(3 * TURN_MS);
   expect([taken(a), a.hears, taken(b), b.hears]).toEqual([SLOTS, "whole", 0, null]);
-  expect([b.duty.status().state, dutyTrouble(b.duty.status())]).toEqual(["standby", ""]);
+  expect([b.duty.status().state, clusterTrouble(b.duty.status())]).toEqual(["standby", ""]);
   // A blip moves nothing; a member that hears no more hands over to one that does.
   a.delivery = null;
   await pass(2 * TURN_MS);

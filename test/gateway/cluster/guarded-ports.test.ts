@@ -2,11 +2,11 @@
 
 import { expect, test } from "vitest";
 import type { ExternalBroker } from "#gateway/broker/external/external";
-import { SOLE_DUTY } from "#gateway/cluster/cluster";
-import { guardDevices, guardMarket } from "#gateway/cluster/fenced-ports";
-import { receiveByDuty } from "#gateway/open-cluster";
+import { SOLE_MEMBER } from "#gateway/cluster/cluster";
+import { fenceDevices, fenceRouter } from "#gateway/cluster/fenced-ports";
+import { receiveByCluster } from "#gateway/open-cluster";
 import { voucherPayload } from "#gateway/purchase/payload";
-import type { Market, Shop } from "#gateway/purchase/ports";
+import type { SellerClient, SellerRouter } from "#gateway/purchase/ports";
 import { newBench, newKey, openChannelOf, payOf, QUANTUM } from "../purchase/bench.ts";
 
 const DEVICE = "12".repeat(20);
@@ -16,7 +16,7 @@ test("without its duty nothing is presented for a device and nothing published t
   const key = newKey();
   const channel = await openChannelOf(bench, key);
   let holds = true;
-  const shop: Shop = {
+  const shop: SellerClient = {
     name: "grid",
     seller: bench.seller,
     tariff: () => bench.seller.tariffNow(),
@@ -26,11 +26,11 @@ test("without its duty nothing is presented for a device and nothing published t
     quote: (quantum) => bench.seller.quote(quantum),
     owns: () => true,
   };
-  const market: Market = { shopFor: () => shop, shopOf: () => shop };
-  const guarded = guardMarket(market, { holds: () => holds }).shopOf(channel)!;
+  const market: SellerRouter = { shopFor: () => shop, shopOf: () => shop };
+  const guarded = fenceRouter(market, { holds: () => holds }).shopOf(channel)!;
   expect(guarded.owns("grid")).toBe(true);
   const said: string[] = [];
-  const devices = guardDevices(
+  const devices = fenceDevices(
     { publish: (device, leaf) => said.push(`${device} ${leaf}`) },
     { holds: () => holds },
   );
@@ -45,7 +45,7 @@ test("without its duty nothing is presented for a device and nothing published t
   expect(said).toEqual([`${DEVICE} grant`]);
   expect(await present()).not.toMatchObject({ reason: expect.stringContaining("another gateway") });
   expect(bench.seller.presented).toBe(1);
-  expect(guardMarket({ ...market, shopOf: () => null }, { holds: () => true }).shopOf(channel)).toBeNull();
+  expect(fenceRouter({ ...market, shopOf: () => null }, { holds: () => true }).shopOf(channel)).toBeNull();
 });
 
 test("a message goes to whoever has its device's duty, and is handed over once at most", () => {
@@ -56,8 +56,8 @@ test("a message goes to whoever has its device's duty, and is handed over once a
   } as Pick<ExternalBroker, "handOver"> as ExternalBroker;
   let holder: string | null = null;
   let takes = true;
-  const duty = { ...SOLE_DUTY, takes: () => takes, holderOf: () => holder };
-  const receive = receiveByDuty(duty, broker, (device, leaf) => taken.push(`${device} ${leaf}`));
+  const duty = { ...SOLE_MEMBER, takes: () => takes, holderOf: () => holder };
+  const receive = receiveByCluster(duty, broker, (device, leaf) => taken.push(`${device} ${leaf}`));
   const pay = new Uint8Array(99);
   receive(DEVICE, "pay", pay, false);
   receive(DEVICE, "pay", pay, true);

@@ -1,7 +1,7 @@
 // The roster in memory, with the promises of the one in PostgreSQL: one turn at a time, one clock.
 
 import { LEASE_MS } from "#gateway/cluster/cluster";
-import type { Presence, Roster, RosterView } from "#gateway/cluster/membership";
+import type { Membership, MembershipView, Presence } from "#gateway/cluster/membership";
 import { SLOTS } from "#gateway/cluster/membership";
 
 interface Row extends Presence {
@@ -25,7 +25,7 @@ export class MemoryRoster {
     return this.holders[slot] === member && (this.#rows.get(member)?.untilMs ?? 0) > this.#nowMs();
   }
 
-  seat(member: string): Roster {
+  seat(member: string): Membership {
     const reach = () => {
       if (this.cutOff.has(member)) throw new Error("the database does not answer");
     };
@@ -46,7 +46,7 @@ export class MemoryRoster {
     };
   }
 
-  view(): RosterView {
+  view(): MembershipView {
     const members = [...this.#rows.values()].map(({ member, delivery, hears, untilMs }) => {
       const leaseLeftMs = Math.max(0, untilMs - this.#nowMs());
       return { member, name: member, delivery, hears, isLive: leaseLeftMs > 0, leaseLeftMs };

@@ -2,9 +2,9 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { LEASE_MS, STALLED_WRITE_MS } from "#gateway/cluster/cluster";
-import { type Roster, type RosterView, SLOTS, slotOf, wishOf } from "#gateway/cluster/membership";
+import { type Membership, type MembershipView, SLOTS, slotOf, wishOf } from "#gateway/cluster/membership";
 import { openPostgresLedger } from "#gateway/ledger/postgres/postgres-ledger";
-import { fenceOf, openPostgresRoster, type Seat } from "#gateway/ledger/postgres/postgres-membership";
+import { fenceOf, openPostgresMembership, type Seat } from "#gateway/ledger/postgres/postgres-membership";
 import { inTransaction, openPool } from "#gateway/ledger/postgres/postgres-pool";
 import { intendDeposit } from "#gateway/purchase/deposit";
 import { type Postgres, startPostgres } from "../ledger/postgres.ts";
@@ -29,8 +29,8 @@ afterAll(() => postgres.stop());
 const options = () => ({ url: postgres.url, password: postgres.password, onTrouble: () => {} });
 const seatNamed = (member: string, gateway = GATEWAY): Seat => ({ gateway, member, name: member });
 
-async function rosterOf(seat: Seat): Promise<Roster> {
-  const roster = await openPostgresRoster(options(), seat);
+async function rosterOf(seat: Seat): Promise<Membership> {
+  const roster = await openPostgresMembership(options(), seat);
   open.push(roster);
   return roster;
 }
@@ -42,10 +42,10 @@ async function ledgerOf(seat: Seat) {
 }
 
 const PRESENT = { delivery: "shared", hears: true, releases: [] } as const;
-const takeAll = (roster: Roster, member: string) =>
+const takeAll = (roster: Membership, member: string) =>
   roster.turn(PRESENT, (view) => wishOf(view, { member }).claims);
-const takeNothing = (roster: Roster) => roster.turn(PRESENT, () => []);
-const heldBy = ({ holders }: RosterView, member: string) =>
+const takeNothing = (roster: Membership) => roster.turn(PRESENT, () => []);
+const heldBy = ({ holders }: MembershipView, member: string) =>
   holders.flatMap((holder, slot) => (holder === member ? [slot] : []));
 /** The database's clock runs ahead. */
 const endLease = (member: string) =>
@@ -148,7 +148,7 @@ test("a gateway that stalls in the middle of a write keeps nobody waiting, and i
   await expect.poll(() => since, { timeout: 5_000 }).toBeGreaterThan(0);
   await endLease("a");
   // The slots' rows are shared by the write that passed: they change hands after it, or after its end by force.
-  let view: RosterView | null = null;
+  let view: MembershipView | null = null;
   while (view === null) view = await takeAll(b, "b").catch(() => null);
   const waitedMs = performance.now() - since;
   expect(heldBy(view, "b")).toHaveLength(SLOTS);

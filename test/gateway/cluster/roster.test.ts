@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Member, type RosterView, SLOTS, slotOf, wishOf } from "#gateway/cluster/membership";
+import { type Member, type MembershipView, SLOTS, slotOf, wishOf } from "#gateway/cluster/membership";
 
 const member = (name: string, instead: Partial<Member> = {}): Member => ({
   member: name,
@@ -26,7 +26,7 @@ const anyMember = (name: string) =>
       there: fc.boolean(),
     })
     .map(({ there, ...instead }) => (there ? [member(name, instead)] : []));
-const anyView: fc.Arbitrary<RosterView> = fc.record({
+const anyView: fc.Arbitrary<MembershipView> = fc.record({
   members: fc.tuple(...NAMES.map(anyMember)).map((found) => found.flat()),
   holders: fc.array(fc.constantFrom(null, ...NAMES), { minLength: SLOTS, maxLength: SLOTS }),
 });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { aclCommand } from "#gateway/commands/acl";
-import { doorsOf } from "#gateway/config/broker-section";
+import { listenersOf } from "#gateway/config/broker-section";
 import { type Config, checkConfig } from "#gateway/config/config";
 
 const directory = mkdtempSync(join(tmpdir(), "watt402-broker-config-"));
@@ -79,14 +79,14 @@ test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
 test("nothing is open that was not named: one plain door on loopback, and enrolment open", () => {
   const { broker, enrolment } = configured({}, {});
   if (broker.kind !== "embedded") throw new Error("expected the embedded broker");
-  expect(doorsOf(broker)).toMatchObject({ host: "127.0.0.1", port: 1883, tls: null, webSocket: null });
+  expect(listenersOf(broker)).toMatchObject({ host: "127.0.0.1", port: 1883, tls: null, webSocket: null });
   expect(enrolment.mode).toBe("open");
   const closed = configured({
     plain: false,
     tls: { ...TLS, clientCertificates: "required", clientCaFile: "ca" },
   });
   if (closed.broker.kind !== "embedded") throw new Error("expected the embedded broker");
-  expect(doorsOf(closed.broker)).toMatchObject({
+  expect(listenersOf(closed.broker)).toMatchObject({
     port: null,
     tls: { port: 8883, clientCertificates: "required" },
   });

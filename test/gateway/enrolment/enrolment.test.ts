@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readAllowList } from "#gateway/enrolment/allow-list";
-import type { Utility } from "#simulator/seller/seller";
+import type { SellerService } from "#simulator/seller/seller";
 import { startSeller } from "../agreement.ts";
 import { bundleOf } from "../bundle.ts";
 import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
 import { type Ground, prepareGround, until } from "../ground.ts";
 
 let ground: Ground;
-let utility: Utility;
+let utility: SellerService;
 let program: string;
 beforeAll(async () => {
   ground = await prepareGround();

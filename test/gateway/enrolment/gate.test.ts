@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { openEnrolment } from "#gateway/enrolment/enrolment";
-import { openGate } from "#gateway/enrolment/enrolment-filter";
+import { openEnrolmentFilter } from "#gateway/enrolment/enrolment-filter";
 import { openSqliteLedger, type SqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import type { Occurrence } from "#gateway/purchase/ports";
 import { hmacSha256 } from "#node/key/native-hmac";
@@ -62,7 +62,7 @@ function newGate(mode: "open" | "allow-list" | "pending", ledger = newLedger(), 
     allowed: () => allowed,
     now: () => 1_800_000_000,
   });
-  const gate = openGate(
+  const gate = openEnrolmentFilter(
     {
       key: gatewayKey,
       hmac: hmacSha256,

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import type { DutyStatus } from "#gateway/cluster/cluster";
+import type { ClusterStatus } from "#gateway/cluster/cluster";
 import { dashboardFiles } from "#gateway/http/dashboard-files";
 import { openFeed } from "#gateway/http/feed";
 import { openHealth } from "#gateway/http/health";
@@ -94,7 +94,7 @@ const GRID: SellerStatus = {
 };
 
 /** Two gateways that share the fleet. */
-const DUTY: DutyStatus = {
+const DUTY: ClusterStatus = {
   state: "active",
   leaseLeftSeconds: 5.2,
   slots: 33,

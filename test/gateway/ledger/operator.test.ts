@@ -15,7 +15,7 @@ import { type Escrow, escrowOn } from "#gateway/treasury/escrow";
 import { chainOn } from "#gateway/treasury/evm-chain";
 import { connectEvm } from "#gateway/treasury/evm-client";
 import { keyTreasury } from "#gateway/treasury/open-treasury";
-import type { Utility } from "#simulator/seller/seller";
+import type { SellerService } from "#simulator/seller/seller";
 import { startSeller } from "../agreement.ts";
 import { bundleOf } from "../bundle.ts";
 import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
@@ -27,7 +27,7 @@ const DEPOSIT = 5_000;
 const WITHDRAW_DELAY_SECONDS = 900;
 
 let ground: Ground;
-let utility: Utility;
+let utility: SellerService;
 let config: Record<string, unknown>;
 let configFile: string;
 let program: string;

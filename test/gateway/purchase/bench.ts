@@ -16,14 +16,14 @@ import type {
   DepositTotals,
   DeviceRecord,
   Ledger,
-  Market,
   OverdueDeposit,
   PaymentRecord,
   Quote,
   Sale,
   Seller,
+  SellerClient,
   SellerCounters,
-  Shop,
+  SellerRouter,
   Tariff,
 } from "#gateway/purchase/ports";
 import type { PurchaseParts } from "#gateway/purchase/present";
@@ -338,7 +338,7 @@ export class HonestSeller implements Seller {
 }
 
 /** A seller with nothing between it and the rules. */
-export function shopOf(seller: HonestSeller, name = "seller"): Shop {
+export function shopOf(seller: HonestSeller, name = "seller"): SellerClient {
   return {
     name,
     seller,
@@ -352,7 +352,7 @@ export function shopOf(seller: HonestSeller, name = "seller"): Shop {
 }
 
 /** All devices buy from one. */
-export function marketOf(shop: Shop): Market {
+export function marketOf(shop: SellerClient): SellerRouter {
   return { shopFor: () => shop, shopOf: ({ seller }) => (shop.owns(seller) ? shop : null) };
 }
 

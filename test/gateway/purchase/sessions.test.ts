@@ -1,7 +1,7 @@
 // Conversations: only a right tag is believed, one purchase of a device at a time, all of it bounded.
 
 import { expect, test } from "vitest";
-import type { Sale, Seller, Shop } from "#gateway/purchase/ports";
+import type { Sale, Seller, SellerClient } from "#gateway/purchase/ports";
 import {
   type Bench,
   type HonestSeller,
@@ -272,7 +272,7 @@ test("a price that falls is offered again to devices whose owner's limits refuse
 /** A seller whose quotes wait until they are let go. */
 function holding(bench: Bench) {
   const held: (() => void)[] = [];
-  const shop: Shop = {
+  const shop: SellerClient = {
     ...shopOf(bench.seller),
     quote: async (quantum) => {
       await new Promise<void>((resolve) => held.push(resolve));
@@ -327,7 +327,7 @@ test("a deposit that the chain knows and the seller does not is asked about ever
       return { kind: "unavailable", reason: "reset" };
     },
   });
-  const shop: Shop = { ...shopOf(seller), refused: (_device, reason) => refusedFor.push(reason) };
+  const shop: SellerClient = { ...shopOf(seller), refused: (_device, reason) => refusedFor.push(reason) };
   const { said, sessions, speaker, offer, id } = await enrolled(bench, { market: marketOf(shop) });
   const pay = async () => {
     const before = speaker.grantsIn(said).length;

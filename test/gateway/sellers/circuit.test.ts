@@ -9,8 +9,8 @@ import {
   PAUSE_FIRST_MS,
   PAUSE_MAX_MS,
 } from "#gateway/sellers/circuit";
-import { openTurnstile } from "#gateway/sellers/client/concurrency-limit";
-import { openStanding } from "#gateway/sellers/seller-health";
+import { openConcurrencyLimit } from "#gateway/sellers/client/concurrency-limit";
+import { openSellerHealth } from "#gateway/sellers/seller-health";
 import { testTimer } from "./timer.ts";
 
 const AWAY_AFTER_MS = 20_000;
@@ -94,7 +94,7 @@ test("a call that began before the circuit opened says nothing of the time after
 
 function standingOf(timer = testTimer()) {
   const told: string[] = [];
-  const standing = openStanding(timer, AWAY_AFTER_MS, (moves) =>
+  const standing = openSellerHealth(timer, AWAY_AFTER_MS, (moves) =>
     told.push(`${standing.name}${moves ? "!" : ""}`),
   );
   return { standing, told, timer };
@@ -161,7 +161,7 @@ test("a dismissed seller stays so, whatever it answers", () => {
 });
 
 test("a turnstile lets so many in, so many wait in their order, and refuses the rest at once", async () => {
-  const turnstile = openTurnstile(2, 3);
+  const turnstile = openConcurrencyLimit(2, 3);
   const order: number[] = [];
   const outs: (() => void)[] = [];
   const entries = [0, 1, 2, 3, 4].map((number) =>

@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "#gateway/gateway";
 import type { SellerStatus } from "#gateway/sellers/seller-client";
-import type { Utility } from "#simulator/seller/seller";
+import type { SellerService } from "#simulator/seller/seller";
 import { startSeller } from "../agreement.ts";
 import { type Ground, type Light, prepareGround, until } from "../ground.ts";
 import { FAULTS, type Fault, type FaultyRoad, openFaultyRoad } from "./faulty-road.ts";
@@ -14,7 +14,7 @@ const TIMEOUT_MS = 1_000;
 const MEMORY_MAX_BYTES = 64 * 1024 * 1024;
 
 let ground: Ground;
-let utility: Utility;
+let utility: SellerService;
 let road: FaultyRoad;
 let gateway: Gateway;
 let light: Light;

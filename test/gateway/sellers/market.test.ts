@@ -4,12 +4,12 @@ import { expect, test } from "vitest";
 import { checkConfig } from "#gateway/config/config";
 import { devicesOf } from "#gateway/config/sellers-section";
 import type { Tariff } from "#gateway/purchase/ports";
-import type { StandingName } from "#gateway/sellers/seller-health";
-import { openMarket, type Stall } from "#gateway/sellers/seller-router";
+import type { HealthName } from "#gateway/sellers/seller-health";
+import { openSellerRouter, type Stall } from "#gateway/sellers/seller-router";
 import { deviceOf, newKey } from "../purchase/bench.ts";
 
 interface Seller {
-  standing: StandingName;
+  standing: HealthName;
   price: number;
   unit: string;
   devices: ReadonlySet<string> | null;
@@ -36,7 +36,7 @@ function marketWith(sellers: Record<string, Partial<Seller>>, choose: "order" | 
     };
     return { shop: shop as Stall["shop"], devices: seller.devices };
   });
-  const market = openMarket(stalls, choose, () => nowMs);
+  const market = openSellerRouter(stalls, choose, () => nowMs);
   return {
     sellers: all,
     market,

@@ -4,8 +4,8 @@ import type { ServerResponse } from "node:http";
 import { encodePaymentRequiredHeader, encodePaymentResponseHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
-import { openShop, type RunningShop } from "#gateway/sellers/seller-client";
-import { openMarket } from "#gateway/sellers/seller-router";
+import { openSellerClient, type RunningSellerClient } from "#gateway/sellers/seller-client";
+import { openSellerRouter } from "#gateway/sellers/seller-router";
 import type { PaymentRequired } from "#protocol/x402";
 import { NETWORK, newBench, QUANTUM, requirementsOf, TOKEN, UNITS } from "../purchase/bench.ts";
 import { open, Speaker } from "../purchase/speaker.ts";
@@ -75,9 +75,13 @@ async function between() {
   const changed = () => sessions.renewOffers();
   const { url, http } = standIn;
   const sale = { url, method: "GET", unit: "mWh", unitsPerPayment: UNITS } as const;
-  const shopOf = (name: string, client: Parameters<typeof openShop>[0], isFirst: boolean): RunningShop =>
-    openShop(client, { ...options, name, kind: "fixed", url, isFirst }, timer, () => {}, changed);
-  const market = openMarket(
+  const shopOf = (
+    name: string,
+    client: Parameters<typeof openSellerClient>[0],
+    isFirst: boolean,
+  ): RunningSellerClient =>
+    openSellerClient(client, { ...options, name, kind: "fixed", url, isFirst }, timer, () => {}, changed);
+  const market = openSellerRouter(
     [
       { shop: shopOf("odd", fixedSeller(http, sale, PAYABLE), true), devices: null },
       { shop: shopOf("honest", bench.seller, false), devices: null },
@@ -87,7 +91,7 @@ async function between() {
   );
   const { sessions, said, gateway } = open(bench, { market });
   const speaker = new Speaker(gateway);
-  const shops = ["odd", "honest"].map((seller) => market.shopOf({ seller } as never) as RunningShop);
+  const shops = ["odd", "honest"].map((seller) => market.shopOf({ seller } as never) as RunningSellerClient);
   await expect.poll(() => shops.map(({ standing }) => standing)).toEqual(["good", "good"]);
   sessions.receive(speaker.device, "hello", speaker.hello());
   const offer = async (count: number) => {

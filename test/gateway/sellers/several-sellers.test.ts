@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Difference, SellerTotals } from "#gateway/ledger/statements/reconciliation";
-import type { Utility } from "#simulator/seller/seller";
+import type { SellerService } from "#simulator/seller/seller";
 import { startStockSeller } from "../../interop/stock-seller.ts";
 import { startSeller } from "../agreement.ts";
 import { bundleOf } from "../bundle.ts";
@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => ground.stop());
 
 /** A seller paid to a development account of its own. */
-const sellerOf = (account: number): Promise<Utility> =>
+const sellerOf = (account: number): Promise<SellerService> =>
   startSeller(ground, { receiverKey: ground.anvil.accounts[account]!.privateKey });
 
 const configOf = (sellers: readonly Record<string, unknown>[], patch: object = {}) =>

@@ -1,14 +1,14 @@
 // A seller that sells to nobody is in trouble whatever it says; what it refuses to one device moves no other.
 
 import { expect, test } from "vitest";
-import { openStanding } from "#gateway/sellers/seller-health";
+import { openSellerHealth } from "#gateway/sellers/seller-health";
 import { testTimer } from "./timer.ts";
 
 const AWAY_AFTER_MS = 20_000;
 
 function standingOf() {
   const timer = testTimer();
-  const standing = openStanding(timer, AWAY_AFTER_MS, () => {});
+  const standing = openSellerHealth(timer, AWAY_AFTER_MS, () => {});
   standing.answered();
   return { standing, timer };
 }

@@ -5,7 +5,7 @@ import { batchSettlementAbi, tokenAbi } from "#simulator/chain/abi";
 import { startAnvil } from "#simulator/chain/anvil";
 import { ARTIFACT_NAMES, loadArtifact } from "#simulator/chain/artifact";
 import { artifactText, CONTRACTS_DIRECTORY, compileContracts } from "#simulator/chain/compile";
-import { connectChain, mint, placeContracts } from "#simulator/chain/deploy";
+import { connectChain, deployContracts, mint } from "#simulator/chain/deploy";
 import { startEscrow } from "./escrow.ts";
 
 let chain: Awaited<ReturnType<typeof startEscrow>>;
@@ -133,7 +133,7 @@ test("the contract, the SDK and viem agree on the channel id", async () => {
 test("placing again changes nothing, and only the minter makes dollars", async () => {
   const { anvil, client, contracts, stranger, balanceOf, transact } = chain;
   const before = await client.getCode({ address: contracts.token });
-  expect(await placeContracts(anvil)).toEqual(contracts);
+  expect(await deployContracts(anvil)).toEqual(contracts);
   expect(await client.getCode({ address: contracts.token })).toBe(before);
   await mint(anvil, stranger.address, 123n);
   expect(await balanceOf(stranger.address)).toBe(123n);
@@ -188,7 +188,7 @@ test("a chain elsewhere is accepted by its id and contracts, and refused by a li
 test("on another chain id the same contracts give another domain", async () => {
   const other = await startAnvil({ chainId: 4242 });
   try {
-    const contracts = await placeContracts(other);
+    const contracts = await deployContracts(other);
     const client = createPublicClient({ transport: http(other.rpcUrl) });
     const config = chain.config();
     const id = await client.readContract({

@@ -24,7 +24,7 @@ import { privateKeyToAccount } from "viem/accounts";
 import { batchSettlementAbi, tokenAbi } from "#simulator/chain/abi";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
 import type { Artifact } from "#simulator/chain/artifact";
-import { type Contracts, DEVELOPMENT_DOLLAR_DOMAIN, mint, placeContracts } from "#simulator/chain/deploy";
+import { type Contracts, DEVELOPMENT_DOLLAR_DOMAIN, deployContracts, mint } from "#simulator/chain/deploy";
 
 type Escrow = typeof batchSettlementAbi;
 type WriteName = ContractFunctionName<Escrow, "nonpayable">;
@@ -113,7 +113,7 @@ export async function startEscrow() {
 }
 
 async function openEscrow(anvil: Anvil) {
-  const contracts: Contracts = await placeContracts(anvil);
+  const contracts: Contracts = await deployContracts(anvil);
   const [payer, device, receiver, authorizer, stranger] = anvil.accounts.map(({ privateKey }) =>
     privateKeyToAccount(privateKey),
   ) as [Party, Party, Party, Party, Party];

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import { Brake } from "#simulator/fleet/clock-throttle";
+import { ClockThrottle } from "#simulator/fleet/clock-throttle";
 
 const PATIENCE_MS = 7_500;
 
-function brakeAt(): { brake: Brake; pass: (ms: number) => void } {
+function brakeAt(): { brake: ClockThrottle; pass: (ms: number) => void } {
   let realMs = 0;
-  const brake = new Brake(PATIENCE_MS, () => realMs);
+  const brake = new ClockThrottle(PATIENCE_MS, () => realMs);
   return {
     brake,
     pass: (ms) => {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openRelay, type Relay } from "#simulator/fleet/fault-proxy";
+import { type FaultProxy, openFaultProxy } from "#simulator/fleet/fault-proxy";
 
 /** However it closes: a reset is an error first. */
 function closed(socket: Socket): Promise<void> {
@@ -10,7 +10,7 @@ function closed(socket: Socket): Promise<void> {
 
 describe("a relay before a broker", () => {
   let echo: Server;
-  let relay: Relay;
+  let relay: FaultProxy;
   const clients: Socket[] = [];
 
   beforeAll(async () => {
@@ -19,7 +19,7 @@ describe("a relay before a broker", () => {
       socket.pipe(socket);
     });
     await new Promise<void>((resolve) => echo.listen(0, "127.0.0.1", resolve));
-    relay = await openRelay(`mqtt://127.0.0.1:${(echo.address() as AddressInfo).port}`);
+    relay = await openFaultProxy(`mqtt://127.0.0.1:${(echo.address() as AddressInfo).port}`);
   });
   afterAll(async () => {
     for (const client of clients) client.destroy();
@@ -59,7 +59,7 @@ describe("a relay before a broker", () => {
   });
 
   it("breaks a connection whose broker is away", async () => {
-    const away = await openRelay("mqtt://127.0.0.1:1");
+    const away = await openFaultProxy("mqtt://127.0.0.1:1");
     const client = connect(Number(new URL(away.url).port), "127.0.0.1");
     client.on("error", () => {});
     await closed(client);
@@ -68,7 +68,7 @@ describe("a relay before a broker", () => {
   });
 
   it("refuses TLS in one line: the name it checks would be another", async () => {
-    await expect(openRelay("mqtts://broker.example:8883")).rejects.toThrow(
+    await expect(openFaultProxy("mqtts://broker.example:8883")).rejects.toThrow(
       "relay: expected a broker at mqtt://host:port, found mqtts://broker.example:8883; this scenario needs one without TLS",
     );
   });

@@ -2,19 +2,19 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Effect, Event, Payment } from "#core/events";
 import { bootMachine, type State } from "#core/machine";
-import { Witness } from "#simulator/fleet/reconciliation/invariant-monitor";
+import { InvariantMonitor } from "#simulator/fleet/reconciliation/invariant-monitor";
 import { SETTINGS } from "../../device/core/seller.ts";
 
 let nowMs: number;
 let delivered: number;
 let purchases: boolean[];
-let witness: Witness;
+let witness: InvariantMonitor;
 
 beforeEach(() => {
   nowMs = 0;
   delivered = 0;
   purchases = [];
-  witness = new Witness({
+  witness = new InvariantMonitor({
     name: "light-1",
     nowMs: () => nowMs,
     deliveredMilliwattHours: () => delivered,

@@ -7,7 +7,7 @@ import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedde
 import { systemClock } from "#node/clock";
 import type { HostLink } from "#node/host";
 import { openKey, recoverAddress } from "#payment/key";
-import { openRelay } from "#simulator/fleet/fault-proxy";
+import { openFaultProxy } from "#simulator/fleet/fault-proxy";
 import { LeanRoad } from "#simulator/fleet/lights/lean-link";
 import { until } from "../../gateway/ground.ts";
 
@@ -93,7 +93,7 @@ test("it is heard and hears, its kept state first, and an offer that waited", as
 
 test("a broken connection is told and made again; the broker tells the will, and a goodbye takes it back", async () => {
   const { broker, heard } = await newBroker();
-  const relay = await openRelay(broker.url);
+  const relay = await openFaultProxy(broker.url);
   open.push(relay);
   const { link, changes, troubles, up } = newLink(relay.url);
   link.onChange((isUp) => changes.push(isUp));

@@ -1,7 +1,7 @@
 /** A made-up evening with something of everything, for tests of the report. */
-import type { Sample, Story } from "#simulator/report/report-model";
+import type { ReportModel, Sample } from "#simulator/report/report-model";
 
-export function evening(change: Partial<Story> = {}): Story {
+export function evening(change: Partial<ReportModel> = {}): ReportModel {
   const samples = Array.from({ length: 61 }, (_, minute): Sample => {
     const out = minute >= 20 && minute < 30;
     return {

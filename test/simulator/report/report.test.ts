@@ -16,7 +16,7 @@ import {
 } from "#simulator/report/figures";
 import { MAP_LIGHTS_MAX, mapOf } from "#simulator/report/map";
 import { pageOf } from "#simulator/report/page";
-import { Recorder, SAMPLES_MAX } from "#simulator/report/sampler";
+import { SAMPLES_MAX, Sampler } from "#simulator/report/sampler";
 import { requireWritable, writeReport } from "#simulator/report/write-report";
 import { evening } from "./evening.ts";
 
@@ -219,7 +219,7 @@ describe("a recorder", () => {
         ...{ made: 0, spentAtomic: 0, consumedMilliwattHours: 0 },
       }),
     };
-    const recorder = new Recorder(fleet, () => 7);
+    const recorder = new Sampler(fleet, () => 7);
     const lengthMs = 14 * 3_600_000;
     recorder.record(lengthMs);
     for (let wake = woken as (() => void) | null; wake !== null && atMs <= lengthMs * 3; ) {

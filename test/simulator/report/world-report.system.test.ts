@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Browser, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Story } from "#simulator/report/report-model";
+import type { ReportModel } from "#simulator/report/report-model";
 import { writeReport } from "#simulator/report/write-report";
 import { drawnTown } from "#simulator/world/fast/drawn-town";
 import { runFastCity } from "#simulator/world/fast/fast-city";
 import { FastLook } from "#simulator/world/fast/fast-look";
 import { cityStory } from "#simulator/world/run/fast-story";
-import { runToldWorld } from "#simulator/world/run/scenario-run";
+import { runObservedWorld } from "#simulator/world/run/scenario-run";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
 const ARTIFACTS = fileURLToPath(new URL("../../../artifacts/", import.meta.url));
@@ -30,7 +30,7 @@ const PAGES = ["scenario", "misfortune", "city"] as const;
 
 const OPTIONS = { seed: 5, lights: 8, nights: 1, signing: "stand-in" } as const;
 
-function cityOf(): Story {
+function cityOf(): ReportModel {
   const town = drawnTown(1, 1);
   const look = new FastLook(LOOKS_OVER_CITY, town.endMs);
   const { sums, lights } = runFastCity(town, 0, CITY_LIGHTS, look);
@@ -46,8 +46,8 @@ describe("what worlds tell, in a browser", () => {
   beforeAll(async () => {
     mkdirSync(ARTIFACTS, { recursive: true });
     const request = { flags: { scenario: "cheaters" }, nights: 1 };
-    const scenario = await runToldWorld({ ...OPTIONS, faults: "none" }, request, "again");
-    const misfortune = await runToldWorld({ ...OPTIONS, faults: "all" }, null, "again");
+    const scenario = await runObservedWorld({ ...OPTIONS, faults: "none" }, request, "again");
+    const misfortune = await runObservedWorld({ ...OPTIONS, faults: "all" }, null, "again");
     const stories = { scenario: scenario.story, misfortune: misfortune.story, city: cityOf() };
     for (const page of PAGES) writeReport(join(home, `${page}.html`), stories[page]);
     // The container's root may not make namespaces; the page is our own.

@@ -11,7 +11,7 @@ import type {
   SellerTransaction,
 } from "#simulator/seller/ports";
 import { SCHEME_SERVERS } from "#simulator/seller/scheme/scheme-server";
-import type { Utility } from "#simulator/seller/seller";
+import type { SellerService } from "#simulator/seller/seller";
 import { type Ground, type Payer, prepareGround, type StockClient } from "./ground.ts";
 
 const id = (index: number) => `0x${index.toString(16).padStart(64, "0")}`;
@@ -146,7 +146,7 @@ describe.each(SCHEME_SERVERS)("on a chain, served by the %s scheme", (schemeServ
   });
   afterAll(() => ground.stop());
 
-  async function buy(utility: Utility, client: StockClient, times: number): Promise<string> {
+  async function buy(utility: SellerService, client: StockClient, times: number): Promise<string> {
     let account = "";
     for (let rung = 0; rung < times; rung += 1) {
       const response = await client.fetch(`${utility.url}/v1/energy?quantum=1000`, { method: "POST" });
@@ -159,13 +159,13 @@ describe.each(SCHEME_SERVERS)("on a chain, served by the %s scheme", (schemeServ
   const escrow = () =>
     ({ address: ground.contracts.batchSettlement, abi: batchSettlementAbi, chain: null }) as const;
 
-  async function configOf(utility: Utility, client: StockClient) {
+  async function configOf(utility: SellerService, client: StockClient) {
     const unpaid = await fetch(`${utility.url}/v1/energy?quantum=1000`, { method: "POST" });
     const required = client.http.getPaymentRequiredResponse((name) => unpaid.headers.get(name));
     return client.scheme.buildChannelConfig(required.accepts[0]!);
   }
 
-  async function withdraw(payer: Payer, utility: Utility, client: StockClient): Promise<void> {
+  async function withdraw(payer: Payer, utility: SellerService, client: StockClient): Promise<void> {
     const setBalance = { method: "anvil_setBalance", params: [payer.address, "0xde0b6b3a7640000"] };
     await ground.chain.request(setBalance as never);
     const config = await configOf(utility, client);

@@ -21,10 +21,10 @@ import {
 } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { type Contracts, mint, placeContracts } from "#simulator/chain/deploy";
+import { type Contracts, deployContracts, mint } from "#simulator/chain/deploy";
 import { facilitatorInProcess, type Wallet } from "#simulator/seller/claims/facilitator";
 import { flatTariff } from "#simulator/seller/sale/tariff";
-import { startUtility, type Utility, type UtilityOptions } from "#simulator/seller/seller";
+import { type SellerOptions, type SellerService, startSeller } from "#simulator/seller/seller";
 
 export const PRICE = 200_000;
 
@@ -36,7 +36,7 @@ export interface Ground {
   readonly receiverKey: Hex;
   readonly logged: string[];
   /** A utility with a database of its own unless `dataDirectory` says otherwise. */
-  start(options?: Partial<UtilityOptions>): Promise<Utility>;
+  start(options?: Partial<SellerOptions>): Promise<SellerService>;
   directory(): Promise<string>;
   /** A payer with dollars and ether. */
   payer(dollarsAtomic?: bigint): Promise<Payer>;
@@ -59,12 +59,12 @@ export function facilitatorBeside({ anvil, contracts, network, chain }: Ground, 
 }
 
 /** @param defaults what every utility on it is started with */
-export async function prepareGround(defaults: Partial<UtilityOptions> = {}): Promise<Ground> {
+export async function prepareGround(defaults: Partial<SellerOptions> = {}): Promise<Ground> {
   const anvil = await startAnvil();
-  const contracts = await placeContracts(anvil);
+  const contracts = await deployContracts(anvil);
   const chain = createPublicClient({ transport: http(anvil.rpcUrl), pollingInterval: 20 });
   const directories: string[] = [];
-  const running: Utility[] = [];
+  const running: SellerService[] = [];
   const receiverKey = anvil.accounts[0]!.privateKey;
   const logged: string[] = [];
   let minting: Promise<void> = Promise.resolve();
@@ -81,7 +81,7 @@ export async function prepareGround(defaults: Partial<UtilityOptions> = {}): Pro
       return directory;
     },
     start: async (options) => {
-      const utility = await startUtility({
+      const utility = await startSeller({
         rpcUrl: anvil.rpcUrl,
         dataDirectory: options?.dataDirectory ?? (await ground.directory()),
         receiverKey,

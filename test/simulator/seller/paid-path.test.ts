@@ -4,8 +4,8 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { failureCount } from "#core/detach";
-import type { TillOutcome } from "#simulator/seller/scheme/voucher-service";
-import { paidPath } from "#simulator/seller/server/fast-path";
+import type { VoucherOutcome } from "#simulator/seller/scheme/voucher-service";
+import { fastPath } from "#simulator/seller/server/fast-path";
 
 const HEADERS = {
   "payment-signature": Buffer.from(
@@ -45,7 +45,7 @@ let server: Server;
 afterEach(() => server.close());
 
 /** A seller whose till does so; how it answers a payment, and what it logs. */
-async function selling(sell: () => Promise<TillOutcome | undefined> | undefined) {
+async function selling(sell: () => Promise<VoucherOutcome | undefined> | undefined) {
   const log: string[] = [];
   const parts = {
     till: { sell },
@@ -54,7 +54,7 @@ async function selling(sell: () => Promise<TillOutcome | undefined> | undefined)
     log: (line: string) => log.push(line),
   };
   server = createServer(
-    paidPath(parts as never, (_request, response) => response.writeHead(402).end("framework")),
+    fastPath(parts as never, (_request, response) => response.writeHead(402).end("framework")),
   );
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -65,7 +65,7 @@ async function selling(sell: () => Promise<TillOutcome | undefined> | undefined)
 const SOLD = { kind: "sold", stored: { answer: { granted: 1 }, receipt: {} }, isRepetition: false } as never;
 const FAILURE = new Error(`the store is gone${" for ever".repeat(1_000)}`);
 
-test.each<[string, () => Promise<TillOutcome | undefined>]>([
+test.each<[string, () => Promise<VoucherOutcome | undefined>]>([
   ["rejects", () => Promise.reject(FAILURE)],
   [
     "throws",

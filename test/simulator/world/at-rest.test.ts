@@ -3,10 +3,10 @@ import { expect, it } from "vitest";
 import { ChainModel } from "#simulator/world/actors/chain";
 import { Faults } from "#simulator/world/engine/faults";
 import { keyOf } from "#simulator/world/engine/keys";
-import { Life } from "#simulator/world/engine/process-lifetime";
+import { ProcessLifetime } from "#simulator/world/engine/process-lifetime";
 import { Tables } from "#simulator/world/engine/tables";
 import { World } from "#simulator/world/engine/world";
-import { breachesAtRest } from "#simulator/world/invariants/at-rest";
+import { violationsAtRest } from "#simulator/world/invariants/at-rest";
 
 const ID = `0x${"12".repeat(32)}`;
 
@@ -18,7 +18,7 @@ async function told(charged: number, payments: readonly (readonly [number, numbe
   const chain = new ChainModel({ world, faults, signing: "stand-in", epochSeconds: 0, receiver });
   const seller = new Tables(faults, () => 0);
   const ledger = new Tables(faults, () => 0);
-  const committed = ledger.commit(new Life(world), () => {
+  const committed = ledger.commit(new ProcessLifetime(world), () => {
     ledger.put("channel", ID, { id: ID, charged });
     for (const [maxClaimable, amountAtomic, after] of payments) {
       const row = { channelId: ID, maxClaimable, amountAtomic, charged: after };
@@ -27,7 +27,7 @@ async function told(charged: number, payments: readonly (readonly [number, numbe
   });
   await world.run(1000, () => {});
   await committed;
-  return breachesAtRest(chain, seller, ledger, new Map()).map(({ invariant }) => invariant);
+  return violationsAtRest(chain, seller, ledger, new Map()).map(({ invariant }) => invariant);
 }
 
 it("a ledger whose last rung was charged in part is whole: the payment is kept by what was signed", async () => {

@@ -1,6 +1,6 @@
 /** Worlds whose lights are Espruino boards: journal and ladder in flash, written a word at a time, cut at any of them. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runNight } from "#simulator/world/run/fault-run";
+import { runFaults } from "#simulator/world/run/fault-run";
 import type { WorldOptions } from "#simulator/world/run/world-options";
 import { type Mutation, openWorkshop, type Workshop } from "./mutants.ts";
 
@@ -40,7 +40,7 @@ describe("lights on boards", () => {
     let torn = 0;
     let purchases = 0;
     for (let seed = 1; seed <= SEEDS; seed++) {
-      const verdict = await runNight({ ...BOARD, seed });
+      const verdict = await runFaults({ ...BOARD, seed });
       expect(verdict.breach, `seed ${seed}`).toBeNull();
       torn += verdict.fired.get("torn-tail") ?? 0;
       purchases += verdict.purchases;
@@ -51,11 +51,11 @@ describe("lights on boards", () => {
 
   it("buy beside lights with disks, with real signatures too, and go the same way with either", async () => {
     const options: WorldOptions = { ...BOARD, seed: 5, lights: 4, boards: 2 };
-    const standIn = await runNight(options);
+    const standIn = await runFaults(options);
     expect(standIn.breach).toBeNull();
     expect(standIn.purchases).toBeGreaterThan(50);
-    expect((await runNight({ ...options, signing: "real" })).traceHash).toBe(standIn.traceHash);
-    expect((await runNight({ ...options, boards: 0 })).traceHash).not.toBe(standIn.traceHash);
+    expect((await runFaults({ ...options, signing: "real" })).traceHash).toBe(standIn.traceHash);
+    expect((await runFaults({ ...options, boards: 0 })).traceHash).not.toBe(standIn.traceHash);
   }, 120_000);
 
   describe("that miss a guard are found out", () => {

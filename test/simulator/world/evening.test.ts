@@ -6,22 +6,22 @@ import { afterAll, describe, expect, it, vi } from "vitest";
 import { pageOf } from "#simulator/report/page";
 import { shippedScenarios } from "#simulator/scenario/open-scenario";
 import type { FaultChoice } from "#simulator/world/engine/faults";
-import { runNight } from "#simulator/world/run/fault-run";
+import { runFaults } from "#simulator/world/run/fault-run";
 import { planWorldEvening } from "#simulator/world/run/scenario-plan";
-import { runToldWorld, type ToldWorld } from "#simulator/world/run/scenario-run";
-import { WorldStagehand } from "#simulator/world/run/world-scenario-runner";
+import { type ObservedWorld, runObservedWorld } from "#simulator/world/run/scenario-run";
+import { WorldScenarioRunner } from "#simulator/world/run/world-scenario-runner";
 import { expectSound } from "../evening.ts";
 
 const home = mkdtempSync(join(tmpdir(), "watt402-world-evening-"));
 afterAll(() => rmSync(home, { recursive: true }));
 
-function play(scenario: string, faults: FaultChoice = "none", seed = 1): Promise<ToldWorld> {
+function play(scenario: string, faults: FaultChoice = "none", seed = 1): Promise<ObservedWorld> {
   const options = { seed, lights: 0, nights: 1, faults, signing: "stand-in" } as const;
-  return runToldWorld(options, { flags: { scenario }, nights: 1 }, "again");
+  return runObservedWorld(options, { flags: { scenario }, nights: 1 }, "again");
 }
 
 /** What each scenario is there to show. */
-const SHOWN: Readonly<Record<string, (told: ToldWorld) => void>> = {
+const SHOWN: Readonly<Record<string, (told: ObservedWorld) => void>> = {
   "budget-exhaustion"({ result }) {
     expect(result.atEnd).toMatchObject({ lit: 30, starved: 10 });
   },
@@ -150,7 +150,7 @@ do = "stop-seller"
   });
 
   it("is not kept when lights stay dark after the last stage: L1 is broken, and told", async () => {
-    const end = vi.spyOn(WorldStagehand.prototype, "end").mockImplementation(() => {});
+    const end = vi.spyOn(WorldScenarioRunner.prototype, "end").mockImplementation(() => {});
     const { verdict, result, story } = await play(file).finally(() => end.mockRestore());
     expect(verdict.breach).toMatchObject({ invariant: "L1" });
     expect(result.conserved).toBe(false);
@@ -177,7 +177,7 @@ describe("a city in a world", () => {
   it("may have everything go wrong, for a night by its own sun", async () => {
     const options = { seed: 2, lights: 4, nights: 1, faults: "all", signing: "stand-in" } as const;
     const request = { flags: { city: "3", lights: 4 }, nights: 1 };
-    const { verdict, result, story } = await runToldWorld(options, request, "again");
+    const { verdict, result, story } = await runObservedWorld(options, request, "again");
     expect(verdict.breach).toBeNull();
     expect(verdict.fired.size).toBeGreaterThan(5);
     expect(result.simulatedMinutes).toBe(840);
@@ -190,7 +190,7 @@ describe("a city in a world", () => {
 describe("a drawn night that is told of", () => {
   it("is the same world as one that nobody looks at", async () => {
     const options = { seed: 4, lights: 4, nights: 1, faults: "all", signing: "stand-in" } as const;
-    const [told, untold] = [await runToldWorld(options, null, "again"), await runNight(options)];
+    const [told, untold] = [await runObservedWorld(options, null, "again"), await runFaults(options)];
     expect(told.verdict.traceHash).toBe(untold.traceHash);
     expect(told.story.faults!.fired.map(({ kind, count }) => [kind, count])).toEqual([...untold.fired]);
     expect(told.story.lights).toHaveLength(4);

@@ -10,7 +10,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import type { Invariant } from "#simulator/world/invariants/violation";
-import type { runNight } from "#simulator/world/run/fault-run";
+import type { runFaults } from "#simulator/world/run/fault-run";
 
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
@@ -26,7 +26,7 @@ export interface Mutation {
 }
 
 export interface Workshop {
-  night(mutation: Mutation): Promise<typeof runNight>;
+  night(mutation: Mutation): Promise<typeof runFaults>;
   close(): Promise<void>;
 }
 
@@ -69,7 +69,7 @@ export async function openWorkshop(): Promise<Workshop> {
           },
         ],
       });
-      const module = (await import(pathToFileURL(outfile).href)) as { runNight: typeof runNight };
+      const module = (await import(pathToFileURL(outfile).href)) as { runNight: typeof runFaults };
       return module.runNight;
     },
     close: () => rm(folder, { recursive: true, force: true }),

@@ -1,7 +1,7 @@
 /** The way of a world's messages: what was damaged stays damaged. */
 import { expect, it } from "vitest";
 import { Faults } from "#simulator/world/engine/faults";
-import { Life } from "#simulator/world/engine/process-lifetime";
+import { ProcessLifetime } from "#simulator/world/engine/process-lifetime";
 import { World } from "#simulator/world/engine/world";
 import { Network } from "#simulator/world/surroundings/network";
 
@@ -16,7 +16,7 @@ it("a message damaged on both its stretches, even in one place, does not arrive 
     published: () => {},
     delivering: (_to, _device, _leaf, bytes, forged) => arrived.push({ bytes, forged }),
   });
-  const link = network.link(DEVICE, new Life(world), (own) => own);
+  const link = network.link(DEVICE, new ProcessLifetime(world), (own) => own);
   link.onMessage(() => {});
   link.onChange(() => {});
   await world.run(10_000, () => {});

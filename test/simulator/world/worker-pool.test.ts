@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { hireCrew } from "#simulator/world/run/worker-pool";
+import { openWorkerPool } from "#simulator/world/run/worker-pool";
 import type { Job, JobResult } from "#simulator/world/run/world-worker";
 
 describe("a crew", () => {
@@ -11,7 +11,7 @@ describe("a crew", () => {
       }),
     );
     const told: JobResult[] = [];
-    const results = await hireCrew(1).work(jobs, (finished, result) => {
+    const results = await openWorkerPool(1).work(jobs, (finished, result) => {
       expect(finished).toBe(told.push(result));
     });
     expect(told.length).toBe(2);

@@ -1,7 +1,7 @@
 /** Worlds: the same from the same seed, troubled by every kind of fault, and never untrue to an invariant. */
 import { describe, expect, it } from "vitest";
 import { FAULT_KINDS, type FaultKind } from "#simulator/world/engine/faults";
-import { runNight } from "#simulator/world/run/fault-run";
+import { runFaults } from "#simulator/world/run/fault-run";
 import type { WorldOptions } from "#simulator/world/run/world-options";
 
 const CALM: WorldOptions = { seed: 1, lights: 3, nights: 1, faults: "none", signing: "stand-in" };
@@ -52,17 +52,17 @@ const BROKE_ONCE: readonly (readonly [number, number, string])[] = [
 describe("a world", () => {
   it("is the same from the same seed, to the last event", async () => {
     const options = { ...CALM, seed: 11, lights: 5, faults: "all" } as const;
-    const [first, second] = [await runNight(options), await runNight(options)];
+    const [first, second] = [await runFaults(options), await runFaults(options)];
     expect(second.traceHash).toBe(first.traceHash);
     expect(second.events).toBe(first.events);
-    expect((await runNight({ ...options, seed: 12 })).traceHash).not.toBe(first.traceHash);
+    expect((await runFaults({ ...options, seed: 12 })).traceHash).not.toBe(first.traceHash);
   });
 
   it("goes the same way with real signatures as with their stand-ins", { timeout: 180_000 }, async () => {
     for (const seed of [1, 2]) {
       const options = { ...CALM, seed, lights: 1, faults: ["answer-lost", "gateway-killed"] } as const;
-      const standIn = await runNight(options);
-      const real = await runNight({ ...options, signing: "real" });
+      const standIn = await runFaults(options);
+      const real = await runFaults({ ...options, signing: "real" });
       expect(real.breach).toBeNull();
       expect(real.traceHash).toBe(standIn.traceHash);
       expect(real.purchases).toBeGreaterThan(30);
@@ -70,7 +70,7 @@ describe("a world", () => {
   });
 
   it("conserves money over two calm nights: charged, claimed and settled are one number", async () => {
-    const { money, breach, purchases } = await runNight({ ...CALM, nights: 2 });
+    const { money, breach, purchases } = await runFaults({ ...CALM, nights: 2 });
     expect(breach).toBeNull();
     expect(purchases).toBeGreaterThan(200);
     expect(money.charged).toBeGreaterThan(0);
@@ -84,7 +84,7 @@ describe("a world", () => {
       const faults = [kind, ...(NEEDS[kind] ?? [])];
       let fired = false;
       for (let seed = 1; seed <= 25 && !fired; seed++) {
-        const verdict = await runNight({ ...CALM, seed, lights: 2, faults });
+        const verdict = await runFaults({ ...CALM, seed, lights: 2, faults });
         expect(verdict.breach, `${kind}, seed ${seed}`).toBeNull();
         for (const struck of verdict.fired.keys()) expect(allowedBeside(kind)).toContain(struck);
         fired = verdict.fired.has(kind);
@@ -96,14 +96,14 @@ describe("a world", () => {
 
   for (const [seed, lights, told] of BROKE_ONCE) {
     it(`does not break as seed ${seed} of ${lights} once did: ${told}`, { timeout: 60_000 }, async () => {
-      expect((await runNight({ ...CALM, seed, lights, faults: "all" })).breach).toBeNull();
+      expect((await runFaults({ ...CALM, seed, lights, faults: "all" })).breach).toBeNull();
     });
   }
 
   it("keeps every promise in ten nights with everything going wrong", { timeout: 240_000 }, async () => {
     const kinds = new Set<FaultKind>();
     for (let seed = 1; seed <= 10; seed++) {
-      const { breach, fired } = await runNight({ ...CALM, seed, lights: 8, faults: "all" });
+      const { breach, fired } = await runFaults({ ...CALM, seed, lights: 8, faults: "all" });
       expect(breach, `seed ${seed}`).toBeNull();
       for (const kind of fired.keys()) kinds.add(kind);
     }
@@ -112,7 +112,7 @@ describe("a world", () => {
 
   for (const { told, options } of REGRESSIONS) {
     it(`does not break as it once did: ${told}`, async () => {
-      const { breach } = await runNight({ ...CALM, lights: 8, ...options });
+      const { breach } = await runFaults({ ...CALM, lights: 8, ...options });
       expect(breach).toBeNull();
     });
   }

@@ -11,7 +11,7 @@ import { signVoucher } from "@x402/evm/batch-settlement/client";
 import type { Hex } from "viem";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { batchSettlementAbi } from "#simulator/chain/abi";
-import type { Utility } from "#simulator/seller/seller";
+import type { SellerService } from "#simulator/seller/seller";
 import { type Ground, type Payer, prepareGround, present, type StockClient, signPayment } from "../ground.ts";
 
 const ORDER = 0xffff_ffff_ffff_ffff_ffff_ffff_ffff_fffe_baae_dce6_af48_a03b_bfd2_5e8c_d036_4141n;
@@ -23,9 +23,9 @@ beforeAll(async () => {
 });
 afterAll(() => ground.stop());
 
-const energy = (utility: Utility) => `${utility.url}/v1/energy?quantum=100`;
+const energy = (utility: SellerService) => `${utility.url}/v1/energy?quantum=100`;
 
-async function buy(utility: Utility, client: StockClient): Promise<Record<string, number>> {
+async function buy(utility: SellerService, client: StockClient): Promise<Record<string, number>> {
   const response = await client.fetch(energy(utility), { method: "POST" });
   expect(response.status).toBe(200);
   return (await response.json()) as Record<string, number>;
@@ -41,7 +41,7 @@ interface VoucherPayload {
 }
 
 /** The payment of a client's next purchase, and what it would look like with another voucher. */
-async function nextPayment(utility: Utility, client: StockClient) {
+async function nextPayment(utility: SellerService, client: StockClient) {
   const headers = await signPayment(utility.url, 100, client);
   const payment = decodePaymentSignatureHeader(headers["PAYMENT-SIGNATURE"]!) as PaymentPayload & {
     readonly payload: VoucherPayload;
