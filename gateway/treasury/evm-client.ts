@@ -12,7 +12,6 @@ import {
   http,
   keccak256,
   type LocalAccount,
-  nonceManager,
   type PublicClient,
   parseSignature,
   serializeTransaction,
@@ -21,6 +20,7 @@ import {
   type WalletClient,
 } from "viem";
 import { toAccount } from "viem/accounts";
+import { createNonceManager, jsonRpc } from "viem/nonce";
 import { fromHex, toHex } from "#payment/bytes";
 import type { Treasury } from "../purchase/ports.ts";
 
@@ -82,7 +82,8 @@ function accountOf(treasury: Treasury): LocalAccount {
   const refuse = () => Promise.reject(new Error("expected a transaction to sign, found a message"));
   return toAccount({
     address: treasury.address as Hex,
-    nonceManager,
+    // Its own: the process-wide one would go on with the nonces of a node that another gateway of this process used.
+    nonceManager: createNonceManager({ source: jsonRpc() }),
     signMessage: refuse,
     signTypedData: refuse,
     async signTransaction(transaction, { serializer = serializeTransaction } = {}) {
