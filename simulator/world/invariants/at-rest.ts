@@ -15,7 +15,7 @@ export interface ViolationAtRest {
 }
 
 /** @param chargedMax the most that the oracle saw charged, by account */
-export function violationsAtRest(
+export function brokenAtRest(
   chain: ChainModel,
   seller: Tables,
   ledger: Tables,

@@ -24,7 +24,7 @@ import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
 import { NETWORK, RECEIVER, TOKEN } from "../engine/world-terms.ts";
 import type { Wiretap } from "../surroundings/network.ts";
-import { violationsAtRest } from "./at-rest.ts";
+import { brokenAtRest } from "./at-rest.ts";
 import { newObservations, type Observations } from "./observations.ts";
 import type { Invariant, WorldViolation } from "./violation.ts";
 
@@ -386,12 +386,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   /** What must hold when nothing moves any more: at-rest.ts. */
   atRest(): void {
     const { gatewayTables, sellerTables, chain } = this.parts;
-    for (const { invariant, told } of violationsAtRest(
-      chain(),
-      sellerTables,
-      gatewayTables,
-      this.chargedMax,
-    )) {
+    for (const { invariant, told } of brokenAtRest(chain(), sellerTables, gatewayTables, this.chargedMax)) {
       this.broken(invariant, told);
     }
   }

@@ -6,7 +6,7 @@ import { keyOf } from "#simulator/world/engine/keys";
 import { ProcessLifetime } from "#simulator/world/engine/process-lifetime";
 import { Tables } from "#simulator/world/engine/tables";
 import { World } from "#simulator/world/engine/world";
-import { violationsAtRest } from "#simulator/world/invariants/at-rest";
+import { brokenAtRest } from "#simulator/world/invariants/at-rest";
 
 const ID = `0x${"12".repeat(32)}`;
 
@@ -27,7 +27,7 @@ async function told(charged: number, payments: readonly (readonly [number, numbe
   });
   await world.run(1000, () => {});
   await committed;
-  return violationsAtRest(chain, seller, ledger, new Map()).map(({ invariant }) => invariant);
+  return brokenAtRest(chain, seller, ledger, new Map()).map(({ invariant }) => invariant);
 }
 
 it("a ledger whose last rung was charged in part is whole: the payment is kept by what was signed", async () => {

@@ -69,8 +69,8 @@ export async function openWorkshop(): Promise<Workshop> {
           },
         ],
       });
-      const module = (await import(pathToFileURL(outfile).href)) as { runNight: typeof runFaults };
-      return module.runNight;
+      const module = (await import(pathToFileURL(outfile).href)) as { runFaults: typeof runFaults };
+      return module.runFaults;
     },
     close: () => rm(folder, { recursive: true, force: true }),
   };
