@@ -9,15 +9,24 @@ import { readFleetFlags } from "./fleet-flags.ts";
 
 /** Each is loaded when its name is given: a chain's client and an HTTP server take seconds of CPU to load. */
 const COMMANDS: Readonly<Record<string, () => Promise<(argv: readonly string[]) => Promise<number>>>> = {
-  utility: async () => (await import("./seller/run-seller.ts")).runUtility,
+  seller: async () => (await import("./seller/run-seller.ts")).runSeller,
   city: async () => (await import("./city/run-city.ts")).runCity,
   chain: async () => (await import("./chain/run-chain.ts")).runChain,
-  meter: async () => (await import("./hardware/run-modbus-server.ts")).runMeter,
+  "modbus-server": async () => (await import("./hardware/run-modbus-server.ts")).runModbusServer,
   world: async () => (await import("./world/run/run-world.ts")).runWorld,
 };
 
+/** What sub-commands were called in 0.1.0: accepted for one release more. */
+const FORMER_NAMES: Readonly<Record<string, string>> = { utility: "seller", meter: "modbus-server" };
+
 export async function main(argv: readonly string[]): Promise<void> {
-  const [name = "", ...rest] = argv;
+  const [given = "", ...rest] = argv;
+  const name = Object.hasOwn(FORMER_NAMES, given) ? FORMER_NAMES[given]! : given;
+  if (name !== given) {
+    process.stderr.write(
+      `watt402-simulate: ${given} is called ${name} now; the old name goes with the next release\n`,
+    );
+  }
   const open = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   process.exitCode = open === undefined ? await simulate(argv) : await (await open())(rest);
   // A parent's channel would keep a finished program alive.

@@ -1,5 +1,5 @@
 /**
- * `watt402-simulate meter`: a Modbus meter that is not there, for a device that does not know.
+ * `watt402-simulate modbus-server`: a Modbus meter that is not there, for a device that does not know.
  *
  * Promise: ready is one JSON line on standard output; its counter rises in real time with the load that
  * it is told of, or with a lamp's own brightness file; SIGTERM and SIGINT end it with 0.
@@ -29,7 +29,7 @@ interface Flags {
 }
 
 /** Runs until a signal; `argv` are the arguments after the command's name. Resolves with the exit code. */
-export async function runMeter(argv: readonly string[]): Promise<number> {
+export async function runModbusServer(argv: readonly string[]): Promise<number> {
   try {
     const flags = readFlags(argv);
     const map = openRegisterMap(flags.map);
@@ -52,14 +52,14 @@ export async function runMeter(argv: readonly string[]): Promise<number> {
   } catch (error) {
     // Commander has printed its own complaint or help.
     if (error instanceof CommanderError) return error.exitCode;
-    process.stderr.write(`watt402-simulate meter: ${(error as Error).message}\n`);
+    process.stderr.write(`watt402-simulate modbus-server: ${(error as Error).message}\n`);
     return 1;
   }
 }
 
 function readFlags(argv: readonly string[]): Flags {
   const names = shippedMaps().map(({ name }) => name);
-  const command = new Command("watt402-simulate meter")
+  const command = new Command("watt402-simulate modbus-server")
     .description("serve a meter's registers as a Modbus slave")
     .requiredOption("--map <name|file>", `register map: ${names.join(", ")}, or a .json file`)
     .option("--tcp <port>", "Modbus TCP on this port of this machine, 0 for any free one", whole(0, 65_535))

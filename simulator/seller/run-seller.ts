@@ -1,4 +1,4 @@
-// `watt402-simulate utility`: the utility as a process of its own. Ready is one JSON line on standard output
+// `watt402-simulate seller`: the seller as a process of its own. Ready is one JSON line on standard output
 // (and a message to a parent that forked it); SIGTERM and SIGINT claim, settle, report and exit 0; whatever
 // keeps it from starting is one line and exit 1.
 
@@ -46,7 +46,7 @@ interface Flags {
 }
 
 /** Runs until a signal; `argv` are the arguments after the command's name. Resolves with the exit code. */
-export async function runUtility(argv: readonly string[]): Promise<number> {
+export async function runSeller(argv: readonly string[]): Promise<number> {
   try {
     const flags = readFlags(argv);
     guardSeller();
@@ -80,7 +80,7 @@ function guardSeller(): void {
 }
 
 function readFlags(argv: readonly string[]): Flags {
-  const command = new Command("watt402-simulate utility")
+  const command = new Command("watt402-simulate seller")
     .description("sell electricity over x402 on an EVM chain")
     .option("--rpc <url>", "JSON-RPC of an EVM node that has x402's contracts")
     .option("--chain-id <id>", "refuse a node of another chain", whole(1, Number.MAX_SAFE_INTEGER))

@@ -19,7 +19,7 @@ import { type Supervised, supervise } from "./supervised.ts";
 export interface ServicesOptions {
   readonly chain: RunChain;
   readonly schemes: readonly ("batch-settlement" | "exact")[];
-  /** As `watt402-simulate utility --scheme-server`; its default when absent. */
+  /** As `watt402-simulate seller --scheme-server`; its default when absent. */
   readonly schemeServer?: SchemeServer;
   /** An electricity API that runs elsewhere; null starts one. */
   readonly sellerUrl: string | null;
@@ -29,7 +29,7 @@ export interface ServicesOptions {
   readonly brokerAccount?: Readonly<Record<string, string>>;
   /** What speaks MQTT in the gateway's own broker. */
   readonly server: Server;
-  /** As `watt402-simulate utility --tariff`. */
+  /** As `watt402-simulate seller --tariff`. */
   readonly tariff: string;
   /** Unix time at which the tariff's clock starts, and its speed. */
   readonly epochSeconds: number;
@@ -143,7 +143,7 @@ async function startSeller(options: ServicesOptions, home: string): Promise<Supe
     name: "seller",
     launcher: "../watt402-simulate.mjs",
     args: [
-      "utility",
+      "seller",
       ...["--rpc", chain.rpcUrl],
       ...["--chain-id", String(chain.chainId)],
       ...["--port", String(await freePort())],

@@ -152,7 +152,7 @@ test(
       const key = join(data, "receiver.key");
       writeFileSync(key, RECEIVER_KEY, { mode: 0o600 });
       const seller = simulate([
-        "utility",
+        "seller",
         ...["--rpc", rpcUrl, "--token", token, "--data", join(data, "seller")],
         ...["--receiver-key", key, "--claim-interval", "2", "--min-deposit", "200000"],
       ]);

@@ -89,7 +89,7 @@ describe("a meter on a serial line", () => {
 
   it("comes back by itself when the adapter was pulled out and plugged in again", async () => {
     const first = await line();
-    const serve = () => run(process.execPath, [SIMULATE, "meter", "--map", "sdm120", "--serial", first.far]);
+    const serve = () => run(process.execPath, [SIMULATE, "modbus-server", "--map", "sdm120", "--serial", first.far]);
     let served = serve();
     await until("the simulated meter", () => served.said().includes('"ready":true'), 30_000);
     const one = meter({ map: "sdm120", serial: first.near });
@@ -110,7 +110,7 @@ describe("a meter on a serial line", () => {
 
   it("is not taken from another process that has the port", async () => {
     const { near, far } = await line();
-    const served = run(process.execPath, [SIMULATE, "meter", "--map", "pzem-004t", "--serial", near]);
+    const served = run(process.execPath, [SIMULATE, "modbus-server", "--map", "pzem-004t", "--serial", near]);
     await until("the simulated meter", () => served.said().includes('"ready":true'), 30_000);
     expect(far).toContain("far");
     const { trouble } = await probeMeter({ kind: "modbus", map: "pzem-004t", serial: near }, surroundings());

@@ -9,8 +9,10 @@ import { readOnce, surroundings, until } from "../../hardware/meters/harness.ts"
 
 const SIMULATE = new URL("../../../simulator/watt402-simulate.mjs", import.meta.url).pathname;
 
-function run(...args: string[]) {
-  const child = spawn(process.execPath, [SIMULATE, "meter", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+const run = (...args: string[]) => simulate("modbus-server", ...args);
+
+function simulate(...args: string[]) {
+  const child = spawn(process.execPath, [SIMULATE, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   let text = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (chunk: Buffer) => {
@@ -21,7 +23,7 @@ function run(...args: string[]) {
   return { child, code, said: () => text };
 }
 
-describe("watt402-simulate meter", () => {
+describe("watt402-simulate modbus-server", () => {
   it("serves a map until it is told to stop, and says what its counter showed", async () => {
     const served = run("--map", "sdm120", "--tcp", "0", "--watts", "60", "--start-kwh", "7");
     try {
@@ -43,12 +45,21 @@ describe("watt402-simulate meter", () => {
     expect(served.said()).toMatch(/"stopped":true,"energyMilliwattHours":70000\d\d/);
   });
 
+  it("is found by the name it had in 0.1.0, which says how it is called now", async () => {
+    const former = simulate("meter", "--map", "sdm120");
+    expect(await former.code).toBe(1);
+    expect(former.said()).toContain(
+      "meter is called modbus-server now; the old name goes with the next release\n",
+    );
+    expect(former.said()).toContain("expected exactly one of --tcp, --rtu-tcp, --serial");
+  });
+
   it("names in one line what keeps it from starting", async () => {
     const [unknown, nowhere] = [run("--map", "sdm999", "--tcp", "0"), run("--map", "sdm120")];
     expect([await unknown.code, await nowhere.code]).toEqual([1, 1]);
     expect(unknown.said()).toContain("expected sdm120, sdm230");
     expect(nowhere.said()).toBe(
-      "watt402-simulate meter: expected exactly one of --tcp, --rtu-tcp, --serial\n",
+      "watt402-simulate modbus-server: expected exactly one of --tcp, --rtu-tcp, --serial\n",
     );
   });
 });
