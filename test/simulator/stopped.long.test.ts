@@ -3,7 +3,7 @@
 import { afterEach, expect, test } from "vitest";
 import { endRuns, evening, RUN_MS, run } from "./evening.ts";
 import { endedSoon, type Hanging, hang, lastLine } from "./hanging.ts";
-import { type Run, until } from "./process.ts";
+import { documentOf, type Run, until } from "./process.ts";
 
 afterEach(endRuns);
 
@@ -49,6 +49,18 @@ test(
     const processes = await hang(started, "gateway");
     expect(await endedSoon(started, processes, "SIGINT", "SIGINT")).toBe(130);
     expect(lastLine(started)).toContain("left without a result, told to leave at once: ");
+  },
+  RUN_MS,
+);
+
+test(
+  "a run that is told by SIGTERM to end has its result soon, or says that there was no time for one",
+  async () => {
+    const started = run("--lights", "2", "--minutes", "600");
+    const processes = await evening(started);
+    if ((await endedSoon(started, processes, "SIGTERM")) === 0) {
+      expect((await documentOf(started)).conserved).toBe(true);
+    } else expect(lastLine(started)).toContain("not reconciled within 4000 ms of SIGTERM: ");
   },
   RUN_MS,
 );
