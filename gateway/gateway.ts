@@ -4,7 +4,9 @@
  * Promise: when this resolves, the gateway takes payments; after `stop` no payment is half-done: those
  * under way were finished or are resumed by their devices.
  */
+
 import { randomBytes } from "node:crypto";
+import { within } from "#node/deadline";
 import { type Curve, fastestCurve, signersOn } from "#node/key/native-curve";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { type Hex, toHex } from "#payment/bytes";
@@ -185,14 +187,14 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     doorman.stop();
     chain.stop();
     const endMs = performance.now() + STOP_MAX_MS;
-    const inTime = (work: Promise<unknown>) => withinMs(endMs - performance.now(), work);
+    const inTime = (work: Promise<unknown>) => within(endMs - performance.now(), work, () => undefined);
     await inTime(sessions.drain());
     await inTime(duty.close());
     await inTime(lookout.close());
     await inTime(broker.close());
     await inTime(Promise.all([opened.close(), http.close()]));
     // What was acknowledged is on the disk already; what the disk does not take in time stays in the journal.
-    await withinMs(LEDGER_STOP_MAX_MS, ledger.close());
+    await within(LEDGER_STOP_MAX_MS, ledger.close(), () => undefined);
   }
   duty = await openCluster(config, seat, external, { sessions, forward }, note).catch(async (error) => {
     await stop();
@@ -225,10 +227,6 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
 /** All parts but the ledger end within it, whatever hangs; what is cut off is resumed by its device. */
 const STOP_MAX_MS = 2_500;
 const LEDGER_STOP_MAX_MS = 2_000;
-
-function withinMs(limitMs: number, work: Promise<unknown>): Promise<unknown> {
-  return Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
-}
 
 interface OpenBroker {
   readonly broker: Broker;

@@ -6,6 +6,7 @@
  * retained state is kept; everything else is refused, nothing grows. It connects once somebody listens
  * for its changes, so none is missed, and goes on trying with back-off until closed.
  */
+
 import { type IClientPublishOptions, MqttClient } from "mqtt";
 import type { Clock, Random } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/rungs";
@@ -14,6 +15,7 @@ import { loginToken } from "#payment/login";
 import type { LostMessage } from "#protocol/messages";
 import { isLeaf, LEAVES, type Leaf, readTopic, topicOf } from "#protocol/topics";
 import { type BrokerAddress, openBrokerStream, readBrokerUrl, type TlsFiles } from "./broker-socket.ts";
+import { within } from "./deadline.ts";
 import type { HostLink } from "./host-parts.ts";
 
 export interface MqttLinkOptions {
@@ -298,12 +300,7 @@ class BrokerLink implements MqttLink {
     this.cancelAttempt?.();
     const client = this.client;
     if (client === null) return;
-    let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CLOSE_MS);
-    });
-    await Promise.race([this.up ? client.endAsync(false) : client.endAsync(true), patience]);
-    clearTimeout(timer);
+    await within(CLOSE_MS, this.up ? client.endAsync(false) : client.endAsync(true), () => undefined);
     client.end(true);
     this.client = null;
     this.up = false;

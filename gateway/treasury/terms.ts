@@ -4,6 +4,7 @@
  * Promise: a fault is one line that says what was expected and what was found; while the node does not answer nothing
  * is held against anybody; a chain is asked at most once in a few seconds, whoever wants to know.
  */
+
 import {
   type BaseError,
   type Hex,
@@ -13,6 +14,7 @@ import {
   parseAbi,
   TimeoutError,
 } from "viem";
+import { within } from "#node/deadline";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS, DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { type Domain, domainSeparator } from "#payment/eip712";
@@ -51,7 +53,8 @@ export function termsOnChain(connection: EvmConnection, treasury: string, nowMs:
     const key = JSON.stringify([scheme, network, asset, extra.name, extra.version]);
     const known = answers.get(key);
     if (known !== undefined && nowMs() - known.atMs < ANSWER_LIFE_MS) return known.trouble;
-    const trouble = withinMs(WAIT_MAX_MS, troubleOf(connection, treasury, requirements));
+    // A node that does not answer says nothing against the terms.
+    const trouble = within(WAIT_MAX_MS, troubleOf(connection, treasury, requirements), () => "");
     if (answers.size >= ANSWERS_MAX) answers.clear();
     answers.set(key, { atMs: nowMs(), trouble });
     return trouble;
@@ -153,15 +156,4 @@ async function told<Value>(reading: Promise<Value>): Promise<Value | null> {
     if (isAway) throw error;
     return null;
   }
-}
-
-function withinMs(limitMs: number, trouble: Promise<string>): Promise<string> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(""), limitMs);
-    const settle = (found: string) => {
-      clearTimeout(timer);
-      resolve(found);
-    };
-    trouble.then(settle, () => settle(""));
-  });
 }

@@ -9,6 +9,7 @@
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { detach } from "#core/detach";
+import { within } from "#node/deadline";
 import { throwUncaught } from "#node/process-guard";
 import type { LampDriver } from "./driver.ts";
 import type { GpioSettings } from "./settings.ts";
@@ -165,16 +166,4 @@ function refused(name: string, code: number | null, said: string): Error {
   return new Error(
     `${name}: expected gpioset to hold the line, found: ${found}; see \`gpioinfo\` and \`dmesg\``,
   );
-}
-
-async function within(limitMs: number, work: Promise<void>, late: () => void): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<void>((resolve) => {
-    timer = setTimeout(() => {
-      late();
-      resolve();
-    }, limitMs);
-  });
-  await Promise.race([work, patience]);
-  clearTimeout(timer);
 }

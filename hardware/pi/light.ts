@@ -6,11 +6,13 @@
  * link closed; meter and lamp are released meanwhile, and its journal last. Whatever hangs is left after
  * PART_STOP_MS, and named.
  */
+
 import type { Server } from "node:net";
 import type { Logger } from "pino";
 import type { Clock } from "#core/ports";
 import { systemClock } from "#node/clock";
 import type { DeviceConfig } from "#node/config/device-config";
+import { within } from "#node/deadline";
 import { type Host, PORT_ANSWER_MS, startHost } from "#node/host";
 import { diskTrouble, isUnwritable } from "#node/journal/disk-trouble";
 import { type FileJournal, openJournal } from "#node/journal/journal";
@@ -162,7 +164,9 @@ class RunningLight implements Light {
     const { lamp, meter } = this.parts;
     const found: string[] = [];
     const end = (part: string, limitMs: number, work: Promise<void>) =>
-      within(part, limitMs, work).catch((error: Error) => found.push(error.message));
+      within(limitMs, work, () => {
+        throw new Error(`${part}: expected to end within ${limitMs} ms, found it hanging`);
+      }).catch((error: Error) => found.push(error.message));
     // The lamp gets its level inside the first of these calls; none of them waits for another part.
     await Promise.all([
       end("journal and link", PART_STOP_MS, this.host.stop()),
@@ -211,20 +215,5 @@ function openKeyOf(config: DeviceConfig, log: Logger): Key {
     return key;
   } catch (error) {
     throw isUnwritable(error) ? new Error(diskTrouble(config.keyFile, error)) : error;
-  }
-}
-
-/** Rejects when the work has not ended in time. */
-async function within(part: string, limitMs: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`${part}: expected to end within ${limitMs} ms, found it hanging`));
-    }, limitMs);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

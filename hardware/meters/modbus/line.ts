@@ -3,10 +3,12 @@
  *
  * Promise: opening ends within its time, and its failure is one line that names the remedy.
  */
+
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import Modbus from "modbus-serial";
 import { SerialPort } from "serialport";
+import { within } from "#node/deadline";
 import { type OpenStream, RtuPort } from "./rtu-port.ts";
 
 /** Longest wait for a port or a connection, milliseconds. */
@@ -39,20 +41,16 @@ export async function openLine(settings: LineSettings): Promise<Line> {
   const modbus = new Modbus(rtu ?? undefined);
   // A failed request already tells; without a listener the same error would end the process.
   modbus.on("error", () => {});
-  let timer: NodeJS.Timeout | undefined;
   try {
-    await Promise.race([
-      settings.kind === "tcp" ? modbus.connectTCP(settings.host, { port: settings.port }) : opened(modbus),
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer within ${OPEN_MS} ms`)), OPEN_MS);
-      }),
-    ]);
+    const { kind } = settings;
+    const open = kind === "tcp" ? modbus.connectTCP(settings.host, { port: settings.port }) : opened(modbus);
+    await within(OPEN_MS, open, () => {
+      throw new Error(`no answer within ${OPEN_MS} ms`);
+    });
     return { modbus, rtu };
   } catch (error) {
     closeLine({ modbus, rtu });
     throw new Error(explain(settings, error as NodeJS.ErrnoException));
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -4,6 +4,7 @@
  * Promise: asking costs nothing while somebody asked within the last second, and ends within LOOK_TIMEOUT_MS; a change
  * is logged once, with the node's origin: the rest of its URL may hold a key and is told to nobody.
  */
+import { within } from "#node/deadline";
 
 /** Between two looks of its own accord. */
 export const LOOK_EVERY_MS = 5_000;
@@ -78,19 +79,11 @@ export class ChainWatch {
 
 /** Undefined when `asked` resolves in time; else why not, in a word. */
 async function answered(asked: Promise<unknown>): Promise<string | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`nothing within ${LOOK_TIMEOUT_MS} ms`), LOOK_TIMEOUT_MS);
-  });
   const reason = asked.then(
     () => undefined,
     (error: Error & { details?: string }) => (error.details ?? error.message).split("\n")[0]!.slice(0, 100),
   );
-  try {
-    return await Promise.race([reason, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return within(LOOK_TIMEOUT_MS, reason, () => `nothing within ${LOOK_TIMEOUT_MS} ms`);
 }
 
 function pause(ms: number): Promise<void> {

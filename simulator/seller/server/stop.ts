@@ -4,7 +4,9 @@
  * Promise: while the node answers, charged vouchers are claimed and settled, for `stopTimeoutMs` at most; once it does
  * not, all is over within STOP_MAX_MS of the word to stop, whatever hangs: what is missing stays in the database.
  */
+
 import type { FastifyInstance } from "fastify";
+import { within } from "#node/deadline";
 import type { ChainWatch } from "../claims/chain-watch.ts";
 import type { ClaimRound, Claims } from "../claims/claims.ts";
 import type { AccountStore, Chain } from "../ports.ts";
@@ -42,7 +44,7 @@ export async function stopInOrder(parts: StopParts): Promise<StopReport> {
   const { app, sale, jobs, claims, chain, watch, store, stopTimeoutMs } = parts;
   const deadlineMs = Date.now() + stopTimeoutMs;
   const closing = app.close();
-  const inTime = <T>(work: Promise<T>) => within(deadlineMs, watch.whileItAnswers(work));
+  const inTime = <T>(work: Promise<T>) => until(deadlineMs, watch.whileItAnswers(work));
   const ending = [...jobs.map((job) => job.stop()), sale.idle()];
   const isQuiet = (await inTime(Promise.all(ending).then(() => true))) === true;
   await closed(app, closing);
@@ -50,7 +52,7 @@ export async function stopInOrder(parts: StopParts): Promise<StopReport> {
   if (watch.trouble === undefined) await inTime(learnGas(store, chain)).catch(() => undefined);
   const { claim, settle, deposit, exact } = store.totals();
   // What a disk does not take in time stays in the journal.
-  await within(watch.trouble === undefined ? deadlineMs : Date.now() + CLOSE_GRACE_MS, store.close());
+  await until(watch.trouble === undefined ? deadlineMs : Date.now() + CLOSE_GRACE_MS, store.close());
   return {
     claims: { transactions: claim.transactions, channels: claim.channels, gas: claim.gas },
     settles: { transactions: settle.transactions, gas: settle.gas, amountAtomic: settle.amountAtomic },
@@ -72,9 +74,9 @@ export async function learnGas(store: AccountStore, chain: Chain): Promise<void>
 
 /** Requests that were worked on are answered; who still holds its connection then is cut off. */
 async function closed(app: FastifyInstance, closing: PromiseLike<unknown>): Promise<void> {
-  await within(Date.now() + CLOSE_GRACE_MS, closing);
+  await until(Date.now() + CLOSE_GRACE_MS, closing);
   app.server.closeAllConnections();
-  await within(Date.now() + CLOSE_GRACE_MS, closing);
+  await until(Date.now() + CLOSE_GRACE_MS, closing);
 }
 
 /** The last claims and settlement, tried again while they are refused for now and time is left. */
@@ -93,15 +95,7 @@ async function lastRound(
   }
 }
 
-/** What `promise` resolves with, or `undefined` when the deadline comes first. */
-async function within<T>(deadlineMs: number, promise: PromiseLike<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), Math.max(0, deadlineMs - Date.now()));
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** What `work` resolves with, or undefined when the deadline comes first. @param deadlineMs Unix milliseconds */
+function until<Value>(deadlineMs: number, work: PromiseLike<Value>): Promise<Value | undefined> {
+  return within(deadlineMs - Date.now(), work, () => undefined);
 }

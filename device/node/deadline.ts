@@ -1,0 +1,26 @@
+/**
+ * Work that is waited for only so long.
+ *
+ * Promise: what it resolves or rejects with before the limit, afterwards what `late` gives; no timer is left behind. Work
+ * that is late goes on, and what becomes of it then is nobody's any more, a rejection too.
+ */
+
+/** @param limitMs at most so long; below zero: not at all  @param late called once, when the limit comes first; may throw */
+export async function within<Value, Late>(
+  limitMs: number,
+  work: PromiseLike<Value>,
+  late: () => Late,
+): Promise<Value | Late> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<typeof LATE>((resolve) => {
+    timer = setTimeout(() => resolve(LATE), Math.max(0, limitMs));
+  });
+  try {
+    const first = await Promise.race([work, limit]);
+    return first === LATE ? late() : first;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const LATE = Symbol("late");
