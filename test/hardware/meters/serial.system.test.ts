@@ -89,7 +89,8 @@ describe("a meter on a serial line", () => {
 
   it("comes back by itself when the adapter was pulled out and plugged in again", async () => {
     const first = await line();
-    const serve = () => run(process.execPath, [SIMULATE, "modbus-server", "--map", "sdm120", "--serial", first.far]);
+    const serve = () =>
+      run(process.execPath, [SIMULATE, "modbus-server", "--map", "sdm120", "--serial", first.far]);
     let served = serve();
     await until("the simulated meter", () => served.said().includes('"ready":true'), 30_000);
     const one = meter({ map: "sdm120", serial: first.near });
