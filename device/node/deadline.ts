@@ -11,7 +11,7 @@ export async function within<Value, Late>(
   work: PromiseLike<Value>,
   late: () => Late,
 ): Promise<Value | Late> {
-  let timer: NodeJS.Timeout | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const limit = new Promise<typeof LATE>((resolve) => {
     timer = setTimeout(() => resolve(LATE), Math.max(0, limitMs));
   });
