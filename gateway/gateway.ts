@@ -81,7 +81,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     chain.stop();
     throw error;
   });
-  const doorman = openEnrolmentService(config, allowed, ledger, note);
+  const enrolment = openEnrolmentService(config, allowed, ledger, note);
   const http = openHttp({
     connections: config.limits.sellerConnections,
     timeoutMs: config.limits.sellerTimeoutMs,
@@ -97,8 +97,8 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     key,
     curve,
     seat,
-    doorman.barred,
-    (device) => isNewcomer({ ledger, isEnrolled: doorman.isEnrolled }, device),
+    enrolment.barred,
+    (device) => isNewcomer({ ledger, isEnrolled: enrolment.isEnrolled }, device),
     note,
     (...message) => receive(...message),
   ).catch(async (error) => {
@@ -112,7 +112,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   // Until the seat is taken a broker of others is asked for nothing.
   let duty: Cluster = SOLE_MEMBER;
   let gate: EnrolmentFilter | null = null;
-  const lookout = await openMonitoring(config, files, {
+  const monitoring = await openMonitoring(config, files, {
     broker,
     duty: () => duty.status(),
     sellers: () => sellers?.status() ?? [],
@@ -137,7 +137,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   const opened = openSellers(
     config,
     authorities,
-    lookout.timing,
+    monitoring.timing,
     note,
     () => sessions.renewOffers(),
     termsOnChain(connection, treasury.address, () => performance.now()),
@@ -145,15 +145,15 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   sellers = opened;
   const mayLose: Pick<Cluster, "holds"> = { holds: (device) => duty.holds(device) };
   const guarded = seat === null ? broker : fenceDevices(broker, mayLose);
-  const entrance = doorman.gate({
+  const filter = enrolment.gate({
     key,
     hmac: hmacSha256,
     devices: guarded,
     receive: (...message) => sessions.receive(...message),
-    observe: lookout.observe,
+    observe: monitoring.observe,
   });
-  gate = entrance;
-  const { devices } = entrance;
+  gate = filter;
+  const { devices } = filter;
   const forward = openForward({
     devices,
     fetch: fetchResource(http),
@@ -165,13 +165,13 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       hmac: hmacSha256,
       devices,
       market: seat === null ? opened.market : fenceRouter(opened.market, mayLose),
-      ledger: timedLedger(ledger, lookout.timing, monotonicSeconds),
+      ledger: timedLedger(ledger, monitoring.timing, monotonicSeconds),
       treasury,
       chain,
       limits: config.treasury,
-      isEnrolled: doorman.isEnrolled,
+      isEnrolled: enrolment.isEnrolled,
       note,
-      observe: lookout.observe,
+      observe: monitoring.observe,
       counts,
       now: () => Date.now() / 1000,
     },
@@ -184,13 +184,13 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   );
   async function stop(): Promise<void> {
     opened.stop();
-    doorman.stop();
+    enrolment.stop();
     chain.stop();
     const endMs = performance.now() + STOP_MAX_MS;
     const inTime = (work: Promise<unknown>) => within(endMs - performance.now(), work, () => undefined);
     await inTime(sessions.drain());
     await inTime(duty.close());
-    await inTime(lookout.close());
+    await inTime(monitoring.close());
     await inTime(broker.close());
     await inTime(Promise.all([opened.close(), http.close()]));
     // What was acknowledged is on the disk already; what the disk does not take in time stays in the journal.
@@ -200,14 +200,14 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     await stop();
     throw error;
   });
-  receive = receiveByCluster(duty, external, entrance.receive);
+  receive = receiveByCluster(duty, external, filter.receive);
 
   return {
     brokerUrl: broker.url,
     address: key.address,
     publicKey: toHex(key.publicKey),
     treasury: treasury.address as Hex,
-    httpUrl: lookout.url,
+    httpUrl: monitoring.url,
     status: () => ({
       ...counts,
       devices: sessions.size,
@@ -216,7 +216,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       duty: duty.status(),
     }),
     reread() {
-      doorman.reread();
+      enrolment.reread();
       embedded?.reread();
       external?.reread();
     },

@@ -1,5 +1,5 @@
 /**
- * The gateway's lookout: hears everything the rules tell, and passes it on to pages, metrics, alarms and
+ * The gateway's monitoring: hears everything the rules tell, and passes it on to pages, metrics, alarms and
  * Home Assistant.
  *
  * Promise: nothing here can stop or slow a payment: what is heard is counted at once, what takes time runs
