@@ -4,14 +4,14 @@
  */
 import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/deploy";
 import type { Services } from "#simulator/services/services";
-import type { BelievingSellerOptions } from "./believing-seller-process.ts";
-import { AMOUNT_ATOMIC, type BenchGround, PRICE_PER_MILLION_UNITS } from "./bench-ground.ts";
-import { type Child, startChild } from "./child.ts";
 import { measure, openFleet } from "./end-to-end.ts";
 import { type Spread, spreadOf } from "./figures.ts";
-import type { FleetMark } from "./fleet-process.ts";
+import { AMOUNT_ATOMIC, type BenchGround, PRICE_PER_MILLION_UNITS } from "./fixtures.ts";
 import { cpuMicroseconds, residentBytes } from "./process-figures.ts";
-import type { VoucherClientOptions } from "./voucher-client-process.ts";
+import type { BelievingSellerOptions } from "./processes/believing-seller-process.ts";
+import { type Child, startChild } from "./processes/child.ts";
+import type { FleetMark } from "./processes/fleet-process.ts";
+import type { VoucherClientOptions } from "./processes/voucher-client-process.ts";
 
 /** Small enough for a fleet of any size within a day's limit. */
 const DEPOSIT_ATOMIC = 50_000;

@@ -9,14 +9,14 @@ import { toHex } from "#payment/bytes";
 import { mint } from "#simulator/chain/deploy";
 import { readAccounts } from "#simulator/fleet/reconciliation/seller-accounts";
 import type { Services } from "#simulator/services/services";
-import { AMOUNT_ATOMIC, type BenchGround } from "./bench-ground.ts";
-import { type Child, startChild } from "./child.ts";
 import { ratioOf, type Spread, spreadOf } from "./figures.ts";
-import type { FleetMark, FleetProcessOptions, Latency } from "./fleet-process.ts";
+import { AMOUNT_ATOMIC, type BenchGround } from "./fixtures.ts";
 import type { Passage } from "./gate.ts";
 import { cpuMicroseconds } from "./process-figures.ts";
-import type { StockClientOptions } from "./stock-client-process.ts";
-import type { StockSellerOptions } from "./stock-seller-process.ts";
+import { type Child, startChild } from "./processes/child.ts";
+import type { FleetMark, FleetProcessOptions, Latency } from "./processes/fleet-process.ts";
+import type { StockClientOptions } from "./processes/stock-client-process.ts";
+import type { StockSellerOptions } from "./processes/stock-seller-process.ts";
 
 /** More than the rounds can spend, so that no deposit falls into one. */
 export const DEPOSIT_ATOMIC = 1_000_000;

@@ -7,10 +7,10 @@ import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError } from "commander";
 import { benchGateway, benchSeller } from "./alone.ts";
-import { type BenchGround, type BenchPlan, openBenchGround } from "./bench-ground.ts";
 import { documentOf, type Found, machineOf, tableOf } from "./document.ts";
 import { benchEndToEnd, benchLatency, openOurSide, openStockSide } from "./end-to-end.ts";
 import { spreadOf } from "./figures.ts";
+import { type BenchGround, type BenchPlan, openBenchGround } from "./fixtures.ts";
 import { benchGas, benchWorld } from "./settled.ts";
 import { benchSoak } from "./soak.ts";
 

@@ -5,8 +5,8 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { keccak256, toHex } from "viem";
 import { escrow, startEscrow } from "../simulator/chain/escrow.ts";
-import type { BenchGround } from "./bench-ground.ts";
 import { type Spread, spreadOf } from "./figures.ts";
+import type { BenchGround } from "./fixtures.ts";
 
 /** One lamp that buys once a second, claimed once an hour. */
 const PAYMENTS_PER_CLAIM = 3_600;

@@ -5,13 +5,13 @@
  * short, is counted.
  */
 import { openBelievingSeller } from "./alone.ts";
-import type { BenchGround } from "./bench-ground.ts";
-import type { Child } from "./child.ts";
 import type { SoakFigures } from "./document.ts";
 import { openFleet } from "./end-to-end.ts";
 import { spreadOf } from "./figures.ts";
-import type { FleetMark, Latency, Starved } from "./fleet-process.ts";
+import type { BenchGround } from "./fixtures.ts";
 import { residentBytes } from "./process-figures.ts";
+import type { Child } from "./processes/child.ts";
+import type { FleetMark, Latency, Starved } from "./processes/fleet-process.ts";
 
 /** What one purchase lasts. */
 const INTERVAL_SECONDS = 30;

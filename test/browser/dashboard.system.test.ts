@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Place } from "#gateway/telemetry/locations";
-import { deviceName, openStage, type Stage } from "../gateway/http/stage.ts";
+import { deviceName, openStage, type Stage } from "../gateway/http/fixtures.ts";
 
 const PICTURES = "artifacts";
 const WIDE = { width: 1440, height: 900 };

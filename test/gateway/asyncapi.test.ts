@@ -18,7 +18,7 @@ import {
   readState,
 } from "#protocol/messages";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
-import { deviceName, stateOf } from "./http/stage.ts";
+import { deviceName, stateOf } from "./http/fixtures.ts";
 
 const SOURCE = readFileSync("gateway/asyncapi.json", "utf8");
 type Message = Readonly<Record<string, unknown>>;

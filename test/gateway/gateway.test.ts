@@ -9,11 +9,16 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "#gateway/gateway";
 import { bundleUtility } from "../simulator/seller/bundle.ts";
 import { spawnUtility } from "../simulator/seller/process.ts";
-import { dataOf, expectAgreement, freePort, ledgerRows, QUANTUM, startSeller } from "./agreement.ts";
-import { bundleOf } from "./bundle.ts";
-import { type Ended, GATEWAY_PROCESS, type GatewayProcess, spawnGateway } from "./gateway-process.ts";
-import { type Ground, prepareGround, until } from "./ground.ts";
-import { openLossyProxy } from "./lossy-proxy.ts";
+import { openLossyProxy } from "./faults/lossy-proxy.ts";
+import { type Ground, prepareGround, until } from "./fixtures.ts";
+import { bundleOf } from "./processes/bundle.ts";
+import {
+  type Ended,
+  GATEWAY_PROCESS,
+  type GatewayProcess,
+  spawnGateway,
+} from "./processes/gateway-process.ts";
+import { dataOf, expectAgreement, freePort, ledgerRows, QUANTUM, startSeller } from "./purchase/agreement.ts";
 
 let ground: Ground;
 beforeAll(async () => {

@@ -7,9 +7,9 @@ import { loadConfig } from "#node/config/device-config";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { until } from "../device/node/broker.ts";
-import { bundledDevice, type Program, type Run, runDevice } from "./device-process.ts";
 import { ASSET, NETWORK, SELLER, startGateway, type TestGateway } from "./gateway.ts";
-import { type Pole, raisePole } from "./pole.ts";
+import { bundledDevice, type Program, type Run, runDevice } from "./pi/device-process.ts";
+import { type Pole, raisePole } from "./pi/simulated-light.ts";
 import { type Converter, openConverter } from "./serial-line.ts";
 
 const GATEWAY_KEY = openKey(new Uint8Array(32).fill(9));

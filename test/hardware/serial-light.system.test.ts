@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { serveRtu } from "#simulator/hardware/modbus-slave";
-import { type Ground, prepareGround } from "../gateway/ground.ts";
-import { bundledDevice, type Program } from "./device-process.ts";
-import { livePaidEvening } from "./paid-evening.ts";
-import { raisePole } from "./pole.ts";
+import { type Ground, prepareGround } from "../gateway/fixtures.ts";
+import { bundledDevice, type Program } from "./pi/device-process.ts";
+import { livePaidEvening } from "./pi/paid-evening.ts";
+import { raisePole } from "./pi/simulated-light.ts";
 import { openPair } from "./serial-line.ts";
 
 /** A quantum of 500 mWh lasts half a second: a look over a serial line takes a tenth of one. */

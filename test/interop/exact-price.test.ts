@@ -1,7 +1,7 @@
 // A price that moves at a seller of exact alone: the light follows it, and its granted units are what was paid for.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Ground, prepareGround, until } from "../gateway/ground.ts";
+import { type Ground, prepareGround, until } from "../gateway/fixtures.ts";
 import { startStockSeller } from "./stock-seller.ts";
 
 const AMOUNT = 100;

@@ -24,7 +24,7 @@ import {
 import { sealJson } from "#protocol/tag";
 import { type Leaf, topicOf } from "#protocol/topics";
 import { mint } from "#simulator/chain/deploy";
-import { type Ground, prepareGround } from "../gateway/ground.ts";
+import { type Ground, prepareGround } from "../gateway/fixtures.ts";
 import { startStockSeller } from "./stock-seller.ts";
 
 const AMOUNT = 100;

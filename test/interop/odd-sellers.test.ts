@@ -6,9 +6,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { SellerStatus } from "#gateway/sellers/seller-client";
-import { startSeller } from "../gateway/agreement.ts";
-import { type Ground, prepareGround, until } from "../gateway/ground.ts";
-import { openLossyProxy } from "../gateway/lossy-proxy.ts";
+import { openLossyProxy } from "../gateway/faults/lossy-proxy.ts";
+import { type Ground, prepareGround, until } from "../gateway/fixtures.ts";
+import { startSeller } from "../gateway/purchase/agreement.ts";
 import { startStockSeller } from "./stock-seller.ts";
 
 const AMOUNT = 100;

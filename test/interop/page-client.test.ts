@@ -7,8 +7,8 @@ import { createPublicClient, erc20Abi, type Hex, http } from "viem";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mint } from "#simulator/chain/deploy";
 import vectors from "../../device/protocol/vectors.json";
-import { dataOf, ledgerRows, QUANTUM, startSeller, UNITS } from "../gateway/agreement.ts";
-import { type Ground, prepareGround } from "../gateway/ground.ts";
+import { type Ground, prepareGround } from "../gateway/fixtures.ts";
+import { dataOf, ledgerRows, QUANTUM, startSeller, UNITS } from "../gateway/purchase/agreement.ts";
 import { PageDevice } from "./page-client/device.ts";
 import {
   accountOf,

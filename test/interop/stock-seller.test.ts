@@ -2,8 +2,8 @@
 // after they charged costs nobody anything.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Ground, prepareGround } from "../gateway/ground.ts";
-import { openLossyProxy } from "../gateway/lossy-proxy.ts";
+import { openLossyProxy } from "../gateway/faults/lossy-proxy.ts";
+import { type Ground, prepareGround } from "../gateway/fixtures.ts";
 import { startStockSeller } from "./stock-seller.ts";
 
 const AMOUNT = 100;

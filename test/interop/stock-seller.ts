@@ -25,7 +25,7 @@ import { tokenAbi } from "#simulator/chain/abi";
 import type { Anvil } from "#simulator/chain/anvil";
 import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/deploy";
 import { facilitatorInProcess } from "#simulator/seller/claims/facilitator";
-import type { Ground } from "../gateway/ground.ts";
+import type { Ground } from "../gateway/fixtures.ts";
 
 const KEEP_ALIVE_MS = 60_000;
 

@@ -6,8 +6,8 @@ import { tellFault } from "#hardware/espruino/build/lint";
 import vectors from "../../../device/protocol/vectors.json";
 import { runWithout } from "./es5.ts";
 import { faults } from "./faults.ts";
+import { Surroundings, type Traced } from "./fixtures.ts";
 import { SETTINGS } from "./seller.ts";
-import { Surroundings, type Traced } from "./surroundings.ts";
 
 const CORE = ["machine", "credit", "lamp", "policy", "rungs", "refusal", "register", "units"];
 const PROTOCOL = ["topics", "frames", "tag", "shape", "messages"];

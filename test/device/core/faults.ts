@@ -1,8 +1,8 @@
 /** What can befall a device, as arbitraries: time, network, market and its own parts. */
 import fc from "fast-check";
 import { WIRE_REFUSALS } from "#core/refusal";
+import { DAY_SECONDS, type Surroundings } from "./fixtures.ts";
 import { PRICE_MIN } from "./seller.ts";
-import { DAY_SECONDS, type Surroundings } from "./surroundings.ts";
 
 export type Action = (world: Surroundings) => void;
 

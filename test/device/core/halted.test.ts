@@ -1,6 +1,6 @@
 /** A device that an offer made stand still: nobody but itself knows, so it has to ask for the one that helps. */
 import { describe, expect, it } from "vitest";
-import { Surroundings } from "./surroundings.ts";
+import { Surroundings } from "./fixtures.ts";
 
 const MINUTE_MS = 60_000;
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Offer } from "#core/events";
 import { type Action, faults, market, named, network, parts, passing, refusal } from "./faults.ts";
-import { DAY_SECONDS, Surroundings } from "./surroundings.ts";
+import { DAY_SECONDS, Surroundings } from "./fixtures.ts";
 
 const lie: fc.Arbitrary<Partial<Offer>> = fc.record(
   {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { creditLeft, reportOf } from "#core/machine";
+import { DAY_SECONDS, Surroundings } from "./fixtures.ts";
 import { SETTINGS } from "./seller.ts";
-import { DAY_SECONDS, Surroundings } from "./surroundings.ts";
 
 const RICH = { ...SETTINGS, policy: { ...SETTINGS.policy, dailyBudgetAtomic: 100_000 } };
 

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import type { Grant } from "#core/events";
 import { reportOf } from "#core/machine";
-import { Surroundings } from "./surroundings.ts";
+import { Surroundings } from "./fixtures.ts";
 
 const NOT_ENROLLED: Grant = {
   refusal: "not-enrolled",

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import type { Effect, Grant } from "#core/events";
 import { channelTagOf } from "#core/rungs";
-import { Surroundings } from "./surroundings.ts";
+import { Surroundings } from "./fixtures.ts";
 
 const MINUTE_MS = 60_000;
 

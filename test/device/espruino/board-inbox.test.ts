@@ -8,7 +8,7 @@ import type { OfferMessage } from "#protocol/messages";
 import { sealFrame, sealJson } from "#protocol/tag";
 import { BoardInbox } from "../../../device/espruino/mqtt/board-inbox.ts";
 import { createKeccak } from "../../../device/espruino/signer/keccak.ts";
-import { ASSET, Bench, CHANNEL, DEVICE_KEY, SELLER, TAGGER } from "../node/bench.ts";
+import { ASSET, Bench, CHANNEL, DEVICE_KEY, SELLER, TAGGER } from "../node/fixtures.ts";
 
 function inbox(): BoardInbox {
   return new BoardInbox({

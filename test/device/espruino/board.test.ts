@@ -16,8 +16,8 @@ import {
   startBoardHost,
   startTimeServer,
 } from "#simulator/hardware/simulated-board-host";
-import { dataOf, ledgerRows, QUANTUM, startSeller } from "../../gateway/agreement.ts";
-import { type Ground, prepareGround, until } from "../../gateway/ground.ts";
+import { type Ground, prepareGround, until } from "../../gateway/fixtures.ts";
+import { dataOf, ledgerRows, QUANTUM, startSeller } from "../../gateway/purchase/agreement.ts";
 
 const LOAD_MILLIWATTS = 3_600_000;
 

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { systemClock } from "#node/clock";
 import { LEAVES } from "#protocol/topics";
 import { openBoardLink } from "../../../device/espruino/mqtt/board-link.ts";
-import { type Mosquitto, startMosquitto } from "../../gateway/broker/mosquitto.ts";
+import { type Mosquitto, startMosquitto } from "../../gateway/broker/external/mosquitto.ts";
 import { until } from "../node/broker.ts";
 import { BYTES, boardNet } from "./board-net.ts";
 

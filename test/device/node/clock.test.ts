@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { answerWithin } from "#host/answer";
 import { BUILT_SECONDS, systemClock, trustedSeconds } from "#node/clock";
 import { hmacSha256 } from "#node/key/native-hmac";
-import { BenchClock } from "./bench.ts";
+import { BenchClock } from "./fixtures.ts";
 
 afterEach(() => vi.useRealTimers());
 

@@ -17,7 +17,7 @@ import {
   heldSigner,
   SETTINGS,
   TAGGER,
-} from "./bench.ts";
+} from "./fixtures.ts";
 
 const TAG = channelTagOf(CHANNEL_ID);
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { channelTagOf } from "#core/rungs";
-import { Bench, CHANNEL_ID } from "./bench.ts";
+import { Bench, CHANNEL_ID } from "./fixtures.ts";
 
 /** A lamp that the test breaks and mends. */
 function breakable() {

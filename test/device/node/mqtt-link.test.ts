@@ -5,9 +5,9 @@ import { systemClock } from "#node/clock";
 import { type MqttLink, type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
 import { provenLogin } from "#payment/login";
 import { LEAVES, topicOf } from "#protocol/topics";
-import { DEVICE_KEY, GATEWAY_KEY } from "./bench.ts";
 import { type BrokerOptions, startBroker, type TestBroker, until } from "./broker.ts";
 import { BROKER_CERTIFICATE, BROKER_KEY } from "./certificate.ts";
+import { DEVICE_KEY, GATEWAY_KEY } from "./fixtures.ts";
 
 const DEVICE = DEVICE_KEY.address.slice(2);
 const QUICK = { firstMs: 50, maxMs: 100 };

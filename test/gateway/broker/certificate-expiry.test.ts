@@ -10,7 +10,7 @@ import { readCertificates } from "#gateway/config/certificates";
 import { EXTERNAL } from "#gateway/config/external-broker-section";
 import { readLogin } from "#gateway/config/login-files";
 import { registerAccess } from "#gateway/telemetry/access-metrics";
-import { type Authority, newAuthority } from "./authority.ts";
+import { type Authority, newAuthority } from "./external/authority.ts";
 
 const NOW = Math.floor(Date.now() / 1000);
 const DAY = 86_400;

@@ -14,7 +14,7 @@ import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";
 import { LOGIN_WINDOW_SECONDS, loginToken } from "#payment/login";
 import { LEAVES, type Leaf, topicOf } from "#protocol/topics";
-import { until } from "../ground.ts";
+import { until } from "../fixtures.ts";
 
 const newKey = () => openKey(fromHex(generatePrivateKey()));
 const GATEWAY = newKey().address;

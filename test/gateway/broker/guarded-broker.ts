@@ -9,9 +9,9 @@ import { aclCommand } from "#gateway/commands/acl";
 import { checkConfig } from "#gateway/config/config";
 import type { TlsFiles } from "#node/broker-socket";
 import type { PasswordLogin } from "#node/mqtt-link";
-import { freePort } from "../agreement.ts";
-import { until } from "../ground.ts";
-import { type Authority, type Issued, newAuthority } from "./authority.ts";
+import { until } from "../fixtures.ts";
+import { freePort } from "../purchase/agreement.ts";
+import { type Authority, type Issued, newAuthority } from "./external/authority.ts";
 
 /** How one device gets in. */
 export interface DeviceAccount {

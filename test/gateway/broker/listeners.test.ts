@@ -16,8 +16,8 @@ import { fromHex } from "#payment/bytes";
 import { type Key, openKey, recoverAddress } from "#payment/key";
 import { loginToken } from "#payment/login";
 import { topicOf } from "#protocol/topics";
-import { until } from "../ground.ts";
-import { type Authority, type Issued, newAuthority } from "./authority.ts";
+import { until } from "../fixtures.ts";
+import { type Authority, type Issued, newAuthority } from "./external/authority.ts";
 
 const newKey = () => openKey(fromHex(generatePrivateKey()));
 const GATEWAY = newKey();

@@ -7,10 +7,10 @@ import { stringify } from "smol-toml";
 import { expect } from "vitest";
 import type { ClusterStatus } from "#gateway/cluster/cluster";
 import type { SellerService } from "#simulator/seller/seller";
-import { expectRowsAgree, freePort, type LedgerRows } from "../agreement.ts";
-import { type GatewayProcess, spawnGateway } from "../gateway-process.ts";
-import type { Ground, Light } from "../ground.ts";
-import type { Postgres } from "../ledger/postgres.ts";
+import type { Ground, Light } from "../fixtures.ts";
+import type { Postgres } from "../ledger/postgres/postgres.ts";
+import { type GatewayProcess, spawnGateway } from "../processes/gateway-process.ts";
+import { expectRowsAgree, freePort, type LedgerRows } from "../purchase/agreement.ts";
 
 /** Small, so that many deposits are made while gateways die. */
 export const DEPOSIT = 2_000;

@@ -7,7 +7,7 @@ import { fenceDevices, fenceRouter } from "#gateway/cluster/fenced-ports";
 import { receiveByCluster } from "#gateway/open-cluster";
 import { voucherPayload } from "#gateway/purchase/payload";
 import type { SellerClient, SellerRouter } from "#gateway/purchase/ports";
-import { newBench, newKey, openChannelOf, payOf, QUANTUM } from "../purchase/bench.ts";
+import { newBench, newKey, openChannelOf, payOf, QUANTUM } from "../purchase/fixtures.ts";
 
 const DEVICE = "12".repeat(20);
 

@@ -7,9 +7,9 @@ import { openPostgresLedger } from "#gateway/ledger/postgres/postgres-ledger";
 import { fenceOf, openPostgresMembership, type Seat } from "#gateway/ledger/postgres/postgres-membership";
 import { inTransaction, openPool } from "#gateway/ledger/postgres/postgres-pool";
 import { intendDeposit } from "#gateway/purchase/deposit";
-import { type Postgres, startPostgres } from "../ledger/postgres.ts";
+import { type Postgres, startPostgres } from "../ledger/postgres/postgres.ts";
 import { channelNumbered, paymentNumbered } from "../ledger/records.ts";
-import { deviceOf, newBench, newKey, openChannelOf } from "../purchase/bench.ts";
+import { deviceOf, newBench, newKey, openChannelOf } from "../purchase/fixtures.ts";
 
 const GATEWAY = `0x${"ab".repeat(20)}`;
 

@@ -2,11 +2,11 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { TAKEOVER_MAX_MS } from "#gateway/cluster/cluster";
-import { startSeller } from "../agreement.ts";
-import { type Mosquitto, startMosquitto } from "../broker/mosquitto.ts";
-import { openSharingNothing } from "../broker/sharing-nothing.ts";
-import { type Ground, type Light, prepareGround } from "../ground.ts";
-import { type Postgres, startPostgres } from "../ledger/postgres.ts";
+import { type Mosquitto, startMosquitto } from "../broker/external/mosquitto.ts";
+import { openSharingNothing } from "../broker/external/sharing-nothing.ts";
+import { type Ground, type Light, prepareGround } from "../fixtures.ts";
+import { type Postgres, startPostgres } from "../ledger/postgres/postgres.ts";
+import { startSeller } from "../purchase/agreement.ts";
 import { expectAllAgree, type Node, openCluster, tokensOf, untilAllBuy } from "./cluster.ts";
 
 const LIGHTS = 8;

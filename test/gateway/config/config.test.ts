@@ -9,8 +9,8 @@ import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkConfig, readConfig } from "#gateway/config/config";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
-import { bundleOf } from "../bundle.ts";
-import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
+import { bundleOf } from "../processes/bundle.ts";
+import { GATEWAY_PROCESS, spawnGateway } from "../processes/gateway-process.ts";
 
 let directory: string;
 let keyFile: string;

@@ -21,9 +21,9 @@ import { checkConfig, readConfig, SECTIONS } from "#gateway/config/config";
 import { fromEnvironment, loadConfig, shownConfig, shownUrl } from "#gateway/config/layers";
 import { watchChain } from "#gateway/treasury/evm-chain";
 import { connectEvm } from "#gateway/treasury/evm-client";
-import { bundleOf } from "../bundle.ts";
-import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
-import { until } from "../ground.ts";
+import { until } from "../fixtures.ts";
+import { bundleOf } from "../processes/bundle.ts";
+import { GATEWAY_PROCESS, spawnGateway } from "../processes/gateway-process.ts";
 
 let directory: string;
 let program: string;

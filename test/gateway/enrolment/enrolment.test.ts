@@ -6,10 +6,10 @@ import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readAllowList } from "#gateway/enrolment/allow-list";
 import type { SellerService } from "#simulator/seller/seller";
-import { startSeller } from "../agreement.ts";
-import { bundleOf } from "../bundle.ts";
-import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
-import { type Ground, prepareGround, until } from "../ground.ts";
+import { type Ground, prepareGround, until } from "../fixtures.ts";
+import { bundleOf } from "../processes/bundle.ts";
+import { GATEWAY_PROCESS, spawnGateway } from "../processes/gateway-process.ts";
+import { startSeller } from "../purchase/agreement.ts";
 
 let ground: Ground;
 let utility: SellerService;

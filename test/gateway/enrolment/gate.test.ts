@@ -15,7 +15,7 @@ import { tagKeyBetween } from "#payment/tag-key";
 import { decodeGrant } from "#protocol/frames";
 import { isSealedFrame, sealJson } from "#protocol/tag";
 import type { Leaf } from "#protocol/topics";
-import { newKey } from "../purchase/bench.ts";
+import { newKey } from "../purchase/fixtures.ts";
 
 const open: (() => Promise<void> | void)[] = [];
 afterEach(async () => {

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openPostgresLedger } from "#gateway/ledger/postgres/postgres-ledger";
 import type { LedgerStore } from "#gateway/ledger/store";
-import { type Postgres, startPostgres } from "../ledger/postgres.ts";
+import { type Postgres, startPostgres } from "../ledger/postgres/postgres.ts";
 
 let postgres: Postgres;
 let one: LedgerStore;

@@ -6,7 +6,7 @@ import { afterEach, expect, test } from "vitest";
 import { eventText, openFeed, VIEWERS_MAX } from "#gateway/http/feed";
 import { OPENAPI } from "#gateway/http/openapi";
 import { openFleet } from "#gateway/telemetry/fleet-view";
-import { channelOf, deviceName, openStage, type Stage, type StageOptions } from "./stage.ts";
+import { channelOf, deviceName, openStage, type Stage, type StageOptions } from "./fixtures.ts";
 
 const TOKEN = "a-token-that-is-long-enough";
 const stages: Stage[] = [];

@@ -2,10 +2,10 @@
 
 import { request } from "undici";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startSeller } from "../agreement.ts";
-import { type Ground, prepareGround } from "../ground.ts";
-import { oddInput } from "../odd-input.ts";
-import { openStage, type Stage } from "./stage.ts";
+import { type Ground, prepareGround } from "../fixtures.ts";
+import { startSeller } from "../purchase/agreement.ts";
+import { oddInput } from "../strangers/odd-input.ts";
+import { openStage, type Stage } from "./fixtures.ts";
 
 const INPUTS = 1_000;
 const TYPES = [

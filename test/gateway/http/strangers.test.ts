@@ -3,7 +3,7 @@
 import { request } from "node:http";
 import { afterEach, expect, test } from "vitest";
 import { VIEWERS_MAX } from "#gateway/http/feed";
-import { openStage, type Stage } from "./stage.ts";
+import { openStage, type Stage } from "./fixtures.ts";
 
 const TOKEN = "a-token-that-is-long-enough";
 const stages: Stage[] = [];

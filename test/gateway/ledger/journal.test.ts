@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Journal, JournalFull, readJournal } from "#gateway/ledger/journal/journal";
 import { groupOf, readSegment } from "#gateway/ledger/journal/segment";
-import { type Step, type TroubledDisk, troubledDisk } from "./troubled-disk.ts";
+import { type Step, type TroubledDisk, troubledDisk } from "./cuts/troubled-disk.ts";
 
 let folder: string;
 let disk: TroubledDisk;

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import Libsql from "libsql";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openSqliteLedger, type SqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
+import { type Step, troubledDisk } from "./cuts/troubled-disk.ts";
 import { channelNumbered, depositNumbered, paymentNumbered } from "./records.ts";
-import { type Step, troubledDisk } from "./troubled-disk.ts";
 
 let directory: string;
 const opened: SqliteLedger[] = [];

@@ -16,11 +16,11 @@ import { chainOn } from "#gateway/treasury/evm-chain";
 import { connectEvm } from "#gateway/treasury/evm-client";
 import { keyTreasury } from "#gateway/treasury/open-treasury";
 import type { SellerService } from "#simulator/seller/seller";
-import { startSeller } from "../agreement.ts";
-import { bundleOf } from "../bundle.ts";
-import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
-import { type Ground, type Light, prepareGround } from "../ground.ts";
-import { cutAt, PowerCut } from "../purchase/bench.ts";
+import { type Ground, type Light, prepareGround } from "../fixtures.ts";
+import { bundleOf } from "../processes/bundle.ts";
+import { GATEWAY_PROCESS, spawnGateway } from "../processes/gateway-process.ts";
+import { startSeller } from "../purchase/agreement.ts";
+import { cutAt, PowerCut } from "../purchase/fixtures.ts";
 
 const QUANTUM = 100;
 const DEPOSIT = 5_000;

@@ -12,7 +12,7 @@ import { connectEvm } from "#gateway/treasury/evm-client";
 import { keyTreasury } from "#gateway/treasury/open-treasury";
 import { receiptsOn } from "#gateway/treasury/receipts";
 import { startStockSeller } from "../../interop/stock-seller.ts";
-import { type Ground, type Light, prepareGround } from "../ground.ts";
+import { type Ground, type Light, prepareGround } from "../fixtures.ts";
 
 const QUANTUM = 100;
 

@@ -1,7 +1,7 @@
 // Ledger records by number: the same number is the same record in the writer's process and in the test's.
 
 import type { ChannelRecord, DepositRecord, PaymentRecord } from "#gateway/purchase/ports";
-import { requirementsOf } from "../purchase/bench.ts";
+import { requirementsOf } from "../purchase/fixtures.ts";
 
 const CHANNEL_ID = `0x${"c1".repeat(32)}`;
 

@@ -11,8 +11,8 @@ import { SCHEMA_VERSION } from "#gateway/ledger/migrations";
 import { openSqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import { totalsOf } from "#gateway/purchase/funding";
 import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
-import { bundleOf } from "../bundle.ts";
-import { deviceOf, newKey, requirementsOf } from "../purchase/bench.ts";
+import { bundleOf } from "../processes/bundle.ts";
+import { deviceOf, newKey, requirementsOf } from "../purchase/fixtures.ts";
 import { channelNumbered, depositNumbered, paymentNumbered } from "./records.ts";
 
 const KILLS = 25;

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openStage, type Stage } from "../http/stage.ts";
+import { openStage, type Stage } from "../http/fixtures.ts";
 
 const FOLDER = "gateway/operations";
 

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openStage } from "../http/stage.ts";
+import { openStage } from "../http/fixtures.ts";
 
 const FOLDER = "gateway/operations";
 const promtool = (args: readonly string[], cwd = FOLDER, input?: string) =>

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { openForward } from "#gateway/purchase/forward";
 import { openFleet } from "#gateway/telemetry/fleet-view";
 import { toHex } from "#payment/bytes";
-import { newBench, QUANTUM } from "./bench.ts";
+import { newBench, QUANTUM } from "./fixtures.ts";
 import { open, Speaker } from "./speaker.ts";
 
 const DEVICES_MAX = 20;

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import type { Sale, Seller } from "#gateway/purchase/ports";
 import { purchase } from "#gateway/purchase/purchase";
-import { newBench, newKey, openChannelOf, PRICE, payOf, QUANTUM, UNITS } from "./bench.ts";
+import { newBench, newKey, openChannelOf, PRICE, payOf, QUANTUM, UNITS } from "./fixtures.ts";
 
 test("is not counted as a new sale: the units it tells of are granted already", async () => {
   const bench = newBench();

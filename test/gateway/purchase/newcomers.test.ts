@@ -6,7 +6,7 @@ import { depositSize, intendDeposit } from "#gateway/purchase/deposit";
 import { isWithin, totalsOf } from "#gateway/purchase/funding";
 import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
 import { purchase } from "#gateway/purchase/purchase";
-import { type Bench, NOW_SECONDS, newBench, newKey, openChannelOf, payOf, QUANTUM } from "./bench.ts";
+import { type Bench, NOW_SECONDS, newBench, newKey, openChannelOf, payOf, QUANTUM } from "./fixtures.ts";
 
 const HOUR_SECONDS = 3_600;
 

@@ -21,7 +21,7 @@ import {
   QUANTUM,
   TOKEN,
   UNITS,
-} from "./bench.ts";
+} from "./fixtures.ts";
 
 /** A device with its channel, paying rung after rung; what it knows of counters is the maximum it heard. */
 async function newPayer(bench: Bench) {

@@ -17,7 +17,7 @@ import {
   requirementsOf,
   shopOf,
   UNITS,
-} from "./bench.ts";
+} from "./fixtures.ts";
 
 const key = newKey();
 const device = deviceOf(key);

@@ -12,7 +12,7 @@ import {
   QUANTUM,
   shopOf,
   UNITS,
-} from "./bench.ts";
+} from "./fixtures.ts";
 import { enrolled, open, Speaker } from "./speaker.ts";
 
 test("a hello with a right tag brings one retained offer of a channel of its own", async () => {

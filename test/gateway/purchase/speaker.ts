@@ -12,7 +12,7 @@ import { decodeGrant, encodePay } from "#protocol/frames";
 import { type OfferMessage, readOffer } from "#protocol/messages";
 import { isSealedFrame, openJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import type { Leaf } from "#protocol/topics";
-import { type Bench, hmac, marketOf, newKey, payOf, shopOf, UNITS } from "./bench.ts";
+import { type Bench, hmac, marketOf, newKey, payOf, shopOf, UNITS } from "./fixtures.ts";
 
 export interface Said {
   readonly device: string;

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { failureCount } from "#core/detach";
-import { newBench, QUANTUM } from "./bench.ts";
+import { newBench, QUANTUM } from "./fixtures.ts";
 import { enrolled } from "./speaker.ts";
 
 test("a message that makes the rules throw is dropped, noted and counted, and the same light buys on", async () => {

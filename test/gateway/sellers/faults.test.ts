@@ -5,9 +5,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "#gateway/gateway";
 import type { SellerStatus } from "#gateway/sellers/seller-client";
 import type { SellerService } from "#simulator/seller/seller";
-import { startSeller } from "../agreement.ts";
-import { type Ground, type Light, prepareGround, until } from "../ground.ts";
-import { FAULTS, type Fault, type FaultyRoad, openFaultyRoad } from "./faulty-road.ts";
+import { type Ground, type Light, prepareGround, until } from "../fixtures.ts";
+import { startSeller } from "../purchase/agreement.ts";
+import { FAULTS, type Fault, type FaultyRoad, openFaultyRoad } from "./faulty-link.ts";
 
 const QUANTUM = 100;
 const TIMEOUT_MS = 1_000;

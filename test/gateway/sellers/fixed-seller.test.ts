@@ -6,7 +6,7 @@ import type { ChannelRecord } from "#gateway/purchase/ports";
 import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
 import type { Answer, Http } from "#gateway/sellers/client/seller-http";
 import type { PaymentPayload } from "#protocol/x402";
-import { NETWORK, requirementsOf, TOKEN } from "../purchase/bench.ts";
+import { NETWORK, requirementsOf, TOKEN } from "../purchase/fixtures.ts";
 
 const UNITS = 500;
 const sale = { url: "http://seller/energy", method: "GET", unit: "mWh", unitsPerPayment: UNITS } as const;

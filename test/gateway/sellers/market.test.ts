@@ -6,7 +6,7 @@ import { devicesOf } from "#gateway/config/sellers-section";
 import type { Tariff } from "#gateway/purchase/ports";
 import type { HealthName } from "#gateway/sellers/seller-health";
 import { openSellerRouter, type Stall } from "#gateway/sellers/seller-router";
-import { deviceOf, newKey } from "../purchase/bench.ts";
+import { deviceOf, newKey } from "../purchase/fixtures.ts";
 
 interface Seller {
   standing: HealthName;

@@ -7,7 +7,7 @@ import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
 import { openSellerClient, type RunningSellerClient } from "#gateway/sellers/seller-client";
 import { openSellerRouter } from "#gateway/sellers/seller-router";
 import type { PaymentRequired } from "#protocol/x402";
-import { NETWORK, newBench, QUANTUM, requirementsOf, TOKEN, UNITS } from "../purchase/bench.ts";
+import { NETWORK, newBench, QUANTUM, requirementsOf, TOKEN, UNITS } from "../purchase/fixtures.ts";
 import { open, Speaker } from "../purchase/speaker.ts";
 import { openStandIn, type StandIn } from "./stand-in.ts";
 import { testTimer } from "./timer.ts";

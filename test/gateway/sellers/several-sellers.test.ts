@@ -8,11 +8,11 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Difference, SellerTotals } from "#gateway/ledger/statements/reconciliation";
 import type { SellerService } from "#simulator/seller/seller";
 import { startStockSeller } from "../../interop/stock-seller.ts";
-import { startSeller } from "../agreement.ts";
-import { bundleOf } from "../bundle.ts";
-import { GATEWAY_PROCESS, spawnGateway } from "../gateway-process.ts";
-import { type Ground, type Light, prepareGround, until } from "../ground.ts";
-import { openLossyProxy } from "../lossy-proxy.ts";
+import { openLossyProxy } from "../faults/lossy-proxy.ts";
+import { type Ground, type Light, prepareGround, until } from "../fixtures.ts";
+import { bundleOf } from "../processes/bundle.ts";
+import { GATEWAY_PROCESS, spawnGateway } from "../processes/gateway-process.ts";
+import { startSeller } from "../purchase/agreement.ts";
 
 const QUANTUM = 100;
 const UNITS = 500;

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import type { AskedQuote, Seller, Tariff } from "#gateway/purchase/ports";
 import { watchTariff } from "#gateway/sellers/tariff-watch";
-import { requirementsOf } from "../purchase/bench.ts";
+import { requirementsOf } from "../purchase/fixtures.ts";
 import { testTimer } from "./timer.ts";
 
 const QUANTUM = 100;

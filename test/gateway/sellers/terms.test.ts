@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
 import { watchTariff } from "#gateway/sellers/tariff-watch";
 import type { PaymentRequired } from "#protocol/x402";
-import { NETWORK, newBench, requirementsOf, TOKEN } from "../purchase/bench.ts";
+import { NETWORK, newBench, requirementsOf, TOKEN } from "../purchase/fixtures.ts";
 import { open, Speaker } from "../purchase/speaker.ts";
 import { openStandIn, type StandIn } from "./stand-in.ts";
 

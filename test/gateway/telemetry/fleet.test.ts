@@ -11,7 +11,7 @@ import { SAMPLES_MAX } from "#gateway/telemetry/history";
 import { CONDITIONS, daysLeft } from "#gateway/telemetry/light-view";
 import { limitNotes } from "#gateway/telemetry/limited-log";
 import { readPlaces } from "#gateway/telemetry/locations";
-import { channelRecord, deviceName, PRICE, stateOf, TARIFF } from "../http/stage.ts";
+import { channelRecord, deviceName, PRICE, stateOf, TARIFF } from "../http/fixtures.ts";
 
 const START = 1_800_000_000;
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { openHomeAssistant } from "#gateway/telemetry/home-assistant";
-import { deviceName, stateOf } from "../http/stage.ts";
+import { deviceName, stateOf } from "../http/fixtures.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "watt402-discovery-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

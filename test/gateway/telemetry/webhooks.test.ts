@@ -6,7 +6,7 @@ import { afterEach, expect, test } from "vitest";
 import type { AlarmKind } from "#gateway/config/monitoring-section";
 import type { Alarm } from "#gateway/telemetry/alarms";
 import { openWebhooks, QUEUE_MAX, signatureOf, type Webhooks } from "#gateway/telemetry/webhooks";
-import { until } from "../ground.ts";
+import { until } from "../fixtures.ts";
 
 const SECRET = "a-secret-of-the-operator";
 const PACE = { firstDelayMs: 10, maxDelayMs: 40 };

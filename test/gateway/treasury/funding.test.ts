@@ -5,7 +5,7 @@ import { intendDeposit } from "#gateway/purchase/deposit";
 import { type FundingLimits, isWithin, nextDepositAtomic } from "#gateway/purchase/funding";
 import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
 import { paymentNumbered } from "../ledger/records.ts";
-import { type Bench, NOW_SECONDS, newBench, newKey, openChannelOf } from "../purchase/bench.ts";
+import { type Bench, NOW_SECONDS, newBench, newKey, openChannelOf } from "../purchase/fixtures.ts";
 
 const DAY_SECONDS = 86_400;
 

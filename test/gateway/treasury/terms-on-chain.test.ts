@@ -6,7 +6,7 @@ import { connectEvm } from "#gateway/treasury/evm-client";
 import { termsOnChain } from "#gateway/treasury/terms";
 import type { OfferedRequirements } from "#protocol/messages";
 import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/deploy";
-import { type Ground, prepareGround } from "../ground.ts";
+import { type Ground, prepareGround } from "../fixtures.ts";
 
 const SCHEMES = ["batch-settlement", "exact"] as const;
 const ELSEWHERE: Hex = `0x${"0e".repeat(20)}`;

@@ -5,8 +5,8 @@ import { createTestClient, type Hex, http } from "viem";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { BATCH_SETTLEMENT_ADDRESS, DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { startStockSeller } from "../../interop/stock-seller.ts";
-import { dataOf, ledgerRows, QUANTUM, startSeller } from "../agreement.ts";
-import { type Ground, prepareGround, until } from "../ground.ts";
+import { type Ground, prepareGround, until } from "../fixtures.ts";
+import { dataOf, ledgerRows, QUANTUM, startSeller } from "../purchase/agreement.ts";
 
 /** EIP-7702: what an account carries that delegated itself to a contract. */
 const DELEGATED: Hex = `0xef0100${"ab".repeat(20)}`;

@@ -7,8 +7,8 @@ import type { Told } from "#hardware/espruino/build/globals";
 import { espruinoCommand } from "#hardware/flash/board/espruino-command";
 import { toHex } from "#payment/bytes";
 import { startTimeServer } from "#simulator/hardware/simulated-board-host";
-import { dataOf, ledgerRows, QUANTUM, startSeller, UNITS } from "../../gateway/agreement.ts";
-import { type Ground, prepareGround } from "../../gateway/ground.ts";
+import { type Ground, prepareGround } from "../../gateway/fixtures.ts";
+import { dataOf, ledgerRows, QUANTUM, startSeller, UNITS } from "../../gateway/purchase/agreement.ts";
 import { ESPRUINO } from "./interpreter.ts";
 import { LinuxBoard } from "./linux-board.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { LampDriver } from "#hardware/lamps/driver";
 import { CHECK_MS, CLOSE_MS, steadyLamp } from "#hardware/lamps/steady-lamp";
-import { BenchClock } from "../../device/node/bench.ts";
+import { BenchClock } from "../../device/node/fixtures.ts";
 
 /** A driver in the test's hands: each level waits until it is let through, or fails. */
 function heldDriver() {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Reading } from "#core/events";
 import { bootMachine, stepMachine } from "#core/machine";
-import { SETTINGS } from "../../device/node/bench.ts";
+import { SETTINGS } from "../../device/node/fixtures.ts";
 
 function afterPowerUp(reading: Reading) {
   const at = { nowMs: 0, wallSeconds: null, random: 0 };

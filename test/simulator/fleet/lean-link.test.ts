@@ -9,7 +9,7 @@ import type { HostLink } from "#node/host";
 import { openKey, recoverAddress } from "#payment/key";
 import { openFaultProxy } from "#simulator/fleet/fault-proxy";
 import { LeanRoad } from "#simulator/fleet/lights/lean-link";
-import { until } from "../../gateway/ground.ts";
+import { until } from "../../gateway/fixtures.ts";
 
 const GATEWAY = openKey(randomBytes(32)).address;
 const open: { close(): Promise<unknown> }[] = [];

@@ -2,9 +2,9 @@
 // for a compiler.
 
 import { fileURLToPath } from "node:url";
-import { bundleOf } from "../../gateway/bundle.ts";
+import { bundleOf } from "../../gateway/processes/bundle.ts";
 
-const ENTRY = fileURLToPath(new URL("utility-process.ts", import.meta.url));
+const ENTRY = fileURLToPath(new URL("seller-process.ts", import.meta.url));
 
 /** Writes the bundle into `directory` and returns its path. Native parts stay where they are installed. */
 export function bundleUtility(directory: string): Promise<string> {

@@ -12,7 +12,7 @@ import type {
 } from "#simulator/seller/ports";
 import { SCHEME_SERVERS } from "#simulator/seller/scheme/scheme-server";
 import type { SellerService } from "#simulator/seller/seller";
-import { type Ground, type Payer, prepareGround, type StockClient } from "./ground.ts";
+import { type Ground, type Payer, prepareGround, type StockClient } from "./fixtures.ts";
 
 const id = (index: number) => `0x${index.toString(16).padStart(64, "0")}`;
 

@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { decodePaymentRequiredHeader } from "@x402/core/http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bundleUtility } from "./bundle.ts";
-import { type Ground, prepareGround, present, signPayment } from "./ground.ts";
+import { type Ground, prepareGround, present, signPayment } from "./fixtures.ts";
 import { spawnUtility, utilityArguments } from "./process.ts";
 
 let ground: Ground;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DATABASE_FILE } from "#simulator/seller/accounts/sqlite-file";
 import { bundleUtility } from "./bundle.ts";
-import { type Ground, prepareGround } from "./ground.ts";
+import { type Ground, prepareGround } from "./fixtures.ts";
 import { spawnUtility, utilityArguments } from "./process.ts";
 
 let ground: Ground;

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Ground } from "./ground.ts";
+import type { Ground } from "./fixtures.ts";
 
 export interface Ended {
   readonly code: number | null;

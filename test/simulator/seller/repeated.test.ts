@@ -9,7 +9,7 @@ import {
 } from "@x402/core/http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SCHEME_SERVERS } from "#simulator/seller/scheme/scheme-server";
-import { type Ground, prepareGround, present, signPayment } from "./ground.ts";
+import { type Ground, prepareGround, present, signPayment } from "./fixtures.ts";
 
 const MISMATCH = "invalid_batch_settlement_evm_cumulative_amount_mismatch";
 

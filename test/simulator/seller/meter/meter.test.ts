@@ -12,7 +12,14 @@ import type { Hex } from "viem";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { batchSettlementAbi } from "#simulator/chain/abi";
 import type { SellerService } from "#simulator/seller/seller";
-import { type Ground, type Payer, prepareGround, present, type StockClient, signPayment } from "../ground.ts";
+import {
+  type Ground,
+  type Payer,
+  prepareGround,
+  present,
+  type StockClient,
+  signPayment,
+} from "../fixtures.ts";
 
 const ORDER = 0xffff_ffff_ffff_ffff_ffff_ffff_ffff_fffe_baae_dce6_af48_a03b_bfd2_5e8c_d036_4141n;
 const MISMATCH = "invalid_batch_settlement_evm_cumulative_amount_mismatch";
