@@ -15,7 +15,8 @@ import type { Key } from "#payment/key";
 import type { Broker } from "./broker/broker.ts";
 import { type EmbeddedBroker, openEmbeddedBroker } from "./broker/embedded/embedded.ts";
 import { type ExternalBroker, openExternalBroker, type ReceiveShared } from "./broker/external/external.ts";
-import { type Cluster, type ClusterStatus, SOLE_MEMBER } from "./cluster/cluster.ts";
+import { type Cluster, SOLE_MEMBER } from "./cluster/cluster.ts";
+import type { ClusterStatus } from "./cluster/cluster-status.ts";
 import { fenceDevices, fenceRouter } from "./cluster/fenced-ports.ts";
 import { certificatesOf, listenersOf } from "./config/broker-section.ts";
 import type { Config } from "./config/config.ts";
@@ -114,7 +115,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   let gate: EnrolmentFilter | null = null;
   const monitoring = await openMonitoring(config, files, {
     broker,
-    duty: () => duty.status(),
+    cluster: () => duty.status(),
     sellers: () => sellers?.status() ?? [],
     treasuryAtomic: () => chain.tokenBalance(asset, treasury.address),
     treasuryAddress: treasury.address,

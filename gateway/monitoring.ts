@@ -13,7 +13,8 @@ import { readText } from "#node/config/text-file";
 import { parseJson } from "#protocol/nesting";
 import type { Broker } from "./broker/broker.ts";
 import type { Access } from "./broker/external/access-probe.ts";
-import { type ClusterStatus, clusterTrouble } from "./cluster/cluster.ts";
+import { clusterTrouble } from "./cluster/cluster.ts";
+import type { ClusterStatus } from "./cluster/cluster-status.ts";
 import type { Config } from "./config/config.ts";
 import type { Api } from "./http/api.ts";
 import { dashboardFiles } from "./http/dashboard-files.ts";
@@ -24,20 +25,20 @@ import type { WaitingPayments } from "./ledger/store.ts";
 import { noteFailure } from "./purchase/faults/note-failure.ts";
 import type { Note, Observe } from "./purchase/ports.ts";
 import type { Timing } from "./purchase/timed-ports.ts";
-import type { SellerStatus } from "./sellers/seller-client.ts";
 import { isSelling } from "./sellers/seller-health.ts";
+import type { SellerStatus } from "./sellers/seller-status.ts";
 import type { AccessSources } from "./telemetry/access-metrics.ts";
 import { openAlarms } from "./telemetry/alarms.ts";
 import { openFleet } from "./telemetry/fleet-view.ts";
 import { frameOf } from "./telemetry/frames.ts";
 import { openHomeAssistant } from "./telemetry/home-assistant.ts";
-import { readPlaces } from "./telemetry/locations.ts";
+import { readLocations } from "./telemetry/locations.ts";
 import { openMetrics } from "./telemetry/metrics.ts";
 import { openWebhooks } from "./telemetry/webhooks.ts";
 
 export interface MonitoringParts {
   readonly broker: Pick<Broker, "isUp" | "retain">;
-  readonly duty: () => ClusterStatus;
+  readonly cluster: () => ClusterStatus;
   /** Atomic units; rejects while the chain does not answer. */
   readonly treasuryAtomic: () => Promise<number>;
   readonly treasuryAddress: string;
@@ -74,7 +75,7 @@ const wallSeconds = () => Date.now() / 1000;
 export function readMonitoringFiles({ http, map, webhook }: Config) {
   return {
     token: http?.tokenFile === undefined ? null : tokenIn("http.tokenFile", http.tokenFile),
-    places: map === undefined ? new Map() : readPlaces(textIn("map.places", map.places), map.places),
+    locations: map === undefined ? new Map() : readLocations(textIn("map.places", map.places), map.places),
     webhooks: webhook.map(({ url, events, secretFile }) => ({
       url,
       events,
@@ -89,12 +90,12 @@ export async function openMonitoring(
   parts: MonitoringParts,
 ): Promise<Monitoring> {
   const { note, broker } = parts;
-  const fleet = openFleet({ places: files.places, lightsMax: config.limits.devices, now: wallSeconds });
+  const fleet = openFleet({ locations: files.locations, lightsMax: config.limits.devices, now: wallSeconds });
   const feed = openFeed(fleet);
   const health = openHealth({
     brokerIsUp: () => broker.isUp(),
     brokerWarning: () => warningOf(parts.access.others()),
-    dutyTrouble: () => clusterTrouble(parts.duty()),
+    dutyTrouble: () => clusterTrouble(parts.cluster()),
     sellers: parts.sellers,
     treasuryAtomic: parts.treasuryAtomic,
     dataFolder: config.gateway.data,
@@ -111,7 +112,7 @@ export async function openMonitoring(
     lightsMax: config.limits.devices,
     lowBalanceDays: config.alarms.lowBalanceDays,
     isUp: () => goodIn(health.checks()),
-    duty: parts.duty,
+    cluster: parts.cluster,
     sellers: parts.sellers,
     treasuryAtomic: () => health.treasuryAtomic,
     access: parts.access,
@@ -178,7 +179,7 @@ export async function openMonitoring(
       money: config.money,
       unit: config.sellers[0]!.unit,
       sellers: parts.sellers,
-      duty: parts.duty,
+      cluster: parts.cluster,
       treasuryAtomic: () => health.treasuryAtomic,
       treasuryAddress: parts.treasuryAddress,
       version: packageVersion(),
@@ -193,7 +194,7 @@ export async function openMonitoring(
       if (occurrence.type === "differs") differences += 1;
       if (occurrence.type === "hello") {
         const light = fleet.light(occurrence.device);
-        if (light !== null) homeAssistant.announce({ ...light, name: light.place?.name ?? null });
+        if (light !== null) homeAssistant.announce({ ...light, name: light.location?.name ?? null });
       }
       if (occurrence.type === "evicted") {
         const { payments = 0, charged = 0 } = fleet.light(occurrence.device) ?? {};

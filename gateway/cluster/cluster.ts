@@ -34,6 +34,7 @@
 import { detach } from "#core/detach";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { Note } from "../purchase/ports.ts";
+import type { ClusterStatus } from "./cluster-status.ts";
 import { type Delivery, type Membership, type MembershipView, slotOf, wishOf } from "./membership.ts";
 
 /** By the database's clock, from each renewal. */
@@ -61,28 +62,6 @@ export interface ClusterParts {
   readonly note: Note;
   readonly monotonicMs: () => number;
   readonly wallMs: () => number;
-}
-
-export interface MemberStatus {
-  readonly member: string;
-  readonly name: string;
-  readonly isSelf: boolean;
-  readonly isLive: boolean;
-  readonly hears: boolean;
-  readonly delivery: Delivery;
-  readonly slots: number;
-}
-
-export interface ClusterStatus {
-  /** "sole": no other gateway can be; "lapsed": the lease could not be renewed in time, no payment is taken. */
-  readonly state: "sole" | "active" | "standby" | "lapsed";
-  /** Of the lease by which payments are taken, seconds; null for a sole gateway. */
-  readonly leaseLeftSeconds: number | null;
-  readonly slots: number;
-  readonly slotsOfAll: number;
-  /** Slots taken over from members that vanished, since the start. */
-  readonly takeovers: number;
-  readonly members: readonly MemberStatus[];
 }
 
 export interface Cluster {

@@ -11,8 +11,8 @@ import { createLogUpdate } from "log-update";
 import { request } from "undici";
 import { parseJson } from "#protocol/nesting";
 import type { LoadedConfig } from "../config/layers.ts";
-import type { FleetSummary } from "../telemetry/fleet-view.ts";
 import type { Frame } from "../telemetry/frames.ts";
+import type { FleetSummary } from "../telemetry/shapes.ts";
 
 interface WatchOptions {
   readonly url?: string;

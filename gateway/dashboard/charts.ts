@@ -4,8 +4,8 @@
  * Promise: the past is asked for once, then grown by what the live feed tells; drawn once a second.
  */
 import uPlot from "uplot";
-import type { FleetSummary } from "../telemetry/fleet-view.ts";
-import type { Sample } from "../telemetry/history.ts";
+import type { Answer } from "../http/answers.ts";
+import type { FleetSummary, Sample } from "../telemetry/shapes.ts";
 import { colour, find } from "./element.ts";
 import { money, power, type Units } from "./format.ts";
 
@@ -52,7 +52,7 @@ const LINES: readonly Line[] = [
 
 export function openCharts(units: () => Units) {
   const span = find<HTMLSelectElement>("span");
-  let samples: Sample[] = [];
+  let samples: readonly Sample[] = [];
   let plots: uPlot[] = [];
 
   function build(): void {
@@ -70,7 +70,7 @@ export function openCharts(units: () => Units) {
 
   async function load(): Promise<void> {
     const response = await fetch(`/api/v1/history?span=${span.value}`);
-    if (response.ok) samples = ((await response.json()) as { samples: Sample[] }).samples;
+    if (response.ok) samples = ((await response.json()) as Answer<"History">).samples;
     draw();
   }
 
@@ -91,9 +91,10 @@ export function openCharts(units: () => Units) {
       const last = samples.at(-1);
       if (last !== undefined && summary.atSeconds - last.atSeconds < step) return;
       const { lit, starved, lost } = summary.lights;
-      samples.push({ ...summary, lit, starved, lost });
       const from = span.value === "minutes" ? 0 : summary.atSeconds - SECONDS_SPAN;
-      samples = samples.filter(({ atSeconds }) => atSeconds >= from).slice(-POINTS_MAX);
+      samples = [...samples, { ...summary, lit, starved, lost }]
+        .filter(({ atSeconds }) => atSeconds >= from)
+        .slice(-POINTS_MAX);
       draw();
     },
   };

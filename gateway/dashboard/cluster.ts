@@ -1,18 +1,8 @@
 /**
  * One line on who of several gateways takes which payments; nothing for a gateway alone.
  */
+import type { Answer } from "../http/answers.ts";
 import { find } from "./element.ts";
-
-interface Duty {
-  readonly state: "sole" | "active" | "standby" | "lapsed";
-  readonly slotsOfAll: number;
-  readonly members: readonly {
-    readonly name: string;
-    readonly isSelf: boolean;
-    readonly isLive: boolean;
-    readonly slots: number;
-  }[];
-}
 
 const ASK_MS = 5_000;
 
@@ -21,7 +11,7 @@ export async function showDuty(): Promise<void> {
   const line = find("duty");
   const answer = await fetch("/api/v1/duty").catch(() => null);
   if (answer?.ok) {
-    const duty = (await answer.json()) as Duty;
+    const duty = (await answer.json()) as Answer<"Duty">;
     if (duty.state === "sole") return;
     line.hidden = false;
     line.textContent = sentence(duty);
@@ -30,7 +20,7 @@ export async function showDuty(): Promise<void> {
   setTimeout(() => void showDuty(), ASK_MS);
 }
 
-function sentence({ state, members, slotsOfAll }: Duty): string {
+function sentence({ state, members, slotsOfAll }: Answer<"Duty">): string {
   const shown = members.map(({ name, isSelf, isLive, slots }) => {
     const part = isLive ? `${Math.round((100 * slots) / slotsOfAll)} % of the fleet` : "vanished";
     return `${name}${isSelf ? " (this one)" : ""}: ${part}`;

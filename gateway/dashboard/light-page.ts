@@ -3,22 +3,12 @@
  *
  * Promise: asked for when it is opened and every few seconds while it is; the list of messages is bounded.
  */
-import type { lightBody } from "../http/rows.ts";
+import type { Answer } from "../http/answers.ts";
 import type { Frame } from "../telemetry/frames.ts";
 import { find, make } from "./element.ts";
 import { ago, clockTime, daysLeft, energy, MEANING, meterShows, money, power, type Units } from "./format.ts";
 
-type Body = ReturnType<typeof lightBody>;
-
-interface Payment {
-  readonly maxClaimable: number;
-  readonly amountAtomic: number;
-  readonly granted: number;
-  readonly register: number;
-  readonly pricePerMillionUnits: number;
-  readonly atSeconds: number;
-  readonly transaction: string;
-}
+type Payment = Answer<"Payment">;
 
 const REFRESH_MS = 3_000;
 const PAYMENTS_SHOWN = 40;
@@ -34,7 +24,7 @@ export function openLightPage(units: () => Units, closes: () => void) {
   async function load(): Promise<void> {
     if (device === null) return;
     const asked = device;
-    const light = await ask<Body>(`/api/v1/lights/${asked}`);
+    const light = await ask<Answer<"Light">>(`/api/v1/lights/${asked}`);
     if (asked !== device) return;
     if (light === null) {
       body.replaceChildren(make("p", { class: "note" }, "No light of this address has been heard yet."));
@@ -42,9 +32,7 @@ export function openLightPage(units: () => Units, closes: () => void) {
     }
     // The last rungs: as many as are shown, were all of one quantum.
     const after = Math.max(0, light.charged - PAYMENTS_SHOWN * Math.max(1, light.quantumAtomic));
-    const page = await ask<{ payments: Payment[] }>(
-      `/api/v1/lights/${asked}/payments?limit=500&after=${after}`,
-    );
+    const page = await ask<Answer<"Payments">>(`/api/v1/lights/${asked}/payments?limit=500&after=${after}`);
     if (asked === device) body.replaceChildren(...contents(light, page?.payments ?? [], units()));
   }
 
@@ -98,7 +86,7 @@ function frameLine({ atSeconds, direction, leaf, fields }: Frame): HTMLElement {
   );
 }
 
-function contents(light: Body, payments: readonly Payment[], units: Units): HTMLElement[] {
+function contents(light: Answer<"Light">, payments: readonly Payment[], units: Units): HTMLElement[] {
   const now = Date.now() / 1000;
   const named = { ...units, unit: light.unit };
   const place =
@@ -160,7 +148,7 @@ function facts(pairs: readonly (readonly [string, string])[]): HTMLElement {
   );
 }
 
-function life(payments: readonly Payment[], light: Body, units: Units): HTMLElement[] {
+function life(payments: readonly Payment[], light: Answer<"Light">, units: Units): HTMLElement[] {
   if (payments.length === 0) return [make("p", { class: "note" }, "None in the ledger yet.")];
   const head = ["Time", "Paid", "In all", "Granted in all"].map((text) => make("th", { scope: "col" }, text));
   const rows = payments

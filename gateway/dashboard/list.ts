@@ -3,9 +3,10 @@
  *
  * Promise: sorted and filtered anew at most once a second, drawn at once; the same with keyboard as by hand.
  */
+import { CONDITIONS, type Condition } from "../telemetry/labels.ts";
 import { find, make } from "./element.ts";
 import { daysLeft, money, power, type Units } from "./format.ts";
-import { CONDITIONS, type Condition, type Light, type Store } from "./store.ts";
+import type { Light, Store } from "./store.ts";
 
 const ROW_PIXELS = 52;
 const SPARE_ROWS = 6;

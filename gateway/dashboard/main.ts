@@ -4,6 +4,8 @@
  * Promise: it only reads. Every light is one address (`#/light/<device>`), every action has a key: `/` to
  * search, arrows and Enter in the list, Escape to close.
  */
+import type { Answer } from "../http/answers.ts";
+import { CONDITIONS, type Condition } from "../telemetry/labels.ts";
 import { openCharts } from "./charts.ts";
 import { showDuty } from "./cluster.ts";
 import { find, make } from "./element.ts";
@@ -12,7 +14,7 @@ import { openLightPage } from "./light-page.ts";
 import { openList } from "./list.ts";
 import { openMap } from "./map.ts";
 import { openSellers } from "./sellers.ts";
-import { CONDITIONS, type Condition, openStore, type Store } from "./store.ts";
+import { openStore, type Store } from "./store.ts";
 
 let units: Units = { symbol: "USDC", decimals: 6, unit: "mWh" };
 let condition: Condition | null = null;
@@ -142,10 +144,7 @@ void showDuty();
 
 const fleet = await fetch("/api/v1/fleet");
 if (fleet.ok) {
-  const { money: token, unit } = (await fleet.json()) as {
-    money: { symbol: string; decimals: number };
-    unit: string;
-  };
+  const { money: token, unit } = (await fleet.json()) as Answer<"Fleet">;
   units = { ...token, unit };
 }
 openSellers(() => units);

@@ -3,13 +3,13 @@
  *
  * Promise: asked for every few seconds while the page is seen; a gateway that is away leaves what was told last.
  */
-import type { SellerStatus } from "../sellers/seller-client.ts";
+import type { Answer } from "../http/answers.ts";
 import { find, make } from "./element.ts";
 import { price, type Units } from "./format.ts";
 
 const REFRESH_MS = 5_000;
 
-type Row = SellerStatus & { readonly lights: number };
+type Row = Answer<"Sellers">["sellers"][number];
 
 export function openSellers(units: () => Units): void {
   const list = find("sellers");
@@ -19,7 +19,7 @@ export function openSellers(units: () => Units): void {
     try {
       const response = await fetch("/api/v1/sellers");
       if (!response.ok) return;
-      const { sellers } = (await response.json()) as { sellers: readonly Row[] };
+      const { sellers } = (await response.json()) as Answer<"Sellers">;
       list.replaceChildren(...sellers.map((seller) => row(seller, units())));
     } catch {
       // The page says by itself that the gateway is away.

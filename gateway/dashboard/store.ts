@@ -6,12 +6,9 @@
  */
 
 import type { BornRow, LightRow } from "../http/rows.ts";
-import type { FleetSummary } from "../telemetry/fleet-view.ts";
 import type { Frame } from "../telemetry/frames.ts";
-
-/** Worst first, as in observe/light.ts. */
-export const CONDITIONS = ["starved", "lost", "new", "dark", "lit"] as const;
-export type Condition = (typeof CONDITIONS)[number];
+import { CONDITIONS, type Condition } from "../telemetry/labels.ts";
+import type { FleetSummary } from "../telemetry/shapes.ts";
 
 export interface Light {
   readonly index: number;

@@ -5,23 +5,18 @@
  * metered units, times in unix seconds.
  */
 import type { FastifyInstance, FastifyReply } from "fastify";
-import { z } from "zod";
+import type { z } from "zod";
 import { isDeviceName } from "#protocol/topics";
-import type { ClusterStatus } from "../cluster/cluster.ts";
+import type { ClusterStatus } from "../cluster/cluster-status.ts";
 import type { Enrolments } from "../enrolment/enrolment.ts";
 import type { Ledger } from "../purchase/ports.ts";
-import type { SellerStatus } from "../sellers/seller-client.ts";
+import type { SellerStatus } from "../sellers/seller-status.ts";
 import type { Fleet } from "../telemetry/fleet-view.ts";
-import { CONDITIONS, daysLeft, type Light } from "../telemetry/light-view.ts";
+import { daysLeft, type Light } from "../telemetry/light-view.ts";
+import type { Answer, Money } from "./answers.ts";
 import { OPENAPI } from "./openapi.ts";
-import { lightBody } from "./rows.ts";
-
-/** How the token is written for people. */
-export interface Money {
-  readonly symbol: string;
-  /** Atomic units are 10^-decimals of the token. */
-  readonly decimals: number;
-}
+import { CHANNELS_QUERY, HISTORY_QUERY, LIGHTS_QUERY, PAYMENTS_QUERY, queryOf } from "./query.ts";
+import { channelBody, lightBody } from "./rows.ts";
 
 export interface Api {
   readonly fleet: Fleet;
@@ -29,66 +24,62 @@ export interface Api {
   readonly money: Money;
   readonly unit: string;
   readonly sellers: () => readonly SellerStatus[];
-  readonly duty: () => ClusterStatus;
+  readonly cluster: () => ClusterStatus;
   /** Atomic units; null while the chain does not answer. */
   readonly treasuryAtomic: () => number | null;
   readonly treasuryAddress: string;
 }
 
-const limit = z.coerce.number().int().min(1).max(500).default(100);
-const LIGHTS_QUERY = z.strictObject({
-  condition: z.enum(CONDITIONS).optional(),
-  /** Part of a device's address or name. */
-  search: z.string().max(64).optional(),
-  after: z.coerce.number().int().min(-1).default(-1),
-  limit,
-});
-const PAYMENTS_QUERY = z.strictObject({
-  channel: z
-    .string()
-    .regex(/^0x[0-9a-f]{64}$/, "expected 0x and 64 lower-case hex digits")
-    .optional(),
-  after: z.coerce.number().int().min(0).default(0),
-  limit,
-});
-const CHANNELS_QUERY = z.strictObject({ offset: z.coerce.number().int().min(0).default(0), limit });
-const HISTORY_QUERY = z.strictObject({ span: z.enum(["seconds", "minutes"]).default("seconds") });
+interface OfDevice {
+  Params: { device: string };
+}
 
 export function registerApi(app: FastifyInstance, api: Api): void {
-  const { fleet, ledger } = api;
-
   app.get("/api/v1/openapi.json", () => OPENAPI);
+  registerFleet(app, api);
+  registerLights(app, api.fleet);
+  registerRecords(app, api);
+}
 
-  app.get("/api/v1/fleet", () => ({
-    ...fleet.summary(),
-    money: api.money,
-    unit: api.unit,
-    treasury: { address: api.treasuryAddress, balanceAtomic: api.treasuryAtomic() },
-  }));
+/** What concerns the whole fleet. */
+function registerFleet(app: FastifyInstance, api: Api): void {
+  const { fleet } = api;
+  app.get(
+    "/api/v1/fleet",
+    (): Answer<"Fleet"> => ({
+      ...fleet.summary(),
+      money: api.money,
+      unit: api.unit,
+      treasury: { address: api.treasuryAddress, balanceAtomic: api.treasuryAtomic() },
+    }),
+  );
 
-  app.get("/api/v1/sellers", () => {
+  app.get("/api/v1/sellers", (): Answer<"Sellers"> => {
     const lights = new Map<string, number>();
     for (const { seller } of fleet.lights)
       if (seller !== null) lights.set(seller, (lights.get(seller) ?? 0) + 1);
     return { sellers: api.sellers().map((seller) => ({ ...seller, lights: lights.get(seller.name) ?? 0 })) };
   });
 
-  app.get("/api/v1/duty", () => api.duty());
+  app.get("/api/v1/duty", (): Answer<"Duty"> => api.cluster());
 
-  app.get("/api/v1/history", (request, reply) => {
-    const query = HISTORY_QUERY.safeParse(request.query);
-    if (!query.success) return refuse(reply, query.error);
-    return { span: query.data.span, samples: fleet.history.samples(query.data.span) };
+  app.get("/api/v1/history", (request, reply): Answer<"History"> | FastifyReply => {
+    const query = queryOf(HISTORY_QUERY, request.query, reply);
+    if (query === null) return reply;
+    return { span: query.span, samples: fleet.history.samples(query.span) };
   });
+}
 
-  app.get("/api/v1/lights", (request, reply) => {
-    const query = LIGHTS_QUERY.safeParse(request.query);
-    if (!query.success) return refuse(reply, query.error);
+/** Lights, and their channels, as the fleet view has them. */
+function registerLights(app: FastifyInstance, fleet: Fleet): void {
+  app.get("/api/v1/lights", (request, reply): Answer<"Lights"> | FastifyReply => {
+    const query = queryOf(LIGHTS_QUERY, request.query, reply);
+    if (query === null) return reply;
     const found: Light[] = [];
-    let index = query.data.after + 1;
-    for (; index < fleet.lights.length && found.length < query.data.limit; index++) {
+    let index = query.after + 1;
+    for (; index < fleet.lights.length && found.length < query.limit; index++) {
       const light = fleet.lights[index]!;
-      if (isWanted(light, query.data)) found.push(light);
+      if (isWanted(light, query)) found.push(light);
     }
     const now = fleet.summary().atSeconds;
     return {
@@ -97,99 +88,74 @@ export function registerApi(app: FastifyInstance, api: Api): void {
     };
   });
 
-  app.get<{ Params: { device: string } }>("/api/v1/lights/:device", (request, reply) => {
-    const light = lightIn(request.params.device);
+  app.get<OfDevice>("/api/v1/lights/:device", (request, reply): Answer<"Light"> | FastifyReply => {
+    const light = lightIn(fleet, request.params.device);
     return light === null ? notFound(reply) : lightBody(light, fleet.summary().atSeconds);
   });
 
-  app.get<{ Params: { device: string } }>("/api/v1/lights/:device/payments", async (request, reply) => {
-    const query = PAYMENTS_QUERY.safeParse(request.query);
-    if (!query.success) return refuse(reply, query.error);
-    const light = lightIn(request.params.device);
-    const channel = query.data.channel ?? light?.channelId;
-    if (light === null || channel == null) return notFound(reply);
-    const owned = await ledger.channelsOf(light.device);
-    if (!owned.some(({ id }) => id === channel)) return notFound(reply);
-    const payments = await ledger.paymentsAfter(channel, query.data.after, query.data.limit);
-    // The signature is money to whoever can present it; it stays in the ledger.
-    const told = payments.map(({ signature: _, ...payment }) => payment);
-    const isLast = payments.length < query.data.limit;
-    return { channel, payments: told, next: isLast ? null : payments.at(-1)!.maxClaimable };
-  });
-
-  app.get<{ Params: { device: string } }>("/api/v1/lights/:device/deposits", async (request, reply) => {
-    const light = lightIn(request.params.device);
-    if (light === null || light.channelId === null) return notFound(reply);
-    const deposits = await ledger.deposits(light.channelId);
-    return {
-      channel: light.channelId,
-      deposits: deposits.map(({ signature: _, ...deposit }) => deposit),
-    };
-  });
-
-  app.get("/api/v1/channels", (request, reply) => {
-    const query = CHANNELS_QUERY.safeParse(request.query);
-    if (!query.success) return refuse(reply, query.error);
-    const { offset, limit: most } = query.data;
+  app.get("/api/v1/channels", (request, reply): Answer<"Channels"> | FastifyReply => {
+    const query = queryOf(CHANNELS_QUERY, request.query, reply);
+    if (query === null) return reply;
+    const { offset, limit } = query;
     const now = fleet.summary().atSeconds;
     // Those that run out first, first; those without a known rate last.
     const order = (light: Light) => daysLeft(light, now) ?? Number.POSITIVE_INFINITY;
     const open = fleet.lights.filter(({ channelId }) => channelId !== null);
     const sorted = open.map((light) => ({ light, days: order(light) })).sort((a, b) => a.days - b.days || 0);
-    const page = sorted.slice(offset, offset + most);
+    const page = sorted.slice(offset, offset + limit);
     return {
       channels: page.map(({ light }) => channelBody(light, now)),
       total: sorted.length,
-      next: offset + most < sorted.length ? offset + most : null,
+      next: offset + limit < sorted.length ? offset + limit : null,
     };
   });
-
-  function lightIn(device: string): Light | null {
-    return isDeviceName(device) ? fleet.light(device) : null;
-  }
 }
 
-function channelBody(light: Light, now: number) {
-  const {
-    channelId,
-    device,
-    name,
-    seller,
-    scheme,
-    resource,
-    quantumAtomic,
-    promised,
-    charged,
-    granted,
-    ...rest
-  } = lightBody(light, now);
-  const { spentPerDayAtomic, daysLeft: days } = rest;
-  return {
-    channelId,
-    device,
-    name,
-    seller,
-    scheme,
-    resource,
-    quantumAtomic,
-    promised,
-    charged,
-    granted,
-    spentPerDayAtomic,
-    daysLeft: days,
-  };
+/** A light's payments and deposits out of the ledger: without signatures, which are money to any bearer. */
+function registerRecords(app: FastifyInstance, { fleet, ledger }: Api): void {
+  app.get<OfDevice>(
+    "/api/v1/lights/:device/payments",
+    async (request, reply): Promise<Answer<"Payments"> | FastifyReply> => {
+      const query = queryOf(PAYMENTS_QUERY, request.query, reply);
+      if (query === null) return reply;
+      const light = lightIn(fleet, request.params.device);
+      const channel = query.channel ?? light?.channelId;
+      if (light === null || channel == null) return notFound(reply);
+      const owned = await ledger.channelsOf(light.device);
+      if (!owned.some(({ id }) => id === channel)) return notFound(reply);
+      const payments = await ledger.paymentsAfter(channel, query.after, query.limit);
+      const isLast = payments.length < query.limit;
+      return {
+        channel,
+        payments: payments.map(({ signature: _, ...payment }) => payment),
+        next: isLast ? null : payments.at(-1)!.maxClaimable,
+      };
+    },
+  );
+
+  app.get<OfDevice>(
+    "/api/v1/lights/:device/deposits",
+    async (request, reply): Promise<Answer<"Deposits"> | FastifyReply> => {
+      const light = lightIn(fleet, request.params.device);
+      if (light === null || light.channelId === null) return notFound(reply);
+      const deposits = await ledger.deposits(light.channelId);
+      return {
+        channel: light.channelId,
+        deposits: deposits.map(({ signature: _, ...deposit }) => deposit),
+      };
+    },
+  );
+}
+
+function lightIn(fleet: Fleet, device: string): Light | null {
+  return isDeviceName(device) ? fleet.light(device) : null;
 }
 
 function isWanted(light: Light, query: z.infer<typeof LIGHTS_QUERY>): boolean {
   if (query.condition !== undefined && light.condition !== query.condition) return false;
   if (query.search === undefined) return true;
-  const text = `${light.device} ${light.place?.name ?? ""}`.toLowerCase();
+  const text = `${light.device} ${light.location?.name ?? ""}`.toLowerCase();
   return text.includes(query.search.toLowerCase());
-}
-
-function refuse(reply: FastifyReply, error: z.ZodError): FastifyReply {
-  const [issue] = error.issues;
-  return reply.code(400).send({ error: `${issue!.path.join(".") || "query"}: ${issue!.message}` });
 }
 
 function notFound(reply: FastifyReply): FastifyReply {

@@ -1,33 +1,21 @@
 /**
- * Enrolments under /api/v1: who waits for approval, who was approved or refused.
+ * Enrolments under /api/v1: which devices wait for approval, were approved or refused.
  *
  * Promise: reads only; decisions are made by `watt402-gateway devices`.
  */
-import type { FastifyInstance } from "fastify";
-import { z } from "zod";
+import type { FastifyInstance, FastifyReply } from "fastify";
 import type { Enrolments } from "../enrolment/enrolment.ts";
-
-const QUERY = z.strictObject({
-  state: z.enum(["pending", "approved", "refused"]).optional(),
-  /** A device: the list goes on behind it. */
-  after: z
-    .string()
-    .regex(/^[0-9a-f]{0,40}$/, "expected a device's address, lower-case hex digits")
-    .default(""),
-  limit: z.coerce.number().int().min(1).max(500).default(100),
-});
+import type { Answer } from "./answers.ts";
+import { ENROLMENTS_QUERY, queryOf } from "./query.ts";
 
 export function registerEnrolments(app: FastifyInstance, ledger: Pick<Enrolments, "enrolments">): void {
-  app.get("/api/v1/enrolments", async (request, reply) => {
-    const query = QUERY.safeParse(request.query);
-    if (!query.success) {
-      const [issue] = query.error.issues;
-      return reply.code(400).send({ error: `${issue!.path.join(".") || "query"}: ${issue!.message}` });
-    }
-    const { state, after, limit } = query.data;
+  app.get("/api/v1/enrolments", async (request, reply): Promise<Answer<"Enrolments"> | FastifyReply> => {
+    const query = queryOf(ENROLMENTS_QUERY, request.query, reply);
+    if (query === null) return reply;
+    const { state, after, limit } = query;
     const found = await ledger.enrolments(state ?? null, after, limit);
     return {
-      enrolments: found.map(({ revision: _, ...told }) => told),
+      enrolments: found.map(({ revision: _, ...enrolment }) => enrolment),
       next: found.length < limit ? null : found.at(-1)!.device,
     };
   });

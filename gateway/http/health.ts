@@ -5,17 +5,12 @@
  */
 
 import { statfs } from "node:fs/promises";
-import type { SellerStatus } from "../sellers/seller-client.ts";
 import { isSelling } from "../sellers/seller-health.ts";
-import type { CheckName } from "../telemetry/metrics.ts";
+import type { SellerStatus } from "../sellers/seller-status.ts";
+import type { Answer } from "./answers.ts";
 
-export interface Check {
-  readonly isGood: boolean;
-  /** Empty when all is good; else what is wrong, or is only to be known. */
-  readonly reason: string;
-}
-
-export type Checks = Readonly<Record<CheckName, Check>>;
+export type Checks = Answer<"Ready">["checks"];
+type Check = Answer<"Check">;
 
 const GOOD: Check = { isGood: true, reason: "" };
 

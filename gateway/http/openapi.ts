@@ -1,261 +1,60 @@
 /**
- * The API's description, OpenAPI 3.1: served at /api/v1/openapi.json, and held against real answers by a test.
+ * The API's description, OpenAPI 3.1, generated from the shapes of answers and queries: served at
+ * /api/v1/openapi.json.
+ *
+ * Promise: no member or parameter is written here; paths, summaries and statuses are.
  */
-
-import { STANDINGS } from "../sellers/seller-health.ts";
-import { CONDITIONS } from "../telemetry/light-view.ts";
+import { z } from "zod";
+import { ANSWERS } from "./answers.ts";
+import { CHANNELS_QUERY, ENROLMENTS_QUERY, HISTORY_QUERY, LIGHTS_QUERY, PAYMENTS_QUERY } from "./query.ts";
 
 type Schema = Readonly<Record<string, unknown>>;
+type AnswerName = keyof typeof ANSWERS;
 
-const atomic = (description: string): Schema => ({
-  type: "integer",
-  minimum: 0,
-  description: `${description}, atomic units of the token`,
-});
-const units = (description: string): Schema => ({
-  type: "integer",
-  minimum: 0,
-  description: `${description}, metered units`,
-});
-const seconds = (description: string): Schema => ({
-  type: "number",
-  minimum: 0,
-  description: `${description}, unix seconds`,
-});
-const count = (description: string): Schema => ({ type: "integer", minimum: 0, description });
-const text = (description: string): Schema => ({ type: "string", description });
-const orNull = ({ type, ...rest }: Schema): Schema => ({ ...rest, type: [type, "null"] });
-const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
-const list = (items: Schema): Schema => ({ type: "array", items });
-const device: Schema = { type: "string", pattern: "^[0-9a-f]{40}$", description: "the device's address" };
-const channelId: Schema = {
-  type: "string",
-  pattern: "^0x[0-9a-f]{64}$",
-  description: "channel or exact account",
-};
-const perDay: Schema = {
-  type: ["number", "null"],
-  minimum: 0,
-  description: "atomic units spent a day, when known",
-};
-const days: Schema = {
-  type: ["number", "null"],
-  minimum: 0,
-  description: "days that the deposit lasts, when known",
-};
+const refOf = (name: string) => `#/components/schemas/${name}`;
 
-/** All members required, no other allowed. */
-const object = (properties: Readonly<Record<string, Schema>>): Schema => ({
-  type: "object",
-  properties,
-  required: Object.keys(properties),
-  additionalProperties: false,
-});
-
-const summary = {
-  atSeconds: seconds("when it was so"),
-  lights: object(Object.fromEntries(CONDITIONS.map((name) => [name, count(`lights that are ${name}`)]))),
-  powerMilliwatts: { type: "number", minimum: 0, description: "power of all lights, milliwatts" },
-  pricePerMillionUnits: count("atomic units for a million metered units; 0 before the first tariff"),
-  spentAtomic: atomic("charged since the gateway started"),
-  payments: count("payments since the gateway started"),
-  refusals: count("refusals since the gateway started"),
-  dropped: count("messages dropped since the gateway started"),
-  paymentsPerSecond: { type: "number", minimum: 0, description: "over the last seconds" },
-};
-
-const channel = {
-  channelId: orNull(channelId),
-  device,
-  name: orNull(text("the operator's name for it")),
-  seller: orNull(text("whom it buys from, by the configuration's name")),
-  scheme: orNull(text("x402 scheme")),
-  resource: orNull(text("what is bought")),
-  quantumAtomic: atomic("one purchase"),
-  promised: atomic("what the device may sign up to"),
-  charged: atomic("what the seller charged, cumulative"),
-  granted: units("what the seller granted, cumulative"),
-  spentPerDayAtomic: perDay,
-  daysLeft: days,
-};
-
-const schemas: Readonly<Record<string, Schema>> = {
-  Fleet: object({
-    ...summary,
-    money: object({ symbol: text("the token's symbol"), decimals: count("atomic units are 10^-decimals") }),
-    unit: text("the metered unit"),
-    treasury: object({
-      address: text("the payer of all channels"),
-      balanceAtomic: orNull(atomic("its tokens")),
-    }),
-  }),
-  Light: object({
-    ...channel,
-    latitude: { type: ["number", "null"], minimum: -90, maximum: 90 },
-    longitude: { type: ["number", "null"], minimum: -180, maximum: 180 },
-    condition: { enum: CONDITIONS },
-    model: text("as the device says"),
-    firmware: text("as the device says"),
-    meter: text("as the device says"),
-    unit: text("the metered unit"),
-    powerMilliwatts: count("milliwatts"),
-    voltageMillivolts: orNull(count("millivolts, where the meter shows them")),
-    currentMilliamps: orNull(count("milliamperes, where the meter shows them")),
-    frequencyMillihertz: orNull(count("millihertz, where the meter shows them")),
-    meterQuality: { enum: ["good", "suspect", "stale", null] },
-    levelPercent: count("the lamp's level"),
-    wantedPercent: count("the level it should have"),
-    refusal: orNull(text("the code of the last refusal that still holds")),
-    noOffer: orNull(text("why nothing could be offered to it; null once something was")),
-    register: units("the meter's counter"),
-    credit: { type: "integer", description: "granted less consumed, metered units; below 0 what is owed" },
-    pricePerMillionUnits: count("atomic units for a million metered units"),
-    payments: count("payments since the gateway started"),
-    refusals: count("refusals since the gateway started"),
-    spentAtomic: atomic("charged since the gateway started"),
-    heardSeconds: seconds("last word"),
-    paidSeconds: seconds("last payment; 0 before the first"),
-  }),
-  Lights: object({ lights: list(ref("Light")), next: orNull(count("pass as `after` for the next page")) }),
-  Sellers: object({
-    sellers: list(
-      object({
-        name: text("the configuration's name"),
-        kind: { enum: ["electricity", "fixed"] },
-        url: text("where it is"),
-        standing: { enum: STANDINGS },
-        reason: text(
-          "why it is not good, as that its terms are not the chain's (chain id, code at an address, EIP-712 name and version); empty when it is",
-        ),
-        forSeconds: count("seconds in this standing"),
-        circuit: { enum: ["closed", "open", "half-open"] },
-        pricePerMillionUnits: orNull(count("atomic units for a million metered units; null before a tariff")),
-        unit: orNull(text("the metered unit; null before a tariff")),
-        answered: count("calls answered since the gateway started"),
-        failed: count("calls that failed"),
-        refused: count("calls not made, because it is to be left alone or too slow"),
-        underWay: count("calls under way"),
-        waiting: count("calls that wait for a connection"),
-        lights: count("lights that buy from it"),
-      }),
-    ),
-  }),
-  Duty: object({
-    state: { enum: ["sole", "active", "standby", "lapsed"] },
-    leaseLeftSeconds: {
-      type: ["number", "null"],
-      minimum: 0,
-      description: "of the lease by which payments are taken, seconds; null for a gateway alone",
-    },
-    slots: count("parts of the fleet that this gateway takes the payments of"),
-    slotsOfAll: count("parts there are"),
-    takeovers: count("parts taken over from gateways that vanished, since the start"),
-    members: list(
-      object({
-        member: text("one start of a gateway"),
-        name: text("as its operator calls it"),
-        isSelf: { type: "boolean" },
-        isLive: { type: "boolean" },
-        hears: { type: "boolean", description: "connected to the broker" },
-        delivery: { enum: ["shared", "whole"] },
-        slots: count("parts of the fleet"),
-      }),
-    ),
-  }),
-  Payment: object({
-    channelId,
-    maxClaimable: atomic("what the device signed, cumulative"),
-    amountAtomic: atomic("this payment"),
-    charged: atomic("what the seller charged, cumulative"),
-    granted: units("what the seller granted, cumulative"),
-    pricePerMillionUnits: count("atomic units for a million metered units"),
-    register: units("the meter's counter"),
-    transaction: text("transaction on chain, when this payment made one"),
-    atSeconds: seconds("when the ledger recorded it"),
-  }),
-  Payments: object({
-    channel: channelId,
-    payments: list(ref("Payment")),
-    next: orNull(atomic("pass as `after` for the next page")),
-  }),
-  Deposits: object({
-    channel: channelId,
-    deposits: list(
-      object({
-        channelId,
-        index: count("0, 1, 2, ..."),
-        amountAtomic: atomic("this deposit"),
-        validBeforeSeconds: seconds("end of its authorization"),
-        state: { enum: ["intended", "confirmed", "expired"] },
-        atSeconds: seconds("when it was intended"),
-        isNewcomer: { type: "boolean", description: "signed for a device that had never bought" },
-      }),
-    ),
-  }),
-  Channel: object(channel),
-  Enrolments: object({
-    enrolments: list(
-      object({
-        device,
-        state: { enum: ["pending", "approved", "refused"] },
-        askedSeconds: seconds("its first hello; 0 when it was decided on before"),
-        decidedSeconds: seconds("the operator's decision; 0 while it waits"),
-      }),
-    ),
-    next: orNull(text("pass as `after` for the next page")),
-  }),
-  Channels: object({
-    channels: list(ref("Channel")),
-    total: count("channels there are"),
-    next: orNull(count("pass as `offset` for the next page")),
-  }),
-  History: object({
-    span: { enum: ["seconds", "minutes"] },
-    samples: list(
-      object({
-        atSeconds: summary.atSeconds,
-        powerMilliwatts: summary.powerMilliwatts,
-        pricePerMillionUnits: summary.pricePerMillionUnits,
-        spentAtomic: summary.spentAtomic,
-        payments: summary.payments,
-        lit: count("lights that are lit"),
-        starved: count("lights that are starved"),
-        lost: count("lights that are lost"),
-      }),
-    ),
-  }),
-  Live: object({ status: { const: "live" } }),
-  Ready: object({
-    status: { enum: ["ready", "not-ready"] },
-    checks: object(
-      Object.fromEntries(
-        ["broker", "seller", "ledger", "clock", "chain", "duty"].map((name) => [name, ref("Check")]),
-      ),
-    ),
-  }),
-  Check: object({ isGood: { type: "boolean" }, reason: text("empty when good") }),
-  Version: object({ name: text("the program"), version: text("of it"), node: text("of Node") }),
-  Error: object({ error: text("what was expected, and what was found") }),
-};
-
-function json(description: string, name: string): Schema {
-  return { description, content: { "application/json": { schema: ref(name) } } };
+/** A value or null in one schema, as readers of such documents expect it, instead of a choice of two. */
+function joinNull({ jsonSchema }: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  const [value, none, ...others] = jsonSchema.anyOf ?? [];
+  if (value?.type === undefined || none?.type !== "null" || others.length > 0) return;
+  delete jsonSchema.anyOf;
+  Object.assign(jsonSchema, value, { type: [value.type, "null"] });
+  if (value.enum !== undefined) jsonSchema.enum = [...value.enum, null];
 }
 
-const query = (name: string, schema: Schema): Schema => ({ name, in: "query", schema });
-const inPath: Schema = { name: "device", in: "path", required: true, schema: device };
-const limit = query("limit", { type: "integer", minimum: 1, maximum: 500, default: 100 });
+function plain({ $schema: _, $id: _id, ...schema }: Schema): Schema {
+  return schema;
+}
 
-function get(summaryText: string, name: string, parameters: readonly Schema[] = []): Schema {
+function schemas(): Readonly<Record<string, Schema>> {
+  const registry = z.registry<{ id: string }>();
+  for (const [id, shape] of Object.entries(ANSWERS)) registry.add(shape, { id });
+  const made = z.toJSONSchema(registry, { uri: refOf, override: joinNull }).schemas;
+  return Object.fromEntries(Object.entries(made).map(([id, schema]) => [id, plain(schema)]));
+}
+
+function json(description: string, name: AnswerName): Schema {
+  return { description, content: { "application/json": { schema: { $ref: refOf(name) } } } };
+}
+
+function parametersOf(query: z.ZodObject): readonly Schema[] {
+  const { properties = {} } = z.toJSONSchema(query, { io: "input" });
+  return Object.entries(properties).map(([name, schema]) => ({ name, in: "query", schema }));
+}
+
+const device: Schema = {
+  name: "device",
+  in: "path",
+  required: true,
+  schema: plain(z.toJSONSchema(ANSWERS.Light.shape.device)),
+};
+
+function get(summary: string, name: AnswerName, query?: z.ZodObject, isOfDevice = false): Schema {
+  const parameters = [...(isOfDevice ? [device] : []), ...(query ? parametersOf(query) : [])];
   const others = parameters.length > 0 ? { "400": json("A wrong query", "Error") } : {};
-  const missing = parameters.includes(inPath) ? { "404": json("Not heard of", "Error") } : {};
-  const responses = {
-    "200": json(summaryText, name),
-    ...others,
-    ...missing,
-    "401": json("No token", "Error"),
-  };
-  return { get: { summary: summaryText, parameters, responses } };
+  const missing = isOfDevice ? { "404": json("Not heard of", "Error") } : {};
+  const responses = { "200": json(summary, name), ...others, ...missing, "401": json("No token", "Error") };
+  return { get: { summary, parameters, responses } };
 }
 
 export const OPENAPI = {
@@ -285,44 +84,32 @@ export const OPENAPI = {
     "/api/v1/fleet": get("The fleet as it is now", "Fleet"),
     "/api/v1/sellers": get("The sellers, the most wanted first", "Sellers"),
     "/api/v1/duty": get("Who of several gateways takes which payments", "Duty"),
-    "/api/v1/history": get("The fleet over time, oldest first", "History", [
-      query("span", { enum: ["seconds", "minutes"], default: "seconds" }),
-    ]),
-    "/api/v1/lights": get("Lights, in the order of being heard first", "Lights", [
-      query("condition", { enum: CONDITIONS }),
-      query("search", { type: "string", maxLength: 64 }),
-      query("after", { type: "integer", minimum: -1, default: -1 }),
-      limit,
-    ]),
-    "/api/v1/lights/{device}": get("One light", "Light", [inPath]),
-    "/api/v1/lights/{device}/payments": get("Its payments, lowest cumulative amount first", "Payments", [
-      inPath,
-      query("channel", channelId),
-      query("after", { type: "integer", minimum: 0, default: 0 }),
-      limit,
-    ]),
-    "/api/v1/lights/{device}/deposits": get("Deposits into its channel", "Deposits", [inPath]),
+    "/api/v1/history": get("The fleet over time, oldest first", "History", HISTORY_QUERY),
+    "/api/v1/lights": get("Lights, in the order of being heard first", "Lights", LIGHTS_QUERY),
+    "/api/v1/lights/{device}": get("One light", "Light", undefined, true),
+    "/api/v1/lights/{device}/payments": get(
+      "Its payments, lowest cumulative amount first",
+      "Payments",
+      PAYMENTS_QUERY,
+      true,
+    ),
+    "/api/v1/lights/{device}/deposits": get("Deposits into its channel", "Deposits", undefined, true),
     "/api/v1/enrolments": get(
       "Devices that wait for approval, or were decided on, by address",
       "Enrolments",
-      [
-        query("state", { enum: ["pending", "approved", "refused"] }),
-        query("after", { type: "string", pattern: "^[0-9a-f]{0,40}$", default: "" }),
-        limit,
-      ],
+      ENROLMENTS_QUERY,
     ),
-    "/api/v1/channels": get("Channels, those that run out first, first", "Channels", [
-      query("offset", { type: "integer", minimum: 0, default: 0 }),
-      limit,
-    ]),
+    "/api/v1/channels": get("Channels, those that run out first, first", "Channels", CHANNELS_QUERY),
     "/api/v1/events": {
       get: {
         summary:
           "Server-sent events: fleet (the summary), born and lights (rows of arrays, columns in gateway/http/rows.ts), frames (decoded messages, when asked for)",
-        parameters: [query("frames", { type: "string", description: "all, or a device" })],
+        parameters: [
+          { name: "frames", in: "query", schema: { type: "string", description: "all, or a device" } },
+        ],
         responses: { "200": { description: "A stream", content: { "text/event-stream": {} } } },
       },
     },
   },
-  components: { schemas, securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+  components: { schemas: schemas(), securitySchemes: { token: { type: "http", scheme: "bearer" } } },
 };

@@ -1,17 +1,19 @@
 /**
  * Lights as the API shows them: whole for one, as short rows for ten thousand.
  *
- * Promise: the rows' columns are in the order named here, on both sides of the wire.
+ * Promise: the rows' columns are in the order named here, for the gateway and for the dashboard.
  */
-import { CONDITIONS, daysLeft, type Light, spentPerDayAtomic } from "../telemetry/light-view.ts";
+import { CONDITIONS } from "../telemetry/labels.ts";
+import { daysLeft, type Light, spentPerDayAtomic } from "../telemetry/light-view.ts";
+import type { Answer } from "./answers.ts";
 
 /** What never changes of a light: index, device, name, latitude, longitude. */
 export type BornRow = readonly [number, string, string | null, number | null, number | null];
 
 /**
- * What changes: index, condition (its place in CONDITIONS), power in milliwatts, level and wanted level in
+ * What changes: index, condition (its index in CONDITIONS), power in milliwatts, level and wanted level in
  * percent, charged and promised in atomic units, days left, refusal, unix seconds of the last payment and
- * of the last word.
+ * of the last message.
  */
 export type LightRow = readonly [
   number,
@@ -27,8 +29,8 @@ export type LightRow = readonly [
   number,
 ];
 
-export function bornRow({ index, device, place }: Light): BornRow {
-  return [index, device, place?.name ?? null, place?.latitude ?? null, place?.longitude ?? null];
+export function bornRow({ index, device, location }: Light): BornRow {
+  return [index, device, location?.name ?? null, location?.latitude ?? null, location?.longitude ?? null];
 }
 
 export function lightRow(light: Light, nowSeconds: number): LightRow {
@@ -49,13 +51,29 @@ export function lightRow(light: Light, nowSeconds: number): LightRow {
 }
 
 /** One light in full. */
-export function lightBody(light: Light, nowSeconds: number) {
-  const { index: _, revision: _r, bornRevision: _n, place, before: _b, since: _s, ...told } = light;
+export function lightBody(light: Light, nowSeconds: number): Answer<"Light"> {
+  const { index: _, revision: _r, bornRevision: _n, location, before: _b, since: _s, ...status } = light;
   return {
-    ...told,
-    name: place?.name ?? null,
-    latitude: place?.latitude ?? null,
-    longitude: place?.longitude ?? null,
+    ...status,
+    ...spendingOf(light, nowSeconds),
+    name: location?.name ?? null,
+    latitude: location?.latitude ?? null,
+    longitude: location?.longitude ?? null,
+  };
+}
+
+/** The credit line of one light. */
+export function channelBody(light: Light, nowSeconds: number): Answer<"Channel"> {
+  const { channelId, device, seller, scheme, resource, quantumAtomic, promised, charged, granted } = light;
+  return {
+    ...{ channelId, device, seller, scheme, resource, quantumAtomic, promised, charged, granted },
+    ...spendingOf(light, nowSeconds),
+    name: light.location?.name ?? null,
+  };
+}
+
+function spendingOf(light: Light, nowSeconds: number) {
+  return {
     spentPerDayAtomic: rounded(spentPerDayAtomic(light, nowSeconds)),
     daysLeft: rounded(daysLeft(light, nowSeconds)),
   };

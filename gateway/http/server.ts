@@ -10,6 +10,7 @@ import { sourceOf } from "../broker/limits/admission.ts";
 import { type Rate, RateLimits } from "../broker/limits/rate-limit.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { type Access, type AccessRefusal, openAccess } from "./access.ts";
+import type { Answer } from "./answers.ts";
 import { type Api, registerApi } from "./api.ts";
 import type { PageFiles } from "./dashboard-files.ts";
 import { registerEnrolments } from "./enrolments.ts";
@@ -115,14 +116,13 @@ const REFUSED: Readonly<Record<AccessRefusal, string>> = {
 };
 
 function registerHealth(app: FastifyInstance, { health, metrics, version }: HttpParts): void {
-  app.get("/livez", () => ({ status: "live" }));
-  app.get("/readyz", (_request, reply) => {
+  app.get("/livez", (): Answer<"Live"> => ({ status: "live" }));
+  app.get("/readyz", (_request, reply): Answer<"Ready"> => {
     const isReady = health.isReady();
-    return reply
-      .code(isReady ? 200 : 503)
-      .send({ status: isReady ? "ready" : "not-ready", checks: health.checks() });
+    reply.code(isReady ? 200 : 503);
+    return { status: isReady ? "ready" : "not-ready", checks: health.checks() };
   });
-  app.get("/version", () => ({ name: "watt402-gateway", version, node: process.version }));
+  app.get("/version", (): Answer<"Version"> => ({ name: "watt402-gateway", version, node: process.version }));
   app.get("/metrics", async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
 }
 

@@ -14,8 +14,9 @@ import type { Timer } from "./circuit.ts";
 import { electricitySeller } from "./client/electricity-seller.ts";
 import { fixedSeller } from "./client/fixed-seller.ts";
 import { type Http, openHttp } from "./client/seller-http.ts";
-import { openSellerClient, type SellerStatus } from "./seller-client.ts";
+import { openSellerClient } from "./seller-client.ts";
 import { openSellerRouter } from "./seller-router.ts";
+import type { SellerStatus } from "./seller-status.ts";
 
 export interface Sellers {
   readonly market: SellerRouter;

@@ -13,6 +13,7 @@ import type { TermsTrouble } from "../treasury/terms.ts";
 import { type CallKind, openCircuit, type Timer } from "./circuit.ts";
 import { openConcurrencyLimit } from "./client/concurrency-limit.ts";
 import { type HealthName, openSellerHealth } from "./seller-health.ts";
+import type { SellerStatus } from "./seller-status.ts";
 import { watchTariff } from "./tariff-watch.ts";
 
 /** Each standing has a text of its own: the log's limit tells changes apart by text and reason. */
@@ -35,28 +36,6 @@ export interface SellerClientOptions {
   readonly awayAfterMs: number;
   /** Also owns the channels of before there were several sellers. */
   readonly isFirst: boolean;
-}
-
-/** How a seller is doing, for those who look on. */
-export interface SellerStatus {
-  readonly name: string;
-  readonly kind: "electricity" | "fixed";
-  readonly url: string;
-  readonly standing: HealthName;
-  /** Empty when good. */
-  readonly reason: string;
-  /** In this standing, seconds. */
-  readonly forSeconds: number;
-  readonly circuit: "closed" | "open" | "half-open";
-  /** Atomic units per million metered units; null before the first tariff. */
-  readonly pricePerMillionUnits: number | null;
-  readonly unit: string | null;
-  /** Since the gateway started: calls that were answered, failed, or were not made. */
-  readonly answered: number;
-  readonly failed: number;
-  readonly refused: number;
-  readonly underWay: number;
-  readonly waiting: number;
 }
 
 export interface RunningSellerClient extends SellerClient {

@@ -6,23 +6,10 @@
  */
 import type { Occurrence, Tariff } from "../purchase/ports.ts";
 import { type History, openHistory } from "./history.ts";
-import { CONDITIONS, type Condition, type Light, newLight, spend, takeChannel } from "./light-view.ts";
-import type { Place } from "./locations.ts";
-
-export interface FleetSummary {
-  /** Unix seconds. */
-  readonly atSeconds: number;
-  readonly lights: Readonly<Record<Condition, number>>;
-  readonly powerMilliwatts: number;
-  readonly pricePerMillionUnits: number;
-  /** Since the gateway started, as is all that follows. */
-  readonly spentAtomic: number;
-  readonly payments: number;
-  readonly refusals: number;
-  readonly dropped: number;
-  /** Over the last seconds. */
-  readonly paymentsPerSecond: number;
-}
+import { CONDITIONS, type Condition } from "./labels.ts";
+import { type Light, newLight, spend, takeChannel } from "./light-view.ts";
+import type { Location } from "./locations.ts";
+import type { FleetSummary } from "./shapes.ts";
 
 export interface Fleet {
   observe(occurrence: Occurrence): void;
@@ -40,7 +27,7 @@ export interface Fleet {
 }
 
 export interface FleetOptions {
-  readonly places: ReadonlyMap<string, Place>;
+  readonly locations: ReadonlyMap<string, Location>;
   readonly lightsMax: number;
   /** Unix seconds. */
   readonly now: () => number;
@@ -56,7 +43,7 @@ const LOOKS_MAX = 256;
 const RATE_SAMPLES = 5;
 
 export function openFleet(options: FleetOptions): Fleet {
-  const { places, lightsMax, now } = options;
+  const { locations, lightsMax, now } = options;
   const lights: Light[] = [];
   const byDevice = new Map<string, Light>();
   const history = openHistory();
@@ -81,7 +68,13 @@ export function openFleet(options: FleetOptions): Fleet {
     if (lights.length >= lightsMax && leaving === null) return null;
     const index = leaving?.index ?? lights.length;
     if (leaving !== null) forget(leaving);
-    const light = newLight(index, device, places.get(device) ?? null, now(), leaving === null ? 0 : revision);
+    const light = newLight(
+      index,
+      device,
+      locations.get(device) ?? null,
+      now(),
+      leaving === null ? 0 : revision,
+    );
     lights[index] = light;
     byDevice.set(device, light);
     conditions[light.condition] += 1;

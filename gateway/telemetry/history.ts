@@ -4,21 +4,7 @@
  * Promise: bounded memory, oldest samples first to go; a sample is a moment, spent money a counter, so a
  * gap loses detail and no sum.
  */
-
-export interface Sample {
-  /** Unix seconds. */
-  readonly atSeconds: number;
-  readonly powerMilliwatts: number;
-  /** Atomic units per million metered units; 0 before the first tariff. */
-  readonly pricePerMillionUnits: number;
-  /** Since the gateway started, atomic units. */
-  readonly spentAtomic: number;
-  /** Since the gateway started. */
-  readonly payments: number;
-  readonly lit: number;
-  readonly starved: number;
-  readonly lost: number;
-}
+import type { Sample } from "./shapes.ts";
 
 export type Span = "seconds" | "minutes";
 

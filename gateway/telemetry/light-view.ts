@@ -5,59 +5,19 @@
  * to two days, so that a night and a day both count.
  */
 import type { ChannelRecord, Tariff } from "../purchase/ports.ts";
-import type { Place } from "./locations.ts";
+import type { Location } from "./locations.ts";
+import type { LightStatus } from "./shapes.ts";
 
-/** Worst first: this is the order in which an operator wants to see them. */
-export const CONDITIONS = ["starved", "lost", "new", "dark", "lit"] as const;
-export type Condition = (typeof CONDITIONS)[number];
-
-export interface Light {
+export interface Light extends LightStatus {
   /** Position among the fleet's lights; it never changes. */
   readonly index: number;
   readonly device: string;
-  readonly place: Place | null;
+  readonly location: Location | null;
   /** Of the fleet's changes, the one before it took the position of a light that left; 0 for the first there. */
   readonly bornRevision: number;
   /** Of the fleet's changes, the last that touched this light. */
   revision: number;
-  condition: Condition;
-  model: string;
-  firmware: string;
-  meter: string;
-  unit: string;
-  powerMilliwatts: number;
-  /** What else the meter showed in the latest reading; null where it shows none. */
-  voltageMillivolts: number | null;
-  currentMilliamps: number | null;
-  frequencyMillihertz: number | null;
-  /** Whether the meter's latest look was metered: "good", or why not; null where it does not say. */
-  meterQuality: "good" | "suspect" | "stale" | null;
-  levelPercent: number;
-  wantedPercent: number;
-  /** What the light, or the gateway, last said no to; null when nothing is refused. */
-  refusal: string | null;
-  /** Why nothing could be offered to it, in one line; null once something was. */
-  noOffer: string | null;
-  register: number;
-  credit: number;
-  channelId: string | null;
-  /** Whom it buys from, by the configuration's name. */
-  seller: string | null;
-  scheme: string | null;
-  resource: string | null;
-  quantumAtomic: number;
-  pricePerMillionUnits: number;
-  /** What the device may sign up to, atomic units. */
-  promised: number;
-  charged: number;
-  granted: number;
-  /** Since the gateway started. */
-  payments: number;
-  refusals: number;
-  spentAtomic: number;
-  heardSeconds: number;
-  paidSeconds: number;
-  /** Spending, as it stood at two moments at most two spans ago. */
+  /** Spending at two moments, at most two spans ago. */
   before: Mark;
   since: Mark;
 }
@@ -76,7 +36,7 @@ const RATE_MIN_SECONDS = 60;
 export function newLight(
   index: number,
   device: string,
-  place: Place | null,
+  location: Location | null,
   nowSeconds: number,
   bornRevision = 0,
 ): Light {
@@ -84,7 +44,7 @@ export function newLight(
   return {
     index,
     device,
-    place,
+    location,
     bornRevision,
     revision: 0,
     condition: "new",

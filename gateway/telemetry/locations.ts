@@ -1,13 +1,13 @@
 /**
- * Where lights stand: a list that the operator keeps, device, name, latitude, longitude.
+ * The locations of lights: a list that the operator keeps, device, name, latitude, longitude.
  *
- * Promise: a wrong line is told by its number; a device that is not on the list has no place, and is
- * drawn in a grid instead.
+ * Promise: the error about a wrong line names its number; a device that is not on the list has no location, and
+ * is drawn in a grid instead.
  */
 import { cut, shown } from "#node/config/shown";
 import { isDeviceName } from "#protocol/topics";
 
-export interface Place {
+export interface Location {
   readonly name: string;
   /** Degrees north, -90..90. */
   readonly latitude: number;
@@ -21,8 +21,8 @@ const NAME_MAX = 64;
 const LINE_MAX = 1_000;
 
 /** Reads CSV with the header `device,name,latitude,longitude`; quotes as in RFC 4180. Throws on the first wrong line. */
-export function readPlaces(csv: string, source: string): ReadonlyMap<string, Place> {
-  const places = new Map<string, Place>();
+export function readLocations(csv: string, source: string): ReadonlyMap<string, Location> {
+  const locations = new Map<string, Location>();
   const [header, ...lines] = csv.replace(/^\uFEFF/, "").split(/\r?\n/);
   if (header?.replaceAll(" ", "").toLowerCase() !== COLUMNS) {
     throw new Error(`${source}: line 1: expected the header ${COLUMNS}, found ${shown(header)}`);
@@ -41,10 +41,10 @@ export function readPlaces(csv: string, source: string): ReadonlyMap<string, Pla
     if (latitude === null || longitude === null) {
       throw wrong(`expected degrees within 90 and 180, found ${cut(latitudeText)}, ${cut(longitudeText)}`);
     }
-    if (places.has(device)) throw wrong(`expected each device once, found ${device} again`);
-    places.set(device, { name: name.slice(0, NAME_MAX), latitude, longitude });
+    if (locations.has(device)) throw wrong(`expected each device once, found ${device} again`);
+    locations.set(device, { name: name.slice(0, NAME_MAX), latitude, longitude });
   }
-  return places;
+  return locations;
 }
 
 function fieldsOf(line: string): string[] {

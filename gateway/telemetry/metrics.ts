@@ -7,18 +7,16 @@
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { failureCount } from "#core/detach";
-import type { ClusterStatus } from "../cluster/cluster.ts";
+import type { ClusterStatus } from "../cluster/cluster-status.ts";
 import type { WaitingPayments } from "../ledger/store.ts";
 import type { Observe } from "../purchase/ports.ts";
 import type { Timing } from "../purchase/timed-ports.ts";
-import type { SellerStatus } from "../sellers/seller-client.ts";
 import { isSelling } from "../sellers/seller-health.ts";
+import type { SellerStatus } from "../sellers/seller-status.ts";
 import { type AccessSources, registerAccess } from "./access-metrics.ts";
 import type { Fleet } from "./fleet-view.ts";
-import { CONDITIONS, daysLeft } from "./light-view.ts";
-
-/** What readiness is made of. */
-export type CheckName = "broker" | "seller" | "ledger" | "clock" | "chain" | "duty";
+import { type CheckName, CONDITIONS } from "./labels.ts";
+import { daysLeft } from "./light-view.ts";
 
 /** What is asked for when somebody reads the metrics. */
 export interface MetricSources {
@@ -26,7 +24,7 @@ export interface MetricSources {
   readonly lightsMax: number;
   readonly lowBalanceDays: number;
   readonly isUp: () => Readonly<Record<CheckName, boolean>>;
-  readonly duty: () => ClusterStatus;
+  readonly cluster: () => ClusterStatus;
   readonly sellers: () => readonly SellerStatus[];
   /** Null while unknown. */
   readonly treasuryAtomic: () => number | null;
@@ -129,21 +127,21 @@ export function openMetrics(sources: MetricSources): Metrics {
   gauge(
     "watt402_members",
     "Live gateways that share this fleet, this one included",
-    () => sources.duty().members.filter(({ isLive }) => isLive).length || 1,
+    () => sources.cluster().members.filter(({ isLive }) => isLive).length || 1,
   );
   gauge("watt402_duty_ratio", "Part of the fleet that this gateway takes the payments of, 0 to 1", () => {
-    const { slots, slotsOfAll } = sources.duty();
+    const { slots, slotsOfAll } = sources.cluster();
     return slotsOfAll === 0 ? 0 : slots / slotsOfAll;
   });
   gauge(
     "watt402_lease_seconds",
     "What is left of the lease by which payments are taken; NaN for a gateway alone",
-    () => sources.duty().leaseLeftSeconds ?? Number.NaN,
+    () => sources.cluster().leaseLeftSeconds ?? Number.NaN,
   );
   total(
     "watt402_takeovers_total",
     "Parts of the fleet, of 64, taken over from gateways that vanished",
-    () => sources.duty().takeovers,
+    () => sources.cluster().takeovers,
   );
   total(
     "watt402_unforeseen_failures_total",

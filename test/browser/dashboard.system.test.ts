@@ -3,7 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Place } from "#gateway/telemetry/locations";
+import type { Location } from "#gateway/telemetry/locations";
 import { deviceName, openStage, type Stage } from "../gateway/http/fixtures.ts";
 
 const PICTURES = "artifacts";
@@ -23,9 +23,9 @@ afterAll(async () => {
 });
 
 /** Streets of a town that is nowhere: rows along a bent river. */
-function town(lights: number): ReadonlyMap<string, Place> {
+function town(lights: number): ReadonlyMap<string, Location> {
   const streets = Math.max(4, Math.round(Math.sqrt(lights) / 2));
-  const places = new Map<string, Place>();
+  const places = new Map<string, Location>();
   for (let i = 0; i < lights; i++) {
     const street = i % streets;
     const along = Math.floor(i / streets) / Math.ceil(lights / streets);
@@ -40,7 +40,7 @@ function town(lights: number): ReadonlyMap<string, Place> {
 }
 
 async function evening(lights: number, places = town(lights)): Promise<Stage> {
-  const stage = await openStage({ places });
+  const stage = await openStage({ locations: places });
   stages.push(stage);
   for (let i = 0; i < lights; i++) stage.hello(i);
   for (let second = 0; second < 240; second++) {

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { SellerStatus } from "#gateway/sellers/seller-client";
+import type { SellerStatus } from "#gateway/sellers/seller-status";
 import { openLossyProxy } from "../gateway/faults/lossy-proxy.ts";
 import { type Ground, prepareGround, until } from "../gateway/fixtures.ts";
 import { startSeller } from "../gateway/purchase/agreement.ts";

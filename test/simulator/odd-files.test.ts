@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { readConfig as readGateway } from "#gateway/config/config";
 import { fromEnvironment, loadConfig as loadLayers } from "#gateway/config/layers";
 import { readAllowList } from "#gateway/enrolment/allow-list";
-import { readPlaces } from "#gateway/telemetry/locations";
+import { readLocations } from "#gateway/telemetry/locations";
 import { readLights } from "#hardware/flash/order/csv-lights";
 import { deviceToml } from "#hardware/flash/order/device-toml";
 import { openRegisterMap } from "#hardware/meters/modbus/map-table";
@@ -99,7 +99,7 @@ const CSV_READERS: Readers = {
   "an inventory": (file) => openCity({ city: file, seed: 1, lights: 5, mapping: {} }),
   "lights to flash": (file) => readLights(file, { values: {}, set: {} }),
   "a tariff's series": (file) => tariffFromCsv(readText(file, file, SERIES_BYTES_MAX)),
-  "places of lights": (file) => readPlaces(readText(file), file),
+  "places of lights": (file) => readLocations(readText(file), file),
   "an allow-list": readAllowList,
 };
 

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { expect } from "vitest";
-import type { ClusterStatus } from "#gateway/cluster/cluster";
+import type { ClusterStatus } from "#gateway/cluster/cluster-status";
 import type { SellerService } from "#simulator/seller/seller";
 import type { Ground, Light } from "../fixtures.ts";
 import type { Postgres } from "../ledger/postgres/postgres.ts";

@@ -2,16 +2,16 @@
 
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import type { ClusterStatus } from "#gateway/cluster/cluster";
+import type { ClusterStatus } from "#gateway/cluster/cluster-status";
 import { dashboardFiles } from "#gateway/http/dashboard-files";
 import { openFeed } from "#gateway/http/feed";
 import { openHealth } from "#gateway/http/health";
 import { openHttpServer } from "#gateway/http/server";
 import type { ChannelRecord, Occurrence, PaymentRecord, Tariff } from "#gateway/purchase/ports";
-import type { SellerStatus } from "#gateway/sellers/seller-client";
+import type { SellerStatus } from "#gateway/sellers/seller-status";
 import { openFleet } from "#gateway/telemetry/fleet-view";
 import { frameOf } from "#gateway/telemetry/frames";
-import type { Place } from "#gateway/telemetry/locations";
+import type { Location } from "#gateway/telemetry/locations";
 import { openMetrics } from "#gateway/telemetry/metrics";
 import type { StateMessage } from "#protocol/messages";
 
@@ -94,7 +94,7 @@ const GRID: SellerStatus = {
 };
 
 /** Two gateways that share the fleet. */
-const DUTY: ClusterStatus = {
+const CLUSTER: ClusterStatus = {
   state: "active",
   leaseLeftSeconds: 5.2,
   slots: 33,
@@ -107,16 +107,16 @@ const DUTY: ClusterStatus = {
 };
 
 export interface StageOptions {
-  readonly places?: ReadonlyMap<string, Place>;
+  readonly locations?: ReadonlyMap<string, Location>;
   readonly token?: string | null;
 }
 
 export type Stage = Awaited<ReturnType<typeof openStage>>;
 
-export async function openStage({ places = new Map(), token = null }: StageOptions = {}) {
+export async function openStage({ locations = new Map(), token = null }: StageOptions = {}) {
   let offsetSeconds = 0;
   const now = () => Date.now() / 1000 + offsetSeconds;
-  const fleet = openFleet({ places, lightsMax: 100_000, now });
+  const fleet = openFleet({ locations, lightsMax: 100_000, now });
   const feed = openFeed(fleet);
   const sellers: SellerStatus[] = [GRID];
   const health = openHealth({
@@ -135,7 +135,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     lightsMax: 100_000,
     lowBalanceDays: 1,
     isUp: () => ({ broker: true, seller: true, ledger: true, clock: true, chain: true, duty: true }),
-    duty: () => DUTY,
+    cluster: () => CLUSTER,
     sellers: () => sellers,
     treasuryAtomic: () => health.treasuryAtomic,
     access: { broker: () => null, others: () => null, devicesPending: () => 0, certificates: () => ({}) },
@@ -246,7 +246,7 @@ export async function openStage({ places = new Map(), token = null }: StageOptio
     feed,
     health,
     metrics,
-    duty: () => DUTY,
+    cluster: () => CLUSTER,
     ledger: {
       enrolments: () => [],
       channelsOf: async (device) => {

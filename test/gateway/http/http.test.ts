@@ -82,6 +82,9 @@ test("an answer that is not as described is noticed", async () => {
   const validate = ajv.compile({ $ref: "openapi#/components/schemas/Fleet" });
   expect(validate({ ...fleet, payments: "many" })).toBe(false);
   expect(validate({ ...fleet, extra: 1 })).toBe(false);
+  expect(validate({ ...fleet, treasury: { ...(fleet.treasury as object), extra: 1 } })).toBe(false);
+  const { payments: _, ...less } = fleet;
+  expect(validate(less)).toBe(false);
 });
 
 test("lights and payments are walked page by page, each once; a wrong query is told", async () => {
@@ -229,7 +232,7 @@ test("a viewer hears the whole fleet once, then only what changes", async () => 
 });
 
 test("a viewer who does not read costs a bounded backlog, catches up whole, and is dropped when it never reads", () => {
-  const fleet = openFleet({ places: new Map(), lightsMax: 10_000, now: () => 1_800_000_000 });
+  const fleet = openFleet({ locations: new Map(), lightsMax: 10_000, now: () => 1_800_000_000 });
   const feed = openFeed(fleet);
   const sent: string[] = [];
   let backlog = 0;
@@ -283,7 +286,7 @@ test("a viewer who does not read costs a bounded backlog, catches up whole, and 
 });
 
 test("viewers beyond the bound are turned away", () => {
-  const feed = openFeed(openFleet({ places: new Map(), lightsMax: 10, now: () => 1_800_000_000 }));
+  const feed = openFeed(openFleet({ locations: new Map(), lightsMax: 10, now: () => 1_800_000_000 }));
   const viewer = { send() {}, backlogBytes: () => 0, close() {} };
   const joins = Array.from({ length: VIEWERS_MAX + 1 }, () => feed.join(viewer, { kind: "none" }));
   expect(joins.filter((leave) => leave === null)).toHaveLength(1);

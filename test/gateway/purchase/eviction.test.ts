@@ -137,7 +137,7 @@ test("ten thousand strangers' requests leave no more exchanges than the bound, a
 
 test("the fleet's view gives the positions of lights that left to those that come, and shows them as new", () => {
   let nowSeconds = 1_800_000_000;
-  const fleet = openFleet({ places: new Map(), lightsMax: 3, now: () => nowSeconds });
+  const fleet = openFleet({ locations: new Map(), lightsMax: 3, now: () => nowSeconds });
   const nameOf = (index: number) => toHex(new Uint8Array(20).fill(index)).slice(2);
   const lost = (index: number) => fleet.observe({ type: "lost", device: nameOf(index) });
   for (const index of [1, 2, 3, 4]) lost(index);

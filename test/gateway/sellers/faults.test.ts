@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "#gateway/gateway";
-import type { SellerStatus } from "#gateway/sellers/seller-client";
+import type { SellerStatus } from "#gateway/sellers/seller-status";
 import type { SellerService } from "#simulator/seller/seller";
 import { type Ground, type Light, prepareGround, until } from "../fixtures.ts";
 import { startSeller } from "../purchase/agreement.ts";

@@ -8,16 +8,17 @@ import { openAlarms, type Surroundings } from "#gateway/telemetry/alarms";
 import { openFleet } from "#gateway/telemetry/fleet-view";
 import { frameOf } from "#gateway/telemetry/frames";
 import { SAMPLES_MAX } from "#gateway/telemetry/history";
-import { CONDITIONS, daysLeft } from "#gateway/telemetry/light-view";
+import { CONDITIONS } from "#gateway/telemetry/labels";
+import { daysLeft } from "#gateway/telemetry/light-view";
 import { limitNotes } from "#gateway/telemetry/limited-log";
-import { readPlaces } from "#gateway/telemetry/locations";
+import { readLocations } from "#gateway/telemetry/locations";
 import { channelRecord, deviceName, PRICE, stateOf, TARIFF } from "../http/fixtures.ts";
 
 const START = 1_800_000_000;
 
 function bench(lightsMax = 100) {
   let now = START;
-  const fleet = openFleet({ places: new Map(), lightsMax, now: () => now });
+  const fleet = openFleet({ locations: new Map(), lightsMax, now: () => now });
   return {
     fleet,
     pass: (seconds: number) => {
@@ -219,18 +220,18 @@ test("places are read with their names, and a wrong line is told by its number",
   const device = deviceName(1);
   const head = "device,name,latitude,longitude\n";
   expect(
-    readPlaces(`${head}0x${device},"Bridge, north ""A""",64.15,-21.94\n\n`, "p.csv").get(device),
+    readLocations(`${head}0x${device},"Bridge, north ""A""",64.15,-21.94\n\n`, "p.csv").get(device),
   ).toEqual({
     name: 'Bridge, north "A"',
     latitude: 64.15,
     longitude: -21.94,
   });
-  const wrong = (line: string) => () => readPlaces(`${head}${line}\n`, "p.csv");
+  const wrong = (line: string) => () => readLocations(`${head}${line}\n`, "p.csv");
   expect(wrong(`${device},x,91,0`)).toThrow("p.csv: line 2: expected degrees within 90 and 180, found 91, 0");
   expect(wrong("12,x,1,1")).toThrow("line 2: expected a device's address");
   expect(wrong(`${device},x,1`)).toThrow("line 2: expected 4 fields");
   expect(wrong(`${device},x,1,1\n${device},y,1,1`)).toThrow("line 3: expected each device once");
-  expect(() => readPlaces("name\n", "p.csv")).toThrow("line 1: expected the header");
+  expect(() => readLocations("name\n", "p.csv")).toThrow("line 1: expected the header");
 });
 
 test("what the meter shows beside its counter is the latest reading's, and nothing where it shows none", () => {
