@@ -20,7 +20,7 @@ export type { Policy } from "#core/policy";
 export type { Almanac, Clock, Journal, Lamp, Link, Meter, Random } from "#core/ports";
 export { bootMachine, finalCheckpoint, reportOf, type Settings, type State } from "#core/state";
 export { systemClock } from "#node/clock";
-export { type Host, type HostParts, startHost } from "#node/host";
+export { type Host, type HostLink, type HostParts, startHost } from "#node/host";
 export { type FileJournal, openJournal } from "#node/journal/journal";
 export { loadKey, openOrCreateKey } from "#node/key/keystore";
 export { type MqttLink, type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";

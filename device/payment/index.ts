@@ -13,7 +13,7 @@ export {
   transferDigest,
 } from "./authorization.ts";
 export { fromHex, type Hex, toHex } from "./bytes.ts";
-export { channelIdOf } from "./channel.ts";
+export { BATCH_SETTLEMENT_ADDRESS, channelIdOf } from "./channel.ts";
 export { type Key, openKey, recoverAddress, recoverPublicKey } from "./key.ts";
 export { loginToken } from "./login.ts";
 export { tagKeyBetween } from "./tag-key.ts";

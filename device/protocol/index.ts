@@ -30,4 +30,4 @@ export {
   type StateMessage,
 } from "./messages.ts";
 export { isSealedFrame, openJson, sealFrame, sealJson, type Tagger } from "./tag.ts";
-export { isDeviceName, LEAVES, type Leaf, readTopic, TOPIC_PREFIX, topicOf } from "./topics.ts";
+export { isDeviceName, isLeaf, LEAVES, type Leaf, readTopic, TOPIC_PREFIX, topicOf } from "./topics.ts";

@@ -3,6 +3,7 @@
  *
  * Promise: it answers once a charge is on disk, and `stop()` claims and settles what it charged.
  */
+export { facilitatorInProcess } from "./claims/facilitator.ts";
 export { flatTariff, type Quote, seriesTariff, type Tariff, timeOfUseTariff } from "./sale/tariff.ts";
 export {
   type SellerOptions,

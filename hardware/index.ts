@@ -1,0 +1,15 @@
+/**
+ * `watt402/hardware`: the meters and lamps of a pole, as ports of a machine that another program hosts.
+ *
+ * Promise: a table of `device.toml` opens the same part here as in `watt402-device`.
+ */
+export { type LampSurroundings, openLamp } from "./lamps/open-lamp.ts";
+export { openRegisterMap } from "./meters/modbus/map-table.ts";
+export type { RegisterMap } from "./meters/modbus/register-map.ts";
+export {
+  type MeterDriver,
+  type MeterProbe,
+  type MeterSurroundings,
+  openMeter,
+  probeMeter,
+} from "./meters/open-meter.ts";
