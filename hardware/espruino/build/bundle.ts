@@ -32,7 +32,9 @@ const FIRMWARE_MODULES = [
 const ASSIGN = "export var __assign = Object.assign;";
 
 /** Everything that a program may be joined from is imported by one of these. */
-const PROGRAM_FILES = ["main", "meters", "lamps", "told"].map((name) => `hardware/espruino/${name}.ts`);
+const PROGRAM_FILES = ["main", "board-meters", "board-lamps", "console-text"].map(
+  (name) => `hardware/espruino/${name}.ts`,
+);
 
 export interface BoardBundle {
   /** Minified, ASCII. */
