@@ -11,6 +11,7 @@ import { Command } from "commander";
 import type { pino } from "pino";
 import { stringify } from "smol-toml";
 import { guardProcess } from "#node/process-guard";
+import { Watt402Error } from "#payment/watt402-error";
 import { readExternalFiles } from "./config/external-broker-section.ts";
 import { type LoadedConfig, loadConfig, shownConfig } from "./config/layers.ts";
 import { sample } from "./config/sample-config.ts";
@@ -132,7 +133,10 @@ function writeSample(file: string): void {
     // "wx": never over a configuration that is there.
     writeFileSync(file, sample(), { flag: "wx", mode: 0o600 });
   } catch (error) {
-    throw new Error(`--init ${file}: expected a new file, found ${(error as NodeJS.ErrnoException).code}`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `--init ${file}: expected a new file, found ${(error as NodeJS.ErrnoException).code}`,
+    );
   }
   process.stdout.write(
     `wrote ${file}: name your keys, seller and chain in it, then start with --config ${file}\n`,

@@ -10,6 +10,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { detach } from "#core/detach";
 import { readText } from "#node/config/text-file";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { Broker } from "./broker/broker.ts";
 import type { Access } from "./broker/external/access-probe.ts";
@@ -253,7 +254,8 @@ function textIn(member: string, file: string): string {
 function tokenIn(member: string, file: string): string {
   const token = textIn(member, file).trim();
   if (token.length >= TOKEN_CHARACTERS_MIN && /^[\x21-\x7e]+$/.test(token)) return token;
-  throw new Error(
+  throw new Watt402Error(
+    "file-invalid",
     `${member}: ${file}: expected at least ${TOKEN_CHARACTERS_MIN} printable characters without spaces, found ` +
       `${token.length}; make one with: openssl rand -hex 32`,
   );

@@ -2,10 +2,12 @@
  * One run from nothing to its reconciliation: chain, seller, gateway, lights; then lights stop, the
  * seller claims and settles, and the chain is asked what really happened.
  */
+
 import { privateKeyToAccount } from "viem/accounts";
 import type { Policy } from "#core/policy";
 import type { Hex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { Watt402Error } from "#payment/watt402-error";
 import { GRANT_BYTES, PAY_BYTES, PAY_EXACT_BYTES } from "#protocol/frames";
 import { chainAnswers, chainAt, type OwnKeys, ownChain, type RunChain } from "./chain/open-chain.ts";
 import { type FaultProxy, openFaultProxy } from "./fleet/fault-proxy.ts";
@@ -138,7 +140,10 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
 async function openChain(flags: FleetFlags, view: View): Promise<RunChain> {
   if (flags.rpc === undefined) {
     if (flags.seller !== undefined) {
-      throw new Error("--seller: expected --rpc too, the chain on which that seller is paid");
+      throw new Watt402Error(
+        "config-invalid",
+        "--seller: expected --rpc too, the chain on which that seller is paid",
+      );
     }
     return view.during("starting a development chain", ownChain());
   }
@@ -152,7 +157,10 @@ function keysInEnvironment(): OwnKeys | null {
   if (Object.values(found).every((key) => key === undefined)) return null;
   for (const [name, key] of Object.entries(found)) {
     if (!/^0x[0-9a-fA-F]{64}$/.test(key ?? "")) {
-      throw new Error(`${name}: expected 0x and 64 hex digits, found ${key?.length ?? 0} other characters`);
+      throw new Watt402Error(
+        "value-invalid",
+        `${name}: expected 0x and 64 hex digits, found ${key?.length ?? 0} other characters`,
+      );
     }
   }
   return {

@@ -3,9 +3,11 @@
  *
  * Promise: whatever the input has wrong is said here, before a chain or a process is started.
  */
+
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Watt402Error } from "#payment/watt402-error";
 import type { City } from "./city/city.ts";
 import { openCity } from "./city/open-city.ts";
 import { offsetMinutes } from "./city/sun.ts";
@@ -58,10 +60,16 @@ export function planRun(flags: FleetFlags): RunPlan {
   if (flags.espruino !== undefined) refuseForBoards(flags.espruino, flags, plan);
   if (flags.brokerUser !== undefined && (flags.lean || flags.espruino !== undefined)) {
     const which = flags.lean ? "--lean" : "--espruino";
-    throw new Error(`--broker-user: expected lights that log in by passwords, found ${which}; leave it out`);
+    throw new Watt402Error(
+      "config-invalid",
+      `--broker-user: expected lights that log in by passwords, found ${which}; leave it out`,
+    );
   }
   if (flags.lean && flags.broker !== undefined && !flags.broker.startsWith("mqtt:")) {
-    throw new Error(`--lean: expected --broker mqtt://, found ${flags.broker}; leave out --lean`);
+    throw new Watt402Error(
+      "config-invalid",
+      `--lean: expected --broker mqtt://, found ${flags.broker}; leave out --lean`,
+    );
   }
   const brokerAccount = readBrokerAccount(flags);
   const composed = hasPrices(scenario)
@@ -110,7 +118,8 @@ export function planEvening(
 function refuseWithoutSeller({ name, stages }: Scenario, flags: FleetFlags): void {
   const needsSeller = stages.find(({ action }) => action.kind === "stop-seller" || action.kind === "price");
   if (needsSeller !== undefined && flags.seller !== undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `scenario ${name}: stage "${needsSeller.name}" needs a seller started here; leave out --seller`,
     );
   }
@@ -122,26 +131,33 @@ const BOARD_NIGHT_MINUTES = 1_200;
 function refuseForBoards(boards: number, flags: FleetFlags, { scenario, city, minutes }: EveningPlan): void {
   const { lights } = city;
   if (boards > lights.length) {
-    throw new Error(`--espruino: expected at most the fleet's ${lights.length} lights, found ${boards}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `--espruino: expected at most the fleet's ${lights.length} lights, found ${boards}`,
+    );
   }
   if (flags.scheme === "exact") {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       "--espruino: expected --scheme batch-settlement, found exact; a board signs ahead, and only vouchers can wait",
     );
   }
   if (minutes > BOARD_NIGHT_MINUTES) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `--espruino: expected one night, at most ${BOARD_NIGHT_MINUTES} minutes, found ${minutes}; use fewer --minutes`,
     );
   }
   if (flags.broker?.startsWith("mqtts:")) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       "--espruino: expected --broker mqtt://, found mqtts://; a board's TLS checks no certificate",
     );
   }
   const cheating = scenario.stages.find(({ action }) => action.kind === "cheat");
   if (cheating !== undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `--espruino: expected a scenario without cheats, found stage "${cheating.name}" of ${scenario.name}; ` +
         "a board's messages are its bundle's own",
     );
@@ -151,7 +167,8 @@ function refuseForBoards(boards: number, flags: FleetFlags, { scenario, city, mi
 function refuseLateStages({ name, stages }: Scenario, minutes: number): void {
   const late = stages.find(({ startMs }) => startMs > minutes * 60_000);
   if (late !== undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `scenario ${name}: stage "${late.name}" begins at minute ${late.startMs / 60_000}, found an evening of ${minutes}; ` +
         "use more --minutes",
     );

@@ -58,3 +58,29 @@ test("every export of the package loads, and what lies behind them does not", as
   const expected = [...names.map((name) => `${name} true`), "ERR_PACKAGE_PATH_NOT_EXPORTED"];
   expect(said.split("\n")).toEqual(expected);
 });
+
+test("what a stranger's program may handle, it finds by a code", async () => {
+  const said = await run(`
+    import { createServer } from "node:net";
+    import { loadConfig } from "watt402/gateway";
+    import { fromHex, hasCode, openKey, Watt402Error } from "watt402/payment";
+    import { flatTariff } from "watt402/seller";
+    const attempts = {
+      noFile: () => loadConfig({ file: "absent.toml", environment: {}, settings: [] }),
+      badKey: () => openKey(new Uint8Array(32)),
+      badHex: () => fromHex("11"),
+      badPrice: () => flatTariff(Number.NaN),
+    };
+    for (const [name, attempt] of Object.entries(attempts)) {
+      try { await attempt(); } catch (error) { console.log(name, error instanceof Watt402Error && error.code); }
+    }
+    console.log(hasCode(new Error("a bug"), "in-use"));
+  `);
+  expect(said.split("\n")).toEqual([
+    "noFile file-inaccessible",
+    "badKey value-invalid",
+    "badHex value-invalid",
+    "badPrice file-invalid",
+    "false",
+  ]);
+});

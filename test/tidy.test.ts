@@ -289,6 +289,22 @@ describe("the house", () => {
     expect(full.map(([folder, shown]) => `${folder} shows ${shown.size}`)).toEqual([]);
   });
 
+  it("gives what a caller may handle a code", () => {
+    // A text that says what was expected speaks to a caller; boards and the page have values and no callers.
+    const speaks = /^\s*(?:.*\n)?.*\bexpected\b/;
+    const wrong = sources
+      .filter(
+        (path) => !/^device\/(core|protocol|host|espruino)|^hardware\/espruino|dashboard|world/.test(path),
+      )
+      .flatMap((path) => {
+        const [, ...texts] = read(path).split(/new Error\(/);
+        return texts.filter((text) => speaks.test(text.split(");")[0]!)).map(() => path);
+      });
+    // Bugs: a library that does not compute, and nothing that a caller could do.
+    const bugs = ["device/node/key/native-curve.ts", "gateway/sellers/client/public-address.ts"];
+    expect(wrong.filter((path) => !bugs.includes(path))).toEqual([]);
+  });
+
   it("calls its files by the field's words, and cites no page that is not here", () => {
     expect(sources.filter((path) => LEFT_BEHIND.test(path))).toEqual([]);
     const cited = sources.flatMap((path) =>

@@ -4,10 +4,12 @@
  * Promise: Nagle's algorithm is off, or an answer sent just after an acknowledgement would wait 40 ms
  * for the peer's delayed one; a certificate that does not check ends the connection.
  */
+
 import { connect as connectTcp, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { createWebSocketStream, WebSocket } from "ws";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface TlsFiles {
   /** PEM of the authorities to trust; the platform's when absent. */
@@ -40,7 +42,10 @@ export function readBrokerUrl(url: string): BrokerAddress {
   const isWeb = scheme.startsWith("ws");
   const bare = parsed !== null && parsed.username === "" && (isWeb || ["", "/"].includes(parsed.pathname));
   if (!bare || parsed.hostname === "" || PORTS[scheme] === undefined) {
-    throw new Error(`broker: expected mqtt(s)://host:port or ws(s)://host:port/path, found "${url}"`);
+    throw new Watt402Error(
+      "config-invalid",
+      `broker: expected mqtt(s)://host:port or ws(s)://host:port/path, found "${url}"`,
+    );
   }
   return {
     host: parsed.hostname.replace(/^\[|\]$/g, ""),

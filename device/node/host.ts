@@ -3,12 +3,14 @@
  *
  * Promise: the lamp is dark before anything is read, and everything of machine-host.ts.
  */
+
 import type { State } from "#core/machine";
 import { MachineHost } from "#host/machine-host";
 import type { MachineParts } from "#host/machine-parts";
 import { toHex } from "#payment/bytes";
 import { signWith } from "#payment/signer";
 import { tagKeyBetween } from "#payment/tag-key";
+import { Watt402Error } from "#payment/watt402-error";
 import type { Host, HostLink, HostParts } from "./host-parts.ts";
 import { openMessage } from "./inbox.ts";
 import { hmacSha256 } from "./key/native-hmac.ts";
@@ -76,6 +78,7 @@ class RunningHost implements Host {
   async #stop(): Promise<void> {
     const error = await new Promise<string | null>((resolve) => this.#machine.stop(resolve));
     await this.#link.close();
-    if (error !== null) throw new Error(`the last checkpoint was not stored: ${error}`);
+    if (error !== null)
+      throw new Watt402Error("file-inaccessible", `the last checkpoint was not stored: ${error}`);
   }
 }

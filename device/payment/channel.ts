@@ -5,8 +5,8 @@
  */
 import type { ChannelConfig } from "#protocol/messages";
 import { type Hex, toHex, wordOfAddress, wordOfBytes32, wordOfInteger } from "./bytes.ts";
-import { BATCH_SETTLEMENT_ADDRESS } from "./contracts.ts";
 import { domainSeparator, hashStruct, typedDataDigest, typeHash } from "./eip712.ts";
+import { BATCH_SETTLEMENT_ADDRESS } from "./network.ts";
 
 export { BATCH_SETTLEMENT_ADDRESS };
 

@@ -4,10 +4,12 @@
  * Promise: digests equal those of any other EIP-712 implementation (tested against viem); the generic
  * ones cost ten times as much.
  */
+
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import { wordOfAddress, wordOfInteger } from "./bytes.ts";
 import { chainIdIn } from "./network.ts";
+import { Watt402Error } from "./watt402-error.ts";
 
 export interface Domain {
   readonly name: string;
@@ -60,6 +62,7 @@ export function typedDataDigest(separator: Uint8Array, structHash: Uint8Array): 
 /** Chain id of a CAIP-2 network of the namespace eip155. Throws on any other. */
 export function chainIdOf(network: string): number {
   const chainId = chainIdIn(network);
-  if (chainId === null) throw new Error(`expected a network like "eip155:8453", found "${network}"`);
+  if (chainId === null)
+    throw new Watt402Error("value-invalid", `expected a network like "eip155:8453", found "${network}"`);
   return chainId;
 }

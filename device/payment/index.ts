@@ -18,3 +18,4 @@ export { type Key, openKey, recoverAddress, recoverPublicKey } from "./key.ts";
 export { loginToken } from "./login.ts";
 export { tagKeyBetween } from "./tag-key.ts";
 export { voucherDigest } from "./voucher.ts";
+export { type ErrorCode, hasCode, Watt402Error } from "./watt402-error.ts";

@@ -4,9 +4,11 @@
  * Promise: RFC 6979 nonces and low s, so the same digest gives the same bytes for ever; a secret never
  * leaves the closure that holds it.
  */
+
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { type Hex, toHex } from "./bytes.ts";
+import { Watt402Error } from "./watt402-error.ts";
 
 export interface Key {
   /** 0x and 40 lower-case hex digits. */
@@ -22,7 +24,10 @@ export interface Key {
 /** @param secret 32 bytes, a valid scalar; throws otherwise without showing it */
 export function openKey(secret: Uint8Array): Key {
   if (!secp256k1.utils.isValidSecretKey(secret)) {
-    throw new Error(`expected a secp256k1 secret of 32 bytes, found ${secret.length} bytes that are none`);
+    throw new Watt402Error(
+      "value-invalid",
+      `expected a secp256k1 secret of 32 bytes, found ${secret.length} bytes that are none`,
+    );
   }
   const publicKey = secp256k1.getPublicKey(secret, true);
   return {

@@ -1,8 +1,12 @@
 /**
- * CAIP-2 names of EVM networks.
+ * CAIP-2 names of EVM networks, and x402's contract, which has the same address on each.
  *
- * Promise: one chain id, one name; parsed by hand, for the boards' regular expressions cannot.
+ * Promise: one chain id, one name; parsed by hand, because the boards' regular expressions cannot.
  */
+import type { Hex } from "./bytes.ts";
+
+/** x402BatchSettlement (x402 specification, scheme batch-settlement). */
+export const BATCH_SETTLEMENT_ADDRESS: Hex = "0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003";
 
 const PREFIX = "eip155:";
 const DIGITS_MAX = 15;

@@ -8,8 +8,7 @@
 import type { Offer, Terms } from "#core/events";
 import type { DeviceRefusal } from "#core/refusal";
 import type { OfferMessage } from "#protocol/messages";
-import { BATCH_SETTLEMENT_ADDRESS } from "./contracts.ts";
-import { chainIdIn } from "./network.ts";
+import { BATCH_SETTLEMENT_ADDRESS, chainIdIn } from "./network.ts";
 
 export type JudgedOffer =
   | { readonly offer: Offer; readonly refusal: null }

@@ -4,10 +4,12 @@
  * Promise: writes what it says and nothing else; a file that is there is only written over when it is one
  * of ours.
  */
+
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Argument, Command } from "commander";
 import { readText } from "#node/config/text-file";
+import { Watt402Error } from "#payment/watt402-error";
 import { type AclFiles, type AclOptions, emqxFiles, mosquittoFiles } from "../broker/external/acl-files.ts";
 import { type BrokerUser, rabbitmqFiles } from "../broker/external/rabbitmq-files.ts";
 import type { LoadedConfig } from "../config/layers.ts";
@@ -47,9 +49,13 @@ function filesFor(
   config: LoadedConfig["config"],
   { out, passwords, devices }: Options,
 ): AclFiles {
-  if (passwords && broker !== "mosquitto") throw new Error("--passwords: expected it beside mosquitto alone");
+  if (passwords && broker !== "mosquitto")
+    throw new Watt402Error("config-invalid", "--passwords: expected it beside mosquitto alone");
   if (devices !== undefined && broker !== "rabbitmq") {
-    throw new Error("--devices: expected it beside rabbitmq alone: other brokers know devices by patterns");
+    throw new Watt402Error(
+      "config-invalid",
+      "--devices: expected it beside rabbitmq alone: other brokers know devices by patterns",
+    );
   }
   const external = config.broker.kind === "external" ? config.broker : null;
   const options: AclOptions = {
@@ -61,7 +67,8 @@ function filesFor(
   if (broker === "emqx") return emqxFiles(options);
   const list = devices ?? config.enrolment.allowFile;
   if (list === undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       "--devices: expected a file of devices, or enrolment.allowFile, as RabbitMQ has rules by user",
     );
   }
@@ -81,7 +88,8 @@ function devicesIn(file: string): readonly BrokerUser[] {
     const [, name, password = null] = /^(?:0x)?([0-9a-fA-F]{40})(?:[\s,]+(\S+))?$/.exec(said) ?? [];
     if (name !== undefined) return [{ name: name.toLowerCase(), password }];
     // What stands there may be a password.
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `--devices: ${file}: line ${index + 1}: expected an address, 40 hex digits, and a password or nothing`,
     );
   });
@@ -95,7 +103,10 @@ function write(files: AclFiles, folder: string): void {
   const paths = Object.entries(files).map(([name, text]) => ({ path: join(folder, name), text }));
   for (const { path } of paths) {
     if (existsSync(path) && !readFileSync(path, "utf8").slice(0, 100).includes(OURS)) {
-      throw new Error(`--out: ${path}: expected no file, or one of ours, found another`);
+      throw new Watt402Error(
+        "file-inaccessible",
+        `--out: ${path}: expected no file, or one of ours, found another`,
+      );
     }
   }
   mkdirSync(folder, { recursive: true });

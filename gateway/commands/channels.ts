@@ -4,8 +4,10 @@
  * Promise: may run beside the gateway, on its ledger; whatever is sent was stored before, and running a
  * command again takes up what was cut off.
  */
+
 import { Command } from "commander";
 import { chainIdOf } from "#payment/eip712";
+import { Watt402Error } from "#payment/watt402-error";
 import type { LoadedConfig } from "../config/layers.ts";
 import type { LedgerStore } from "../ledger/store.ts";
 import { nextDepositAtomic } from "../purchase/funding.ts";
@@ -48,7 +50,10 @@ export function channelsCommand(load: () => LoadedConfig): Command {
           const parts = { ledger, limits: config.treasury, isEnrolled: () => true };
           const amount = await nextDepositAtomic(parts, channel, Date.now() / 1000);
           if (amount === 0) {
-            throw new Error(`channel ${channel.id}: the treasury's limits allow no deposit now`);
+            throw new Watt402Error(
+              "limit-reached",
+              `channel ${channel.id}: the treasury's limits allow no deposit now`,
+            );
           }
           const promised = channel.balance + amount;
           if (promised <= channel.promised) {
@@ -131,7 +136,10 @@ function sentenceOf(done: Withdrawn): string {
 async function escrowedOf(ledger: LedgerStore, device: string): Promise<EscrowedChannel[]> {
   const channels = (await ledger.channelsOf(device)).filter(isEscrowed);
   if (channels.length === 0) {
-    throw new Error(`device ${device}: expected a channel of batch-settlement in the ledger, found none`);
+    throw new Watt402Error(
+      "not-found",
+      `device ${device}: expected a channel of batch-settlement in the ledger, found none`,
+    );
   }
   return channels;
 }

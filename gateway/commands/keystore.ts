@@ -3,12 +3,14 @@
  *
  * Promise: never over a file that is there; the key is shown nowhere.
  */
+
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { loadKey } from "#node/key/keystore";
 import { fromHex, type Hex } from "#payment/bytes";
 import { openKey } from "#payment/key";
+import { Watt402Error } from "#payment/watt402-error";
 import { readSecret } from "../config/secret.ts";
 import { writeKeystore } from "../treasury/keystore.ts";
 
@@ -28,7 +30,8 @@ export function keystoreCommand(): Command {
     .action(async (options: Options) => {
       const password = readSecret("--password-file", options.passwordFile);
       if (password.length < PASSWORD_CHARACTERS_MIN) {
-        throw new Error(
+        throw new Watt402Error(
+          "passphrase-wrong",
           `--password-file: expected at least ${PASSWORD_CHARACTERS_MIN} characters, found ${password.length}`,
         );
       }
@@ -37,7 +40,8 @@ export function keystoreCommand(): Command {
       try {
         writeFileSync(options.out, keystore, { flag: "wx", mode: 0o600 });
       } catch (error) {
-        throw new Error(
+        throw new Watt402Error(
+          "file-inaccessible",
           `--out ${options.out}: expected a new file, found ${(error as NodeJS.ErrnoException).code}`,
         );
       }

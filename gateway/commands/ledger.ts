@@ -3,9 +3,11 @@
  *
  * Promise: reads only; what is asked for goes to standard output, everything else to standard error.
  */
+
 import { once } from "node:events";
 import { Command } from "commander";
 import { chainIdOf } from "#payment/eip712";
+import { Watt402Error } from "#payment/watt402-error";
 import type { LoadedConfig } from "../config/layers.ts";
 import { openLedger } from "../ledger/open-ledger.ts";
 import { exportLines } from "../ledger/statements/export.ts";
@@ -150,7 +152,10 @@ function reconciliationText(found: Reconciliation): string {
 export function deviceIn(text: string): string {
   const [, digits] = /^(?:0x)?([0-9a-f]{40})$/i.exec(text) ?? [];
   if (digits === undefined) {
-    throw new Error(`device: expected an address, 40 hex digits, found "${text.slice(0, 60)}"`);
+    throw new Watt402Error(
+      "value-invalid",
+      `device: expected an address, 40 hex digits, found "${text.slice(0, 60)}"`,
+    );
   }
   return digits.toLowerCase();
 }
@@ -163,6 +168,9 @@ function secondsIn(option: string, text: string | undefined, edge: "start" | "en
   const isDay = /^\d{4}-\d{2}-\d{2}$/.test(text);
   const ms = Date.parse(text);
   if (Number.isNaN(ms))
-    throw new Error(`${option}: expected a date like 2026-11-22, found "${text.slice(0, 40)}"`);
+    throw new Watt402Error(
+      "value-invalid",
+      `${option}: expected a date like 2026-11-22, found "${text.slice(0, 40)}"`,
+    );
   return Math.floor(ms / 1000) + (isDay && edge === "end" ? DAY_SECONDS - 1 : 0);
 }

@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { createLogUpdate } from "log-update";
 import { request } from "undici";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { LoadedConfig } from "../config/layers.ts";
 import type { Frame } from "../telemetry/frames.ts";
@@ -55,15 +56,23 @@ export async function watch(
     tokenFile === undefined ? {} : { authorization: `Bearer ${readFileSync(tokenFile, "utf8").trim()}` };
   const target = `${url.replace(/\/+$/, "")}/api/v1/events?frames=${encodeURIComponent(frames)}`;
   const { statusCode, body } = await request(target, { headers, bodyTimeout: 0 }).catch((error) => {
-    throw new Error(`${url}: expected a gateway's [http], found none (${String(error.code ?? error)})`);
+    throw new Watt402Error(
+      "unreachable",
+      `${url}: expected a gateway's [http], found none (${String(error.code ?? error)})`,
+    );
   });
-  if (statusCode !== 200) throw new Error(`${url}: HTTP ${statusCode} ${(await body.text()).slice(0, 200)}`);
+  if (statusCode !== 200)
+    throw new Watt402Error(
+      "unexpected-answer",
+      `${url}: HTTP ${statusCode} ${(await body.text()).slice(0, 200)}`,
+    );
   let rest = "";
   for await (const chunk of body.setEncoding("utf8")) {
     rest += chunk;
     const events = rest.split("\n\n");
     rest = events.pop()!;
-    if (rest.length > EVENT_MAX_CHARACTERS) throw new Error(`${url}: expected events, found one without end`);
+    if (rest.length > EVENT_MAX_CHARACTERS)
+      throw new Watt402Error("unexpected-answer", `${url}: expected events, found one without end`);
     for (const event of events) take(event, view);
   }
 }
@@ -79,7 +88,10 @@ function take(event: string, view: WatchView): void {
 
 function addressIn({ config, source }: LoadedConfig): { url: string; tokenFile: string | undefined } {
   if (config.http === undefined) {
-    throw new Error(`config ${source}: http: expected the section, for watch listens there; found none`);
+    throw new Watt402Error(
+      "config-invalid",
+      `config ${source}: http: expected the section, for watch listens there; found none`,
+    );
   }
   const { host, port, tokenFile } = config.http;
   const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;

@@ -4,7 +4,9 @@
  *
  * Promise: a door that is named has all it needs; nothing is open that was not named.
  */
+
 import { z } from "zod";
+import { Watt402Error } from "#payment/watt402-error";
 import { expiryOf } from "./certificates.ts";
 import type { EXTERNAL } from "./external-broker-section.ts";
 import { isLoopback } from "./loopback.ts";
@@ -80,14 +82,16 @@ export function checkAccess(
 ): Enrolment {
   if (broker.kind === "embedded") checkDoors(broker as Embedded, source);
   if (enrolment.mode === "allow-list" && enrolment.allowFile === undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `config ${source}: enrolment.allowFile: expected a file beside mode "allow-list", found none`,
     );
   }
   if (enrolment.mode !== undefined) return { ...enrolment, mode: enrolment.mode };
   const host = broker.host ?? new URL(broker.url!).hostname;
   if (!isLoopback(host)) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `config ${source}: enrolment.mode: expected it to be written, because devices reach the broker at ${host} from ` +
         'elsewhere; found none: "open" lets every key buy on the treasury\'s money, "allow-list" and "pending" do not',
     );
@@ -97,21 +101,32 @@ export function checkAccess(
 
 function checkDoors({ plain, tls, webSocket }: Embedded, source: string): void {
   if (!plain && tls === undefined) {
-    throw new Error(`config ${source}: broker.plain: expected true while there is no broker.tls`);
+    throw new Watt402Error(
+      "config-invalid",
+      `config ${source}: broker.plain: expected true while there is no broker.tls`,
+    );
   }
   if (webSocket !== undefined && webSocket.port === undefined && webSocket.securePort === undefined) {
-    throw new Error(`config ${source}: broker.webSocket: expected port, securePort or both, found neither`);
+    throw new Watt402Error(
+      "config-invalid",
+      `config ${source}: broker.webSocket: expected port, securePort or both, found neither`,
+    );
   }
   if (webSocket?.securePort !== undefined && tls === undefined) {
-    throw new Error(`config ${source}: broker.webSocket.securePort: expected broker.tls beside it`);
+    throw new Watt402Error(
+      "config-invalid",
+      `config ${source}: broker.webSocket.securePort: expected broker.tls beside it`,
+    );
   }
   if (tls !== undefined && tls.clientCertificates !== "none" && tls.clientCaFile === undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `config ${source}: broker.tls.clientCaFile: expected a file, because clientCertificates is "${tls.clientCertificates}"`,
     );
   }
   if (tls?.clientCertificates === "required" && (plain || webSocket?.port !== undefined)) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `config ${source}: broker.tls.clientCertificates: "required" leaves no door without TLS; ` +
         "set broker.plain to false and take broker.webSocket.port away",
     );

@@ -5,9 +5,11 @@
  * never taken up again without its certificate being looked at. A file that could not be taken over leaves the
  * expiry that is known: it is the one in force.
  */
+
 import { constants, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, type PeerCertificate, type TlsOptions } from "node:tls";
+import { Watt402Error } from "#payment/watt402-error";
 import { isDeviceName } from "#protocol/topics";
 
 export interface TlsListener {
@@ -36,7 +38,8 @@ export function readCertificates(door: TlsListener): TlsOptions {
   try {
     createSecureContext(options);
   } catch (error) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `broker.tls: expected a certificate and its key, found ${door.certFile} and ${door.keyFile}: ` +
         (error as Error).message,
     );
@@ -76,8 +79,11 @@ export function pemIn(member: string, file: string): string {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new Error(`${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`,
+    );
   }
   if (text.includes("-----BEGIN ")) return text;
-  throw new Error(`${member}: ${file}: expected PEM, found something else`);
+  throw new Watt402Error("config-invalid", `${member}: ${file}: expected PEM, found something else`);
 }

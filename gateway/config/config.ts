@@ -4,11 +4,13 @@
  * Promise: a wrong value is told by file and key with what was expected; secrets are named by file and
  * never stand in it.
  */
+
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
 import { cut, faultText } from "#node/config/shown";
 import { readText } from "#node/config/text-file";
 import { parseToml } from "#node/config/toml";
+import { Watt402Error } from "#payment/watt402-error";
 import { checkAccess, EMBEDDED, ENROLMENT, type Enrolment } from "./broker-section.ts";
 import { checkExternal, EXTERNAL } from "./external-broker-section.ts";
 import { checkMonitoring, MONITORING_SECTIONS } from "./monitoring-section.ts";
@@ -129,7 +131,7 @@ export function checkConfig(value: unknown, source: string): Config {
       ({ path, message }) =>
         `config ${source}: ${cut(path.join("."), FAULT_MAX) || "file"}: ${cut(message, FAULT_MAX)}`,
     );
-    throw new Error(faultText(lines));
+    throw new Watt402Error("config-invalid", faultText(lines));
   }
   const enrolment = checkAccess(checked.data.broker, checked.data.enrolment, source);
   if (checked.data.broker.kind === "external") checkExternal(checked.data.broker, source);
@@ -147,10 +149,14 @@ function checkTreasury(treasury: z.infer<typeof TREASURY>, source: string): void
   const { key, signerUrl, signerTokenFile, signerAddress } = treasury;
   if ((key === undefined) === (signerUrl === undefined)) {
     const found = key === undefined ? "neither" : "both";
-    throw new Error(`config ${source}: treasury: expected either key or signerUrl, found ${found}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `config ${source}: treasury: expected either key or signerUrl, found ${found}`,
+    );
   }
   if (signerUrl !== undefined && (signerAddress === undefined || signerTokenFile === undefined)) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `config ${source}: treasury: expected signerAddress and signerTokenFile beside signerUrl`,
     );
   }
@@ -164,7 +170,8 @@ function checkTreasury(treasury: z.infer<typeof TREASURY>, source: string): void
   ] as const;
   for (const [member, atomic, bound, boundAtomic] of limits) {
     if (atomic > boundAtomic) {
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         `config ${source}: ${member}: expected at most ${bound} (${boundAtomic}), found ${atomic}`,
       );
     }

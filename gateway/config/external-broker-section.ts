@@ -3,9 +3,11 @@
  *
  * Promise: whatever proves the gateway to it is complete, and its files were read, before anything starts.
  */
+
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { Watt402Error } from "#payment/watt402-error";
 import { isDeviceName } from "#protocol/topics";
 import { type LoginFiles, type ProbeAccount, readLogin } from "./login-files.ts";
 
@@ -44,10 +46,14 @@ function checkLogin(section: string, address: string, login: LoginFiles, source:
   const { certFile, keyFile } = login;
   if ((certFile === undefined) !== (keyFile === undefined)) {
     const [there, absent] = certFile === undefined ? ["keyFile", "certFile"] : ["certFile", "keyFile"];
-    throw new Error(`config ${source}: ${section}.${absent}: expected a file beside ${there}, found none`);
+    throw new Watt402Error(
+      "config-invalid",
+      `config ${source}: ${section}.${absent}: expected a file beside ${there}, found none`,
+    );
   }
   if (certFile !== undefined && !/^(mqtts|wss):/.test(address)) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `config ${source}: ${section}.certFile: expected an mqtts or wss URL beside it, found ${address}`,
     );
   }
@@ -62,7 +68,8 @@ export function readExternalFiles(broker: External): { readonly probe: ProbeAcco
   const login = readLogin("broker.probe", files);
   const device = deviceOf(files);
   if (device === null) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       "broker.probe: expected a device's name, 40 lower-case hex digits, as username or as the certificate's " +
         `common name, found ${probe.username === undefined ? "none" : `"${probe.username.slice(0, 60)}"`}`,
     );

@@ -6,9 +6,11 @@
  * and `--set seller.url=...` on the command line. A value there is read as TOML where it is a number, a
  * boolean, an array or quoted, else as text.
  */
+
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseToml } from "#node/config/toml";
+import { Watt402Error } from "#payment/watt402-error";
 import { type Config, checkConfig, readSections, SECTIONS, type Sections } from "./config.ts";
 
 export interface Layers {
@@ -85,7 +87,8 @@ export function fromEnvironment(environment: Layers["environment"]): Sections {
     if (section === undefined) continue;
     const member = camel(rest.slice(screaming(section).length + 1));
     if (/^0x[0-9a-fA-F]{64}$/.test(text)) {
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         `${name}: expected the name of a file, found a secret; keep secrets out of the environment`,
       );
     }
@@ -99,7 +102,10 @@ function fromSettings(settings: readonly string[]): Sections {
   for (const setting of settings) {
     const [, section, member, text] = /^(\w+)\.(\w+)=(.*)$/s.exec(setting) ?? [];
     if (section === undefined || member === undefined || text === undefined) {
-      throw new Error(`--set: expected section.member=value, found "${setting.slice(0, 80)}"`);
+      throw new Watt402Error(
+        "config-invalid",
+        `--set: expected section.member=value, found "${setting.slice(0, 80)}"`,
+      );
     }
     sections = over(sections, { [section]: { [member]: valueIn(text) } });
   }

@@ -4,9 +4,11 @@
  * Promise: files that do not fit together are told by member and file before they are used; a private key is
  * read only from a file that its owner alone can read.
  */
+
 import { createSecureContext } from "node:tls";
 import type { IClientOptions } from "mqtt";
 import { readPrivate } from "#node/journal/private-file";
+import { Watt402Error } from "#payment/watt402-error";
 import { keepExpiry, pemIn } from "./certificates.ts";
 import { readSecret } from "./secret.ts";
 
@@ -46,7 +48,8 @@ export function readLogin(section: string, files: LoginFiles): Login {
   try {
     createSecureContext({ cert, key });
   } catch (error) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `${section}: expected a certificate and its key, found ${certFile} and ${keyFile}: ${(error as Error).message}`,
     );
   }
@@ -69,10 +72,11 @@ function privateKeyIn(member: string, file: string): string {
       "others may have read it: chmod 600, and renew it",
     );
   } catch (error) {
-    throw new Error(`${member}: ${(error as Error).message}`);
+    throw new Watt402Error("config-invalid", `${member}: ${(error as Error).message}`);
   }
   if (text?.includes("PRIVATE KEY-----")) return text;
-  throw new Error(
+  throw new Watt402Error(
+    "config-invalid",
     `${member}: ${file}: expected a private key in PEM, found ${text === null ? "no file" : "none"}`,
   );
 }

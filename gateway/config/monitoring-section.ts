@@ -4,7 +4,9 @@
  *
  * Promise: nothing of it is open to others without a token.
  */
+
 import { z } from "zod";
+import { Watt402Error } from "#payment/watt402-error";
 import { isLoopback } from "./loopback.ts";
 
 export const ALARM_KINDS = ["low-balance", "starved", "seller-down", "ledger-differs"] as const;
@@ -67,12 +69,14 @@ export type MonitoringConfig = z.infer<typeof SECTIONS>;
 export function checkMonitoring(config: MonitoringConfig, brokerKind: string, source: string): void {
   const { http, homeAssistant } = config;
   if (http !== undefined && !isLoopback(http.host) && http.tokenFile === undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `config ${source}: http.tokenFile: expected a file with a token, because http.host ${http.host} is open to others; found nothing`,
     );
   }
   if (homeAssistant.enabled && brokerKind === "embedded") {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `config ${source}: homeAssistant.enabled: expected broker.kind "external", the broker of Home Assistant; ` +
         "found the embedded one, which lets devices in and nobody else",
     );

@@ -3,13 +3,18 @@
  *
  * Promise: a file that cannot be read is told by member and path; what it holds is never part of a message.
  */
+
 import { readFileSync } from "node:fs";
+import { Watt402Error } from "#payment/watt402-error";
 
 /** A secret's file, without the line end that editors add. */
 export function readSecret(member: string, file: string): string {
   try {
     return readFileSync(file, "utf8").trim();
   } catch (error) {
-    throw new Error(`${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `${member}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`,
+    );
   }
 }

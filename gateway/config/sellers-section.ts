@@ -4,8 +4,10 @@
  * Promise: whoever reads a checked configuration finds `sellers`, never empty, all of one chain and token,
  * each with a name of its own.
  */
+
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
+import { Watt402Error } from "#payment/watt402-error";
 
 const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
 const name = z.string().regex(/^[A-Za-z][\w-]{0,31}$/, "expected a letter, then letters, digits, _ and -");
@@ -67,29 +69,38 @@ export function sellersIn(sections: SellerSections, source: string): readonly Se
   const { seller, sellers } = sections;
   if ((seller === undefined) === (sellers.length === 0)) {
     const found = seller === undefined ? "neither" : "both";
-    throw new Error(`config ${source}: seller: expected either [seller] or [[sellers]], found ${found}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `config ${source}: seller: expected either [seller] or [[sellers]], found ${found}`,
+    );
   }
   const all = seller === undefined ? sellers : [seller];
   const [first] = all;
   for (const [index, { name, kind, unit, unitsPerPayment, network, asset, devices = [] }] of all.entries()) {
     const member = seller === undefined ? `sellers.${index}` : "seller";
     if (all.findIndex((other) => other.name === name) !== index) {
-      throw new Error(`config ${source}: ${member}.name: expected a name of its own, found "${name}" again`);
+      throw new Watt402Error(
+        "config-invalid",
+        `config ${source}: ${member}.name: expected a name of its own, found "${name}" again`,
+      );
     }
     if (network !== first!.network || asset.toLowerCase() !== first!.asset.toLowerCase()) {
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         `config ${source}: ${member}: expected ${first!.asset} on ${first!.network}, as the first seller ` +
           `takes, found ${asset} on ${network}; run another gateway for it`,
       );
     }
     if (kind === "fixed" && unitsPerPayment === undefined) {
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         `config ${source}: ${member}.unitsPerPayment: expected how many ${unit} one paid answer is worth, found nothing`,
       );
     }
     for (const listed of devices) {
       if (isDevice(listed) || listed in sections.groups) continue;
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         `config ${source}: ${member}.devices: expected a device or a name in [groups], found "${listed}"`,
       );
     }

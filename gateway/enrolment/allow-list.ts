@@ -4,7 +4,9 @@
  * Promise: one line that is no address, and the file is refused whole with the number of that line; a
  * misspelt address must not mean a dark light that nobody told of.
  */
+
 import { readText } from "#node/config/text-file";
+import { Watt402Error } from "#payment/watt402-error";
 import { isDeviceName } from "#protocol/topics";
 
 /** A million devices, an address a line, with a remark each. */
@@ -19,7 +21,8 @@ export function readAllowList(file: string): ReadonlySet<string> {
     if (said === "") continue;
     const device = said.toLowerCase().replace(/^0x/, "");
     if (!isDeviceName(device)) {
-      throw new Error(
+      throw new Watt402Error(
+        "file-invalid",
         `enrolment.allowFile: ${file} line ${index + 1}: expected an address, 40 hex digits, found "${said.slice(0, 60)}"`,
       );
     }

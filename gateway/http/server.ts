@@ -4,7 +4,9 @@
  * Promise: it reads and never changes anything; beyond loopback nothing but health and version is told
  * without the token; what a viewer can make it hold is bounded.
  */
+
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { Watt402Error } from "#payment/watt402-error";
 import { isDeviceName } from "#protocol/topics";
 import { sourceOf } from "../broker/limits/admission.ts";
 import { type Rate, RateLimits } from "../broker/limits/rate-limit.ts";
@@ -205,7 +207,7 @@ async function listen(app: FastifyInstance, { host, port }: HttpParts): Promise<
     await app.close();
     const { code, message } = error as NodeJS.ErrnoException;
     const what = code === "EADDRINUSE" ? "the port is in use; choose another http.port" : message;
-    throw new Error(`http ${host}:${port}: ${what}`);
+    throw new Watt402Error("in-use", `http ${host}:${port}: ${what}`);
   }
   const address = app.server.address();
   const bound = typeof address === "object" && address !== null ? address.port : port;

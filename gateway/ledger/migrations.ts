@@ -5,6 +5,8 @@
  * the table `schema_version` says which were taken. A step that was released is never edited.
  */
 
+import { Watt402Error } from "#payment/watt402-error";
+
 /** What databases call differently. */
 export interface Dialect {
   /** A whole number of 63 bits. */
@@ -104,7 +106,8 @@ export const SCHEMA_VERSION = STEPS.length;
 /** The steps a database lacks. Throws when a later program made it. */
 export function stepsAfter(version: number, dialect: Dialect): string[] {
   if (version > SCHEMA_VERSION) {
-    throw new Error(
+    throw new Watt402Error(
+      "data-newer",
       `expected schema version ${SCHEMA_VERSION} or older, found ${version}; use the program that wrote it`,
     );
   }

@@ -1,7 +1,9 @@
 /**
  * The ledger that a configuration names: a file in the data folder, or a PostgreSQL.
  */
+
 import { mkdirSync } from "node:fs";
+import { Watt402Error } from "#payment/watt402-error";
 import type { Config } from "../config/config.ts";
 import { shownUrl } from "../config/layers.ts";
 import { readSecret } from "../config/secret.ts";
@@ -59,7 +61,8 @@ function makeFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true });
   } catch (error) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-inaccessible",
       `gateway.data: expected a folder to write to, found ${path} (${(error as NodeJS.ErrnoException).code})`,
     );
   }

@@ -5,11 +5,13 @@
  * reused for another seller; one that can be bought on no more is left for one that was left at the present
  * price, or for the next salt; an offer promises no more deposit than the treasury's limits allow.
  */
+
 import { unitsForQuantum } from "#core/units";
 import { exactAccountOf } from "#payment/authorization";
 import { toHex, wordOfInteger } from "#payment/bytes";
 import { channelIdOf } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
+import { Watt402Error } from "#payment/watt402-error";
 import type { ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
 import { type DepositParts, depositSize, fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
 import type { ChannelRecord, DeviceRecord, Ledger, Quote, SellerClient, Tariff } from "./ports.ts";
@@ -83,7 +85,8 @@ export async function channelFor(
     }
   }
   if (free === null) {
-    throw new Error(
+    throw new Watt402Error(
+      "limit-reached",
       `device ${device.device} and seller ${shop.name}: expected at most ${SALTS_MAX} channels, found them all used up`,
     );
   }
@@ -186,7 +189,8 @@ function configOf(
 ): ChannelConfig {
   const { receiverAuthorizer, withdrawDelay } = requirements.extra;
   if (typeof receiverAuthorizer !== "string" || typeof withdrawDelay !== "number") {
-    throw new Error(
+    throw new Watt402Error(
+      "unexpected-answer",
       `payment requirements of ${requirements.payTo}: expected extra.receiverAuthorizer and extra.withdrawDelay ` +
         `for batch-settlement, found ${JSON.stringify(requirements.extra)}; offer "exact" from this seller instead`,
     );

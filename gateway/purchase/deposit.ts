@@ -5,6 +5,7 @@
  * Promise: the intent is stored before the signature leaves, and its index is the nonce; so a crash at
  * any point ends in the same deposit sent again, which the token admits once.
  */
+
 import {
   type Authorization,
   depositNonce,
@@ -15,6 +16,7 @@ import {
 import { fromHex, toHex } from "#payment/bytes";
 import { DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
+import { Watt402Error } from "#payment/watt402-error";
 import { DAY_SECONDS, type FundingParts, isNewcomer, isWithin, nextDepositAtomic } from "./funding.ts";
 import type { Chain, ChannelRecord, DepositRecord, Ledger, Treasury, WallClock } from "./ports.ts";
 
@@ -155,7 +157,8 @@ export async function fundWallet(
   deposit: DepositRecord,
 ): Promise<ChannelRecord> {
   const arrived = await hasArrived(parts, channel, deposit);
-  if (arrived === null) throw new Error("the chain does not answer whether a deposit arrived");
+  if (arrived === null)
+    throw new Watt402Error("unreachable", "the chain does not answer whether a deposit arrived");
   if (!arrived) {
     const { index, amountAtomic, validBeforeSeconds } = deposit;
     const authorization = authorizationOf(parts, channel, index, amountAtomic, validBeforeSeconds);

@@ -3,7 +3,9 @@
  *
  * Promise: what is opened here is closed by `close`, after `stop` asked nothing more of any seller.
  */
+
 import { readFileSync } from "node:fs";
+import { Watt402Error } from "#payment/watt402-error";
 import type { Config } from "../config/config.ts";
 import { shownUrl } from "../config/layers.ts";
 import { devicesOf, type SellerConfig } from "../config/sellers-section.ts";
@@ -129,7 +131,10 @@ export function readAuthorities(sellers: readonly SellerConfig[]): ReadonlyMap<s
       read.set(name, readFileSync(caFile, "utf8"));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      throw new Error(`seller ${name}: caFile ${caFile}: cannot be read (${code})`);
+      throw new Watt402Error(
+        "file-inaccessible",
+        `seller ${name}: caFile ${caFile}: cannot be read (${code})`,
+      );
     }
   }
   return read;

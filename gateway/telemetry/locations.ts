@@ -4,7 +4,9 @@
  * Promise: the error about a wrong line names its number; a device that is not on the list has no location, and
  * is drawn in a grid instead.
  */
+
 import { cut, shown } from "#node/config/shown";
+import { Watt402Error } from "#payment/watt402-error";
 import { isDeviceName } from "#protocol/topics";
 
 export interface Location {
@@ -25,11 +27,14 @@ export function readLocations(csv: string, source: string): ReadonlyMap<string, 
   const locations = new Map<string, Location>();
   const [header, ...lines] = csv.replace(/^\uFEFF/, "").split(/\r?\n/);
   if (header?.replaceAll(" ", "").toLowerCase() !== COLUMNS) {
-    throw new Error(`${source}: line 1: expected the header ${COLUMNS}, found ${shown(header)}`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${source}: line 1: expected the header ${COLUMNS}, found ${shown(header)}`,
+    );
   }
   for (const [index, line] of lines.entries()) {
     if (line.trim() === "") continue;
-    const wrong = (what: string) => new Error(`${source}: line ${index + 2}: ${what}`);
+    const wrong = (what: string) => new Watt402Error("file-invalid", `${source}: line ${index + 2}: ${what}`);
     if (line.length > LINE_MAX) throw wrong(`expected at most ${LINE_MAX} characters, found ${line.length}`);
     const fields = fieldsOf(line);
     if (fields.length !== 4) throw wrong(`expected 4 fields (${COLUMNS}), found ${fields.length}`);

@@ -4,6 +4,7 @@
  * Promise: reads are of the latest block; a transaction resolves when it is mined and successful, else it
  * rejects with the contract's own word.
  */
+
 import {
   BaseError,
   ContractFunctionRevertedError,
@@ -13,6 +14,7 @@ import {
   type TransactionReceipt,
 } from "viem";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { Watt402Error } from "#payment/watt402-error";
 import type { ChannelConfig } from "#protocol/messages";
 import type { EvmConnection } from "./evm-client.ts";
 
@@ -90,10 +92,11 @@ export function escrowOn(connection: EvmConnection): Escrow {
           ? await writer.writeContract(call)
           : await writer.writeContract(call);
       const receipt = await reader.waitForTransactionReceipt({ hash });
-      if (receipt.status !== "success") throw new Error(`transaction ${hash} was reverted`);
+      if (receipt.status !== "success")
+        throw new Watt402Error("reverted", `transaction ${hash} was reverted`);
       return receipt;
     } catch (error) {
-      throw new Error(`${functionName}: ${reasonOf(error)}`);
+      throw new Watt402Error("reverted", `${functionName}: ${reasonOf(error)}`);
     }
   }
 

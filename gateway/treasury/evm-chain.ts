@@ -16,10 +16,11 @@ import {
 } from "viem";
 import { detach } from "#core/detach";
 import { toHex } from "#payment/bytes";
+import { hasCode, Watt402Error } from "#payment/watt402-error";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { Chain, Note } from "../purchase/ports.ts";
 import { escrowOn } from "./escrow.ts";
-import { type EvmConnection, WrongChain } from "./evm-client.ts";
+import type { EvmConnection } from "./evm-client.ts";
 
 const TOKEN_ABI = parseAbi([
   "function balanceOf(address owner) view returns (uint256)",
@@ -49,7 +50,7 @@ export async function watchChain(connection: EvmConnection, note: Note): Promise
       await connection.verified();
       if (before !== "") note("info", "the chain is there", {});
     } catch (error) {
-      if (before === "" && error instanceof WrongChain) throw error;
+      if (before === "" && hasCode(error, "wrong-chain")) throw error;
       const reason = (error as Error).message;
       if (reason !== before) note("warn", "no deposits until the chain answers", { reason });
       const again = () => detach(look(reason), noteFailure(note, "looking for the chain's node"));
@@ -131,7 +132,8 @@ export function chainOn(connection: EvmConnection): Chain {
         args: [from as Hex, to as Hex, BigInt(value), 0n, BigInt(validBeforeSeconds), nonce, Number(v), r, s],
       });
       const receipt = await reader.waitForTransactionReceipt({ hash });
-      if (receipt.status !== "success") throw new Error(`transfer ${hash}: expected success, found a revert`);
+      if (receipt.status !== "success")
+        throw new Watt402Error("reverted", `transfer ${hash}: expected success, found a revert`);
     },
   };
 }

@@ -4,6 +4,7 @@
  * Promise: nothing is read or sent before the node was seen to be of the expected chain; a node that is
  * absent at first is waited for, one of another chain never used.
  */
+
 import {
   createPublicClient,
   createWalletClient,
@@ -22,6 +23,7 @@ import {
 import { toAccount } from "viem/accounts";
 import { createNonceManager, jsonRpc } from "viem/nonce";
 import { fromHex, toHex } from "#payment/bytes";
+import { Watt402Error } from "#payment/watt402-error";
 import type { Treasury } from "../purchase/ports.ts";
 
 /** Blocks come fast on a development chain and every 2 s on Base: polling faster costs only requests. */
@@ -40,9 +42,6 @@ export interface EvmClients {
   readonly writer: WalletClient<Transport, ViemChain, LocalAccount>;
 }
 
-/** A node of another chain: no waiting will mend it. */
-export class WrongChain extends Error {}
-
 export function connectEvm(rpcUrl: string, chainId: number, treasury: Treasury): EvmConnection {
   const transport = http(rpcUrl, { timeout: RPC_TIMEOUT_MS });
   const chain: ViemChain = defineChain({
@@ -56,12 +55,14 @@ export function connectEvm(rpcUrl: string, chainId: number, treasury: Treasury):
   let clients: EvmClients | null = null;
   async function checkedChainId(): Promise<number> {
     const found = await reader.getChainId().catch((error: { shortMessage?: string }) => {
-      throw new Error(
+      throw new Watt402Error(
+        "unreachable",
         `chain.rpc ${rpcUrl}: expected a node, found none (${error.shortMessage ?? "no answer"})`,
       );
     });
     if (found === chainId) return found;
-    throw new WrongChain(
+    throw new Watt402Error(
+      "wrong-chain",
       `chain.rpc ${rpcUrl}: expected chain id ${chainId}, found ${found}; check seller.network`,
     );
   }
@@ -79,7 +80,8 @@ export function connectEvm(rpcUrl: string, chainId: number, treasury: Treasury):
 
 /** A viem account around the treasury; it signs transactions and nothing else. */
 function accountOf(treasury: Treasury): LocalAccount {
-  const refuse = () => Promise.reject(new Error("expected a transaction to sign, found a message"));
+  const refuse = () =>
+    Promise.reject(new Watt402Error("value-invalid", "expected a transaction to sign, found a message"));
   return toAccount({
     address: treasury.address as Hex,
     // Its own: the process-wide one would go on with the nonces of a node that another gateway of this process used.

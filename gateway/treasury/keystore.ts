@@ -10,6 +10,7 @@ import { scryptAsync } from "@noble/hashes/scrypt.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { z } from "zod";
 import { type Key, openKey } from "#payment/key";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 
 /** scrypt's cost when a keystore is written: about a second and 256 MiB, as geth's standard. */
@@ -53,7 +54,10 @@ export async function openKeystore(text: string, password: string): Promise<Key>
   const mac = bytesOf(crypto.mac);
   const expected = macOf(derived, ciphertext);
   if (mac.length !== expected.length || !timingSafeEqual(mac, expected)) {
-    throw new Error("expected the keystore's password, found another one (or the file is damaged)");
+    throw new Watt402Error(
+      "passphrase-wrong",
+      "expected the keystore's password, found another one (or the file is damaged)",
+    );
   }
   const iv = bytesOf(crypto.cipherparams.iv);
   const decipher = createDecipheriv("aes-128-ctr", derived.subarray(0, CIPHER_KEY_BYTES), iv);
@@ -92,12 +96,13 @@ function checked(text: string): z.infer<typeof KEYSTORE> {
   try {
     value = parseJson(text);
   } catch {
-    throw new Error("expected a keystore in JSON, found something else");
+    throw new Watt402Error("file-invalid", "expected a keystore in JSON, found something else");
   }
   const parsed = KEYSTORE.safeParse(inToday(value));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new Error(
+  throw new Watt402Error(
+    "file-invalid",
     `expected a keystore of version 3 with scrypt: ${issue!.path.join(".") || "file"}: ${issue!.message}`,
   );
 }
@@ -118,7 +123,7 @@ async function derive(
     const options = { N: n, r, p, dkLen: KEY_BYTES, maxmem: MEMORY_MAX_BYTES };
     return Buffer.from(await scryptAsync(password, salt, options));
   } catch (error) {
-    throw new Error(`scrypt with n=${n} r=${r} p=${p}: ${(error as Error).message}`);
+    throw new Watt402Error("file-invalid", `scrypt with n=${n} r=${r} p=${p}: ${(error as Error).message}`);
   }
 }
 

@@ -3,10 +3,12 @@
  *
  * Promise: a key is read only from a file that its owner alone can read; messages name member and file.
  */
+
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { loadKey, openOrCreateKey } from "#node/key/keystore";
 import { type Key, openKey } from "#payment/key";
+import { at, Watt402Error } from "#payment/watt402-error";
 import type { Config } from "../config/config.ts";
 import { readSecret } from "../config/secret.ts";
 import type { Treasury } from "../purchase/ports.ts";
@@ -33,15 +35,20 @@ async function treasuryKey({ key, passwordFile }: Config["treasury"], mayCreate:
   const text = readSecret("treasury.key", key!);
   if (!isKeystore(text)) return keyIn("treasury.key", key!, false);
   if (passwordFile === undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `treasury.key: ${key}: it is a keystore; name the file of its password: treasury.passwordFile`,
     );
   }
   const mode = statSync(key!).mode & 0o077;
-  if (mode !== 0) throw new Error(`treasury.key: ${key}: expected mode 0600, found others may read it`);
+  if (mode !== 0)
+    throw new Watt402Error(
+      "file-inaccessible",
+      `treasury.key: ${key}: expected mode 0600, found others may read it`,
+    );
   const password = readSecret("treasury.passwordFile", passwordFile);
   return openKeystore(text, password).catch((error: Error) => {
-    throw new Error(`treasury.key: ${key}: ${error.message}`);
+    throw at(`treasury.key: ${key}`, error, "config-invalid");
   });
 }
 
@@ -56,6 +63,9 @@ export function keyIn(member: string, file: string, mayCreate: boolean, open = o
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     return openOrCreateKey(file, null, open).key;
   } catch (error) {
-    throw new Error(`${member}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `${member}: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }

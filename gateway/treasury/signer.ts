@@ -13,6 +13,7 @@ import { request } from "undici";
 import { z } from "zod";
 import { fromHex, type Hex, toHex } from "#payment/bytes";
 import { recoverAddress } from "#payment/key";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { Treasury } from "../purchase/ports.ts";
 
@@ -32,7 +33,10 @@ export function externalSigner(options: SignerOptions): Treasury {
   const { url, token } = options;
   const address = options.address.toLowerCase() as Hex;
   const failed = (found: string) =>
-    new Error(`treasury.signerUrl ${url}: expected a signature of ${address}, found ${found}`);
+    new Watt402Error(
+      "unexpected-answer",
+      `treasury.signerUrl ${url}: expected a signature of ${address}, found ${found}`,
+    );
   return {
     address,
     async sign(digest) {

@@ -18,8 +18,9 @@ import { within } from "#node/deadline";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS, DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { type Domain, domainSeparator } from "#payment/eip712";
+import { hasCode } from "#payment/watt402-error";
 import type { OfferedRequirements } from "#protocol/messages";
-import { type EvmConnection, WrongChain } from "./evm-client.ts";
+import type { EvmConnection } from "./evm-client.ts";
 
 /** Why nobody here can pay by these requirements, one line for people; empty when nothing is known against them. */
 export type TermsTrouble = (requirements: OfferedRequirements) => Promise<string>;
@@ -84,7 +85,7 @@ async function troubleOf(
     const domain = { name: String(extra.name), version: String(extra.version), chainId };
     return await domainTrouble(reader, { ...domain, verifyingContract: asset });
   } catch (error) {
-    return error instanceof WrongChain ? error.message : "";
+    return hasCode(error, "wrong-chain") ? (error as Error).message : "";
   }
 }
 

@@ -3,8 +3,10 @@
  *
  * Promise: what cannot be written as a whole is not begun; the same orders again change nothing.
  */
+
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Watt402Error } from "#payment/watt402-error";
 import { cardOf, type ImageTexts, type PackageFile } from "./card/card.ts";
 import { type Change, changesFor } from "./card/change.ts";
 import { type Manifest, readManifest } from "./card/manifest.ts";
@@ -60,7 +62,7 @@ export function flashLights(
       return [];
     }
   });
-  if (faults.length > 0) throw new Error(faults.join("\n"));
+  if (faults.length > 0) throw new Watt402Error("config-invalid", faults.join("\n"));
   if (options.dryRun) return looks;
   return lights.map((light) => {
     const { flashed, changes, manifest } = planFor(light, debian, options);
@@ -93,7 +95,8 @@ function imageTexts(out: string): ImageTexts | null {
   const found = [cmdline, config].filter(existsSync);
   if (found.length === 0) return null;
   if (found.length === 1) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `${out}: expected cmdline.txt and config.txt of a boot partition, found only ${found[0]}`,
     );
   }

@@ -4,9 +4,11 @@
  * Promise: on a terminal it asks for what was not said; with --json it asks nothing and answers in one
  * document. Nothing is written before all of it was judged.
  */
+
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Command } from "commander";
+import { Watt402Error } from "#payment/watt402-error";
 import { buildPackage } from "../package/debian.ts";
 import type { PackageFile } from "./card/card.ts";
 import { flashLights, type Light } from "./flash-lights.ts";
@@ -62,9 +64,13 @@ function collect(setting: string, before: readonly string[] = []): readonly stri
 async function run(options: Options, told: Fields): Promise<void> {
   const asks = process.stdin.isTTY && process.stdout.isTTY && !options.json;
   const out = options.out ?? (asks ? await askOut() : null);
-  if (out === null) throw new Error("--out: expected the card's boot partition or a folder, found none");
+  if (out === null)
+    throw new Watt402Error(
+      "config-invalid",
+      "--out: expected the card's boot partition or a folder, found none",
+    );
   if (options.light !== undefined && options.csv === undefined) {
-    throw new Error("--light: expected it beside --csv, found it alone");
+    throw new Watt402Error("config-invalid", "--light: expected it beside --csv, found it alone");
   }
   const lights =
     options.csv === undefined
@@ -94,7 +100,10 @@ async function complete(told: Fields, asks: boolean): Promise<Fields> {
 function judged(fields: Fields): Order {
   const result = judge(fields);
   if ("order" in result) return result.order;
-  throw new Error(result.faults.map(({ field, text }) => `--${field}: ${text}`).join("\n"));
+  throw new Watt402Error(
+    "config-invalid",
+    result.faults.map(({ field, text }) => `--${field}: ${text}`).join("\n"),
+  );
 }
 
 /** Every line of the CSV judged. Throws all faults of all lines. */
@@ -120,9 +129,12 @@ function lightsOf(file: string, rows: readonly Row[], out: string, only: string 
     if (only === null) lights.push({ order: result.order, out: join(out, hostname) });
     else if (hostname === only) lights.push({ order: result.order, out });
   }
-  if (faults.length > 0) throw new Error(faults.join("\n"));
+  if (faults.length > 0) throw new Watt402Error("config-invalid", faults.join("\n"));
   if (lights.length === 0)
-    throw new Error(`--light: expected a hostname in ${file}, found none named "${only}"`);
+    throw new Watt402Error(
+      "config-invalid",
+      `--light: expected a hostname in ${file}, found none named "${only}"`,
+    );
   return lights;
 }
 
@@ -145,7 +157,7 @@ function fieldsOf(options: Options): Fields {
   }
   const settings = set.map((text) => {
     const at = text.indexOf("=");
-    if (at < 1) throw new Error(`--set: expected key=value, found "${text}"`);
+    if (at < 1) throw new Watt402Error("config-invalid", `--set: expected key=value, found "${text}"`);
     return [text.slice(0, at), text.slice(at + 1)];
   });
   return { values, set: Object.fromEntries(settings) as Record<string, string> };
@@ -155,7 +167,10 @@ async function packageFor(options: Options): Promise<PackageFile> {
   if (options.package === undefined) return buildPackage("all", process.env);
   const fileName = basename(options.package);
   if (!/^watt402-device_[A-Za-z0-9.+~-]+_(all|arm64)\.deb$/.test(fileName)) {
-    throw new Error(`--package: expected watt402-device_<version>_all.deb, found ${fileName}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `--package: expected watt402-device_<version>_all.deb, found ${fileName}`,
+    );
   }
   return { fileName, content: fileText("--package", options.package) };
 }
@@ -164,7 +179,8 @@ function fileText(option: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-inaccessible",
       `${option}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}: ${file}`,
     );
   }

@@ -11,6 +11,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { detach } from "#core/detach";
 import { within } from "#node/deadline";
 import { throwUncaught } from "#node/process-guard";
+import { Watt402Error } from "#payment/watt402-error";
 import type { LampDriver } from "./driver.ts";
 import type { GpioSettings } from "./settings.ts";
 
@@ -72,7 +73,10 @@ export function openGpioLine(settings: GpioSettings): LampDriver {
     });
     if (!holding) {
       child.kill("SIGKILL");
-      throw new Error(`${name}: expected gpioset to take the line within ${GPIOSET_MS} ms, found it silent`);
+      throw new Watt402Error(
+        "in-use",
+        `${name}: expected gpioset to take the line within ${GPIOSET_MS} ms, found it silent`,
+      );
     }
     const now: Held = { child, value, ended };
     held = now;
@@ -131,11 +135,15 @@ function lookAt(name: string, { line, chip }: GpioSettings, isOurs: boolean): Pr
 
 function noTool(name: string, tool: string, code: string | undefined): Error {
   const bundle = tool === "setpriv" ? "util-linux" : "gpiod (2 or newer)";
-  return new Error(`${name}: expected the command ${tool}, found ${code ?? "none"}; install ${bundle}`);
+  return new Watt402Error(
+    "not-found",
+    `${name}: expected the command ${tool}, found ${code ?? "none"}; install ${bundle}`,
+  );
 }
 
 function busy(name: string, found: string): Error {
-  return new Error(
+  return new Watt402Error(
+    "in-use",
     `${name}: expected a free line, found it ${found}; stop that program, or remove the overlay that uses the pin`,
   );
 }
@@ -145,25 +153,32 @@ function refused(name: string, code: number | null, said: string): Error {
   const found = said.trim().split("\n")[0] || `exit code ${code ?? "none: killed"}`;
   if (/resource busy/i.test(said)) return busy(name, "busy");
   if (/cannot find line/.test(said)) {
-    return new Error(`${name}: expected a line of that name, found none; see the names with \`gpioinfo\``);
+    return new Watt402Error(
+      "not-found",
+      `${name}: expected a line of that name, found none; see the names with \`gpioinfo\``,
+    );
   }
   if (/cannot find GPIO chip/.test(said)) {
-    return new Error(
+    return new Watt402Error(
+      "not-found",
       `${name}: expected that chip, found none; see the chips with \`gpiodetect\`, or leave chip out`,
     );
   }
   if (/permission denied/i.test(said)) {
-    return new Error(
+    return new Watt402Error(
+      "file-inaccessible",
       `${name}: expected to be allowed to open the chip, found EACCES; add this user to the group gpio`,
     );
   }
   if (/failed to execute gpioset/.test(said)) return noTool(name, "gpioset", "ENOENT");
   if (/invalid option|unrecognized option|invalid offset/i.test(said)) {
-    return new Error(
+    return new Watt402Error(
+      "unexpected-answer",
       `${name}: expected gpioset of libgpiod 2, found another ("${found}"); install gpiod 2 or newer`,
     );
   }
-  return new Error(
+  return new Watt402Error(
+    "unexpected-answer",
     `${name}: expected gpioset to hold the line, found: ${found}; see \`gpioinfo\` and \`dmesg\``,
   );
 }

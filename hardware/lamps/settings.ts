@@ -4,8 +4,10 @@
  * Promise: what is returned is complete and within its bounds; otherwise one error lists every fault
  * with its key, what was expected and what was found. An unknown key is a fault.
  */
+
 import { z } from "zod";
 import { choice, faultsOf, integer, list, number, pattern, table } from "#node/config/config-shape";
+import { Watt402Error } from "#payment/watt402-error";
 
 const ledLabel = pattern(/^[A-Za-z0-9_][A-Za-z0-9_:.-]{0,62}$/, 'the label of an LED, like "lamp"');
 const devicePath = pattern(/^\/[ -~]{1,254}$/, 'the path of a device, like "/dev/ttyS0"');
@@ -84,11 +86,14 @@ export function readLampSettings(found: Readonly<Record<string, unknown>>): Lamp
   const kind = String(found.kind);
   if (!isKind(kind)) {
     const known = Object.keys(LAMP_KINDS).join(", ");
-    throw new Error(`lamp.driver.kind: expected one of ${known}, found ${JSON.stringify(found.kind)}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `lamp.driver.kind: expected one of ${known}, found ${JSON.stringify(found.kind)}`,
+    );
   }
   const { data, error } = LAMP_KINDS[kind].safeParse(found);
   if (data !== undefined) return data;
-  throw new Error(faultsOf(error, found, "lamp.driver.").join("\n"));
+  throw new Watt402Error("config-invalid", faultsOf(error, found, "lamp.driver.").join("\n"));
 }
 
 function isKind(kind: string): kind is keyof typeof LAMP_KINDS {

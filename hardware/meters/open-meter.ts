@@ -4,7 +4,9 @@
  * Promise: a table with a fault in it is refused whole, each fault named by its key, before anything is
  * opened; a look at a meter ends within its time, and says what was found or what to mend.
  */
+
 import type { Reading } from "#core/events";
+import { Watt402Error } from "#payment/watt402-error";
 import { ade7953Meter } from "./chips/ade7953.ts";
 import { cse7766Meter } from "./chips/cse7766.ts";
 import { hwmonMeter } from "./chips/hwmon.ts";
@@ -48,7 +50,8 @@ function openDriver(settings: MeterSettings, surroundings: MeterSurroundings): M
   switch (settings.kind) {
     case "simulated": {
       if (surroundings.simulatedLamp !== null) return simulatedMeter(surroundings.simulatedLamp);
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         'meter.driver.kind: expected the name of a real meter beside a real lamp, found "simulated"; ' +
           "name the meter, or simulate the lamp too",
       );

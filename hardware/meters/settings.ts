@@ -4,8 +4,10 @@
  * Promise: what is returned is complete and within its bounds; otherwise one error lists every fault
  * with its key, what was expected and what was found. An unknown key is a fault.
  */
+
 import { z } from "zod";
 import { choice, faultsOf, integer, number, pattern } from "#node/config/config-shape";
+import { Watt402Error } from "#payment/watt402-error";
 
 const devicePath = pattern(/^[ -~]{1,255}$/, 'the path of a device, like "/dev/ttyUSB0"');
 const endpoint = pattern(
@@ -116,11 +118,14 @@ export function readMeterSettings(table: Readonly<Record<string, unknown>>): Met
   const kind = String(table.kind);
   if (!isKind(kind)) {
     const known = Object.keys(METER_KINDS).join(", ");
-    throw new Error(`meter.driver.kind: expected one of ${known}, found ${JSON.stringify(table.kind)}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `meter.driver.kind: expected one of ${known}, found ${JSON.stringify(table.kind)}`,
+    );
   }
   const { data, error } = METER_KINDS[kind].safeParse(table);
   if (data !== undefined) return data;
-  throw new Error(faultsOf(error, table, "meter.driver.").join("\n"));
+  throw new Watt402Error("config-invalid", faultsOf(error, table, "meter.driver.").join("\n"));
 }
 
 function isKind(kind: string): kind is keyof typeof METER_KINDS {

@@ -4,7 +4,9 @@
  *
  * Promise: the same entries give the same bytes, whoever builds them, where and when.
  */
+
 import { gzipSync } from "node:zlib";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface Entry {
   /** Relative, without a leading slash; a directory ends with one. At most 100 bytes. */
@@ -70,7 +72,10 @@ export function ar(
 function header({ path, content, mode, linkTo }: Entry, epochSeconds: number): Buffer {
   const name = path.startsWith("./") ? path : `./${path}`;
   if (Buffer.byteLength(name) > NAME_BYTES_MAX) {
-    throw new Error(`package: expected a path of at most ${NAME_BYTES_MAX} bytes, found ${name}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `package: expected a path of at most ${NAME_BYTES_MAX} bytes, found ${name}`,
+    );
   }
   const kind = linkTo !== undefined ? "2" : path.endsWith("/") ? "5" : "0";
   const block = Buffer.alloc(BLOCK_BYTES);

@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import { ar, type Entry, tarGz, withDirectories } from "./archive.ts";
 import { type Bundle, bundleDevice, inTree, serialportBinaries } from "./bundle.ts";
@@ -135,7 +136,10 @@ function changelog(version: string): string {
 function epochOf({ SOURCE_DATE_EPOCH: text }: NodeJS.ProcessEnv): number {
   if (text === undefined) return EPOCH_SECONDS;
   if (!/^\d{1,10}$/.test(text)) {
-    throw new Error(`SOURCE_DATE_EPOCH: expected seconds since 1970, found "${text}"`);
+    throw new Watt402Error(
+      "config-invalid",
+      `SOURCE_DATE_EPOCH: expected seconds since 1970, found "${text}"`,
+    );
   }
   return Number(text);
 }

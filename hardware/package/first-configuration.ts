@@ -5,6 +5,8 @@
  * look for the sample's.
  */
 
+import { Watt402Error } from "#payment/watt402-error";
+
 /** What an owner must fill in: these keys of the sample's `[gateway]` table are made comments. */
 const OWNERS_KEYS = ["broker", "public_key"];
 
@@ -14,7 +16,8 @@ export function firstConfiguration(sample: string): string {
     const lines = new RegExp(`^${key} = `, "gm");
     const found = text.match(lines)?.length ?? 0;
     if (found !== 1) {
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         `device.sample.toml: expected one line "${key} = ...", found ${found}; name it in here`,
       );
     }

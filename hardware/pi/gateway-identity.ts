@@ -4,6 +4,7 @@
  * Promise: a public key that is no point of the curve, files that cannot be read and secrets that others can
  * read are one line each, with the key that names them.
  */
+
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import type { TlsFiles } from "#node/broker-socket";
@@ -12,6 +13,7 @@ import { readPrivate } from "#node/journal/private-file";
 import type { PasswordLogin } from "#node/mqtt-link";
 import { fromHex } from "#payment/bytes";
 import { addressOf } from "#payment/key";
+import { at, Watt402Error } from "#payment/watt402-error";
 
 /** Compressed, 33 bytes. */
 export function gatewayKeyOf(config: DeviceConfig): Uint8Array {
@@ -19,7 +21,10 @@ export function gatewayKeyOf(config: DeviceConfig): Uint8Array {
   try {
     addressOf(publicKey);
   } catch {
-    throw new Error(`gateway.public_key: expected a point of secp256k1, found ${config.gateway.publicKey}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `gateway.public_key: expected a point of secp256k1, found ${config.gateway.publicKey}`,
+    );
   }
   return publicKey;
 }
@@ -34,7 +39,8 @@ export function tlsOf({ gateway }: DeviceConfig): TlsFiles {
   try {
     createSecureContext(files);
   } catch (error) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `gateway.tls: expected a certificate and its key, found ${cert} and ${key}: ${(error as Error).message}`,
     );
   }
@@ -47,7 +53,10 @@ export function loginOf({ gateway: { login } }: DeviceConfig): PasswordLogin | "
   if (login === "certificate") return login;
   const password = secret("gateway.password_file", login.passwordFile, "password").trim();
   if (password !== "") return { username: login.username, password };
-  throw new Error(`gateway.password_file: expected a password, found an empty file: ${login.passwordFile}`);
+  throw new Watt402Error(
+    "passphrase-wrong",
+    `gateway.password_file: expected a password, found an empty file: ${login.passwordFile}`,
+  );
 }
 
 const SECRET_BYTES_MAX = 65_536;
@@ -57,9 +66,10 @@ function secret(path: string, file: string, what: string): string {
   try {
     text = readPrivate(file, what, SECRET_BYTES_MAX, `others may have read it: chmod 600, and renew it`);
   } catch (error) {
-    throw new Error(`${path}: ${(error as Error).message}`);
+    throw at(path, error, "config-invalid");
   }
-  if (text === null) throw new Error(`${path}: expected a readable file, found ENOENT: ${file}`);
+  if (text === null)
+    throw new Watt402Error("file-inaccessible", `${path}: expected a readable file, found ENOENT: ${file}`);
   return text;
 }
 
@@ -68,6 +78,6 @@ function pem(path: string, file: string): string {
     return readFileSync(file, "utf8");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new Error(`${path}: expected a readable file, found ${code}: ${file}`);
+    throw new Watt402Error("file-inaccessible", `${path}: expected a readable file, found ${code}: ${file}`);
   }
 }

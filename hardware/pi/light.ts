@@ -20,6 +20,7 @@ import { openOrCreateKey } from "#node/key/keystore";
 import { findPassphrase } from "#node/key/passphrase";
 import { type MqttLink, openMqttLink } from "#node/mqtt-link";
 import type { Key } from "#payment/key";
+import { Watt402Error } from "#payment/watt402-error";
 import { logSteps } from "./device-log.ts";
 import { deviceFirmware } from "./firmware.ts";
 import { gatewayKeyOf, loginOf, tlsOf } from "./gateway-identity.ts";
@@ -165,7 +166,10 @@ class RunningLight implements Light {
     const found: string[] = [];
     const end = (part: string, limitMs: number, work: Promise<void>) =>
       within(limitMs, work, () => {
-        throw new Error(`${part}: expected to end within ${limitMs} ms, found it hanging`);
+        throw new Watt402Error(
+          "unreachable",
+          `${part}: expected to end within ${limitMs} ms, found it hanging`,
+        );
       }).catch((error: Error) => found.push(error.message));
     // The lamp gets its level inside the first of these calls; none of them waits for another part.
     await Promise.all([
@@ -176,7 +180,7 @@ class RunningLight implements Light {
     await end("journal", JOURNAL_STOP_MS, this.journal.close());
     const trouble = lamp.trouble();
     if (trouble !== null) found.push(`the lamp may not be at its safe level: ${trouble}`);
-    if (found.length > 0) throw new Error(found.join("; "));
+    if (found.length > 0) throw new Watt402Error("unreachable", found.join("; "));
   }
 
   /** What the parts say of themselves at this moment. */
@@ -214,6 +218,8 @@ function openKeyOf(config: DeviceConfig, log: Logger): Key {
     log.info({ device: key.address, keyFile: config.keyFile }, created ? "made a new key" : "key");
     return key;
   } catch (error) {
-    throw isUnwritable(error) ? new Error(diskTrouble(config.keyFile, error)) : error;
+    throw isUnwritable(error)
+      ? new Watt402Error("file-inaccessible", diskTrouble(config.keyFile, error))
+      : error;
   }
 }

@@ -14,6 +14,7 @@ import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { type Address, bytesToHex, type Hex } from "viem";
 import { HDKey, privateKeyToAddress } from "viem/accounts";
+import { Watt402Error } from "#payment/watt402-error";
 
 export const DEFAULT_CHAIN_ID = 31_337;
 export const START_TIMEOUT_MS = 20_000;
@@ -91,7 +92,8 @@ export function anvilBinary(
   try {
     return createRequire(import.meta.url).resolve(`${name}/bin/${binary}`);
   } catch (cause) {
-    throw new Error(
+    throw new Watt402Error(
+      "not-found",
       `anvil: no binary for ${platform} ${architecture}; npm install ${name}, or use a node of your own with --rpc`,
       { cause },
     );
@@ -102,7 +104,13 @@ function listeningPort(node: ChildProcess, askedPort: number): Promise<number> {
   return new Promise((resolve, reject) => {
     let output = "";
     const timer = setTimeout(
-      () => reject(new Error(`anvil: not listening after ${START_TIMEOUT_MS} ms: ${output.trim()}`)),
+      () =>
+        reject(
+          new Watt402Error(
+            "unreachable",
+            `anvil: not listening after ${START_TIMEOUT_MS} ms: ${output.trim()}`,
+          ),
+        ),
       START_TIMEOUT_MS,
     );
     const read = (chunk: string) => {
@@ -117,7 +125,7 @@ function listeningPort(node: ChildProcess, askedPort: number): Promise<number> {
     node.stderr?.setEncoding("utf8").on("data", read);
     node.once("error", (cause) => {
       clearTimeout(timer);
-      reject(new Error(`anvil: cannot be started: ${cause.message}`, { cause }));
+      reject(new Watt402Error("unreachable", `anvil: cannot be started: ${cause.message}`, { cause }));
     });
     node.once("close", (code) => {
       clearTimeout(timer);
@@ -125,7 +133,7 @@ function listeningPort(node: ChildProcess, askedPort: number): Promise<number> {
       const why = busy
         ? `port ${askedPort} is busy; choose another, or none for a free one`
         : `ended with code ${code} before it listened: ${output.trim()}`;
-      reject(new Error(`anvil: ${why}`));
+      reject(new Watt402Error("unreachable", `anvil: ${why}`));
     });
   });
 }

@@ -19,6 +19,7 @@ import {
   publicActions,
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
+import { Watt402Error } from "#payment/watt402-error";
 import { tokenAbi } from "./abi.ts";
 import type { Anvil, DevelopmentAccount } from "./anvil.ts";
 import { type ArtifactName, loadArtifact } from "./artifact.ts";
@@ -80,7 +81,8 @@ export async function mint(anvil: Anvil, to: Address, amountAtomic: bigint): Pro
   }).waitForTransactionReceipt({
     hash,
   });
-  if (receipt.status !== "success") throw new Error(`mint of ${amountAtomic} to ${to} was reverted: ${hash}`);
+  if (receipt.status !== "success")
+    throw new Watt402Error("reverted", `mint of ${amountAtomic} to ${to} was reverted: ${hash}`);
 }
 
 /**
@@ -94,12 +96,17 @@ export async function connectChain(rpcUrl: string, expectedChainId?: number): Pr
   const node = URL.canParse(rpcUrl) ? new URL(rpcUrl).origin : rpcUrl;
   const chainId = await client.getChainId().catch((cause: Error) => {
     const why = "details" in cause ? cause.details : cause.message;
-    throw new Error(`chain ${node}: no answer to eth_chainId (${why}); is the node running there?`, {
-      cause,
-    });
+    throw new Watt402Error(
+      "unreachable",
+      `chain ${node}: no answer to eth_chainId (${why}); is the node running there?`,
+      {
+        cause,
+      },
+    );
   });
   if (expectedChainId !== undefined && chainId !== expectedChainId) {
-    throw new Error(
+    throw new Watt402Error(
+      "wrong-chain",
       `chain ${node}: expected chain id ${expectedChainId}, found ${chainId}; correct the URL or the network`,
     );
   }
@@ -107,7 +114,8 @@ export async function connectChain(rpcUrl: string, expectedChainId?: number): Pr
   for (const name of ["batchSettlement", "depositCollector", "multicall3"] as const) {
     const code = await client.getCode({ address: contracts[name] });
     if (code === undefined) {
-      throw new Error(
+      throw new Watt402Error(
+        "not-found",
         `chain ${node}: no code at ${contracts[name]} (${name}) on chain ${chainId}; ` +
           "use a chain that x402 is deployed on, or leave --rpc out for a development node",
       );
@@ -137,7 +145,8 @@ async function place(
   const { bytecode } = await loadArtifact(name);
   await client.setCode({ address, bytecode: concatHex([bytecode, constructorArguments ?? "0x"]) });
   const { data: runtimeCode } = await client.call({ to: address });
-  if (runtimeCode === undefined) throw new Error(`contract ${name}: its constructor returned no code`);
+  if (runtimeCode === undefined)
+    throw new Watt402Error("reverted", `contract ${name}: its constructor returned no code`);
   await client.setCode({ address, bytecode: runtimeCode });
 }
 

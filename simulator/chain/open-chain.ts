@@ -3,9 +3,11 @@
  *
  * Promise: when this resolves, x402's contracts and the token are there, and the treasury holds money.
  */
+
 import { createPublicClient, http } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import type { Hex } from "#payment/bytes";
+import { Watt402Error } from "#payment/watt402-error";
 import { tokenAbi } from "./abi.ts";
 import { DEFAULT_CHAIN_ID, startAnvil } from "./anvil.ts";
 import { connectChain, DEVELOPMENT_DOLLAR_ADDRESS, deployContracts, mint } from "./deploy.ts";
@@ -58,7 +60,8 @@ export async function ownChain(): Promise<RunChain> {
 export async function chainAt(rpcUrl: string, token: string | null, keys: OwnKeys | null): Promise<RunChain> {
   const { chainId } = await connectChain(rpcUrl);
   if (chainId !== DEFAULT_CHAIN_ID && (keys === null || token === null)) {
-    throw new Error(
+    throw new Watt402Error(
+      "wrong-chain",
       `chain ${rpcUrl}: chain id ${chainId} is no development node; give --token and the keys of treasury, ` +
         "receiver and facilitator in WATT402_TREASURY_KEY, WATT402_RECEIVER_KEY and WATT402_FACILITATOR_KEY",
     );
@@ -93,9 +96,15 @@ async function requireFunds(rpcUrl: string, token: Hex, treasuryKey: Hex): Promi
     .readContract({ address: token, abi: tokenAbi, functionName: "balanceOf", args: [address] })
     .catch(() => null);
   if (held === null)
-    throw new Error(`chain ${rpcUrl}: expected an ERC-20 token at ${token}, found none; check --token`);
+    throw new Watt402Error(
+      "not-found",
+      `chain ${rpcUrl}: expected an ERC-20 token at ${token}, found none; check --token`,
+    );
   if (held === 0n) {
-    throw new Error(`treasury ${address}: expected tokens of ${token}, found a balance of 0; fund it first`);
+    throw new Watt402Error(
+      "limit-reached",
+      `treasury ${address}: expected tokens of ${token}, found a balance of 0; fund it first`,
+    );
   }
 }
 

@@ -1,7 +1,9 @@
 /**
  * `watt402-simulate chain`: a development chain with x402's contracts, for others to use by URL.
  */
+
 import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Watt402Error } from "#payment/watt402-error";
 import { startAnvil } from "./anvil.ts";
 import { deployContracts } from "./deploy.ts";
 import { fundDevelopmentTreasury } from "./open-chain.ts";
@@ -23,7 +25,7 @@ export async function runChain(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify(ready)}\n`);
     const stopped = await untilStopped(anvil.pid);
     await anvil.stop();
-    if (!stopped) throw new Error("the node ended by itself; start it again");
+    if (!stopped) throw new Watt402Error("unreachable", "the node ended by itself; start it again");
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode;

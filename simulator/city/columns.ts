@@ -3,7 +3,9 @@
  *
  * Promise: a column that was named and is not there is an error that lists those that are.
  */
+
 import { cut } from "#node/config/shown";
+import { Watt402Error } from "#payment/watt402-error";
 
 /** What a light's inventory may tell; latitude and longitude are needed unless the geometry has them. */
 export const COLUMN_KINDS = ["name", "latitude", "longitude", "watts", "street", "feeder"] as const;
@@ -29,7 +31,8 @@ export function readMapping(text: string): ColumnMapping {
     const kind = COLUMN_KINDS.find((known) => known === part.slice(0, Math.max(0, equals)).trim());
     const column = part.slice(equals + 1).trim();
     if (kind === undefined || column === "") {
-      throw new Error(
+      throw new Watt402Error(
+        "file-invalid",
         `column mapping: expected KIND=COLUMN with one of ${COLUMN_KINDS.join(", ")}, found "${part.trim()}"`,
       );
     }
@@ -54,9 +57,13 @@ export function findColumns(
         : present.find((name) => name === told);
     if (column !== undefined) found[kind] = column;
     else if (told !== undefined) {
-      throw new Error(`${where}: expected a column "${told}" for ${kind}, found ${listed(present)}`);
+      throw new Watt402Error(
+        "file-invalid",
+        `${where}: expected a column "${told}" for ${kind}, found ${listed(present)}`,
+      );
     } else if (needed.includes(kind)) {
-      throw new Error(
+      throw new Watt402Error(
+        "file-invalid",
         `${where}: expected a column for ${kind} (${USUAL_NAMES[kind].join(", ")}), found ${listed(present)}; ` +
           `name it by --columns ${kind}=COLUMN`,
       );

@@ -4,8 +4,10 @@
  * Promise: every row has the line it began on, and exactly as many fields as the header; else an error
  * with that line. Line ends of any kind are line feeds in what is returned.
  */
+
 import { CsvError, parse } from "csv-parse/sync";
 import { cut, shown } from "#node/config/shown";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface CsvRow {
   /** 1 is the header's. */
@@ -32,13 +34,15 @@ export function readCsv(text: string, file: string): Csv {
   const rows = rowsOf(plain, separator, file);
   const header = rows.shift();
   if (header === undefined || header.fields.length < 2) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `${file} line 1: expected a header of columns separated by comma, semicolon or tab, found ${shown(first)}`,
     );
   }
   for (const { line, fields } of rows) {
     if (fields.length === header.fields.length) continue;
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `${file} line ${line}: expected ${header.fields.length} fields as in the header, found ${fields.length}`,
     );
   }
@@ -66,14 +70,21 @@ function rowsOf(text: string, delimiter: string, file: string): CsvRow[] {
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     if (error.code === "CSV_MAX_RECORD_SIZE") {
-      throw new Error(
+      throw new Watt402Error(
+        "file-invalid",
         `${file} line ${error.lines}: expected a row of at most ${LINE_BYTES_MAX} bytes, found a longer one; is a quote left open?`,
       );
     }
     if (error.code !== "CSV_QUOTE_NOT_CLOSED") {
-      throw new Error(`${file} line ${error.lines}: expected CSV, found: ${cut(error.message, 120)}`);
+      throw new Watt402Error(
+        "file-invalid",
+        `${file} line ${error.lines}: expected CSV, found: ${cut(error.message, 120)}`,
+      );
     }
-    throw new Error(`${file} line ${error.lines}: expected a closing quote, found the end of the file`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${file} line ${error.lines}: expected a closing quote, found the end of the file`,
+    );
   }
 }
 

@@ -4,6 +4,7 @@
  * Promise: the same seed, number and place give the same city; the lights nearest to the middle come
  * first, so that a smaller city is the middle of a larger one.
  */
+import { Watt402Error } from "#payment/watt402-error";
 import type { City, CityLight, RoadClass } from "./city.ts";
 import { type Draw, drawAt, seededRandom } from "./random.ts";
 import { drawFitting, drawRoad, ROADS, type RoadFitting } from "./roads.ts";
@@ -80,10 +81,11 @@ export function feederName(street: string, nth: number): string {
 
 function checkRequest(lights: number, latitude: number, longitude: number): void {
   if (!Number.isInteger(lights) || lights < 1 || lights > MAX_CITY_LIGHTS) {
-    throw new Error(`city: expected 1 to ${MAX_CITY_LIGHTS} lights, found ${lights}`);
+    throw new Watt402Error("value-invalid", `city: expected 1 to ${MAX_CITY_LIGHTS} lights, found ${lights}`);
   }
   if (!(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180)) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `city: expected a latitude in -90..90 and a longitude in -180..180, found ${latitude}, ${longitude}`,
     );
   }

@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { cut, shown } from "#node/config/shown";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { City } from "./city.ts";
 
@@ -39,19 +40,24 @@ export function readFeatures(text: string, file: string): Feature[] {
   try {
     document = parseJson(text);
   } catch (error) {
-    throw new Error(`${file}: expected GeoJSON, found ${cut((error as Error).message, 120)}`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${file}: expected GeoJSON, found ${cut((error as Error).message, 120)}`,
+    );
   }
   const collection = COLLECTION.safeParse(document);
-  if (!collection.success) throw new Error(`${file}: ${complaint(collection.error)}`);
+  if (!collection.success) throw new Watt402Error("file-invalid", `${file}: ${complaint(collection.error)}`);
   const { crs, features } = collection.data;
   if (crs !== undefined && !WGS_84.test(crs.properties.name)) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `${file}, member "crs": expected WGS 84 (CRS84), found ${shown(crs.properties.name)}; transform it first`,
     );
   }
   return features.map((found, index) => {
     const feature = FEATURE.safeParse(found);
-    if (!feature.success) throw new Error(`${file} feature ${index + 1}: ${complaint(feature.error)}`);
+    if (!feature.success)
+      throw new Watt402Error("file-invalid", `${file} feature ${index + 1}: ${complaint(feature.error)}`);
     const { geometry, properties } = feature.data;
     const [longitude, latitude] = geometry.coordinates;
     return { longitude: longitude!, latitude: latitude!, properties: properties ?? {} };

@@ -4,7 +4,9 @@
  * Promise: every light of the file is in the city or an error says which line or feature, which column,
  * what was expected and what was found. What an inventory does not tell is drawn from the seed.
  */
+
 import { shown } from "#node/config/shown";
+import { Watt402Error } from "#payment/watt402-error";
 import type { City, CityLight } from "./city.ts";
 import { type ColumnKind, type ColumnMapping, findColumns } from "./columns.ts";
 import { readCsv } from "./csv.ts";
@@ -76,9 +78,13 @@ function entryOf({ longitude, latitude, properties }: Feature, index: number, co
 
 function cityOf(entries: readonly Entry[], options: InventoryOptions): City {
   const { file, seed } = options;
-  if (entries.length === 0) throw new Error(`${file}: expected at least one light, found none`);
+  if (entries.length === 0)
+    throw new Watt402Error("file-invalid", `${file}: expected at least one light, found none`);
   if (entries.length > INVENTORY_LIGHTS_MAX) {
-    throw new Error(`${file}: expected at most ${INVENTORY_LIGHTS_MAX} lights, found ${entries.length}`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${file}: expected at most ${INVENTORY_LIGHTS_MAX} lights, found ${entries.length}`,
+    );
   }
   const draw = seededRandom(seed);
   const seen = new Map<string, string>();
@@ -113,7 +119,8 @@ function nameOf(entry: Entry, index: number, seen: Map<string, string>, file: st
   const name = cell?.text || `light-${index + 1}`;
   const before = seen.get(name);
   if (before !== undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `${file} ${entry.where}, column "${cell?.column}": expected a name of its own, found ${shown(name)} as on ${before}`,
     );
   }
@@ -125,7 +132,8 @@ function degreesOf(entry: Entry, kind: "latitude" | "longitude", most: number, f
   const { column, text } = entry.cell(kind)!;
   const value = text === "" ? Number.NaN : Number(text);
   if (Math.abs(value) <= most) return value;
-  throw new Error(
+  throw new Watt402Error(
+    "file-invalid",
     `${file} ${entry.where}, column "${column}": expected a ${kind} in degrees (WGS 84), -${most}..${most}, found ${shown(text)}`,
   );
 }
@@ -137,7 +145,8 @@ function milliwattsOf(entry: Entry, file: string): number | null {
   const [, digits] = /^(\d+(?:\.\d+)?)\s*W?$/i.exec(cell.text) ?? [];
   const watts = Number(digits);
   if (watts > 0 && watts <= WATTS_MAX) return Math.round(1000 * watts);
-  throw new Error(
+  throw new Watt402Error(
+    "file-invalid",
     `${file} ${entry.where}, column "${cell.column}": expected a power in watts, above 0 to ${WATTS_MAX}, found ${shown(cell.text)}`,
   );
 }

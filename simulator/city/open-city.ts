@@ -1,9 +1,11 @@
 /**
  * The city that a run asked for: drawn from a seed, or read from an inventory.
  */
+
 import { statSync } from "node:fs";
 import { basename, extname } from "node:path";
 import { readText } from "#node/config/text-file";
+import { Watt402Error } from "#payment/watt402-error";
 import type { City } from "./city.ts";
 import type { ColumnMapping } from "./columns.ts";
 import { type CityRequest, generateCity } from "./generate.ts";
@@ -36,12 +38,16 @@ export function openCity({ city, seed, lights, mapping, place }: CitySource): Ci
 function readInventory(path: string, options: InventoryOptions): City {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found?.isFile())
-    throw new Error(`city ${path}: expected a seed or a .csv or .geojson file, found no file`);
+    throw new Watt402Error(
+      "file-invalid",
+      `city ${path}: expected a seed or a .csv or .geojson file, found no file`,
+    );
   const text = readText(path, `city ${path}`, FILE_BYTES_MAX);
   const extension = extname(path).toLowerCase();
   if (extension === ".csv" || extension === ".tsv") return cityFromCsv(text, options);
   if (extension === ".geojson" || extension === ".json") return cityFromGeoJson(text, options);
-  throw new Error(
+  throw new Watt402Error(
+    "file-invalid",
     `city ${path}: expected a name that ends in .csv, .tsv, .geojson or .json, found "${extension}"`,
   );
 }

@@ -2,7 +2,9 @@
  * `watt402-simulate city`: a drawn city as GeoJSON on standard output, to be looked at on any map, changed,
  * and read again by --city.
  */
+
 import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Watt402Error } from "#payment/watt402-error";
 import { generateCity, MAX_CITY_LIGHTS } from "./generate.ts";
 import { geoJsonOf } from "./geojson.ts";
 
@@ -18,7 +20,10 @@ export async function runCity(argv: readonly string[]): Promise<number> {
   try {
     const { lights, seed, latitude, longitude } = readFlags(argv);
     if ((latitude === undefined) !== (longitude === undefined)) {
-      throw new Error("place: expected --latitude and --longitude together, found one of them");
+      throw new Watt402Error(
+        "file-invalid",
+        "place: expected --latitude and --longitude together, found one of them",
+      );
     }
     const place = latitude === undefined ? {} : { place: { latitude, longitude: longitude! } };
     const text = geoJsonOf(generateCity({ lights, seed, ...place }));

@@ -4,9 +4,11 @@
  * Promise: every light has a plan on every day at every latitude. In a polar night a lamp follows its
  * dimming plan all day, on a polar day it is dark all day.
  */
+
 import type { PlanStep } from "#core/events";
 import type { Almanac } from "#core/ports";
 import { type Twilight, twilightOn } from "#node/almanac";
+import { Watt402Error } from "#payment/watt402-error";
 import type { City, CityLight, DimmingPlan } from "./city.ts";
 import { cloudAt, OVERCAST_MINUTES } from "./weather.ts";
 
@@ -88,7 +90,10 @@ function zoneFormat(timeZone: string): Intl.DateTimeFormat {
   try {
     return new Intl.DateTimeFormat("en-US", { timeZone, timeZoneName: "longOffset" });
   } catch {
-    throw new Error(`time zone: expected an IANA name such as "Europe/Berlin", found "${timeZone}"`);
+    throw new Watt402Error(
+      "value-invalid",
+      `time zone: expected an IANA name such as "Europe/Berlin", found "${timeZone}"`,
+    );
   }
 }
 

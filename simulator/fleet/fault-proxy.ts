@@ -3,7 +3,9 @@
  *
  * Promise: bytes pass unchanged; `drop` breaks every connection there is at that moment, and none later.
  */
+
 import { connect, createServer, type Socket } from "node:net";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface FaultProxy {
   /** mqtt://127.0.0.1:port */
@@ -17,7 +19,8 @@ export interface FaultProxy {
 export async function openFaultProxy(brokerUrl: string): Promise<FaultProxy> {
   const { protocol, hostname, port } = new URL(brokerUrl);
   if (protocol !== "mqtt:") {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `relay: expected a broker at mqtt://host:port, found ${brokerUrl}; this scenario needs one without TLS`,
     );
   }

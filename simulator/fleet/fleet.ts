@@ -18,6 +18,7 @@ import { type Curve, fastestCurve } from "#node/key/native-curve";
 import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
 import { throwUncaught } from "#node/process-guard";
 import { addressOf, type Key } from "#payment/key";
+import { Watt402Error } from "#payment/watt402-error";
 import { seededRandom } from "../city/random.ts";
 import type { BoardRun } from "../hardware/simulated-board-host.ts";
 import { type Cheat, EVERYONE } from "../scenario/actions.ts";
@@ -132,7 +133,7 @@ export class Fleet implements Evening {
     }
     const deadline = performance.now() + CONNECT_MS + CONNECT_PER_LIGHT_MS * poles.length;
     while (this.connected() < poles.length && !isEnough()) {
-      if (performance.now() > deadline) throw new Error(this.whyNotConnected());
+      if (performance.now() > deadline) throw new Watt402Error("unreachable", this.whyNotConnected());
       onConnected(this.connected());
       await sleep(CONNECT_STEP_MS);
       this.brake.renew("start");

@@ -4,12 +4,14 @@
  * Promise: ready is one JSON line on standard output; its counter rises in real time with the load that
  * it is told of, or with a lamp's own brightness file; SIGTERM and SIGINT end it with 0.
  */
+
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { SerialPort } from "serialport";
 import { openRegisterMap, shippedMaps } from "#hardware/meters/modbus/map-table";
 import type { RegisterMap } from "#hardware/meters/modbus/register-map";
+import { Watt402Error } from "#payment/watt402-error";
 import { whole } from "../arguments.ts";
 import { MeterImage } from "./meter-image.ts";
 import { listenAsMeter, serveRtu } from "./modbus-slave.ts";
@@ -76,7 +78,7 @@ function readFlags(argv: readonly string[]): Flags {
   command.parse([...argv], { from: "user" });
   const flags = command.opts<Flags>();
   if ([flags.tcp, flags.rtuTcp, flags.serial].filter((way) => way !== undefined).length === 1) return flags;
-  throw new Error("expected exactly one of --tcp, --rtu-tcp, --serial");
+  throw new Watt402Error("config-invalid", "expected exactly one of --tcp, --rtu-tcp, --serial");
 }
 
 async function serve(flags: Flags, { serial }: RegisterMap, image: MeterImage) {

@@ -4,6 +4,7 @@
  * Promise: the file is whole or not there: it is written beside its name, made durable, then renamed. That
  * it cannot be written is said before the run.
  */
+
 import {
   accessSync,
   closeSync,
@@ -16,6 +17,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { Watt402Error } from "#payment/watt402-error";
 import { pageOf } from "./page.ts";
 import type { ReportModel } from "./report-model.ts";
 
@@ -23,12 +25,15 @@ import type { ReportModel } from "./report-model.ts";
 export function requireWritable(file: string): void {
   const folder = dirname(resolve(file));
   if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new Error(`report ${file}: expected a file's name, found a folder`);
+    throw new Watt402Error("file-inaccessible", `report ${file}: expected a file's name, found a folder`);
   }
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch {
-    throw new Error(`report ${file}: expected a folder that can be written to, found none at ${folder}`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `report ${file}: expected a folder that can be written to, found none at ${folder}`,
+    );
   }
 }
 
@@ -45,6 +50,9 @@ export function writeReport(file: string, story: ReportModel): void {
     renameSync(unfinished, file);
   } catch (error) {
     rmSync(unfinished, { force: true });
-    throw new Error(`report ${file}: cannot be written: ${(error as Error).message}`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `report ${file}: cannot be written: ${(error as Error).message}`,
+    );
   }
 }

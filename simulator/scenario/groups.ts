@@ -4,6 +4,7 @@
  * Promise: the same city and seed give the same groups; no light is in two; a group has as many lights as
  * it asks for, or an error says how many were left.
  */
+import { Watt402Error } from "#payment/watt402-error";
 import type { City } from "../city/city.ts";
 import { seededRandom } from "../city/random.ts";
 import type { Group } from "./actions.ts";
@@ -21,7 +22,8 @@ export function membersOf(groups: readonly Group[], city: City): ReadonlyMap<str
     const fitting = pick.kind === "street" ? free.filter(({ street }) => street === pick.street) : free;
     const wanted = wantedOf(pick, city.lights.length, fitting.length);
     if (fitting.length < wanted || wanted === 0) {
-      throw new Error(
+      throw new Watt402Error(
+        "file-invalid",
         `group "${name}": expected ${Math.max(1, wanted)} lights${pick.kind === "street" ? ` on ${pick.street}` : ""}, ` +
           `found ${fitting.length} of ${city.lights.length} not in a group before; use more lights or smaller groups`,
       );

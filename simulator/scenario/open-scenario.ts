@@ -1,11 +1,13 @@
 /**
  * The scenario that a run asked for, by the name of one that is shipped or by its file.
  */
+
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { shown } from "#node/config/shown";
 import { readText } from "#node/config/text-file";
+import { Watt402Error } from "#payment/watt402-error";
 import { readScenario, type Scenario } from "./scenario.ts";
 
 const SHIPPED = fileURLToPath(new URL("../scenarios/", import.meta.url));
@@ -23,7 +25,8 @@ export function openScenario(nameOrFile: string): Scenario {
   const shipped = join(SHIPPED, `${nameOrFile}.toml`);
   const file = /^[a-z0-9-]+$/.test(nameOrFile) && existsSync(shipped) ? shipped : nameOrFile;
   if (!existsSync(file)) {
-    throw new Error(
+    throw new Watt402Error(
+      "not-found",
       `scenario: expected a file or one of ${shippedScenarios().join(", ")}, found ${shown(nameOrFile)}`,
     );
   }

@@ -4,10 +4,12 @@
  * Promise: what is returned is complete and means something (every group named exists, every stage lies
  * within the evening); else one error with file, key, what was expected and what was found.
  */
+
 import { TomlDate } from "smol-toml";
 import { z } from "zod";
 import { cut, shown } from "#node/config/shown";
 import { parseToml } from "#node/config/toml";
+import { Watt402Error } from "#payment/watt402-error";
 import { type Action, CHEATS, EVERYONE, type Group, type Stage } from "./actions.ts";
 
 /** What a scenario sets of a run; options of the command line come before it. */
@@ -122,12 +124,15 @@ type StageRow = z.infer<typeof STAGE>;
 /** @param file the file's name, for complaints; @param name the scenario's */
 export function readScenario(toml: string, file: string, name: string): Scenario {
   const read = SCENARIO.safeParse(parseToml(toml, file), { reportInput: true });
-  if (!read.success) throw new Error(`${file}: ${complaint(read.error.issues[0]!)}`);
+  if (!read.success) throw new Watt402Error("file-invalid", `${file}: ${complaint(read.error.issues[0]!)}`);
   const { title, story, run, place, group, stage } = read.data;
   const groups = group.map((row, index) => groupOf(row, `${file}: group ${index + 1}`));
   const names = new Set([EVERYONE, ...groups.map((one) => one.name)]);
   if (names.size !== groups.length + 1) {
-    throw new Error(`${file}: expected groups of different names, none of them "${EVERYONE}"`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${file}: expected groups of different names, none of them "${EVERYONE}"`,
+    );
   }
   const stages = stage.map((row, index) => stageOf(row, names, `${file}: stage ${index + 1}`));
   const { interval_seconds: interval, start: startSeconds, surcharge_per_kwh: surcharge, ...others } = run;
@@ -174,7 +179,10 @@ function groupOf(
 ): Group {
   const told = [share, count, street].filter((one) => one !== undefined).length;
   if (told !== 1)
-    throw new Error(`${where}: expected one of share, count and street, found ${told || "none"}`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${where}: expected one of share, count and street, found ${told || "none"}`,
+    );
   const pick: Group["pick"] =
     share !== undefined
       ? { kind: "share", share }
@@ -197,17 +205,24 @@ function actionOf(row: StageRow, groups: ReadonlySet<string>, where: string): Ac
   const { do: kind, group, factor, cheat } = row;
   refuseOthers(row, where);
   if (group !== undefined && !groups.has(group)) {
-    throw new Error(`${where}: expected a group of ${[...groups].join(", ")}, found "${group}"`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${where}: expected a group of ${[...groups].join(", ")}, found "${group}"`,
+    );
   }
   switch (kind) {
     case "drop-connections":
       return { kind, group: group ?? EVERYONE };
     case "price":
-      if (factor === undefined) throw new Error(`${where}: expected a factor for the price, found none`);
+      if (factor === undefined)
+        throw new Watt402Error("file-invalid", `${where}: expected a factor for the price, found none`);
       return { kind, factor };
     case "cheat":
       if (cheat === undefined)
-        throw new Error(`${where}: expected cheat to be one of ${CHEATS.join(", ")}, found none`);
+        throw new Watt402Error(
+          "file-invalid",
+          `${where}: expected cheat to be one of ${CHEATS.join(", ")}, found none`,
+        );
       return { kind, cheat, group: group ?? EVERYONE };
     default:
       return { kind };
@@ -222,7 +237,8 @@ function refuseOthers({ do: kind, group, factor, cheat }: StageRow, where: strin
     cheat: cheat === undefined || kind === "cheat",
   };
   const [stray] = Object.entries(meant).find(([, fits]) => !fits) ?? [];
-  if (stray !== undefined) throw new Error(`${where}: expected no ${stray} with do = "${kind}", found one`);
+  if (stray !== undefined)
+    throw new Watt402Error("file-invalid", `${where}: expected no ${stray} with do = "${kind}", found one`);
 }
 
 function placeOf({ latitude, longitude, time_zone: timeZone }: z.infer<typeof PLACE>) {

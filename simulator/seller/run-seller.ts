@@ -7,6 +7,7 @@ import type { Address, Hex } from "viem";
 import { failureCount } from "#core/detach";
 import { readText } from "#node/config/text-file";
 import { guardProcess } from "#node/process-guard";
+import { Watt402Error } from "#payment/watt402-error";
 import { positive, readBy, whole } from "../arguments.ts";
 import type { Scheme } from "./accounts/accounts.ts";
 import type { Clock } from "./ports.ts";
@@ -137,13 +138,15 @@ function complete(flags: Partial<Flags>): Flags {
     ],
   ];
   const missing = needed.filter(([isThere]) => !isThere).map(([, option]) => option);
-  if (missing.length > 0) throw new Error(`options: expected ${missing.join(", ")}, found none of that`);
+  if (missing.length > 0)
+    throw new Watt402Error("config-invalid", `options: expected ${missing.join(", ")}, found none of that`);
   return flags as Flags;
 }
 
 function optionsOf(flags: Flags): SellerOptions {
   const receiverKey = readKey(flags.receiverKey, RECEIVER_KEY_VARIABLE);
-  if (receiverKey === undefined) throw new Error("receiver key: expected one, found none");
+  if (receiverKey === undefined)
+    throw new Watt402Error("config-invalid", "receiver key: expected one, found none");
   const facilitatorKey = readKey(flags.facilitatorKey, FACILITATOR_KEY_VARIABLE);
   return {
     rpcUrl: flags.rpc,
@@ -176,7 +179,10 @@ export function readTariff(argument: string, tokensPerEuro: number): Tariff {
   if (kind === "tou") return tariffFromToml(readText(value, `tariff ${value}`));
   if (kind === "csv")
     return tariffFromCsv(readText(value, `tariff ${value}`, SERIES_BYTES_MAX), { tokensPerEuro });
-  throw new Error(`tariff: expected flat:PRICE, tou:FILE or csv:FILE, found "${argument}"`);
+  throw new Watt402Error(
+    "config-invalid",
+    `tariff: expected flat:PRICE, tou:FILE or csv:FILE, found "${argument}"`,
+  );
 }
 
 /** Wall time, or a clock that showed `epochSeconds` at this call and runs `speed` times as fast. */
@@ -208,7 +214,8 @@ function readKey(file: string | undefined, variable: string): Hex | undefined {
   const key = text.trim();
   if (/^0x[0-9a-fA-F]{64}$/.test(key)) return key as Hex;
   // Never the key itself: this line ends up in logs.
-  throw new Error(
+  throw new Watt402Error(
+    "file-invalid",
     `key ${file ?? variable}: expected 0x and 64 hex digits, found ${key.length} other characters`,
   );
 }

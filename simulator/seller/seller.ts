@@ -18,6 +18,7 @@ import {
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import type { Curve } from "#node/key/native-curve";
+import { Watt402Error } from "#payment/watt402-error";
 import { tokenAbi } from "#simulator/chain/abi";
 import { connectChain, MULTICALL3_ADDRESS } from "#simulator/chain/deploy";
 import type { Scheme } from "./accounts/accounts.ts";
@@ -265,7 +266,8 @@ async function describeToken(
   token: Address,
 ): Promise<{ name: string; version: string }> {
   const code = await client.getCode({ address: token });
-  if (code === undefined) throw new Error(`token ${token}: expected a contract on this chain, found no code`);
+  if (code === undefined)
+    throw new Watt402Error("not-found", `token ${token}: expected a contract on this chain, found no code`);
   try {
     const [name, version] = await Promise.all([
       client.readContract({ address: token, abi: tokenAbi, functionName: "name" }),
@@ -273,7 +275,10 @@ async function describeToken(
     ]);
     return { name, version };
   } catch {
-    throw new Error(`token ${token}: expected an EIP-3009 token with name() and version(), found neither`);
+    throw new Watt402Error(
+      "not-found",
+      `token ${token}: expected an EIP-3009 token with name() and version(), found neither`,
+    );
   }
 }
 
@@ -313,7 +318,10 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== "EADDRINUSE") throw error;
-    throw new Error(`port ${port} on ${host}: in use by another process; choose another with --port`);
+    throw new Watt402Error(
+      "in-use",
+      `port ${port} on ${host}: in use by another process; choose another with --port`,
+    );
   }
 }
 

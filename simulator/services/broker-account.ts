@@ -4,10 +4,12 @@
  *
  * Promise: files are read and judged before anything is started; no password is shown.
  */
+
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { TlsFiles } from "#node/broker-socket";
 import type { PasswordLogin } from "#node/mqtt-link";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface AccountFlags {
   readonly broker?: string;
@@ -28,13 +30,13 @@ export function readBrokerAccount(flags: AccountFlags): BrokerAccount {
   const { broker, brokerUser: username, brokerPasswordFile, brokerCa } = flags;
   const isNamed = [username, brokerPasswordFile, brokerCa].some((flag) => flag !== undefined);
   if (isNamed && broker === undefined)
-    throw new Error("--broker: expected a broker beside its account, found none");
+    throw new Watt402Error("config-invalid", "--broker: expected a broker beside its account, found none");
   if ((username === undefined) !== (brokerPasswordFile === undefined)) {
     const [there, absent] =
       username === undefined
         ? ["--broker-password-file", "--broker-user"]
         : ["--broker-user", "--broker-password-file"];
-    throw new Error(`${absent}: expected it beside ${there}, found none`);
+    throw new Watt402Error("config-invalid", `${absent}: expected it beside ${there}, found none`);
   }
   const ca = brokerCa === undefined ? undefined : textOf("--broker-ca", brokerCa);
   const tls: TlsFiles = ca === undefined ? {} : { ca };
@@ -51,6 +53,9 @@ function textOf(flag: string, file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new Error(`${flag}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `${flag}: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`,
+    );
   }
 }

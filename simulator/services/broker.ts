@@ -1,5 +1,7 @@
 /** A broker that runs elsewhere, looked at before a fleet is sent there. */
+
 import { openBrokerSocket, readBrokerUrl, type TlsFiles } from "#node/broker-socket";
+import { Watt402Error } from "#payment/watt402-error";
 
 const ANSWER_MS = 5_000;
 
@@ -9,7 +11,10 @@ export function requireBroker(url: string, tls: TlsFiles): Promise<void> {
   return new Promise<void>((resolve, reject) => {
     const refuse = (why: string) =>
       reject(
-        new Error(`broker ${url}: expected an MQTT broker, found no answer (${why}); is it running there?`),
+        new Watt402Error(
+          "unreachable",
+          `broker ${url}: expected an MQTT broker, found no answer (${why}); is it running there?`,
+        ),
       );
     socket.setTimeout(ANSWER_MS, () => refuse(`none within ${ANSWER_MS} ms`));
     socket.once("error", (error: NodeJS.ErrnoException) => refuse(error.code ?? error.message));

@@ -5,8 +5,10 @@
  * ends with its parent, however that ends, and before it when the parent leaves by itself, also when it hangs; its
  * last lines of standard error explain a failed start.
  */
+
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface SupervisedOptions {
   readonly name: string;
@@ -211,14 +213,19 @@ function start<Ready>(options: SupervisedOptions): Promise<Started<Ready>> {
     }, START_MS);
     child.on("error", (cause) => {
       clearTimeout(timer);
-      reject(new Error(`${options.name}: cannot be started: ${cause.message}`, { cause }));
+      reject(
+        new Watt402Error("unreachable", `${options.name}: cannot be started: ${cause.message}`, { cause }),
+      );
     });
     // "close" and not "exit": only then all its words have been read.
     const failed = (code: number | null) => {
       clearTimeout(timer);
-      if (late) return reject(new Error(`${options.name}: expected it to be ready within ${START_MS} ms`));
+      if (late)
+        return reject(
+          new Watt402Error("unreachable", `${options.name}: expected it to be ready within ${START_MS} ms`),
+        );
       const why = `${options.name}: ended with exit code ${code} before it was ready`;
-      reject(new Error(lastWords(words) ?? why));
+      reject(new Watt402Error("unreachable", lastWords(words) ?? why));
     };
     child.once("close", failed);
     child.on("message", (message) => {

@@ -5,12 +5,14 @@
  * with file, key path, what was expected and what was found. Unknown keys are faults: a misspelt budget
  * must not mean no budget.
  */
+
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { PlanStep } from "#core/events";
 import type { Settings } from "#core/machine";
 import { COUNTER_MAX } from "#core/units";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { Watt402Error } from "#payment/watt402-error";
 import { readBrokerUrl } from "../broker-socket.ts";
 import { choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
 import { faultText } from "./shown.ts";
@@ -178,7 +180,7 @@ export function readConfig(toml: string, file: string): DeviceConfig {
   const raw = parseToml(toml, file);
   const { data, error } = CONFIG.safeParse(raw);
   if (data !== undefined) return configOf(data);
-  throw new Error(faultText(faultsOf(error, raw, `${file}: `)));
+  throw new Watt402Error("config-invalid", faultText(faultsOf(error, raw, `${file}: `)));
 }
 
 function isBrokerUrl(url: string): boolean {

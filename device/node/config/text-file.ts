@@ -4,8 +4,10 @@
  * Promise: what is given is UTF-8 text without a byte order mark and without NUL, of a bounded length; whatever else a
  * file is, its name, the line, what was expected and what was found are one line. No more of it is read than that.
  */
+
 import { isUtf8 } from "node:buffer";
 import { closeSync, openSync, readSync } from "node:fs";
+import { Watt402Error } from "#payment/watt402-error";
 
 /** Longest file that people write by hand. */
 export const TEXT_BYTES_MAX = 1024 * 1024;
@@ -21,14 +23,18 @@ export function readText(file: string, told: string = file, bytesMax: number = T
   const bytes = readBytes(file, told, bytesMax);
   // UTF-16 has a mark, and its letters have zeros: the mark says more.
   if (bytes.length >= 2 && ["fffe", "feff"].includes(bytes.toString("hex", 0, 2))) {
-    throw new Error(`${told}: expected UTF-8 text, found UTF-16; save it as UTF-8`);
+    throw new Watt402Error("file-invalid", `${told}: expected UTF-8 text, found UTF-16; save it as UTF-8`);
   }
   const zero = bytes.indexOf(0);
   if (zero >= 0) {
-    throw new Error(`${told}: line ${lineAt(bytes, zero)}: expected text, found a NUL byte`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${told}: line ${lineAt(bytes, zero)}: expected text, found a NUL byte`,
+    );
   }
   if (!isUtf8(bytes)) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `${told}: line ${brokenLine(bytes)}: expected UTF-8 text, found other bytes; save it as UTF-8`,
     );
   }
@@ -52,9 +58,13 @@ function readBytes(file: string, told: string, bytesMax: number): Buffer {
       closeSync(descriptor);
     }
   } catch (error) {
-    throw new Error(`${told}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `${told}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}`,
+    );
   }
-  if (length > bytesMax) throw new Error(`${told}: expected at most ${bytesMax} bytes, found more`);
+  if (length > bytesMax)
+    throw new Watt402Error("file-invalid", `${told}: expected at most ${bytesMax} bytes, found more`);
   return Buffer.concat(pieces, length);
 }
 

@@ -5,7 +5,9 @@
  * by headers, so that whatever walks it ends within its stack; no key is one that an object of JavaScript answers for by
  * itself; a fault is one line with its place.
  */
+
 import { parse, TomlError, type TomlTable } from "smol-toml";
+import { Watt402Error } from "#payment/watt402-error";
 import { NESTING_MAX } from "#protocol/nesting";
 import { cut } from "./shown.ts";
 
@@ -21,7 +23,7 @@ const REASON_MAX = 120;
 export function parseToml(toml: string, told: string): TomlTable {
   const document = parsed(toml, told);
   const deep = tooDeep(document);
-  if (deep !== null) throw new Error(`${told}: ${cut(deep)}: ${TOO_DEEP}`);
+  if (deep !== null) throw new Watt402Error("file-invalid", `${told}: ${cut(deep)}: ${TOO_DEEP}`);
   return document;
 }
 
@@ -33,7 +35,7 @@ function parsed(toml: string, told: string): TomlTable {
     const [first] = error.message.split("\n");
     const reason = cut(first!.replace(/^Invalid TOML document: /, ""), REASON_MAX);
     const what = reason.includes("excessively nested") ? TOO_DEEP : `expected TOML, found: ${reason}`;
-    throw new Error(`${told}: line ${error.line}, column ${error.column}: ${what}`);
+    throw new Watt402Error("file-invalid", `${told}: line ${error.line}, column ${error.column}: ${what}`);
   }
 }
 

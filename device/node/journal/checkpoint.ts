@@ -8,6 +8,7 @@
 import { z } from "zod";
 import type { Checkpoint } from "#core/events";
 import { COUNTER_MAX } from "#core/units";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 
 const counter = z.int().min(0).max(COUNTER_MAX);
@@ -40,5 +41,5 @@ export function readCheckpoint(json: string): Checkpoint {
   const { data, error } = CHECKPOINT.safeParse(parseJson(json));
   if (data !== undefined) return data;
   const first = error.issues[0]!;
-  throw new Error(`${first.path.join(".") || "checkpoint"}: ${first.message}`);
+  throw new Watt402Error("data-damaged", `${first.path.join(".") || "checkpoint"}: ${first.message}`);
 }

@@ -4,8 +4,10 @@
  * Promise: two processes never both hold it; one left behind by a process that is gone, or by an
  * earlier boot, is recognised and taken over, even when the process id has a new owner.
  */
+
 import { randomBytes } from "node:crypto";
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { Watt402Error } from "#payment/watt402-error";
 
 /** Times a stale lock is taken over before giving up: somebody else keeps taking it too. */
 const TAKE_OVER_MAX = 3;
@@ -20,7 +22,7 @@ export function lockFile(path: string): () => void {
     if (holder !== null) moveAside(path, holder);
   }
   const pid = (textOf(path) ?? "").split(" ")[0] || "unknown";
-  throw new Error(`${path}: expected no other process, found process ${pid}; stop it first`);
+  throw new Watt402Error("in-use", `${path}: expected no other process, found process ${pid}; stop it first`);
 }
 
 /** Whole or not at all: the content is there before the name is. */

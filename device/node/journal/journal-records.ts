@@ -5,7 +5,9 @@
  * behind a torn record there is nothing, behind a damaged one there are whole records. Damage within
  * the very last record cannot be told from a torn one, and counts as torn.
  */
+
 import { createHash } from "node:crypto";
+import { Watt402Error } from "#payment/watt402-error";
 
 export const MAGIC = Buffer.from("watt402 journal 1\n");
 
@@ -26,7 +28,10 @@ export type JournalRead =
 export function encodeRecord(text: string): Buffer {
   const body = Buffer.from(text);
   if (body.length > RECORD_BYTES_MAX) {
-    throw new Error(`record: expected at most ${RECORD_BYTES_MAX} bytes, found ${body.length}`);
+    throw new Watt402Error(
+      "value-invalid",
+      `record: expected at most ${RECORD_BYTES_MAX} bytes, found ${body.length}`,
+    );
   }
   const length = Buffer.alloc(LENGTH_BYTES);
   length.writeUInt32BE(body.length);

@@ -11,6 +11,7 @@ import { dirname } from "node:path";
 import { detach } from "#core/detach";
 import type { Checkpoint } from "#core/events";
 import type { Journal } from "#core/ports";
+import { Watt402Error } from "#payment/watt402-error";
 import { throwUncaught } from "../process-guard.ts";
 import { readCheckpoint } from "./checkpoint.ts";
 import { diskTrouble, isUnwritable } from "./disk-trouble.ts";
@@ -75,11 +76,11 @@ function recover(path: string, disk: JournalDisk): Recovered {
 
 function recovered(path: string, file: Buffer): Recovered {
   const read = readRecords(file);
-  if (read.kind === "damaged") throw new Error(damage(path, read.offset, read.found));
+  if (read.kind === "damaged") throw new Watt402Error("data-damaged", damage(path, read.offset, read.found));
   try {
     return { checkpoint: readCheckpoint(read.latest), sizeBytes: read.goodBytes };
   } catch (error) {
-    throw new Error(damage(path, read.goodBytes, (error as Error).message));
+    throw new Watt402Error("data-damaged", damage(path, read.goodBytes, (error as Error).message));
   }
 }
 
@@ -156,7 +157,10 @@ class AppendedJournal implements FileJournal {
     const found = peekJournal(this.path, this.disk);
     if (JSON.stringify(found) !== JSON.stringify(this.checkpoint)) {
       unlock();
-      throw new Error("expected what was read at the start, found that another process wrote it; restart");
+      throw new Watt402Error(
+        "in-use",
+        "expected what was read at the start, found that another process wrote it; restart",
+      );
     }
     this.unlock = unlock;
   }

@@ -4,6 +4,7 @@
  * Promise: what others could read is refused; a file in place is never half of another; after a return
  * the name and the bytes survive a power cut.
  */
+
 import { randomBytes } from "node:crypto";
 import {
   closeSync,
@@ -17,6 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { Watt402Error } from "#payment/watt402-error";
 
 /**
  * The text of a private file; null when there is none. Throws when others may have read it, or when it is
@@ -37,16 +39,19 @@ export function readPrivate(
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return null;
-    throw new Error(`${path}: expected a readable ${what}, found ${code}`);
+    throw new Watt402Error("file-inaccessible", `${path}: expected a readable ${what}, found ${code}`);
   }
   try {
     const { mode, size } = fstatSync(file);
     if ((mode & others) !== 0) {
       const found = (mode & 0o777).toString(8).padStart(4, "0");
-      throw new Error(`${path}: expected mode 0600, found ${found}; ${remedy}`);
+      throw new Watt402Error("file-inaccessible", `${path}: expected mode 0600, found ${found}; ${remedy}`);
     }
     if (size > bytesMax) {
-      throw new Error(`${path}: expected a ${what} of at most ${bytesMax} bytes, found ${size}`);
+      throw new Watt402Error(
+        "file-inaccessible",
+        `${path}: expected a ${what} of at most ${bytesMax} bytes, found ${size}`,
+      );
     }
     return readFileSync(file, "utf8");
   } finally {

@@ -5,9 +5,11 @@
  * another key without keeping that one, and is read only from a file that its owner alone can read; no
  * message shows it.
  */
+
 import { closeSync, openSync, readSync } from "node:fs";
 import { fromHex, toHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
+import { at, Watt402Error } from "#payment/watt402-error";
 import { keepAs, readPrivate, writeNew, writeOver } from "../journal/private-file.ts";
 import { isSealed, sealedAddress, sealSecret, unsealSecret } from "./sealed-key.ts";
 
@@ -74,7 +76,10 @@ export function importKey(
     writeNew(path, formOfFile(secret, passphrase));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    throw new Error(`${path}: expected no key, found one; move it away first, or rotate it`);
+    throw new Watt402Error(
+      "key-exists",
+      `${path}: expected no key, found one; move it away first, or rotate it`,
+    );
   }
   return loadKey(path, passphrase);
 }
@@ -107,7 +112,7 @@ export function rotateKey(
 
 function existingSecret(path: string, passphrase: string | null): Uint8Array {
   const secret = readSecret(path, passphrase);
-  if (secret === null) throw new Error(`${path}: expected a key file, found none`);
+  if (secret === null) throw new Watt402Error("key-missing", `${path}: expected a key file, found none`);
   return secret;
 }
 
@@ -116,12 +121,14 @@ function readSecret(path: string, passphrase: string | null): Uint8Array | null 
   if (text === null) return null;
   if (!isSealed(text)) {
     if (/^0x[0-9a-f]{64}\n?$/.test(text)) return fromHex(text.trim());
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `${path}: expected 0x and 64 hex digits, found ${Buffer.byteLength(text)} bytes of something else`,
     );
   }
   if (passphrase === null) {
-    throw new Error(
+    throw new Watt402Error(
+      "passphrase-wrong",
       `${path}: expected a passphrase for an encrypted key, found none; ` +
         "set device.key_passphrase_file, or give the service its credential",
     );
@@ -141,7 +148,7 @@ function named<Result>(path: string, act: () => Result): Result {
   try {
     return act();
   } catch (error) {
-    throw new Error(`${path}: ${(error as Error).message}`);
+    throw at(path, error, "file-invalid");
   }
 }
 

@@ -4,7 +4,9 @@
  * Promise: it is this library or nothing. The npm package's own entry would fall back to JavaScript in silence, so only
  * its bindings are asked for.
  */
+
 import { createRequire } from "node:module";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface Libsecp256k1 {
   privateKeyVerify(secret: Uint8Array): boolean;
@@ -38,6 +40,10 @@ export function libsecp256k1(): Libsecp256k1 {
     loaded ??= createRequire(import.meta.url)("secp256k1/bindings.js") as Libsecp256k1;
     return loaded;
   } catch (cause) {
-    throw new Error(`expected libsecp256k1 for ${process.platform} ${process.arch}, found none`, { cause });
+    throw new Watt402Error(
+      "not-found",
+      `expected libsecp256k1 for ${process.platform} ${process.arch}, found none`,
+      { cause },
+    );
   }
 }

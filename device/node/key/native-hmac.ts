@@ -4,8 +4,10 @@
  * Promise: 32 bytes for any key of at most 64 bytes and any message; two hashes at once, for an object that a hash is
  * fed through costs more than the hash.
  */
+
 import { hash } from "node:crypto";
 import type { Hmac } from "#core/ports";
+import { Watt402Error } from "#payment/watt402-error";
 
 /** RFC 2104: SHA-256 works on blocks of 64 bytes. */
 const BLOCK_BYTES = 64;
@@ -16,7 +18,8 @@ const outer = Buffer.alloc(BLOCK_BYTES + DIGEST_BYTES);
 
 /** Throws for a key above 64 bytes: tag keys have 32. */
 export const hmacSha256: Hmac = (key, message) => {
-  if (key.length > BLOCK_BYTES) throw new Error(`HMAC key: expected at most 64 bytes, found ${key.length}`);
+  if (key.length > BLOCK_BYTES)
+    throw new Watt402Error("value-invalid", `HMAC key: expected at most 64 bytes, found ${key.length}`);
   const inner = Buffer.allocUnsafe(BLOCK_BYTES + message.length);
   for (let at = 0; at < BLOCK_BYTES; at++) {
     const byte = key[at] ?? 0;

@@ -4,10 +4,12 @@
  * Promise: the same bytes as device/payment/key.ts for every secret and digest (a test); where the platform has no
  * native library, opening a key throws: it never falls back to slow JavaScript in silence.
  */
+
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { type Hex, toHex, wordOfInteger } from "#payment/bytes";
 import type { Key } from "#payment/key";
 import { laidDown } from "#payment/packed-bytes";
+import { Watt402Error } from "#payment/watt402-error";
 import { libsecp256k1 } from "./libsecp256k1.ts";
 
 const OPTIONS = {};
@@ -25,7 +27,10 @@ function reduced(digest: Uint8Array): Uint8Array {
 /** @param secret 32 bytes, a valid scalar; throws otherwise without showing it */
 export function openNativeKey(secret: Uint8Array): Key {
   if (secret.length !== 32 || !libsecp256k1().privateKeyVerify(secret)) {
-    throw new Error(`expected a secp256k1 secret of 32 bytes, found ${secret.length} bytes that are none`);
+    throw new Watt402Error(
+      "value-invalid",
+      `expected a secp256k1 secret of 32 bytes, found ${secret.length} bytes that are none`,
+    );
   }
   return new NativeKey(secret);
 }

@@ -4,7 +4,9 @@
  *
  * Promise: the file wins over the credential; an empty passphrase is an error and never means none.
  */
+
 import { join } from "node:path";
+import { Watt402Error } from "#payment/watt402-error";
 import { readPrivate } from "../journal/private-file.ts";
 
 /** Name of the credential: /etc/credstore/watt402.key-passphrase, or encrypted by systemd-creds. */
@@ -34,7 +36,8 @@ export function findPassphrase(
 /** The passphrase in a file, which must be there. */
 export function readPassphrase(file: string): Passphrase {
   const text = textOf(file);
-  if (text === null) throw new Error(`${file}: expected a file with a passphrase, found none`);
+  if (text === null)
+    throw new Watt402Error("passphrase-wrong", `${file}: expected a file with a passphrase, found none`);
   return { text, file };
 }
 
@@ -42,6 +45,7 @@ function textOf(file: string, others?: number): string | null {
   const remedy = "others may have read it: chmod 600, and choose another passphrase";
   const text = readPrivate(file, "passphrase", PASSPHRASE_BYTES_MAX, remedy, others)?.replace(/\r?\n$/, "");
   if (text === undefined) return null;
-  if (text === "") throw new Error(`${file}: expected a passphrase, found an empty file`);
+  if (text === "")
+    throw new Watt402Error("passphrase-wrong", `${file}: expected a passphrase, found an empty file`);
   return text;
 }

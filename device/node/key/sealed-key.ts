@@ -9,6 +9,7 @@ import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from "node:
 import { z } from "zod";
 import { fromHex, toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 
 /** 64 MiB, half a second on a small board; a stranger pays it for every guess. */
@@ -80,7 +81,10 @@ export function unsealSecret(text: string, passphrase: string): Uint8Array {
   try {
     return new Uint8Array(Buffer.concat([decipher.update(fromHex(secret)), decipher.final()]));
   } catch {
-    throw new Error("expected the passphrase of this key, found another one, or the file is damaged");
+    throw new Watt402Error(
+      "passphrase-wrong",
+      "expected the passphrase of this key, found another one, or the file is damaged",
+    );
   }
 }
 
@@ -94,12 +98,13 @@ function readSealed(text: string): Sealed {
   try {
     value = parseJson(text);
   } catch {
-    throw new Error("expected an encrypted key in JSON, found something else");
+    throw new Watt402Error("file-invalid", "expected an encrypted key in JSON, found something else");
   }
   const { data, error } = SEALED.safeParse(value);
   if (data !== undefined) return data;
   const first = error.issues[0]!;
-  throw new Error(
+  throw new Watt402Error(
+    "file-invalid",
     `expected an encrypted key of version 1, found another at ${first.path.join(".") || "its root"}`,
   );
 }
@@ -117,6 +122,9 @@ function derive(passphrase: string, { n, r, p, salt }: Sealed["kdf"]): Buffer {
       maxmem: MEMORY_MAX_BYTES,
     });
   } catch (error) {
-    throw new Error(`expected scrypt with n=${n} r=${r} p=${p} to work, found: ${(error as Error).message}`);
+    throw new Watt402Error(
+      "file-invalid",
+      `expected scrypt with n=${n} r=${r} p=${p} to work, found: ${(error as Error).message}`,
+    );
   }
 }

@@ -5,11 +5,13 @@
  * packets at once (no Nagle, or a purchase would wait 40 ms for an ACK), and is closed when it has not
  * proved a device in time. New certificates hold for the connections that come after.
  */
+
 import { createServer as createHttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { createWebSocketStream, WebSocketServer } from "ws";
+import { Watt402Error } from "#payment/watt402-error";
 import { devicesIn, readCertificates, type TlsListener } from "../../config/certificates.ts";
 import { connackPacket, UNAVAILABLE } from "../auth/connack.ts";
 import type { Refusals } from "../auth/refusals.ts";
@@ -326,7 +328,7 @@ function listen(server: Server, member: string, host: string, port: number): Pro
     server.once("error", (error: NodeJS.ErrnoException) => {
       const what =
         error.code === "EADDRINUSE" ? `the port is in use; choose another ${member}` : error.message;
-      reject(new Error(`broker ${host}:${port}: ${what}`));
+      reject(new Watt402Error("in-use", `broker ${host}:${port}: ${what}`));
     });
     server.listen(port, host, () => {
       const address = server.address();

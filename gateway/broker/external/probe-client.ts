@@ -3,7 +3,9 @@
  *
  * Promise: open or refused within a bound; it never connects again by itself.
  */
+
 import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface ProbeClient {
   readonly client: MqttClient;
@@ -20,7 +22,7 @@ export function openProbeClient(url: string, options: IClientOptions): Promise<P
     const fail = (reason: string) => {
       clearTimeout(timer);
       client.end(true);
-      reject(new Error(reason));
+      reject(new Watt402Error("unreachable", reason));
     };
     const timer = setTimeout(() => fail("a second connection to the broker took too long"), CONNECT_MS);
     client.once("connect", (connack) => {

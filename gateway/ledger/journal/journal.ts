@@ -8,7 +8,9 @@
  * its place before those that followed it, so a later entry must outweigh an earlier one. Entries, bytes and segments
  * have bounds; a full journal refuses.
  */
+
 import { join } from "node:path";
+import { Watt402Error } from "#payment/watt402-error";
 import { groupOf, readSegment } from "./segment.ts";
 import { type DiskFile, type SegmentDisk, segmentDisk } from "./segment-disk.ts";
 
@@ -36,11 +38,9 @@ export interface JournalEntry {
 }
 
 /** Refusal: what waits, or what is stored and not yet removed, has reached its bound. Nothing was written. */
-export class JournalFull extends Error {
-  readonly code = "journal-full";
+export class JournalFull extends Watt402Error {
   constructor(name: string, what: string) {
-    super(`journal "${name}": expected room for one more entry, found ${what}; try again later`);
-    this.name = "JournalFull";
+    super("full", `journal "${name}": expected room for one more entry, found ${what}; try again later`);
   }
 }
 
@@ -135,7 +135,8 @@ export class Journal {
    */
   append(entry: Uint8Array): Promise<number> {
     const { name, queuedMax, bytesMax } = this.#options;
-    if (this.#isClosed) return Promise.reject(new Error(`journal "${name}": closed, it takes nothing more`));
+    if (this.#isClosed)
+      return Promise.reject(new Watt402Error("closed", `journal "${name}": closed, it takes nothing more`));
     if (this.#queue.length >= queuedMax) {
       return Promise.reject(new JournalFull(name, `${queuedMax} entries that wait for the disk`));
     }

@@ -4,6 +4,7 @@
 // The queue is bounded; a full one refuses. Works run synchronously and must not start transactions.
 
 import type Libsql from "libsql";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface GroupCommitOptions {
   /** Works waiting for the next commit; one more is refused with `CommitQueueFull`. */
@@ -13,10 +14,9 @@ export interface GroupCommitOptions {
 export const DEFAULT_MAX_QUEUED = 10_000;
 
 /** Refusal: the disk does not keep up. Nothing was written; the caller may try again later. */
-export class CommitQueueFull extends Error {
+export class CommitQueueFull extends Watt402Error {
   constructor(maxQueued: number) {
-    super(`commit queue: ${maxQueued} writes already wait for the disk; try again later`);
-    this.name = "CommitQueueFull";
+    super("full", `commit queue: ${maxQueued} writes already wait for the disk; try again later`);
   }
 }
 
@@ -66,7 +66,8 @@ export class GroupCommit {
    * itself fails (then no work of the group has happened).
    */
   run<T>(work: () => T): Promise<T> {
-    if (this.#closed) return Promise.reject(new Error("commit queue: closed, no more writes are taken"));
+    if (this.#closed)
+      return Promise.reject(new Watt402Error("closed", "commit queue: closed, no more writes are taken"));
     if (this.isFull) return Promise.reject(new CommitQueueFull(this.#maxQueued));
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ work, resolve: (value) => resolve(value as T), reject });

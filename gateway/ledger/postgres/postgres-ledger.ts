@@ -5,7 +5,9 @@
  * money, so the same rung is recorded once, by whichever gateway; deposits of all gateways are decided one
  * after the other.
  */
+
 import type { Pool, PoolClient } from "pg";
+import { Watt402Error } from "#payment/watt402-error";
 import { shownUrl } from "../../config/layers.ts";
 import { enrolmentsIn } from "../enrolment-rows.ts";
 import { POSTGRES, stepsAfter, VERSION_TABLE } from "../migrations.ts";
@@ -50,7 +52,8 @@ export async function openPostgresLedger(
     await inTransaction(pool, LOCK_MIGRATION, migrate);
   } catch (error) {
     await pool.end();
-    throw new Error(
+    throw new Watt402Error(
+      "unreachable",
       `ledger ${shownUrl(options.url)}: ${reasonOf(error)}; check ledger.url and ledger.passwordFile`,
     );
   }

@@ -6,7 +6,9 @@
  * refuses; a value that the database rejects fails its own write and nobody else's, and so does a write
  * for a device that another gateway has the duty of.
  */
+
 import type { Pool, PoolClient } from "pg";
+import { Watt402Error } from "#payment/watt402-error";
 import type { ChannelRecord, DeviceRecord, PaymentRecord } from "../../purchase/ports.ts";
 import { type Cell, COLUMNS, channelRow, deviceRow, paymentRow } from "../rows.ts";
 import { CommitQueueFull, DEFAULT_MAX_QUEUED } from "./group-commit.ts";
@@ -18,10 +20,12 @@ export type Write =
   | { readonly device?: undefined; readonly channel: ChannelRecord; readonly payment?: PaymentRecord };
 
 /** Refusal: another gateway serves this device now. Nothing was written; the device is answered by that one. */
-export class OthersDuty extends Error {
+export class OthersDuty extends Watt402Error {
   constructor(device: string) {
-    super(`device ${device}: expected this gateway to have its duty, found another gateway's or none`);
-    this.name = "OthersDuty";
+    super(
+      "not-owner",
+      `device ${device}: expected this gateway to have its duty, found another gateway's or none`,
+    );
   }
 }
 
@@ -58,7 +62,8 @@ export class BatchedWrites {
   }
 
   add(write: Write): Promise<void> {
-    if (this.#closed) return Promise.reject(new Error("commit queue: closed, no more writes are taken"));
+    if (this.#closed)
+      return Promise.reject(new Watt402Error("closed", "commit queue: closed, no more writes are taken"));
     if (this.#queue.length >= DEFAULT_MAX_QUEUED) {
       return Promise.reject(new CommitQueueFull(DEFAULT_MAX_QUEUED));
     }

@@ -5,9 +5,11 @@
  * its money, so the same rung is recorded once, whoever presents it. Writes wait for the disk in other threads, and
  * for locks of other processes; reads wait for neither, and see all that resolved before them.
  */
+
 import { chmodSync, closeSync, existsSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import Database from "libsql";
+import { Watt402Error } from "#payment/watt402-error";
 import type {
   ChannelKey,
   ChannelRecord,
@@ -141,7 +143,8 @@ export function openSqliteLedger(
       const writes = [{ sql: WRITES.deposit, rows: [depositRow(decided)] }];
       if ((await writer.run({ guard, writes })).isHeld) return decided;
     }
-    throw new Error(
+    throw new Watt402Error(
+      "in-use",
       `deposit into ${channel.id}: its sums changed ${DECISIONS_MAX} times while it was decided`,
     );
   }
@@ -300,7 +303,10 @@ function openFile(file: string): Database.Database {
     return db;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`ledger ${file}: ${reason}; restore a backup, or name another gateway.data directory`);
+    throw new Watt402Error(
+      "data-damaged",
+      `ledger ${file}: ${reason}; restore a backup, or name another gateway.data directory`,
+    );
   }
 }
 

@@ -5,7 +5,9 @@
  * disk that is slow and a lock that another process holds delay the works, never the event loop. A thread that ends
  * fails the works it had, and the next work starts another one. Works that wait are bounded.
  */
+
 import { Worker } from "node:worker_threads";
+import { Watt402Error } from "#payment/watt402-error";
 import { CommitQueueFull, DEFAULT_MAX_QUEUED } from "../postgres/group-commit.ts";
 import type { Answer, Done, Work, WriterSettings } from "./writer-messages.ts";
 
@@ -40,7 +42,8 @@ export class SqliteWriter {
 
   /** Resolves once the work is on disk. Rejects with `CommitQueueFull` or with what the database said. */
   run(work: Work): Promise<Done> {
-    if (this.#isClosed) return Promise.reject(new Error("commit queue: closed, no more writes are taken"));
+    if (this.#isClosed)
+      return Promise.reject(new Watt402Error("closed", "commit queue: closed, no more writes are taken"));
     if (this.#waiting.size >= DEFAULT_MAX_QUEUED) {
       return Promise.reject(new CommitQueueFull(DEFAULT_MAX_QUEUED));
     }
@@ -99,6 +102,7 @@ export class SqliteWriter {
     this.#commits = 0;
     const failed = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const { reject } of failed) reject(new Error(`the thread that writes ${this.#file}: ${reason}`));
+    for (const { reject } of failed)
+      reject(new Watt402Error("closed", `the thread that writes ${this.#file}: ${reason}`));
   }
 }

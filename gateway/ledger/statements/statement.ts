@@ -4,6 +4,7 @@
  * Promise: every figure is a sum or a difference of ledger rows; months are UTC; money is told in atomic
  * units of the token and, at six decimals, in dollars.
  */
+import { Watt402Error } from "#payment/watt402-error";
 import type { ChannelRecord, DepositRecord, PaymentRecord } from "../../purchase/ports.ts";
 import type { LedgerStore } from "../store.ts";
 
@@ -52,7 +53,8 @@ export interface Statement {
 export async function statementOf(ledger: LedgerStore, device: string, month: string): Promise<Statement> {
   const { fromSeconds, toSeconds } = monthOf(month);
   const record = await ledger.device(device);
-  if (record === null) throw new Error(`device ${device}: expected one that the ledger knows, found none`);
+  if (record === null)
+    throw new Watt402Error("not-found", `device ${device}: expected one that the ledger knows, found none`);
   const channels: ChannelStatement[] = [];
   const registers: number[] = [];
   for (const channel of await ledger.channelsOf(device)) {
@@ -130,7 +132,8 @@ function countersOf(payment: PaymentRecord | null): Counters | null {
 /** First and last second of a month, UTC. Throws on another form. */
 export function monthOf(month: string): { readonly fromSeconds: number; readonly toSeconds: number } {
   const [, year, number] = /^(\d{4})-(0[1-9]|1[0-2])$/.exec(month) ?? [];
-  if (year === undefined) throw new Error(`--month: expected YYYY-MM, found "${month.slice(0, 20)}"`);
+  if (year === undefined)
+    throw new Watt402Error("value-invalid", `--month: expected YYYY-MM, found "${month.slice(0, 20)}"`);
   const startMs = Date.UTC(Number(year), Number(number) - 1);
   return { fromSeconds: startMs / 1000, toSeconds: Date.UTC(Number(year), Number(number)) / 1000 - 1 };
 }

@@ -4,9 +4,11 @@
  * Promise: policy, plan and gateway are judged by the device's own reader; what a board cannot do is refused
  * here, with what to write instead.
  */
+
 import type { PlanStep } from "#core/events";
 import { twilightOn } from "#node/almanac";
 import type { DeviceConfig, SunPlan } from "#node/config/device-config";
+import { Watt402Error } from "#payment/watt402-error";
 import {
   type BoardPlan,
   packWeeks,
@@ -56,7 +58,7 @@ export function boardFileOf(
       `policy.schemes: expected batch-settlement alone on a board, found ${settings.policy.schemes.join(", ")}`,
     );
   }
-  if (faults.length > 0) throw new Error(faults.join("\n"));
+  if (faults.length > 0) throw new Watt402Error("config-invalid", faults.join("\n"));
   const { plan, litMinutes } = "sun" in config.plan ? sunPlan(config.plan.sun) : stepsPlan(config.plan.steps);
   return {
     broker: { host: url.hostname, port: Number(url.port || "1883") },

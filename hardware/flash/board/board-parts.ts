@@ -3,6 +3,7 @@
  *
  * Promise: what is judged here is what the bundle reads; a pin is one that the board has.
  */
+import { Watt402Error } from "#payment/watt402-error";
 import type { BoardKind } from "../../espruino/build/boards.ts";
 import type { BoardLamp, BoardMeter } from "../../espruino/parts.ts";
 
@@ -45,7 +46,8 @@ function meterOf(keys: Keys, { title, serialPorts }: BoardKind): BoardMeter {
       };
     case "cse7766": {
       if (serialPorts.length === 0) {
-        throw new Error(
+        throw new Watt402Error(
+          "config-invalid",
           `--meter: expected a meter without a serial port, found cse7766: Wi-Fi and console of ${title} have both`,
         );
       }
@@ -69,7 +71,10 @@ function meterOf(keys: Keys, { title, serialPorts }: BoardKind): BoardMeter {
         sampleMs: keys.number("sample_ms", 500, 100, 10_000),
       };
     default:
-      throw new Error(`--meter: expected one of ${BOARD_METERS.join(", ")}, found "${keys.name}"`);
+      throw new Watt402Error(
+        "config-invalid",
+        `--meter: expected one of ${BOARD_METERS.join(", ")}, found "${keys.name}"`,
+      );
   }
 }
 
@@ -99,7 +104,10 @@ function lampOf(keys: Keys): BoardLamp {
         relayPin: keys.pin("relay", ""),
       };
     default:
-      throw new Error(`--lamp: expected one of ${BOARD_LAMPS.join(", ")}, found "${keys.name}"`);
+      throw new Watt402Error(
+        "config-invalid",
+        `--lamp: expected one of ${BOARD_LAMPS.join(", ")}, found "${keys.name}"`,
+      );
   }
 }
 
@@ -108,7 +116,11 @@ function keysOf(option: string, text: string, board: BoardKind): Keys {
   const values = new Map<string, string>();
   for (const pair of pairs) {
     const at = pair.indexOf("=");
-    if (at < 1) throw new Error(`${option}: expected key=value after the name, found "${pair}"`);
+    if (at < 1)
+      throw new Watt402Error(
+        "config-invalid",
+        `${option}: expected key=value after the name, found "${pair}"`,
+      );
     values.set(pair.slice(0, at), pair.slice(at + 1));
   }
   const take = (key: string): string | undefined => {
@@ -122,24 +134,36 @@ function keysOf(option: string, text: string, board: BoardKind): Keys {
       const value = take(key) ?? fallback;
       if (value === fallback && fallback !== undefined) return fallback;
       if (value !== undefined && board.pin.test(value)) return value;
-      throw new Error(`${option}: ${key}: expected a pin of ${board.title}, found ${value ?? "none"}`);
+      throw new Watt402Error(
+        "config-invalid",
+        `${option}: ${key}: expected a pin of ${board.title}, found ${value ?? "none"}`,
+      );
     },
     number(key, fallback, min, max) {
       const value = take(key);
       if (value === undefined && fallback !== null) return fallback;
       const found = value === undefined || value === "" ? Number.NaN : Number(value);
       if (found >= min && found <= max) return found;
-      throw new Error(`${option}: ${key}: expected a number in ${min}..${max}, found ${value ?? "none"}`);
+      throw new Watt402Error(
+        "config-invalid",
+        `${option}: ${key}: expected a number in ${min}..${max}, found ${value ?? "none"}`,
+      );
     },
     word(key, allowed, fallback) {
       const value = take(key) ?? fallback;
       if (allowed.includes(value)) return value;
-      throw new Error(`${option}: ${key}: expected ${allowed.join(" or ")}, found ${value}`);
+      throw new Watt402Error(
+        "config-invalid",
+        `${option}: ${key}: expected ${allowed.join(" or ")}, found ${value}`,
+      );
     },
     end() {
       const [unknown] = values.keys();
       if (unknown !== undefined)
-        throw new Error(`${option}: ${unknown}: expected no such key; check its spelling`);
+        throw new Watt402Error(
+          "config-invalid",
+          `${option}: ${unknown}: expected no such key; check its spelling`,
+        );
     },
   };
 }

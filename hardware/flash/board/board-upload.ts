@@ -12,6 +12,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import { type BoardKind, flashBytesOf } from "../../espruino/build/boards.ts";
 
@@ -67,13 +68,14 @@ export async function uploadToBoard({ port, board, image, files }: Upload): Prom
   const before = await ask(path, board, names);
   let missing = differing(wanted, before);
   const fault = faultOf(before, board, missing);
-  if (fault !== null) throw new Error(`--port ${port}: ${fault}`);
+  if (fault !== null) throw new Watt402Error("unexpected-answer", `--port ${port}: ${fault}`);
   for (let tries = 0; tries < UPLOAD_TRIES; tries++) {
     await send(path, board, missing);
     missing = differing(missing, await ask(path, board, names));
     if (missing.size === 0) return;
   }
-  throw new Error(
+  throw new Watt402Error(
+    "unexpected-answer",
     `--port ${port}: expected ${[...missing.keys()].join(", ")} whole on the board, found another length or ` +
       "checksum, sent twice; is the line too long or too noisy?",
   );
@@ -116,7 +118,10 @@ function pathOf(port: string): string {
   try {
     return realpathSync(port);
   } catch {
-    throw new Error(`--port: expected a serial port, found no ${port}; is the board plugged in?`);
+    throw new Watt402Error(
+      "unreachable",
+      `--port: expected a serial port, found no ${port}; is the board plugged in?`,
+    );
   }
 }
 
@@ -128,7 +133,8 @@ async function ask(port: string, board: BoardKind, names: readonly string[]): Pr
     if (json !== undefined) return parseJson(json) as Answer;
     if (CANNOT_OPEN.test(said)) break;
   }
-  throw new Error(
+  throw new Watt402Error(
+    "unreachable",
     `--port ${port}: expected a board with Espruino's prompt, found ` +
       (CANNOT_OPEN.test(said)
         ? `nothing that can be opened: ${reasonIn(said)}`

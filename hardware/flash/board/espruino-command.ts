@@ -4,6 +4,7 @@
  * Promise: everything is built, linted and held against the board's budget before the first byte goes out; a
  * key that is there is never replaced. Onto a board through the `espruino` CLI, or into a folder.
  */
+
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +12,7 @@ import { Command, Option } from "commander";
 import { loadConfig } from "#node/config/device-config";
 import { fromHex, type Hex } from "#payment/bytes";
 import { openKey } from "#payment/key";
+import { Watt402Error } from "#payment/watt402-error";
 import { BOARDS, type BoardBudget, budgetFaults, budgetOf } from "../../espruino/build/boards.ts";
 import type { BoardProgram } from "../../espruino/build/bundle.ts";
 import { tellFault } from "../../espruino/build/lint.ts";
@@ -74,7 +76,10 @@ export function espruinoCommand(): Command {
 async function run(options: Options): Promise<void> {
   const { port, out, dryRun } = options;
   if ((port === undefined) === (out === undefined) && !dryRun) {
-    throw new Error(`expected either --port or --out, found ${port === undefined ? "neither" : "both"}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `expected either --port or --out, found ${port === undefined ? "neither" : "both"}`,
+    );
   }
   const board = BOARDS[options.board];
   const file = boardFileOf(loadConfig(options.config), {
@@ -86,7 +91,8 @@ async function run(options: Options): Promise<void> {
   });
   const firstNight = options.firstNight === undefined ? null : readFirstNight(options.firstNight);
   const built = await lightProgram(file.meter.kind, file.lamp.kind);
-  if (built.faults.length > 0) throw new Error(built.faults.map(tellFault).join("\n"));
+  if (built.faults.length > 0)
+    throw new Watt402Error("config-invalid", built.faults.map(tellFault).join("\n"));
   const secret = secretIn(options.key, dryRun === true);
   const key = openKey(secret);
   const gatewayPublicKey = fromHex(loadConfig(options.config).gateway.publicKey as Hex);
@@ -94,7 +100,7 @@ async function run(options: Options): Promise<void> {
   const sizes = [...files].map(([name, bytes]) => [name, bytes.length] as const);
   const budget = budgetOf(board, [built.image.length, ...sizes.map(([, bytes]) => bytes)]);
   const faults = budgetFaults(board, budget);
-  if (faults.length > 0) throw new Error(faults.join("\n"));
+  if (faults.length > 0) throw new Watt402Error("config-invalid", faults.join("\n"));
   if (!dryRun && out !== undefined) writeFiles(out, built, files);
   if (!dryRun && port !== undefined) await uploadToBoard({ port, board, image: built.image, files });
   tell(options, key.address, built.image.length, sizes, budget);
@@ -110,7 +116,7 @@ function timeOf({ time, config }: Options): { readonly host: string; readonly po
   const text = time ?? new URL(loadConfig(config).gateway.brokerUrl).hostname;
   const [, host, port] = /^([A-Za-z0-9.-]{1,253})(?::(\d{1,5}))?$/.exec(text) ?? [];
   if (host !== undefined) return { host, port: Number(port ?? 80) };
-  throw new Error(`--time: expected a host and perhaps a port, found "${text}"`);
+  throw new Watt402Error("config-invalid", `--time: expected a host and perhaps a port, found "${text}"`);
 }
 
 function readFirstNight(text: string): NonNullable<BoardOrder["firstNight"]> {
@@ -120,7 +126,8 @@ function readFirstNight(text: string): NonNullable<BoardOrder["firstNight"]> {
   if (isWhole && base! >= 0 && quantumAtomic! >= 1 && rungs! >= 1 && rungs! <= FIRST_NIGHT_RUNGS_MAX) {
     return { channelId: channelId!, base: base!, quantumAtomic: quantumAtomic!, rungs: rungs! };
   }
-  throw new Error(
+  throw new Watt402Error(
+    "config-invalid",
     `--first-night: expected channel id, charged, quantum and 1..${FIRST_NIGHT_RUNGS_MAX} rungs, found "${text}"`,
   );
 }
@@ -135,14 +142,18 @@ function secretIn(file: string, dryRun: boolean): Uint8Array {
   }
   const text = textOf("--key", file).trim();
   if (/^0x[0-9a-fA-F]{64}$/.test(text)) return fromHex(text as Hex);
-  throw new Error(`--key: expected 0x and 64 hex digits in ${file}, found something else`);
+  throw new Watt402Error(
+    "file-invalid",
+    `--key: expected 0x and 64 hex digits in ${file}, found something else`,
+  );
 }
 
 function textOf(option: string, file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-inaccessible",
       `${option}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}: ${file}`,
     );
   }

@@ -5,6 +5,9 @@
  * Promise: what somebody else wrote in them stays; ours is one marked block, or tokens that name what
  * they set, so writing the same again changes nothing.
  */
+
+import { Watt402Error } from "#payment/watt402-error";
+
 const BEGIN = "# watt402 begin: made by watt402-flash, which replaces it as a whole";
 const END = "# watt402 end";
 
@@ -21,7 +24,10 @@ export interface KernelWords {
 export function withKernelWords(cmdline: string, words: KernelWords): string {
   const lines = cmdline.split("\n").filter((line) => line.trim() !== "");
   if (lines.length !== 1) {
-    throw new Error(`cmdline.txt: expected one line, found ${lines.length}; write the image anew`);
+    throw new Watt402Error(
+      "file-invalid",
+      `cmdline.txt: expected one line, found ${lines.length}; write the image anew`,
+    );
   }
   const kept = lines[0]!
     .trim()
@@ -49,7 +55,8 @@ export function withBootLines(config: string, lines: readonly string[]): string 
     return `${config}${gap}${block}`;
   }
   if (begin < 0 || end < begin) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `config.txt: expected "${BEGIN}" before "${END}", found one without the other; remove it`,
     );
   }

@@ -4,9 +4,11 @@
  * Promise: a file that neither we nor the image's makers wrote is never among what is replaced, unless
  * the installer said so, and then a copy of it is kept.
  */
+
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { Watt402Error } from "#payment/watt402-error";
 import type { Card } from "./card.ts";
 import { isOurs, MANIFEST, type Manifest, manifestText, sha256 } from "./manifest.ts";
 
@@ -54,7 +56,8 @@ export function changesFor(
     ];
   });
   if (foreign.length > 0 && !force) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       foreign
         .map(
           (path) =>
@@ -92,7 +95,8 @@ function changeOf(
 function bytesAt(root: string, path: string): Uint8Array | null {
   const place = join(root, path);
   if (!existsSync(place)) return null;
-  if (!statSync(place).isFile()) throw new Error(`${place}: expected a file, found a folder; remove it`);
+  if (!statSync(place).isFile())
+    throw new Watt402Error("limit-reached", `${place}: expected a file, found a folder; remove it`);
   return readFileSync(place);
 }
 
@@ -100,7 +104,8 @@ function backupName(root: string, path: string): string {
   const names = Array.from({ length: BACKUPS_MAX }, (_, index) => `${path}.before-watt402-${index + 1}`);
   const free = names.find((name) => !existsSync(join(root, name)));
   if (free !== undefined) return free;
-  throw new Error(
+  throw new Watt402Error(
+    "unexpected-answer",
     `${join(root, path)}: expected at most ${BACKUPS_MAX} copies of it, found more; clear them up`,
   );
 }

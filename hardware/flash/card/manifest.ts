@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 
 /** Path of the manifest on the partition. */
@@ -33,7 +34,10 @@ export function readManifest(root: string): Manifest | null {
   try {
     return SHAPE.parse(parseJson(text));
   } catch {
-    throw new Error(`${join(root, MANIFEST)}: expected a list of our files, found something else; remove it`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${join(root, MANIFEST)}: expected a list of our files, found something else; remove it`,
+    );
   }
 }
 

@@ -5,8 +5,10 @@
  * takes its place; when one cannot, those before it are put back. A card that is pulled out half-way is
  * known as ours the next time.
  */
+
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { Watt402Error } from "#payment/watt402-error";
 import type { Change } from "./change.ts";
 import { MANIFEST, type Manifest, manifestText, sha256 } from "./manifest.ts";
 
@@ -100,5 +102,8 @@ function explained(root: string, error: unknown): Error {
   if (code === undefined) return new Error(message);
   const remedy =
     code === "ENOSPC" ? "make room" : code === "EROFS" ? "mount it writable" : "check its permissions";
-  return new Error(`${path ?? root}: expected to write it, found ${code}; ${remedy}; nothing was changed`);
+  return new Watt402Error(
+    "file-inaccessible",
+    `${path ?? root}: expected to write it, found ${code}; ${remedy}; nothing was changed`,
+  );
 }

@@ -3,9 +3,11 @@
  *
  * Promise: every line is judged before anything is written, and every fault is told by line and column.
  */
+
 import { parse } from "csv-parse/sync";
 import { cut, faultText, shown } from "#node/config/shown";
 import { readText } from "#node/config/text-file";
+import { Watt402Error } from "#payment/watt402-error";
 import { type Fault, FIELD_NAMES, type FieldName, type Fields } from "./fields.ts";
 
 export interface Row {
@@ -35,15 +37,19 @@ export function readLights(file: string, shared: Fields): Row[] {
   const records = recordsOf(file);
   const [header, ...lines] = records;
   if (header === undefined || lines.length === 0) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `${file}: expected a line of column names and one for each light, found ${records.length} lines`,
     );
   }
   if (lines.length > LIGHTS_MAX) {
-    throw new Error(`${file}: expected at most ${LIGHTS_MAX} lights, found more`);
+    throw new Watt402Error("file-invalid", `${file}: expected at most ${LIGHTS_MAX} lights, found more`);
   }
   if (header.cells.length > COLUMNS_MAX) {
-    throw new Error(`${file}: line 1: expected at most ${COLUMNS_MAX} columns, found ${header.cells.length}`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${file}: line 1: expected at most ${COLUMNS_MAX} columns, found ${header.cells.length}`,
+    );
   }
   const columns = header.cells.map((cell) => cell.trim().toLowerCase());
   const faults = headerFaults(file, columns);
@@ -51,7 +57,7 @@ export function readLights(file: string, shared: Fields): Row[] {
     if (cells.length === columns.length) continue;
     faults.push(`${file}: line ${line}: expected ${columns.length} columns, found ${cells.length}`);
   }
-  if (faults.length > 0) throw new Error(faultText(faults));
+  if (faults.length > 0) throw new Watt402Error("file-invalid", faultText(faults));
   return lines.map(({ line, cells }) => rowOf(line, columns, cells, shared));
 }
 
@@ -95,7 +101,10 @@ function recordsOf(file: string): Line[] {
     const records = parse(text, options) as unknown as { info: { lines: number }; record: string[] }[];
     return records.map(({ info, record }) => ({ line: info.lines, cells: record }));
   } catch (error) {
-    throw new Error(`${file}: expected CSV, found: ${cut((error as Error).message, 120)}`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${file}: expected CSV, found: ${cut((error as Error).message, 120)}`,
+    );
   }
 }
 

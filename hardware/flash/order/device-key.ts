@@ -4,10 +4,12 @@
  * Promise: a key that was once made for a card is never replaced by another; it travels encrypted, and
  * the board takes it and its passphrase off the card at the first boot.
  */
+
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { sealedAddress, sealSecret } from "#node/key/sealed-key";
+import { Watt402Error } from "#payment/watt402-error";
 import type { Manifest } from "../card/manifest.ts";
 
 const KEY_FILE = "watt402/device.key";
@@ -25,7 +27,8 @@ export interface ProvisionedKey {
 export function keyOnCard(root: string, manifest: Manifest | null): ProvisionedKey | null {
   const found = [KEY_FILE, PASSPHRASE_FILE].filter((path) => existsSync(join(root, path)));
   if (found.length === 1) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `${root}: expected ${KEY_FILE} and ${PASSPHRASE_FILE}, found only ${found[0]}; remove it`,
     );
   }

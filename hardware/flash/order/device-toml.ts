@@ -10,6 +10,7 @@ import { stringify, type TomlTable } from "smol-toml";
 import { readConfig } from "#node/config/device-config";
 import { shown } from "#node/config/shown";
 import { parseToml } from "#node/config/toml";
+import { Watt402Error } from "#payment/watt402-error";
 import type { Fault, FieldName, Fields } from "./fields.ts";
 import type { DriverTable } from "./part-choice.ts";
 
@@ -104,7 +105,7 @@ export function configFaults(toml: string): Fault[] {
 
 function milliwatts(text: string): number {
   if (/^\d{1,6}(\.\d{1,3})?$/.test(text)) return Math.round(Number(text) * 1000);
-  throw new Error(`expected watts like 60 or 12.5, found ${shown(text)}`);
+  throw new Watt402Error("config-invalid", `expected watts like 60 or 12.5, found ${shown(text)}`);
 }
 
 function readSun(text: string): TomlTable {
@@ -112,14 +113,20 @@ function readSun(text: string): TomlTable {
   if (more === undefined && Number.isFinite(latitude) && Number.isFinite(longitude)) {
     return { latitude: latitude!, longitude: longitude!, night_percent: 100, day_percent: 0 };
   }
-  throw new Error(`expected latitude and longitude like 52.52,13.405, found ${shown(text)}`);
+  throw new Watt402Error(
+    "config-invalid",
+    `expected latitude and longitude like 52.52,13.405, found ${shown(text)}`,
+  );
 }
 
 function readSteps(text: string): TomlTable[] {
   return text.split(/[\s,;]+/).map((step) => {
     const [, at, level] = /^(\d\d:\d\d)=(\d{1,3})$/.exec(step) ?? [];
     if (at === undefined)
-      throw new Error(`expected times of day with per cent like 16:30=100, found ${shown(step)}`);
+      throw new Watt402Error(
+        "config-invalid",
+        `expected times of day with per cent like 16:30=100, found ${shown(step)}`,
+      );
     return { at, level_percent: Number(level) };
   });
 }

@@ -4,9 +4,11 @@
  * Promise: an order is complete and every part of it was judged by what will read it: device.toml by the
  * device, meter and lamp by their drivers; otherwise every fault is told, each with its field.
  */
+
 import { existsSync, readFileSync } from "node:fs";
 import { fromHex } from "#payment/bytes";
 import { addressOf } from "#payment/key";
+import { Watt402Error } from "#payment/watt402-error";
 import { bootLines, usesHeaderUart } from "../card/boot-lines.ts";
 import { type Login, type Wifi, wpaKey } from "../card/cloud-init.ts";
 import { configFaults, deviceToml } from "./device-toml.ts";
@@ -104,15 +106,22 @@ function finish(
 /** RFC 1123 section 2.1, one label. */
 function readHostname(text: string): string {
   if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) return text;
-  throw new Error(`expected 1..63 of a-z, 0-9 and hyphens, none at the ends, found "${text}"`);
+  throw new Watt402Error(
+    "config-invalid",
+    `expected 1..63 of a-z, 0-9 and hyphens, none at the ends, found "${text}"`,
+  );
 }
 
 /** As Debian's adduser takes it. */
 function readUser(text: string): string {
   const name = text === "" ? "installer" : text;
-  if (name === "root") throw new Error('expected an account of its own, found "root"');
+  if (name === "root")
+    throw new Watt402Error("config-invalid", 'expected an account of its own, found "root"');
   if (/^[a-z_][a-z0-9_-]{0,31}$/.test(name)) return name;
-  throw new Error(`expected 1..32 of a-z, 0-9, - and _, a letter first, found "${name}"`);
+  throw new Watt402Error(
+    "config-invalid",
+    `expected 1..32 of a-z, 0-9, - and _, a letter first, found "${name}"`,
+  );
 }
 
 const SSH_TYPES = [
@@ -129,13 +138,13 @@ const SSH_TYPES = [
 function readSshKey(text: string): string {
   const line = (SSH_TYPES.some((type) => text.startsWith(`${type} `)) ? text : readText(text)).trim();
   if (line.includes("PRIVATE KEY"))
-    throw new Error(`expected a public key, found a private one; use ${text}.pub`);
+    throw new Watt402Error("config-invalid", `expected a public key, found a private one; use ${text}.pub`);
   const [type, blob] = line.split(/\s+/);
   const bytes = Buffer.from(blob ?? "", "base64");
   const length = bytes.length >= 4 ? bytes.readUInt32BE(0) : 0;
   const isKey = SSH_TYPES.includes(type!) && bytes.subarray(4, 4 + length).toString("latin1") === type;
   if (!isKey || /[^ -~]/.test(line)) {
-    throw new Error(`expected one OpenSSH public key, found "${line.slice(0, 40)}"`);
+    throw new Watt402Error("config-invalid", `expected one OpenSSH public key, found "${line.slice(0, 40)}"`);
   }
   return line;
 }
@@ -143,28 +152,35 @@ function readSshKey(text: string): string {
 function readAuthority(file: string): string {
   const pem = readText(file);
   if (/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(pem)) return pem;
-  throw new Error(`expected a certificate in PEM, found something else in ${file}`);
+  throw new Watt402Error("config-invalid", `expected a certificate in PEM, found something else in ${file}`);
 }
 
 /** MQTT takes up to 65,535 bytes; whoever types a password needs no more than this. */
 function readBrokerPassword(text: string): string {
   if (/^[!-~]{1,255}$/.test(text)) return text;
-  throw new Error(`expected 1..255 plain characters without spaces, found ${text.length}`);
+  throw new Watt402Error(
+    "config-invalid",
+    `expected 1..255 plain characters without spaces, found ${text.length}`,
+  );
 }
 
 function readText(file: string): string {
   if (!existsSync(file))
-    throw new Error(`expected a key or a readable file, found none: ${file.slice(0, 60)}`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `expected a key or a readable file, found none: ${file.slice(0, 60)}`,
+    );
   return readFileSync(file, "utf8");
 }
 
 function readGatewayKey(text: string): void {
   const expected = "expected a compressed secp256k1 key, 0x02 or 0x03 and 64 hex digits";
-  if (!/^0x0[23][0-9a-fA-F]{64}$/.test(text)) throw new Error(`${expected}, found "${text}"`);
+  if (!/^0x0[23][0-9a-fA-F]{64}$/.test(text))
+    throw new Watt402Error("config-invalid", `${expected}, found "${text}"`);
   try {
     addressOf(fromHex(text as `0x${string}`));
   } catch {
-    throw new Error(`${expected} that name a point of the curve, found "${text}"`);
+    throw new Watt402Error("config-invalid", `${expected} that name a point of the curve, found "${text}"`);
   }
 }
 

@@ -3,7 +3,9 @@
  *
  * Promise: it was judged by the reader that the device uses, and lies on the card byte for byte.
  */
+
 import { readText } from "#node/config/text-file";
+import { Watt402Error } from "#payment/watt402-error";
 import { openRegisterMap } from "../../meters/modbus/map-table.ts";
 import { METER_KINDS } from "../../meters/settings.ts";
 
@@ -23,10 +25,14 @@ export interface OwnMap {
 
 /** @throws one line for each fault of the map */
 export function readOwnMap(file: string): OwnMap {
-  if (!file.endsWith(".json")) throw new Error(`expected a register map, a .json file, found "${file}"`);
+  if (!file.endsWith(".json"))
+    throw new Watt402Error("file-invalid", `expected a register map, a .json file, found "${file}"`);
   const { name, slave } = openRegisterMap(file);
   if (Object.hasOwn(METER_KINDS, name)) {
-    throw new Error(`register map "${file}": name: expected one that is no kind of meter, found "${name}"`);
+    throw new Watt402Error(
+      "file-invalid",
+      `register map "${file}": name: expected one that is no kind of meter, found "${name}"`,
+    );
   }
   return { name, slave, text: readText(file) };
 }

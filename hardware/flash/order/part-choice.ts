@@ -4,7 +4,9 @@
  * Promise: names and keys are those of the drivers' own tables, judged by the drivers; a value has the
  * type that its key's table asks for.
  */
+
 import type { z } from "zod";
+import { Watt402Error } from "#payment/watt402-error";
 import { LAMP_KINDS, readLampSettings } from "../../lamps/settings.ts";
 import { openRegisterMap, shippedMaps } from "../../meters/modbus/map-table.ts";
 import { METER_KINDS, readMeterSettings } from "../../meters/settings.ts";
@@ -57,7 +59,7 @@ export function readMeterChoice(text: string, own: OwnMap | null): DriverTable {
   if (own !== null) return readOwnChoice(name, keys, own);
   const isKind = Object.hasOwn(METER_KINDS, name);
   if (!isKind && !mapNames().includes(name)) {
-    throw new Error(`expected one of ${meterNames().join(", ")}, found "${name}"`);
+    throw new Watt402Error("config-invalid", `expected one of ${meterNames().join(", ")}, found "${name}"`);
   }
   const kind = (isKind ? name : "modbus") as keyof typeof METER_KINDS;
   const told = typed(METER_KINDS[kind] as Schema, keys);
@@ -70,7 +72,10 @@ export function readMeterChoice(text: string, own: OwnMap | null): DriverTable {
 
 function readOwnChoice(name: string, keys: Readonly<Record<string, string>>, own: OwnMap): DriverTable {
   if (name !== own.name) {
-    throw new Error(`expected "${own.name}", as the map calls its meter, found "${name}"; or leave map out`);
+    throw new Watt402Error(
+      "config-invalid",
+      `expected "${own.name}", as the map calls its meter, found "${name}"; or leave map out`,
+    );
   }
   const told = typed(METER_KINDS.modbus as Schema, keys);
   const table = { kind: "modbus", slave: own.slave, ...told, map: MAP_PLACE };
@@ -92,7 +97,7 @@ function meterDefaults(kind: string, table: DriverTable): DriverTable {
 export function readLampChoice(text: string): LampChoice {
   const { name, keys } = split(text);
   if (!Object.hasOwn(LAMP_KINDS, name)) {
-    throw new Error(`expected one of ${lampNames().join(", ")}, found "${name}"`);
+    throw new Watt402Error("config-invalid", `expected one of ${lampNames().join(", ")}, found "${name}"`);
   }
   const kind = name as keyof typeof LAMP_KINDS;
   // A relay's pin is the overlay's business, not the driver's: it knows only the LED's label.
@@ -107,13 +112,15 @@ export function readLampChoice(text: string): LampChoice {
     settings.kind === "led" || (settings.kind === "analog" && settings.relay_label !== undefined);
   const label = settings.kind === "led" ? settings.label : String(table.relay_label ?? LED_PREFIX);
   if (hasRelay && !label.startsWith(LED_PREFIX)) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `label: expected one that begins with "${LED_PREFIX}", found "${label}"; udev opens no other`,
     );
   }
-  if (!hasRelay && pin !== undefined) throw new Error(`${pinKey}: expected no such key; check its spelling`);
+  if (!hasRelay && pin !== undefined)
+    throw new Watt402Error("config-invalid", `${pinKey}: expected no such key; check its spelling`);
   if (!hasRelay && !ownsActiveLow && active_low !== undefined) {
-    throw new Error("active_low: expected no such key; check its spelling");
+    throw new Watt402Error("config-invalid", "active_low: expected no such key; check its spelling");
   }
   return {
     table: full,
@@ -126,7 +133,8 @@ function split(text: string): { readonly name: string; readonly keys: Readonly<R
   const [name, ...pairs] = text.split(",").map((part) => part.trim());
   const keys = pairs.map((pair) => {
     const at = pair.indexOf("=");
-    if (at < 1) throw new Error(`expected key=value after the name, found "${pair}"`);
+    if (at < 1)
+      throw new Watt402Error("config-invalid", `expected key=value after the name, found "${pair}"`);
     return [pair.slice(0, at), pair.slice(at + 1)] as const;
   });
   return { name: name!, keys: Object.fromEntries(keys) };
@@ -152,10 +160,13 @@ function scalar(text: string): string | number | boolean {
 function headerGpio(key: string, text: string): number {
   const gpio = /^\d{1,2}$/.test(text) ? Number(text) : -1;
   if (gpio >= 2 && gpio <= HEADER_GPIO_MAX) return gpio;
-  throw new Error(`${key}: expected a GPIO of the header, 2..${HEADER_GPIO_MAX}, found "${text}"`);
+  throw new Watt402Error(
+    "config-invalid",
+    `${key}: expected a GPIO of the header, 2..${HEADER_GPIO_MAX}, found "${text}"`,
+  );
 }
 
 function flag(key: string, text: string): boolean {
   if (text === "true" || text === "false") return text === "true";
-  throw new Error(`${key}: expected true or false, found "${text}"`);
+  throw new Watt402Error("config-invalid", `${key}: expected true or false, found "${text}"`);
 }

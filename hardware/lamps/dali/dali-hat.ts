@@ -5,7 +5,9 @@
  *
  * Promise: one frame at a time; a collision or silence is tried again, SENDS_MAX times in all.
  */
+
 import type { Clock } from "#core/ports";
+import { Watt402Error } from "#payment/watt402-error";
 import type { ForwardFrame } from "./dali-gear.ts";
 
 /** Lines of text over a serial port. */
@@ -62,7 +64,8 @@ export function openDaliHat(name: string, lines: SerialLines, clock: Clock): Dal
       if (answer.kind === "none") return null;
       await new Promise<void>((resolve) => clock.at(clock.nowMs() + COLLISION_PAUSE_MS, resolve));
     }
-    throw new Error(
+    throw new Watt402Error(
+      "unreachable",
       answer.kind === "silent"
         ? `${name}: expected an answer of the HAT within ${HAT_ANSWER_MS} ms, found none; ` +
             "check that the UART is on (enable_uart=1, no console on it) and lamp.driver.serial"

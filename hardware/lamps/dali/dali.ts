@@ -5,6 +5,7 @@
  * this process dies; when the bus loses its power it goes to the system failure level stored in it.
  */
 
+import { Watt402Error } from "#payment/watt402-error";
 import type { LampDriver, LampSurroundings } from "../driver.ts";
 import { codeOf } from "../pwm/sysfs.ts";
 import type { DaliSettings } from "../settings.ts";
@@ -40,7 +41,8 @@ export function openDali(
     try {
       lines = await openLines(serial, HAT_BAUD);
     } catch (error) {
-      throw new Error(
+      throw new Watt402Error(
+        "unreachable",
         `${name}: expected to open the serial port, found ${codeOf(error)}; check lamp.driver.serial, ` +
           "that enable_uart=1 is in config.txt, and that this user is in the group dialout",
       );
@@ -56,7 +58,8 @@ export function openDali(
   const ask = async (opcode: number): Promise<number> => {
     const answer = await (await bus()).send(commandFrame(address, opcode));
     if (answer !== null) return answer;
-    throw new Error(
+    throw new Watt402Error(
+      "unreachable",
       `${name}: expected an answer of the control gear, found none; check its mains, the bus wires and lamp.driver.address`,
     );
   };
@@ -67,7 +70,8 @@ export function openDali(
   };
   const judge = (status: number): void => {
     const trouble = gearTrouble(status);
-    if (trouble !== null) throw new Error(`${name}: expected gear and lamp to be well, found ${trouble}`);
+    if (trouble !== null)
+      throw new Watt402Error("unreachable", `${name}: expected gear and lamp to be well, found ${trouble}`);
   };
 
   return {
@@ -85,7 +89,8 @@ export function openDali(
       const status = await ask(QUERY_STATUS);
       judge(status);
       if (!hasForgotten(status)) return;
-      throw new Error(
+      throw new Watt402Error(
+        "unreachable",
         `${name}: expected the gear to keep its level, found that its mains was away; the level is set anew`,
       );
     },

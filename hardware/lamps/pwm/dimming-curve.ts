@@ -5,6 +5,8 @@
  * point the light stays at the first point's output, for what is less a driver cannot hold without flicker.
  */
 
+import { Watt402Error } from "#payment/watt402-error";
+
 /** One point of a calibration: at this level, this output (per cent of duty, or volts). */
 export interface CurvePoint {
   readonly levelPercent: number;
@@ -18,7 +20,8 @@ export function sortedCurve(path: string, points: readonly CurvePoint[]): readon
     const before = sorted[i - 1];
     if (before === undefined) continue;
     if (point.levelPercent === before.levelPercent || point.output < before.output) {
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         `${path}: expected output to rise with the level, ` +
           `found ${before.output} at ${before.levelPercent} % and ${point.output} at ${point.levelPercent} %`,
       );

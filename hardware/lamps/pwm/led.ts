@@ -5,6 +5,7 @@
  * somebody writes another, so the service's ExecStopPost must write the safe one. A relay is closed at
  * every level above 0.
  */
+import { Watt402Error } from "#payment/watt402-error";
 import type { LampDriver } from "../driver.ts";
 import type { LedSettings } from "../settings.ts";
 import { codeOf, fileTrouble, type Sysfs } from "./sysfs.ts";
@@ -28,7 +29,8 @@ export function openLed({ label }: Pick<LedSettings, "label">, sysfs: Sysfs): La
   };
   const expectWritten = (wanted: number, found: number) => {
     if (found === wanted) return;
-    throw new Error(
+    throw new Watt402Error(
+      "unexpected-answer",
       `${name}: expected brightness ${wanted} after writing it, found ${found}; another program sets it too`,
     );
   };
@@ -66,7 +68,8 @@ export function openLed({ label }: Pick<LedSettings, "label">, sysfs: Sysfs): La
 
 function missing(name: string, label: string, sysfs: Sysfs): Error {
   const others = sysfs.list("class/leds").join(", ") || "none at all";
-  return new Error(
+  return new Watt402Error(
+    "not-found",
     `${name}: expected ${sysfs.root}/class/leds/${label}, found ${others}; add ` +
       `"dtoverlay=gpio-led,gpio=17,label=${label}" to /boot/firmware/config.txt and reboot; ` +
       "if it is there, another overlay holds the pin: see `dmesg`",

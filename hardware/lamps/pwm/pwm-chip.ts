@@ -4,6 +4,7 @@
  *
  * Promise: one chip and one channel, or an error that lists what there is and says what to configure.
  */
+import { Watt402Error } from "#payment/watt402-error";
 import type { Sysfs } from "./sysfs.ts";
 
 /** PWM blocks that reach the 40-pin header, and the channel of each of its PWM pins. */
@@ -50,7 +51,8 @@ export function findPwm(sysfs: Sysfs, wanted: PwmWanted): PwmPlace {
   const [chip] = fits;
   if (chip === undefined) {
     const expected = wanted.chip ?? "a PWM chip of the header";
-    throw new Error(
+    throw new Watt402Error(
+      "unexpected-answer",
       `PWM: expected ${expected}, found ${found}; ` +
         (chips.length === 0
           ? 'add "dtoverlay=pwm-2chan" to /boot/firmware/config.txt and reboot'
@@ -58,16 +60,21 @@ export function findPwm(sysfs: Sysfs, wanted: PwmWanted): PwmPlace {
     );
   }
   if (fits.length > 1) {
-    throw new Error(`PWM: expected one chip, found ${found}; set lamp.driver.chip to the one that is wired`);
+    throw new Watt402Error(
+      "unexpected-answer",
+      `PWM: expected one chip, found ${found}; set lamp.driver.chip to the one that is wired`,
+    );
   }
   const channel = wanted.channel ?? HEADER_CHIPS[chip.device]?.[wanted.gpio!];
   if (channel === undefined) {
-    throw new Error(
+    throw new Watt402Error(
+      "unexpected-answer",
       `PWM: expected a chip whose pins are known, found ${chip.device}; set lamp.driver.channel instead of gpio`,
     );
   }
   if (channel >= chip.channels) {
-    throw new Error(
+    throw new Watt402Error(
+      "unexpected-answer",
       `PWM: expected channel ${channel} on ${chip.device}, found ${chip.channels} channels; set lamp.driver.channel`,
     );
   }

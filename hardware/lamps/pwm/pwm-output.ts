@@ -4,7 +4,9 @@
  * Promise: an already running channel is changed without a gap unless its period differs. It goes on as
  * it is when the process dies. Kernel documentation: driver-api/pwm, "Using PWMs with the sysfs interface".
  */
+
 import type { Clock } from "#core/ports";
+import { Watt402Error } from "#payment/watt402-error";
 import { findPwm, type PwmWanted } from "./pwm-chip.ts";
 import { codeOf, fileTrouble, type Sysfs } from "./sysfs.ts";
 
@@ -85,7 +87,8 @@ export function openPwmOutput(name: string, options: PwmOptions, sysfs: Sysfs, c
       ] as const) {
         const found = read(sysfs, `${held.place}/${leaf}`);
         if (found === wanted) continue;
-        throw new Error(
+        throw new Watt402Error(
+          "unexpected-answer",
           `${name}: expected ${sysfs.root}/${held.place}/${leaf} to stay ${wanted}, found ${found}; ` +
             "another program sets it too, or its overlay is gone: see `dmesg`",
         );

@@ -5,6 +5,7 @@
  * switch), so its relay opens first at level 0 and closes last above it; without a relay the probe says so.
  */
 
+import { Watt402Error } from "#payment/watt402-error";
 import type { LampDriver, LampSurroundings } from "../driver.ts";
 import type { AnalogSettings, PwmSettings } from "../settings.ts";
 import { type CurvePoint, outputAt, sortedCurve } from "./dimming-curve.ts";
@@ -55,7 +56,8 @@ export function openAnalog(settings: AnalogSettings, { sysfs, clock }: LampSurro
   );
   const top = curve[curve.length - 1]!.output;
   if (top > full_scale_volts) {
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `lamp.driver.curve: expected at most full_scale_volts, ${full_scale_volts} V, found ${top} V`,
     );
   }

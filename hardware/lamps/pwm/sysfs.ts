@@ -4,8 +4,10 @@
  * Promise: every call is one system call's worth of work and is done when it returns; a failing one
  * throws the platform's error with its code. The root may be a tree that stands for /sys.
  */
+
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface Sysfs {
   readonly root: string;
@@ -67,5 +69,8 @@ export function fileTrouble(name: string, sysfs: Sysfs, path: string, error: unk
       : code === "EBUSY"
         ? "another driver or program holds the pin: remove its overlay, or stop it"
         : "see what `dmesg` says of it";
-  return new Error(`${name}: expected to use ${join(sysfs.root, path)}, found ${code}; ${remedy}`);
+  return new Watt402Error(
+    "file-inaccessible",
+    `${name}: expected to use ${join(sysfs.root, path)}, found ${code}; ${remedy}`,
+  );
 }

@@ -4,8 +4,10 @@
  * Promise: the chip is found by its name, whatever number the kernel gave it, and found again when it
  * comes back. Where the kernel shows the chip's own energy counter it is used; else power is integrated.
  */
+
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { Watt402Error } from "#payment/watt402-error";
 import type { MeterDriver, MeterSurroundings } from "../driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter, type Sample } from "../pulse/counted-meter.ts";
@@ -91,7 +93,8 @@ async function findChip(sysfsRoot: string, settings: HwmonSettings): Promise<str
     named.length === 1 ? named[0] : named.find((_, index) => basename(devices[index]!) === device);
   if (found === undefined) {
     const there = names.filter((name) => name !== "").join(", ") || "none";
-    throw new Error(
+    throw new Watt402Error(
+      "not-found",
       `expected a chip "${chip}"${named.length > 1 ? ` at ${device}` : ""} under ${hwmon}, found ${there}; ` +
         `add dtoverlay=i2c-sensor,${chip} to config.txt, and check its wiring`,
     );
@@ -99,7 +102,8 @@ async function findChip(sysfsRoot: string, settings: HwmonSettings): Promise<str
   if (shuntMicroohms === null) return found;
   const shunt = await numberIn(found, "shunt_resistor");
   if (shunt !== shuntMicroohms) {
-    throw new Error(
+    throw new Watt402Error(
+      "unexpected-answer",
       `expected shunt_resistor ${shuntMicroohms} microohms, found ${shunt}; ` +
         `set shunt-resistor=${shuntMicroohms} in the overlay, or correct shunt_microohms`,
     );
@@ -125,7 +129,8 @@ async function sampleOf(folder: string): Promise<{ sample: Sample; energy: numbe
 async function numberIn(folder: string, name: string): Promise<number> {
   const found = await text(folder, name);
   if (/^-?\d+$/.test(found)) return Number(found);
-  throw new Error(
+  throw new Watt402Error(
+    "unexpected-answer",
     `${join(folder, name)}: expected a whole number, found ${JSON.stringify(found.slice(0, 40))}`,
   );
 }
@@ -135,7 +140,8 @@ async function text(folder: string, name: string): Promise<string> {
     return (await readFile(join(folder, name), "utf8")).trim();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new Error(
+    throw new Watt402Error(
+      "file-inaccessible",
       `${join(folder, name)}: expected a readable file, found ${code}; check the chip's wiring`,
     );
   }

@@ -3,7 +3,9 @@
  *
  * Promise: a transfer ends within its time, with the bytes asked for or one line that names the remedy.
  */
+
 import { execFile } from "node:child_process";
+import { Watt402Error } from "#payment/watt402-error";
 
 /** Longest transfer, milliseconds. */
 const TRANSFER_MS = 1000;
@@ -26,7 +28,8 @@ export class I2cPart {
     ]);
     const bytes = text.trim().split(/\s+/).map(Number);
     if (bytes.length === count && bytes.every((byte) => byte >= 0 && byte <= 0xff)) return Buffer.from(bytes);
-    throw new Error(
+    throw new Watt402Error(
+      "unexpected-answer",
       `${this.told()}: expected ${count} bytes of i2ctransfer, found ${JSON.stringify(text.slice(0, 60))}`,
     );
   }
@@ -40,7 +43,7 @@ export class I2cPart {
       const options = { timeout: TRANSFER_MS, maxBuffer: 4096 };
       execFile("i2ctransfer", ["-y", String(this.bus), ...messages], options, (error, stdout, stderr) => {
         if (error === null) resolve(stdout);
-        else reject(new Error(this.explain(error, stderr)));
+        else reject(new Watt402Error("unexpected-answer", this.explain(error, stderr)));
       });
     });
   }

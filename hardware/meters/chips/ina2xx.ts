@@ -6,6 +6,7 @@
  * process; for the others power is integrated, each step over the time that passed.
  */
 
+import { Watt402Error } from "#payment/watt402-error";
 import type { MeterDriver, MeterSurroundings } from "../driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter, type Sample } from "../pulse/counted-meter.ts";
@@ -124,7 +125,8 @@ class Ina {
     this.calibration = chip === "ina219" ? Math.round(exact) & ~1 : Math.round(exact);
     const most = chip === "ina219" ? 0xfffe : 0x7fff;
     if (this.calibration < 2 || this.calibration > most) {
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         `meter.driver.shunt_microohms: expected shunt and current_max_milliamps to give a calibration of 2..${most}, ` +
           `found ${Math.round(exact)}; a larger shunt or current gives a smaller number on INA219 and INA226`,
       );
@@ -146,7 +148,10 @@ class Ina {
     await this.part.write([configAt, config >> 8, config & 0xff]);
     await this.part.write([calibrationAt, this.calibration >> 8, this.calibration & 0xff]);
     if (await this.isCalibrated()) return;
-    throw new Error(`expected the calibration to hold, found another value; is this an ${this.chip}?`);
+    throw new Watt402Error(
+      "unexpected-answer",
+      `expected the calibration to hold, found another value; is this an ${this.chip}?`,
+    );
   }
 
   async sample(): Promise<Sample> {
@@ -163,7 +168,8 @@ class Ina {
     const manufacturer = (await this.part.read([this.chip === "ina226" ? 0xfe : 0x3e], 2)).readUInt16BE(0);
     const device = this.chip === "ina226" ? null : (await this.part.read([0x3f], 2)).readUInt16BE(0) >> 4;
     if (manufacturer === MANUFACTURER && (device === null || device === 0x228)) return;
-    throw new Error(
+    throw new Watt402Error(
+      "unexpected-answer",
       `expected an ${this.chip}, found manufacturer 0x${manufacturer.toString(16)}` +
         `${device === null ? "" : `, device 0x${device.toString(16)}`}; check meter.driver.kind and address`,
     );
@@ -174,7 +180,10 @@ class Ina {
     const power = (await this.part.read([0x03], 2)).readUInt16BE(0);
     const current = (await this.part.read([0x04], 2)).readInt16BE(0);
     if (this.chip === "ina219" && (bus & 1) === 1) {
-      throw new Error("expected a current within current_max_milliamps, found the chip's overflow; raise it");
+      throw new Watt402Error(
+        "unexpected-answer",
+        "expected a current within current_max_milliamps, found the chip's overflow; raise it",
+      );
     }
     const milliamps = current * this.ampsPerStep * 1000;
     return {

@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import Modbus from "modbus-serial";
 import { SerialPort } from "serialport";
 import { within } from "#node/deadline";
+import { Watt402Error } from "#payment/watt402-error";
 import { type OpenStream, RtuPort } from "./rtu-port.ts";
 
 /** Longest wait for a port or a connection, milliseconds. */
@@ -45,12 +46,12 @@ export async function openLine(settings: LineSettings): Promise<Line> {
     const { kind } = settings;
     const open = kind === "tcp" ? modbus.connectTCP(settings.host, { port: settings.port }) : opened(modbus);
     await within(OPEN_MS, open, () => {
-      throw new Error(`no answer within ${OPEN_MS} ms`);
+      throw new Watt402Error("unreachable", `no answer within ${OPEN_MS} ms`);
     });
     return { modbus, rtu };
   } catch (error) {
     closeLine({ modbus, rtu });
-    throw new Error(explain(settings, error as NodeJS.ErrnoException));
+    throw new Watt402Error("unreachable", explain(settings, error as NodeJS.ErrnoException));
   }
 }
 

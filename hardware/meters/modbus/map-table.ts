@@ -6,6 +6,7 @@
 
 import { cut, shown } from "#node/config/shown";
 import { readText } from "#node/config/text-file";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import pzem004t from "../maps/pzem-004t.json" with { type: "json" };
 import sdm72d from "../maps/sdm72d.json" with { type: "json" };
@@ -36,7 +37,10 @@ export function openRegisterMap(nameOrFile: string): RegisterMap {
   const shipped = SHIPPED.find(({ name }) => name === nameOrFile);
   if (shipped !== undefined) return readRegisterMap(shipped, nameOrFile);
   const names = SHIPPED.map(({ name }) => name).join(", ");
-  throw new Error(`meter.driver.map: expected ${names}, or a .json file; found ${shown(nameOrFile)}`);
+  throw new Watt402Error(
+    "file-invalid",
+    `meter.driver.map: expected ${names}, or a .json file; found ${shown(nameOrFile)}`,
+  );
 }
 
 function parse(file: string): unknown {
@@ -45,6 +49,9 @@ function parse(file: string): unknown {
   try {
     return parseJson(text);
   } catch (error) {
-    throw new Error(`${told}: expected JSON, found ${cut((error as Error).message, 120)}`);
+    throw new Watt402Error(
+      "file-invalid",
+      `${told}: expected JSON, found ${cut((error as Error).message, 120)}`,
+    );
   }
 }

@@ -4,9 +4,11 @@
  * Promise: a map that loads is whole: energy and power are there, nothing overlaps, every address can be
  * asked for, every unit is known. Otherwise one error names each fault, where it is and what to write.
  */
+
 import { z } from "zod";
 import { choice, faultsOf, integer, pattern, table, text } from "#node/config/config-shape";
 import { faultText } from "#node/config/shown";
+import { Watt402Error } from "#payment/watt402-error";
 
 /** Registers of 16 bits that a value takes. */
 export const TYPE_WORDS = {
@@ -114,9 +116,10 @@ export function mapSchema(): unknown {
 export function readRegisterMap(value: unknown, told: string): RegisterMap {
   const prefix = `register map "${told}": `;
   const { data, error } = MAP.safeParse(value);
-  if (data === undefined) throw new Error(faultText(faultsOf(error, value, prefix)));
+  if (data === undefined) throw new Watt402Error("file-invalid", faultText(faultsOf(error, value, prefix)));
   const faults = misplaced(data);
-  if (faults.length > 0) throw new Error(faults.map((fault) => prefix + fault).join("\n"));
+  if (faults.length > 0)
+    throw new Watt402Error("file-invalid", faults.map((fault) => prefix + fault).join("\n"));
   return data;
 }
 

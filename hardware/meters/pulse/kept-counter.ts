@@ -12,6 +12,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { COUNTER_MAX, energyMilliwattHours, isCounter } from "#core/units";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 
 /** What one write reserves: this long at the supply's full power. */
@@ -105,13 +106,15 @@ function readKept(file: string): Kept | null {
     text = readFileSync(file, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw new Error(
+    throw new Watt402Error(
+      "file-inaccessible",
       `${file}: expected a readable counter file, found ${(error as NodeJS.ErrnoException).code}`,
     );
   }
   const kept = parse(text);
   if (kept === null) {
-    throw new Error(
+    throw new Watt402Error(
+      "file-invalid",
       `${file}: expected the meter's counter, found ${JSON.stringify(text.slice(0, 40))}; ` +
         "remove the file to begin again at 0",
     );

@@ -4,6 +4,7 @@
  * Promise: a secret leaves the device encrypted or not at all, never over another key; a key is changed
  * only while the device stands still and nothing that it signed is unanswered.
  */
+
 import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { ChannelMark } from "#core/events";
@@ -12,6 +13,7 @@ import { type FileJournal, openJournal } from "#node/journal/journal";
 import { writeNew } from "#node/journal/private-file";
 import { encryptKey, exportKey, importKey, rotateKey } from "#node/key/keystore";
 import { findPassphrase, readPassphrase } from "#node/key/passphrase";
+import { Watt402Error } from "#payment/watt402-error";
 
 /** Shortest passphrase of a backup, characters: strangers may try theirs on it at leisure. */
 const BACKUP_PASSPHRASE_MIN = 12;
@@ -19,7 +21,8 @@ const BACKUP_PASSPHRASE_MIN = 12;
 export function backupCommand(config: DeviceConfig, out: string, passphraseFile: string): number {
   const { text } = readPassphrase(passphraseFile);
   if (text.length < BACKUP_PASSPHRASE_MIN) {
-    throw new Error(
+    throw new Watt402Error(
+      "passphrase-wrong",
       `${passphraseFile}: expected at least ${BACKUP_PASSPHRASE_MIN} characters, found ${text.length}`,
     );
   }
@@ -28,7 +31,8 @@ export function backupCommand(config: DeviceConfig, out: string, passphraseFile:
     writeNew(out, document);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new Error(
+    throw new Watt402Error(
+      "file-inaccessible",
       `${out}: expected to write a new file, found ${code}; name another in a folder that exists`,
     );
   }
@@ -46,7 +50,10 @@ export async function restoreCommand(
   try {
     document = readFileSync(from, "utf8");
   } catch (error) {
-    throw new Error(`${from}: expected a backup of a key, found ${(error as NodeJS.ErrnoException).code}`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `${from}: expected a backup of a key, found ${(error as NodeJS.ErrnoException).code}`,
+    );
   }
   return whileStopped(config, () => {
     const key = importKey(config.keyFile, document, text, ownPassphrase(config));
@@ -61,7 +68,8 @@ export async function restoreCommand(
 export async function encryptCommand(config: DeviceConfig): Promise<number> {
   const passphrase = ownPassphrase(config);
   if (passphrase === null) {
-    throw new Error(
+    throw new Watt402Error(
+      "passphrase-wrong",
       "key: expected a passphrase, found none; set device.key_passphrase_file, or run it with the service's credential",
     );
   }
@@ -80,7 +88,8 @@ export async function rotateCommand(config: DeviceConfig, abandon: boolean): Pro
     const open = marks.filter(({ signed, charged }) => signed > charged);
     if (open.length > 0 && !abandon) {
       const owed = open.map(({ id, signed, charged }) => `${signed - charged} on ${id}`).join(", ");
-      throw new Error(
+      throw new Watt402Error(
+        "in-use",
         `key: expected every payment answered, found ${owed} atomic units signed and not charged yet; ` +
           "start the device until they are answered, or add --abandon to let the seller have them",
       );
@@ -112,7 +121,8 @@ async function whileStopped(config: DeviceConfig, act: (journal: FileJournal) =>
     journal = openJournal(config.journalFile);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    throw new Error(
+    throw new Watt402Error(
+      "config-invalid",
       `${dirname(config.journalFile)}: expected the device's folder, found none; make it first`,
     );
   }

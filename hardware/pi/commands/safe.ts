@@ -4,8 +4,10 @@
  * Promise: what a killed runtime left lit is lit no longer than it takes to start this; the service's
  * ExecStopPost runs it. It leaves a running device alone.
  */
+
 import { systemClock } from "#node/clock";
 import type { DeviceConfig } from "#node/config/device-config";
+import { Watt402Error } from "#payment/watt402-error";
 import { openLampOf } from "../parts.ts";
 import { safeLevelPercent } from "../safe-level.ts";
 import { askStatus } from "../status/status-socket.ts";
@@ -13,7 +15,8 @@ import { askStatus } from "../status/status-socket.ts";
 export async function safeCommand(config: DeviceConfig): Promise<number> {
   const status = await askStatus(config.statusSocket);
   if (status !== null) {
-    throw new Error(
+    throw new Watt402Error(
+      "in-use",
       `${config.statusSocket}: expected no running device, found process ${status.pid}; it keeps the lamp safe itself`,
     );
   }
@@ -23,7 +26,7 @@ export async function safeCommand(config: DeviceConfig): Promise<number> {
   lamp.set(levelPercent);
   await lamp.close();
   const trouble = lamp.trouble();
-  if (trouble !== null) throw new Error(trouble);
+  if (trouble !== null) throw new Watt402Error("unreachable", trouble);
   console.log(`${lamp.name}: ${levelPercent} %`);
   return 0;
 }

@@ -7,6 +7,7 @@
 
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { Status } from "./status.ts";
 
@@ -48,15 +49,26 @@ export function askStatus(path: string): Promise<Status | null> {
     socket.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT" || error.code === "ECONNREFUSED") resolve(null);
       else if (error.code === "EACCES") {
-        reject(new Error(`${path}: expected to be allowed to ask, found EACCES; run it with sudo`));
-      } else reject(new Error(`${path}: expected the device's status, found: ${error.message}`));
+        reject(
+          new Watt402Error(
+            "file-inaccessible",
+            `${path}: expected to be allowed to ask, found EACCES; run it with sudo`,
+          ),
+        );
+      } else
+        reject(
+          new Watt402Error("unreachable", `${path}: expected the device's status, found: ${error.message}`),
+        );
     });
     socket.on("end", () => {
       try {
         resolve(parseJson(text) as Status);
       } catch {
         reject(
-          new Error(`${path}: expected the device's status, found ${text.length} bytes of something else`),
+          new Watt402Error(
+            "unexpected-answer",
+            `${path}: expected the device's status, found ${text.length} bytes of something else`,
+          ),
         );
       }
     });

@@ -5,10 +5,12 @@
  * language. A board is plugged in by day: it has DAY_MS of darkness to sign its night's ladder, nothing of it
  * signed elsewhere, and its dusk comes after. While an answer to its connection is missing, `onWait` is told.
  */
+
 import type { PlanStep } from "#core/events";
 import { plannedLevel } from "#core/lamp";
 import type { Almanac } from "#core/ports";
 import type { HostLink, HostParts } from "#node/host";
+import { Watt402Error } from "#payment/watt402-error";
 import { ladderLength } from "../../../device/espruino/flash/ladder-length.ts";
 import { bundleForBoard } from "../../../hardware/espruino/build/bundle.ts";
 import { tellFault } from "../../../hardware/espruino/build/lint.ts";
@@ -82,7 +84,10 @@ export interface Boards {
 export async function openBoards(options: BoardsOptions): Promise<Boards> {
   const bundle = await bundleForBoard(SIMULATED_LIGHT, "Light");
   if (bundle.faults.length > 0) {
-    throw new Error(`--espruino: expected a bundle for a board, found ${tellFault(bundle.faults[0]!)}`);
+    throw new Watt402Error(
+      "file-invalid",
+      `--espruino: expected a bundle for a board, found ${tellFault(bundle.faults[0]!)}`,
+    );
   }
   const { port, server } = await startTimeServer();
   return {

@@ -6,6 +6,7 @@
  * over TCP, every connection new, the last will set, the newest state kept while offline, all else refused. An
  * acknowledgement goes out with the next message, or shortly after.
  */
+
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from "node:net";
 import type { Clock, Random } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/rungs";
@@ -27,6 +28,7 @@ import { readBrokerUrl } from "#node/broker-socket";
 import type { HostLink } from "#node/host";
 import type { Key } from "#payment/key";
 import { loginToken } from "#payment/login";
+import { Watt402Error } from "#payment/watt402-error";
 import { isLeaf, LEAVES, type Leaf, topicOf } from "#protocol/topics";
 
 export interface LeanRoadOptions {
@@ -82,7 +84,8 @@ export class LeanRoad {
   constructor(options: LeanRoadOptions) {
     const { host, port, secure, path } = readBrokerUrl(options.brokerUrl);
     if (secure || path !== null) {
-      throw new Error(
+      throw new Watt402Error(
+        "config-invalid",
         `broker ${options.brokerUrl}: expected mqtt:// for a lean fleet; TLS and WebSocket need the usual link`,
       );
     }

@@ -5,6 +5,7 @@
 import { request } from "undici";
 import { z } from "zod";
 import type { Hex } from "#payment/bytes";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import { PAYMENT_REQUIRED_HEADER, readPaymentRequiredHeader } from "#protocol/x402";
 
@@ -17,7 +18,8 @@ export async function payeeOf(sellerUrl: string): Promise<Hex> {
   const tariff = await ask(sellerUrl, "/v1/tariff", "GET");
   const menu = TARIFF.safeParse(jsonOf(tariff.text));
   if (!menu.success) {
-    throw new Error(
+    throw new Watt402Error(
+      "unexpected-answer",
       `seller ${sellerUrl}: expected a tariff with a menu at /v1/tariff, found HTTP ${tariff.status} without; ` +
         "is it an electricity API?",
     );
@@ -26,7 +28,8 @@ export async function payeeOf(sellerUrl: string): Promise<Hex> {
   const { value, error } = readPaymentRequiredHeader(terms.required);
   const payTo = value?.accepts[0]?.payTo;
   if (payTo) return payTo.toLowerCase() as Hex;
-  throw new Error(
+  throw new Watt402Error(
+    "unexpected-answer",
     `seller ${sellerUrl}: expected payment requirements, found HTTP ${terms.status} (${error ?? "nobody to pay"})`,
   );
 }
@@ -51,7 +54,11 @@ async function ask(sellerUrl: string, path: string, method: "GET" | "POST"): Pro
     };
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    throw new Error(`seller ${sellerUrl}: no answer (${code ?? message}); is it running there?`, { cause });
+    throw new Watt402Error(
+      "unreachable",
+      `seller ${sellerUrl}: no answer (${code ?? message}); is it running there?`,
+      { cause },
+    );
   }
 }
 

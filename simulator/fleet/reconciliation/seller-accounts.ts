@@ -4,6 +4,7 @@
 
 import { request } from "undici";
 import { z } from "zod";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 
 const ACCOUNT = z.object({ charged: z.number().int().min(0), granted: z.number().int().min(0) });
@@ -41,14 +42,16 @@ async function readAccount(sellerUrl: string, id: string, deadline: number): Pro
       const text = await body.text();
       if (statusCode === 404) return null;
       if (statusCode === 200) return ACCOUNT.parse(parseJson(text));
-      throw new Error(`HTTP ${statusCode}`);
+      throw new Watt402Error("unreachable", `HTTP ${statusCode}`);
     } catch (cause) {
       if (performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
         continue;
       }
       const { message } = cause as Error;
-      throw new Error(`seller ${sellerUrl}: expected account ${id}, found ${message}`, { cause });
+      throw new Watt402Error("not-found", `seller ${sellerUrl}: expected account ${id}, found ${message}`, {
+        cause,
+      });
     }
   }
 }

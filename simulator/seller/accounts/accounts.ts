@@ -1,6 +1,7 @@
 // The seller's arithmetic: money in, energy out, both counted cumulatively per account. A charge and its
 // grant are one step. Integers throughout; nothing here knows a database, a socket or a clock.
 
+import { Watt402Error } from "#payment/watt402-error";
 import type { Quote } from "../sale/tariff.ts";
 
 export type Scheme = "batch-settlement" | "exact";
@@ -34,10 +35,9 @@ export const MAX_COUNTER = 2 ** 48 - 1;
 
 const UNITS_PER_PRICE = 1_000_000n;
 
-export class CounterOverflow extends Error {
+export class CounterOverflow extends Watt402Error {
   constructor(account: string, counter: string) {
-    super(`account ${account}: ${counter} would pass ${MAX_COUNTER}; open a new channel`);
-    this.name = "CounterOverflow";
+    super("limit-reached", `account ${account}: ${counter} would pass ${MAX_COUNTER}; open a new channel`);
   }
 }
 

@@ -5,10 +5,12 @@
  * Promise: what was answered is in the journal, on disk; nobody waits for the tables. What is in memory is what journal
  * and tables say together. A write that fails fails alone, and leaves nothing behind. One process has the directory.
  */
+
 import { detach } from "#core/detach";
 import { Journal, JournalFull } from "#gateway/ledger/journal/journal";
 import type { SegmentDisk } from "#gateway/ledger/journal/segment-disk";
 import { SqliteWriter } from "#gateway/ledger/sqlite/sqlite-writer";
+import { Watt402Error } from "#payment/watt402-error";
 import type {
   Channel,
   KindTotals,
@@ -333,7 +335,7 @@ class SqliteRows implements AccountRows {
     const id = channelIdAt(bytes, 0);
     const before = this.#liveOf(id);
     if (before === undefined || before.channel === null) {
-      throw new Error(`charges: expected an account of channel ${id}, found none`);
+      throw new Watt402Error("not-found", `charges: expected an account of channel ${id}, found none`);
     }
     const { account, channel } = readCharge(bytes, 0, { account: before.account, channel: before.channel });
     // The rows may be newer, when the journal was not shortened after they were written.

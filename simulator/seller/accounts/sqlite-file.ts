@@ -5,6 +5,7 @@
 import { chmodSync, closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import Libsql from "libsql";
+import { Watt402Error } from "#payment/watt402-error";
 
 export const DATABASE_FILE = "accounts.db";
 /** 2 added charges and the answers kept in blocks; 3 has its charges in a journal file, which 2 would not read. */
@@ -18,31 +19,28 @@ export interface SellerIdentity {
   readonly receiver: string;
 }
 
-export class DatabaseRefused extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = "DatabaseRefused";
-  }
-}
-
-/** Takes a directory for this process; throws `DatabaseRefused` when it cannot be used, or another process has it. */
+/** Takes a directory for this process; throws with code file-inaccessible or in-use. */
 export function ownDirectory<T>(directory: string, take: () => T): T {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new DatabaseRefused(`data directory ${directory}: cannot be used: ${(error as Error).message}`);
+    throw new Watt402Error(
+      "file-inaccessible",
+      `data directory ${directory}: cannot be used: ${(error as Error).message}`,
+    );
   }
   try {
     return take();
   } catch (error) {
     // Two sellers on one ledger would each count the other's money as new.
-    throw new DatabaseRefused(
+    throw new Watt402Error(
+      "in-use",
       `data directory ${directory}: in use by another process, or unreadable: ${(error as Error).message}`,
     );
   }
 }
 
-/** For reading, once opened. Throws `DatabaseRefused`: not a database, damaged, in use, or of another seller. */
+/** For reading, once opened. Throws with code data-damaged, in-use, or config-invalid: it is of another seller. */
 export function openDatabase(
   directory: string,
   identity: SellerIdentity,
@@ -63,12 +61,13 @@ export function openDatabase(
     return { db, file: path };
   } catch (error) {
     db?.close();
-    if (error instanceof DatabaseRefused) throw error;
+    if (error instanceof Watt402Error) throw error;
     const reason = (error as Error).message.split("\n")[0];
     if (/locked|busy/i.test(reason ?? "")) {
-      throw new DatabaseRefused(`database ${path}: in use by another process; stop that one first`);
+      throw new Watt402Error("in-use", `database ${path}: in use by another process; stop that one first`);
     }
-    throw new DatabaseRefused(
+    throw new Watt402Error(
+      "data-damaged",
       `database ${path}: expected a sound SQLite file, found: ${reason}; restore a copy`,
     );
   }
@@ -116,7 +115,8 @@ function bind(db: Libsql.Database, identity: SellerIdentity, path: string): void
   const names = ["version", "network", "token", "receiver"];
   names.forEach((name, index) => {
     if (row[name] !== wanted[index]) {
-      throw new DatabaseRefused(
+      throw new Watt402Error(
+        "config-invalid",
         `database ${path}: expected ${name} ${wanted[index]}, found ${row[name]}; use another data directory`,
       );
     }

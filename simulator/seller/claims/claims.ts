@@ -2,6 +2,7 @@
 // the others. Channels are read from the chain just before a claim; what a channel can no longer pay is left
 // out, and a batch the contract refuses is halved until the culprit stands alone.
 
+import { Watt402Error } from "#payment/watt402-error";
 import type { AccountStore, Chain, Channel, ChannelOnChain, ClaimEntry } from "../ports.ts";
 
 /** Channels in one claim transaction: about 2.2 M gas and 43 kB of calldata. */
@@ -142,7 +143,8 @@ export class Claims {
     excluded: Selection["excluded"],
   ): Promise<void> {
     const outcome = await this.#chain.claim(entries);
-    if (outcome.kind === "unavailable") throw new Error(`claim: ${outcome.reason}`);
+    if (outcome.kind === "unavailable")
+      throw new Watt402Error("unexpected-answer", `claim: ${outcome.reason}`);
     if (outcome.kind === "claimed") {
       total.transactions += 1;
       total.channels += entries.length;

@@ -4,7 +4,10 @@
 
 export const FLOOR_PRICE = 1;
 export const MAX_PRICE = 2 ** 32 - 1;
+
 /** Quanta on sale unless the seller says otherwise, atomic units, ascending. */
+
+import { Watt402Error } from "#payment/watt402-error";
 export const DEFAULT_MENU = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000] as const;
 const DAY_SECONDS = 86_400;
 const MINUTE_SECONDS = 60;
@@ -37,10 +40,9 @@ export interface PricePoint {
   readonly pricePerMillionUnits: number;
 }
 
-export class TariffError extends Error {
+export class TariffError extends Watt402Error {
   constructor(message: string) {
-    super(`tariff: ${message}`);
-    this.name = "TariffError";
+    super("file-invalid", `tariff: ${message}`);
   }
 }
 

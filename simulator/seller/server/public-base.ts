@@ -3,8 +3,10 @@
  *
  * Promise: it is the operator's word, or that of a proxy the operator named, and never that of whoever asks.
  */
+
 import type { IncomingMessage } from "node:http";
 import { BlockList, isIP } from "node:net";
+import { Watt402Error } from "#payment/watt402-error";
 
 export interface PublicBaseOptions {
   /** As buyers write it, without a path's trailing slash; decides alone when given. */
@@ -39,7 +41,10 @@ export function readPublicUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isPlain = url !== undefined && url.search === "" && url.hash === "" && url.username === "";
   if (!isPlain || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    throw new Error("expected a URL such as https://energy.example.org, without a query or a user");
+    throw new Watt402Error(
+      "config-invalid",
+      "expected a URL such as https://energy.example.org, without a query or a user",
+    );
   }
   return url.href.replace(/\/+$/, "");
 }
@@ -60,7 +65,10 @@ function blockListOf(proxies: readonly string[]): BlockList | undefined {
     const most = family === "ipv6" ? 128 : 32;
     const prefix = bits === undefined ? most : /^[0-9]{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
     if (isIP(address) === 0 || rest.length > 0 || !(prefix <= most)) {
-      throw new Error(`expected addresses or CIDR blocks, found "${proxy.slice(0, 50)}"`);
+      throw new Watt402Error(
+        "config-invalid",
+        `expected addresses or CIDR blocks, found "${proxy.slice(0, 50)}"`,
+      );
     }
     list.addSubnet(address, prefix, family);
   }

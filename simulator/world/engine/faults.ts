@@ -4,6 +4,7 @@
  * Promise: a kind is counted when it takes effect, not when it is drawn; which kinds a world suffers, and
  * how badly, follows from its seed. After `heal` nothing new goes wrong.
  */
+import { Watt402Error } from "#payment/watt402-error";
 import type { Draw } from "../../city/random.ts";
 
 /** Lies of a gateway or seller in what it offers and answers. */
@@ -135,7 +136,10 @@ export function readFaultChoice(text: string): FaultChoice {
   return text.split(",").map((name) => {
     const kind = FAULT_KINDS.find((known) => known === name.trim());
     if (kind === undefined) {
-      throw new Error(`expected all, none or kinds of ${FAULT_KINDS.join(", ")}; found "${name.trim()}"`);
+      throw new Watt402Error(
+        "config-invalid",
+        `expected all, none or kinds of ${FAULT_KINDS.join(", ")}; found "${name.trim()}"`,
+      );
     }
     return kind;
   });

@@ -5,7 +5,9 @@
  * Promise: the result on standard output, progress and stories on standard error; exit code 0 only when no
  * invariant broke and every counter reconciled. Interrupted, it tells what was done so far.
  */
+
 import { CommanderError } from "commander";
+import { Watt402Error } from "#payment/watt402-error";
 import type { ReportModel } from "../../report/report-model.ts";
 import { requireWritable, writeReport } from "../../report/write-report.ts";
 import { type CityRun, cityStory } from "./fast-story.ts";
@@ -83,7 +85,10 @@ function jobsOf(flags: WorldFlags): Job[] {
   // What is wrong with scenario, city or tariff is said before a worker is hired.
   const lights = lightsOf(flags);
   if (boards > lights) {
-    throw new Error(`--boards: expected at most the world's ${lights} lights, found ${boards}`);
+    throw new Watt402Error(
+      "config-invalid",
+      `--boards: expected at most the world's ${lights} lights, found ${boards}`,
+    );
   }
   const numbers = seed === undefined ? Array.from({ length: seeds ?? 1 }, (_, index) => index + 1) : [seed];
   const isFast =
