@@ -25,7 +25,7 @@ import type { EnrolmentFilter } from "./enrolment/enrolment-filter.ts";
 import { type EnrolmentService, openEnrolmentService, readAllowed } from "./enrolment/enrolment-service.ts";
 import { openGatewayLedger } from "./ledger/open-ledger.ts";
 import type { Seat } from "./ledger/postgres/postgres-membership.ts";
-import { monotonicSeconds, openMonitoring, readMonitoringFiles } from "./monitoring.ts";
+import { Monitoring, monotonicSeconds, readMonitoringFiles } from "./monitoring.ts";
 import { groupOf, openCluster, receiveByCluster, seatOf } from "./open-cluster.ts";
 import { openForward } from "./purchase/forward.ts";
 import { isNewcomer } from "./purchase/funding.ts";
@@ -113,7 +113,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   // Until the seat is taken a broker of others is asked for nothing.
   let duty: Cluster = SOLE_MEMBER;
   let gate: EnrolmentFilter | null = null;
-  const monitoring = await openMonitoring(config, files, {
+  const monitoring = await Monitoring.open(config, files, {
     broker,
     cluster: () => duty.status(),
     sellers: () => sellers?.status() ?? [],
@@ -151,7 +151,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     hmac: hmacSha256,
     devices: guarded,
     receive: (...message) => sessions.receive(...message),
-    observe: monitoring.observe,
+    observe: (event) => monitoring.observe(event),
   });
   gate = filter;
   const { devices } = filter;
@@ -172,7 +172,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       limits: config.treasury,
       isEnrolled: enrolment.isEnrolled,
       note,
-      observe: monitoring.observe,
+      observe: (event) => monitoring.observe(event),
       counts,
       now: () => Date.now() / 1000,
     },

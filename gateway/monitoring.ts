@@ -1,8 +1,7 @@
 /**
- * The gateway's monitoring: hears everything the rules tell, and passes it on to pages, metrics, alarms and
- * Home Assistant.
+ * The gateway's monitoring: passes each event of the rules on to pages, metrics, alarms and Home Assistant.
  *
- * Promise: nothing here can stop or slow a payment: what is heard is counted at once, what takes time runs
+ * Promise: nothing here can stop or slow a payment: an event is counted at once, what takes time runs
  * on timers, and a configuration without `[http]` opens no port.
  */
 
@@ -19,23 +18,24 @@ import type { ClusterStatus } from "./cluster/cluster-status.ts";
 import type { Config } from "./config/config.ts";
 import type { Api } from "./http/api.ts";
 import { dashboardFiles } from "./http/dashboard-files.ts";
-import { openFeed } from "./http/feed.ts";
-import { type Checks, openHealth } from "./http/health.ts";
+import { Feed } from "./http/feed.ts";
+import { Health } from "./http/health.ts";
 import { type HttpServer, openHttpServer } from "./http/server.ts";
 import type { WaitingPayments } from "./ledger/store.ts";
 import { noteFailure } from "./purchase/faults/note-failure.ts";
-import type { Note, Observe } from "./purchase/ports.ts";
+import type { Note, Occurrence } from "./purchase/ports.ts";
 import type { Timing } from "./purchase/timed-ports.ts";
 import { isSelling } from "./sellers/seller-health.ts";
 import type { SellerStatus } from "./sellers/seller-status.ts";
-import type { AccessSources } from "./telemetry/access-metrics.ts";
-import { openAlarms } from "./telemetry/alarms.ts";
-import { openFleet } from "./telemetry/fleet-view.ts";
+import { type AlarmConditions, Alarms } from "./telemetry/alarms.ts";
+import { Fleet } from "./telemetry/fleet-view.ts";
 import { frameOf } from "./telemetry/frames.ts";
-import { openHomeAssistant } from "./telemetry/home-assistant.ts";
+import { type HomeAssistant, openHomeAssistant } from "./telemetry/home-assistant.ts";
+import type { CheckName } from "./telemetry/labels.ts";
 import { readLocations } from "./telemetry/locations.ts";
-import { openMetrics } from "./telemetry/metrics.ts";
-import { openWebhooks } from "./telemetry/webhooks.ts";
+import type { AccessSources } from "./telemetry/metrics/access-metrics.ts";
+import { Metrics } from "./telemetry/metrics/metrics.ts";
+import { openWebhooks, type Webhooks } from "./telemetry/webhooks.ts";
 
 export interface MonitoringParts {
   readonly broker: Pick<Broker, "isUp" | "retain">;
@@ -49,14 +49,6 @@ export interface MonitoringParts {
   readonly journal: () => WaitingPayments;
   readonly access: AccessSources;
   readonly note: Note;
-}
-
-export interface Monitoring {
-  readonly observe: Observe;
-  readonly timing: Timing;
-  /** Null when the configuration opens no port. */
-  readonly url: string | null;
-  close(): Promise<void>;
 }
 
 const SAMPLE_MS = 1_000;
@@ -85,141 +77,166 @@ export function readMonitoringFiles({ http, map, webhook }: Config) {
   };
 }
 
-export async function openMonitoring(
-  config: Config,
-  files: ReturnType<typeof readMonitoringFiles>,
-  parts: MonitoringParts,
-): Promise<Monitoring> {
-  const { note, broker } = parts;
-  const fleet = openFleet({ locations: files.locations, lightsMax: config.limits.devices, now: wallSeconds });
-  const feed = openFeed(fleet);
-  const health = openHealth({
-    brokerIsUp: () => broker.isUp(),
-    brokerWarning: () => warningOf(parts.access.others()),
-    dutyTrouble: () => clusterTrouble(parts.cluster()),
-    sellers: parts.sellers,
-    treasuryAtomic: parts.treasuryAtomic,
-    dataFolder: config.gateway.data,
-    wallSeconds,
-    monotonicSeconds,
-  });
-  const webhooks = openWebhooks(files.webhooks, note);
-  const alarms = openAlarms({
-    lowBalanceDays: config.alarms.lowBalanceDays,
-    treasuryMinAtomic: config.treasury.lowBalanceAtomic,
-  });
-  const metrics = openMetrics({
-    fleet,
-    lightsMax: config.limits.devices,
-    lowBalanceDays: config.alarms.lowBalanceDays,
-    isUp: () => goodIn(health.checks()),
-    cluster: parts.cluster,
-    sellers: parts.sellers,
-    treasuryAtomic: () => health.treasuryAtomic,
-    access: parts.access,
-    journal: parts.journal,
-    viewers: () => feed.viewers,
-    webhooksQueued: () => webhooks.queued,
-    now: wallSeconds,
-  });
-  const homeAssistant = openHomeAssistant({
-    isEnabled: config.homeAssistant.enabled,
-    prefix: config.homeAssistant.prefix,
-    ...config.money,
-    memoryFile: join(config.gateway.data, "home-assistant.txt"),
-    retain: (topic, text) => broker.retain(topic, text),
-  });
-  let differences = 0;
+type MonitoringFiles = ReturnType<typeof readMonitoringFiles>;
 
-  function lookForAlarms(): void {
-    const around = {
-      sellerDown: sellersDown(parts.sellers()),
-      treasuryAtomic: health.treasuryAtomic,
-      differences,
+export class Monitoring {
+  readonly #config: Config;
+  readonly #parts: MonitoringParts;
+  readonly #fleet: Fleet;
+  readonly #feed: Feed;
+  readonly #health: Health;
+  readonly #metrics: Metrics;
+  readonly #alarms: Alarms;
+  readonly #webhooks: Webhooks;
+  readonly #homeAssistant: HomeAssistant;
+  /** Times that ledger and seller differed, since the start. */
+  #differences = 0;
+  #timers: readonly NodeJS.Timeout[] = [];
+  #server: HttpServer | null = null;
+
+  readonly timing: Timing = {
+    took: (stage, seconds, isGood) => {
+      this.#metrics.took(stage, seconds, isGood);
+      if (stage === "ledger") this.#health.ledgerCommitted(isGood);
+    },
+    deposited: (amountAtomic) => this.#metrics.deposited(amountAtomic),
+  };
+
+  private constructor(config: Config, files: MonitoringFiles, parts: MonitoringParts) {
+    const { limits, alarms, gateway, homeAssistant, money } = config;
+    this.#config = config;
+    this.#parts = parts;
+    this.#fleet = new Fleet({ locations: files.locations, lightsMax: limits.devices, now: wallSeconds });
+    this.#feed = new Feed(this.#fleet);
+    this.#health = new Health({
+      brokerIsUp: () => parts.broker.isUp(),
+      brokerWarning: () => warningOf(parts.access.others()),
+      clusterTrouble: () => clusterTrouble(parts.cluster()),
+      sellers: parts.sellers,
+      treasuryAtomic: parts.treasuryAtomic,
+      dataFolder: gateway.data,
+      wallSeconds,
+      monotonicSeconds,
+    });
+    this.#webhooks = openWebhooks(files.webhooks, parts.note);
+    this.#alarms = new Alarms({
+      lowBalanceDays: alarms.lowBalanceDays,
+      treasuryMinAtomic: config.treasury.lowBalanceAtomic,
+    });
+    this.#metrics = new Metrics({
+      ...parts,
+      fleet: this.#fleet,
+      lightsMax: limits.devices,
+      lowBalanceDays: alarms.lowBalanceDays,
+      isUp: () => this.#isUp(),
+      treasuryAtomic: () => this.#health.treasuryAtomic,
+      viewers: () => this.#feed.viewers,
+      webhooksQueued: () => this.#webhooks.queued,
+      now: wallSeconds,
+    });
+    this.#homeAssistant = openHomeAssistant({
+      isEnabled: homeAssistant.enabled,
+      prefix: homeAssistant.prefix,
+      ...money,
+      memoryFile: join(gateway.data, "home-assistant.txt"),
+      retain: (topic, text) => parts.broker.retain(topic, text),
+    });
+  }
+
+  static async open(config: Config, files: MonitoringFiles, parts: MonitoringParts): Promise<Monitoring> {
+    const monitoring = new Monitoring(config, files, parts);
+    await monitoring.#health.look();
+    monitoring.#startTimers();
+    try {
+      monitoring.#server = await monitoring.#serve(files.token);
+    } catch (error) {
+      await monitoring.close();
+      throw error;
+    }
+    return monitoring;
+  }
+
+  /** Null when the configuration opens no port. */
+  get url(): string | null {
+    return this.#server?.url ?? null;
+  }
+
+  observe(event: Occurrence): void {
+    this.#fleet.observe(event);
+    this.#metrics.observe(event);
+    if (event.type === "differs") this.#differences += 1;
+    if (event.type === "hello") {
+      const light = this.#fleet.light(event.device);
+      if (light !== null) this.#homeAssistant.announce({ ...light, name: light.location?.name ?? null });
+    }
+    if (event.type === "evicted") {
+      const { payments = 0, charged = 0 } = this.#fleet.light(event.device) ?? {};
+      if (payments === 0 && charged === 0) this.#homeAssistant.forget(event.device);
+    }
+    if (!this.#feed.wantsFrames) return;
+    const frame = frameOf(event, wallSeconds());
+    if (frame !== null) this.#feed.frame(frame);
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#webhooks.close();
+    this.#feed.close();
+    await this.#server?.close();
+  }
+
+  #startTimers(): void {
+    const onTrouble = noteFailure(this.#parts.note, "looking at the parts' health");
+    this.#timers = [
+      setInterval(() => this.#fleet.sample(), SAMPLE_MS),
+      setInterval(() => this.#feed.tick(), TICK_MS),
+      setInterval(() => this.#lookForAlarms(), ALARM_MS),
+      setInterval(() => detach(this.#health.look(), onTrouble), LOOK_MS),
+    ];
+  }
+
+  #lookForAlarms(): void {
+    const { note, sellers } = this.#parts;
+    const conditions: AlarmConditions = {
+      sellerDown: sellersDown(sellers()),
+      treasuryAtomic: this.#health.treasuryAtomic,
+      differences: this.#differences,
     };
-    for (const alarm of alarms.look(fleet, around, wallSeconds())) {
-      const told = { ...alarm, reason: alarm.kind };
-      if (alarm.phase === "begins") note("warn", "an alarm begins", told);
-      else note("info", "an alarm ends", told);
-      webhooks.tell(alarm);
+    for (const alarm of this.#alarms.look(this.#fleet, conditions, wallSeconds())) {
+      const fields = { ...alarm, reason: alarm.kind };
+      if (alarm.phase === "begins") note("warn", "an alarm begins", fields);
+      else note("info", "an alarm ends", fields);
+      this.#webhooks.send(alarm);
     }
   }
 
-  await health.look();
-  const timers = [
-    setInterval(() => fleet.sample(), SAMPLE_MS),
-    setInterval(() => feed.tick(), TICK_MS),
-    setInterval(lookForAlarms, ALARM_MS),
-    setInterval(() => detach(health.look(), noteFailure(note, "looking at the parts' health")), LOOK_MS),
-  ];
-  const stopTimers = () => {
-    for (const timer of timers) clearInterval(timer);
-  };
-
-  let server: HttpServer | null = null;
-  try {
-    server = await serve();
-  } catch (error) {
-    stopTimers();
-    webhooks.close();
-    throw error;
+  #isUp(): Readonly<Record<CheckName, boolean>> {
+    const checks = Object.entries(this.#health.checks());
+    return Object.fromEntries(checks.map(([name, { isGood }]) => [name, isGood])) as Record<
+      CheckName,
+      boolean
+    >;
   }
 
-  async function serve(): Promise<HttpServer | null> {
-    if (config.http === undefined) return null;
-    const { host, port } = config.http;
+  async #serve(token: string | null): Promise<HttpServer | null> {
+    const { http, money, sellers } = this.#config;
+    if (http === undefined) return null;
     return openHttpServer({
-      host,
-      port,
-      token: files.token,
-      fleet,
-      feed,
-      health,
-      metrics,
-      ledger: parts.ledger,
-      money: config.money,
-      unit: config.sellers[0]!.unit,
-      sellers: parts.sellers,
-      cluster: parts.cluster,
-      treasuryAtomic: () => health.treasuryAtomic,
-      treasuryAddress: parts.treasuryAddress,
+      ...this.#parts,
+      host: http.host,
+      port: http.port,
+      token,
+      fleet: this.#fleet,
+      feed: this.#feed,
+      health: this.#health,
+      metrics: this.#metrics,
+      money,
+      unit: sellers[0]!.unit,
+      treasuryAtomic: () => this.#health.treasuryAtomic,
       version: packageVersion(),
       page: dashboardFiles(),
     });
   }
-
-  return {
-    observe(occurrence) {
-      fleet.observe(occurrence);
-      metrics.observe(occurrence);
-      if (occurrence.type === "differs") differences += 1;
-      if (occurrence.type === "hello") {
-        const light = fleet.light(occurrence.device);
-        if (light !== null) homeAssistant.announce({ ...light, name: light.location?.name ?? null });
-      }
-      if (occurrence.type === "evicted") {
-        const { payments = 0, charged = 0 } = fleet.light(occurrence.device) ?? {};
-        if (payments === 0 && charged === 0) homeAssistant.forget(occurrence.device);
-      }
-      if (!feed.wantsFrames) return;
-      const frame = frameOf(occurrence, wallSeconds());
-      if (frame !== null) feed.frame(frame);
-    },
-    timing: {
-      took(stage, seconds, isGood) {
-        metrics.took(stage, seconds, isGood);
-        if (stage === "ledger") health.ledgerCommitted(isGood);
-      },
-      deposited: (amountAtomic) => metrics.deposited(amountAtomic),
-    },
-    url: server?.url ?? null,
-    async close() {
-      stopTimers();
-      webhooks.close();
-      feed.close();
-      await server?.close();
-    },
-  };
 }
 
 /** Every seller that does not sell, with its reason; null when all do. */
@@ -232,19 +249,7 @@ function warningOf(access: Access | null): string {
   return access?.kind === "open" ? access.reason : "";
 }
 
-function goodIn(checks: Checks): Readonly<Record<keyof Checks, boolean>> {
-  const { broker, seller, ledger, clock, chain, duty } = checks;
-  return {
-    broker: broker.isGood,
-    seller: seller.isGood,
-    ledger: ledger.isGood,
-    clock: clock.isGood,
-    chain: chain.isGood,
-    duty: duty.isGood,
-  };
-}
-
-/** Places of a million lights, a line each. */
+/** Locations of a million lights, a line each. */
 const FILE_BYTES_MAX = 128 * 1024 * 1024;
 
 function textIn(member: string, file: string): string {

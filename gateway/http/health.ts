@@ -1,7 +1,7 @@
 /**
  * Whether the gateway can do its work, each part with a reason when it cannot.
  *
- * Promise: asking is cheap and never hangs: what takes time was found out before, on a timer.
+ * Promise: asking is cheap and never hangs: what takes time is found out before, on a timer.
  */
 
 import { statfs } from "node:fs/promises";
@@ -14,21 +14,21 @@ type Check = Answer<"Check">;
 
 const GOOD: Check = { isGood: true, reason: "" };
 
-/** Less free room than this, and the ledger is about to fail. */
+/** With less free room the ledger is about to fail. */
 const ROOM_MIN_BYTES = 64 * 1024 * 1024;
 
-/** Farther than this between two looks, and somebody set the clock: a payment's validity hangs on it. */
+/** A larger step between two looks means that the clock was set: a payment's validity depends on it. */
 const STEP_MAX_SECONDS = 60;
 
-/** No gateway of this version ran before. */
+/** This version did not exist before. */
 const EARLIEST_SECONDS = Date.UTC(2026, 0, 1) / 1000;
 
 export interface HealthParts {
   readonly brokerIsUp: () => boolean;
-  /** What is to be known of a broker that works; empty when nothing is. */
+  /** What an operator should know of a broker that works; empty when nothing. */
   readonly brokerWarning: () => string;
-  /** Why the duty among several gateways is not as it should be; empty when it is. */
-  readonly dutyTrouble: () => string;
+  /** Why this member of the cluster cannot do its work; empty when it can. */
+  readonly clusterTrouble: () => string;
   readonly sellers: () => readonly Pick<SellerStatus, "name" | "standing" | "reason">[];
   /** Balance of the treasury, atomic units; rejects while the chain does not answer. */
   readonly treasuryAtomic: () => Promise<number>;
@@ -37,88 +37,91 @@ export interface HealthParts {
   readonly monotonicSeconds: () => number;
 }
 
-export interface Health {
-  checks(): Checks;
-  isReady(): boolean;
+export class Health {
+  readonly #parts: HealthParts;
+  #clockOffset: number;
+  #treasuryAtomic: number | null = null;
+  #commit = GOOD;
+  #disk = GOOD;
+  #clock = GOOD;
+  #chain = bad("the chain has not answered yet");
+
+  constructor(parts: HealthParts) {
+    this.#parts = parts;
+    this.#clockOffset = this.#offset();
+  }
+
   /** Null until the chain answered, and while it does not. */
-  readonly treasuryAtomic: number | null;
-  ledgerCommitted(isGood: boolean): void;
+  get treasuryAtomic(): number | null {
+    return this.#treasuryAtomic;
+  }
+
+  checks(): Checks {
+    const { brokerIsUp, brokerWarning, clusterTrouble, sellers } = this.#parts;
+    const trouble = clusterTrouble();
+    return {
+      broker: brokerIsUp() ? { isGood: true, reason: brokerWarning() } : bad("not connected to the broker"),
+      seller: sellerCheck(sellers()),
+      ledger: this.#commit.isGood ? this.#disk : this.#commit,
+      clock: this.#clock,
+      chain: this.#chain,
+      duty: trouble === "" ? GOOD : bad(trouble),
+    };
+  }
+
+  isReady(): boolean {
+    return Object.values(this.checks()).every(({ isGood }) => isGood);
+  }
+
+  ledgerCommitted(isGood: boolean): void {
+    this.#commit = isGood ? GOOD : bad("the last payment could not be written");
+  }
+
   /** Asks chain, disk and clock; to be called every half minute. Never rejects. */
-  look(): Promise<void>;
-}
+  async look(): Promise<void> {
+    this.#lookAtClock();
+    await Promise.all([this.#lookAtChain(), this.#lookAtDisk()]);
+  }
 
-export function openHealth(parts: HealthParts): Health {
-  const offset = () => parts.wallSeconds() - parts.monotonicSeconds();
-  let offsetBefore = offset();
-  let treasuryAtomic: number | null = null;
-  let commit = GOOD;
-  let disk = GOOD;
-  let clock = GOOD;
-  let chain: Check = { isGood: false, reason: "the chain has not answered yet" };
-
-  async function lookAtChain(): Promise<void> {
+  async #lookAtChain(): Promise<void> {
     try {
-      treasuryAtomic = await parts.treasuryAtomic();
-      chain = GOOD;
+      this.#treasuryAtomic = await this.#parts.treasuryAtomic();
+      this.#chain = GOOD;
     } catch (error) {
-      treasuryAtomic = null;
-      chain = bad(`the node does not answer: ${firstLine(error)}`);
+      this.#treasuryAtomic = null;
+      this.#chain = bad(`the node does not answer: ${firstLine(error)}`);
     }
   }
 
-  async function lookAtDisk(): Promise<void> {
+  async #lookAtDisk(): Promise<void> {
+    const { dataFolder } = this.#parts;
     try {
-      const { bavail, bsize } = await statfs(parts.dataFolder);
+      const { bavail, bsize } = await statfs(dataFolder);
       const room = bavail * bsize;
-      disk =
+      this.#disk =
         room >= ROOM_MIN_BYTES
           ? GOOD
-          : bad(`expected ${ROOM_MIN_BYTES} bytes free in ${parts.dataFolder}, found ${room}`);
+          : bad(`expected ${ROOM_MIN_BYTES} bytes free in ${dataFolder}, found ${room}`);
     } catch (error) {
-      disk = bad(`${parts.dataFolder}: ${firstLine(error)}`);
+      this.#disk = bad(`${dataFolder}: ${firstLine(error)}`);
     }
   }
 
-  function lookAtClock(): void {
-    const wall = parts.wallSeconds();
-    const step = offset() - offsetBefore;
-    offsetBefore = offset();
+  #lookAtClock(): void {
+    const wall = this.#parts.wallSeconds();
+    const step = this.#offset() - this.#clockOffset;
+    this.#clockOffset += step;
     if (wall < EARLIEST_SECONDS) {
-      clock = bad(`expected a time after 2026-01-01, found ${new Date(wall * 1000).toISOString()}`);
+      this.#clock = bad(`expected a time after 2026-01-01, found ${new Date(wall * 1000).toISOString()}`);
     } else if (Math.abs(step) > STEP_MAX_SECONDS) {
-      clock = bad(`the clock was set by ${Math.round(step)} s since the last look`);
-    } else clock = GOOD;
+      this.#clock = bad(`the clock was set by ${Math.round(step)} s since the last look`);
+    } else this.#clock = GOOD;
   }
 
-  const health: Health = {
-    checks() {
-      const trouble = parts.dutyTrouble();
-      const duty = trouble === "" ? GOOD : bad(trouble);
-      const broker = parts.brokerIsUp()
-        ? { isGood: true, reason: parts.brokerWarning() }
-        : bad("not connected to the broker");
-      return {
-        broker,
-        seller: sellerCheck(parts.sellers()),
-        ledger: commit.isGood ? disk : commit,
-        clock,
-        chain,
-        duty,
-      };
-    },
-    isReady: () => Object.values(health.checks()).every(({ isGood }) => isGood),
-    get treasuryAtomic() {
-      return treasuryAtomic;
-    },
-    ledgerCommitted(isGood) {
-      commit = isGood ? GOOD : bad("the last payment could not be written");
-    },
-    async look() {
-      lookAtClock();
-      await Promise.all([lookAtChain(), lookAtDisk()]);
-    },
-  };
-  return health;
+  /** How far the wall clock is ahead of the monotonic one. */
+  #offset(): number {
+    return this.#parts.wallSeconds() - this.#parts.monotonicSeconds();
+  }
 }
 
 /** One that sells is enough to take payments. */

@@ -10,7 +10,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import { isDeviceName } from "#protocol/topics";
 import { sourceOf } from "../broker/limits/admission.ts";
 import { type Rate, RateLimits } from "../broker/limits/rate-limit.ts";
-import type { Metrics } from "../telemetry/metrics.ts";
+import type { Metrics } from "../telemetry/metrics/metrics.ts";
 import { type Access, type AccessRefusal, openAccess } from "./access.ts";
 import type { Answer } from "./answers.ts";
 import { type Api, registerApi } from "./api.ts";

@@ -1,8 +1,8 @@
 /**
- * What somebody should be told of, once when it begins and once when it ends.
+ * What an operator has to know, once when it begins and once when it ends.
  *
- * Promise: an alarm that flickers tells nothing: it has to hold for a minute to begin, and to be gone for
- * a minute to end. A light that starves alone is one alarm, a hundred are one alarm with a count.
+ * Promise: a flicker makes no alarm: its cause has to hold for a minute to begin it, and to be gone for
+ * a minute to end it. A light that starves alone is one alarm, a hundred are one alarm with a count.
  */
 import { ALARM_KINDS, type AlarmKind } from "../config/monitoring-section.ts";
 import type { Fleet } from "./fleet-view.ts";
@@ -27,8 +27,8 @@ export interface AlarmLimits {
   readonly treasuryMinAtomic: number;
 }
 
-/** What the alarms look at beside the fleet. */
-export interface Surroundings {
+/** What the alarms judge by, beside the fleet. */
+export interface AlarmConditions {
   readonly sellerDown: string | null;
   /** Null while unknown. */
   readonly treasuryAtomic: number | null;
@@ -45,24 +45,35 @@ interface Watched {
   changingSince: number | null;
 }
 
-export interface Alarms {
-  /** Looks at the fleet; to be called every few seconds. Returns what began or ended. */
-  look(fleet: Fleet, around: Surroundings, nowSeconds: number): readonly Alarm[];
-}
-
-export function openAlarms(limits: AlarmLimits): Alarms {
-  const watched = new Map<AlarmKind, Watched>(
+export class Alarms {
+  readonly #limits: AlarmLimits;
+  readonly #watched = new Map<AlarmKind, Watched>(
     ALARM_KINDS.map((kind) => [kind, { isOn: false, changingSince: null }]),
   );
-  let differencesTold = 0;
+  #differencesSeen = 0;
 
-  function settle(
-    kind: AlarmKind,
-    found: Finding | null,
-    holdSeconds: number,
-    nowSeconds: number,
-  ): Alarm | null {
-    const state = watched.get(kind)!;
+  constructor(limits: AlarmLimits) {
+    this.#limits = limits;
+  }
+
+  /** Looks at the fleet; to be called every few seconds. Returns what began or ended. */
+  look(fleet: Fleet, conditions: AlarmConditions, nowSeconds: number): readonly Alarm[] {
+    const differs = conditions.differences > this.#differencesSeen;
+    this.#differencesSeen = conditions.differences;
+    const low = lowBalance(fleet, conditions, this.#limits, nowSeconds);
+    const alarms = [
+      this.#change("low-balance", low, HOLD_SECONDS, nowSeconds),
+      this.#change("starved", starved(fleet), HOLD_SECONDS, nowSeconds),
+      this.#change("seller-down", sellerDown(conditions), HOLD_SECONDS, nowSeconds),
+      // Held for no time: a difference that was found once is there.
+      this.#change("ledger-differs", differs ? difference(conditions) : null, 0, nowSeconds),
+    ];
+    return alarms.filter((alarm) => alarm !== null);
+  }
+
+  /** The alarm that begins or ends by what was found; null while nothing changes for long enough. */
+  #change(kind: AlarmKind, found: Finding | null, holdSeconds: number, nowSeconds: number): Alarm | null {
+    const state = this.#watched.get(kind)!;
     if ((found !== null) === state.isOn) {
       state.changingSince = null;
       return null;
@@ -81,21 +92,6 @@ export function openAlarms(limits: AlarmLimits): Alarms {
       devices: devices.slice(0, LISTED_MAX),
     };
   }
-
-  return {
-    look(fleet, around, nowSeconds) {
-      const differs = around.differences > differencesTold;
-      differencesTold = around.differences;
-      const alarms = [
-        settle("low-balance", lowBalance(fleet, around, limits, nowSeconds), HOLD_SECONDS, nowSeconds),
-        settle("starved", starved(fleet), HOLD_SECONDS, nowSeconds),
-        settle("seller-down", sellerDown(around), HOLD_SECONDS, nowSeconds),
-        // Never a flicker: a difference found once is there.
-        settle("ledger-differs", differs ? difference(around) : null, 0, nowSeconds),
-      ];
-      return alarms.filter((alarm) => alarm !== null);
-    },
-  };
 }
 
 interface Finding {
@@ -106,12 +102,12 @@ interface Finding {
 
 function lowBalance(
   fleet: Fleet,
-  around: Surroundings,
+  conditions: AlarmConditions,
   limits: AlarmLimits,
   nowSeconds: number,
 ): Finding | null {
-  if (around.treasuryAtomic !== null && around.treasuryAtomic < limits.treasuryMinAtomic) {
-    const text = `the treasury holds ${around.treasuryAtomic} atomic units, expected at least ${limits.treasuryMinAtomic}`;
+  if (conditions.treasuryAtomic !== null && conditions.treasuryAtomic < limits.treasuryMinAtomic) {
+    const text = `the treasury holds ${conditions.treasuryAtomic} atomic units, expected at least ${limits.treasuryMinAtomic}`;
     return { text, count: 0, devices: [] };
   }
   const low = fleet.lights.filter((light) => {
@@ -130,13 +126,13 @@ function starved(fleet: Fleet): Finding | null {
   return { text: `${count} lights should be lit and cannot pay`, count, devices };
 }
 
-function sellerDown({ sellerDown }: Surroundings): Finding | null {
+function sellerDown({ sellerDown }: AlarmConditions): Finding | null {
   return sellerDown === null
     ? null
     : { text: `no payments are taken by ${sellerDown}`, count: 0, devices: [] };
 }
 
-function difference({ differences }: Surroundings): Finding {
+function difference({ differences }: AlarmConditions): Finding {
   const text = `ledger and seller counted grants differently, ${differences} times since the start`;
   return { text, count: differences, devices: [] };
 }

@@ -1,30 +1,16 @@
 /**
- * The fleet as it is now, made of what the gateway's rules tell (purchase/ports.ts, Occurrence).
+ * The fleet as it is now, made of the events of the gateway's rules (purchase/ports.ts, Occurrence).
  *
  * Promise: no socket, clock or file; memory bounded by the number of lights; when it is full, one that left
- * gives its position to one that comes; sums are kept as things happen, so that a summary costs nothing however many lights there are.
+ * gives its position to one that comes; sums are kept as things happen, so that a summary costs nothing
+ * however many lights there are.
  */
 import type { Occurrence, Tariff } from "../purchase/ports.ts";
-import { type History, openHistory } from "./history.ts";
+import { History } from "./history.ts";
 import { CONDITIONS, type Condition } from "./labels.ts";
 import { type Light, newLight, spend, takeChannel } from "./light-view.ts";
 import type { Location } from "./locations.ts";
 import type { FleetSummary } from "./shapes.ts";
-
-export interface Fleet {
-  observe(occurrence: Occurrence): void;
-  /** Takes a sample; to be called once a second. */
-  sample(): void;
-  summary(): FleetSummary;
-  light(device: string): Light | null;
-  /** `index` is the position. */
-  readonly lights: readonly Light[];
-  /** Rises with every change of any light. */
-  readonly revision: number;
-  /** Lights that changed after a revision, in the order of their last change, at most so many. */
-  changedSince(revision: number, limit: number): readonly Light[];
-  readonly history: History;
-}
 
 export interface FleetOptions {
   readonly locations: ReadonlyMap<string, Location>;
@@ -42,209 +28,237 @@ const LOOKS_MAX = 256;
 /** Samples over which payments a second are averaged. */
 const RATE_SAMPLES = 5;
 
-export function openFleet(options: FleetOptions): Fleet {
-  const { locations, lightsMax, now } = options;
-  const lights: Light[] = [];
-  const byDevice = new Map<string, Light>();
-  const history = openHistory();
-  const conditions = Object.fromEntries(CONDITIONS.map((name) => [name, 0])) as Record<Condition, number>;
-  const totals = { powerMilliwatts: 0, spentAtomic: 0, payments: 0, refusals: 0, dropped: 0 };
-  let tariff: Tariff | null = null;
-  let revision = 0;
+type EventOf<Type extends Occurrence["type"]> = Extract<Occurrence, { type: Type }>;
+
+export class Fleet {
+  readonly history = new History();
+  readonly #options: FleetOptions;
+  readonly #lights: Light[] = [];
+  readonly #byDevice = new Map<string, Light>();
+  readonly #conditions = Object.fromEntries(CONDITIONS.map((name) => [name, 0])) as Record<Condition, number>;
+  readonly #totals = { powerMilliwatts: 0, spentAtomic: 0, payments: 0, refusals: 0, dropped: 0 };
+  #tariff: Tariff | null = null;
+  #revision = 0;
   /** Lights by their last change: a light that changes moves to the end. */
-  const byChange = new Map<number, Light>();
+  readonly #byChange = new Map<number, Light>();
+  /** Lights that the gateway has forgotten: their positions are given away first. */
+  readonly #evicted = new Set<Light>();
+  /** Where the last search for a silent light ended. */
+  #hand = 0;
 
-  /** Lights that the gateway has forgotten: theirs are the positions that are given away first. */
-  const evicted = new Set<Light>();
-  let hand = 0;
+  constructor(options: FleetOptions) {
+    this.#options = options;
+  }
 
-  function find(device: string): Light | null {
-    const known = byDevice.get(device);
+  /** The index is the light's position. */
+  get lights(): readonly Light[] {
+    return this.#lights;
+  }
+
+  /** Rises with every change of any light. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  light(device: string): Light | null {
+    return this.#byDevice.get(device) ?? null;
+  }
+
+  observe(event: Occurrence): void {
+    if (event.type === "dropped") this.#totals.dropped += 1;
+    // The sender of a message that had to be dropped is not thereby a light.
+    if (event.type === "dropped" || event.type === "differs") return;
+    if (event.type === "evicted") {
+      const light = this.#byDevice.get(event.device);
+      if (light === undefined) return;
+      this.#become(light, "lost", 0);
+      this.#touch(light);
+      this.#evicted.add(light);
+      return;
+    }
+    const light = this.#find(event.device);
+    if (light === null) return;
+    this.#take(light, event);
+    this.#touch(light);
+  }
+
+  /** Takes a sample; to be called once a second. */
+  sample(): void {
+    const { lit, starved, lost } = this.#conditions;
+    const { powerMilliwatts, spentAtomic, payments } = this.#totals;
+    this.history.add({
+      atSeconds: this.#options.now(),
+      powerMilliwatts,
+      pricePerMillionUnits: this.#tariff?.pricePerMillionUnits ?? 0,
+      spentAtomic,
+      payments,
+      lit,
+      starved,
+      lost,
+    });
+  }
+
+  summary(): FleetSummary {
+    const samples = this.history.samples("seconds").slice(-RATE_SAMPLES);
+    const [first, last] = [samples[0], samples.at(-1)];
+    const seconds = first && last ? last.atSeconds - first.atSeconds : 0;
+    return {
+      atSeconds: this.#options.now(),
+      lights: { ...this.#conditions },
+      ...this.#totals,
+      pricePerMillionUnits: this.#tariff?.pricePerMillionUnits ?? 0,
+      paymentsPerSecond: seconds > 0 ? (last!.payments - first!.payments) / seconds : 0,
+    };
+  }
+
+  /** Lights that changed after a revision, in the order of their last change, at most so many. */
+  changedSince(revision: number, limit: number): readonly Light[] {
+    const changed: Light[] = [];
+    if (revision >= this.#revision) return changed;
+    for (const light of this.#byChange.values()) {
+      if (light.revision <= revision) continue;
+      changed.push(light);
+      if (changed.length >= limit) break;
+    }
+    return changed;
+  }
+
+  /** The device's light, made when there is none yet; null when no position is free. */
+  #find(device: string): Light | null {
+    const known = this.#byDevice.get(device);
     if (known !== undefined) {
-      evicted.delete(known);
+      this.#evicted.delete(known);
       return known;
     }
-    const leaving = lights.length >= lightsMax ? leavingLight() : null;
-    if (lights.length >= lightsMax && leaving === null) return null;
-    const index = leaving?.index ?? lights.length;
-    if (leaving !== null) forget(leaving);
-    const light = newLight(
-      index,
-      device,
-      locations.get(device) ?? null,
-      now(),
-      leaving === null ? 0 : revision,
-    );
-    lights[index] = light;
-    byDevice.set(device, light);
-    conditions[light.condition] += 1;
+    const { locations, lightsMax, now } = this.#options;
+    const isFull = this.#lights.length >= lightsMax;
+    const leaving = isFull ? this.#leavingLight() : null;
+    if (isFull && leaving === null) return null;
+    const index = leaving?.index ?? this.#lights.length;
+    if (leaving !== null) this.#forget(leaving);
+    const bornRevision = leaving === null ? 0 : this.#revision;
+    const light = newLight(index, device, locations.get(device) ?? null, now(), bornRevision);
+    this.#lights[index] = light;
+    this.#byDevice.set(device, light);
+    this.#conditions[light.condition] += 1;
     return light;
   }
 
-  function leavingLight(): Light | null {
-    for (const light of evicted) return light;
-    for (let looks = Math.min(LOOKS_MAX, lights.length); looks > 0; looks -= 1) {
-      hand = (hand + 1) % lights.length;
-      const light = lights[hand]!;
+  #leavingLight(): Light | null {
+    for (const light of this.#evicted) return light;
+    for (let looks = Math.min(LOOKS_MAX, this.#lights.length); looks > 0; looks -= 1) {
+      this.#hand = (this.#hand + 1) % this.#lights.length;
+      const light = this.#lights[this.#hand]!;
       const hasPaid = light.payments > 0 || light.charged > 0;
-      if (!hasPaid && now() - light.heardSeconds >= SILENT_SECONDS) return light;
+      if (!hasPaid && this.#options.now() - light.heardSeconds >= SILENT_SECONDS) return light;
     }
     return null;
   }
 
-  function forget(light: Light): void {
-    become(light, light.condition, 0);
-    conditions[light.condition] -= 1;
-    evicted.delete(light);
-    byDevice.delete(light.device);
-    byChange.delete(light.revision);
+  #forget(light: Light): void {
+    this.#become(light, light.condition, 0);
+    this.#conditions[light.condition] -= 1;
+    this.#evicted.delete(light);
+    this.#byDevice.delete(light.device);
+    this.#byChange.delete(light.revision);
   }
 
-  function touch(light: Light): void {
-    light.heardSeconds = now();
-    byChange.delete(light.revision);
-    revision += 1;
-    light.revision = revision;
-    byChange.set(revision, light);
+  #touch(light: Light): void {
+    light.heardSeconds = this.#options.now();
+    this.#byChange.delete(light.revision);
+    this.#revision += 1;
+    light.revision = this.#revision;
+    this.#byChange.set(light.revision, light);
   }
 
-  function become(light: Light, condition: Condition, powerMilliwatts: number): void {
-    conditions[light.condition] -= 1;
-    conditions[condition] += 1;
-    totals.powerMilliwatts += powerMilliwatts - light.powerMilliwatts;
+  #become(light: Light, condition: Condition, powerMilliwatts: number): void {
+    this.#conditions[light.condition] -= 1;
+    this.#conditions[condition] += 1;
+    this.#totals.powerMilliwatts += powerMilliwatts - light.powerMilliwatts;
     light.condition = condition;
     light.powerMilliwatts = powerMilliwatts;
   }
 
-  function takeAnswer(light: Light, { channel, grant }: Extract<Occurrence, { type: "answered" }>): void {
+  #take(light: Light, event: Exclude<Occurrence, { type: "dropped" | "differs" | "evicted" }>): void {
+    switch (event.type) {
+      case "hello":
+        this.#takeHello(light, event);
+        break;
+      case "answered":
+        this.#takeAnswer(light, event);
+        break;
+      case "state":
+        this.#takeState(light, event);
+        break;
+      case "reading":
+        this.#takeReading(light, event);
+        break;
+      case "lost":
+        this.#become(light, "lost", 0);
+        break;
+      // The gateway that serves it now counts it, so that sums over gateways are the fleet's.
+      case "released":
+        this.#become(light, "new", 0);
+        break;
+      case "no-offer":
+        light.refusal = event.refusal;
+        light.noOffer = event.reason;
+        break;
+      case "pay":
+        light.register = Math.max(light.register, event.pay.register);
+        break;
+      case "offered":
+        this.#tariff = event.tariff;
+        light.noOffer = null;
+        takeChannel(light, event.channel, event.tariff);
+    }
+  }
+
+  #takeAnswer(light: Light, { channel, grant }: EventOf<"answered">): void {
     if (grant.refusal !== null) {
       light.refusals += 1;
       light.refusal = grant.refusal;
-      totals.refusals += 1;
+      this.#totals.refusals += 1;
       return;
     }
-    // A counter that stood still is a rung answered again: nothing was paid.
+    // A counter that did not rise is a rung answered again: nothing was paid.
     const isKnown = channel !== null && light.channelId === channel.id;
     const amount = isKnown ? Math.max(0, grant.charged - light.charged) : light.quantumAtomic;
     if (channel !== null) takeChannel(light, channel, null);
     light.refusal = null;
     light.pricePerMillionUnits = grant.pricePerMillionUnits;
     if (amount === 0) return;
-    spend(light, amount, now());
+    const now = this.#options.now();
+    spend(light, amount, now);
     light.payments += 1;
-    light.paidSeconds = now();
-    totals.payments += 1;
-    totals.spentAtomic += amount;
+    light.paidSeconds = now;
+    this.#totals.payments += 1;
+    this.#totals.spentAtomic += amount;
   }
 
-  function takeHello(light: Light, { hello }: Extract<Occurrence, { type: "hello" }>): void {
+  #takeHello(light: Light, { hello }: EventOf<"hello">): void {
     const { model, firmware, meter, unit, register } = hello;
     Object.assign(light, { model, firmware, meter, unit });
     light.register = Math.max(light.register, register);
-    if (light.condition === "lost") become(light, "new", 0);
+    if (light.condition === "lost") this.#become(light, "new", 0);
   }
 
-  function takeState(light: Light, { state }: Extract<Occurrence, { type: "state" }>): void {
+  #takeState(light: Light, { state }: EventOf<"state">): void {
     const { register, credit, powerMilliwatts, levelPercent, wantedPercent, refusal } = state;
     Object.assign(light, { credit, levelPercent, wantedPercent, refusal });
     light.register = Math.max(light.register, register);
     const burning = levelPercent > 0 ? "lit" : "dark";
     const online = state.starved ? "starved" : burning;
-    if (state.status === "lost") become(light, "lost", 0);
-    else become(light, online, powerMilliwatts);
+    if (state.status === "lost") this.#become(light, "lost", 0);
+    else this.#become(light, online, powerMilliwatts);
   }
 
-  function takeReading(light: Light, { reading }: Extract<Occurrence, { type: "reading" }>): void {
+  #takeReading(light: Light, { reading }: EventOf<"reading">): void {
     light.register = Math.max(light.register, reading.register);
     light.voltageMillivolts = reading.voltageMillivolts ?? null;
     light.currentMilliamps = reading.currentMilliamps ?? null;
     light.frequencyMillihertz = reading.frequencyMillihertz ?? null;
     light.meterQuality = reading.quality ?? null;
-    become(light, light.condition === "lost" ? "new" : light.condition, reading.powerMilliwatts);
+    this.#become(light, light.condition === "lost" ? "new" : light.condition, reading.powerMilliwatts);
   }
-
-  function take(
-    light: Light,
-    occurrence: Exclude<Occurrence, { type: "dropped" | "differs" | "evicted" }>,
-  ): void {
-    if (occurrence.type === "hello") takeHello(light, occurrence);
-    else if (occurrence.type === "answered") takeAnswer(light, occurrence);
-    else if (occurrence.type === "state") takeState(light, occurrence);
-    else if (occurrence.type === "reading") takeReading(light, occurrence);
-    else if (occurrence.type === "lost") become(light, "lost", 0);
-    // Counted by the gateway that hears it now, so that sums over gateways are the fleet's.
-    else if (occurrence.type === "released") become(light, "new", 0);
-    else if (occurrence.type === "no-offer") {
-      light.refusal = occurrence.refusal;
-      light.noOffer = occurrence.reason;
-    } else if (occurrence.type === "pay") light.register = Math.max(light.register, occurrence.pay.register);
-    else {
-      tariff = occurrence.tariff;
-      light.noOffer = null;
-      takeChannel(light, occurrence.channel, tariff);
-    }
-  }
-
-  return {
-    observe(occurrence) {
-      if (occurrence.type === "dropped") totals.dropped += 1;
-      // Whoever sends what must be dropped is not thereby a light.
-      if (occurrence.type === "dropped" || occurrence.type === "differs") return;
-      if (occurrence.type === "evicted") {
-        const left = byDevice.get(occurrence.device);
-        if (left === undefined) return;
-        become(left, "lost", 0);
-        touch(left);
-        evicted.add(left);
-        return;
-      }
-      const light = find(occurrence.device);
-      if (light === null) return;
-      take(light, occurrence);
-      touch(light);
-    },
-    sample() {
-      const { lit, starved, lost } = conditions;
-      const { powerMilliwatts, spentAtomic, payments } = totals;
-      const pricePerMillionUnits = tariff?.pricePerMillionUnits ?? 0;
-      history.add({
-        atSeconds: now(),
-        powerMilliwatts,
-        pricePerMillionUnits,
-        spentAtomic,
-        payments,
-        lit,
-        starved,
-        lost,
-      });
-    },
-    summary() {
-      const samples = history.samples("seconds").slice(-RATE_SAMPLES);
-      const [first, last] = [samples[0], samples.at(-1)];
-      const seconds = first && last ? last.atSeconds - first.atSeconds : 0;
-      return {
-        atSeconds: now(),
-        lights: { ...conditions },
-        ...totals,
-        pricePerMillionUnits: tariff?.pricePerMillionUnits ?? 0,
-        paymentsPerSecond: seconds > 0 ? (last!.payments - first!.payments) / seconds : 0,
-      };
-    },
-    light: (device) => byDevice.get(device) ?? null,
-    lights,
-    get revision() {
-      return revision;
-    },
-    changedSince(since, limit) {
-      const changed: Light[] = [];
-      if (since >= revision) return changed;
-      for (const light of byChange.values()) {
-        if (light.revision <= since) continue;
-        changed.push(light);
-        if (changed.length >= limit) break;
-      }
-      return changed;
-    },
-    history,
-  };
 }

@@ -12,28 +12,26 @@ export const SAMPLES_MAX: Readonly<Record<Span, number>> = { seconds: 900, minut
 
 const MINUTE_SECONDS = 60;
 
-export interface History {
-  add(sample: Sample): void;
+export class History {
+  readonly #rings: Record<Span, Sample[]> = { seconds: [], minutes: [] };
+
+  add(sample: Sample): void {
+    this.#keep("seconds", sample);
+    const last = this.#rings.minutes.at(-1);
+    if (last === undefined || sample.atSeconds - last.atSeconds >= MINUTE_SECONDS) {
+      this.#keep("minutes", sample);
+    }
+  }
+
   /** Oldest first. */
-  samples(span: Span): readonly Sample[];
-}
+  samples(span: Span): readonly Sample[] {
+    return this.#rings[span].slice(-SAMPLES_MAX[span]);
+  }
 
-export function openHistory(): History {
-  const rings: Record<Span, Sample[]> = { seconds: [], minutes: [] };
-
-  function keep(span: Span, sample: Sample): void {
-    const ring = rings[span];
+  #keep(span: Span, sample: Sample): void {
+    const ring = this.#rings[span];
     ring.push(sample);
     // Trimmed by a tenth at a time: shifting one by one would copy the whole ring every second.
     if (ring.length > SAMPLES_MAX[span] * 1.1) ring.splice(0, ring.length - SAMPLES_MAX[span]);
   }
-
-  return {
-    add(sample) {
-      keep("seconds", sample);
-      const last = rings.minutes.at(-1);
-      if (last === undefined || sample.atSeconds - last.atSeconds >= MINUTE_SECONDS) keep("minutes", sample);
-    },
-    samples: (span) => rings[span].slice(-SAMPLES_MAX[span]),
-  };
 }

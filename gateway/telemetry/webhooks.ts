@@ -1,11 +1,11 @@
 /**
  * Alarms sent to URLs of the operator's choice, signed, again and again until they arrive or grow old.
  *
- * Promise: a bounded queue per webhook (the oldest goes first when it is full, and that is told); retries
- * with back-off; the body is signed, so a receiver knows who speaks and that it was just now.
+ * Promise: a bounded queue per webhook (when it is full the oldest is dropped, and that is logged); retries
+ * with back-off; the body is signed, so a receiver knows the sender, and that it was sent just now.
  *
  * Headers: `watt402-timestamp` (unix seconds) and `watt402-signature` (`sha256=` and the hex HMAC-SHA256 of
- * `<timestamp>.<body>`). A receiver answers 2xx; `id` in the body tells repetitions.
+ * `<timestamp>.<body>`). A receiver answers 2xx; `id` in the body shows repetitions.
  */
 
 import { createHmac, randomUUID } from "node:crypto";
@@ -28,7 +28,7 @@ export interface WebhookPace {
 }
 
 export interface Webhooks {
-  tell(alarm: Alarm): void;
+  send(alarm: Alarm): void;
   readonly queued: number;
   close(): void;
 }
@@ -47,8 +47,8 @@ interface Delivery {
 export function openWebhooks(hooks: readonly WebhookOptions[], note: Note, pace = PACE): Webhooks {
   const open = hooks.map((hook) => openWebhook(hook, note, pace));
   return {
-    tell(alarm) {
-      for (const hook of open) hook.tell(alarm);
+    send(alarm) {
+      for (const hook of open) hook.send(alarm);
     },
     get queued() {
       return open.reduce((sum, hook) => sum + hook.queued, 0);
@@ -94,7 +94,7 @@ function openWebhook({ url, events, secret }: WebhookOptions, note: Note, pace: 
   }
 
   return {
-    tell(alarm) {
+    send(alarm) {
       if (!events.includes(alarm.kind)) return;
       if (queue.length >= QUEUE_MAX) {
         queue.shift();

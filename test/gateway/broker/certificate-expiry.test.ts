@@ -9,7 +9,8 @@ import { certificatesOf, EMBEDDED } from "#gateway/config/broker-section";
 import { readCertificates } from "#gateway/config/certificates";
 import { EXTERNAL } from "#gateway/config/external-broker-section";
 import { readLogin } from "#gateway/config/login-files";
-import { registerAccess } from "#gateway/telemetry/access-metrics";
+import { registerAccess } from "#gateway/telemetry/metrics/access-metrics";
+import { Scrape } from "#gateway/telemetry/metrics/scrape";
 import { type Authority, newAuthority } from "./external/authority.ts";
 
 const NOW = Math.floor(Date.now() / 1000);
@@ -35,7 +36,7 @@ async function keepOneOf(days: number): Promise<void> {
 
 async function told(broker: Parameters<typeof certificatesOf>[0]): Promise<Record<string, number>> {
   const registry = new Registry();
-  registerAccess(registry, {
+  registerAccess(new Scrape(registry), {
     broker: () => null,
     others: () => null,
     devicesPending: () => 0,

@@ -4,15 +4,15 @@ import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import type { ClusterStatus } from "#gateway/cluster/cluster-status";
 import { dashboardFiles } from "#gateway/http/dashboard-files";
-import { openFeed } from "#gateway/http/feed";
-import { openHealth } from "#gateway/http/health";
+import { Feed } from "#gateway/http/feed";
+import { Health } from "#gateway/http/health";
 import { openHttpServer } from "#gateway/http/server";
 import type { ChannelRecord, Occurrence, PaymentRecord, Tariff } from "#gateway/purchase/ports";
 import type { SellerStatus } from "#gateway/sellers/seller-status";
-import { openFleet } from "#gateway/telemetry/fleet-view";
+import { Fleet } from "#gateway/telemetry/fleet-view";
 import { frameOf } from "#gateway/telemetry/frames";
 import type { Location } from "#gateway/telemetry/locations";
-import { openMetrics } from "#gateway/telemetry/metrics";
+import { Metrics } from "#gateway/telemetry/metrics/metrics";
 import type { StateMessage } from "#protocol/messages";
 
 export const QUANTUM = 100;
@@ -116,13 +116,13 @@ export type Stage = Awaited<ReturnType<typeof openStage>>;
 export async function openStage({ locations = new Map(), token = null }: StageOptions = {}) {
   let offsetSeconds = 0;
   const now = () => Date.now() / 1000 + offsetSeconds;
-  const fleet = openFleet({ locations, lightsMax: 100_000, now });
-  const feed = openFeed(fleet);
+  const fleet = new Fleet({ locations, lightsMax: 100_000, now });
+  const feed = new Feed(fleet);
   const sellers: SellerStatus[] = [GRID];
-  const health = openHealth({
+  const health = new Health({
     brokerIsUp: () => true,
     brokerWarning: () => "",
-    dutyTrouble: () => "",
+    clusterTrouble: () => "",
     sellers: () => sellers,
     treasuryAtomic: async () => 123_456_789,
     dataFolder: tmpdir(),
@@ -130,7 +130,7 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
     monotonicSeconds: now,
   });
   await health.look();
-  const metrics = openMetrics({
+  const metrics = new Metrics({
     fleet,
     lightsMax: 100_000,
     lowBalanceDays: 1,

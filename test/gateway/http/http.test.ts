@@ -3,9 +3,9 @@
 import { connect } from "node:net";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterEach, expect, test } from "vitest";
-import { eventText, openFeed, VIEWERS_MAX } from "#gateway/http/feed";
+import { eventText, Feed, VIEWERS_MAX } from "#gateway/http/feed";
 import { OPENAPI } from "#gateway/http/openapi";
-import { openFleet } from "#gateway/telemetry/fleet-view";
+import { Fleet } from "#gateway/telemetry/fleet-view";
 import { channelOf, deviceName, openStage, type Stage, type StageOptions } from "./fixtures.ts";
 
 const TOKEN = "a-token-that-is-long-enough";
@@ -232,8 +232,8 @@ test("a viewer hears the whole fleet once, then only what changes", async () => 
 });
 
 test("a viewer who does not read costs a bounded backlog, catches up whole, and is dropped when it never reads", () => {
-  const fleet = openFleet({ locations: new Map(), lightsMax: 10_000, now: () => 1_800_000_000 });
-  const feed = openFeed(fleet);
+  const fleet = new Fleet({ locations: new Map(), lightsMax: 10_000, now: () => 1_800_000_000 });
+  const feed = new Feed(fleet);
   const sent: string[] = [];
   let backlog = 0;
   let isClosed = false;
@@ -286,7 +286,7 @@ test("a viewer who does not read costs a bounded backlog, catches up whole, and 
 });
 
 test("viewers beyond the bound are turned away", () => {
-  const feed = openFeed(openFleet({ locations: new Map(), lightsMax: 10, now: () => 1_800_000_000 }));
+  const feed = new Feed(new Fleet({ locations: new Map(), lightsMax: 10, now: () => 1_800_000_000 }));
   const viewer = { send() {}, backlogBytes: () => 0, close() {} };
   const joins = Array.from({ length: VIEWERS_MAX + 1 }, () => feed.join(viewer, { kind: "none" }));
   expect(joins.filter((leave) => leave === null)).toHaveLength(1);

@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { meterShows } from "#gateway/dashboard/format";
 import type { Occurrence } from "#gateway/purchase/ports";
-import { openAlarms, type Surroundings } from "#gateway/telemetry/alarms";
-import { openFleet } from "#gateway/telemetry/fleet-view";
+import { type AlarmConditions, Alarms } from "#gateway/telemetry/alarms";
+import { Fleet } from "#gateway/telemetry/fleet-view";
 import { frameOf } from "#gateway/telemetry/frames";
 import { SAMPLES_MAX } from "#gateway/telemetry/history";
 import { CONDITIONS } from "#gateway/telemetry/labels";
@@ -18,7 +18,7 @@ const START = 1_800_000_000;
 
 function bench(lightsMax = 100) {
   let now = START;
-  const fleet = openFleet({ locations: new Map(), lightsMax, now: () => now });
+  const fleet = new Fleet({ locations: new Map(), lightsMax, now: () => now });
   return {
     fleet,
     pass: (seconds: number) => {
@@ -176,8 +176,8 @@ test("a frame shows counters, never a signature", () => {
 
 test("an alarm has to hold for a minute to begin and to end, and is told once", () => {
   const { fleet, now, pass } = bench();
-  const alarms = openAlarms({ lowBalanceDays: 1, treasuryMinAtomic: 0 });
-  const around: Surroundings = { sellerDown: null, treasuryAtomic: null, differences: 0 };
+  const alarms = new Alarms({ lowBalanceDays: 1, treasuryMinAtomic: 0 });
+  const around: AlarmConditions = { sellerDown: null, treasuryAtomic: null, differences: 0 };
   const look = (seconds: number, surroundings = around) => {
     const told = [];
     for (let second = 0; second < seconds; second += 5) {

@@ -56,8 +56,8 @@ const alarm = (kind: AlarmKind, count = 1): Alarm => ({
 test("an alarm arrives signed, and one that is not wanted does not leave", async () => {
   const { url, heard } = await receiver(() => 204);
   const hooks = hook(url, ["starved"]);
-  hooks.tell(alarm("seller-down"));
-  hooks.tell(alarm("starved"));
+  hooks.send(alarm("seller-down"));
+  hooks.send(alarm("starved"));
   await until(
     () => heard.length === 1 && hooks.queued === 0,
     5_000,
@@ -75,8 +75,8 @@ test("a receiver that fails is told again, with the same id, until it takes it, 
   const { url, heard } = await receiver((count) => (count <= 3 ? 503 : 200));
   const notes: string[] = [];
   const hooks = hook(url, ["starved", "low-balance"], notes);
-  hooks.tell(alarm("starved"));
-  hooks.tell(alarm("low-balance"));
+  hooks.send(alarm("starved"));
+  hooks.send(alarm("low-balance"));
   await until(
     () => hooks.queued === 0,
     5_000,
@@ -91,7 +91,7 @@ test("a receiver that fails is told again, with the same id, until it takes it, 
 test("a receiver that is away for ever costs a bounded queue, and what is lost is told", async () => {
   const notes: string[] = [];
   const hooks = hook("http://127.0.0.1:9/none", ["starved"], notes);
-  for (let i = 0; i < QUEUE_MAX + 50; i++) hooks.tell(alarm("starved", i));
+  for (let i = 0; i < QUEUE_MAX + 50; i++) hooks.send(alarm("starved", i));
   expect(hooks.queued).toBe(QUEUE_MAX);
   expect(notes.filter((note) => note.includes("queue is full"))).toHaveLength(50);
   await until(

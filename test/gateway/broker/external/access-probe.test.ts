@@ -6,7 +6,7 @@ import { Aedes, type AuthenticateHandler, type AuthorizeSubscribeHandler } from 
 import { afterEach, expect, test } from "vitest";
 import type { Access } from "#gateway/broker/external/access-probe";
 import { type ExternalBroker, openExternalBroker } from "#gateway/broker/external/external";
-import { openHealth } from "#gateway/http/health";
+import { Health } from "#gateway/http/health";
 import { until } from "../../fixtures.ts";
 
 const DEVICE = "12".repeat(20);
@@ -128,10 +128,10 @@ test.each([
 });
 
 test("an open broker is told where operators look, and takes no gateway out of service", async () => {
-  const health = openHealth({
+  const health = new Health({
     brokerIsUp: () => true,
     brokerWarning: () => "anybody without a login hears",
-    dutyTrouble: () => "",
+    clusterTrouble: () => "",
     sellers: () => [{ name: "grid", standing: "good", reason: "" }],
     treasuryAtomic: async () => 1,
     dataFolder: tmpdir(),
