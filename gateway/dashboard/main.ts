@@ -12,7 +12,7 @@ import { find, make } from "./element.ts";
 import { money, power, price, type Units } from "./format.ts";
 import { openLightPage } from "./light-page.ts";
 import { openList } from "./list.ts";
-import { openMap } from "./map.ts";
+import { openMap } from "./map/map.ts";
 import { openSellers } from "./sellers.ts";
 import { openStore, type Store } from "./store.ts";
 

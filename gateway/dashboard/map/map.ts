@@ -4,9 +4,9 @@
  * Promise: drawn only when something changed; no tiles are fetched from anywhere; what matters is drawn
  * last and by shape, not by colour alone.
  */
-import type { Condition } from "../telemetry/labels.ts";
-import { colour, find } from "./element.ts";
-import type { Light, Store } from "./store.ts";
+import type { Condition } from "../../telemetry/labels.ts";
+import { colour, find } from "../element.ts";
+import type { Light, Store } from "../store.ts";
 
 const ZOOM_STEP = 1.5;
 const ZOOM_MAX = 200;
