@@ -1,7 +1,7 @@
 /**
  * The fleet over time: power, price, spending and payments, each one line.
  *
- * Promise: the past is asked for once, then grown by what the live feed tells; drawn once a second.
+ * Promise: the past is asked for once, then grown by what the live feed sends; drawn once a second.
  */
 import uPlot from "uplot";
 import type { Answer } from "../http/answers.ts";

@@ -1,5 +1,5 @@
 /**
- * One line on who of several gateways takes which payments; nothing for a gateway alone.
+ * One line on which of several gateways takes which payments; nothing for a gateway alone.
  */
 import type { Answer } from "../http/answers.ts";
 import { find } from "./element.ts";
@@ -7,17 +7,17 @@ import { find } from "./element.ts";
 const ASK_MS = 5_000;
 
 /** Asks at once, and again for as long as the gateway is one of several. */
-export async function showDuty(): Promise<void> {
-  const line = find("duty");
+export async function showCluster(): Promise<void> {
+  const line = find("cluster");
   const answer = await fetch("/api/v1/duty").catch(() => null);
   if (answer?.ok) {
-    const duty = (await answer.json()) as Answer<"Duty">;
-    if (duty.state === "sole") return;
+    const cluster = (await answer.json()) as Answer<"Duty">;
+    if (cluster.state === "sole") return;
     line.hidden = false;
-    line.textContent = sentence(duty);
-    line.classList.toggle("bad", duty.state === "lapsed" || duty.members.some(({ isLive }) => !isLive));
+    line.textContent = sentence(cluster);
+    line.classList.toggle("bad", cluster.state === "lapsed" || cluster.members.some(({ isLive }) => !isLive));
   }
-  setTimeout(() => void showDuty(), ASK_MS);
+  setTimeout(() => void showCluster(), ASK_MS);
 }
 
 function sentence({ state, members, slotsOfAll }: Answer<"Duty">): string {

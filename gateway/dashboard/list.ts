@@ -14,148 +14,156 @@ const SORT_MS = 1_000;
 
 type Order = "worst" | "days" | "name";
 
-export function openList(store: Store, units: () => Units, opens: (device: string) => void) {
-  const box = find("list");
-  const search = find<HTMLInputElement>("search");
-  const order = find<HTMLSelectElement>("order");
-  const ground = make("div", { role: "presentation" });
-  box.append(ground);
-  const pool: HTMLElement[] = [];
-  let shown: Light[] = [];
-  let condition: Condition | null = null;
-  let selected: string | null = null;
-  let sortedMs = Number.NEGATIVE_INFINITY;
-  let timer = 0;
+export class LightList {
+  readonly #store: Store;
+  readonly #units: () => Units;
+  readonly #opens: (device: string) => void;
+  readonly #box = find("list");
+  readonly #search = find<HTMLInputElement>("search");
+  readonly #order = find<HTMLSelectElement>("order");
+  /** As high as all rows, so that the box scrolls; holds those that are seen. */
+  readonly #sheet = make("div", { role: "presentation" });
+  readonly #pool: HTMLElement[] = [];
+  #shown: Light[] = [];
+  #condition: Condition | null = null;
+  #selected: string | null = null;
+  #sortedMs = Number.NEGATIVE_INFINITY;
+  #timer = 0;
 
-  function sort(): void {
-    sortedMs = performance.now();
-    clearTimeout(timer);
-    timer = 0;
-    const text = search.value.trim().toLowerCase();
-    shown = store.lights.filter(
+  constructor(store: Store, units: () => Units, opens: (device: string) => void) {
+    this.#store = store;
+    this.#units = units;
+    this.#opens = opens;
+    this.#box.append(this.#sheet);
+    this.#box.addEventListener("scroll", () => this.#draw(), { passive: true });
+    this.#search.addEventListener("input", () => this.#refresh());
+    this.#order.addEventListener("change", () => this.#refresh());
+    new ResizeObserver(() => this.#draw()).observe(this.#box);
+    this.#box.addEventListener("keydown", (event) => this.#press(event));
+  }
+
+  changed(): void {
+    const waitMs = this.#sortedMs + SORT_MS - performance.now();
+    if (waitMs <= 0) this.#sort();
+    else if (this.#timer === 0) this.#timer = window.setTimeout(() => this.#refresh(), waitMs);
+    this.#draw();
+  }
+
+  show(condition: Condition | null): void {
+    this.#condition = condition;
+    this.#box.scrollTop = 0;
+    this.#refresh();
+  }
+
+  select(device: string | null): void {
+    this.#selected = device;
+    this.#draw();
+  }
+
+  #refresh(): void {
+    this.#sort();
+    this.#draw();
+  }
+
+  #sort(): void {
+    this.#sortedMs = performance.now();
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    const text = this.#search.value.trim().toLowerCase();
+    this.#shown = this.#store.lights.filter(
       (light) =>
-        (condition === null || light.condition === condition) &&
+        (this.#condition === null || light.condition === this.#condition) &&
         (text === "" || light.name.toLowerCase().includes(text) || light.device.includes(text)),
     );
-    shown.sort(comparison(order.value as Order));
+    this.#shown.sort(comparison(this.#order.value as Order));
   }
 
-  function draw(): void {
-    ground.style.height = `${shown.length * ROW_PIXELS}px`;
-    const first = Math.max(0, Math.floor(box.scrollTop / ROW_PIXELS) - SPARE_ROWS);
-    const count = Math.min(shown.length - first, Math.ceil(box.clientHeight / ROW_PIXELS) + 2 * SPARE_ROWS);
-    for (let i = 0; i < Math.max(count, pool.length); i++) {
-      const row = pool[i] ?? newRow();
-      const light = i < count ? shown[first + i] : undefined;
+  #draw(): void {
+    const { length } = this.#shown;
+    this.#sheet.style.height = `${length * ROW_PIXELS}px`;
+    const first = Math.max(0, Math.floor(this.#box.scrollTop / ROW_PIXELS) - SPARE_ROWS);
+    const count = Math.min(length - first, Math.ceil(this.#box.clientHeight / ROW_PIXELS) + 2 * SPARE_ROWS);
+    for (let i = 0; i < Math.max(count, this.#pool.length); i++) {
+      const row = this.#pool[i] ?? this.#newRow();
+      const light = i < count ? this.#shown[first + i] : undefined;
       row.hidden = light === undefined;
-      if (light !== undefined) fill(row, light, first + i);
+      if (light !== undefined) this.#fill(row, light, first + i);
     }
-    const chosen = pool.find((row) => !row.hidden && row.dataset.device === selected);
-    box.setAttribute("aria-activedescendant", chosen?.id ?? "");
-    box.setAttribute("data-count", String(shown.length));
-    ground.classList.toggle("empty", shown.length === 0);
-    if (shown.length === 0) {
-      ground.textContent = store.lights.length === 0 ? "No light has been heard yet." : "No light fits.";
-      pool.length = 0;
+    const chosen = this.#pool.find((row) => !row.hidden && row.dataset.device === this.#selected);
+    this.#box.setAttribute("aria-activedescendant", chosen?.id ?? "");
+    this.#box.setAttribute("data-count", String(length));
+    this.#sheet.classList.toggle("empty", length === 0);
+    if (length === 0) {
+      const isSilent = this.#store.lights.length === 0;
+      this.#sheet.textContent = isSilent ? "No light has been heard yet." : "No light fits.";
+      this.#pool.length = 0;
     }
   }
 
-  function newRow(): HTMLElement {
-    if (pool.length === 0) ground.textContent = "";
-    const id = `row-${pool.length}`;
+  #newRow(): HTMLElement {
+    if (this.#pool.length === 0) this.#sheet.textContent = "";
     const row = make(
       "div",
-      { class: "row", role: "option", id },
+      { class: "row", role: "option", id: `row-${this.#pool.length}` },
       make("i", { class: "dot", "aria-hidden": "true" }),
       make("div", {}, make("b"), make("span")),
       make("div", { class: "end" }, make("b"), make("span")),
     );
-    row.addEventListener("click", () => opens(row.dataset.device!));
-    pool.push(row);
-    ground.append(row);
+    row.addEventListener("click", () => this.#opens(row.dataset.device!));
+    this.#pool.push(row);
+    this.#sheet.append(row);
     return row;
   }
 
-  function fill(row: HTMLElement, light: Light, position: number): void {
+  #fill(row: HTMLElement, light: Light, position: number): void {
     const [dot, left, right] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
     row.dataset.device = light.device;
     row.style.top = `${position * ROW_PIXELS}px`;
-    row.setAttribute("aria-selected", String(light.device === selected));
+    row.setAttribute("aria-selected", String(light.device === this.#selected));
     row.setAttribute("aria-posinset", String(position + 1));
-    row.setAttribute("aria-setsize", String(shown.length));
-    dot!.className = `dot ${light.condition}`;
-    const [value, unit] = power(light.powerMilliwatts);
+    row.setAttribute("aria-setsize", String(this.#shown.length));
+    dot.className = `dot ${light.condition}`;
+    const refusal = light.refusal === null ? "" : ` · ${light.refusal}`;
+    write(left, light.name, `${light.condition}${refusal}`);
+    left.lastElementChild!.className = light.condition === "starved" ? "warn" : "";
+    const balance = money(light.promised - light.charged, this.#units());
     write(
-      left!,
-      light.name,
-      light.refusal === null ? light.condition : `${light.condition} · ${light.refusal}`,
-    );
-    left!.lastElementChild!.className = light.condition === "starved" ? "warn" : "";
-    const balance = light.promised - light.charged;
-    write(
-      right!,
-      `${value} ${unit}`,
-      light.daysLeft === null ? money(balance, units()) : daysLeft(light.daysLeft),
+      right,
+      power(light.powerMilliwatts).join(" "),
+      light.daysLeft === null ? balance : daysLeft(light.daysLeft),
     );
   }
 
-  function move(by: number): void {
-    if (shown.length === 0) return;
-    const now = shown.findIndex(({ device }) => device === selected);
-    const next = Math.min(shown.length - 1, Math.max(0, now + by));
-    selected = shown[next]!.device;
-    const top = next * ROW_PIXELS;
-    if (top < box.scrollTop) box.scrollTop = top;
-    else if (top + ROW_PIXELS > box.scrollTop + box.clientHeight) {
-      box.scrollTop = top + ROW_PIXELS - box.clientHeight;
-    }
-    draw();
-  }
-
-  function refresh(): void {
-    sort();
-    draw();
-  }
-
-  box.addEventListener("scroll", draw, { passive: true });
-  search.addEventListener("input", refresh);
-  order.addEventListener("change", refresh);
-  new ResizeObserver(draw).observe(box);
-  box.addEventListener("keydown", (event) => {
-    const page = Math.floor(box.clientHeight / ROW_PIXELS);
+  #press(event: KeyboardEvent): void {
+    const page = Math.floor(this.#box.clientHeight / ROW_PIXELS);
     const steps: Readonly<Record<string, number>> = {
       ArrowDown: 1,
       ArrowUp: -1,
       PageDown: page,
       PageUp: -page,
-      Home: -shown.length,
-      End: shown.length,
+      Home: -this.#shown.length,
+      End: this.#shown.length,
     };
     const by = steps[event.key];
-    if (by !== undefined) move(by);
-    else if (event.key === "Enter" && selected !== null) opens(selected);
+    if (by !== undefined) this.#move(by);
+    else if (event.key === "Enter" && this.#selected !== null) this.#opens(this.#selected);
     else return;
     event.preventDefault();
-  });
+  }
 
-  return {
-    changed() {
-      const waitMs = sortedMs + SORT_MS - performance.now();
-      if (waitMs <= 0) sort();
-      else if (timer === 0) timer = window.setTimeout(refresh, waitMs);
-      draw();
-    },
-    show(wanted: Condition | null) {
-      condition = wanted;
-      box.scrollTop = 0;
-      refresh();
-    },
-    select(device: string | null) {
-      selected = device;
-      draw();
-    },
-    refresh,
-  };
+  #move(by: number): void {
+    if (this.#shown.length === 0) return;
+    const now = this.#shown.findIndex(({ device }) => device === this.#selected);
+    const next = Math.min(this.#shown.length - 1, Math.max(0, now + by));
+    this.#selected = this.#shown[next]!.device;
+    const box = this.#box;
+    const top = next * ROW_PIXELS;
+    if (top < box.scrollTop) box.scrollTop = top;
+    else if (top + ROW_PIXELS > box.scrollTop + box.clientHeight) {
+      box.scrollTop = top + ROW_PIXELS - box.clientHeight;
+    }
+    this.#draw();
+  }
 }
 
 function write(box: HTMLElement, first: string, second: string): void {

@@ -1,5 +1,5 @@
 /**
- * The dashboard: one page that listens to the gateway and draws what it hears.
+ * The dashboard: one page that draws the gateway's live feed.
  *
  * Promise: it only reads. Every light is one address (`#/light/<device>`), every action has a key: `/` to
  * search, arrows and Enter in the list, Escape to close.
@@ -7,12 +7,12 @@
 import type { Answer } from "../http/answers.ts";
 import { CONDITIONS, type Condition } from "../telemetry/labels.ts";
 import { openCharts } from "./charts.ts";
-import { showDuty } from "./cluster.ts";
+import { showCluster } from "./cluster.ts";
 import { find, make } from "./element.ts";
 import { money, power, price, type Units } from "./format.ts";
 import { openLightPage } from "./light-page.ts";
-import { openList } from "./list.ts";
-import { openMap } from "./map/map.ts";
+import { LightList } from "./list.ts";
+import { LightMap } from "./map/map.ts";
 import { openSellers } from "./sellers.ts";
 import { openStore, type Store } from "./store.ts";
 
@@ -26,8 +26,8 @@ const { store, open, follow } = openStore({
 const go = (device: string | null) => {
   location.hash = device === null ? "#/" : `#/light/${device}`;
 };
-const list = openList(store, () => units, go);
-const map = openMap(store, go);
+const list = new LightList(store, () => units, go);
+const map = new LightMap(store, go);
 const charts = openCharts(() => units);
 const page = openLightPage(
   () => units,
@@ -140,7 +140,7 @@ const isLight = matchMedia("(prefers-color-scheme: light)").matches;
 wear(localStorage.getItem("theme") ?? (isLight ? "light" : "dark"));
 open();
 turn();
-void showDuty();
+void showCluster();
 
 const fleet = await fetch("/api/v1/fleet");
 if (fleet.ok) {

@@ -1,7 +1,7 @@
 /**
  * The sellers, the most wanted first: name, price, how many lights buy there, and why one does not sell.
  *
- * Promise: asked for every few seconds while the page is seen; a gateway that is away leaves what was told last.
+ * Promise: asked for every few seconds while the page is seen; while the gateway is away the last answer stays.
  */
 import type { Answer } from "../http/answers.ts";
 import { find, make } from "./element.ts";
@@ -39,12 +39,12 @@ function row(
       ? "no price yet"
       : price(pricePerMillionUnits, { ...units, unit: unit ?? units.unit }).join("");
   const why = standing === "good" ? "" : ` · ${standing}: ${reason}`;
-  const told = `${asked} · ${lights.toLocaleString("en")} ${lights === 1 ? "light" : "lights"}${why}`;
+  const detail = `${asked} · ${lights.toLocaleString("en")} ${lights === 1 ? "light" : "lights"}${why}`;
   return make(
     "li",
     { class: standing, title: url },
     make("b", {}, name),
     " ",
-    make("small", { class: "told" }, told),
+    make("small", { class: "detail" }, detail),
   );
 }

@@ -1,8 +1,8 @@
 /**
- * What the page knows: every light, as the live feed told it last, and the fleet's figures.
+ * What the page knows: every light as the live feed sent it last, and the fleet's figures.
  *
- * Promise: one row per light, changed in place; whoever draws is told once a frame at most, however many
- * events came. A broken line is joined again by the browser, and the feed begins from the start.
+ * Promise: one row per light, changed in place; the listener is called once a frame at most, however many
+ * events came. The browser joins a broken connection again, and the feed begins from the start.
  */
 
 import type { BornRow, LightRow } from "../http/rows.ts";

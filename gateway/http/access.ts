@@ -1,5 +1,5 @@
 /**
- * Who may look: everybody on this machine while the gateway listens on loopback only, else who has the token.
+ * Who may look: every program of this machine while the gateway listens on loopback only, else a holder of the token.
  *
  * Promise: the token is compared in constant time and never sent back; a browser keeps a cookie that says
  * it knew the token, good for this run of the gateway; a web page elsewhere cannot look through a visitor's
@@ -37,7 +37,7 @@ function isCrossSite(headers: Headers): boolean {
   return mode !== "navigate" || dest !== "document";
 }
 
-/** @param token null leaves the door open to whoever is on this machine */
+/** @param token null admits every request from this machine */
 export function openAccess(token: string | null): Access {
   const secret = randomBytes(32);
   const proof = createHmac("sha256", secret).update("logged in").digest("hex");
@@ -51,7 +51,7 @@ export function openAccess(token: string | null): Access {
       if (/^\s*(:\d*)?\s*$/.test(String(headers.host ?? ""))) return "wrong-host";
       if (isCrossSite(headers)) return "cross-site";
       if (token === null) {
-        // Without a token, a name that somebody's DNS points here must not open the door.
+        // Without a token, a foreign name whose DNS points here must not be admitted.
         const host = String(headers.host ?? "").replace(/:\d+$/, "");
         return isLoopback(host) ? null : "wrong-host";
       }
@@ -64,7 +64,7 @@ export function openAccess(token: string | null): Access {
     },
     login(given, { origin, "x-forwarded-proto": proto }) {
       if (token === null || !isSame(given, token)) return null;
-      // TLS ends at a proxy, if anywhere: the browser's own address bar tells, or the proxy does.
+      // TLS ends at a proxy, if anywhere: the Origin header shows it, or the proxy's header.
       const isSecure = String(origin ?? "").startsWith("https:") || proto === "https";
       return `${COOKIE}=${proof}; Path=/; HttpOnly; SameSite=Strict${isSecure ? "; Secure" : ""}`;
     },

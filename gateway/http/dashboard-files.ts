@@ -2,7 +2,7 @@
  * The dashboard's files: page and style as they are, the script translated once from its TypeScript.
  *
  * Promise: nothing is built when the gateway is installed and nothing is fetched from elsewhere when it is
- * looked at. esbuild is there anyway (tsx runs the gateway with it); one bundle takes it some 50 ms, once,
+ * opened. esbuild is there anyway (tsx runs the gateway with it); one bundle takes it some 50 ms, once,
  * when the first page is asked for.
  */
 import { readFileSync } from "node:fs";
@@ -31,7 +31,7 @@ export function dashboardFiles(): PageFiles {
     login: login.replace("{failed}", ""),
     loginFailed: login.replace(
       "{failed}",
-      "This is not the token. It stands in the file named by http.tokenFile.",
+      "This is not the token. It is in the file named by http.tokenFile.",
     ),
     script() {
       script ??= bundle();

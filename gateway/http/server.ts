@@ -1,7 +1,7 @@
 /**
  * What operators and their tools ask over HTTP: health, metrics, the API, the live feed, the dashboard.
  *
- * Promise: it reads and never changes anything; beyond loopback nothing but health and version is told
+ * Promise: it reads and never changes anything; beyond loopback only health and version are served
  * without the token; what a viewer can make it hold is bounded.
  */
 
@@ -45,7 +45,7 @@ const OPEN_PATHS = new Set([...WATCHED_PATHS, "/login"]);
 const LOGINS: Rate = { perSecond: 0.2, burst: 10 };
 const LOGIN_SOURCES_MAX = 1_000;
 
-/** Places of the live feed that one address may take: half of all. */
+/** Viewers of the live feed from one address: half of all. */
 const VIEWERS_OF_ADDRESS_MAX = VIEWERS_MAX / 2;
 
 const HEADERS = {
@@ -68,7 +68,7 @@ export async function openHttpServer(parts: HttpParts): Promise<HttpServer> {
     reply.headers(HEADERS);
     const refusal = access.refusal(request.headers);
     if (refusal === null || (refusal === "login-required" && OPEN_PATHS.has(pathOf(request)))) return;
-    // Whoever watches a gateway asks by whatever name and from wherever it stands.
+    // A monitor may ask from any machine, by any host name.
     if (WATCHED_PATHS.has(pathOf(request))) return;
     await refuse(request, reply, refusal);
   });
@@ -105,7 +105,7 @@ async function refuse(request: FastifyRequest, reply: FastifyReply, refusal: Acc
     await reply.redirect("/login");
     return;
   }
-  // The sign-in page is drawn with it, and it tells nothing.
+  // The sign-in page needs it, and it holds no secret.
   if (refusal === "login-required" && path === "/dashboard.css") return;
   await reply.code(refusal === "login-required" ? 401 : 403).send({ error: REFUSED[refusal] });
 }

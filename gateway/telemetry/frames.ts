@@ -1,5 +1,5 @@
 /**
- * What travels between devices and gateway, decoded, for whoever watches.
+ * What travels between devices and gateway, decoded, for those who watch.
  *
  * Promise: signatures and tags are left out, so nothing shown could be presented to a seller.
  */
@@ -15,26 +15,26 @@ export interface Frame {
   readonly fields: Readonly<Record<string, string | number | boolean | null>>;
 }
 
-/** The message an occurrence tells of; null when it tells of none that went through. */
-export function frameOf(occurrence: Occurrence, atSeconds: number): Frame | null {
-  switch (occurrence.type) {
+/** The message that an event is about; null when it is about none that went through. */
+export function frameOf(event: Occurrence, atSeconds: number): Frame | null {
+  switch (event.type) {
     case "hello": {
-      const { model, firmware, meter, unit, wantedUnits, register } = occurrence.hello;
+      const { model, firmware, meter, unit, wantedUnits, register } = event.hello;
       return up("hello", { model, firmware, meter, unit, wantedUnits, register });
     }
     case "offered": {
-      const { channel, tariff } = occurrence;
+      const { channel, tariff } = event;
       const { scheme, network, amount } = channel.requirements;
       const { pricePerMillionUnits } = tariff;
       const { promised, charged, granted } = channel;
       return down("offer", { scheme, network, amount, pricePerMillionUnits, promised, charged, granted });
     }
     case "pay": {
-      const { again, channelTag, maxClaimable, register } = occurrence.pay;
+      const { again, channelTag, maxClaimable, register } = event.pay;
       return up("pay", { maxClaimable, register, again, channelTag: tagText(channelTag) });
     }
     case "answered": {
-      const { refusal, channelTag, charged, granted, pricePerMillionUnits } = occurrence.grant;
+      const { refusal, channelTag, charged, granted, pricePerMillionUnits } = event.grant;
       return down("grant", {
         refusal,
         charged,
@@ -44,11 +44,11 @@ export function frameOf(occurrence: Occurrence, atSeconds: number): Frame | null
       });
     }
     case "state": {
-      const { v: _, channelId: _id, ...fields } = occurrence.state;
+      const { v: _, channelId: _id, ...fields } = event.state;
       return up("state", fields);
     }
     case "reading": {
-      const { v: _, ...fields } = occurrence.reading;
+      const { v: _, ...fields } = event.reading;
       return up("reading", fields);
     }
     case "lost":
@@ -68,7 +68,7 @@ export function frameOf(occurrence: Occurrence, atSeconds: number): Frame | null
     return { atSeconds, device: deviceOf(), direction: "down", leaf, fields };
   }
   function deviceOf(): string {
-    return "device" in occurrence ? occurrence.device : "";
+    return "device" in event ? event.device : "";
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * A log that a fleet cannot flood: the same line, again and again, becomes one with a count.
  *
- * Promise: the first of its kind is told at once; until the span is over the rest are counted, and the
- * next one tells how many were left out. Texts are the program's own; what strangers can put into a reason makes
+ * Promise: the first of its kind is logged at once; until the span is over the rest are counted, and the
+ * next one says how many were left out. Texts are the program's own; what strangers can put into a reason makes
  * at most a few lines of each text, however they vary it. Fields are cut to a bounded length.
  */
 import type { Note } from "../purchase/ports.ts";
@@ -10,7 +10,7 @@ import type { Note } from "../purchase/ports.ts";
 const SPAN_MS = 10_000;
 const KINDS_MAX = 1_000;
 
-/** Reasons of one text that are told within a span, each once. */
+/** Reasons of one text that are logged within a span, each once. */
 const REASONS_MAX = 5;
 
 const SHOWN_CHARACTERS_MAX = 1_000;
@@ -18,18 +18,18 @@ const SHOWN_CHARACTERS_MAX = 1_000;
 /** @param nowMs monotonic milliseconds */
 export function limitNotes(note: Note, nowMs: () => number): Note {
   const kinds = new Map<string, { untilMs: number; leftOut: number }>();
-  const texts = new Map<string, { untilMs: number; told: number }>();
+  const texts = new Map<string, { untilMs: number; logged: number }>();
 
-  /** False when enough of a text was told already. */
-  function mayTell(text: string): boolean {
+  /** False when enough of a text was logged already. */
+  function mayLog(text: string): boolean {
     const known = texts.get(text);
     if (known === undefined || nowMs() >= known.untilMs) {
       if (texts.size >= KINDS_MAX) texts.clear();
-      texts.set(text, { untilMs: nowMs() + SPAN_MS, told: 1 });
+      texts.set(text, { untilMs: nowMs() + SPAN_MS, logged: 1 });
       return true;
     }
-    known.told += 1;
-    return known.told <= REASONS_MAX;
+    known.logged += 1;
+    return known.logged <= REASONS_MAX;
   }
 
   return (level, text, fields) => {
@@ -40,7 +40,7 @@ export function limitNotes(note: Note, nowMs: () => number): Note {
       known.leftOut += 1;
       return;
     }
-    if (!mayTell(`${text} ${String(fields.seller ?? "")}`)) return;
+    if (!mayLog(`${text} ${String(fields.seller ?? "")}`)) return;
     if (kinds.size >= KINDS_MAX) kinds.clear();
     kinds.set(kind, { untilMs: nowMs() + SPAN_MS, leftOut: 0 });
     const shown = bounded(fields);

@@ -100,8 +100,8 @@ test.each([
       fullPage: name === "phone",
     });
     expect(await listed(page)).toBe(lights);
-    const duty = await page.locator("#duty").textContent();
-    expect(duty).toBe("north (this one): 52 % of the fleet · south: 48 % of the fleet");
+    const cluster = await page.locator("#cluster").textContent();
+    expect(cluster).toBe("north (this one): 52 % of the fleet · south: 48 % of the fleet");
     // As many elements as fit, however many lights.
     expect(await page.locator(".row").count()).toBeLessThan(60);
     const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
