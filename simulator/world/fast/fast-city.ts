@@ -8,8 +8,9 @@ import { energyMilliwattHours } from "#core/units";
 import { chooseQuantum } from "#gateway/purchase/channels";
 import { MENU } from "../engine/world-terms.ts";
 import type { Pole } from "../surroundings/simulated-site.ts";
-import { type FastPrice, type FastResult, type FastTerms, runFastLight } from "./fast-light.ts";
+import { type FastResult, type FastTerms, runFastLight } from "./fast-light.ts";
 import type { FastLook } from "./fast-look.ts";
+import type { FastPrice } from "./fast-sales.ts";
 
 const BALANCE_ATOMIC = 100_000_000;
 const MICRO = 1_000_000;
@@ -79,7 +80,7 @@ export function runFastCity(
   for (let index = from; index < to; index++) {
     const pole = town.poleAt(index);
     const terms = termsOf(town, pole.wantedUnits);
-    const result = runFastLight(pole, terms, null, look?.eyeOn(pole));
+    const result = runFastLight(pole, terms, null, look?.samplerOf(pole));
     const at = index - from;
     lights.purchases[at] = result.purchases;
     lights.charged[at] = result.charged;

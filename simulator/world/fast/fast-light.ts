@@ -11,8 +11,10 @@ import { WAKE_MIN_MS } from "#core/machine";
 import { budgetOn, refusePrice, refuseQuantum, spentToday } from "#core/policy";
 import { NEW_REGISTER, type Register, takeReading } from "#core/register";
 import { nextAttemptMs } from "#core/rungs";
-import { energyMilliwattHours, msUntilUsed, PRICED_UNITS, unitsForQuantum } from "#core/units";
+import { energyMilliwattHours, msUntilUsed, unitsForQuantum } from "#core/units";
 import type { Pole } from "../surroundings/simulated-site.ts";
+import { FastMeter } from "./fast-meter.ts";
+import { type FastPrice, FastSales } from "./fast-sales.ts";
 
 /** From a PAY to its GRANT, milliseconds. */
 export const ROUND_TRIP_MS = 120;
@@ -20,15 +22,6 @@ export const ROUND_TRIP_MS = 120;
 export const OFFER_MS = 1000;
 /** The machine's jitter, in the middle. */
 export const JITTER = 0.5;
-
-/** What is sold from some instant on. */
-export interface FastPrice {
-  /** World milliseconds; the first price also holds before. */
-  readonly fromMs: number;
-  readonly pricePerMillionUnits: number;
-  /** What the gateway offers this light at this price. */
-  readonly quantumAtomic: number;
-}
 
 export interface FastTerms {
   readonly epochSeconds: number;
@@ -67,14 +60,14 @@ export interface FastResult {
   aheadMilliwattHours: number;
 }
 
-/** Told of every purchase, grant and level, for those who compare. */
+/** Called for every purchase, grant and level: what a test compares with the machine's. */
 export type FastWatch = (atMs: number, what: "pay" | "grant" | "lamp", value: number) => void;
 
-/** Looks at a light at instants of its own, in order: what it saw last, and has bought and shows. */
-export interface FastEye {
-  /** Next instant at which it looks, world milliseconds; Infinity when it looks no more. */
+/** Samples a light at instants of its own, in order: the light's state after the event before each. */
+export interface FastSampler {
+  /** Next instant of a sample, world milliseconds; Infinity when there is none. */
   nextMs(): number;
-  look(
+  sample(
     creditUnits: number,
     levelPercent: number,
     wantedPercent: number,
@@ -83,248 +76,278 @@ export interface FastEye {
   ): void;
 }
 
-/** Nobody looks. */
-const NO_EYE: FastEye = { nextMs: () => Number.POSITIVE_INFINITY, look: () => {} };
+const NO_SAMPLER: FastSampler = { nextMs: () => Number.POSITIVE_INFINITY, sample: () => {} };
 
+/** What the machine would be told: the first offer comes after the link. A tick brings a reading of the meter. */
+type FastEvent = "tick" | "plan" | "link" | "first-offer" | "offer" | "grant";
+
+/** One light's nights, from power-up to the end of its terms. @param watch null when nothing is compared */
 export function runFastLight(
   pole: Pole,
   terms: FastTerms,
   watch: FastWatch | null,
-  eye: FastEye = NO_EYE,
+  sampler: FastSampler = NO_SAMPLER,
 ): FastResult {
-  const { lamp, meter, settings, almanac } = pole;
-  const { policy, retry } = settings;
-  const { endMs, epochSeconds, prices, balanceAtomic } = terms;
-  const [first] = prices;
-  if (first === undefined) throw new Error("fast light: expected at least one price, found none");
+  requireAffordable(pole, terms.prices);
+  const light = new FastLight(pole, terms, watch);
+  light.run(sampler);
+  return light.result();
+}
+
+/** A light that refuses an offer asks for a better one; only the machine does that. */
+function requireAffordable({ settings: { policy } }: Pole, prices: readonly FastPrice[]): void {
+  if (prices.length === 0) throw new Error("fast light: expected at least one price, found none");
   for (const { pricePerMillionUnits, quantumAtomic } of prices) {
     const refusal = refuseQuantum(policy, quantumAtomic) ?? refusePrice(policy, pricePerMillionUnits);
     if (refusal === null) continue;
-    // A light that stands still asks for a better offer, which is the machine's and not told here.
     throw new Error(
       `fast light: expected prices and purchases within the light's policy, found ${quantumAtomic} atomic units ` +
         `at ${pricePerMillionUnits} (${refusal}); take a cheaper tariff, or few lights`,
     );
   }
-  // The offer heard last, and the ladder walked.
-  let price = first.pricePerMillionUnits;
-  let quantumOffered = first.quantumAtomic;
-  let quantumAtomic = first.quantumAtomic;
-  let lowMark = 0;
-  const quote = (): void => {
+}
+
+class FastLight {
+  readonly #pole: Pole;
+  readonly #terms: FastTerms;
+  readonly #watch: FastWatch | null;
+  readonly #meter: FastMeter;
+  readonly #sales: FastSales;
+  #nowMs = 0;
+  #wakeAtMs = 0;
+  #grantAtMs = Number.POSITIVE_INFINITY;
+  #offerAtMs = Number.POSITIVE_INFINITY;
+  #offers = 1;
+  // The latest offer, and the quantum of the ladder walked.
+  #price: number;
+  #quantumOffered: number;
+  #quantumAtomic: number;
+  #lowMark = 0;
+  #hasChannel = false;
+  // What the machine keeps of its meter.
+  #register: Register = NEW_REGISTER;
+  #estimated = 0;
+  #powerMilliwatts = 0;
+  #reckonedAtMs = 0;
+  #countedAtMs = Number.NEGATIVE_INFINITY;
+  #readingAtMs = Number.NEGATIVE_INFINITY;
+  #account: { granted: number; registerAtOpen: number } | null = null;
+  // What it keeps of its purchases.
+  #budget = { day: 0, spentBefore: 0, signedAtStart: 0 };
+  #charged = 0;
+  #signed = 0;
+  #pendingRung = 0;
+  #pendingNextMs = 0;
+  #purchases = 0;
+  // Its plan, and the time it stood dark.
+  #plan: readonly PlanStep[] = [];
+  #planNext: readonly PlanStep[] = [];
+  #planDay = -1;
+  #wantedPercent = 0;
+  #starvedMs = 0;
+  #starvedInOneMs = 0;
+  #longestStarvedMs = 0;
+  #events = 0;
+  #digest = 0;
+  #ahead = 0;
+
+  constructor(pole: Pole, terms: FastTerms, watch: FastWatch | null) {
+    const [first, second] = terms.prices;
+    this.#pole = pole;
+    this.#terms = terms;
+    this.#watch = watch;
+    this.#meter = new FastMeter(pole);
+    this.#sales = new FastSales(terms.prices);
+    this.#price = first!.pricePerMillionUnits;
+    this.#quantumOffered = first!.quantumAtomic;
+    this.#quantumAtomic = first!.quantumAtomic;
+    if (second !== undefined) this.#offerAtMs = second.fromMs + OFFER_MS;
+  }
+
+  run(sampler: FastSampler): void {
+    const { endMs } = this.#terms;
+    this.#step("tick");
+    this.#stepOnNewDay();
+    this.#step("link");
+    this.#step("first-offer");
+    for (;;) {
+      const nextMs = Math.min(this.#grantAtMs, this.#offerAtMs, this.#wakeAtMs);
+      for (let atMs = sampler.nextMs(); atMs <= endMs && atMs < nextMs; atMs = sampler.nextMs()) {
+        const credit = Math.max(0, this.#credit());
+        sampler.sample(credit, this.#meter.level, this.#wantedPercent, this.#purchases, this.#sales.charged);
+      }
+      if (nextMs > endMs) break;
+      this.#nowMs = nextMs;
+      if (nextMs === this.#grantAtMs) this.#step("grant");
+      else if (nextMs === this.#offerAtMs) this.#step("offer");
+      else {
+        this.#stepOnNewDay();
+        this.#step("tick");
+      }
+    }
+    this.#meter.integrate(endMs);
+  }
+
+  result(): FastResult {
+    return {
+      register: this.#register.total,
+      registerAtOpen: this.#account?.registerAtOpen ?? 0,
+      signed: this.#signed,
+      charged: this.#sales.charged,
+      credited: this.#account?.granted ?? 0,
+      granted: this.#sales.granted,
+      boughtMicroAtomic: this.#sales.boughtMicroAtomic,
+      purchases: this.#purchases,
+      events: this.#events,
+      deliveredMilliwattHours: this.#meter.energyMilliwattHours,
+      litMs: this.#meter.litMs,
+      starvedMs: this.#starvedMs,
+      longestStarvedMs: this.#longestStarvedMs,
+      drawnWhenReadMilliwattHours: this.#meter.energyWhenRead,
+      digest: this.#digest,
+      aheadMilliwattHours: this.#ahead,
+    };
+  }
+
+  /** A day's plan is applied on waking, before the meter is read. */
+  #stepOnNewDay(): void {
+    const wallSeconds = this.#terms.epochSeconds + this.#nowMs / 1000;
+    const day = Math.floor(wallSeconds / SECONDS_PER_DAY);
+    if (day === this.#planDay) return;
+    this.#planDay = day;
+    this.#planNext = this.#pole.almanac.plan(wallSeconds);
+    this.#step("plan");
+  }
+
+  /** One event as the machine takes it: reckon, apply, decide the level, buy, set the alarm. */
+  #step(event: FastEvent): void {
+    const nowMs = this.#nowMs;
+    const { settings } = this.#pole;
+    const meter = this.#meter;
+    this.#events++;
+    this.#reckon(nowMs - this.#reckonedAtMs);
+    this.#reckonedAtMs = nowMs;
+    this.#apply(event);
+    const wallSeconds = this.#terms.epochSeconds + nowMs / 1000;
+    this.#wantedPercent = plannedLevel(this.#plan, wallSeconds);
+    const shown = shownLevel(this.#wantedPercent, this.#credit() > 0, settings.policy.unpaid);
+    // The machine reckons with the level it decided; the lamp follows within the same instant.
+    if (shown !== meter.level) {
+      meter.setLevel(shown, nowMs);
+      this.#watch?.(nowMs, "lamp", shown);
+    }
+    if (this.#hasChannel) this.#buy(wallSeconds);
+    if (nowMs - this.#readingAtMs >= settings.readingMs) this.#readingAtMs = nowMs;
+    this.#wakeAtMs = nowMs + this.#wakeIn(wallSeconds);
+    this.#ahead = Math.max(this.#ahead, meter.energyMilliwattHours - this.#sales.granted);
+  }
+
+  /** What was used and how long the light starved since the event before. */
+  #reckon(elapsedMs: number): void {
+    this.#estimated += energyMilliwattHours(this.#loadMilliwatts(), Math.max(0, elapsedMs));
+    if (this.#wantedPercent > 0 && this.#meter.level === 0) {
+      this.#starvedMs += elapsedMs;
+      this.#starvedInOneMs += elapsedMs;
+      this.#longestStarvedMs = Math.max(this.#longestStarvedMs, this.#starvedInOneMs);
+    } else this.#starvedInOneMs = 0;
+  }
+
+  #apply(event: FastEvent): void {
+    if (event === "tick") this.#readMeter();
+    else if (event === "grant") this.#applyGrant();
+    else if (event === "offer") this.#applyOffer();
+    else if (event === "plan") this.#plan = this.#planNext;
+    else if (event === "first-offer") {
+      this.#hasChannel = true;
+      this.#quote();
+    }
+  }
+
+  #readMeter(): void {
+    const nowMs = this.#nowMs;
+    const { meter: limits } = this.#pole.settings;
+    const before = this.#register;
+    const raw = this.#meter.read(nowMs);
+    const taken = takeReading(before, raw, nowMs - this.#countedAtMs, Math.floor(this.#estimated), limits);
+    this.#register = taken.register;
+    this.#account ??= { granted: 0, registerAtOpen: taken.register.total };
+    if (taken.note !== "counted" || taken.register.raw !== before.raw) this.#estimated = 0;
+    this.#powerMilliwatts = Math.round(this.#meter.drawnMilliwatts(nowMs));
+    this.#countedAtMs = nowMs;
+  }
+
+  #applyGrant(): void {
+    const { granted, registerAtOpen } = this.#account!;
+    this.#grantAtMs = Number.POSITIVE_INFINITY;
+    const units = this.#sales.grant(this.#pendingRung);
+    this.#charged = this.#pendingRung;
+    this.#account = { granted: granted + units, registerAtOpen };
+    this.#pendingRung = 0;
+    this.#price = this.#sales.price;
+    this.#quote();
+    this.#watch?.(this.#nowMs, "grant", this.#sales.granted);
+  }
+
+  #applyOffer(): void {
+    const { prices } = this.#terms;
+    const offer = prices[this.#offers++]!;
+    const next = prices[this.#offers];
+    this.#offerAtMs = next === undefined ? Number.POSITIVE_INFINITY : next.fromMs + OFFER_MS;
+    this.#price = offer.pricePerMillionUnits;
+    this.#quantumOffered = offer.quantumAtomic;
+    this.#quote();
+  }
+
+  #quote(): void {
     // An offered quantum is taken up between two purchases.
-    if (pendingRung === 0) quantumAtomic = quantumOffered;
-    lowMark = Math.ceil((unitsForQuantum(quantumAtomic, price) * settings.lowMarkPermille) / 1000);
-  };
-  let offers = 1;
-  let offerAtMs = prices[1] === undefined ? Number.POSITIVE_INFINITY : prices[1].fromMs + OFFER_MS;
-  // The price at which the seller sells.
-  let selling = 0;
+    if (this.#pendingRung === 0) this.#quantumAtomic = this.#quantumOffered;
+    const units = unitsForQuantum(this.#quantumAtomic, this.#price);
+    this.#lowMark = Math.ceil((units * this.#pole.settings.lowMarkPermille) / 1000);
+  }
 
-  let register: Register = NEW_REGISTER;
-  let estimated = 0;
-  let powerMilliwatts = 0;
-  let reckonedAtMs = 0;
-  let countedAtMs = Number.NEGATIVE_INFINITY;
-  let account: { granted: number; registerAtOpen: number } | null = null;
-  let budget = { day: 0, spentBefore: 0, signedAtStart: 0 };
-  let charged = 0;
-  let signed = 0;
-  let pendingRung = 0;
-  let pendingPrice = 0;
-  let pendingNextMs = 0;
-  let grantAtMs = Number.POSITIVE_INFINITY;
-  let readingAtMs = Number.NEGATIVE_INFINITY;
-  let level = 0;
-  // The lamp and its meter.
-  let energy = 0;
-  let sinceMs = 0;
-  let startedAtMs = Number.NEGATIVE_INFINITY;
-  let litMs = 0;
-  // The seller's account.
-  let soldCharged = 0;
-  let soldGranted = 0;
-  let remainder = 0;
-  let boughtMicroAtomic = 0;
+  #buy(wallSeconds: number): void {
+    const { policy, retry } = this.#pole.settings;
+    this.#budget = budgetOn(this.#budget, wallSeconds, this.#signed);
+    if (this.#pendingRung !== 0 || this.#credit() >= this.#lowMark) return;
+    const rung = this.#charged + this.#quantumAtomic;
+    if (rung > this.#terms.balanceAtomic) return;
+    if (rung > this.#signed && spentToday(this.#budget, rung) > policy.dailyBudgetAtomic) return;
+    const nowMs = this.#nowMs;
+    this.#signed = rung;
+    this.#pendingRung = rung;
+    this.#sales.order(nowMs);
+    this.#pendingNextMs = nextAttemptMs(retry, 1, nowMs, JITTER);
+    this.#grantAtMs = nowMs + ROUND_TRIP_MS;
+    this.#purchases++;
+    this.#digest = (Math.imul(this.#digest ^ rung, 0x85ebca6b) + Math.floor(nowMs)) >>> 0;
+    this.#watch?.(nowMs, "pay", rung);
+  }
 
-  let plan: readonly PlanStep[] = [];
-  let planDay = -1;
-  let wantedPercent = 0;
-  let starvedMs = 0;
-  let starvedInOneMs = 0;
-  let longestStarvedMs = 0;
-  let drawnWhenRead = 0;
-  let hasChannel = false;
-  let events = 0;
-  let purchases = 0;
-  let digest = 0;
-  let ahead = 0;
-  let nowMs = 0;
-  let wakeAtMs = 0;
-
-  const drawnMilliwatts = (atMs: number): number => {
-    const steady = (lamp.ratedMilliwatts * level) / 100;
-    return atMs - startedAtMs < lamp.startUpMs ? (steady * lamp.startUpPermille) / 1000 : steady;
-  };
-  const integrate = (): void => {
-    const startUpEnds = Math.min(nowMs, Math.max(sinceMs, startedAtMs + lamp.startUpMs));
-    energy +=
-      energyMilliwattHours(drawnMilliwatts(sinceMs), startUpEnds - sinceMs) +
-      energyMilliwattHours(drawnMilliwatts(startUpEnds), nowMs - startUpEnds);
-    if (level > 0) litMs += nowMs - sinceMs;
-    sinceMs = nowMs;
-  };
-  const loadMilliwatts = (): number =>
-    level === 0 ? 0 : Math.max(powerMilliwatts, (settings.ratedMilliwatts * level) / 100);
-  const credit = (): number =>
-    account === null ? 0 : creditOf(account, register.total + Math.floor(estimated));
-
-  const look = (): void => {
-    integrate();
-    drawnWhenRead = energy;
-    const { resolutionMilliwattHours } = meter;
-    const shown = pole.meterInitial + energy;
-    const raw = Math.floor(shown / resolutionMilliwattHours) * resolutionMilliwattHours;
-    const before = register;
-    const taken = takeReading(register, raw, nowMs - countedAtMs, Math.floor(estimated), settings.meter);
-    register = taken.register;
-    account ??= { granted: 0, registerAtOpen: register.total };
-    if (taken.note !== "counted" || register.raw !== before.raw) estimated = 0;
-    powerMilliwatts = Math.round(drawnMilliwatts(sinceMs));
-    countedAtMs = nowMs;
-  };
-  const hearGrant = (): void => {
-    grantAtMs = Number.POSITIVE_INFINITY;
-    const money = (pendingRung - soldCharged) * PRICED_UNITS + remainder;
-    remainder = money % pendingPrice;
-    const units = (money - remainder) / pendingPrice;
-    soldCharged = pendingRung;
-    soldGranted += units;
-    boughtMicroAtomic += units * pendingPrice;
-    charged = soldCharged;
-    account = { granted: account!.granted + units, registerAtOpen: account!.registerAtOpen };
-    pendingRung = 0;
-    price = pendingPrice;
-    quote();
-    watch?.(nowMs, "grant", soldGranted);
-  };
-  const hearOffer = (): void => {
-    const offer = prices[offers++]!;
-    const next = prices[offers];
-    offerAtMs = next === undefined ? Number.POSITIVE_INFINITY : next.fromMs + OFFER_MS;
-    price = offer.pricePerMillionUnits;
-    quantumOffered = offer.quantumAtomic;
-    quote();
-  };
-  const buy = (wallSeconds: number): void => {
-    budget = budgetOn(budget, wallSeconds, signed);
-    if (pendingRung === 0 && credit() >= lowMark) return;
-    const rung = pendingRung === 0 ? charged + quantumAtomic : pendingRung;
-    if (rung > balanceAtomic) return;
-    if (rung > signed && spentToday(budget, rung) > policy.dailyBudgetAtomic) return;
-    if (pendingRung !== 0) return;
-    signed = rung;
-    pendingRung = rung;
-    while (selling + 1 < prices.length && prices[selling + 1]!.fromMs <= nowMs) selling++;
-    pendingPrice = prices[selling]!.pricePerMillionUnits;
-    pendingNextMs = nextAttemptMs(retry, 1, nowMs, JITTER);
-    grantAtMs = nowMs + ROUND_TRIP_MS;
-    purchases++;
-    digest = (Math.imul(digest ^ rung, 0x85ebca6b) + Math.floor(nowMs)) >>> 0;
-    watch?.(nowMs, "pay", rung);
-  };
-  const wakeIn = (wallSeconds: number): number => {
-    let inMs = Math.min(settings.tickMs, readingAtMs + settings.readingMs - nowMs);
-    inMs = Math.min(inMs, msUntilNextStep(plan, wallSeconds));
-    if (pendingRung !== 0 && pendingNextMs > nowMs) inMs = Math.min(inMs, pendingNextMs - nowMs);
-    const left = credit();
-    if (level > 0 && left > 0) {
-      const load = loadMilliwatts();
+  #wakeIn(wallSeconds: number): number {
+    const nowMs = this.#nowMs;
+    const { settings } = this.#pole;
+    let inMs = Math.min(settings.tickMs, this.#readingAtMs + settings.readingMs - nowMs);
+    inMs = Math.min(inMs, msUntilNextStep(this.#plan, wallSeconds));
+    if (this.#pendingRung !== 0 && this.#pendingNextMs > nowMs)
+      inMs = Math.min(inMs, this.#pendingNextMs - nowMs);
+    const left = this.#credit();
+    if (this.#meter.level > 0 && left > 0) {
+      const load = this.#loadMilliwatts();
       inMs = Math.min(inMs, msUntilUsed(left, load));
-      const spare = !hasChannel || pendingRung !== 0 ? 0 : left - lowMark + 1;
+      const spare = !this.#hasChannel || this.#pendingRung !== 0 ? 0 : left - this.#lowMark + 1;
       if (spare > 0) inMs = Math.min(inMs, msUntilUsed(spare, load));
     }
     return Math.max(WAKE_MIN_MS, inMs);
-  };
-  const step = (hear: () => void): void => {
-    events++;
-    estimated += energyMilliwattHours(loadMilliwatts(), Math.max(0, nowMs - reckonedAtMs));
-    if (wantedPercent > 0 && level === 0) {
-      starvedMs += nowMs - reckonedAtMs;
-      starvedInOneMs += nowMs - reckonedAtMs;
-      longestStarvedMs = Math.max(longestStarvedMs, starvedInOneMs);
-    } else starvedInOneMs = 0;
-    reckonedAtMs = nowMs;
-    hear();
-    const wallSeconds = epochSeconds + nowMs / 1000;
-    wantedPercent = plannedLevel(plan, wallSeconds);
-    const shown = shownLevel(wantedPercent, credit() > 0, policy.unpaid);
-    const isNew = shown !== level;
-    const loadBefore = level;
-    // The machine reckons with the level it decided; the lamp follows within the same instant.
-    if (isNew) {
-      integrate();
-      if (loadBefore === 0 && shown > 0) startedAtMs = sinceMs;
-      level = shown;
-      watch?.(nowMs, "lamp", shown);
-    }
-    if (hasChannel) buy(wallSeconds);
-    if (nowMs - readingAtMs >= settings.readingMs) readingAtMs = nowMs;
-    wakeAtMs = nowMs + wakeIn(wallSeconds);
-    ahead = Math.max(ahead, energy - soldGranted);
-  };
-
-  /** A day's plan is heard on waking, before the meter is looked at. */
-  const hearPlan = (): void => {
-    const wallSeconds = epochSeconds + nowMs / 1000;
-    const day = Math.floor(wallSeconds / SECONDS_PER_DAY);
-    if (day === planDay) return;
-    planDay = day;
-    const heard = almanac.plan(wallSeconds);
-    step(() => {
-      plan = heard;
-    });
-  };
-
-  step(look);
-  hearPlan();
-  step(() => {});
-  step(() => {
-    hasChannel = true;
-    quote();
-  });
-  for (;;) {
-    const nextMs = Math.min(grantAtMs, offerAtMs, wakeAtMs);
-    for (let atMs = eye.nextMs(); atMs <= endMs && atMs < nextMs; atMs = eye.nextMs()) {
-      eye.look(Math.max(0, credit()), level, wantedPercent, purchases, soldCharged);
-    }
-    if (nextMs > endMs) break;
-    nowMs = nextMs;
-    if (nextMs === grantAtMs) step(hearGrant);
-    else if (nextMs === offerAtMs) step(hearOffer);
-    else {
-      hearPlan();
-      step(look);
-    }
   }
-  nowMs = endMs;
-  integrate();
-  return {
-    register: register.total,
-    registerAtOpen: account === null ? 0 : (account as { registerAtOpen: number }).registerAtOpen,
-    signed,
-    charged: soldCharged,
-    credited: account === null ? 0 : (account as { granted: number }).granted,
-    granted: soldGranted,
-    boughtMicroAtomic,
-    purchases,
-    events,
-    deliveredMilliwattHours: energy,
-    litMs,
-    starvedMs,
-    longestStarvedMs,
-    drawnWhenReadMilliwattHours: drawnWhenRead,
-    digest,
-    aheadMilliwattHours: ahead,
-  };
+
+  #loadMilliwatts(): number {
+    const { level } = this.#meter;
+    if (level === 0) return 0;
+    return Math.max(this.#powerMilliwatts, (this.#pole.settings.ratedMilliwatts * level) / 100);
+  }
+
+  #credit(): number {
+    if (this.#account === null) return 0;
+    return creditOf(this.#account, this.#register.total + Math.floor(this.#estimated));
+  }
 }

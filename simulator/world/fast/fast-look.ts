@@ -6,7 +6,7 @@
  */
 import type { Sample } from "../../report/report-model.ts";
 import type { Pole } from "../surroundings/simulated-site.ts";
-import type { FastEye } from "./fast-light.ts";
+import type { FastSampler } from "./fast-light.ts";
 
 /** Credit is kept by the minute of full light up to here; more counts as this. */
 const MINUTES_MAX = 127;
@@ -47,7 +47,7 @@ export class FastLook {
   }
 
   /** The eye on one light; every look of it is added. */
-  eyeOn({ lamp }: Pole): FastEye {
+  samplerOf({ lamp }: Pole): FastSampler {
     const { looks } = this;
     const { ratedMilliwatts } = lamp;
     const length = looks.lit.length;
@@ -55,7 +55,7 @@ export class FastLook {
     let at = 0;
     return {
       nextMs: () => (at < length ? at * looks.stepMs : Number.POSITIVE_INFINITY),
-      look(creditUnits, levelPercent, wantedPercent, purchases, chargedAtomic) {
+      sample(creditUnits, levelPercent, wantedPercent, purchases, chargedAtomic) {
         looks.powerMilliwatts[at]! += (ratedMilliwatts * levelPercent) / 100;
         looks.purchases[at]! += purchases;
         looks.chargedAtomic[at]! += chargedAtomic;
