@@ -85,7 +85,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       brokerUrl: options.brokerUrl ?? gateway.ready.brokerUrl,
       sellerUrl,
       gatewayPublicKey: fromHex(gateway.ready.publicKey),
-      gatewayPid: gateway.pid,
+      gatewayPid: () => gateway.pid(),
       sellerPid: () => seller?.pid() ?? 0,
       interruptGateway: () => gateway.interrupt(),
       interruptSeller: () => seller?.interrupt() ?? (() => Promise.resolve()),

@@ -16,7 +16,7 @@ export interface SupervisedOptions {
   readonly launcher: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Told of every unexpected end and every restart, in one line. */
+  /** Called with one line for every unexpected end and every restart. */
   readonly onTrouble: (text: string) => void;
   /** Ends in all after which it is not started again; RESTARTS_MAX when absent. */
   readonly restartsMax?: number;
@@ -26,8 +26,8 @@ export interface Supervised<Ready> {
   /** What the program said when it was first ready. */
   readonly ready: Ready;
   /** Of the program that runs, or ran last. */
-  readonly pid: () => number;
-  /** Tells it something over their channel; lost while it is down. */
+  pid(): number;
+  /** Sends a message over their channel; lost while it is down. */
   send(message: Record<string, unknown>): void;
   /** False when it runs and says nothing to a question within the limit. */
   answers(limitMs: number): Promise<boolean>;
@@ -59,110 +59,139 @@ interface Started<Ready> {
 
 /** Starts a program and resolves when it sent `{ready: true, …}`. Throws with its own words when it does not. */
 export async function supervise<Ready>(options: SupervisedOptions): Promise<Supervised<Ready>> {
-  const restartsMax = options.restartsMax ?? RESTARTS_MAX;
-  const first = await start<Ready>(options);
-  let current = first;
-  let restarts = 0;
-  let unstable = 0;
-  let stopping = false;
-  let lastMessage: unknown;
-  let restarting: Promise<void> = Promise.resolve();
-  let endWait = () => {};
-  let held: Promise<void> = Promise.resolve();
-  let endHold = () => {};
+  return new Supervisor(options, await start<Ready>(options));
+}
 
-  function watch(): void {
-    const { child, words, readyAtMs } = current;
+class Supervisor<Ready> implements Supervised<Ready> {
+  readonly ready: Ready;
+  readonly #options: SupervisedOptions;
+  readonly #restartsMax: number;
+  #current: Started<Ready>;
+  #restarts = 0;
+  /** Ends in a row without STABLE_MS of running. */
+  #unstable = 0;
+  #stopping = false;
+  #ending: Promise<unknown> | null = null;
+  #lastMessage: unknown;
+  #restarting: Promise<void> = Promise.resolve();
+  #endWait = () => {};
+  /** Pending while an interruption keeps the program down. */
+  #held: Promise<void> = Promise.resolve();
+  #endHold = () => {};
+
+  constructor(options: SupervisedOptions, first: Started<Ready>) {
+    this.#options = options;
+    this.#restartsMax = options.restartsMax ?? RESTARTS_MAX;
+    this.#current = first;
+    this.ready = first.ready;
+    this.#watch();
+  }
+
+  pid(): number {
+    return this.#current.child.pid ?? 0;
+  }
+
+  send(message: Record<string, unknown>): void {
+    const { child } = this.#current;
+    // A child that is ending gets no message; nothing here depends on it.
+    if (child.connected) child.send(message, () => {});
+  }
+
+  answers(limitMs: number): Promise<boolean> {
+    return isAnswering(this.#current.child, limitMs);
+  }
+
+  interrupt(): () => Promise<void> {
+    this.#endHold();
+    const { promise, resolve: release } = deferred();
+    this.#held = promise;
+    this.#endHold = release;
+    const down = new Promise<unknown>((resolve) => this.#current.child.once("exit", resolve));
+    this.#current.child.kill("SIGKILL");
+    return async () => {
+      release();
+      await down;
+      await this.#restarting;
+    };
+  }
+
+  stop(): Promise<unknown> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  #watch(): void {
+    const { child, words, readyAtMs } = this.#current;
     child.on("message", (message) => {
-      if (!isAnswer(message)) lastMessage = message;
+      if (!isAnswer(message)) this.#lastMessage = message;
     });
     child.once("exit", (code, signal) => {
-      if (stopping) return;
-      if (performance.now() - readyAtMs >= STABLE_MS) unstable = 0;
+      if (this.#stopping) return;
+      if (performance.now() - readyAtMs >= STABLE_MS) this.#unstable = 0;
       const last = lastWords(words());
-      const why = `${options.name} ended (${signal ?? `exit code ${code}`})`;
-      restarting = restart(last ? `${why}: ${last}` : why);
+      const why = `${this.#options.name} ended (${signal ?? `exit code ${code}`})`;
+      this.#restarting = this.#restart(last ? `${why}: ${last}` : why);
     });
   }
 
-  async function restart(reason: string): Promise<void> {
+  async #restart(reason: string): Promise<void> {
+    const { onTrouble } = this.#options;
     let why = reason;
-    while (restarts < restartsMax) {
-      options.onTrouble(`${why}; starting it again`);
-      await backOff();
-      await held;
-      if (stopping) return;
+    while (this.#restarts < this.#restartsMax) {
+      onTrouble(`${why}; starting it again`);
+      await this.#backOff();
+      await this.#held;
+      if (this.#stopping) return;
       try {
-        current = await start<Ready>(options);
-        lastMessage = undefined;
-        return watch();
+        this.#current = await start<Ready>(this.#options);
+        this.#lastMessage = undefined;
+        this.#watch();
+        return;
       } catch (error) {
         why = (error as Error).message;
       }
     }
-    options.onTrouble(`${why}; not started again after ${restartsMax} times`);
+    onTrouble(`${why}; not started again after ${this.#restartsMax} times`);
   }
 
-  function backOff(): Promise<void> {
-    const waitMs = Math.min(RESTART_MAX_MS, RESTART_FIRST_MS * 2 ** unstable);
-    restarts++;
-    unstable = Math.min(unstable + 1, 16);
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, waitMs);
-      endWait = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+  #backOff(): Promise<void> {
+    const waitMs = Math.min(RESTART_MAX_MS, RESTART_FIRST_MS * 2 ** this.#unstable);
+    this.#restarts++;
+    this.#unstable = Math.min(this.#unstable + 1, 16);
+    const { promise, resolve } = deferred();
+    const timer = setTimeout(resolve, waitMs);
+    this.#endWait = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    return promise;
   }
 
-  async function end(): Promise<unknown> {
-    stopping = true;
-    endWait();
-    endHold();
-    await restarting;
-    const { child } = current;
-    if (child.exitCode !== null || child.signalCode !== null) return lastMessage;
+  async #end(): Promise<unknown> {
+    this.#stopping = true;
+    this.#endWait();
+    this.#endHold();
+    await this.#restarting;
+    const { child } = this.#current;
+    if (child.exitCode !== null || child.signalCode !== null) return this.#lastMessage;
     const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
     child.kill("SIGTERM");
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
     await ended;
     clearTimeout(timer);
-    return lastMessage;
+    return this.#lastMessage;
   }
-
-  let ending: Promise<unknown> | null = null;
-  watch();
-  return {
-    ready: first.ready,
-    pid: () => current.child.pid ?? 0,
-    send(message) {
-      // A child that is on its way out is not told; nothing here depends on it.
-      if (current.child.connected) current.child.send(message, () => {});
-    },
-    answers: (limitMs) => isAnswering(current.child, limitMs),
-    interrupt() {
-      endHold();
-      held = new Promise((resolve) => {
-        endHold = resolve;
-      });
-      const release = endHold;
-      const down = new Promise<unknown>((resolve) => current.child.once("exit", resolve));
-      current.child.kill("SIGKILL");
-      return async () => {
-        release();
-        await down;
-        await restarting;
-      };
-    },
-    stop() {
-      ending ??= end();
-      return ending;
-    },
-  };
 }
 
-/** Whatever a program says of itself is an answer; what it says to this alone is no news. */
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
+/** Any message within the limit counts as an answer; a program without a channel is not asked. */
 function isAnswering(child: ChildProcess, limitMs: number): Promise<boolean> {
   if (!child.connected) return Promise.resolve(true);
   return new Promise((resolve) => {
@@ -184,7 +213,7 @@ function isAnswer(message: unknown): boolean {
   return typeof message === "object" && message !== null && "running" in message;
 }
 
-/** A variable meant for this program would configure the other one, too: each is told all it needs. */
+/** A variable meant for this program would configure the other one, too: the caller passes all it needs. */
 function withoutOurs(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("WATT402_")));
 }
@@ -237,7 +266,7 @@ function start<Ready>(options: SupervisedOptions): Promise<Started<Ready>> {
   });
 }
 
-/** The line that tells why: a crash's error, which a stack follows, or else the last one. */
+/** The line with the reason: a crash's error, which a stack follows, or else the last one. */
 function lastWords(words: string): string | null {
   const lines = words.trim().split("\n");
   return (lines.find((line) => /^\w*Error\b/.test(line)) ?? lines.at(-1)) || null;

@@ -1,5 +1,9 @@
-// The seller's chain port on a real EVM node: reads by multicall, claims and settlements through the SDK's
-// channel manager, so that what is sent is what any x402 facilitator accepts.
+/**
+ * The seller's chain port on a real EVM node.
+ *
+ * Promise: claims and settlements go through the SDK's channel manager, so every x402 facilitator accepts them; reads
+ * are batched by multicall.
+ */
 
 import type { FacilitatorClient } from "@x402/core/server";
 import type { Network } from "@x402/core/types";
@@ -9,6 +13,7 @@ import { batchSettlementAbi, tokenAbi } from "#simulator/chain/abi";
 import { BATCH_SETTLEMENT_ADDRESS } from "#simulator/chain/deploy";
 import type { Chain, ChannelOnChain, ClaimEntry, ClaimOutcome } from "../ports.ts";
 
+const SETTLEMENT = { address: BATCH_SETTLEMENT_ADDRESS, abi: batchSettlementAbi } as const;
 /** Channels read in one eth_call (three views each). */
 const CHANNELS_PER_READ = 200;
 /** Blocks asked for in one eth_getLogs; public nodes refuse much more. */
@@ -25,125 +30,144 @@ export interface EvmChainOptions {
   readonly receiver: Address;
 }
 
-export function evmChain(options: EvmChainOptions): Chain {
-  const { client, token, receiver } = options;
-  const manager = options.scheme.createChannelManager(options.facilitator, options.network, token);
-  const settlement = { address: BATCH_SETTLEMENT_ADDRESS, abi: batchSettlementAbi } as const;
+export class EvmChain implements Chain {
+  readonly #client: PublicClient;
+  readonly #token: Address;
+  readonly #receiver: Address;
+  readonly #manager: ReturnType<BatchSettlementEvmScheme["createChannelManager"]>;
 
-  const gasUsed = async (transaction: string): Promise<number> => {
-    const receipt = await client.getTransactionReceipt({ hash: transaction as Hex });
+  constructor({ client, facilitator, scheme, network, token, receiver }: EvmChainOptions) {
+    this.#client = client;
+    this.#token = token;
+    this.#receiver = receiver;
+    this.#manager = scheme.createChannelManager(facilitator, network, token);
+  }
+
+  async gasUsed(transaction: string): Promise<number> {
+    const receipt = await this.#client.getTransactionReceipt({ hash: transaction as Hex });
     return Number(receipt.gasUsed);
-  };
+  }
 
-  return {
-    gasUsed,
-    latestBlock: () => client.getBlockNumber({ cacheTime: 0 }),
+  latestBlock(): Promise<bigint> {
+    return this.#client.getBlockNumber({ cacheTime: 0 });
+  }
 
-    readChannels: async (channelIds) => {
-      const states = new Map<string, ChannelOnChain>();
-      for (let start = 0; start < channelIds.length; start += CHANNELS_PER_READ) {
-        const ids = channelIds.slice(start, start + CHANNELS_PER_READ);
-        const results = await client.multicall({
-          allowFailure: false,
-          batchSize: 0,
-          contracts: ids.flatMap((id) => [
-            { ...settlement, functionName: "channels", args: [id as Hex] } as const,
-            { ...settlement, functionName: "pendingWithdrawals", args: [id as Hex] } as const,
-            { ...settlement, functionName: "refundNonce", args: [id as Hex] } as const,
-          ]),
-        });
-        ids.forEach((id, index) => {
-          const [balance, totalClaimed] = results[index * 3] as readonly [bigint, bigint];
-          const [, initiatedAt] = results[index * 3 + 1] as readonly [bigint, number];
-          const refundNonce = results[index * 3 + 2] as bigint;
-          states.set(id, { balance, totalClaimed, withdrawRequestedAt: initiatedAt, refundNonce });
-        });
-      }
-      return states;
-    },
-
-    withdrawalsInitiated: async (from, to) => {
-      const channelIds: string[] = [];
-      for (let start = from; start <= to; start += BLOCKS_PER_LOG_READ) {
-        const end = start + BLOCKS_PER_LOG_READ - 1n;
-        const logs = await client.getLogs({
-          address: BATCH_SETTLEMENT_ADDRESS,
-          event: getAbiItem({ abi: batchSettlementAbi, name: "WithdrawInitiated" }),
-          fromBlock: start,
-          toBlock: end < to ? end : to,
-        });
-        for (const log of logs) if (log.args.channelId !== undefined) channelIds.push(log.args.channelId);
-      }
-      return channelIds;
-    },
-
-    claim: async (entries) => {
-      try {
-        const [result] = await manager.claim({
-          maxClaimsPerBatch: entries.length,
-          selectClaimChannels: () => entries.map(claimed),
-        });
-        if (result === undefined) return { kind: "refused", reason: "nothing to claim on these channels" };
-        return { kind: "claimed", transaction: result.transaction, gas: await gasUsed(result.transaction) };
-      } catch (error) {
-        return await refusal(client, error as Error);
-      }
-    },
-
-    unsettledAtomic: async () => {
-      const [totalClaimed, totalSettled] = await client.readContract({
-        ...settlement,
-        functionName: "receivers",
-        args: [receiver, token],
+  async readChannels(channelIds: readonly string[]): Promise<Map<string, ChannelOnChain>> {
+    const states = new Map<string, ChannelOnChain>();
+    for (let start = 0; start < channelIds.length; start += CHANNELS_PER_READ) {
+      const ids = channelIds.slice(start, start + CHANNELS_PER_READ);
+      const results = await this.#client.multicall({
+        allowFailure: false,
+        batchSize: 0,
+        contracts: ids.flatMap((id) => [
+          { ...SETTLEMENT, functionName: "channels", args: [id as Hex] } as const,
+          { ...SETTLEMENT, functionName: "pendingWithdrawals", args: [id as Hex] } as const,
+          { ...SETTLEMENT, functionName: "refundNonce", args: [id as Hex] } as const,
+        ]),
       });
-      return totalClaimed - totalSettled;
-    },
+      ids.forEach((id, index) => {
+        const [balance, totalClaimed] = results[index * 3] as readonly [bigint, bigint];
+        const [, initiatedAt] = results[index * 3 + 1] as readonly [bigint, number];
+        const refundNonce = results[index * 3 + 2] as bigint;
+        states.set(id, { balance, totalClaimed, withdrawRequestedAt: initiatedAt, refundNonce });
+      });
+    }
+    return states;
+  }
 
-    settle: async () => {
-      const { transaction } = await manager.settle();
-      const receipt = await client.getTransactionReceipt({ hash: transaction as Hex });
-      const logs = parseEventLogs({ abi: batchSettlementAbi, eventName: "Settled", logs: receipt.logs });
-      const amountAtomic = logs
-        .filter((log) => isAddressEqual(log.args.receiver, receiver) && isAddressEqual(log.args.token, token))
-        .reduce((sum, log) => sum + log.args.amount, 0n);
-      return { transaction, gas: Number(receipt.gasUsed), amountAtomic: Number(amountAtomic) };
-    },
+  async withdrawalsInitiated(from: bigint, to: bigint): Promise<string[]> {
+    const channelIds: string[] = [];
+    for (let start = from; start <= to; start += BLOCKS_PER_LOG_READ) {
+      const end = start + BLOCKS_PER_LOG_READ - 1n;
+      const logs = await this.#client.getLogs({
+        address: BATCH_SETTLEMENT_ADDRESS,
+        event: getAbiItem({ abi: batchSettlementAbi, name: "WithdrawInitiated" }),
+        fromBlock: start,
+        toBlock: end < to ? end : to,
+      });
+      for (const log of logs) if (log.args.channelId !== undefined) channelIds.push(log.args.channelId);
+    }
+    return channelIds;
+  }
 
-    authorizationUsed: (payer, nonce) =>
-      client.readContract({
-        address: token,
-        abi: tokenAbi,
-        functionName: "authorizationState",
-        args: [payer as Address, nonce as Hex],
-      }),
+  async claim(entries: readonly ClaimEntry[]): Promise<ClaimOutcome> {
+    try {
+      const [result] = await this.#manager.claim({
+        maxClaimsPerBatch: entries.length,
+        selectClaimChannels: () => entries.map(claimed),
+      });
+      if (result === undefined) return { kind: "refused", reason: "nothing to claim on these channels" };
+      return {
+        kind: "claimed",
+        transaction: result.transaction,
+        gas: await this.gasUsed(result.transaction),
+      };
+    } catch (error) {
+      return await refusal(this.#client, error as Error);
+    }
+  }
 
-    paymentByAuthorization: async (payer, nonce, amountAtomic) => {
-      const latest = await client.getBlockNumber({ cacheTime: 0 });
-      const oldest = latest > PAYMENT_LOOK_BACK_BLOCKS ? latest - PAYMENT_LOOK_BACK_BLOCKS : 0n;
-      for (let end = latest; end >= oldest && end >= 0n; end -= BLOCKS_PER_LOG_READ) {
-        const start = end - BLOCKS_PER_LOG_READ + 1n;
-        const [used] = await client.getLogs({
-          address: token,
-          event: getAbiItem({ abi: tokenAbi, name: "AuthorizationUsed" }),
-          args: { authorizer: payer as Address, nonce: nonce as Hex },
-          fromBlock: start > oldest ? start : oldest,
-          toBlock: end,
-        });
-        if (used === undefined) continue;
-        const receipt = await client.getTransactionReceipt({ hash: used.transactionHash });
-        const transfers = parseEventLogs({ abi: tokenAbi, eventName: "Transfer", logs: receipt.logs });
-        const paid = transfers.some(
-          (log) =>
-            isAddressEqual(log.address, token) &&
-            isAddressEqual(log.args.from, payer as Address) &&
-            isAddressEqual(log.args.to, receiver) &&
-            log.args.value === amountAtomic,
-        );
-        return paid ? used.transactionHash : undefined;
-      }
-      return undefined;
-    },
-  };
+  async unsettledAtomic(): Promise<bigint> {
+    const [totalClaimed, totalSettled] = await this.#client.readContract({
+      ...SETTLEMENT,
+      functionName: "receivers",
+      args: [this.#receiver, this.#token],
+    });
+    return totalClaimed - totalSettled;
+  }
+
+  async settle(): ReturnType<Chain["settle"]> {
+    const { transaction } = await this.#manager.settle();
+    const receipt = await this.#client.getTransactionReceipt({ hash: transaction as Hex });
+    const logs = parseEventLogs({ abi: batchSettlementAbi, eventName: "Settled", logs: receipt.logs });
+    const amountAtomic = logs
+      .filter(
+        (log) =>
+          isAddressEqual(log.args.receiver, this.#receiver) && isAddressEqual(log.args.token, this.#token),
+      )
+      .reduce((sum, log) => sum + log.args.amount, 0n);
+    return { transaction, gas: Number(receipt.gasUsed), amountAtomic: Number(amountAtomic) };
+  }
+
+  authorizationUsed(payer: string, nonce: string): Promise<boolean> {
+    return this.#client.readContract({
+      address: this.#token,
+      abi: tokenAbi,
+      functionName: "authorizationState",
+      args: [payer as Address, nonce as Hex],
+    });
+  }
+
+  async paymentByAuthorization(
+    payer: string,
+    nonce: string,
+    amountAtomic: bigint,
+  ): Promise<string | undefined> {
+    const latest = await this.#client.getBlockNumber({ cacheTime: 0 });
+    const oldest = latest > PAYMENT_LOOK_BACK_BLOCKS ? latest - PAYMENT_LOOK_BACK_BLOCKS : 0n;
+    for (let end = latest; end >= oldest && end >= 0n; end -= BLOCKS_PER_LOG_READ) {
+      const start = end - BLOCKS_PER_LOG_READ + 1n;
+      const [used] = await this.#client.getLogs({
+        address: this.#token,
+        event: getAbiItem({ abi: tokenAbi, name: "AuthorizationUsed" }),
+        args: { authorizer: payer as Address, nonce: nonce as Hex },
+        fromBlock: start > oldest ? start : oldest,
+        toBlock: end,
+      });
+      if (used === undefined) continue;
+      const receipt = await this.#client.getTransactionReceipt({ hash: used.transactionHash });
+      const transfers = parseEventLogs({ abi: tokenAbi, eventName: "Transfer", logs: receipt.logs });
+      const paid = transfers.some(
+        (log) =>
+          isAddressEqual(log.address, this.#token) &&
+          isAddressEqual(log.args.from, payer as Address) &&
+          isAddressEqual(log.args.to, this.#receiver) &&
+          log.args.value === amountAtomic,
+      );
+      return paid ? used.transactionHash : undefined;
+    }
+    return undefined;
+  }
 }
 
 /** The manager claims what a channel was charged; here that is what the channel can still pay. */

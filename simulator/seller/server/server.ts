@@ -1,12 +1,15 @@
-// The electricity API on HTTP: tariff, purchase, accounts. It carries x402's headers and statuses and decides
-// nothing; every decision is the sale's.
-
-import { createServer } from "node:http";
+/**
+ * The electricity API on HTTP: tariff, purchase, accounts.
+ *
+ * Promise: it translates x402's headers and statuses only; every decision is the sale's.
+ */
+import { createServer, type IncomingMessage } from "node:http";
+import type { PaymentPayload } from "@x402/core/types";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
 import { parseJson } from "#protocol/nesting";
 import type { ChainWatch } from "../claims/chain-watch.ts";
 import type { AccountStore } from "../ports.ts";
-import type { EnergySale } from "../sale/energy-sale.ts";
+import type { EnergySale, PresentOutcome } from "../sale/energy-sale.ts";
 import type { Quote } from "../sale/tariff.ts";
 import type { Terms } from "../sale/terms.ts";
 import type { VoucherService } from "../scheme/voucher-service.ts";
@@ -18,6 +21,8 @@ import { type PublicBaseOptions, publicBase } from "./public-base.ts";
 const MAX_HEADER_BYTES = 16_384;
 /** A request carries its payment in a header; the body is ignored. */
 const MAX_BODY_BYTES = 4_096;
+/** Terms answered without a payment, kept by quantum and by the base URL of the request. */
+const UNPAID_TERMS_MAX = 256;
 /** A gateway's connections rest between its lamps' purchases. */
 const KEEP_ALIVE_MS = 72_000;
 const RETRY_AFTER_SECONDS = 1;
@@ -36,9 +41,6 @@ export interface ServerParts {
   readonly publicBase: PublicBaseOptions;
   readonly log: (line: string) => void;
 }
-
-/** Terms that are asked for without a payment, kept by quantum and by where the API is reached. */
-const UNPAID_TERMS_MAX = 256;
 
 export function energyServer(parts: ServerParts): FastifyInstance {
   const { till, terms } = parts;
@@ -60,11 +62,16 @@ export function energyServer(parts: ServerParts): FastifyInstance {
     done();
   });
   const baseOf = publicBase(parts.publicBase, () => app.listeningOrigin);
-  const unpaid = new Map<string, string>();
   teachManners(app);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, _body, done) => done(null));
+  addReads(app, parts);
+  addEnergy(app, parts, baseOf);
+  return app;
+}
 
+function addReads(app: FastifyInstance, parts: ServerParts): void {
+  const { terms } = parts;
   app.get("/livez", async () => ({ status: "ok" }));
 
   app.get("/readyz", async () => {
@@ -77,27 +84,36 @@ export function energyServer(parts: ServerParts): FastifyInstance {
 
   app.get<{ Params: { id: string } }>("/v1/accounts/:id", async (request, reply) => {
     const id = request.params.id.toLowerCase();
-    const account = parts.store.account(id);
-    if (account === undefined) return reply.code(404).send({ error: `no account ${id.slice(0, 66)}` });
-    const { scheme, charged, granted } = account;
-    const channel = parts.store.channel(id);
-    if (channel === undefined) {
-      return { account: id, scheme, charged, granted, claimed: charged, unclaimed: 0 };
-    }
-    const claimed = Number(channel.totalClaimed);
-    return {
-      account: id,
-      scheme,
-      charged,
-      granted,
-      signedMaxClaimable: Number(channel.signedMaxClaimable),
-      balance: Number(channel.balance),
-      claimed,
-      unclaimed: Math.max(0, charged - claimed),
-      withdrawRequestedAt: channel.withdrawRequestedAt,
-    };
+    return accountOf(parts.store, id) ?? reply.code(404).send({ error: `no account ${id.slice(0, 66)}` });
   });
+}
 
+/** What is known of an account; null when there is none. */
+function accountOf(store: AccountStore, id: string): Record<string, unknown> | null {
+  const account = store.account(id);
+  if (account === undefined) return null;
+  const { scheme, charged, granted } = account;
+  const common = { account: id, scheme, charged, granted };
+  const channel = store.channel(id);
+  if (channel === undefined) return { ...common, claimed: charged, unclaimed: 0 };
+  const claimed = Number(channel.totalClaimed);
+  return {
+    ...common,
+    signedMaxClaimable: Number(channel.signedMaxClaimable),
+    balance: Number(channel.balance),
+    claimed,
+    unclaimed: Math.max(0, charged - claimed),
+    withdrawRequestedAt: channel.withdrawRequestedAt,
+  };
+}
+
+function addEnergy(
+  app: FastifyInstance,
+  parts: ServerParts,
+  baseOf: (request: IncomingMessage) => string,
+): void {
+  const { terms } = parts;
+  const unpaid = new Map<string, string>();
   app.post<{ Querystring: { quantum?: string } }>("/v1/energy", async (request, reply) => {
     const base = baseOf(request.raw);
     const quantum = /^\d{1,15}$/.test(request.query.quantum ?? "")
@@ -112,38 +128,47 @@ export function energyServer(parts: ServerParts): FastifyInstance {
     if (typeof header !== "string") {
       const error = request.headers["x-payment"] === undefined ? "Payment required" : VERSION_1;
       const key = `${base} ${quantum} ${error}`;
-      const terms402 = unpaid.get(key) ?? (await terms.paymentRequired(base, quantum, error));
+      const required = unpaid.get(key) ?? (await terms.paymentRequired(base, quantum, error));
       if (unpaid.size >= UNPAID_TERMS_MAX) unpaid.clear();
-      unpaid.set(key, terms402);
-      return paymentRequired(reply, terms402, error);
+      unpaid.set(key, required);
+      return paymentRequired(reply, required, error);
     }
     const outcome = await parts.sale.present(jsonIn(header), offers);
-    switch (outcome.kind) {
-      case "sold":
-        if (outcome.isRepetition) reply.header(REPETITION_HEADER, "true");
-        return paid(reply, receiptHeader(outcome.stored.receipt)).send(outcome.stored.answer);
-      case "acknowledged":
-        return paid(reply, receiptHeader(outcome.receipt)).send(outcome.body);
-      case "malformed": {
-        const error = "PAYMENT-SIGNATURE: expected base64 of an x402 version 2 PaymentPayload";
-        return paymentRequired(reply, await terms.paymentRequired(base, quantum, error), error);
-      }
-      case "unpaid": {
-        const required = await terms.paymentRequired(base, quantum, outcome.reason, outcome.payment);
-        return paymentRequired(reply, required, outcome.reason);
-      }
-      case "unsettled":
-        return reply
-          .code(402)
-          .header("cache-control", "no-store")
-          .header("PAYMENT-RESPONSE", receiptHeader(outcome.receipt))
-          .send({ error: outcome.receipt.errorReason ?? "settlement failed" });
-      case "unavailable":
-        return reply.code(503).header("retry-after", RETRY_AFTER_SECONDS).send({ error: outcome.reason });
-    }
+    const require = (reason: string, payment?: PaymentPayload) =>
+      terms.paymentRequired(base, quantum, reason, payment);
+    return answer(reply, outcome, require);
   });
+}
 
-  return app;
+/** @param require the PAYMENT-REQUIRED header for this reason */
+async function answer(
+  reply: FastifyReply,
+  outcome: PresentOutcome,
+  require: (reason: string, payment?: PaymentPayload) => Promise<string>,
+): Promise<FastifyReply> {
+  switch (outcome.kind) {
+    case "sold":
+      if (outcome.isRepetition) reply.header(REPETITION_HEADER, "true");
+      return paid(reply, receiptHeader(outcome.stored.receipt)).send(outcome.stored.answer);
+    case "acknowledged":
+      return paid(reply, receiptHeader(outcome.receipt)).send(outcome.body);
+    case "malformed": {
+      const error = "PAYMENT-SIGNATURE: expected base64 of an x402 version 2 PaymentPayload";
+      return paymentRequired(reply, await require(error), error);
+    }
+    case "unpaid": {
+      const required = await require(outcome.reason, outcome.payment);
+      return paymentRequired(reply, required, outcome.reason);
+    }
+    case "unsettled":
+      return reply
+        .code(402)
+        .header("cache-control", "no-store")
+        .header("PAYMENT-RESPONSE", receiptHeader(outcome.receipt))
+        .send({ error: outcome.receipt.errorReason ?? "settlement failed" });
+    case "unavailable":
+      return reply.code(503).header("retry-after", RETRY_AFTER_SECONDS).send({ error: outcome.reason });
+  }
 }
 
 /** Undefined for what is no base64 of JSON. */

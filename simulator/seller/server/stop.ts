@@ -9,6 +9,7 @@ import type { FastifyInstance } from "fastify";
 import { within } from "#node/deadline";
 import type { ChainWatch } from "../claims/chain-watch.ts";
 import type { ClaimRound, Claims } from "../claims/claims.ts";
+import { type Job, learnGas } from "../claims/rounds.ts";
 import type { AccountStore, Chain } from "../ports.ts";
 import type { EnergySale } from "../sale/energy-sale.ts";
 
@@ -32,7 +33,7 @@ export interface StopReport {
 export interface StopParts {
   readonly app: FastifyInstance;
   readonly sale: EnergySale;
-  readonly jobs: readonly { stop(): Promise<void> }[];
+  readonly jobs: readonly Job[];
   readonly claims: Claims;
   readonly chain: Chain;
   readonly watch: ChainWatch;
@@ -66,13 +67,7 @@ export async function stopInOrder(parts: StopParts): Promise<StopReport> {
   };
 }
 
-export async function learnGas(store: AccountStore, chain: Chain): Promise<void> {
-  for (const transaction of store.transactionsWithoutGas()) {
-    await store.recordTransaction({ ...transaction, gas: await chain.gasUsed(transaction.hash) });
-  }
-}
-
-/** Requests that were worked on are answered; who still holds its connection then is cut off. */
+/** Requests under way are answered; connections still open after that are closed. */
 async function closed(app: FastifyInstance, closing: PromiseLike<unknown>): Promise<void> {
   await until(Date.now() + CLOSE_GRACE_MS, closing);
   app.server.closeAllConnections();

@@ -21,7 +21,7 @@ import type { Network } from "../surroundings/network.ts";
 import type { ChainModel } from "./chain.ts";
 import { gatewayChain } from "./chain-ports.ts";
 import type { FaultyLink } from "./faulty-link.ts";
-import { ledgerOn } from "./ledger.ts";
+import { SimulatedLedger } from "./ledger.ts";
 
 export interface GatewayParts {
   readonly world: World;
@@ -111,7 +111,7 @@ export class Gateway {
           },
         },
         market: { shopFor: () => shop, shopOf: () => shop },
-        ledger: ledgerOn(this.parts.tables, life, () => acted("wrote to the ledger")),
+        ledger: new SimulatedLedger(this.parts.tables, life, () => acted("wrote to the ledger")),
         treasury: {
           address: keyOf("treasury").address,
           sign: (digest) => signDigest(signing, "treasury", digest),

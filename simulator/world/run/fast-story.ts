@@ -11,7 +11,7 @@ import type { Counter, LightStory, ReportModel } from "../../report/report-model
 import { drawnTown } from "../fast/drawn-town.ts";
 import type { FastSums, Town } from "../fast/fast-city.ts";
 import { ROUND_TRIP_MS } from "../fast/fast-light.ts";
-import { addLooks, newLooks, samplesOf } from "../fast/fast-look.ts";
+import { addLooks, type Looks, newLooks, samplesOf } from "../fast/fast-look.ts";
 import type { Pole } from "../surroundings/simulated-site.ts";
 import type { EveningRequest } from "./scenario-plan.ts";
 import { planWorldEvening, townOf } from "./scenario-plan.ts";
@@ -29,39 +29,22 @@ export interface CityRun {
   readonly command: string;
 }
 
-/** @param results of one city's jobs; null where one was not finished @param looks steps of each */
-export function cityStory(
+/** @param results of one city's jobs; null where one was not finished @param steps of samples in each */
+export function buildCityReport(
   run: CityRun,
   results: readonly (JobResult | null)[],
-  looks: number,
+  steps: number,
 ): ReportModel | undefined {
   const finished = results.filter((result): result is CityResult => result?.kind === "city");
   const { town, city } = placesOf(run);
-  const seen = newLooks(looks, town.endMs);
-  const lights: LightStory[] = [];
-  const onFeeders: FeederLight[] = [];
-  let longestStarvedMs = 0;
-  let starvedMs = 0;
-  for (const { from, to, told } of finished) {
-    if (told === null) continue;
-    addLooks(seen, told.looks);
-    const { lights: counted } = told;
-    for (let index = from; index < to; index++) {
-      const at = index - from;
-      const pole = town.poleAt(index);
-      lights.push(lightOf(city, index, pole, told, at));
-      onFeeders.push({
-        feeder: city.lights[index]!.feeder,
-        drawnMilliwattHours: counted.drawnWhenRead[at]!,
-        registeredMilliwattHours: counted.registered[at]!,
-        resolutionMilliwattHours: pole.meter.resolutionMilliwattHours,
-      });
-      longestStarvedMs = Math.max(longestStarvedMs, counted.longestStarvedMs[at]!);
-      starvedMs += counted.starvedMs[at]!;
-    }
-  }
-  if (lights.length === 0) return undefined;
+  const seen = newLooks(steps, town.endMs);
+  const observed = observeLights(finished, town, city, seen);
+  if (observed.lights.length === 0) return undefined;
   const sum = (of: (sums: FastSums) => number) => finished.reduce((total, { sums }) => total + of(sums), 0);
+  const signed = sum((sums) => sums.signed);
+  const charged = sum((sums) => sums.charged);
+  const granted = sum((sums) => sums.granted);
+  const consumed = sum((sums) => sums.consumed);
   return {
     title: run.nights === 1 ? "One night of a city" : `${run.nights} nights of a city`,
     story:
@@ -71,43 +54,23 @@ export function cityStory(
     startSeconds: town.epochSeconds,
     minutes: town.endMs / 60_000,
     samples: samplesOf(seen, priceIn(town)),
-    lights,
+    lights: observed.lights,
     stages: [],
-    feeders: readFeeders(onFeeders),
+    feeders: readFeeders(observed.onFeeders),
     cheats: [],
     money: [
-      counter(
-        "signed",
-        "the lights' own signatures",
-        sum(({ signed }) => signed),
-        null,
-      ),
-      counter(
-        "charged",
-        "the seller's accounts",
-        sum(({ charged }) => charged),
-        "≤",
-      ),
+      counter("signed", "the lights' own signatures", signed, null),
+      counter("charged", "the seller's accounts", charged, "≤"),
     ],
     energy: [
-      counter(
-        "granted",
-        "the seller's accounts",
-        sum(({ granted }) => granted),
-        null,
-      ),
-      counter(
-        "consumed",
-        "the lights' meters",
-        sum(({ consumed }) => consumed),
-        "≤",
-      ),
+      counter("granted", "the seller's accounts", granted, null),
+      counter("consumed", "the lights' meters", consumed, "≤"),
     ],
     figures: {
       payments: sum(({ purchases }) => purchases),
       ...{ repeated: 0, refused: 0, gasPerPayment: null },
-      longestStarvedSeconds: longestStarvedMs / 1000,
-      starvedLightSeconds: starvedMs / 1000,
+      longestStarvedSeconds: observed.longestStarvedMs / 1000,
+      starvedLightSeconds: observed.starvedMs / 1000,
       answersIn: "virtual",
       latencyP50Ms: ROUND_TRIP_MS,
       latencyP99Ms: ROUND_TRIP_MS,
@@ -115,13 +78,44 @@ export function cityStory(
       wallSeconds: run.wallMs / 1000,
     },
     violations: finished.flatMap(({ sums }) =>
-      sums.breaches.map((told) => ({
-        ...{ invariant: told.slice(0, 2), light: "city", expected: "no breach", actual: told.slice(4) },
+      sums.breaches.map((text) => ({
+        ...{ invariant: text.slice(0, 2), light: "city", expected: "no breach", actual: text.slice(4) },
       })),
     ),
     faults: null,
     command: run.command,
   };
+}
+
+interface ObservedLights {
+  readonly lights: LightStory[];
+  readonly onFeeders: FeederLight[];
+  longestStarvedMs: number;
+  starvedMs: number;
+}
+
+/** Every light of the finished jobs; `seen` gets the sum of their samples. */
+function observeLights(finished: readonly CityResult[], town: Town, city: City, seen: Looks): ObservedLights {
+  const observed: ObservedLights = { lights: [], onFeeders: [], longestStarvedMs: 0, starvedMs: 0 };
+  for (const { from, to, told } of finished) {
+    if (told === null) continue;
+    addLooks(seen, told.looks);
+    const { lights: counted } = told;
+    for (let index = from; index < to; index++) {
+      const at = index - from;
+      const pole = town.poleAt(index);
+      observed.lights.push(lightOf(city, index, pole, told, at));
+      observed.onFeeders.push({
+        feeder: city.lights[index]!.feeder,
+        drawnMilliwattHours: counted.drawnWhenRead[at]!,
+        registeredMilliwattHours: counted.registered[at]!,
+        resolutionMilliwattHours: pole.meter.resolutionMilliwattHours,
+      });
+      observed.longestStarvedMs = Math.max(observed.longestStarvedMs, counted.longestStarvedMs[at]!);
+      observed.starvedMs += counted.starvedMs[at]!;
+    }
+  }
+  return observed;
 }
 
 /** Drawn poles stand in a drawn city: where, but not what they are, is that city's. */

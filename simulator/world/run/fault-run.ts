@@ -7,7 +7,7 @@
 import { plannedLevel } from "#core/lamp";
 import { Adversary } from "../actors/adversary.ts";
 import { ChainModel } from "../actors/chain.ts";
-import { Light } from "../actors/device.ts";
+import { Light, type LightParts } from "../actors/device.ts";
 import { type FaultTargets, scheduleFaults } from "../actors/fault-schedule.ts";
 import { FaultyLink } from "../actors/faulty-link.ts";
 import { Gateway } from "../actors/gateway.ts";
@@ -152,22 +152,7 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
     now: () => epochSeconds + world.nowMs / 1000 + gatewayClock.offsetSeconds,
     acted: (what) => oracle.acted("gateway", what),
   });
-  const lights = setting.poles.map((pole, index) => {
-    const light = new Light({
-      world,
-      faults,
-      network,
-      signing,
-      index,
-      pole,
-      epochSeconds,
-      watch: oracle,
-      owner: setting.ownerOf(index),
-      isBoard: index < (options.boards ?? 0),
-    });
-    oracle.addLight(light);
-    return light;
-  });
+  const lights = buildLights(options, setting, { world, faults, network }, oracle);
   const channelsOf = (light: Light) => oracle.channelsBoughtOn(light);
   const left = new Set<Light>();
   return {
@@ -186,6 +171,30 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
     left,
     oracle,
   };
+}
+
+function buildLights(
+  { signing, boards = 0 }: WorldOptions,
+  { epochSeconds, poles, ownerOf }: Setting,
+  surroundings: Pick<LightParts, "world" | "faults" | "network">,
+  oracle: Oracle,
+): Light[] {
+  return poles.map((pole, index) => {
+    const light = new Light({
+      ...surroundings,
+      ...{
+        signing,
+        index,
+        pole,
+        epochSeconds,
+        watch: oracle,
+        owner: ownerOf(index),
+        isBoard: index < boards,
+      },
+    });
+    oracle.addLight(light);
+    return light;
+  });
 }
 
 function makePeace({ world, faults, network, lights, gatewayClock }: Built): void {

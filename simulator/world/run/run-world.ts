@@ -10,7 +10,7 @@ import { CommanderError } from "commander";
 import { Watt402Error } from "#payment/watt402-error";
 import type { ReportModel } from "../../report/report-model.ts";
 import { requireWritable, writeReport } from "../../report/write-report.ts";
-import { type CityRun, cityStory } from "./fast-story.ts";
+import { buildCityReport, type CityRun } from "./fast-story.ts";
 import { planWorldEvening } from "./scenario-plan.ts";
 import { faultStory } from "./scenario-run.ts";
 import { openWorkerPool } from "./worker-pool.ts";
@@ -120,7 +120,7 @@ function tell(
   report: WorldReport,
 ): void {
   const story = results.some((result) => result?.kind === "city")
-    ? cityStory(
+    ? buildCityReport(
         cityRunOf(flags, report),
         results.slice(0, Math.ceil(lightsOf(flags) / CITY_CHUNK)),
         CITY_LOOKS,

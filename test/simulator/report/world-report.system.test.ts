@@ -10,7 +10,7 @@ import { writeReport } from "#simulator/report/write-report";
 import { drawnTown } from "#simulator/world/fast/drawn-town";
 import { runFastCity } from "#simulator/world/fast/fast-city";
 import { FastLook } from "#simulator/world/fast/fast-look";
-import { cityStory } from "#simulator/world/run/fast-story";
+import { buildCityReport } from "#simulator/world/run/fast-story";
 import { runObservedWorld } from "#simulator/world/run/scenario-run";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
@@ -36,7 +36,7 @@ function cityOf(): ReportModel {
   const { sums, lights } = runFastCity(town, 0, CITY_LIGHTS, look);
   const run = { seed: 1, nights: 1, lights: CITY_LIGHTS, request: null, wallMs: 1, command: "again" };
   const told = { lights, looks: look.looks };
-  return cityStory(run, [{ kind: "city", from: 0, to: CITY_LIGHTS, sums, told }], LOOKS_OVER_CITY)!;
+  return buildCityReport(run, [{ kind: "city", from: 0, to: CITY_LIGHTS, sums, told }], LOOKS_OVER_CITY)!;
 }
 
 describe("what worlds tell, in a browser", () => {
