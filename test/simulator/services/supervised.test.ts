@@ -43,38 +43,38 @@ async function raise(mode: string, restartsMax?: number): Promise<Supervised<{ p
 const started = () => readFileSync(pidFile, "utf8").trim().split("\n").map(Number);
 
 test("a child that is killed comes back on the same port, and its end is told", async () => {
-  const { ready, pid } = await raise("runs");
-  const first = pid();
+  const program = await raise("runs");
+  const first = program.pid();
   process.kill(first, "SIGKILL");
-  await until("another process answers", () => pid() !== first);
-  const answer = await fetch(`http://127.0.0.1:${ready.port}`);
-  expect(await answer.text()).toBe(String(pid()));
+  await until("another process answers", () => program.pid() !== first);
+  const answer = await fetch(`http://127.0.0.1:${program.ready.port}`);
+  expect(await answer.text()).toBe(String(program.pid()));
   expect(troubles).toEqual(["child ended (SIGKILL); starting it again"]);
 });
 
 test("a child that crashes again and again is given up after the bound", async () => {
-  const { stop } = await raise("crashes", 3);
+  const program = await raise("crashes", 3);
   await until("it is given up", () => troubles.length === 4);
   expect(started()).toHaveLength(4);
   expect(troubles[3]).toBe("child ended (exit code 3); not started again after 3 times");
-  await stop();
+  await program.stop();
   expect(started().filter(isRunning)).toEqual([]);
 });
 
 test("stop ends the child with its last message, and is harmless a second time", async () => {
-  const { pid, stop } = await raise("runs");
-  const last = { stopped: true, pid: pid() };
-  expect(await stop()).toEqual(last);
-  expect(await stop()).toEqual(last);
-  expect(isRunning(pid())).toBe(false);
+  const program = await raise("runs");
+  const last = { stopped: true, pid: program.pid() };
+  expect(await program.stop()).toEqual(last);
+  expect(await program.stop()).toEqual(last);
+  expect(isRunning(program.pid())).toBe(false);
   expect(troubles).toEqual([]);
 });
 
 test("stop in the middle of a restart leaves nothing running", async () => {
-  const { pid, stop } = await raise("runs");
-  process.kill(pid(), "SIGKILL");
+  const program = await raise("runs");
+  process.kill(program.pid(), "SIGKILL");
   await until("its end is seen", () => troubles.length === 1);
-  await stop();
+  await program.stop();
   expect(started().filter(isRunning)).toEqual([]);
 });
 
@@ -96,33 +96,33 @@ test("a child whose parent is killed is gone soon after", async () => {
 });
 
 test("a child that is interrupted stays down until it is released, and is back when that resolves", async () => {
-  const { ready, pid, interrupt } = await raise("runs");
-  const first = pid();
-  const release = interrupt();
+  const program = await raise("runs");
+  const first = program.pid();
+  const release = program.interrupt();
   await until("it is gone", () => !isRunning(first));
   // Longer than a restart waits.
   await new Promise((resolve) => setTimeout(resolve, 500));
   expect(started()).toEqual([first]);
   await release();
   expect(started()).toHaveLength(2);
-  const answer = await fetch(`http://127.0.0.1:${ready.port}`);
-  expect(Number(await answer.text())).toBe(pid());
+  const answer = await fetch(`http://127.0.0.1:${program.ready.port}`);
+  expect(Number(await answer.text())).toBe(program.pid());
   await release();
   expect(started()).toHaveLength(2);
 });
 
 test("a child that is interrupted and released at once is back when that resolves", async () => {
-  const { pid, interrupt } = await raise("runs");
-  const first = pid();
-  await interrupt()();
-  expect(pid()).not.toBe(first);
-  expect(isRunning(pid())).toBe(true);
+  const program = await raise("runs");
+  const first = program.pid();
+  await program.interrupt()();
+  expect(program.pid()).not.toBe(first);
+  expect(isRunning(program.pid())).toBe(true);
 });
 
 test("a parent that ends while its child is held down leaves nothing running", async () => {
-  const { interrupt, stop } = await raise("runs");
-  interrupt();
-  await stop();
+  const program = await raise("runs");
+  program.interrupt();
+  await program.stop();
   expect(started().filter(isRunning)).toEqual([]);
   expect(started()).toHaveLength(1);
 });
