@@ -3,13 +3,13 @@
  *
  * Promise: a table of `device.toml` opens the same part here as in `watt402-device`.
  */
-export { type LampSurroundings, openLamp } from "./lamps/open-lamp.ts";
+export { type LampContext, openLamp } from "./lamps/open-lamp.ts";
 export { openRegisterMap } from "./meters/modbus/map-table.ts";
 export type { RegisterMap } from "./meters/modbus/register-map.ts";
 export {
+  type MeterContext,
   type MeterDriver,
   type MeterProbe,
-  type MeterSurroundings,
   openMeter,
   probeMeter,
 } from "./meters/open-meter.ts";

@@ -329,7 +329,7 @@ describe("the house", () => {
       "typescript",
       "vitest",
     ]);
-    expect(importsOf("device/payment/offer-judgement.ts")).toContain("device/core/events.ts");
+    expect(importsOf("device/payment/offer-check.ts")).toContain("device/core/events.ts");
     expect(sources.length).toBeGreaterThan(20);
   });
 

@@ -150,7 +150,7 @@ export function startBoard(config: BoardConfig, secrets: BoardSecrets, ports: Bo
     describe: config.describe,
     signer: ladder,
     trouble: () => ladder.trouble(),
-    ladder: () => ladder.told(),
+    ladder: () => ladder.report(),
     observe: (event, effects, state) => {
       ladder.follow(state);
       if (ports.observe !== undefined) ports.observe(event, effects, state);

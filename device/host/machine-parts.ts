@@ -20,7 +20,7 @@ export interface Description {
 }
 
 /** What a device that signs ahead has in store. */
-export interface LadderTold {
+export interface LadderReport {
   readonly ladderRungs: number;
   /** Time that these keep the lamp lit at full light, at the present price. */
   readonly ladderMinutes: number;
@@ -49,7 +49,7 @@ export interface MachineParts {
   /** What is wrong with a part and how to mend it, in one line; told with every state. */
   readonly trouble?: (() => string | null) | undefined;
   /** Told with every state. */
-  readonly ladder?: () => LadderTold | null;
+  readonly ladder?: () => LadderReport | null;
   /** Told of every step before its effects are carried out. */
   readonly observe?: ((event: Event, effects: readonly Effect[], state: State) => void) | undefined;
 }

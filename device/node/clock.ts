@@ -1,5 +1,5 @@
 /**
- * Time as Linux tells it.
+ * Time as Linux has it.
  *
  * Promise: `nowMs` never steps back; a wall clock from before this runtime was built is not believed,
  * because a board without a battery wakes in 1970; a timer never fires before its time.

@@ -2,7 +2,7 @@
  * Work that is waited for only so long.
  *
  * Promise: what it resolves or rejects with before the limit, afterwards what `late` gives; no timer is left behind. Work
- * that is late goes on, and what becomes of it then is nobody's any more, a rejection too.
+ * that is late goes on, and its outcome is dropped then, a rejection too.
  */
 
 /** @param limitMs at most so long; below zero: not at all  @param late called once, when the limit comes first; may throw */

@@ -1,10 +1,10 @@
 /**
- * A message from the gateway, judged at once: here the channel id costs no time.
+ * A message from the gateway, checked at once: here the channel id costs no time.
  *
  * Promise (T1): that of host/inbox.ts.
  */
 import { type Opened, openGrant, openOffer } from "#host/inbox";
-import { judgeOffer } from "#payment/offer";
+import { checkOffer } from "#payment/offer";
 import { isShallow, TOO_DEEP } from "#protocol/nesting";
 import type { Tagger } from "#protocol/tag";
 
@@ -17,6 +17,6 @@ export function openMessage(tagger: Tagger, device: string, leaf: string, payloa
   const opened = openOffer(tagger, payload);
   if (opened.kind !== "message") return opened;
   if (!isShallow(Buffer.from(payload).toString("latin1"))) return { kind: "malformed", error: TOO_DEEP };
-  const { offer, refusal } = judgeOffer(opened.message, device);
+  const { offer, refusal } = checkOffer(opened.message, device);
   return offer === null ? { kind: "offer-refused", refusal } : { kind: "offer", offer };
 }

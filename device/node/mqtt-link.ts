@@ -3,8 +3,8 @@
  *
  * Promise: every connection is new: a fresh login token (or the broker's own password), a clean session, the last will set, nothing of
  * the one before sent again, for the machine regenerates what matters. While offline only the newest
- * retained state is kept; everything else is refused, nothing grows. It connects once somebody listens
- * for its changes, so none is missed, and goes on trying with back-off until closed.
+ * retained state is kept; everything else is refused, nothing grows. It connects once its changes
+ * are listened to, so none is missed, and goes on trying with back-off until closed.
  */
 
 import { type IClientPublishOptions, MqttClient } from "mqtt";
@@ -28,15 +28,15 @@ export interface MqttLinkOptions {
   readonly key: Key;
   /** Compressed, 33 bytes: whom the login is for. */
   readonly gatewayPublicKey: Uint8Array;
-  /** In the place of the signed login, for a broker that knows devices by passwords, or by certificates alone. */
+  /** Instead of the signed login, for a broker that knows devices by passwords, or by certificates alone. */
   readonly login?: PasswordLogin | "certificate";
-  /** 1..65535; the broker tells the will after one and a half of it in silence. */
+  /** 1..65535; the broker publishes the will after one and a half of it in silence. */
   readonly keepaliveSeconds: number;
   readonly clock: Clock;
   readonly random: Random;
   /** Waiting between two attempts to connect; RECONNECT when absent. */
   readonly reconnect?: Retry;
-  /** Told in one line why there is no connection, or why something was refused. */
+  /** Called with one line: why there is no connection, or why something was refused. */
   readonly onTrouble: (text: string) => void;
 }
 
@@ -87,73 +87,75 @@ export function openMqttLink(options: MqttLinkOptions): MqttLink {
 
 class BrokerLink implements MqttLink {
   readonly counters: MqttLinkCounters = { connections: 0, refused: 0, ignored: 0, oversize: 0 };
-  private readonly options: MqttLinkOptions;
-  private readonly address: BrokerAddress;
+  readonly #options: MqttLinkOptions;
+  readonly #address: BrokerAddress;
   /** 40 lower-case hex digits. */
-  private readonly device: string;
-  private client: MqttClient | null = null;
-  private up = false;
-  private upAtMs = 0;
-  private attempts = 0;
-  private inFlight = 0;
-  private keptState: Uint8Array | null = null;
-  private cancelAttempt: (() => void) | null = null;
-  private closing: Promise<void> | null = null;
-  private closed = false;
-  private takeMessage: (leaf: string, payload: Uint8Array) => void = () => {};
-  private takeChange: ((up: boolean) => void) | null = null;
+  readonly #device: string;
+  #client: MqttClient | null = null;
+  #up = false;
+  #upAtMs = 0;
+  #attempts = 0;
+  #inFlight = 0;
+  #keptState: Uint8Array | null = null;
+  #cancelAttempt: (() => void) | null = null;
+  #closing: Promise<void> | null = null;
+  #closed = false;
+  #takeMessage: (leaf: string, payload: Uint8Array) => void = () => {};
+  #takeChange: ((up: boolean) => void) | null = null;
 
   constructor(options: MqttLinkOptions) {
-    this.options = options;
-    this.address = readBrokerUrl(options.brokerUrl);
-    this.device = options.key.address.slice(2);
+    this.#options = options;
+    this.#address = readBrokerUrl(options.brokerUrl);
+    this.#device = options.key.address.slice(2);
   }
 
   onMessage(take: (leaf: string, payload: Uint8Array) => void): void {
-    this.takeMessage = take;
+    this.#takeMessage = take;
   }
 
   onChange(take: (up: boolean) => void): void {
-    const first = this.takeChange === null;
-    this.takeChange = take;
-    if (this.up) take(true);
-    if (first && !this.closed) this.connect();
+    const first = this.#takeChange === null;
+    this.#takeChange = take;
+    if (this.#up) take(true);
+    if (first && !this.#closed) this.#connect();
   }
 
   publish(leaf: string, payload: Uint8Array, retained: boolean): void {
     if (!isLeaf(leaf) || LEAVES[leaf].direction !== "up" || payload.length > LEAVES[leaf].bytesMax) {
       this.counters.refused++;
-      this.options.onTrouble(
+      this.#options.onTrouble(
         `${leaf}: expected a leaf that goes up and fits it, found ${payload.length} bytes`,
       );
       return;
     }
-    if (!this.up && leaf === "state" && retained) this.keptState = payload;
-    else if (!this.up || this.inFlight >= IN_FLIGHT_MAX) this.counters.refused++;
-    else this.send(leaf, payload, retained);
+    if (!this.#up && leaf === "state" && retained) this.#keptState = payload;
+    else if (!this.#up || this.#inFlight >= IN_FLIGHT_MAX) this.counters.refused++;
+    else this.#send(leaf, payload, retained);
   }
 
   close(): Promise<void> {
-    this.closing ??= this.end();
-    return this.closing;
+    this.#closing ??= this.#end();
+    return this.#closing;
   }
 
   // ---- one connection ----
 
-  private connect(): void {
-    const { protocolVersion } = this.options;
-    const login = this.login();
+  #connect(): void {
+    const { protocolVersion } = this.#options;
+    const login = this.#login();
     if (login === null) {
-      this.options.onTrouble("login: expected a wall clock that is set, found none to trust; waiting for it");
-      this.tryLater();
+      this.#options.onTrouble(
+        "login: expected a wall clock that is set, found none to trust; waiting for it",
+      );
+      this.#tryLater();
       return;
     }
     let trouble: string | null = null;
     let unframed = 0;
     const open = () => {
-      const socket = openBrokerStream(this.address, this.options.tls ?? {});
+      const socket = openBrokerStream(this.#address, this.#options.tls ?? {});
       socket.on("error", (error) => {
-        trouble ??= this.explain(error);
+        trouble ??= this.#explain(error);
       });
       socket.on("data", (chunk: Buffer) => {
         unframed += chunk.length;
@@ -165,12 +167,12 @@ class BrokerLink implements MqttLink {
     const client = new MqttClient(open, {
       protocolId: "MQTT",
       protocolVersion,
-      clientId: this.device,
+      clientId: this.#device,
       clean: true,
-      keepalive: this.options.keepaliveSeconds,
+      keepalive: this.#options.keepaliveSeconds,
       ...login,
       will: {
-        topic: topicOf(this.device, "state"),
+        topic: topicOf(this.#device, "state"),
         payload: Buffer.from(JSON.stringify(LOST)),
         qos: 1,
         retain: LEAVES.state.retained,
@@ -181,128 +183,128 @@ class BrokerLink implements MqttLink {
       queueQoSZero: false,
       ...(protocolVersion === 5 ? { properties: { maximumPacketSize: PACKET_BYTES_MAX } } : {}),
     });
-    this.client = client;
-    this.inFlight = 0;
+    this.#client = client;
+    this.#inFlight = 0;
     client.on("packetreceive", () => {
       unframed = 0;
     });
     client.on("error", (error) => {
-      trouble ??= this.explain(error);
+      trouble ??= this.#explain(error);
     });
     client.on("connect", () => {
-      client.subscribe(this.downTopics(), { qos: 1 }, (error) => {
+      client.subscribe(this.#downTopics(), { qos: 1 }, (error) => {
         if (error) {
-          trouble ??= `broker ${this.options.brokerUrl} refused a subscription: ${error.message}`;
+          trouble ??= `broker ${this.#options.brokerUrl} refused a subscription: ${error.message}`;
           client.end(true);
-        } else if (this.client === client && !this.closed) this.opened();
+        } else if (this.#client === client && !this.#closed) this.#opened();
       });
     });
-    client.on("message", (topic, payload) => this.receive(topic, payload));
+    client.on("message", (topic, payload) => this.#receive(topic, payload));
     client.on("close", () => {
-      if (this.client === client) this.lost(trouble);
+      if (this.#client === client) this.#lost(trouble);
     });
   }
 
   /** Null while the clock that a signed login needs is not set. */
-  private login(): { readonly username?: string; readonly password?: string } | null {
-    const { key, gatewayPublicKey, clock, login } = this.options;
+  #login(): { readonly username?: string; readonly password?: string } | null {
+    const { key, gatewayPublicKey, clock, login } = this.#options;
     // Who says a user name is asked for its password by some brokers, whatever its certificate says.
     if (login === "certificate") return {};
-    const username = login?.username ?? this.device;
+    const username = login?.username ?? this.#device;
     if (login !== undefined) return { username, password: login.password };
     const wallSeconds = clock.wallSeconds();
     if (wallSeconds === null) return null;
     return { username, password: loginToken(key, addressOf(gatewayPublicKey), wallSeconds) };
   }
 
-  private downTopics(): string[] {
+  #downTopics(): string[] {
     const down = (Object.keys(LEAVES) as Leaf[]).filter((leaf) => LEAVES[leaf].direction === "down");
-    return down.map((leaf) => topicOf(this.device, leaf));
+    return down.map((leaf) => topicOf(this.#device, leaf));
   }
 
-  private opened(): void {
-    this.up = true;
-    this.upAtMs = this.options.clock.nowMs();
+  #opened(): void {
+    this.#up = true;
+    this.#upAtMs = this.#options.clock.nowMs();
     this.counters.connections++;
-    if (this.keptState !== null) this.send("state", this.keptState, true);
-    this.keptState = null;
-    this.takeChange?.(true);
+    if (this.#keptState !== null) this.#send("state", this.#keptState, true);
+    this.#keptState = null;
+    this.#takeChange?.(true);
   }
 
-  private lost(trouble: string | null): void {
-    const wasUp = this.up;
-    this.client = null;
-    this.up = false;
-    if (wasUp && this.options.clock.nowMs() - this.upAtMs >= STABLE_MS) this.attempts = 0;
-    if (this.closed) return;
-    this.options.onTrouble(trouble ?? `broker ${this.options.brokerUrl} closed the connection`);
-    this.tryLater();
-    if (wasUp) this.takeChange?.(false);
+  #lost(trouble: string | null): void {
+    const wasUp = this.#up;
+    this.#client = null;
+    this.#up = false;
+    if (wasUp && this.#options.clock.nowMs() - this.#upAtMs >= STABLE_MS) this.#attempts = 0;
+    if (this.#closed) return;
+    this.#options.onTrouble(trouble ?? `broker ${this.#options.brokerUrl} closed the connection`);
+    this.#tryLater();
+    if (wasUp) this.#takeChange?.(false);
   }
 
-  private tryLater(): void {
-    const { clock, random, reconnect } = this.options;
-    this.attempts++;
-    const atMs = nextAttemptMs(reconnect ?? RECONNECT, this.attempts, clock.nowMs(), random());
-    this.cancelAttempt = clock.at(atMs, () => {
-      this.cancelAttempt = null;
-      this.connect();
+  #tryLater(): void {
+    const { clock, random, reconnect } = this.#options;
+    this.#attempts++;
+    const atMs = nextAttemptMs(reconnect ?? RECONNECT, this.#attempts, clock.nowMs(), random());
+    this.#cancelAttempt = clock.at(atMs, () => {
+      this.#cancelAttempt = null;
+      this.#connect();
     });
   }
 
-  private explain(error: Error): string {
+  #explain(error: Error): string {
     const { code } = error as { code?: unknown };
     if (typeof code === "number" && LOGIN_REFUSALS.includes(code)) {
-      const { brokerUrl, login } = this.options;
+      const { brokerUrl, login } = this.#options;
       const mend = login
         ? "check the user name and the password, or the certificate, that the broker knows it by"
         : "check that the gateway admits this device, that its public key is the configured one, and both clocks";
-      return `broker ${brokerUrl} refused the login of device 0x${this.device}: ${mend}`;
+      return `broker ${brokerUrl} refused the login of device 0x${this.#device}: ${mend}`;
     }
     // Node leaves the message of an error over several addresses empty.
-    return `broker ${this.options.brokerUrl}: ${error.message || String(code)}`;
+    return `broker ${this.#options.brokerUrl}: ${error.message || String(code)}`;
   }
 
   // ---- messages ----
 
-  private receive(topic: string, payload: Buffer): void {
+  #receive(topic: string, payload: Buffer): void {
     const known = readTopic(topic);
-    if (known === null || known.device !== this.device || LEAVES[known.leaf].direction !== "down") {
+    if (known === null || known.device !== this.#device || LEAVES[known.leaf].direction !== "down") {
       this.counters.ignored++;
     } else if (payload.length > LEAVES[known.leaf].bytesMax) this.counters.oversize++;
-    else this.takeMessage(known.leaf, payload);
+    else this.#takeMessage(known.leaf, payload);
   }
 
-  private send(leaf: Leaf, payload: Uint8Array, retain: boolean): void {
-    const client = this.client;
+  #send(leaf: Leaf, payload: Uint8Array, retain: boolean): void {
+    const client = this.#client;
     if (client === null) return;
     const options: IClientPublishOptions = { qos: 1, retain };
-    if (this.options.protocolVersion === 5) options.properties = this.propertiesOf(leaf, payload);
-    this.inFlight++;
-    client.publish(topicOf(this.device, leaf), Buffer.from(payload), options, () => {
-      if (this.client === client) this.inFlight--;
+    if (this.#options.protocolVersion === 5) options.properties = this.#propertiesOf(leaf, payload);
+    this.#inFlight++;
+    client.publish(topicOf(this.#device, leaf), Buffer.from(payload), options, () => {
+      if (this.#client === client) this.#inFlight--;
     });
   }
 
   /** What MQTT 5 says beside the payload; the payload says it all by itself. */
-  private propertiesOf(leaf: Leaf, payload: Uint8Array): NonNullable<IClientPublishOptions["properties"]> {
+  #propertiesOf(leaf: Leaf, payload: Uint8Array): NonNullable<IClientPublishOptions["properties"]> {
     if (leaf !== "pay") return { contentType: "application/json" };
     return {
       contentType: "application/octet-stream",
-      responseTopic: topicOf(this.device, "grant"),
+      responseTopic: topicOf(this.#device, "grant"),
       // Channel tag and cumulative amount: what the grant that answers is about.
       correlationData: Buffer.from(payload.slice(2, 12)),
     };
   }
 
-  private async end(): Promise<void> {
-    this.closed = true;
-    this.cancelAttempt?.();
-    const client = this.client;
+  async #end(): Promise<void> {
+    this.#closed = true;
+    this.#cancelAttempt?.();
+    const client = this.#client;
     if (client === null) return;
-    await within(CLOSE_MS, this.up ? client.endAsync(false) : client.endAsync(true), () => undefined);
+    await within(CLOSE_MS, this.#up ? client.endAsync(false) : client.endAsync(true), () => undefined);
     client.end(true);
-    this.client = null;
-    this.up = false;
+    this.#client = null;
+    this.#up = false;
   }
 }

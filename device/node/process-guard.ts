@@ -1,17 +1,17 @@
 /**
  * What reaches the process itself because no part of it took it.
  *
- * Promise: a rejection that nobody handled is counted, told and survived, for what it interrupted has ended and the rest
- * stands. So is a network error of a connection that nobody listened to any more: it concerns that connection alone. Any
- * other exception that nobody caught ends the process: it left some statement half done, and what that has spoilt,
- * a counter or a channel's record, nobody can tell; what was promised is on disk, and a fresh start reads it.
+ * Promise: an unhandled rejection is counted, reported and survived, for what it interrupted has ended and the rest
+ * stands. So is a network error of a connection without a listener: it concerns that connection alone. Any
+ * other uncaught exception ends the process: it left some statement half done, and what that has spoilt,
+ * a counter or a channel's record, cannot be known; what was promised is on disk, and a fresh start reads it.
  */
 import { countFailure } from "#core/detach";
 
 export interface ProcessGuard {
   /** Survived. @param what in a few fixed words */
   readonly survived: (what: string, error: unknown) => void;
-  /** Not to be survived: tells it, and ends the process. */
+  /** Not to be survived: reports it, and ends the process. */
   readonly end: (error: unknown) => void;
 }
 
@@ -32,7 +32,7 @@ export function guardProcess({ survived, end }: ProcessGuard): void {
   });
 }
 
-/** EPIPE is not among them: of standard output it would come back with every line that tells of it. */
+/** EPIPE is not among them: of standard output it would come back with every line that reports it. */
 export function isOfConnection(error: unknown): boolean {
   const { code, syscall } = error as NodeJS.ErrnoException;
   return NETWORK_CODES.has(code ?? "") && NETWORK_CALLS.has(syscall ?? "");

@@ -4,11 +4,11 @@
  * Promise: names that stay; everything else of the program has other names on a board.
  */
 import type { Board } from "../../device/espruino/board-host.ts";
-import { type Told, variablesUsed } from "./build/globals.ts";
+import { type ConsoleReport, variablesUsed } from "./build/globals.ts";
 
-export function toldBy({ machine, ladder, work }: Board): Told {
+export function consoleReport({ machine, ladder, work }: Board): ConsoleReport {
   const { account, channel, levelPercent, register } = machine.state();
-  const { ladderRungs, ladderMinutes } = ladder.told() ?? { ladderRungs: 0, ladderMinutes: 0 };
+  const { ladderRungs, ladderMinutes } = ladder.report() ?? { ladderRungs: 0, ladderMinutes: 0 };
   return {
     ladderRungs,
     ladderMinutes,

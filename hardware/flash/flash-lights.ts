@@ -1,5 +1,5 @@
 /**
- * From judged orders to cards: looks at every one before it writes the first.
+ * From checked orders to cards: looks at every one before it writes the first.
  *
  * Promise: what cannot be written as a whole is not begun; the same orders again change nothing.
  */

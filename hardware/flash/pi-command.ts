@@ -2,7 +2,7 @@
  * `watt402-flash pi`: writes what a Raspberry Pi reads at its first boot.
  *
  * Promise: on a terminal it asks for what was not said; with --json it asks nothing and answers in one
- * document. Nothing is written before all of it was judged.
+ * document. Nothing is written before all of it was checked.
  */
 
 import { readFileSync } from "node:fs";
@@ -14,8 +14,8 @@ import type { PackageFile } from "./card/card.ts";
 import { flashLights, type Light } from "./flash-lights.ts";
 import { type Row, readLights } from "./order/csv-lights.ts";
 import { FIELDS, type FieldName, type Fields, SECRETS } from "./order/fields.ts";
-import { judge, type Order } from "./order/order.ts";
-import { nextSteps, toldLines } from "./order/order-text.ts";
+import { type Order, readOrder } from "./order/order.ts";
+import { nextSteps, outcomeLines } from "./order/order-text.ts";
 import { lampNames, meterNames } from "./order/part-choice.ts";
 import { askFields, askOut } from "./order/questions.ts";
 
@@ -61,7 +61,7 @@ function collect(setting: string, before: readonly string[] = []): readonly stri
   return [...before, setting];
 }
 
-async function run(options: Options, told: Fields): Promise<void> {
+async function run(options: Options, given: Fields): Promise<void> {
   const asks = process.stdin.isTTY && process.stdout.isTTY && !options.json;
   const out = options.out ?? (asks ? await askOut() : null);
   if (out === null)
@@ -74,8 +74,8 @@ async function run(options: Options, told: Fields): Promise<void> {
   }
   const lights =
     options.csv === undefined
-      ? [{ order: judged(await complete(told, asks)), out }]
-      : lightsOf(options.csv, readLights(options.csv, told), out, options.light ?? null);
+      ? [{ order: orderOf(await complete(given, asks)), out }]
+      : lightsOf(options.csv, readLights(options.csv, given), out, options.light ?? null);
   const debian = await packageFor(options);
   const dryRun = options.dryRun === true;
   const flashed = flashLights(lights, debian, {
@@ -87,18 +87,18 @@ async function run(options: Options, told: Fields): Promise<void> {
     const document = { dryRun, lights: flashed.map((light) => ({ ...light, next: nextSteps(light) })) };
     process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
   } else {
-    process.stdout.write(`${flashed.flatMap((light) => toldLines(light, dryRun)).join("\n")}\n`);
+    process.stdout.write(`${flashed.flatMap((light) => outcomeLines(light, dryRun)).join("\n")}\n`);
   }
 }
 
 /** Asks for what is missing, when somebody is there to answer. */
-async function complete(told: Fields, asks: boolean): Promise<Fields> {
-  const missing = FIELDS.some(({ name, fallback }) => fallback === null && told.values[name] === undefined);
-  return asks && missing ? askFields(told) : told;
+async function complete(given: Fields, asks: boolean): Promise<Fields> {
+  const missing = FIELDS.some(({ name, fallback }) => fallback === null && given.values[name] === undefined);
+  return asks && missing ? askFields(given) : given;
 }
 
-function judged(fields: Fields): Order {
-  const result = judge(fields);
+function orderOf(fields: Fields): Order {
+  const result = readOrder(fields);
   if ("order" in result) return result.order;
   throw new Watt402Error(
     "config-invalid",
@@ -106,23 +106,23 @@ function judged(fields: Fields): Order {
   );
 }
 
-/** Every line of the CSV judged. Throws all faults of all lines. */
+/** Every line of the CSV checked. Throws all faults of all lines. */
 function lightsOf(file: string, rows: readonly Row[], out: string, only: string | null): Light[] {
   const faults: string[] = [];
   const lineOf = new Map<string, number>();
   const lights: Light[] = [];
-  for (const { line, fields, place } of rows) {
-    const result = judge(fields);
+  for (const { line, fields, location } of rows) {
+    const result = readOrder(fields);
     if ("faults" in result) {
       for (const { field, text } of result.faults)
-        faults.push(`${file}: line ${line}, ${place(field)}: ${text}`);
+        faults.push(`${file}: line ${line}, ${location(field)}: ${text}`);
       continue;
     }
     const { hostname } = result.order.login;
     const before = lineOf.get(hostname);
     if (before !== undefined) {
       faults.push(
-        `${file}: line ${line}, ${place("hostname")}: expected a name of its own, found that of line ${before}`,
+        `${file}: line ${line}, ${location("hostname")}: expected a name of its own, found that of line ${before}`,
       );
     }
     lineOf.set(hostname, line);

@@ -19,7 +19,7 @@ export interface LampDriver {
   apply(levelPercent: number): Promise<void> | undefined;
   /**
    * Looks whether the light is still as the latest `apply` left it, changing nothing. Answers and fails as
-   * `apply` does. Missing where nothing but `onLost` can tell.
+   * `apply` does. Missing where nothing but `onLost` can report it.
    */
   check?(): Promise<void> | undefined;
   /** Looks without changing the light; what was found, a line each. Rejects as `apply` does. */
@@ -31,7 +31,7 @@ export interface LampDriver {
 }
 
 /** What a driver needs of the light that it is in. */
-export interface LampSurroundings {
+export interface LampContext {
   readonly clock: Clock;
   /** Power at full light, milliwatts: what a simulated lamp draws. */
   readonly ratedMilliwatts: number;

@@ -148,7 +148,7 @@ function busy(name: string, found: string): Error {
   );
 }
 
-/** What gpioset meant. Its exit code tells little, its words are those of libgpiod 2's tools. */
+/** What gpioset meant. Its exit code says little, its words are those of libgpiod 2's tools. */
 function refused(name: string, code: number | null, said: string): Error {
   const found = said.trim().split("\n")[0] || `exit code ${code ?? "none: killed"}`;
   if (/resource busy/i.test(said)) return busy(name, "busy");

@@ -6,15 +6,15 @@
  */
 import type { Random } from "#core/ports";
 import { openDali } from "./dali/dali.ts";
-import type { LampDriver, LampSurroundings } from "./driver.ts";
+import type { LampContext, LampDriver } from "./driver.ts";
 import { openGpioLine } from "./gpio-line.ts";
 import { openLed } from "./pwm/led.ts";
 import { openAnalog, openPwm } from "./pwm/pwm.ts";
 import { type LampSettings, readLampSettings } from "./settings.ts";
 import { type SimulatedLamp, simulatedLamp } from "./simulated.ts";
-import { type SteadyLamp, steadyLamp } from "./steady-lamp.ts";
+import { SteadyLamp } from "./steady-lamp.ts";
 
-export type { LampSurroundings } from "./driver.ts";
+export type { LampContext } from "./driver.ts";
 
 /** The table as TOML gave it; null means simulated. */
 export type LampTable = Readonly<Record<string, unknown>> | null;
@@ -37,18 +37,18 @@ export interface LampProbe {
 }
 
 /** Opens the lamp that the table names, touching nothing yet. Throws one line for each fault of the table. */
-export function openLamp(table: LampTable, surroundings: LampSurroundings, random: Random): OpenedLamp {
+export function openLamp(table: LampTable, context: LampContext, random: Random): OpenedLamp {
   const settings = readLampSettings(table ?? { kind: "simulated" });
   const simulated =
-    settings.kind === "simulated" ? simulatedLamp(surroundings.ratedMilliwatts, surroundings.clock) : null;
-  const driver = simulated === null ? openDriver(settings, surroundings) : aroundSimulated(simulated);
-  return { lamp: steadyLamp(driver, surroundings.clock, random), simulated };
+    settings.kind === "simulated" ? simulatedLamp(context.ratedMilliwatts, context.clock) : null;
+  const driver = simulated === null ? openDriver(settings, context) : aroundSimulated(simulated);
+  return { lamp: new SteadyLamp(driver, context.clock, random), simulated };
 }
 
 /** Looks at the lamp without changing its light. Throws only for faults of the table. */
-export async function probeLamp(table: LampTable, surroundings: LampSurroundings): Promise<LampProbe> {
+export async function probeLamp(table: LampTable, context: LampContext): Promise<LampProbe> {
   const settings = readLampSettings(table ?? { kind: "simulated" });
-  const driver = openDriver(settings, surroundings);
+  const driver = openDriver(settings, context);
   const { name, afterDeath } = driver;
   try {
     return { name, found: await driver.probe(), trouble: null, afterDeath };
@@ -59,20 +59,20 @@ export async function probeLamp(table: LampTable, surroundings: LampSurroundings
   }
 }
 
-function openDriver(settings: LampSettings, surroundings: LampSurroundings): LampDriver {
+function openDriver(settings: LampSettings, context: LampContext): LampDriver {
   switch (settings.kind) {
     case "simulated":
-      return aroundSimulated(simulatedLamp(surroundings.ratedMilliwatts, surroundings.clock));
+      return aroundSimulated(simulatedLamp(context.ratedMilliwatts, context.clock));
     case "led":
-      return openLed(settings, surroundings.sysfs);
+      return openLed(settings, context.sysfs);
     case "gpio":
       return openGpioLine(settings);
     case "pwm":
-      return openPwm(settings, surroundings);
+      return openPwm(settings, context);
     case "analog":
-      return openAnalog(settings, surroundings);
+      return openAnalog(settings, context);
     case "dali":
-      return openDali(settings, surroundings);
+      return openDali(settings, context);
   }
 }
 

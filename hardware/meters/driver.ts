@@ -9,16 +9,16 @@ import type { Clock, Meter } from "#core/ports";
 import type { SimulatedLamp } from "../lamps/simulated.ts";
 
 export interface MeterDriver extends Meter {
-  /** What it is, as gateways are told: "sdm120"; at most 64 characters. */
+  /** What it is, as gateways read it: "sdm120"; at most 64 characters. */
   readonly name: string;
   /** Where it is wired, as "slave 1 on /dev/ttyUSB0". */
-  readonly place: string;
+  readonly location: string;
   /**
    * Where `raw` wraps to 0, mWh; 0 when it never does. It is the machine's `MeterLimits.rollOverAt`
    * unless the owner configured another.
    */
   readonly rollOverAt: number;
-  /** The latest verdict on the meter, told again whenever it is asked; stale before the first reading. */
+  /** Of the latest reading; stale before the first reading. */
   quality(): Quality;
   /** What is worth knowing and no fault, one line each: a coarse counter, a gap that was filled. */
   notes(): readonly string[];
@@ -29,7 +29,7 @@ export interface MeterDriver extends Meter {
 }
 
 /** What a driver needs of the light that it is in. */
-export interface MeterSurroundings {
+export interface MeterContext {
   readonly clock: Clock;
   /** Most that the supply can carry, milliwatts: readings above it are refused. */
   readonly powerMaxMilliwatts: number;

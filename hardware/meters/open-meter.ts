@@ -11,7 +11,7 @@ import { ade7953Meter } from "./chips/ade7953.ts";
 import { cse7766Meter } from "./chips/cse7766.ts";
 import { hwmonMeter } from "./chips/hwmon.ts";
 import { inaMeter } from "./chips/ina2xx.ts";
-import type { MeterDriver, MeterSurroundings } from "./driver.ts";
+import type { MeterContext, MeterDriver } from "./driver.ts";
 import type { LineSettings } from "./modbus/line.ts";
 import { openRegisterMap } from "./modbus/map-table.ts";
 import { modbusMeter } from "./modbus/modbus-meter.ts";
@@ -21,7 +21,7 @@ import { pulseMeter } from "./pulse/pulse-meter.ts";
 import { type MeterSettings, readMeterSettings } from "./settings.ts";
 import { simulatedMeter } from "./simulated.ts";
 
-export type { MeterDriver, MeterSurroundings } from "./driver.ts";
+export type { MeterContext, MeterDriver } from "./driver.ts";
 
 /** The table as TOML gave it; null means simulated. */
 export type MeterTable = Readonly<Record<string, unknown>> | null;
@@ -30,7 +30,7 @@ export type MeterTable = Readonly<Record<string, unknown>> | null;
 export interface MeterProbe {
   /** What was looked for, and where. */
   readonly name: string;
-  readonly place: string;
+  readonly location: string;
   /** The reading; null when there was none to be metered. */
   readonly reading: Reading | null;
   /** One line each, for people: counter, power, voltage, current, frequency, resolution. */
@@ -42,14 +42,14 @@ export interface MeterProbe {
 type SettingsOf<Kind extends MeterSettings["kind"]> = Extract<MeterSettings, { readonly kind: Kind }>;
 
 /** Opens the meter that the table names. Throws one line for each fault of the table. */
-export function openMeter(table: MeterTable, surroundings: MeterSurroundings): MeterDriver {
-  return openDriver(readMeterSettings(table ?? { kind: "simulated" }), surroundings);
+export function openMeter(table: MeterTable, context: MeterContext): MeterDriver {
+  return openDriver(readMeterSettings(table ?? { kind: "simulated" }), context);
 }
 
-function openDriver(settings: MeterSettings, surroundings: MeterSurroundings): MeterDriver {
+function openDriver(settings: MeterSettings, context: MeterContext): MeterDriver {
   switch (settings.kind) {
     case "simulated": {
-      if (surroundings.simulatedLamp !== null) return simulatedMeter(surroundings.simulatedLamp);
+      if (context.simulatedLamp !== null) return simulatedMeter(context.simulatedLamp);
       throw new Watt402Error(
         "config-invalid",
         'meter.driver.kind: expected the name of a real meter beside a real lamp, found "simulated"; ' +
@@ -57,11 +57,11 @@ function openDriver(settings: MeterSettings, surroundings: MeterSurroundings): M
       );
     }
     case "modbus":
-      return openModbus(settings, surroundings);
+      return openModbus(settings, context);
     case "ina219":
     case "ina226":
     case "ina228":
-      return openIna(settings, surroundings);
+      return openIna(settings, context);
     case "pulse":
       return pulseMeter(
         {
@@ -70,10 +70,10 @@ function openDriver(settings: MeterSettings, surroundings: MeterSurroundings): M
           impulsesPerKilowattHour: settings.impulses_per_kilowatt_hour,
           debounceMilliseconds: settings.debounce_ms,
         },
-        surroundings,
+        context,
       );
     case "cse7766":
-      return cse7766Meter(settings, surroundings);
+      return cse7766Meter(settings, context);
     case "hlw8012":
     case "bl0937":
       return hlwMeter(
@@ -87,7 +87,7 @@ function openDriver(settings: MeterSettings, surroundings: MeterSurroundings): M
           voltageDivider: settings.voltage_divider,
           calibration: settings.calibration,
         },
-        surroundings,
+        context,
       );
     case "ade7953":
       return ade7953Meter(
@@ -100,15 +100,12 @@ function openDriver(settings: MeterSettings, surroundings: MeterSurroundings): M
           stepsPerWattHour: settings.steps_per_watt_hour,
           sampleMs: settings.sample_ms,
         },
-        surroundings,
+        context,
       );
   }
 }
 
-function openIna(
-  settings: SettingsOf<"ina219" | "ina226" | "ina228">,
-  surroundings: MeterSurroundings,
-): MeterDriver {
+function openIna(settings: SettingsOf<"ina219" | "ina226" | "ina228">, context: MeterContext): MeterDriver {
   const {
     kind: chip,
     i2c_bus: bus,
@@ -120,14 +117,14 @@ function openIna(
   if (settings.via === "i2c") {
     const shuntMicroohms = shunt_microohms!;
     const currentMaxMilliamps = current_max_milliamps!;
-    return inaMeter({ chip, bus, address, shuntMicroohms, currentMaxMilliamps, sampleMs }, surroundings);
+    return inaMeter({ chip, bus, address, shuntMicroohms, currentMaxMilliamps, sampleMs }, context);
   }
-  return hwmonMeter({ chip, bus, address, shuntMicroohms: shunt_microohms ?? null, sampleMs }, surroundings);
+  return hwmonMeter({ chip, bus, address, shuntMicroohms: shunt_microohms ?? null, sampleMs }, context);
 }
 
 function openModbus(
   settings: SettingsOf<"modbus">,
-  { clock, powerMaxMilliwatts }: MeterSurroundings,
+  { clock, powerMaxMilliwatts }: MeterContext,
 ): MeterDriver {
   const map = openRegisterMap(settings.map);
   const { slave, timeout_ms: timeoutMs } = settings;
@@ -148,20 +145,20 @@ function lineOf(settings: SettingsOf<"modbus">, { serial: format }: RegisterMap)
  * Opens the meter, looks once, which waits as long as that part may take, and closes it again. It counts
  * nothing and stores nothing. Throws only for faults of the table.
  */
-export async function probeMeter(table: MeterTable, surroundings: MeterSurroundings): Promise<MeterProbe> {
-  const meter = openMeter(table, { ...surroundings, stateDirectory: null });
-  const { name, place } = meter;
+export async function probeMeter(table: MeterTable, context: MeterContext): Promise<MeterProbe> {
+  const meter = openMeter(table, { ...context, stateDirectory: null });
+  const { name, location } = meter;
   try {
     const reading = await new Promise<Reading | null>((resolve) => meter.read(resolve));
     const quality = reading?.quality ?? meter.quality();
     if (reading !== null && quality.kind === "good") {
-      return { name, place, reading, found: [...shown(reading), ...meter.notes()], trouble: null };
+      return { name, location, reading, found: [...shown(reading), ...meter.notes()], trouble: null };
     }
     const seen =
-      quality.kind === "good" ? `${name}, ${place}: expected a reading, found none` : quality.reason;
+      quality.kind === "good" ? `${name}, ${location}: expected a reading, found none` : quality.reason;
     const instead = (await meter.search?.()) ?? null;
     const trouble = instead === null ? seen : `${seen}; ${instead}`;
-    return { name, place, reading: null, found: [], trouble };
+    return { name, location, reading: null, found: [], trouble };
   } finally {
     await meter.close();
   }

@@ -10,7 +10,7 @@ import type { MeterDriver } from "./driver.ts";
 export function simulatedMeter(lamp: SimulatedLamp): MeterDriver {
   return {
     name: "simulated",
-    place: "in this process",
+    location: "in this process",
     rollOverAt: 0,
     read: (done) =>
       done({

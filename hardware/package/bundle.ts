@@ -63,8 +63,8 @@ const sourceTreeUrls: Plugin = {
   name: "source-tree-urls",
   setup: ({ onLoad }) => {
     onLoad({ filter: /\.ts$/ }, ({ path }) => {
-      const place = relative(TREE, path).replaceAll("\\", "/");
-      const url = `new URL(${JSON.stringify(place)}, watt402Root).href`;
+      const file = relative(TREE, path).replaceAll("\\", "/");
+      const url = `new URL(${JSON.stringify(file)}, watt402Root).href`;
       return { contents: readFileSync(path, "utf8").replaceAll("import.meta.url", url), loader: "ts" };
     });
   },
@@ -90,9 +90,9 @@ function licenceIn(folder: string): string {
   return file === undefined ? "" : readFileSync(join(folder, file), "utf8").trim();
 }
 
-/** Absolute path of the source tree's file `place`. */
-export function inTree(place: string): string {
-  return join(TREE, place);
+/** Absolute path of the source tree's file `file`. */
+export function inTree(file: string): string {
+  return join(TREE, file);
 }
 
 /** Folder of serialport's binaries. */

@@ -152,8 +152,8 @@ function plain(path: string, content: string | Uint8Array, mode = 0o644): Entry 
   return { path, content: typeof content === "string" ? Buffer.from(content) : content, mode };
 }
 
-function treeFile(place: string): Buffer {
-  return readFileSync(inTree(place));
+function treeFile(path: string): Buffer {
+  return readFileSync(inTree(path));
 }
 
 function debianFile(name: string): Buffer {

@@ -1,7 +1,7 @@
 /**
  * What a light says in its log: lamp changes, purchases, refusals, and nothing at every tick.
  *
- * Promise: each line tells one change, once, with its numbers as members; JSON for machines, one plain
+ * Promise: each line reports one change, once, with its numbers as members; JSON for machines, one plain
  * line each on a terminal.
  */
 
@@ -23,9 +23,9 @@ export function deviceLogger(isTerminal: boolean): Logger {
 
 function humanLine(line: string): string {
   const { level, time, msg, ...members } = parseJson(line) as Record<string, unknown>;
-  const told = Object.entries(members).map(([name, value]) => `${name}=${String(value)}`);
+  const pairs = Object.entries(members).map(([name, value]) => `${name}=${String(value)}`);
   const mark = Number(level) >= 40 ? "! " : "";
-  return `${String(time).slice(11, 19)} ${mark}${[String(msg), ...told].join("  ")}\n`;
+  return `${String(time).slice(11, 19)} ${mark}${[String(msg), ...pairs].join("  ")}\n`;
 }
 
 /** Watches a host's steps and logs what changed. */

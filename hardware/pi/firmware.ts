@@ -1,4 +1,4 @@
-/** The version that this runtime tells gateways: the package's own. */
+/** The version that this runtime reports to gateways: the package's own. */
 
 import { readFileSync } from "node:fs";
 import { parseJson } from "#protocol/nesting";

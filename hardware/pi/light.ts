@@ -64,60 +64,60 @@ export function startLight(config: DeviceConfig, log: Logger): Light {
 }
 
 class RunningLight implements Light {
-  private readonly config: DeviceConfig;
-  private readonly clock: Clock;
-  private readonly parts: Parts;
-  private readonly key: Key;
-  private readonly troubles: Troubles;
-  private readonly journal: FileJournal;
-  private readonly link: MqttLink;
-  private readonly host: Host;
-  private readonly socket: Server;
-  private readonly startedMs: number;
-  private steppedMs: number;
+  readonly #config: DeviceConfig;
+  readonly #clock: Clock;
+  readonly #parts: Parts;
+  readonly #key: Key;
+  readonly #troubles: Troubles;
+  readonly #journal: FileJournal;
+  readonly #link: MqttLink;
+  readonly #host: Host;
+  readonly #socket: Server;
+  readonly #startedMs: number;
+  #steppedMs: number;
 
   constructor(config: DeviceConfig, log: Logger, clock: Clock, parts: Parts) {
-    this.config = config;
-    this.clock = clock;
-    this.parts = parts;
-    this.startedMs = clock.nowMs();
-    this.steppedMs = this.startedMs;
-    this.troubles = new Troubles((part, text) =>
+    this.#config = config;
+    this.#clock = clock;
+    this.#parts = parts;
+    this.#startedMs = clock.nowMs();
+    this.#steppedMs = this.#startedMs;
+    this.#troubles = new Troubles((part, text) =>
       text === null ? log.info({ part }, "well again") : log.warn({ part, reason: text }, "trouble"),
     );
     const gatewayPublicKey = gatewayKeyOf(config);
     const tls = tlsOf(config);
     const login = loginOf(config);
-    this.key = openKeyOf(config, log);
-    this.journal = openJournal(config.journalFile);
+    this.#key = openKeyOf(config, log);
+    this.#journal = openJournal(config.journalFile);
     const { meter, lamp } = parts;
-    log.info({ lamp: lamp.name, meter: meter.name, place: meter.place }, "found");
-    this.link = openMqttLink({
+    log.info({ lamp: lamp.name, meter: meter.name, place: meter.location }, "found");
+    this.#link = openMqttLink({
       brokerUrl: config.gateway.brokerUrl,
       tls,
       ...(login && { login }),
       protocolVersion: config.gateway.protocolVersion,
-      key: this.key,
+      key: this.#key,
       gatewayPublicKey,
       keepaliveSeconds: config.gateway.keepaliveSeconds,
       clock,
       random: Math.random,
-      onTrouble: (text) => this.troubles.note("broker", text),
+      onTrouble: (text) => this.#troubles.note("broker", text),
     });
     const logStep = logSteps(log);
     const { settings } = config;
     const rollOverAt = settings.meter.rollOverAt || meter.rollOverAt;
-    this.host = startHost({
+    this.#host = startHost({
       settings: { ...settings, meter: { ...settings.meter, rollOverAt } },
-      key: this.key,
+      key: this.#key,
       gatewayPublicKey,
       clock,
       chainSeconds: () => clock.wallSeconds(),
       random: Math.random,
       meter,
       lamp,
-      journal: this.watchedJournal(),
-      link: this.link,
+      journal: this.#watchedJournal(),
+      link: this.#link,
       almanac: almanacOf(config),
       describe: {
         model: config.model,
@@ -127,17 +127,17 @@ class RunningLight implements Light {
         wantedUnits: config.wantedUnits,
       },
       trouble: () => {
-        this.look();
-        return this.troubles.first();
+        this.#look();
+        return this.#troubles.first();
       },
       observe: (event, effects, state) => {
-        this.steppedMs = clock.nowMs();
-        if (event.type === "link" && event.up) this.troubles.note("broker", null);
-        this.look();
+        this.#steppedMs = clock.nowMs();
+        if (event.type === "link" && event.up) this.#troubles.note("broker", null);
+        this.#look();
         logStep(event, effects, state);
       },
     });
-    this.socket = serveStatus(
+    this.#socket = serveStatus(
       config.statusSocket,
       () => this.status(),
       (text) => log.warn({ reason: text }, "trouble"),
@@ -145,24 +145,24 @@ class RunningLight implements Light {
   }
 
   isAdvancing(): boolean {
-    return this.clock.nowMs() - this.steppedMs <= this.config.settings.tickMs + STEP_SLACK_MS;
+    return this.#clock.nowMs() - this.#steppedMs <= this.#config.settings.tickMs + STEP_SLACK_MS;
   }
 
   status(): Status {
-    this.look();
+    this.#look();
     return statusOf({
-      config: this.config,
-      device: this.key.address,
-      host: this.host,
-      parts: this.parts,
-      troubles: this.troubles.all(),
-      upMs: this.clock.nowMs() - this.startedMs,
+      config: this.#config,
+      device: this.#key.address,
+      host: this.#host,
+      parts: this.#parts,
+      troubles: this.#troubles.all(),
+      upMs: this.#clock.nowMs() - this.#startedMs,
     });
   }
 
   async stop(): Promise<void> {
-    this.socket.close();
-    const { lamp, meter } = this.parts;
+    this.#socket.close();
+    const { lamp, meter } = this.#parts;
     const found: string[] = [];
     const end = (part: string, limitMs: number, work: Promise<void>) =>
       within(limitMs, work, () => {
@@ -173,36 +173,36 @@ class RunningLight implements Light {
       }).catch((error: Error) => found.push(error.message));
     // The lamp gets its level inside the first of these calls; none of them waits for another part.
     await Promise.all([
-      end("journal and link", PART_STOP_MS, this.host.stop()),
+      end("journal and link", PART_STOP_MS, this.#host.stop()),
       end("lamp", PART_STOP_MS, lamp.close()),
       end("meter", PART_STOP_MS, meter.close()),
     ]);
-    await end("journal", JOURNAL_STOP_MS, this.journal.close());
+    await end("journal", JOURNAL_STOP_MS, this.#journal.close());
     const trouble = lamp.trouble();
     if (trouble !== null) found.push(`the lamp may not be at its safe level: ${trouble}`);
     if (found.length > 0) throw new Watt402Error("unreachable", found.join("; "));
   }
 
   /** What the parts say of themselves at this moment. */
-  private look(): void {
-    const quality = this.parts.meter.quality();
-    this.troubles.note("lamp", this.parts.lamp.trouble());
-    this.troubles.note("meter", quality.kind === "good" ? null : quality.reason);
-    this.troubles.note("clock", clockTrouble(Date.now()));
-    const foreign = this.host?.counters.foreign ?? 0;
-    this.troubles.note(
+  #look(): void {
+    const quality = this.#parts.meter.quality();
+    this.#troubles.note("lamp", this.#parts.lamp.trouble());
+    this.#troubles.note("meter", quality.kind === "good" ? null : quality.reason);
+    this.#troubles.note("clock", clockTrouble(Date.now()));
+    const foreign = this.#host?.counters.foreign ?? 0;
+    this.#troubles.note(
       "gateway",
-      foreign === 0 || this.host.state().channel !== null ? null : foreignTrouble(foreign),
+      foreign === 0 || this.#host.state().channel !== null ? null : foreignTrouble(foreign),
     );
   }
 
-  private watchedJournal(): FileJournal {
-    const { journal } = this;
+  #watchedJournal(): FileJournal {
+    const journal = this.#journal;
     return {
       load: () => journal.load(),
       store: (checkpoint, done) =>
         journal.store(checkpoint, (error) => {
-          this.troubles.note("disk", error);
+          this.#troubles.note("disk", error);
           done(error);
         }),
       close: () => journal.close(),

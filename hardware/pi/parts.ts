@@ -7,11 +7,11 @@
 import { dirname } from "node:path";
 import type { Clock } from "#core/ports";
 import type { DeviceConfig } from "#node/config/device-config";
-import { type LampSurroundings, type OpenedLamp, openLamp } from "../lamps/open-lamp.ts";
+import { type LampContext, type OpenedLamp, openLamp } from "../lamps/open-lamp.ts";
 import { openSysfs } from "../lamps/pwm/sysfs.ts";
 import type { SimulatedLamp } from "../lamps/simulated.ts";
 import type { SteadyLamp } from "../lamps/steady-lamp.ts";
-import { type MeterDriver, type MeterSurroundings, openMeter } from "../meters/open-meter.ts";
+import { type MeterContext, type MeterDriver, openMeter } from "../meters/open-meter.ts";
 
 export interface Parts {
   readonly meter: MeterDriver;
@@ -21,23 +21,23 @@ export interface Parts {
 /** Throws one line for each fault of the tables. */
 export function openParts(config: DeviceConfig, clock: Clock): Parts {
   const { lamp, simulated } = openLampOf(config, clock);
-  return { lamp, meter: openMeter(config.meterDriver, meterSurroundings(config, clock, simulated)) };
+  return { lamp, meter: openMeter(config.meterDriver, meterContext(config, clock, simulated)) };
 }
 
 /** The lamp alone, for who must make it safe and needs no more. */
 export function openLampOf(config: DeviceConfig, clock: Clock): OpenedLamp {
-  return openLamp(config.lampDriver, lampSurroundings(config, clock), Math.random);
+  return openLamp(config.lampDriver, lampContext(config, clock), Math.random);
 }
 
-export function lampSurroundings(config: DeviceConfig, clock: Clock): LampSurroundings {
+export function lampContext(config: DeviceConfig, clock: Clock): LampContext {
   return { clock, ratedMilliwatts: config.settings.ratedMilliwatts, sysfs: openSysfs(config.sysfsRoot) };
 }
 
-export function meterSurroundings(
+export function meterContext(
   config: DeviceConfig,
   clock: Clock,
   simulatedLamp: SimulatedLamp | null,
-): MeterSurroundings {
+): MeterContext {
   return {
     clock,
     powerMaxMilliwatts: config.settings.meter.powerMaxMilliwatts,

@@ -1,8 +1,8 @@
 /**
- * The device as a service: started, told of, and stopped.
+ * The device as a service: started, reported to systemd, and stopped.
  *
  * Promise: SIGTERM and SIGINT leave the lamp at its safe level and end with 0, and within 5 s whatever hangs: what
- * could not be done then is the last line, and the end is 1. An exception that nobody caught leaves the lamp there
+ * could not be done then is the last line, and the end is 1. An uncaught exception leaves the lamp there
  * too and ends with 1 (node/process-guard.ts says what is survived).
  */
 
@@ -10,7 +10,7 @@ import type { DeviceConfig } from "#node/config/device-config";
 import { guardProcess } from "#node/process-guard";
 import { deviceLogger } from "./device-log.ts";
 import { type Light, startLight } from "./light.ts";
-import { tellServiceManager } from "./service-manager.ts";
+import { notifyServiceManager } from "./service-manager.ts";
 import type { Status } from "./status/status.ts";
 
 /** Longest stop, milliseconds: somewhat above what light.ts gives its parts. */
@@ -41,7 +41,7 @@ export function runLight(config: DeviceConfig, complain: (error: unknown) => voi
   process.on("SIGTERM", stopInOrder);
   process.on("SIGINT", stopInOrder);
   const light: Light = startLight(config, log);
-  const manager = tellServiceManager({
+  const manager = notifyServiceManager({
     isAlive: () => light.isAdvancing(),
     status: () => oneLine(light.status()),
     onTrouble: (text) => log.warn({ reason: text }, "trouble"),

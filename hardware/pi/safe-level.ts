@@ -1,5 +1,5 @@
 /**
- * The level a lamp is left at when nobody meters and nobody pays.
+ * The level a lamp is left at while nothing is metered and nothing is paid.
  *
  * Promise: it is what the owner's policy says of unpaid light, at this hour of the lamp's plan: the same
  * level that the machine leaves behind when it stops in good order.

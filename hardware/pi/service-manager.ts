@@ -1,5 +1,5 @@
 /**
- * Telling systemd how the service is (sd_notify(3)), through its own command: Node has no datagram
+ * Notifies systemd of how the service is (sd_notify(3)), through its own command: Node has no datagram
  * sockets of the Unix kind.
  *
  * Promise: the watchdog is fed only while `isAlive` says so, twice in each of its periods; one command
@@ -9,7 +9,7 @@ import { execFile } from "node:child_process";
 
 /** Longest run of one systemd-notify, milliseconds. */
 const NOTIFY_MS = 5000;
-/** How often the status is told where there is no watchdog, milliseconds. */
+/** How often the status is sent where there is no watchdog, milliseconds. */
 const STATUS_MS = 30_000;
 const MS_PER_MICROSECOND = 1 / 1000;
 
@@ -29,7 +29,7 @@ export interface ServiceSources {
 }
 
 /** @param environment NOTIFY_SOCKET and WATCHDOG_USEC, as systemd sets them */
-export function tellServiceManager(
+export function notifyServiceManager(
   sources: ServiceSources,
   environment: NodeJS.ProcessEnv = process.env,
 ): ServiceManager {
@@ -37,35 +37,35 @@ export function tellServiceManager(
   const watchdogMs = Number(environment.WATCHDOG_USEC ?? 0) * MS_PER_MICROSECOND;
   const periodMs = watchdogMs > 0 ? watchdogMs / 2 : STATUS_MS;
   let timer: NodeJS.Timeout | null = null;
-  let telling = false;
+  let isSending = false;
   /** By name, so that of each only the newest waits. */
   const waiting = new Map<string, string>();
 
-  const tell = (words: readonly string[]) => {
+  const notify = (words: readonly string[]) => {
     for (const word of words) waiting.set(word.split("=")[0]!, word);
-    if (telling) return;
-    telling = true;
+    if (isSending) return;
+    isSending = true;
     const said = [...waiting.values()];
     waiting.clear();
     execFile("systemd-notify", said, { timeout: NOTIFY_MS, env: environment }, (error) => {
-      telling = false;
+      isSending = false;
       if (error !== null) {
-        sources.onTrouble(`systemd-notify: expected to tell the service manager, found: ${error.message}`);
+        sources.onTrouble(`systemd-notify: expected to notify the service manager, found: ${error.message}`);
       }
-      if (waiting.size > 0) tell([]);
+      if (waiting.size > 0) notify([]);
     });
   };
   const feed = () => {
     const alive = watchdogMs > 0 && sources.isAlive();
-    tell([...(alive ? ["WATCHDOG=1"] : []), `STATUS=${sources.status()}`]);
+    notify([...(alive ? ["WATCHDOG=1"] : []), `STATUS=${sources.status()}`]);
   };
   return {
     ready: () => {
-      tell(["READY=1", `STATUS=${sources.status()}`]);
+      notify(["READY=1", `STATUS=${sources.status()}`]);
       timer = setInterval(feed, periodMs);
       timer.unref();
     },
-    stopping: () => tell(["STOPPING=1"]),
+    stopping: () => notify(["STOPPING=1"]),
     close: () => {
       if (timer !== null) clearInterval(timer);
     },

@@ -28,7 +28,7 @@ try {
   };
 
   // What `watt402-device doctor` asks.
-  const { name, place, found, trouble } = await probeMeter(table, surroundings);
+  const { name, location: place, found, trouble } = await probeMeter(table, surroundings);
   console.log(`${name}, ${place}: ${trouble ?? found.join(", ")}`);
 
   // What a machine's host is given as `meter`.

@@ -112,7 +112,7 @@ export class LadderKeeper implements Signer {
   }
 
   /** What is in store, for the device's state; null without a channel. */
-  told(): { ladderRungs: number; ladderMinutes: number } | null {
+  report(): { ladderRungs: number; ladderMinutes: number } | null {
     const night = this.night();
     if (night === null) return null;
     const ladderRungs = this.parts.store.ready();

@@ -5,7 +5,7 @@
  * was computed before is not hashed again.
  */
 import { type Opened, openGrant, openOffer } from "#host/inbox";
-import { judgeOfferBy } from "#payment/offer-judgement";
+import { checkOfferBy } from "#payment/offer-check";
 import type { ChannelConfig, OfferMessage } from "#protocol/messages";
 import type { Tagger } from "#protocol/tag";
 import { CHANNEL_TYPE_HASH } from "../signer/channel-type.ts";
@@ -52,7 +52,7 @@ export class BoardInbox {
     const opened = leaf === "offer" ? openOffer(tagger, payload) : null;
     if (opened === null) take({ kind: "other" });
     else if (opened.kind !== "message") take(opened);
-    else this.judge(opened.message, take);
+    else this.check(opened.message, take);
   }
 
   /** Hashes for one slice; false when no offer waits. */
@@ -81,7 +81,7 @@ export class BoardInbox {
     return true;
   }
 
-  private judge(message: OfferMessage, take: (opened: Opened) => void): void {
+  private check(message: OfferMessage, take: (opened: Opened) => void): void {
     const { channel } = message;
     const isVoucher = message.requirements.scheme === "batch-settlement" && channel !== null;
     if (!isVoucher || message.requirements.network !== this.parts.network || !this.isOurs(message)) {
@@ -100,13 +100,13 @@ export class BoardInbox {
 
   /** Nothing is hashed for what is refused anyway. */
   private isOurs(message: OfferMessage): boolean {
-    return judgeOfferBy(message, this.parts.device, () => "").offer !== null;
+    return checkOfferBy(message, this.parts.device, () => "").offer !== null;
   }
 
   /** @param id null where no id can be told: another scheme or network */
   private answer(message: OfferMessage, id: string | null, take: (opened: Opened) => void): void {
     const isOther = message.requirements.network !== this.parts.network;
-    const { offer, refusal } = judgeOfferBy(message, this.parts.device, () => id);
+    const { offer, refusal } = checkOfferBy(message, this.parts.device, () => id);
     if (offer !== null) take({ kind: "offer", offer });
     else take({ kind: "offer-refused", refusal: isOther ? "network-not-allowed" : refusal });
   }

@@ -33,7 +33,7 @@ export interface DeviceConfig {
   /** Holds the passphrase under which the key is encrypted; null leaves it to a systemd credential, or none. */
   readonly keyPassphraseFile: string | null;
   readonly journalFile: string;
-  /** Where the running device tells its status. */
+  /** Where the running device serves its status. */
   readonly statusSocket: string;
   /** Where the kernel shows its devices: "/sys", or a tree that stands for it. */
   readonly sysfsRoot: string;
@@ -55,7 +55,7 @@ export interface DeviceConfig {
   };
   readonly settings: Settings;
   readonly plan: { readonly steps: readonly PlanStep[] } | { readonly sun: SunPlan };
-  /** Tables of the hardware's drivers, judged by hardware/; null means simulated. */
+  /** Tables of the hardware's drivers, checked by hardware/; null means simulated. */
   readonly meterDriver: Readonly<Record<string, unknown>> | null;
   readonly lampDriver: Readonly<Record<string, unknown>> | null;
 }
@@ -170,7 +170,7 @@ const CONFIG = table({
   }).prefault({}),
 });
 
-/** Reads and judges a configuration file. Throws one error that lists every fault, a line each. */
+/** Reads and checks a configuration file. Throws one error that lists every fault, a line each. */
 export function loadConfig(file: string): DeviceConfig {
   return readConfig(readText(file), file);
 }

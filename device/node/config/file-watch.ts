@@ -2,7 +2,7 @@
  * Files that are read again when they change, or when somebody asks.
  *
  * Promise: a file that cannot be read, or says something wrong, leaves what was read before in force and is
- * told once for every change. Looked at by time and size, for a watch on a file does not survive its
+ * called once for every change. Looked at by time and size, for a watch on a file does not survive its
  * replacement by another one.
  */
 

@@ -70,7 +70,7 @@ function startOf(pid: number): string {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "gone";
 }
 
-/** A service may be kept from /proc/sys; then start times alone tell two boots apart. */
+/** A service may be kept from /proc/sys; then start times alone distinguish two boots. */
 function bootId(): string {
   return textOf("/proc/sys/kernel/random/boot_id")?.trim() ?? "unknown";
 }

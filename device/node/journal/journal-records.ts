@@ -1,9 +1,9 @@
 /**
  * A journal's bytes: a first line that names the format, then records of length, check and text.
  *
- * Promise: a record whose end was not written (the power went) is told from one that was damaged later:
+ * Promise: a record whose end was not written (the power went) is distinguished from one that was damaged later:
  * behind a torn record there is nothing, behind a damaged one there are whole records. Damage within
- * the very last record cannot be told from a torn one, and counts as torn.
+ * the very last record cannot be distinguished from a torn one, and counts as torn.
  */
 
 import { createHash } from "node:crypto";

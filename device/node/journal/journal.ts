@@ -92,36 +92,36 @@ function damage(path: string, offset: number, found: string): string {
 }
 
 class AppendedJournal implements FileJournal {
-  private readonly path: string;
-  private readonly disk: JournalDisk;
+  readonly #path: string;
+  readonly #disk: JournalDisk;
   /** Null while the disk does not take the lock. */
-  private unlock: (() => void) | null;
-  private readonly checkpoint: Checkpoint | null;
-  private sizeBytes: number;
-  private file: DiskFile | null = null;
-  private storing: Promise<string | null> | null = null;
-  private closed = false;
+  #unlock: (() => void) | null;
+  readonly #checkpoint: Checkpoint | null;
+  #sizeBytes: number;
+  #file: DiskFile | null = null;
+  #storing: Promise<string | null> | null = null;
+  #closed = false;
 
   constructor(path: string, disk: JournalDisk, unlock: (() => void) | null, recovered: Recovered) {
-    this.path = path;
-    this.disk = disk;
-    this.unlock = unlock;
-    this.checkpoint = recovered.checkpoint;
-    this.sizeBytes = recovered.sizeBytes;
+    this.#path = path;
+    this.#disk = disk;
+    this.#unlock = unlock;
+    this.#checkpoint = recovered.checkpoint;
+    this.#sizeBytes = recovered.sizeBytes;
   }
 
   load(): Checkpoint | null {
-    return this.checkpoint;
+    return this.#checkpoint;
   }
 
   store(checkpoint: Checkpoint, done: (error: string | null) => void): void {
-    if (this.closed || this.storing !== null) {
-      done(`${this.path}: expected one store at a time, found it ${this.closed ? "closed" : "busy"}`);
+    if (this.#closed || this.#storing !== null) {
+      done(`${this.#path}: expected one store at a time, found it ${this.#closed ? "closed" : "busy"}`);
       return;
     }
-    this.storing = this.write(encodeRecord(JSON.stringify(checkpoint)));
-    const stored = this.storing.then((error) => {
-      this.storing = null;
+    this.#storing = this.#write(encodeRecord(JSON.stringify(checkpoint)));
+    const stored = this.#storing.then((error) => {
+      this.#storing = null;
       done(error);
     });
     // The write itself does not fail so: what fails here is `done`, the machine's own rules.
@@ -129,63 +129,63 @@ class AppendedJournal implements FileJournal {
   }
 
   async close(): Promise<void> {
-    if (this.closed) return;
-    this.closed = true;
-    await this.storing;
-    await this.file?.close();
-    this.unlock?.();
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#storing;
+    await this.#file?.close();
+    this.#unlock?.();
   }
 
-  private async write(record: Buffer): Promise<string | null> {
+  async #write(record: Buffer): Promise<string | null> {
     try {
-      this.takeLock();
-      const fits = this.sizeBytes > 0 && this.sizeBytes + record.length <= COMPACT_BYTES;
-      if (fits) await this.append(record);
-      else await this.rewrite(record);
+      this.#takeLock();
+      const fits = this.#sizeBytes > 0 && this.#sizeBytes + record.length <= COMPACT_BYTES;
+      if (fits) await this.#append(record);
+      else await this.#rewrite(record);
       return null;
     } catch (error) {
-      // After a failed write or sync nobody knows what the disk holds: the next store writes a new file.
-      this.sizeBytes = 0;
-      return diskTrouble(this.path, error);
+      // After a failed write or sync the content of the disk is unknown: the next store writes a new file.
+      this.#sizeBytes = 0;
+      return diskTrouble(this.#path, error);
     }
   }
 
   /** A process that wrote while this one could not would be forgotten by it: then nothing is stored. */
-  private takeLock(): void {
-    if (this.unlock !== null) return;
-    const unlock = this.disk.lock(`${this.path}.lock`);
-    const found = peekJournal(this.path, this.disk);
-    if (JSON.stringify(found) !== JSON.stringify(this.checkpoint)) {
+  #takeLock(): void {
+    if (this.#unlock !== null) return;
+    const unlock = this.#disk.lock(`${this.#path}.lock`);
+    const found = peekJournal(this.#path, this.#disk);
+    if (JSON.stringify(found) !== JSON.stringify(this.#checkpoint)) {
       unlock();
       throw new Watt402Error(
         "in-use",
         "expected what was read at the start, found that another process wrote it; restart",
       );
     }
-    this.unlock = unlock;
+    this.#unlock = unlock;
   }
 
-  private async append(record: Buffer): Promise<void> {
-    this.file ??= await this.disk.open(this.path, "r+");
-    await writeWhole(this.file, record, this.sizeBytes);
-    await this.file.datasync();
-    this.sizeBytes += record.length;
+  async #append(record: Buffer): Promise<void> {
+    this.#file ??= await this.#disk.open(this.#path, "r+");
+    await writeWhole(this.#file, record, this.#sizeBytes);
+    await this.#file.datasync();
+    this.#sizeBytes += record.length;
   }
 
-  private async rewrite(record: Buffer): Promise<void> {
-    const draftPath = `${this.path}.new`;
-    const draft = await this.disk.open(draftPath, "w");
+  async #rewrite(record: Buffer): Promise<void> {
+    const draftPath = `${this.#path}.new`;
+    const draft = await this.#disk.open(draftPath, "w");
     try {
       await writeWhole(draft, Buffer.concat([MAGIC, record]), 0);
       await draft.sync();
     } finally {
       await draft.close();
     }
-    await this.file?.close();
-    this.file = null;
-    await this.disk.rename(draftPath, this.path);
-    await this.disk.syncFolder(dirname(this.path));
-    this.sizeBytes = MAGIC.length + record.length;
+    await this.#file?.close();
+    this.#file = null;
+    await this.#disk.rename(draftPath, this.#path);
+    await this.#disk.syncFolder(dirname(this.#path));
+    this.#sizeBytes = MAGIC.length + record.length;
   }
 }
 

@@ -65,7 +65,7 @@ export function writeNew(path: string, text: string): void {
   withDraft(path, text, (draft) => linkSync(draft, path));
 }
 
-/** Puts a file in the place of the one there, if any. */
+/** Replaces the file that is there, if any. */
 export function writeOver(path: string, text: string): void {
   withDraft(path, text, (draft) => renameSync(draft, path));
 }
@@ -76,13 +76,13 @@ export function keepAs(path: string, kept: string): void {
   syncFolder(dirname(kept));
 }
 
-function withDraft(path: string, text: string, place: (draft: string) => void): void {
+function withDraft(path: string, text: string, publish: (draft: string) => void): void {
   const draft = `${path}.${randomBytes(4).toString("hex")}`;
   const file = openSync(draft, "wx", 0o600);
   try {
     writeSync(file, text);
     fsyncSync(file);
-    place(draft);
+    publish(draft);
   } finally {
     closeSync(file);
     rmSync(draft, { force: true });

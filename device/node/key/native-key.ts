@@ -1,5 +1,5 @@
 /**
- * A device's or gateway's key with libsecp256k1 in the place of JavaScript.
+ * A device's or gateway's key with libsecp256k1 instead of JavaScript.
  *
  * Promise: the same bytes as device/payment/key.ts for every secret and digest (a test); where the platform has no
  * native library, opening a key throws: it never falls back to slow JavaScript in silence.

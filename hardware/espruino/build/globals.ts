@@ -6,7 +6,7 @@
 import type { BoardNet } from "../../../device/espruino/mqtt/board-link.ts";
 
 /** What a light says of itself on its console. */
-export interface Told {
+export interface ConsoleReport {
   /** Rungs in store, and the minutes of full light that they buy. */
   readonly ladderRungs: number;
   readonly ladderMinutes: number;
@@ -84,7 +84,7 @@ declare const process: {
   memory(collect: boolean): { readonly usage: number; readonly total: number };
 };
 // Reached as a member, so that no bundler puts a shim of its own around it.
-declare const global: { require(name: string): unknown; light: () => Told };
+declare const global: { require(name: string): unknown; light: () => ConsoleReport };
 declare function print(text: string): void;
 declare function getTime(): number;
 declare function setTimeout(call: () => void, delayMs: number): unknown;
@@ -115,7 +115,7 @@ export const timers = {
   clearTimeout: (timer: unknown) => clearTimeout(timer),
 };
 /** Whoever sits at the board's console can call it. */
-export const onConsole = (light: () => Told) => {
+export const onConsole = (light: () => ConsoleReport) => {
   global.light = light;
 };
 export const variablesUsed = () => process.memory(false).usage;

@@ -32,13 +32,13 @@ export function ownNames(files: readonly string[]): ReadonlySet<string> {
 }
 
 class Names {
-  private readonly checker: ts.TypeChecker;
-  private readonly found = new Set<string>();
-  private readonly kept = new Set<string>();
-  private readonly shown = new Set<ts.Type>();
+  readonly #checker: ts.TypeChecker;
+  readonly #found = new Set<string>();
+  readonly #kept = new Set<string>();
+  readonly #shown = new Set<ts.Type>();
 
   constructor(program: ts.Program) {
-    this.checker = program.getTypeChecker();
+    this.#checker = program.getTypeChecker();
   }
 
   isOurs(source: ts.SourceFile): boolean {
@@ -46,87 +46,88 @@ class Names {
   }
 
   own(): ReadonlySet<string> {
-    return new Set([...this.found].filter((name) => !this.kept.has(name)).sort());
+    return new Set([...this.#found].filter((name) => !this.#kept.has(name)).sort());
   }
 
   read(node: ts.Node): void {
-    if (ts.isStringLiteralLike(node)) this.kept.add(node.text);
-    if (ts.isPropertyAccessExpression(node)) this.use(node.name, this.checker.getSymbolAtLocation(node.name));
-    if (ts.isObjectLiteralExpression(node)) this.literal(node);
-    if (ts.isObjectBindingPattern(node)) this.binding(node);
-    if (ts.isTypeElement(node) || ts.isClassElement(node)) this.member(node);
-    if (ts.isAsExpression(node)) this.assertion(node);
-    if (isAmbient(node)) this.show(this.checker.getTypeAtLocation(node));
-    if (ts.isExpression(node)) this.given(node);
+    if (ts.isStringLiteralLike(node)) this.#kept.add(node.text);
+    if (ts.isPropertyAccessExpression(node))
+      this.#use(node.name, this.#checker.getSymbolAtLocation(node.name));
+    if (ts.isObjectLiteralExpression(node)) this.#literal(node);
+    if (ts.isObjectBindingPattern(node)) this.#binding(node);
+    if (ts.isTypeElement(node) || ts.isClassElement(node)) this.#member(node);
+    if (ts.isAsExpression(node)) this.#assertion(node);
+    if (isAmbient(node)) this.#show(this.#checker.getTypeAtLocation(node));
+    if (ts.isExpression(node)) this.#given(node);
     ts.forEachChild(node, (child) => this.read(child));
   }
 
   /** A name that is used: kept when it was not declared by us. */
-  private use(name: ts.Node, symbol: ts.Symbol | undefined): void {
+  #use(name: ts.Node, symbol: ts.Symbol | undefined): void {
     const text = name.getText();
-    this.found.add(text);
+    this.#found.add(text);
     const declarations = symbol?.declarations ?? [];
     if (declarations.length === 0 || declarations.some((one) => !this.isOurs(one.getSourceFile()))) {
-      this.kept.add(text);
+      this.#kept.add(text);
     }
   }
 
-  private literal(node: ts.ObjectLiteralExpression): void {
+  #literal(node: ts.ObjectLiteralExpression): void {
     for (const property of node.properties) {
-      if (!ts.isSpreadAssignment(property)) this.found.add(property.name.getText());
+      if (!ts.isSpreadAssignment(property)) this.#found.add(property.name.getText());
     }
   }
 
   /** What is given to somebody who takes anything, or any names, is looked at by names: JSON.stringify, the firmware. */
-  private given(node: ts.Expression): void {
-    const wanted = this.checker.getContextualType(node);
+  #given(node: ts.Expression): void {
+    const wanted = this.#checker.getContextualType(node);
     if (wanted === undefined) return;
     const takesAnything = (one: ts.Type) =>
       (one.flags & (ts.TypeFlags.Any | ts.TypeFlags.Unknown | ts.TypeFlags.NonPrimitive)) !== 0 ||
-      this.checker.getIndexInfoOfType(one, ts.IndexKind.String) !== undefined;
+      this.#checker.getIndexInfoOfType(one, ts.IndexKind.String) !== undefined;
     if ((wanted.isUnion() ? wanted.types : [wanted]).some(takesAnything)) {
-      this.show(this.checker.getTypeAtLocation(node));
+      this.#show(this.#checker.getTypeAtLocation(node));
     }
   }
 
-  private binding(node: ts.ObjectBindingPattern): void {
-    const type = this.checker.getTypeAtLocation(node);
+  #binding(node: ts.ObjectBindingPattern): void {
+    const type = this.#checker.getTypeAtLocation(node);
     for (const { propertyName, name, dotDotDotToken } of node.elements) {
       if (dotDotDotToken !== undefined) continue;
       const key = propertyName ?? name;
-      this.use(key, this.checker.getPropertyOfType(type, key.getText()));
+      this.#use(key, this.#checker.getPropertyOfType(type, key.getText()));
     }
   }
 
-  private member(node: ts.TypeElement | ts.ClassElement): void {
-    if (node.name !== undefined && ts.isIdentifier(node.name)) this.found.add(node.name.text);
+  #member(node: ts.TypeElement | ts.ClassElement): void {
+    if (node.name !== undefined && ts.isIdentifier(node.name)) this.#found.add(node.name.text);
   }
 
   /** What is unknown until somebody says what it is comes from outside. */
-  private assertion(node: ts.AsExpression): void {
-    const before = this.checker.getTypeAtLocation(node.expression);
+  #assertion(node: ts.AsExpression): void {
+    const before = this.#checker.getTypeAtLocation(node.expression);
     if (before.flags & (ts.TypeFlags.Any | ts.TypeFlags.Unknown)) {
-      this.show(this.checker.getTypeAtLocation(node));
+      this.#show(this.#checker.getTypeAtLocation(node));
     }
   }
 
   /** Keeps every name that can be reached from a type that is known outside. */
-  private show(type: ts.Type): void {
-    if (this.shown.has(type)) return;
-    this.shown.add(type);
-    if (type.isUnionOrIntersection()) for (const one of type.types) this.show(one);
-    if (isReference(type)) for (const one of this.checker.getTypeArguments(type)) this.show(one);
+  #show(type: ts.Type): void {
+    if (this.#shown.has(type)) return;
+    this.#shown.add(type);
+    if (type.isUnionOrIntersection()) for (const one of type.types) this.#show(one);
+    if (isReference(type)) for (const one of this.#checker.getTypeArguments(type)) this.#show(one);
     const declared = type.symbol?.declarations ?? [];
     if (declared.some((one) => !this.isOurs(one.getSourceFile()))) return;
     for (const signature of [...type.getCallSignatures(), ...type.getConstructSignatures()]) {
-      this.show(signature.getReturnType());
-      for (const parameter of signature.getParameters()) this.show(this.checker.getTypeOfSymbol(parameter));
+      this.#show(signature.getReturnType());
+      for (const parameter of signature.getParameters()) this.#show(this.#checker.getTypeOfSymbol(parameter));
     }
     for (const property of type.getProperties()) {
       const declarations = property.declarations ?? [];
       if (!declarations.some((one) => this.isOurs(one.getSourceFile()))) continue;
-      this.kept.add(property.name);
-      this.show(this.checker.getTypeOfSymbol(property));
+      this.#kept.add(property.name);
+      this.#show(this.#checker.getTypeOfSymbol(property));
     }
   }
 }

@@ -30,8 +30,8 @@ export function lightProgram(meter: BoardMeter["kind"], lamp: BoardLamp["kind"])
     import { ${LAMP_MAKERS[lamp]} } from "#hardware/espruino/board-lamps";
     import { main } from "#hardware/espruino/main";
     import { ${METER_MAKERS[meter]} } from "#hardware/espruino/board-meters";
-    import { toldBy } from "#hardware/espruino/console-text";
+    import { consoleReport } from "#hardware/espruino/console-text";
     const board = main(${METER_MAKERS[meter]}, ${LAMP_MAKERS[lamp]});
-    onConsole(() => toldBy(board));
+    onConsole(() => consoleReport(board));
   `);
 }

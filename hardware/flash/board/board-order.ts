@@ -1,7 +1,7 @@
 /**
- * From a light's device.toml to what an Espruino board is told.
+ * From a light's device.toml to the configuration of an Espruino board.
  *
- * Promise: policy, plan and gateway are judged by the device's own reader; what a board cannot do is refused
+ * Promise: policy, plan and gateway are checked by the device's own reader; what a board cannot do is refused
  * here, with what to write instead.
  */
 
@@ -30,7 +30,7 @@ export interface BoardChoice {
   readonly meter: BoardMeter;
   readonly lamp: BoardLamp;
   readonly network: BoardNetwork;
-  /** Server whose answers' Date header tells the time. */
+  /** Server whose answers' Date header has the time. */
   readonly time: { readonly host: string; readonly port: number };
 }
 

@@ -1,7 +1,7 @@
 /**
  * A board's meter and lamp as an installer names them: `pulse,pin=D18,impulses=1000` or `relay,pin=D5`.
  *
- * Promise: what is judged here is what the bundle reads; a pin is one that the board has.
+ * Promise: what is checked here is what the bundle reads; a pin is one that the board has.
  */
 import { Watt402Error } from "#payment/watt402-error";
 import type { BoardKind } from "../../espruino/build/boards.ts";
@@ -12,7 +12,7 @@ interface Keys {
   pin(key: string, fallback?: string): string;
   number(key: string, fallback: number | null, min: number, max: number): number;
   word(key: string, allowed: readonly string[], fallback: string): string;
-  /** Throws on keys that nobody asked for. */
+  /** Throws on unknown keys. */
   end(): void;
 }
 

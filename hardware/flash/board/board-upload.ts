@@ -138,7 +138,7 @@ async function ask(port: string, board: BoardKind, names: readonly string[]): Pr
     `--port ${port}: expected a board with Espruino's prompt, found ` +
       (CANNOT_OPEN.test(said)
         ? `nothing that can be opened: ${reasonIn(said)}`
-        : `no answer; is it the board's own port, at ${board.baud} baud, and used by nobody else?`),
+        : `no answer; is it the board's own port, at ${board.baud} baud, and free?`),
   );
 }
 
@@ -201,7 +201,7 @@ function runCli(
   });
 }
 
-/** The one word or line that tells why. */
+/** The one word or line that says why. */
 function reasonIn(said: string): string {
   const code = /\b(ECONN\w+|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT)\b/.exec(said)?.[1];
   const line = /^.*(?:cannot open|not found).*$/m.exec(said)?.[0];

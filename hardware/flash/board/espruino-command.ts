@@ -103,7 +103,7 @@ async function run(options: Options): Promise<void> {
   if (faults.length > 0) throw new Watt402Error("config-invalid", faults.join("\n"));
   if (!dryRun && out !== undefined) writeFiles(out, built, files);
   if (!dryRun && port !== undefined) await uploadToBoard({ port, board, image: built.image, files });
-  tell(options, key.address, built.image.length, sizes, budget);
+  report(options, key.address, built.image.length, sizes, budget);
 }
 
 function networkOf({ wifiSsid, wifiPasswordFile }: Options) {
@@ -170,7 +170,7 @@ function writeFiles(
   writeFileSync(join(out, LETTERS_FILE), code);
 }
 
-function tell(
+function report(
   { board, port, out, dryRun, json }: Options,
   address: string,
   programBytes: number,

@@ -66,7 +66,7 @@ export function cardOf(
   const words = { instanceId, country: order.wifi?.country ?? null, freeUart: order.freeUart };
   const patched = new Map<string, string>();
   if (image === null) {
-    // To be joined to the image's own files by whoever builds one.
+    // To be joined to the image's own files by the program that builds one.
     files.set(`${FOLDER}/cmdline-additions.txt`, `${addedWords(words).join(" ")}\n`);
     files.set(`${FOLDER}/config-additions.txt`, withBootLines("", order.bootLines));
   } else {

@@ -93,11 +93,11 @@ function changeOf(
 }
 
 function bytesAt(root: string, path: string): Uint8Array | null {
-  const place = join(root, path);
-  if (!existsSync(place)) return null;
-  if (!statSync(place).isFile())
-    throw new Watt402Error("limit-reached", `${place}: expected a file, found a folder; remove it`);
-  return readFileSync(place);
+  const file = join(root, path);
+  if (!existsSync(file)) return null;
+  if (!statSync(file).isFile())
+    throw new Watt402Error("limit-reached", `${file}: expected a file, found a folder; remove it`);
+  return readFileSync(file);
 }
 
 function backupName(root: string, path: string): string {

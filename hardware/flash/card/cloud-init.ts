@@ -1,7 +1,7 @@
 /**
  * What cloud-init reads from the boot partition at the first boot: user-data, network-config, meta-data.
  *
- * Promise: every key is one that Debian's cloud-init knows too, so that its own checker can judge the
+ * Promise: every key is one that Debian's cloud-init knows too, so that its own checker can check the
  * files; a Wi-Fi password is on the card only as the network's derived key.
  */
 import { pbkdf2Sync } from "node:crypto";

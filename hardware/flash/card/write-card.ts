@@ -2,7 +2,7 @@
  * Carries out a card's changes.
  *
  * Promise: all or nothing: every new file lies whole on the disk under another name before the first
- * takes its place; when one cannot, those before it are put back. A card that is pulled out half-way is
+ * replaces it; when one cannot, those before it are put back. A card that is pulled out half-way is
  * known as ours the next time.
  */
 
@@ -64,10 +64,10 @@ function underWay(changes: readonly Change[], before: Manifest | null): Buffer {
 }
 
 function writeDraft(root: string, path: string, content: Uint8Array, created: string[]): void {
-  const place = join(root, path + DRAFT);
-  const folder = mkdirSync(dirname(place), { recursive: true });
+  const draft = join(root, path + DRAFT);
+  const folder = mkdirSync(dirname(draft), { recursive: true });
   if (folder !== undefined) created.push(folder);
-  const file = openSync(place, "w", 0o600);
+  const file = openSync(draft, "w", 0o600);
   try {
     writeFileSync(file, content);
     fsyncSync(file);

@@ -1,7 +1,7 @@
 /**
  * Many lights from one CSV file, as spreadsheets write it.
  *
- * Promise: every line is judged before anything is written, and every fault is told by line and column.
+ * Promise: every line is checked before anything is written, and every fault is named by line and column.
  */
 
 import { parse } from "csv-parse/sync";
@@ -15,7 +15,7 @@ export interface Row {
   readonly line: number;
   readonly fields: Fields;
   /** Where a field is: "column 3", or the header that is missing. */
-  place(field: Fault["field"]): string;
+  location(field: Fault["field"]): string;
 }
 
 /** One directory each, and a package in each. */
@@ -62,15 +62,15 @@ export function readLights(file: string, shared: Fields): Row[] {
 }
 
 function rowOf(line: number, columns: readonly string[], cells: readonly string[], shared: Fields): Row {
-  const told = columns
+  const given = columns
     .map((column, index) => [column, cells[index]!] as const)
     .filter(([, cell]) => cell !== "");
-  const values = Object.fromEntries(told.filter(([column]) => isField(column)));
-  const set = Object.fromEntries(told.filter(([column]) => !isField(column)));
+  const values = Object.fromEntries(given.filter(([column]) => isField(column)));
+  const set = Object.fromEntries(given.filter(([column]) => !isField(column)));
   return {
     line,
     fields: { values: { ...shared.values, ...values }, set: { ...shared.set, ...set } },
-    place: (field) => {
+    location: (field) => {
       const index = columns.indexOf(field);
       return index < 0 ? field : `column ${index + 1} (${field})`;
     },
@@ -88,7 +88,7 @@ function recordsOf(file: string): Line[] {
   const [first = ""] = text.split("\n", 1);
   const delimiter = first.includes(";") && !first.includes(",") ? ";" : ",";
   const options = {
-    // One line more than are taken tells that there are too many.
+    // One line more than are taken shows that there are too many.
     to: LIGHTS_MAX + 2,
     max_record_size: LINE_BYTES_MAX,
     delimiter,
@@ -110,12 +110,12 @@ function recordsOf(file: string): Line[] {
 
 function headerFaults(file: string, columns: readonly string[]): string[] {
   return columns.flatMap((column, index) => {
-    const place = `${file}: line 1, column ${index + 1}`;
+    const location = `${file}: line 1, column ${index + 1}`;
     if (columns.indexOf(column) < index)
-      return [`${place}: expected each column once, found ${shown(column)} again`];
+      return [`${location}: expected each column once, found ${shown(column)} again`];
     if (isField(column) || SETTING.test(column)) return [];
     return [
-      `${place}: expected one of ${FIELD_NAMES.join(", ")}, or a key of device.toml; found ${shown(column)}`,
+      `${location}: expected one of ${FIELD_NAMES.join(", ")}, or a key of device.toml; found ${shown(column)}`,
     ];
   });
 }

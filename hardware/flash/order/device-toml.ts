@@ -140,15 +140,15 @@ function put(config: TomlTable, path: string, text: string): string | null {
   if (keys.length < 2 || keys.length > KEYS_MAX || keys.some((key) => !/^[a-z][a-z0-9_]*$/.test(key))) {
     return `expected section.member=value, found ${shown(path)}`;
   }
-  let place = config;
+  let table = config;
   for (const key of keys.slice(0, -1)) {
-    place[key] ??= {};
-    const next = place[key];
+    table[key] ??= {};
+    const next = table[key];
     if (typeof next !== "object" || Array.isArray(next))
       return `${path}: expected a section before the last dot`;
-    place = next as TomlTable;
+    table = next as TomlTable;
   }
-  place[keys.at(-1)!] = tomlValue(text);
+  table[keys.at(-1)!] = tomlValue(text);
   return null;
 }
 

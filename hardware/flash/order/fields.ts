@@ -2,7 +2,7 @@
  * What an installer says about one light, as text: the same names are options, columns of a CSV file and
  * questions.
  *
- * Promise: one table; nothing here judges a value.
+ * Promise: one table; nothing here checks a value.
  */
 export interface Field {
   readonly name: FieldName;

@@ -1,5 +1,5 @@
 /**
- * What an installer is told after a card was written: what changed, the light's address, how it is
+ * What an installer reads after a card was written: what changed, the light's address, how it is
  * funded, and what to do next.
  */
 import { DEVICE_ADDRESS } from "../card/cloud-init.ts";
@@ -34,7 +34,7 @@ function fundingSteps(address: string): string[] {
   ];
 }
 
-export function toldLines(flashed: Flashed, dryRun: boolean): string[] {
+export function outcomeLines(flashed: Flashed, dryRun: boolean): string[] {
   const { hostname, out, address, instanceId, changes } = flashed;
   const changed = changes.filter(({ action }) => action !== "keep");
   return [

@@ -1,8 +1,8 @@
 /**
- * One light as it will be written: an installer's words, judged.
+ * One light as it will be written: an installer's fields, checked.
  *
- * Promise: an order is complete and every part of it was judged by what will read it: device.toml by the
- * device, meter and lamp by their drivers; otherwise every fault is told, each with its field.
+ * Promise: an order is complete and every part of it was checked by what will read it: device.toml by the
+ * device, meter and lamp by their drivers; otherwise every fault is reported, each with its field.
  */
 
 import { existsSync, readFileSync } from "node:fs";
@@ -30,44 +30,44 @@ export interface Order {
   readonly freeUart: boolean;
 }
 
-export type Judged = { readonly order: Order } | { readonly faults: readonly Fault[] };
+export type OrderOrFaults = { readonly order: Order } | { readonly faults: readonly Fault[] };
 
-/** Judges one light's fields; nothing is written. */
-export function judge(fields: Fields): Judged {
+/** Checks one light's fields; nothing is written. */
+export function readOrder(fields: Fields): OrderOrFaults {
   const faults: Fault[] = [];
-  const told = (name: FieldName) => (fields.values[name] ?? "").trim();
+  const textOf = (name: FieldName) => (fields.values[name] ?? "").trim();
   /** Runs `read` on a value; its errors become the field's, a line each. */
   const field = <Value>(name: FieldName, read: (text: string) => Value): Value | null => {
     try {
-      return read(told(name));
+      return read(textOf(name));
     } catch (error) {
       for (const text of (error as Error).message.split("\n")) faults.push({ field: name, text });
       return null;
     }
   };
   for (const { name, fallback } of FIELDS) {
-    if (fallback === null && told(name) === "")
+    if (fallback === null && textOf(name) === "")
       faults.push({ field: name, text: "expected a value, found none" });
   }
   const given = <Value>(name: FieldName, read: (text: string) => Value): Value | null =>
-    told(name) === "" ? null : field(name, read);
+    textOf(name) === "" ? null : field(name, read);
 
   const hostname = given("hostname", readHostname);
   const user = field("user", readUser);
   const sshKey = given("ssh-key", readSshKey);
-  const wifi = readWifi(told("wifi-ssid"), told("wifi-password"), told("wifi-country"), faults);
+  const wifi = readWifi(textOf("wifi-ssid"), textOf("wifi-password"), textOf("wifi-country"), faults);
   const gatewayCa = given("gateway-ca", readAuthority);
   const brokerPassword = given("broker-password", readBrokerPassword);
   const own = given("map", readOwnMap);
-  // A map that cannot be read is the fault to tell, and not that its name is unknown.
-  const isMapWrong = own === null && told("map") !== "";
+  // A map that cannot be read is the fault to report, and not that its name is unknown.
+  const isMapWrong = own === null && textOf("map") !== "";
   const meter = isMapWrong ? null : given("meter", (text) => readMeterChoice(text, own));
   const lamp = given("lamp", readLampChoice);
   given("gateway-key", readGatewayKey);
-  if ((told("sun") === "") === (told("steps") === "")) {
+  if ((textOf("sun") === "") === (textOf("steps") === "")) {
     faults.push({
       field: "sun",
-      text: `expected either sun or steps, found ${told("sun") ? "both" : "neither"}`,
+      text: `expected either sun or steps, found ${textOf("sun") ? "both" : "neither"}`,
     });
   }
   if (faults.length > 0) return { faults };
@@ -85,7 +85,7 @@ function finish(
   parts: Pick<Order, "login" | "wifi" | "gatewayCa" | "brokerPassword" | "meterMap">,
   meter: DriverTable,
   lamp: LampChoice,
-): Judged {
+): OrderOrFaults {
   const written = deviceToml(fields, meter, lamp.table, {
     authority: parts.gatewayCa !== null,
     brokerPassword: parts.brokerPassword !== null,
@@ -155,7 +155,7 @@ function readAuthority(file: string): string {
   throw new Watt402Error("config-invalid", `expected a certificate in PEM, found something else in ${file}`);
 }
 
-/** MQTT takes up to 65,535 bytes; whoever types a password needs no more than this. */
+/** MQTT takes up to 65,535 bytes; a typed password needs no more than this. */
 function readBrokerPassword(text: string): string {
   if (/^[!-~]{1,255}$/.test(text)) return text;
   throw new Watt402Error(

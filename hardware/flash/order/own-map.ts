@@ -1,7 +1,7 @@
 /**
  * A register map of the installer's own, that travels on the card to the board.
  *
- * Promise: it was judged by the reader that the device uses, and lies on the card byte for byte.
+ * Promise: it was checked by the reader that the device uses, and lies on the card byte for byte.
  */
 
 import { readText } from "#node/config/text-file";

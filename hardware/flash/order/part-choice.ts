@@ -1,7 +1,7 @@
 /**
  * A meter or a lamp as an installer names it: `sdm120,slave=2` or `led,gpio=17`.
  *
- * Promise: names and keys are those of the drivers' own tables, judged by the drivers; a value has the
+ * Promise: names and keys are those of the drivers' own tables, checked by the drivers; a value has the
  * type that its key's table asks for.
  */
 
@@ -62,8 +62,8 @@ export function readMeterChoice(text: string, own: OwnMap | null): DriverTable {
     throw new Watt402Error("config-invalid", `expected one of ${meterNames().join(", ")}, found "${name}"`);
   }
   const kind = (isKind ? name : "modbus") as keyof typeof METER_KINDS;
-  const told = typed(METER_KINDS[kind] as Schema, keys);
-  const table = { kind, ...(isKind ? {} : { map: name }), ...told };
+  const options = typed(METER_KINDS[kind] as Schema, keys);
+  const table = { kind, ...(isKind ? {} : { map: name }), ...options };
   const full = { ...table, ...meterDefaults(kind, table) };
   const settings = readMeterSettings(full);
   if (settings.kind === "modbus") openRegisterMap(settings.map);
@@ -77,8 +77,8 @@ function readOwnChoice(name: string, keys: Readonly<Record<string, string>>, own
       `expected "${own.name}", as the map calls its meter, found "${name}"; or leave map out`,
     );
   }
-  const told = typed(METER_KINDS.modbus as Schema, keys);
-  const table = { kind: "modbus", slave: own.slave, ...told, map: MAP_PLACE };
+  const options = typed(METER_KINDS.modbus as Schema, keys);
+  const table = { kind: "modbus", slave: own.slave, ...options, map: MAP_PLACE };
   const full = { ...table, ...meterDefaults("modbus", table) };
   readMeterSettings(full);
   return full;

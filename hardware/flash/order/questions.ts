@@ -1,25 +1,25 @@
 /**
  * What an installer at a terminal is asked when he has not said it.
  *
- * Promise: each answer is judged at once by the same rules as options and CSV columns, and asked again
+ * Promise: each answer is checked at once by the same rules as options and CSV columns, and asked again
  * until it fits.
  */
 import { confirm, input, password, select } from "@inquirer/prompts";
 import { FIELDS, type FieldName, type Fields, SECRETS } from "./fields.ts";
-import { judge } from "./order.ts";
+import { readOrder } from "./order.ts";
 import { readOwnMap } from "./own-map.ts";
 import { lampNames, meterNames } from "./part-choice.ts";
 
 /** Asks for every field that has no value yet; `out` when it is not known either. */
-export async function askFields(told: Fields): Promise<Fields> {
-  const values: Partial<Record<FieldName, string>> = { ...told.values };
+export async function askFields(given: Fields): Promise<Fields> {
+  const values: Partial<Record<FieldName, string>> = { ...given.values };
   const ask = async (name: FieldName) => {
-    if (values[name] === undefined) values[name] = await answer(name, { ...told, values });
+    if (values[name] === undefined) values[name] = await answer(name, { ...given, values });
   };
   for (const name of ["hostname", "gateway", "gateway-key"] as const) await ask(name);
   const meters = values.map ? [readOwnMap(values.map).name] : meterNames();
-  if (values.meter === undefined) values.meter = await askPart("meter", meters, { ...told, values });
-  if (values.lamp === undefined) values.lamp = await askPart("lamp", lampNames(), { ...told, values });
+  if (values.meter === undefined) values.meter = await askPart("meter", meters, { ...given, values });
+  if (values.lamp === undefined) values.lamp = await askPart("lamp", lampNames(), { ...given, values });
   await ask("rated-watts");
   if (values.steps === undefined) await ask("sun");
   if (!values.sun && values.steps === undefined) await ask("steps");
@@ -28,7 +28,7 @@ export async function askFields(told: Fields): Promise<Fields> {
     values["wifi-ssid"] ?? ((await confirm({ message: "Wi-Fi?", default: false })) ? undefined : "");
   if (wireless !== "")
     for (const name of ["wifi-ssid", "wifi-country", "wifi-password"] as const) await ask(name);
-  return { values, set: told.set };
+  return { values, set: given.set };
 }
 
 /** Where the card is mounted. */
@@ -60,7 +60,7 @@ function joined(name: string, keys: string): string {
 
 /** What is wrong with this answer; null when nothing is, whatever is still missing elsewhere. */
 function faultOf(name: FieldName, text: string, so: Fields): string | null {
-  const judged = judge({ ...so, values: { ...so.values, [name]: text } });
-  if ("order" in judged) return null;
-  return judged.faults.find(({ field }) => field === name && text.trim() !== "")?.text ?? null;
+  const read = readOrder({ ...so, values: { ...so.values, [name]: text } });
+  if ("order" in read) return null;
+  return read.faults.find(({ field }) => field === name && text.trim() !== "")?.text ?? null;
 }

@@ -6,7 +6,7 @@
  */
 
 import { Watt402Error } from "#payment/watt402-error";
-import type { LampDriver, LampSurroundings } from "../driver.ts";
+import type { LampContext, LampDriver } from "../driver.ts";
 import { codeOf } from "../pwm/sysfs.ts";
 import type { DaliSettings } from "../settings.ts";
 import {
@@ -28,7 +28,7 @@ import { openSerialLines } from "./serial-lines.ts";
 /** @param openLines opens the port; a test gives another */
 export function openDali(
   { serial, address, dimming }: DaliSettings,
-  { clock }: LampSurroundings,
+  { clock }: LampContext,
   openLines: (path: string, baudRate: number) => Promise<SerialLines> = openSerialLines,
 ): LampDriver {
   const name = `DALI ${address < 0 ? "broadcast" : `address ${address}`} on ${serial}`;

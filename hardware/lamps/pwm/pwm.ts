@@ -6,7 +6,7 @@
  */
 
 import { Watt402Error } from "#payment/watt402-error";
-import type { LampDriver, LampSurroundings } from "../driver.ts";
+import type { LampContext, LampDriver } from "../driver.ts";
 import type { AnalogSettings, PwmSettings } from "../settings.ts";
 import { type CurvePoint, outputAt, sortedCurve } from "./dimming-curve.ts";
 import { openLed } from "./led.ts";
@@ -26,7 +26,7 @@ const VOLTS: readonly CurvePoint[] = [
   { levelPercent: 100, output: 10 },
 ];
 
-export function openPwm(settings: PwmSettings, { sysfs, clock }: LampSurroundings): LampDriver {
+export function openPwm(settings: PwmSettings, { sysfs, clock }: LampContext): LampDriver {
   const name = "PWM dimmer";
   const curve = sortedCurve(
     "lamp.driver.curve",
@@ -47,7 +47,7 @@ export function openPwm(settings: PwmSettings, { sysfs, clock }: LampSurrounding
   };
 }
 
-export function openAnalog(settings: AnalogSettings, { sysfs, clock }: LampSurroundings): LampDriver {
+export function openAnalog(settings: AnalogSettings, { sysfs, clock }: LampContext): LampDriver {
   const name = "0-10 V dimmer";
   const { full_scale_volts, relay_label } = settings;
   const curve = sortedCurve(

@@ -5,7 +5,7 @@
  * energy used while this process was away is counted too, for as long as the register did not overflow.
  */
 
-import type { MeterDriver, MeterSurroundings } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter } from "../pulse/counted-meter.ts";
 import { I2cPart } from "./i2c-tool.ts";
@@ -36,18 +36,18 @@ export interface Ade7953Settings {
   readonly sampleMs: number;
 }
 
-export function ade7953Meter(settings: Ade7953Settings, surroundings: MeterSurroundings): MeterDriver {
+export function ade7953Meter(settings: Ade7953Settings, context: MeterContext): MeterDriver {
   const { bus, address, sampleMs } = settings;
   const part = new I2cPart(bus, address);
   const meter = new CountedMeter(
     {
       name: "ade7953",
-      place: `on i2c bus ${bus} at 0x${address.toString(16)}`,
+      location: `on i2c bus ${bus} at 0x${address.toString(16)}`,
       settleMs: 2 * sampleMs + 1000,
       freshMs: 5 * sampleMs + 1000,
       remedy: "is the system overloaded?",
     },
-    surroundings,
+    context,
   );
   const look = async () => {
     if ((await part.read(OPTIMUM, 2)).readUInt16BE(0) !== OPTIMUM_VALUE) {
@@ -73,7 +73,7 @@ export function ade7953Meter(settings: Ade7953Settings, surroundings: MeterSurro
       fault,
     );
   };
-  const stop = sampleEvery(sampleMs, surroundings.clock, look, (reason) => meter.fail(reason));
+  const stop = sampleEvery(sampleMs, context.clock, look, (reason) => meter.fail(reason));
   meter.onClose(async () => {
     await stop();
     return null;

@@ -34,19 +34,19 @@ export type CseFrame =
     };
 
 export class CseFrames {
-  private bytes = Buffer.alloc(0);
+  #bytes = Buffer.alloc(0);
   /** Bytes that belonged to no frame: noise, or a wrong baud rate. */
   skipped = 0;
 
   /** The frames that are whole with these bytes. */
   take(chunk: Uint8Array): CseFrame[] {
-    this.bytes = Buffer.concat([this.bytes, chunk]);
+    this.#bytes = Buffer.concat([this.#bytes, chunk]);
     const frames: CseFrame[] = [];
-    while (this.bytes.length >= FRAME_BYTES) {
-      const isWhole = isFrame(this.bytes.subarray(0, FRAME_BYTES));
-      if (isWhole) frames.push(readFrame(this.bytes.subarray(0, FRAME_BYTES)));
+    while (this.#bytes.length >= FRAME_BYTES) {
+      const isWhole = isFrame(this.#bytes.subarray(0, FRAME_BYTES));
+      if (isWhole) frames.push(readFrame(this.#bytes.subarray(0, FRAME_BYTES)));
       else this.skipped++;
-      this.bytes = this.bytes.subarray(isWhole ? FRAME_BYTES : 1);
+      this.#bytes = this.#bytes.subarray(isWhole ? FRAME_BYTES : 1);
     }
     return frames;
   }

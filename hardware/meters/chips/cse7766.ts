@@ -6,7 +6,7 @@
  * the first frame is not known to be this process's, and not counted either.
  */
 
-import type { MeterDriver, MeterSurroundings } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../driver.ts";
 import { explainSerial, serialStream } from "../modbus/line.ts";
 import type { OpenStream } from "../modbus/rtu-port.ts";
 import { rangeFault } from "../physical-range.ts";
@@ -35,18 +35,18 @@ export interface Cse7766Settings {
 /** @param open the stream of frames; the serial port unless a test has another */
 export function cse7766Meter(
   { serial, calibration }: Cse7766Settings,
-  surroundings: MeterSurroundings,
+  context: MeterContext,
   open: OpenStream = serialStream(serial, LINE),
 ): MeterDriver {
   const meter = new CountedMeter(
     {
       name: "cse7766",
-      place: `on ${serial}`,
+      location: `on ${serial}`,
       settleMs: FRESH_MS,
       freshMs: FRESH_MS,
       remedy: "check its power, that its TX reaches RX, and enable_uart=1 in config.txt",
     },
-    surroundings,
+    context,
   );
   let last: number | null = null;
   let power = 0;
@@ -77,7 +77,7 @@ export function cse7766Meter(
       fault,
     );
   };
-  meter.onClose(listen(open, serial, surroundings, meter, take));
+  meter.onClose(listen(open, serial, context, meter, take));
   return meter;
 }
 
@@ -85,7 +85,7 @@ export function cse7766Meter(
 function listen(
   open: OpenStream,
   serial: string,
-  { clock }: MeterSurroundings,
+  { clock }: MeterContext,
   meter: CountedMeter,
   take: (frame: CseFrame) => void,
 ): () => Promise<null> {

@@ -8,7 +8,7 @@
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Watt402Error } from "#payment/watt402-error";
-import type { MeterDriver, MeterSurroundings } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter, type Sample } from "../pulse/counted-meter.ts";
 import { PowerIntegral } from "./power-integral.ts";
@@ -29,34 +29,34 @@ export interface HwmonSettings {
   readonly sampleMs: number;
 }
 
-export function hwmonMeter(settings: HwmonSettings, surroundings: MeterSurroundings): MeterDriver {
+export function hwmonMeter(settings: HwmonSettings, context: MeterContext): MeterDriver {
   const { chip, sampleMs } = settings;
   const meter = new CountedMeter(
     {
       name: chip,
-      place: `in ${join(surroundings.sysfsRoot, "class/hwmon")}`,
+      location: `in ${join(context.sysfsRoot, "class/hwmon")}`,
       settleMs: 2 * sampleMs,
       freshMs: 5 * sampleMs,
       remedy: "is the system overloaded?",
     },
-    surroundings,
+    context,
   );
   const integral = new PowerIntegral(sampleMs);
   let folder: string | null = null;
   let energyBefore: number | null = null;
 
   const look = async () => {
-    folder ??= await findChip(surroundings.sysfsRoot, settings);
+    folder ??= await findChip(context.sysfsRoot, settings);
     try {
       const { sample, energy } = await sampleOf(folder);
-      const step = integral.take(sample.powerMilliwatts, surroundings.clock.nowMs());
+      const step = integral.take(sample.powerMilliwatts, context.clock.nowMs());
       let used = step.milliwattHours;
       if (energy !== null) {
         // The kernel's counter begins again at 0 with the chip.
         used = energyBefore === null ? 0 : energy - (energy < energyBefore ? 0 : energyBefore);
         used /= MICROJOULES_PER_MILLIWATT_HOUR;
         energyBefore = energy;
-      } else if (step.gapMs > 0) meter.doubtOnce(gapTold(step.gapMs));
+      } else if (step.gapMs > 0) meter.doubtOnce(gapText(step.gapMs));
       const volts = (sample.voltageMillivolts ?? 0) / 1000;
       meter.show(
         sample,
@@ -68,7 +68,7 @@ export function hwmonMeter(settings: HwmonSettings, surroundings: MeterSurroundi
       throw error;
     }
   };
-  const stop = sampleEvery(sampleMs, surroundings.clock, look, (reason) => meter.fail(reason));
+  const stop = sampleEvery(sampleMs, context.clock, look, (reason) => meter.fail(reason));
   meter.onClose(async () => {
     await stop();
     return null;
@@ -77,7 +77,7 @@ export function hwmonMeter(settings: HwmonSettings, surroundings: MeterSurroundi
 }
 
 /** What is said of a gap that was filled. */
-export function gapTold(gapMs: number): string {
+export function gapText(gapMs: number): string {
   return `expected samples without a gap, found ${Math.round(gapMs)} ms without one; filled at the higher power around it`;
 }
 
@@ -118,7 +118,7 @@ async function sampleOf(folder: string): Promise<{ sample: Sample; energy: numbe
     numberIn(folder, "curr1_input"),
     numberIn(folder, "energy1_input").catch(() => null),
   ]);
-  // The chips measure power without a sign; the current tells which way it flows.
+  // The chips measure power without a sign; the current shows which way it flows.
   const powerMilliwatts = (Math.sign(currentMilliamps) * microwatts) / 1000;
   return {
     sample: { powerMilliwatts, voltageMillivolts, currentMilliamps: Math.abs(currentMilliamps) },

@@ -11,18 +11,18 @@ import { Watt402Error } from "#payment/watt402-error";
 const TRANSFER_MS = 1000;
 
 export class I2cPart {
-  private readonly bus: number;
-  private readonly address: number;
+  readonly #bus: number;
+  readonly #address: number;
 
   constructor(bus: number, address: number) {
-    this.bus = bus;
-    this.address = address;
+    this.#bus = bus;
+    this.#address = address;
   }
 
   /** @param register its address, as many bytes as the part takes; @returns `count` bytes */
   async read(register: readonly number[], count: number): Promise<Buffer> {
-    const text = await this.transfer([
-      `w${register.length}@${hex(this.address)}`,
+    const text = await this.#transfer([
+      `w${register.length}@${hex(this.#address)}`,
       ...register.map(hex),
       `r${count}`,
     ]);
@@ -30,49 +30,46 @@ export class I2cPart {
     if (bytes.length === count && bytes.every((byte) => byte >= 0 && byte <= 0xff)) return Buffer.from(bytes);
     throw new Watt402Error(
       "unexpected-answer",
-      `${this.told()}: expected ${count} bytes of i2ctransfer, found ${JSON.stringify(text.slice(0, 60))}`,
+      `${this.#describe()}: expected ${count} bytes of i2ctransfer, found ${JSON.stringify(text.slice(0, 60))}`,
     );
   }
 
   async write(bytes: readonly number[]): Promise<void> {
-    await this.transfer([`w${bytes.length}@${hex(this.address)}`, ...bytes.map(hex)]);
+    await this.#transfer([`w${bytes.length}@${hex(this.#address)}`, ...bytes.map(hex)]);
   }
 
-  private transfer(messages: readonly string[]): Promise<string> {
+  #transfer(messages: readonly string[]): Promise<string> {
     return new Promise((resolve, reject) => {
       const options = { timeout: TRANSFER_MS, maxBuffer: 4096 };
-      execFile("i2ctransfer", ["-y", String(this.bus), ...messages], options, (error, stdout, stderr) => {
+      execFile("i2ctransfer", ["-y", String(this.#bus), ...messages], options, (error, stdout, stderr) => {
         if (error === null) resolve(stdout);
-        else reject(new Watt402Error("unexpected-answer", this.explain(error, stderr)));
+        else reject(new Watt402Error("unexpected-answer", this.#explain(error, stderr)));
       });
     });
   }
 
-  private told(): string {
-    return `i2c bus ${this.bus} address ${hex(this.address)}`;
+  #describe(): string {
+    return `i2c bus ${this.#bus} address ${hex(this.#address)}`;
   }
 
-  private explain(
-    error: Error & { readonly code?: unknown; readonly killed?: boolean },
-    stderr: string,
-  ): string {
+  #explain(error: Error & { readonly code?: unknown; readonly killed?: boolean }, stderr: string): string {
     if (error.code === "ENOENT")
       return "expected the command i2ctransfer, found none; install the package i2c-tools";
     if (error.killed)
-      return `${this.told()}: expected a transfer within ${TRANSFER_MS} ms, found a bus that hangs; check SDA and SCL`;
+      return `${this.#describe()}: expected a transfer within ${TRANSFER_MS} ms, found a bus that hangs; check SDA and SCL`;
     if (/no such file/i.test(stderr)) {
-      return `expected the device /dev/i2c-${this.bus}, found none; add dtparam=i2c_arm=on to config.txt`;
+      return `expected the device /dev/i2c-${this.#bus}, found none; add dtparam=i2c_arm=on to config.txt`;
     }
     if (/permission/i.test(stderr)) {
-      return `expected to be allowed /dev/i2c-${this.bus}, found no permission; add the service's user to group i2c`;
+      return `expected to be allowed /dev/i2c-${this.#bus}, found no permission; add the service's user to group i2c`;
     }
     if (/busy/i.test(stderr)) {
-      return `${this.told()}: expected a free part, found a kernel driver on it; use via = "hwmon", or remove its overlay`;
+      return `${this.#describe()}: expected a free part, found a kernel driver on it; use via = "hwmon", or remove its overlay`;
     }
     if (/remote i\/o|sending messages failed/i.test(stderr)) {
-      return `${this.told()}: expected a part to answer, found none; check wiring and address (i2cdetect -y ${this.bus})`;
+      return `${this.#describe()}: expected a part to answer, found none; check wiring and address (i2cdetect -y ${this.#bus})`;
     }
-    return `${this.told()}: expected a transfer, found: ${stderr.trim().slice(0, 120) || error.message}`;
+    return `${this.#describe()}: expected a transfer, found: ${stderr.trim().slice(0, 120) || error.message}`;
   }
 }
 

@@ -7,10 +7,10 @@
  */
 
 import { Watt402Error } from "#payment/watt402-error";
-import type { MeterDriver, MeterSurroundings } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter, type Sample } from "../pulse/counted-meter.ts";
-import { gapTold } from "./hwmon.ts";
+import { gapText } from "./hwmon.ts";
 import { I2cPart } from "./i2c-tool.ts";
 import { PowerIntegral } from "./power-integral.ts";
 import { sampleEvery } from "./sampling.ts";
@@ -61,18 +61,18 @@ const CHIPS = {
   },
 } as const;
 
-export function inaMeter(settings: InaSettings, surroundings: MeterSurroundings): MeterDriver {
+export function inaMeter(settings: InaSettings, context: MeterContext): MeterDriver {
   const { chip, bus, address, sampleMs } = settings;
   const part = new Ina(settings);
   const meter = new CountedMeter(
     {
       name: chip,
-      place: `on i2c bus ${bus} at 0x${address.toString(16)}`,
+      location: `on i2c bus ${bus} at 0x${address.toString(16)}`,
       settleMs: 2 * sampleMs + 1000,
       freshMs: 5 * sampleMs + 1000,
       remedy: "is the system overloaded?",
     },
-    surroundings,
+    context,
   );
   const integral = new PowerIntegral(sampleMs);
   let energyBefore: number | null = meter.counter.chip;
@@ -84,14 +84,14 @@ export function inaMeter(settings: InaSettings, surroundings: MeterSurroundings)
       if (energyBefore !== null) energyBefore = 0;
     }
     const sample = await part.sample();
-    const step = integral.take(sample.powerMilliwatts, surroundings.clock.nowMs());
+    const step = integral.take(sample.powerMilliwatts, context.clock.nowMs());
     let used = step.milliwattHours;
     if (chip === "ina228") {
       const energy = await part.energySteps();
       const steps = energyBefore === null ? 0 : (energy - energyBefore + ENERGY_WRAP) % ENERGY_WRAP;
       energyBefore = energy;
       used = (steps * part.joulesPerStep) / JOULES_PER_MILLIWATT_HOUR;
-    } else if (step.gapMs > 0) meter.doubtOnce(gapTold(step.gapMs));
+    } else if (step.gapMs > 0) meter.doubtOnce(gapText(step.gapMs));
     const volts = (sample.voltageMillivolts ?? 0) / 1000;
     meter.show(
       sample,
@@ -99,7 +99,7 @@ export function inaMeter(settings: InaSettings, surroundings: MeterSurroundings)
       rangeFault("voltage", volts, 0, CHIPS[chip].volts, "V"),
     );
   };
-  const stop = sampleEvery(sampleMs, surroundings.clock, look, (reason) => meter.fail(reason));
+  const stop = sampleEvery(sampleMs, context.clock, look, (reason) => meter.fail(reason));
   meter.onClose(async () => {
     await stop();
     return chip === "ina228" ? energyBefore : null;
@@ -108,23 +108,23 @@ export function inaMeter(settings: InaSettings, surroundings: MeterSurroundings)
 }
 
 class Ina {
-  private readonly part: I2cPart;
-  private readonly chip: InaSettings["chip"];
-  private readonly ampsPerStep: number;
-  private readonly calibration: number;
+  readonly #part: I2cPart;
+  readonly #chip: InaSettings["chip"];
+  readonly #ampsPerStep: number;
+  readonly #calibration: number;
 
   constructor({ chip, bus, address, shuntMicroohms, currentMaxMilliamps }: InaSettings) {
-    this.part = new I2cPart(bus, address);
-    this.chip = chip;
-    this.ampsPerStep = currentMaxMilliamps / 1000 / CHIPS[chip].steps;
+    this.#part = new I2cPart(bus, address);
+    this.#chip = chip;
+    this.#ampsPerStep = currentMaxMilliamps / 1000 / CHIPS[chip].steps;
     const ohms = shuntMicroohms / 1e6;
     const { calibrate } = CHIPS[chip];
     const exact =
-      chip === "ina228" ? calibrate * this.ampsPerStep * ohms : calibrate / (this.ampsPerStep * ohms);
+      chip === "ina228" ? calibrate * this.#ampsPerStep * ohms : calibrate / (this.#ampsPerStep * ohms);
     // The lowest bit of the INA219's register cannot be set.
-    this.calibration = chip === "ina219" ? Math.round(exact) & ~1 : Math.round(exact);
+    this.#calibration = chip === "ina219" ? Math.round(exact) & ~1 : Math.round(exact);
     const most = chip === "ina219" ? 0xfffe : 0x7fff;
-    if (this.calibration < 2 || this.calibration > most) {
+    if (this.#calibration < 2 || this.#calibration > most) {
       throw new Watt402Error(
         "config-invalid",
         `meter.driver.shunt_microohms: expected shunt and current_max_milliamps to give a calibration of 2..${most}, ` +
@@ -135,72 +135,74 @@ class Ina {
 
   /** Energy of one step of the INA228's counter. */
   get joulesPerStep(): number {
-    return 16 * CHIPS.ina228.power * this.ampsPerStep;
+    return 16 * CHIPS.ina228.power * this.#ampsPerStep;
   }
 
   async isCalibrated(): Promise<boolean> {
-    return (await this.part.read([CHIPS[this.chip].calibrationAt], 2)).readUInt16BE(0) === this.calibration;
+    return (
+      (await this.#part.read([CHIPS[this.#chip].calibrationAt], 2)).readUInt16BE(0) === this.#calibration
+    );
   }
 
   async calibrate(): Promise<void> {
-    await this.identify();
-    const { configAt, config, calibrationAt } = CHIPS[this.chip];
-    await this.part.write([configAt, config >> 8, config & 0xff]);
-    await this.part.write([calibrationAt, this.calibration >> 8, this.calibration & 0xff]);
+    await this.#identify();
+    const { configAt, config, calibrationAt } = CHIPS[this.#chip];
+    await this.#part.write([configAt, config >> 8, config & 0xff]);
+    await this.#part.write([calibrationAt, this.#calibration >> 8, this.#calibration & 0xff]);
     if (await this.isCalibrated()) return;
     throw new Watt402Error(
       "unexpected-answer",
-      `expected the calibration to hold, found another value; is this an ${this.chip}?`,
+      `expected the calibration to hold, found another value; is this an ${this.#chip}?`,
     );
   }
 
   async sample(): Promise<Sample> {
-    return this.chip === "ina228" ? this.sample228() : this.sample16();
+    return this.#chip === "ina228" ? this.#sample228() : this.#sample16();
   }
 
   async energySteps(): Promise<number> {
-    return (await this.part.read([0x09], 5)).readUIntBE(0, 5);
+    return (await this.#part.read([0x09], 5)).readUIntBE(0, 5);
   }
 
   /** The INA219 has no identity to ask for. */
-  private async identify(): Promise<void> {
-    if (this.chip === "ina219") return;
-    const manufacturer = (await this.part.read([this.chip === "ina226" ? 0xfe : 0x3e], 2)).readUInt16BE(0);
-    const device = this.chip === "ina226" ? null : (await this.part.read([0x3f], 2)).readUInt16BE(0) >> 4;
+  async #identify(): Promise<void> {
+    if (this.#chip === "ina219") return;
+    const manufacturer = (await this.#part.read([this.#chip === "ina226" ? 0xfe : 0x3e], 2)).readUInt16BE(0);
+    const device = this.#chip === "ina226" ? null : (await this.#part.read([0x3f], 2)).readUInt16BE(0) >> 4;
     if (manufacturer === MANUFACTURER && (device === null || device === 0x228)) return;
     throw new Watt402Error(
       "unexpected-answer",
-      `expected an ${this.chip}, found manufacturer 0x${manufacturer.toString(16)}` +
+      `expected an ${this.#chip}, found manufacturer 0x${manufacturer.toString(16)}` +
         `${device === null ? "" : `, device 0x${device.toString(16)}`}; check meter.driver.kind and address`,
     );
   }
 
-  private async sample16(): Promise<Sample> {
-    const bus = (await this.part.read([0x02], 2)).readUInt16BE(0);
-    const power = (await this.part.read([0x03], 2)).readUInt16BE(0);
-    const current = (await this.part.read([0x04], 2)).readInt16BE(0);
-    if (this.chip === "ina219" && (bus & 1) === 1) {
+  async #sample16(): Promise<Sample> {
+    const bus = (await this.#part.read([0x02], 2)).readUInt16BE(0);
+    const power = (await this.#part.read([0x03], 2)).readUInt16BE(0);
+    const current = (await this.#part.read([0x04], 2)).readInt16BE(0);
+    if (this.#chip === "ina219" && (bus & 1) === 1) {
       throw new Watt402Error(
         "unexpected-answer",
         "expected a current within current_max_milliamps, found the chip's overflow; raise it",
       );
     }
-    const milliamps = current * this.ampsPerStep * 1000;
+    const milliamps = current * this.#ampsPerStep * 1000;
     return {
-      powerMilliwatts: Math.sign(current) * power * CHIPS[this.chip].power * this.ampsPerStep * 1000,
-      voltageMillivolts: Math.round(this.chip === "ina219" ? (bus >> 3) * 4 : bus * 1.25),
+      powerMilliwatts: Math.sign(current) * power * CHIPS[this.#chip].power * this.#ampsPerStep * 1000,
+      voltageMillivolts: Math.round(this.#chip === "ina219" ? (bus >> 3) * 4 : bus * 1.25),
       currentMilliamps: Math.abs(Math.round(milliamps)),
     };
   }
 
-  private async sample228(): Promise<Sample> {
-    const volts = (await this.part.read([0x05], 3)).readUIntBE(0, 3) >> 4;
-    const current = (await this.part.read([0x07], 3)).readIntBE(0, 3) >> 4;
-    const power = (await this.part.read([0x08], 3)).readUIntBE(0, 3);
+  async #sample228(): Promise<Sample> {
+    const volts = (await this.#part.read([0x05], 3)).readUIntBE(0, 3) >> 4;
+    const current = (await this.#part.read([0x07], 3)).readIntBE(0, 3) >> 4;
+    const power = (await this.#part.read([0x08], 3)).readUIntBE(0, 3);
     return {
-      powerMilliwatts: Math.sign(current) * power * CHIPS.ina228.power * this.ampsPerStep * 1000,
+      powerMilliwatts: Math.sign(current) * power * CHIPS.ina228.power * this.#ampsPerStep * 1000,
       voltageMillivolts: Math.round(volts * 0.1953125),
-      currentMilliamps: Math.abs(Math.round(current * this.ampsPerStep * 1000)),
+      currentMilliamps: Math.abs(Math.round(current * this.#ampsPerStep * 1000)),
     };
   }
 }

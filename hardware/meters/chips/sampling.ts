@@ -1,7 +1,7 @@
 /**
  * Looking at a part again and again.
  *
- * Promise: one look at a time; a look that fails is told and tried again at the next period; after the
+ * Promise: one look at a time; a look that fails is reported and tried again at the next period; after the
  * end no look begins, and the one under way has ended.
  */
 import type { Clock } from "#core/ports";

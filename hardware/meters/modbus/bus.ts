@@ -11,7 +11,7 @@ import type { ReadRequest } from "./read-plan.ts";
 
 export type BusFailure =
   /** The line cannot be opened; says the remedy. */
-  | { readonly kind: "line"; readonly told: string }
+  | { readonly kind: "line"; readonly reason: string }
   | { readonly kind: "silent" }
   | { readonly kind: "broken" }
   | { readonly kind: "other-slave"; readonly slave: number }
@@ -38,44 +38,44 @@ const GATEWAY_SILENT = 0x0b;
 
 export class ModbusBus {
   readonly name: string;
-  private readonly settings: LineSettings;
-  private readonly clock: Clock;
-  private line: Line | null = null;
-  private reopenAtMs = 0;
-  private reopenMs = REOPEN_FIRST_MS;
-  private lastTold = "";
-  private tail: Promise<void> = Promise.resolve();
-  private waiting = 0;
-  private quietUntilMs = 0;
+  readonly #settings: LineSettings;
+  readonly #clock: Clock;
+  #line: Line | null = null;
+  #reopenAtMs = 0;
+  #reopenMs = REOPEN_FIRST_MS;
+  #lastTrouble = "";
+  #tail: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  #quietUntilMs = 0;
 
   constructor(settings: LineSettings, clock: Clock) {
-    this.settings = settings;
+    this.#settings = settings;
     this.name = lineName(settings);
-    this.clock = clock;
+    this.#clock = clock;
   }
 
   /** @param timeoutMs longest wait for the slave, once the line is free and open */
   read(slave: number, request: ReadRequest, timeoutMs: number): Promise<BusAnswer> {
-    if (this.waiting >= WAITING_MAX) return Promise.resolve({ words: null, failure: { kind: "full" } });
-    this.waiting++;
-    const answer = this.tail.then(() => this.take(slave, request, timeoutMs));
-    this.tail = answer.then(() => {
-      this.waiting--;
+    if (this.#waiting >= WAITING_MAX) return Promise.resolve({ words: null, failure: { kind: "full" } });
+    this.#waiting++;
+    const answer = this.#tail.then(() => this.#take(slave, request, timeoutMs));
+    this.#tail = answer.then(() => {
+      this.#waiting--;
     });
     return answer;
   }
 
   /** After the request under way. */
   async close(): Promise<void> {
-    await this.tail;
-    this.drop();
+    await this.#tail;
+    this.#drop();
   }
 
-  private async take(slave: number, request: ReadRequest, timeoutMs: number): Promise<BusAnswer> {
-    const told = await this.open();
-    if (told !== null) return { words: null, failure: { kind: "line", told } };
-    const line = this.line!;
-    await this.until(this.quietUntilMs);
+  async #take(slave: number, request: ReadRequest, timeoutMs: number): Promise<BusAnswer> {
+    const trouble = await this.#open();
+    if (trouble !== null) return { words: null, failure: { kind: "line", reason: trouble } };
+    const line = this.#line!;
+    await this.#until(this.#quietUntilMs);
     line.modbus.setTimeout(timeoutMs);
     line.modbus.setID(slave);
     try {
@@ -84,27 +84,27 @@ export class ModbusBus {
         area === "input"
           ? await line.modbus.readInputRegisters(address, count)
           : await line.modbus.readHoldingRegisters(address, count);
-      this.quietUntilMs = Math.max(this.quietUntilMs, this.clock.nowMs() + BETWEEN_FRAMES_MS);
+      this.#quietUntilMs = Math.max(this.#quietUntilMs, this.#clock.nowMs() + BETWEEN_FRAMES_MS);
       if (data.length !== count) return { words: null, failure: { kind: "broken" } };
       return { words: data, failure: null };
     } catch (error) {
       // RTU frames carry no number: what comes late must have come before the next request leaves.
-      this.quietUntilMs = this.clock.nowMs() + (line.rtu === null ? BETWEEN_FRAMES_MS : timeoutMs);
-      return { words: null, failure: this.failureOf(line, error as Error & { modbusCode?: number }) };
+      this.#quietUntilMs = this.#clock.nowMs() + (line.rtu === null ? BETWEEN_FRAMES_MS : timeoutMs);
+      return { words: null, failure: this.#failureOf(line, error as Error & { modbusCode?: number }) };
     }
   }
 
-  private failureOf(line: Line, error: Error & { readonly modbusCode?: number }): BusFailure {
+  #failureOf(line: Line, error: Error & { readonly modbusCode?: number }): BusFailure {
     if (error.modbusCode === GATEWAY_SILENT) return { kind: "silent" };
     if (error.modbusCode !== undefined) {
-      this.quietUntilMs = this.clock.nowMs() + BETWEEN_FRAMES_MS;
+      this.#quietUntilMs = this.#clock.nowMs() + BETWEEN_FRAMES_MS;
       return { kind: "exception", code: error.modbusCode };
     }
     if (!line.modbus.isOpen) {
-      this.drop();
+      this.#drop();
       return {
         kind: "line",
-        told: `${this.name}: expected the line to stay, found it gone; check adapter and cable`,
+        reason: `${this.name}: expected the line to stay, found it gone; check adapter and cable`,
       };
     }
     const other = /address \d+ got (\d+)/.exec(error.message)?.[1];
@@ -116,30 +116,30 @@ export class ModbusBus {
   }
 
   /** Null once the line is open. */
-  private async open(): Promise<string | null> {
-    if (this.line?.modbus.isOpen) return null;
-    this.drop();
-    if (this.clock.nowMs() < this.reopenAtMs) return this.lastTold;
+  async #open(): Promise<string | null> {
+    if (this.#line?.modbus.isOpen) return null;
+    this.#drop();
+    if (this.#clock.nowMs() < this.#reopenAtMs) return this.#lastTrouble;
     try {
-      this.line = await openLine(this.settings);
-      this.reopenMs = REOPEN_FIRST_MS;
+      this.#line = await openLine(this.#settings);
+      this.#reopenMs = REOPEN_FIRST_MS;
       return null;
     } catch (error) {
-      this.lastTold = (error as Error).message;
-      this.reopenAtMs = this.clock.nowMs() + this.reopenMs;
-      this.reopenMs = Math.min(REOPEN_MAX_MS, 2 * this.reopenMs);
-      return this.lastTold;
+      this.#lastTrouble = (error as Error).message;
+      this.#reopenAtMs = this.#clock.nowMs() + this.#reopenMs;
+      this.#reopenMs = Math.min(REOPEN_MAX_MS, 2 * this.#reopenMs);
+      return this.#lastTrouble;
     }
   }
 
-  private drop(): void {
-    if (this.line !== null) closeLine(this.line);
-    this.line = null;
+  #drop(): void {
+    if (this.#line !== null) closeLine(this.#line);
+    this.#line = null;
   }
 
-  private until(atMs: number): Promise<void> {
-    if (this.clock.nowMs() >= atMs) return Promise.resolve();
-    return new Promise((resolve) => this.clock.at(atMs, resolve));
+  #until(atMs: number): Promise<void> {
+    if (this.#clock.nowMs() >= atMs) return Promise.resolve();
+    return new Promise((resolve) => this.#clock.at(atMs, resolve));
   }
 }
 

@@ -40,7 +40,7 @@ export function lineName(settings: LineSettings): string {
 export async function openLine(settings: LineSettings): Promise<Line> {
   const rtu = settings.kind === "tcp" ? null : new RtuPort(streamOf(settings));
   const modbus = new Modbus(rtu ?? undefined);
-  // A failed request already tells; without a listener the same error would end the process.
+  // A failed request already reports it; without a listener the same error would end the process.
   modbus.on("error", () => {});
   try {
     const { kind } = settings;

@@ -1,7 +1,7 @@
 /**
  * The register maps that come with this package, and those that an installer wrote.
  *
- * Promise: a map by name or by file is judged the same way before a meter is asked anything.
+ * Promise: a map by name or by file is checked the same way before a meter is asked anything.
  */
 
 import { cut, shown } from "#node/config/shown";
@@ -44,14 +44,14 @@ export function openRegisterMap(nameOrFile: string): RegisterMap {
 }
 
 function parse(file: string): unknown {
-  const told = `register map "${file}"`;
-  const text = readText(file, told);
+  const name = `register map "${file}"`;
+  const text = readText(file, name);
   try {
     return parseJson(text);
   } catch (error) {
     throw new Watt402Error(
       "file-invalid",
-      `${told}: expected JSON, found ${cut((error as Error).message, 120)}`,
+      `${name}: expected JSON, found ${cut((error as Error).message, 120)}`,
     );
   }
 }

@@ -12,8 +12,8 @@ import type { Clock } from "#core/ports";
 import { throwUncaught } from "#node/process-guard";
 import { doubted, type MeterDriver } from "../driver.ts";
 import { type BusFailure, joinBus, type ModbusBus } from "./bus.ts";
-import { counterStepMilliwattHours, judge, type WordsOf } from "./judge.ts";
 import type { LineSettings } from "./line.ts";
+import { counterStepMilliwattHours, readingOf, type WordsOf } from "./map-reading.ts";
 import { planReads, type ReadRequest } from "./read-plan.ts";
 import { portUnits, type RegisterMap, TYPE_WORDS } from "./register-map.ts";
 
@@ -27,7 +27,7 @@ const ATTEMPTS = 3;
 const SEARCH_SLAVES = 16;
 const SEARCH_MS = 120;
 
-/** Above this a counter's step is worth telling, mWh. */
+/** Above this a counter's step is worth reporting, mWh. */
 const COARSE_MILLIWATT_HOURS = 1000;
 
 export interface ModbusMeterSettings {
@@ -45,49 +45,49 @@ export function modbusMeter(settings: ModbusMeterSettings, clock: Clock): MeterD
 
 class ModbusMeter implements MeterDriver {
   readonly name: string;
-  readonly place: string;
+  readonly location: string;
   readonly rollOverAt: number;
-  private readonly settings: ModbusMeterSettings;
-  private readonly clock: Clock;
-  private readonly bus: ModbusBus;
-  private readonly leave: () => Promise<void>;
-  private readonly plan: readonly ReadRequest[];
-  private last: Reading | null = null;
-  private verdict: Quality;
-  private look: Promise<Reading> | null = null;
-  /** Begun by whoever first misses the slave; what it found is told for as long as the slave was never heard. */
-  private searching: Promise<string | null> | null = null;
-  private instead: string | null = null;
-  private closed = false;
+  readonly #settings: ModbusMeterSettings;
+  readonly #clock: Clock;
+  readonly #bus: ModbusBus;
+  readonly #leave: () => Promise<void>;
+  readonly #plan: readonly ReadRequest[];
+  #last: Reading | null = null;
+  #lastQuality: Quality;
+  #look: Promise<Reading> | null = null;
+  /** Begun by the first read without an answer; what it found is reported for as long as the slave was never heard. */
+  #searching: Promise<string | null> | null = null;
+  #instead: string | null = null;
+  #closed = false;
 
   constructor(settings: ModbusMeterSettings, clock: Clock) {
     const { map, slave, line } = settings;
     const { bus, leave } = joinBus(line, clock);
-    this.settings = settings;
-    this.clock = clock;
-    this.bus = bus;
-    this.leave = leave;
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#bus = bus;
+    this.#leave = leave;
     this.name = map.name;
-    this.place = `slave ${slave} on ${bus.name}`;
-    this.plan = planReads(map);
+    this.location = `slave ${slave} on ${bus.name}`;
+    this.#plan = planReads(map);
     const { rollOverAt, unit } = map.registers.energy;
     this.rollOverAt = Math.round(rollOverAt * portUnits("energy", unit));
-    this.verdict = { kind: "stale", reason: `${this.told()}: not read yet` };
+    this.#lastQuality = { kind: "stale", reason: `${this.#describe()}: not read yet` };
   }
 
   read(done: (reading: Reading | null) => void): void {
-    this.look ??= this.lookOnce().finally(() => {
-      this.look = null;
+    this.#look ??= this.#lookOnce().finally(() => {
+      this.#look = null;
     });
-    detach(this.look.then(done), throwUncaught);
+    detach(this.#look.then(done), throwUncaught);
   }
 
   quality(): Quality {
-    return this.verdict;
+    return this.#lastQuality;
   }
 
   notes(): readonly string[] {
-    const step = this.last === null ? 0 : counterStepMilliwattHours(this.settings.map, this.last.raw);
+    const step = this.#last === null ? 0 : counterStepMilliwattHours(this.#settings.map, this.#last.raw);
     if (step <= COARSE_MILLIWATT_HOURS) return [];
     return [
       `the float32 counter now moves in steps of ${(step / 1000).toFixed(2)} Wh; ` +
@@ -96,26 +96,27 @@ class ModbusMeter implements MeterDriver {
   }
 
   search(): Promise<string | null> {
-    this.searching ??= this.searchOnce();
-    return this.searching;
+    this.#searching ??= this.#searchOnce();
+    return this.#searching;
   }
 
   close(): Promise<void> {
-    this.closed = true;
-    return this.leave();
+    this.#closed = true;
+    return this.#leave();
   }
 
-  private async lookOnce(): Promise<Reading> {
-    const untilMs = this.clock.nowMs() + READ_MS;
+  async #lookOnce(): Promise<Reading> {
+    const untilMs = this.#clock.nowMs() + READ_MS;
     const answers: { readonly request: ReadRequest; readonly words: readonly number[] }[] = [];
-    for (const request of this.plan) {
-      const { words, failure } = await this.insist(request, untilMs);
+    for (const request of this.#plan) {
+      const { words, failure } = await this.#insist(request, untilMs);
       if (failure !== null) {
-        if (failure.kind === "silent" && this.last === null) {
-          const told = (error: unknown) => this.doubt("stale", `${this.told()}: ${(error as Error).message}`);
-          detach(this.search(), told);
+        if (failure.kind === "silent" && this.#last === null) {
+          const failed = (error: unknown) =>
+            this.#doubt("stale", `${this.#describe()}: ${(error as Error).message}`);
+          detach(this.search(), failed);
         }
-        return this.doubt("stale", this.remedy(failure, request));
+        return this.#doubt("stale", this.#remedy(failure, request));
       }
       answers.push({ request, words });
     }
@@ -127,65 +128,65 @@ class ModbusMeter implements MeterDriver {
       const start = register.address - request.address;
       return words.slice(start, start + TYPE_WORDS[register.type]);
     };
-    const { reading, fault } = judge(this.settings.map, wordsOf, this.settings.powerMaxMilliwatts);
-    if (fault !== null) return this.doubt("suspect", fault);
-    this.last = reading;
-    this.instead = null;
-    this.verdict = { kind: "good" };
+    const { reading, fault } = readingOf(this.#settings.map, wordsOf, this.#settings.powerMaxMilliwatts);
+    if (fault !== null) return this.#doubt("suspect", fault);
+    this.#last = reading;
+    this.#instead = null;
+    this.#lastQuality = { kind: "good" };
     return reading;
   }
 
-  private async searchOnce(): Promise<string | null> {
+  async #searchOnce(): Promise<string | null> {
     const found: number[] = [];
-    for (let slave = 1; slave <= SEARCH_SLAVES && !this.closed; slave++) {
-      const { failure } = await this.bus.read(slave, this.plan[0]!, SEARCH_MS);
+    for (let slave = 1; slave <= SEARCH_SLAVES && !this.#closed; slave++) {
+      const { failure } = await this.#bus.read(slave, this.#plan[0]!, SEARCH_MS);
       if (failure === null || failure.kind === "exception") found.push(slave);
       if (failure?.kind === "line") return null;
     }
-    if (found.length === 0 || found.includes(this.settings.slave) || this.last !== null) return null;
-    this.instead = `slave ${found.join(" and ")} answers on ${this.bus.name}: set slave = ${found[0]} in [meter.driver]`;
-    return this.instead;
+    if (found.length === 0 || found.includes(this.#settings.slave) || this.#last !== null) return null;
+    this.#instead = `slave ${found.join(" and ")} answers on ${this.#bus.name}: set slave = ${found[0]} in [meter.driver]`;
+    return this.#instead;
   }
 
   /** Asks again when the line spoilt the answer; a slave that refuses will refuse again. */
-  private async insist(request: ReadRequest, untilMs: number) {
-    const { slave, timeoutMs } = this.settings;
-    let answer = await this.bus.read(slave, request, timeoutMs);
+  async #insist(request: ReadRequest, untilMs: number) {
+    const { slave, timeoutMs } = this.#settings;
+    let answer = await this.#bus.read(slave, request, timeoutMs);
     for (let attempt = 1; attempt < ATTEMPTS; attempt++) {
       const { failure } = answer;
       if (failure === null || failure.kind === "exception" || failure.kind === "full") break;
       // Each attempt may wait for the quiet that the one before it owes.
-      if (this.clock.nowMs() + 2 * timeoutMs > untilMs) break;
-      answer = await this.bus.read(slave, request, timeoutMs);
+      if (this.#clock.nowMs() + 2 * timeoutMs > untilMs) break;
+      answer = await this.#bus.read(slave, request, timeoutMs);
     }
     return answer;
   }
 
-  private doubt(kind: "suspect" | "stale", reason: string): Reading {
-    const reading = doubted(kind, `${this.told()}: ${reason}`, this.last);
-    this.verdict = { kind, reason: `${this.told()}: ${reason}` };
+  #doubt(kind: "suspect" | "stale", reason: string): Reading {
+    const reading = doubted(kind, `${this.#describe()}: ${reason}`, this.#last);
+    this.#lastQuality = { kind, reason: `${this.#describe()}: ${reason}` };
     return reading;
   }
 
-  private told(): string {
-    return `${this.name}, ${this.place}`;
+  #describe(): string {
+    return `${this.name}, ${this.location}`;
   }
 
-  private remedy(failure: BusFailure, { area, address, count }: ReadRequest): string {
-    const { slave, timeoutMs, line } = this.settings;
+  #remedy(failure: BusFailure, { area, address, count }: ReadRequest): string {
+    const { slave, timeoutMs, line } = this.#settings;
     const format =
       line.kind === "serial"
         ? `, baud rate (${line.format.baud} ${line.format.parity})`
         : ", the converter's settings";
     switch (failure.kind) {
       case "line":
-        return failure.told;
+        return failure.reason;
       case "silent":
         return (
           `expected an answer within ${timeoutMs} ms, found silence; ` +
-          (this.instead === null
+          (this.#instead === null
             ? `check the meter's power, that A and B are not swapped, the slave address (${slave})${format}`
-            : `${this.instead}, or check the meter's power`)
+            : `${this.#instead}, or check the meter's power`)
         );
       case "broken":
         return `expected an intact answer, found a damaged one (CRC); check parity${format}, the cable and its termination`;

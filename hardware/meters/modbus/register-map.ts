@@ -78,7 +78,7 @@ const MAP = table({
   slave: integer(1, 247),
   /** Most registers that the meter answers at once. */
   readMax: integer(1, READ_MAX),
-  /** Registers that nobody asked for and that may be read along to spare a request. */
+  /** Registers that were not asked for and that may be read along to spare a request. */
   gapMax: integer(0, READ_MAX),
   /** The meter answers only pairs of registers that begin at even addresses. */
   pairsOnly: z.boolean({ error: "true or false" }),
@@ -110,11 +110,11 @@ export function mapSchema(): unknown {
 
 /**
  * Judges a map.
- * @param told what it is called in errors: its file, or its name
+ * @param name what it is called in errors: its file, or its name
  * @throws one line for each fault
  */
-export function readRegisterMap(value: unknown, told: string): RegisterMap {
-  const prefix = `register map "${told}": `;
+export function readRegisterMap(value: unknown, name: string): RegisterMap {
+  const prefix = `register map "${name}": `;
   const { data, error } = MAP.safeParse(value);
   if (data === undefined) throw new Watt402Error("file-invalid", faultText(faultsOf(error, value, prefix)));
   const faults = misplaced(data);

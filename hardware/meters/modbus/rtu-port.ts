@@ -3,7 +3,7 @@
  *
  * Promise: only a whole answer to the latest request is handed on, of that slave, function and length,
  * with a right CRC; noise and an adapter's echo before it are passed over. What else was heard is kept,
- * so that silence, a broken line and another slave can be told apart.
+ * so that silence, a broken line and another slave can be distinguished.
  *
  * Shaped as modbus-serial expects a port: open, close, write, isOpen, events "data", "error", "close".
  */
@@ -25,34 +25,34 @@ export type Heard =
 export type OpenStream = (done: (error: Error | null, stream: Duplex | null) => void) => void;
 
 export class RtuPort extends EventEmitter {
-  private readonly openStream: OpenStream;
-  private stream: Duplex | null = null;
-  private request: Buffer = Buffer.alloc(0);
-  private bytes: Buffer = Buffer.alloc(0);
-  private closing = false;
+  readonly #openStream: OpenStream;
+  #stream: Duplex | null = null;
+  #request: Buffer = Buffer.alloc(0);
+  #bytes: Buffer = Buffer.alloc(0);
+  #closing = false;
 
   constructor(openStream: OpenStream) {
     super();
-    this.openStream = openStream;
+    this.#openStream = openStream;
   }
 
   get isOpen(): boolean {
-    return this.stream !== null && !this.stream.destroyed;
+    return this.#stream !== null && !this.#stream.destroyed;
   }
 
   open(done: (error?: Error | null) => void): void {
-    this.openStream((error, stream) => {
-      if (stream === null || this.closing) {
+    this.#openStream((error, stream) => {
+      if (stream === null || this.#closing) {
         stream?.destroy();
         done(error ?? new Error("closed while it was opened"));
         return;
       }
-      this.stream = stream;
-      stream.on("data", (chunk: Buffer) => this.take(chunk));
-      // The close that follows tells everybody.
+      this.#stream = stream;
+      stream.on("data", (chunk: Buffer) => this.#take(chunk));
+      // The close that follows reports it.
       stream.on("error", () => {});
       stream.once("close", () => {
-        this.stream = null;
+        this.#stream = null;
         this.emit("close");
       });
       done(null);
@@ -60,41 +60,41 @@ export class RtuPort extends EventEmitter {
   }
 
   close(done?: () => void): void {
-    this.closing = true;
-    if (this.stream === null) done?.();
+    this.#closing = true;
+    if (this.#stream === null) done?.();
     else {
-      if (done !== undefined) this.stream.once("close", done);
-      this.stream.destroy();
+      if (done !== undefined) this.#stream.once("close", done);
+      this.#stream.destroy();
     }
   }
 
   write(request: Buffer): void {
-    this.request = request;
-    this.bytes = Buffer.alloc(0);
-    this.stream?.write(request);
+    this.#request = request;
+    this.#bytes = Buffer.alloc(0);
+    this.#stream?.write(request);
   }
 
   /** What came in since the latest request, when no answer did. */
   heard(): Heard {
-    if (this.bytes.length === 0) return { kind: "nothing" };
-    const [slave] = this.request;
-    const other = frames(this.bytes).find((frame) => frame[0] !== slave);
+    if (this.#bytes.length === 0) return { kind: "nothing" };
+    const [slave] = this.#request;
+    const other = frames(this.#bytes).find((frame) => frame[0] !== slave);
     if (other !== undefined) return { kind: "other-slave", slave: other[0]! };
-    return this.bytes.equals(this.request)
+    return this.#bytes.equals(this.#request)
       ? { kind: "nothing" }
-      : { kind: "broken", bytes: this.bytes.length };
+      : { kind: "broken", bytes: this.#bytes.length };
   }
 
-  private take(chunk: Buffer): void {
-    this.bytes = Buffer.concat([this.bytes, chunk]).subarray(-HEARD_MAX);
-    const [slave, code] = this.request;
-    const dataBytes = 2 * this.request.readUInt16BE(4);
-    const answer = frames(this.bytes).find(
+  #take(chunk: Buffer): void {
+    this.#bytes = Buffer.concat([this.#bytes, chunk]).subarray(-HEARD_MAX);
+    const [slave, code] = this.#request;
+    const dataBytes = 2 * this.#request.readUInt16BE(4);
+    const answer = frames(this.#bytes).find(
       (frame) =>
         frame[0] === slave && ((frame[1] === code && frame[2] === dataBytes) || frame[1] === (code! | 0x80)),
     );
     if (answer === undefined) return;
-    this.bytes = Buffer.alloc(0);
+    this.#bytes = Buffer.alloc(0);
     this.emit("data", answer);
   }
 }

@@ -1,7 +1,7 @@
 /**
- * Rising edges on GPIO lines, as `gpiomon` of libgpiod 2 tells them.
+ * Rising edges on GPIO lines, as `gpiomon` of libgpiod 2 reports them.
  *
- * Promise: every edge that the kernel counted is told once, with the kernel's own time; a child that ends
+ * Promise: every edge that the kernel counted is reported once, with the kernel's own time; a child that ends
  * is started again, with its words as the reason, no sooner than RESTART_MS after.
  */
 
@@ -13,7 +13,7 @@ import { throwUncaught } from "#node/process-guard";
 /** Rest before a child that ended is started again. */
 const RESTART_MS = 1000;
 
-/** Longest stretch without a line end that is kept, and longest complaint told. */
+/** Longest stretch without a line end that is kept, and longest complaint reported. */
 const TEXT_MAX = 4096;
 const COMPLAINT_MAX = 160;
 
@@ -111,7 +111,7 @@ function explain({ chip, lines }: EdgeSettings, complaint: string): string {
     return `expected gpiomon of libgpiod 2 or later, found an older one (${said}); install gpiod 2`;
   }
   if (/busy/i.test(complaint)) {
-    return `expected ${pins} to be free, found it busy; gpioinfo tells who holds it: remove that overlay or change the line`;
+    return `expected ${pins} to be free, found it busy; gpioinfo shows what holds it: remove that overlay or change the line`;
   }
   if (/permission/i.test(complaint)) {
     return `expected to be allowed ${pins}, found no permission; add the service's user to group gpio`;

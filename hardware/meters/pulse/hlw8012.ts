@@ -6,7 +6,7 @@
  * process does not run are lost.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import type { MeterDriver, MeterSurroundings } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter } from "./counted-meter.ts";
 import { watchEdges } from "./gpio-edges.ts";
@@ -20,10 +20,10 @@ const PARTS = {
 const MILLIWATT_SECONDS_PER_MILLIWATT_HOUR = 3600;
 const FADE_MS = 500;
 
-/** Pulses come in bunches through a pipe: a shorter silence tells nothing. */
+/** Pulses come in bunches through a pipe: a shorter silence means nothing. */
 const BUNCH_SECONDS = 2;
 
-/** Without a pulse for so long there is no load worth telling. */
+/** Without a pulse for so long there is no load worth reporting. */
 const IDLE_SECONDS = 60;
 
 export interface HlwSettings {
@@ -38,20 +38,20 @@ export interface HlwSettings {
   readonly calibration: number;
 }
 
-export function hlwMeter(settings: HlwSettings, surroundings: MeterSurroundings): MeterDriver {
+export function hlwMeter(settings: HlwSettings, context: MeterContext): MeterDriver {
   const { part, chip, cfLine, cf1Line, selLine } = settings;
-  const { clock } = surroundings;
+  const { clock } = context;
   const milliwattsPerHertz = milliwattsPerHertzOf(settings);
   const millivoltsPerHertz = 1000 * PARTS[part].voltage * settings.voltageDivider;
   const meter = new CountedMeter(
     {
       name: part,
-      place: `${chip} line ${cfLine}`,
+      location: `${chip} line ${cfLine}`,
       settleMs: 3000,
       freshMs: Number.POSITIVE_INFINITY,
       remedy: "is the system overloaded?",
     },
-    surroundings,
+    context,
   );
   const sel = selLine === null ? null : holdHigh(chip, selLine, (reason) => meter.fail(reason));
   const cf = new Spacing();
@@ -112,25 +112,25 @@ export function milliwattsPerHertzOf(settings: HlwSettings): number {
 
 /** Frequency of pulses from the time between the last two, falling while the next does not come. */
 class Spacing {
-  private seconds = Number.NaN;
-  private spacing = Number.POSITIVE_INFINITY;
-  private heardAtMs = Number.NEGATIVE_INFINITY;
+  #seconds = Number.NaN;
+  #spacing = Number.POSITIVE_INFINITY;
+  #heardAtMs = Number.NEGATIVE_INFINITY;
 
   take(seconds: number, nowMs: number): void {
-    this.spacing = Number.isNaN(this.seconds) ? Number.POSITIVE_INFINITY : seconds - this.seconds;
-    this.seconds = seconds;
-    this.heardAtMs = nowMs;
+    this.#spacing = Number.isNaN(this.#seconds) ? Number.POSITIVE_INFINITY : seconds - this.#seconds;
+    this.#seconds = seconds;
+    this.#heardAtMs = nowMs;
   }
 
   hertz(nowMs: number): number {
-    const silent = (nowMs - this.heardAtMs) / 1000;
+    const silent = (nowMs - this.#heardAtMs) / 1000;
     if (silent > IDLE_SECONDS) return 0;
-    return 1 / (silent > BUNCH_SECONDS ? Math.max(this.spacing, silent) : this.spacing);
+    return 1 / (silent > BUNCH_SECONDS ? Math.max(this.#spacing, silent) : this.#spacing);
   }
 
   /** 0 where pulses do not come steadily. */
   steadyHertz(nowMs: number): number {
-    return nowMs - this.heardAtMs > 1000 * BUNCH_SECONDS ? 0 : 1 / this.spacing;
+    return nowMs - this.#heardAtMs > 1000 * BUNCH_SECONDS ? 0 : 1 / this.#spacing;
   }
 }
 

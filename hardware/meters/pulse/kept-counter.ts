@@ -28,12 +28,12 @@ interface Kept {
 }
 
 export class KeptCounter {
-  private readonly file: string | null;
-  private readonly reserve: number;
-  private counted: number;
-  private mark: number;
-  private writing: Promise<void> | null = null;
-  private fault: string | null = null;
+  readonly #file: string | null;
+  readonly #reserve: number;
+  #counted: number;
+  #mark: number;
+  #writing: Promise<void> | null = null;
+  #fault: string | null = null;
   readonly chip: number | null;
 
   /**
@@ -41,60 +41,60 @@ export class KeptCounter {
    * @throws one line when the file is there and no counter
    */
   constructor(file: string | null, powerMaxMilliwatts: number) {
-    this.file = file;
-    this.reserve = Math.max(1, Math.ceil(energyMilliwattHours(powerMaxMilliwatts, RESERVE_MS)));
+    this.#file = file;
+    this.#reserve = Math.max(1, Math.ceil(energyMilliwattHours(powerMaxMilliwatts, RESERVE_MS)));
     const kept = file === null ? null : readKept(file);
-    this.counted = kept?.mark ?? 0;
-    this.mark = file === null ? COUNTER_MAX : this.counted;
+    this.#counted = kept?.mark ?? 0;
+    this.#mark = file === null ? COUNTER_MAX : this.#counted;
     this.chip = kept?.chip ?? null;
   }
 
   /** Counts; fractions of a milliwatt-hour are kept. */
   add(milliwattHours: number): void {
-    this.counted = Math.min(COUNTER_MAX, this.counted + milliwattHours);
-    if (milliwattHours > 0) this.raiseWhenLow();
+    this.#counted = Math.min(COUNTER_MAX, this.#counted + milliwattHours);
+    if (milliwattHours > 0) this.#raiseWhenLow();
   }
 
   /** Whole milliwatt-hours; never above what the disk has reserved. */
   shown(): number {
-    return Math.floor(Math.min(this.counted, this.mark));
+    return Math.floor(Math.min(this.#counted, this.#mark));
   }
 
   /** Why the counter stands still, or null. */
   trouble(): string | null {
-    return this.counted > this.mark ? this.fault : null;
+    return this.#counted > this.#mark ? this.#fault : null;
   }
 
   /** Resolves when no write is under way. */
   async settled(): Promise<void> {
-    while (this.writing !== null) await this.writing;
+    while (this.#writing !== null) await this.#writing;
   }
 
   /** Stores the counter itself, so that nothing is counted twice. @param chip see `Kept.chip` */
   async close(chip: number | null = null): Promise<void> {
     await this.settled();
-    if (this.file === null) return;
-    const mark = Math.ceil(this.counted);
-    await write(this.file, { mark, exact: true, chip }).catch(() => {});
+    if (this.#file === null) return;
+    const mark = Math.ceil(this.#counted);
+    await write(this.#file, { mark, exact: true, chip }).catch(() => {});
   }
 
-  private raiseWhenLow(): void {
-    if (this.file === null || this.writing !== null) return;
-    if (this.mark - this.counted >= this.reserve / 10) return;
-    const mark = Math.min(COUNTER_MAX, Math.floor(this.counted) + this.reserve);
-    this.writing = write(this.file, { mark, exact: false, chip: null }).then(
+  #raiseWhenLow(): void {
+    if (this.#file === null || this.#writing !== null) return;
+    if (this.#mark - this.#counted >= this.#reserve / 10) return;
+    const mark = Math.min(COUNTER_MAX, Math.floor(this.#counted) + this.#reserve);
+    this.#writing = write(this.#file, { mark, exact: false, chip: null }).then(
       () => {
-        this.mark = mark;
-        this.fault = null;
-        this.writing = null;
+        this.#mark = mark;
+        this.#fault = null;
+        this.#writing = null;
         // More may have been counted meanwhile than this write reserved.
-        this.raiseWhenLow();
+        this.#raiseWhenLow();
       },
       (error: NodeJS.ErrnoException) => {
-        this.fault =
-          `${this.file}: expected to store the meter's counter, found ${error.code ?? error.message}; ` +
+        this.#fault =
+          `${this.#file}: expected to store the meter's counter, found ${error.code ?? error.message}; ` +
           "free or repair the disk";
-        this.writing = null;
+        this.#writing = null;
       },
     );
   }
@@ -132,7 +132,7 @@ function parse(text: string): Kept | null {
   }
 }
 
-/** A new file beside the old one, durable before it takes its place. */
+/** A new file beside the old one, durable before it replaces it. */
 async function write(file: string, kept: Kept): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
   const draft = await open(`${file}.new`, "w", 0o600);

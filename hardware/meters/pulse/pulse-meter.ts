@@ -3,17 +3,17 @@
  *
  * Promise: each pulse that passes the kernel's debounce is counted once; power follows from the time
  * between two pulses and falls while the next one does not come. Pulses while the process does not run
- * are lost: nobody counts them.
+ * are lost.
  */
 
-import type { MeterDriver, MeterSurroundings } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../driver.ts";
 import { CountedMeter } from "./counted-meter.ts";
 import { watchEdges } from "./gpio-edges.ts";
 
 const MILLIWATT_HOURS_PER_KILOWATT_HOUR = 1e6;
 const MILLIWATT_SECONDS_PER_MILLIWATT_HOUR = 3600;
 
-/** Without a pulse for this long there is no load worth telling. */
+/** Without a pulse for this long there is no load worth reporting. */
 const IDLE_SECONDS = 600;
 
 /** Power is reckoned again this often while no pulse comes. */
@@ -26,20 +26,20 @@ export interface PulseSettings {
   readonly debounceMilliseconds: number;
 }
 
-export function pulseMeter(settings: PulseSettings, surroundings: MeterSurroundings): MeterDriver {
+export function pulseMeter(settings: PulseSettings, context: MeterContext): MeterDriver {
   const { chip, line, impulsesPerKilowattHour, debounceMilliseconds } = settings;
-  const { clock } = surroundings;
+  const { clock } = context;
   const pulse = MILLIWATT_HOURS_PER_KILOWATT_HOUR / impulsesPerKilowattHour;
   const powerOf = (seconds: number) => (pulse * MILLIWATT_SECONDS_PER_MILLIWATT_HOUR) / seconds;
   const meter = new CountedMeter(
     {
       name: "pulse",
-      place: `${chip} line ${line}`,
+      location: `${chip} line ${line}`,
       settleMs: 3000,
       freshMs: Number.POSITIVE_INFINITY,
       remedy: "is the system overloaded?",
     },
-    surroundings,
+    context,
   );
 
   let before: { readonly seconds: number; readonly heardAtMs: number; readonly spacing: number } | null =

@@ -1,9 +1,9 @@
 /** `watt402-device doctor`: every look in one list; exit code 1 when something does not work. */
 import type { DeviceConfig } from "#node/config/device-config";
-import type { Verdict } from "../doctor/check.ts";
+import type { Outcome } from "../doctor/check.ts";
 import { examine } from "../doctor/examine.ts";
 
-const MARKS: Readonly<Record<Verdict, string>> = {
+const MARKS: Readonly<Record<Outcome, string>> = {
   well: "ok  ",
   doubtful: "?   ",
   wrong: "FAIL",

@@ -108,7 +108,7 @@ function rotationInWords(marks: readonly ChannelMark[], keptAs: string): string 
     present === undefined
       ? "No channel was open."
       : `The old channel ${present.id}: the seller may claim the ${Math.max(present.signed, present.charged)} atomic ` +
-        "units signed on it and no more; nobody signs on it again. Its other money goes back to the payer: " +
+        "units signed on it and no more; nothing is signed on it again. Its other money goes back to the payer: " +
         `\`watt402-gateway channels close ${present.id}\`, or by itself when the gateway closes idle channels.`,
     "Register, credit and the day's budget stay as they are: the journal goes on.",
   ].join("\n");

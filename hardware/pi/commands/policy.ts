@@ -7,7 +7,7 @@ import type { DeviceConfig } from "#node/config/device-config";
 const STAKES: Readonly<Record<string, string>> = {
   "batch-settlement":
     "Vouchers of a channel: each is worth something to that channel's seller alone, and no more than the deposit.",
-  exact: "Transfers from the device's own wallet: whoever has the key can take whatever lies in that wallet.",
+  exact: "Transfers from the device's own wallet: a holder of the key can take everything in that wallet.",
 };
 
 export function policyInWords({ settings, unit }: DeviceConfig): string {

@@ -1,11 +1,11 @@
 /** What one look of the doctor found. */
 
 /** Well; works but should be mended; does not work; could not be looked at because of another check. */
-export type Verdict = "well" | "doubtful" | "wrong" | "unknown";
+export type Outcome = "well" | "doubtful" | "wrong" | "unknown";
 
 export interface Check {
   readonly name: string;
-  readonly verdict: Verdict;
+  readonly verdict: Outcome;
   /** What was found; for anything but well: expected, found, remedy. One line. */
   readonly text: string;
 }

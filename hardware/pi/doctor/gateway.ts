@@ -59,7 +59,7 @@ export async function checkGateway(
   } catch (error) {
     heard = { connected: false, trouble: (error as Error).message, offer: null, refused: null, foreign: 0 };
   }
-  return judge(config, heard, checkpoint);
+  return checksOf(config, heard, checkpoint);
 }
 
 function listen(
@@ -128,7 +128,7 @@ function listen(
   });
 }
 
-function judge(config: DeviceConfig, heard: Heard, checkpoint: Checkpoint | null): readonly Check[] {
+function checksOf(config: DeviceConfig, heard: Heard, checkpoint: Checkpoint | null): readonly Check[] {
   const { brokerUrl } = config.gateway;
   if (!heard.connected) {
     const trouble =
@@ -150,23 +150,23 @@ function judge(config: DeviceConfig, heard: Heard, checkpoint: Checkpoint | null
   );
   if (heard.offer === null)
     return [broker, gateway, wrong("channel", `channel: ${explained(heard.refused!.refusal)}`)];
-  return [broker, gateway, checkOffer(config, heard.offer, checkpoint)];
+  return [broker, gateway, checkChannel(config, heard.offer, checkpoint)];
 }
 
 /** The offer by the policy's and the ladder's own rules. */
-export function checkOffer(config: DeviceConfig, offer: Offer, checkpoint: Checkpoint | null): Check {
+export function checkChannel(config: DeviceConfig, offer: Offer, checkpoint: Checkpoint | null): Check {
   const mark = checkpoint?.channels.find(({ id }) => id === offer.channelId);
   const refusal =
     refuseOffer(config.settings.policy, offer) ??
     (mark === undefined ? null : refuseCharged(mark, offer.charged));
   const { channelId, terms, balance, charged, quantumAtomic, pricePerMillionUnits } = offer;
-  const place = `${channelId.slice(0, 10)}... to ${terms.payTo} on ${terms.network}`;
-  if (refusal !== null) return wrong("channel", `channel ${place}: ${explained(refusal)}`);
+  const described = `${channelId.slice(0, 10)}... to ${terms.payTo} on ${terms.network}`;
+  if (refusal !== null) return wrong("channel", `channel ${described}: ${explained(refusal)}`);
   if (charged + quantumAtomic > balance)
-    return wrong("channel", `channel ${place}: ${explained("deposit-exhausted")}`);
+    return wrong("channel", `channel ${described}: ${explained("deposit-exhausted")}`);
   return well(
     "channel",
-    `${place}: ${charged} of ${balance} atomic units charged, ${quantumAtomic} a purchase at ` +
+    `${described}: ${charged} of ${balance} atomic units charged, ${quantumAtomic} a purchase at ` +
       `${pricePerMillionUnits} per million ${offer.unit}`,
   );
 }

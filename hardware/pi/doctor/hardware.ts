@@ -4,14 +4,14 @@ import type { DeviceConfig } from "#node/config/device-config";
 import { probeLamp } from "../../lamps/open-lamp.ts";
 import { simulatedLamp } from "../../lamps/simulated.ts";
 import { probeMeter } from "../../meters/open-meter.ts";
-import { lampSurroundings, meterSurroundings } from "../parts.ts";
+import { lampContext, meterContext } from "../parts.ts";
 import { type Check, doubtful, well, wrong } from "./check.ts";
 
 export async function checkLamp(config: DeviceConfig, clock: Clock): Promise<Check> {
   try {
     const { name, found, trouble, afterDeath } = await probeLamp(
       config.lampDriver,
-      lampSurroundings(config, clock),
+      lampContext(config, clock),
     );
     if (trouble !== null) return wrong("lamp", trouble);
     const text = `${name}: ${found.join("; ")}; when the runtime dies it ${afterDeath}`;
@@ -31,9 +31,9 @@ export async function checkLamp(config: DeviceConfig, clock: Clock): Promise<Che
 export async function checkMeter(config: DeviceConfig, clock: Clock): Promise<Check> {
   const lamp = isSimulated(config.lampDriver) ? simulatedLamp(config.settings.ratedMilliwatts, clock) : null;
   try {
-    const probe = await probeMeter(config.meterDriver, meterSurroundings(config, clock, lamp));
+    const probe = await probeMeter(config.meterDriver, meterContext(config, clock, lamp));
     if (probe.trouble !== null) return wrong("meter", probe.trouble);
-    return well("meter", `${probe.name}, ${probe.place}: ${probe.found.join(", ")}`);
+    return well("meter", `${probe.name}, ${probe.location}: ${probe.found.join(", ")}`);
   } catch (error) {
     return wrong("meter", (error as Error).message);
   }

@@ -1,5 +1,5 @@
 /**
- * The status of the running device over a Unix socket: whoever connects reads one JSON document.
+ * The status of the running device over a Unix socket: a client that connects reads one JSON document.
  *
  * Promise: nothing is written to the disk but the socket's name; a few readers at a time, each for a
  * bounded time; what they send is never read.
@@ -19,7 +19,7 @@ const STATUS_BYTES_MAX = 65_536;
 
 /**
  * Serves until closed. The caller holds the journal's lock, so a socket in the way is a dead one's.
- * @param onTrouble told in one line when it cannot be served; the device goes on without
+ * @param onTrouble called with one line when it cannot be served; the device goes on without
  */
 export function serveStatus(path: string, status: () => Status, onTrouble: (text: string) => void): Server {
   rmSync(path, { force: true });

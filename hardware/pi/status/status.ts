@@ -1,5 +1,5 @@
 /**
- * What the running device tells of itself, as one JSON document.
+ * What the running device reports of itself, as one JSON document.
  *
  * Promise: numbers with their units in the names, troubles with their remedies, no secret.
  */
@@ -81,7 +81,7 @@ export function statusOf({ config, device, host, parts, troubles, upMs }: Status
       starved: report.starved,
     },
     meter: {
-      name: `${parts.meter.name}, ${parts.meter.place}`,
+      name: `${parts.meter.name}, ${parts.meter.location}`,
       register: report.register,
       powerMilliwatts: report.powerMilliwatts,
       epoch: report.epoch,

@@ -16,26 +16,26 @@ export interface Trouble {
 }
 
 export class Troubles {
-  private readonly texts = new Map<Part, string>();
-  private readonly onChange: (part: Part, text: string | null) => void;
+  readonly #texts = new Map<Part, string>();
+  readonly #onChange: (part: Part, text: string | null) => void;
 
-  /** @param onChange told of each change, once */
+  /** @param onChange called once for each change */
   constructor(onChange: (part: Part, text: string | null) => void) {
-    this.onChange = onChange;
+    this.#onChange = onChange;
   }
 
   /** @param text null when all is well with the part */
   note(part: Part, text: string | null): void {
-    const before = this.texts.get(part) ?? null;
+    const before = this.#texts.get(part) ?? null;
     if (before === text) return;
-    if (text === null) this.texts.delete(part);
-    else this.texts.set(part, text);
-    this.onChange(part, text);
+    if (text === null) this.#texts.delete(part);
+    else this.#texts.set(part, text);
+    this.#onChange(part, text);
   }
 
   all(): readonly Trouble[] {
     return PARTS.flatMap((part) => {
-      const text = this.texts.get(part);
+      const text = this.#texts.get(part);
       return text === undefined ? [] : [{ part, text }];
     });
   }

@@ -10,7 +10,7 @@ import { channelTagOf } from "#core/rungs";
 import type { ChannelRecord } from "#gateway/purchase/ports";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
-import { judgeOffer } from "#payment/offer";
+import { checkOffer } from "#payment/offer";
 import { decodeGrant, decodePay } from "#protocol/frames";
 import { readOffer, readReading } from "#protocol/messages";
 import { peekJson } from "#protocol/tag";
@@ -240,7 +240,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     if (leaf !== "offer") return;
     const text = peekJson(payload);
     const message = text === null ? null : readOffer(text).message;
-    const offer = message === null ? null : judgeOffer(message, `0x${light.device}`).offer;
+    const offer = message === null ? null : checkOffer(message, `0x${light.device}`).offer;
     if (offer === null) return;
     if (this.hostile.has(payload)) prices.lied(offer);
     else prices.offered(offer, nowMs);

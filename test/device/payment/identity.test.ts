@@ -5,7 +5,7 @@ import { hmacSha256 } from "#node/key/native-hmac";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { LOGIN_WINDOW_SECONDS, loginToken, provenLogin, provenSealedLogin } from "#payment/login";
-import { judgeOffer } from "#payment/offer";
+import { checkOffer } from "#payment/offer";
 import { tagKeyBetween } from "#payment/tag-key";
 import type { OfferMessage } from "#protocol/messages";
 import { readOffer } from "#protocol/messages";
@@ -125,7 +125,7 @@ describe("an offer judged by what it says (P1)", () => {
   const message = vectors.json.find(({ leaf }) => leaf === "offer")!.message as OfferMessage;
   const channel = message.channel!;
   const judge = (changes: Partial<OfferMessage>) =>
-    judgeOffer({ ...message, ...changes }, vectors.device.address);
+    checkOffer({ ...message, ...changes }, vectors.device.address);
   const refused = { offer: null, refusal: "channel-id-mismatch" };
 
   it("has its channel id recomputed, not read", () => {
@@ -170,7 +170,7 @@ describe("an offer judged by what it says (P1)", () => {
         const changed = { ...message, requirements: { ...message.requirements, extra, network, scheme } };
         const read = readOffer(JSON.stringify(changed));
         expect(read.error).toBeNull();
-        const judged = judgeOffer(read.message!, vectors.device.address);
+        const judged = checkOffer(read.message!, vectors.device.address);
         expect(judged.offer === null).toBe(judged.refusal !== null);
       }),
     );

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Told } from "#hardware/espruino/build/globals";
+import type { ConsoleReport } from "#hardware/espruino/build/globals";
 import { espruinoCommand } from "#hardware/flash/board/espruino-command";
 import { toHex } from "#payment/bytes";
 import { startTimeServer } from "#simulator/hardware/simulated-board-host";
@@ -52,11 +52,11 @@ describe.runIf(ESPRUINO)("a light in the real interpreter", () => {
       board.forget();
       toldAtMs = 0;
     };
-    const untilSeen = async (what: string, isSo: (now: Told) => boolean, limitMs: number) => {
+    const untilSeen = async (what: string, isSo: (now: ConsoleReport) => boolean, limitMs: number) => {
       const endMs = Date.now() + limitMs;
       for (;;) {
         const told = board.latest();
-        const seen = told === null ? null : (JSON.parse(told) as Told);
+        const seen = told === null ? null : (JSON.parse(told) as ConsoleReport);
         if (seen !== null && isSo(seen)) return seen;
         // Nothing is heard after a start, or when the line was not understood.
         if (seen === null && Date.now() - toldAtMs > ASKED_AGAIN_MS) {

@@ -7,7 +7,7 @@ import { openMeter } from "#hardware/meters/open-meter";
 import { readConfig } from "#node/config/device-config";
 import { unsealSecret } from "#node/key/sealed-key";
 import { openKey } from "#payment/key";
-import { surroundings } from "../meters/harness.ts";
+import { context } from "../meters/harness.ts";
 import {
   filesUnder,
   flash,
@@ -74,11 +74,8 @@ describe("a card", () => {
     expect(write_files[0]!.content).toContain(
       'install -D -m 0644 "$card/meter-map.json" /etc/watt402/meter-map.json\n',
     );
-    const reader = openMeter(
-      { ...config.meterDriver, map: join(card, "watt402/meter-map.json") },
-      surroundings(),
-    );
-    expect([reader.name, reader.place]).toEqual(["my-meter", "slave 3 on /dev/ttyUSB0"]);
+    const reader = openMeter({ ...config.meterDriver, map: join(card, "watt402/meter-map.json") }, context());
+    expect([reader.name, reader.location]).toEqual(["my-meter", "slave 3 on /dev/ttyUSB0"]);
     await reader.close();
     // A better map is a new card to the board; without one it goes.
     ownMap(folder, (json) => ({ ...json, name: "my-meter", slave: 4 }));

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { FIELD_NAMES, type FieldName } from "#hardware/flash/order/fields";
-import { judge } from "#hardware/flash/order/order";
+import { readOrder } from "#hardware/flash/order/order";
 import { meterNames } from "#hardware/flash/order/part-choice";
 import { GATEWAY_KEY } from "./installer.ts";
 
@@ -27,7 +27,7 @@ it("every build's options make a light", () => {
       sun: "1,2",
       ...optionsIn(line),
     };
-    expect(judge({ values, set: {} }), line).toHaveProperty("order");
+    expect(readOrder({ values, set: {} }), line).toHaveProperty("order");
   }
 });
 
@@ -44,7 +44,7 @@ it("every meter and lamp named in passing is one", () => {
       "rated-watts": "5",
       [isMeter ? "meter" : "lamp"]: text!,
     };
-    expect(judge({ values, set: {} }), text).toHaveProperty("order");
+    expect(readOrder({ values, set: {} }), text).toHaveProperty("order");
   }
 });
 

@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { withBootLines, withKernelWords } from "#hardware/flash/card/boot-text";
 import { networkConfig, wpaKey } from "#hardware/flash/card/cloud-init";
 import type { FieldName } from "#hardware/flash/order/fields";
-import { judge } from "#hardware/flash/order/order";
+import { readOrder } from "#hardware/flash/order/order";
 import { lampNames, meterNames } from "#hardware/flash/order/part-choice";
 import { LAMP_KINDS } from "#hardware/lamps/settings";
 import { shippedMaps } from "#hardware/meters/modbus/map-table";
@@ -26,7 +26,7 @@ const GOOD: Values = {
 };
 
 function judged(more: Values, set: Readonly<Record<string, string>> = {}) {
-  return judge({ values: { ...GOOD, ...more }, set });
+  return readOrder({ values: { ...GOOD, ...more }, set });
 }
 function faults(more: Values, set: Readonly<Record<string, string>> = {}): string[] {
   const result = judged(more, set);

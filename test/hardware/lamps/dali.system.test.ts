@@ -22,8 +22,8 @@ describe("a DALI lamp on a real serial port", () => {
         }),
       );
     let pair = await plug();
-    const surroundings = { clock: systemClock(), ratedMilliwatts: 60_000, sysfs: openSysfs("/nowhere") };
-    const { lamp } = openLamp({ kind: "dali", serial: pair.near, address: -1 }, surroundings, () => 0.5);
+    const context = { clock: systemClock(), ratedMilliwatts: 60_000, sysfs: openSysfs("/nowhere") };
+    const { lamp } = openLamp({ kind: "dali", serial: pair.near, address: -1 }, context, () => 0.5);
     try {
       lamp.set(100);
       await until("full light", () => sent.includes("hFEFE"));

@@ -6,7 +6,7 @@ import { openSysfs } from "#hardware/lamps/pwm/sysfs";
 import { type DaliSettings, readLampSettings } from "#hardware/lamps/settings";
 import { systemClock } from "#node/clock";
 
-const surroundings = { clock: systemClock(), ratedMilliwatts: 60_000, sysfs: openSysfs("/nowhere") };
+const context = { clock: systemClock(), ratedMilliwatts: 60_000, sysfs: openSysfs("/nowhere") };
 const settings = (table: Record<string, unknown> = {}) =>
   readLampSettings({ kind: "dali", ...table }) as DaliSettings;
 
@@ -68,7 +68,7 @@ function hat() {
 describe("a lamp on a DALI bus", () => {
   it("is set by direct arc power, and asked whether it is well", async () => {
     const bus = hat();
-    const lamp = openDali(settings({ address: 3 }), surroundings, bus.open);
+    const lamp = openDali(settings({ address: 3 }), context, bus.open);
     await lamp.apply(100);
     expect(bus.gear.level).toBe(254);
     expect(bus.sent).toEqual(["h06FE\n", "h0790\n"]);
@@ -88,13 +88,13 @@ describe("a lamp on a DALI bus", () => {
 
   it("speaks to all gear at once without asking for answers that would collide", async () => {
     const bus = hat();
-    await openDali(settings({ address: -1, dimming: "linear" }), surroundings, bus.open).apply(50);
+    await openDali(settings({ address: -1, dimming: "linear" }), context, bus.open).apply(50);
     expect(bus.sent).toEqual(["hFE7F\n"]);
   });
 
   it("tries again after collisions, and gives up with a name for them", async () => {
     const bus = hat();
-    const lamp = openDali(settings({ address: 3 }), surroundings, bus.open);
+    const lamp = openDali(settings({ address: 3 }), context, bus.open);
     bus.collisions = SENDS_MAX - 1;
     await lamp.apply(100);
     expect(bus.gear.level).toBe(254);
@@ -104,7 +104,7 @@ describe("a lamp on a DALI bus", () => {
 
   it("names gear without mains, a broken lamp, a silent HAT and a port that is not there", async () => {
     const bus = hat();
-    const lamp = openDali(settings({ address: 3 }), surroundings, bus.open);
+    const lamp = openDali(settings({ address: 3 }), context, bus.open);
     bus.gear.powered = false;
     await expect(lamp.apply(100)).rejects.toThrow(
       "found none; check its mains, the bus wires and lamp.driver.address",
@@ -116,13 +116,13 @@ describe("a lamp on a DALI bus", () => {
     await lamp.apply(100);
     bus.silent = true;
     await expect(lamp.apply(100)).rejects.toThrow("check that the UART is on");
-    const missing = openDali(settings({ serial: "/dev/none" }), surroundings);
+    const missing = openDali(settings({ serial: "/dev/none" }), context);
     await expect(missing.apply(100)).rejects.toThrow("expected to open the serial port, found");
   });
 
   it("is asked between levels too: a HAT, gear or lamp that goes, and gear that forgot its level, are missed", async () => {
     const bus = hat();
-    const lamp = openDali(settings({ address: 3 }), surroundings, bus.open);
+    const lamp = openDali(settings({ address: 3 }), context, bus.open);
     await lamp.apply(100);
     bus.sent.length = 0;
     await lamp.check!();
@@ -135,7 +135,7 @@ describe("a lamp on a DALI bus", () => {
     bus.gear.status = 0;
     bus.gear.powered = false;
     await expect(lamp.check!()).rejects.toThrow("expected an answer of the control gear");
-    const all = openDali(settings({ address: -1 }), surroundings, bus.open);
+    const all = openDali(settings({ address: -1 }), context, bus.open);
     await all.check!();
     bus.silent = true;
     await expect(all.check!()).rejects.toThrow("expected an answer of the HAT");
@@ -143,7 +143,7 @@ describe("a lamp on a DALI bus", () => {
 
   it("says when its cable is pulled, and opens the port anew", async () => {
     const bus = hat();
-    const lamp = openDali(settings({ address: 3 }), surroundings, bus.open);
+    const lamp = openDali(settings({ address: 3 }), context, bus.open);
     const lost: string[] = [];
     lamp.onLost!((trouble) => lost.push(trouble));
     await lamp.apply(100);

@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => tree.remove());
 
-const surroundings = () => ({ clock: systemClock(), ratedMilliwatts: 60_000, sysfs: tree.sysfs });
+const context = () => ({ clock: systemClock(), ratedMilliwatts: 60_000, sysfs: tree.sysfs });
 const brightness = () => tree.read("class/leds/lamp/brightness");
 
 describe("a relay that the kernel knows as an LED", () => {
@@ -38,7 +38,7 @@ describe("a relay that the kernel knows as an LED", () => {
 
   it("is written inside the call, before anything else can happen", () => {
     tree.led("lamp", 1);
-    const { lamp } = openLamp({ kind: "led" }, surroundings(), () => 0.5);
+    const { lamp } = openLamp({ kind: "led" }, context(), () => 0.5);
     lamp.set(100);
     expect(brightness()).toBe("1");
     lamp.set(0);
@@ -65,7 +65,7 @@ describe("a relay that the kernel knows as an LED", () => {
   it("takes the lamp out of the hands of a kernel trigger", async () => {
     tree.led("lamp", 1);
     tree.sysfs.write("class/leds/lamp/trigger", "heartbeat");
-    expect((await probeLamp({ kind: "led" }, surroundings())).found.join()).toContain('trigger "heartbeat"');
+    expect((await probeLamp({ kind: "led" }, context())).found.join()).toContain('trigger "heartbeat"');
     await openLed({ label: "lamp" }, tree.sysfs).apply(100);
     expect(tree.read("class/leds/lamp/trigger")).toContain("[none]");
   });
@@ -85,7 +85,7 @@ describe("a relay that the kernel knows as an LED", () => {
 
   it("names a missing overlay, and what LEDs there are", async () => {
     tree.led("ACT", 1);
-    const { trouble } = await probeLamp({ kind: "led" }, surroundings());
+    const { trouble } = await probeLamp({ kind: "led" }, context());
     expect(trouble).toBe(
       `LED "lamp": expected ${tree.root}/class/leds/lamp, found ACT; add "dtoverlay=gpio-led,gpio=17,label=lamp" ` +
         "to /boot/firmware/config.txt and reboot; if it is there, another overlay holds the pin: see `dmesg`",
@@ -109,7 +109,7 @@ describe("a relay that the kernel knows as an LED", () => {
 
   it("is looked at without changing its light", async () => {
     tree.led("lamp", 1);
-    const probe = await probeLamp({ kind: "led" }, surroundings());
+    const probe = await probeLamp({ kind: "led" }, context());
     expect(probe).toMatchObject({ name: 'LED "lamp"', trouble: null });
     expect(probe.found).toEqual(["brightness 0 of 1, a relay: on or off"]);
     expect(tree.writes).toEqual([]);
@@ -131,7 +131,7 @@ describe("a PWM dimmer", () => {
       board.pwmChip(number, device, channels);
       // The fan's block of a Pi 5 must not be taken for the header's.
       board.pwmChip(7, "1f0009c000.pwm", 4);
-      await openPwm(pwm({ gpio: 18 }), { ...surroundings(), sysfs: board.sysfs }).apply(25);
+      await openPwm(pwm({ gpio: 18 }), { ...context(), sysfs: board.sysfs }).apply(25);
       const place = `class/pwm/pwmchip${number}/${channel}`;
       expect([board.read(`${place}/period`), board.read(`${place}/duty_cycle`)]).toEqual([
         "1000000",
@@ -144,13 +144,13 @@ describe("a PWM dimmer", () => {
 
   it("changes a running channel by its duty alone, so that the light never flickers", async () => {
     tree.pwmChip(0, "fe20c000.pwm", 2);
-    const dimmer = openPwm(pwm({ gpio: 18, frequency_hertz: 500, inverted: true }), surroundings());
+    const dimmer = openPwm(pwm({ gpio: 18, frequency_hertz: 500, inverted: true }), context());
     await dimmer.apply(100);
     expect(tree.read("class/pwm/pwmchip0/pwm0/polarity")).toBe("inversed");
     tree.writes.length = 0;
     await dimmer.apply(50);
     // Another process, after a crash, finds the channel as it is.
-    await openPwm(pwm({ gpio: 18, frequency_hertz: 500, inverted: true }), surroundings()).apply(10);
+    await openPwm(pwm({ gpio: 18, frequency_hertz: 500, inverted: true }), context()).apply(10);
     expect(tree.writes).toEqual([
       "class/pwm/pwmchip0/pwm0/duty_cycle=1000000",
       "class/pwm/pwmchip0/pwm0/duty_cycle=200000",
@@ -159,7 +159,7 @@ describe("a PWM dimmer", () => {
 
   it("is missed when its chip goes, and when another hand stops it, without a change of level", async () => {
     tree.pwmChip(0, "fe20c000.pwm", 2);
-    const lamp = openPwm(pwm({ gpio: 18 }), surroundings());
+    const lamp = openPwm(pwm({ gpio: 18 }), context());
     await lamp.check!();
     await lamp.apply(50);
     await lamp.check!();
@@ -173,9 +173,9 @@ describe("a PWM dimmer", () => {
 
   it("never asks the kernel for a duty above the period", async () => {
     tree.pwmChip(0, "fe20c000.pwm", 2);
-    await openPwm(pwm({ gpio: 18, frequency_hertz: 100 }), surroundings()).apply(100);
+    await openPwm(pwm({ gpio: 18, frequency_hertz: 100 }), context()).apply(100);
     tree.writes.length = 0;
-    await openPwm(pwm({ gpio: 18, frequency_hertz: 1000 }), surroundings()).apply(100);
+    await openPwm(pwm({ gpio: 18, frequency_hertz: 1000 }), context()).apply(100);
     const leaves = tree.writes.map((write) => write.split("/").at(-1));
     expect(leaves).toEqual(["duty_cycle=0", "period=1000000", "duty_cycle=1000000"]);
   });
@@ -208,14 +208,14 @@ describe("a PWM dimmer", () => {
     ],
   ])("names %s", async (_name, prepare, table, told) => {
     prepare();
-    const { trouble } = await probeLamp({ kind: "pwm", ...table }, surroundings());
+    const { trouble } = await probeLamp({ kind: "pwm", ...table }, context());
     expect(trouble).toContain(told);
   });
 
   it("names a channel that another driver holds, and a missing udev rule", async () => {
     tree.pwmChip(0, "fe20c000.pwm", 2);
     tree.refused.set("class/pwm/pwmchip0/export", "EBUSY");
-    const dimmer = openPwm(pwm({ gpio: 18 }), surroundings());
+    const dimmer = openPwm(pwm({ gpio: 18 }), context());
     await expect(dimmer.apply(1)).rejects.toThrow("found EBUSY; another driver or program holds the pin");
     tree.refused.clear();
     tree.refused.set("class/pwm/pwmchip0/pwm0/duty_cycle", "EACCES");
@@ -238,7 +238,7 @@ describe("a 0-10 V lamp", () => {
     ];
     const lamp = openAnalog(
       analog({ gpio: 18, relay_label: "lamp", full_scale_volts: 10, curve }),
-      surroundings(),
+      context(),
     );
     await lamp.apply(60);
     expect([duty(), brightness()]).toEqual([0.55, "1"]);
@@ -255,9 +255,9 @@ describe("a 0-10 V lamp", () => {
 
   it("says when it has no relay to go dark with, and refuses a curve beyond its converter", async () => {
     tree.pwmChip(0, "fe20c000.pwm", 2);
-    const probe = await probeLamp({ kind: "analog", gpio: 18 }, surroundings());
+    const probe = await probeLamp({ kind: "analog", gpio: 18 }, context());
     expect(probe.found.join()).toContain("shine on at 0 V");
-    expect(() => openAnalog(analog({ gpio: 18, full_scale_volts: 5 }), surroundings())).toThrow(
+    expect(() => openAnalog(analog({ gpio: 18, full_scale_volts: 5 }), context())).toThrow(
       "lamp.driver.curve: expected at most full_scale_volts, 5 V, found 10 V",
     );
   });
@@ -315,6 +315,6 @@ describe("the table of a lamp", () => {
     [{ kind: "dali", address: 64 }, "lamp.driver.address: expected an integer in -1..63, found 64"],
     [{ kind: "gpio", line: "GPIO 17" }, "lamp.driver.line: expected the name of a GPIO line"],
   ])("is refused by its key: %o", (table, told) => {
-    expect(() => openLamp(table, surroundings(), () => 0.5)).toThrow(told);
+    expect(() => openLamp(table, context(), () => 0.5)).toThrow(told);
   });
 });

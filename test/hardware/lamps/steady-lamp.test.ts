@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LampDriver } from "#hardware/lamps/driver";
-import { CHECK_MS, CLOSE_MS, steadyLamp } from "#hardware/lamps/steady-lamp";
+import { CHECK_MS, CLOSE_MS, SteadyLamp } from "#hardware/lamps/steady-lamp";
 import { BenchClock } from "../../device/node/fixtures.ts";
 
 /** A driver in the test's hands: each level waits until it is let through, or fails. */
@@ -29,7 +29,7 @@ function heldDriver() {
 describe("a steady lamp", () => {
   it("has one level under way at a time, and goes on to the newest only", async () => {
     const { applied, driver, settle } = heldDriver();
-    const lamp = steadyLamp(driver, new BenchClock(), () => 0.5);
+    const lamp = new SteadyLamp(driver, new BenchClock(), () => 0.5);
     for (const level of [10, 20, 30, 40]) lamp.set(level);
     expect(applied).toEqual([10]);
     await settle(null);
@@ -39,7 +39,7 @@ describe("a steady lamp", () => {
   it("tries a level until it holds, backing off to half a minute, and tells both ends of the trouble once", async () => {
     const clock = new BenchClock();
     const { applied, driver, settle } = heldDriver();
-    const lamp = steadyLamp(driver, clock, () => 1);
+    const lamp = new SteadyLamp(driver, clock, () => 1);
     const told: (string | null)[] = [];
     lamp.onTrouble!((trouble) => told.push(trouble));
     lamp.set(100);
@@ -72,7 +72,7 @@ describe("a steady lamp", () => {
       if (gone !== null) throw new Error(gone);
       return undefined;
     };
-    const lamp = steadyLamp({ ...driver, check }, clock, () => 0.5);
+    const lamp = new SteadyLamp({ ...driver, check }, clock, () => 0.5);
     const told: (string | null)[] = [];
     lamp.onTrouble!((trouble) => told.push(trouble));
     clock.advance(60_000);
@@ -106,7 +106,7 @@ describe("a steady lamp", () => {
     const { applied, driver, settle } = heldDriver();
     let lose: (trouble: string) => void = () => {};
     let answer: () => void = () => {};
-    const lamp = steadyLamp(
+    const lamp = new SteadyLamp(
       {
         ...driver,
         check: () => new Promise((resolve) => (answer = resolve)),
@@ -133,7 +133,7 @@ describe("a steady lamp", () => {
   it("is released only after its last level, and not kept for ever by one that hangs", async () => {
     const clock = new BenchClock();
     const { applied, driver, settle } = heldDriver();
-    const lamp = steadyLamp(driver, clock, () => 0.5);
+    const lamp = new SteadyLamp(driver, clock, () => 0.5);
     lamp.set(100);
     lamp.set(0);
     const closing = lamp.close();
@@ -143,7 +143,7 @@ describe("a steady lamp", () => {
     await closing;
     expect(applied).toEqual([100, 0, -1]);
 
-    const hung = steadyLamp(driver, clock, () => 0.5);
+    const hung = new SteadyLamp(driver, clock, () => 0.5);
     hung.set(100);
     const ending = hung.close();
     clock.advance(CLOSE_MS);

@@ -5,7 +5,7 @@ import { cse7766Meter } from "#hardware/meters/chips/cse7766";
 import { CseFrames } from "#hardware/meters/chips/cse7766-frames";
 import type { MeterDriver } from "#hardware/meters/open-meter";
 import { frame, type Told } from "./cse7766-frame.ts";
-import { readOnce, reasonOf, surroundings, until } from "./harness.ts";
+import { context, readOnce, reasonOf, until } from "./harness.ts";
 
 /** The serial port's far end. */
 class Wire extends Duplex {
@@ -22,9 +22,7 @@ afterEach(async () => {
 
 function wired() {
   const wire = new Wire();
-  const meter = cse7766Meter({ serial: "/dev/ttyS0", calibration: 1 }, surroundings(), (done) =>
-    done(null, wire),
-  );
+  const meter = cse7766Meter({ serial: "/dev/ttyS0", calibration: 1 }, context(), (done) => done(null, wire));
   open.push(meter);
   return { wire, meter };
 }

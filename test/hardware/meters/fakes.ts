@@ -6,7 +6,7 @@ import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, writeFi
 import { join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
 import { type MeterDriver, openMeter } from "#hardware/meters/open-meter";
-import { surroundings, temporaryFolder } from "./harness.ts";
+import { context, temporaryFolder } from "./harness.ts";
 
 export interface PretendedPi {
   /** Where its commands lie, first on PATH. */
@@ -36,7 +36,7 @@ export function pretendedPi(): PretendedPi {
       return folder.path;
     },
     meter(table) {
-      const made = openMeter(table, surroundings({ stateDirectory: join(folder.path, "state") }));
+      const made = openMeter(table, context({ stateDirectory: join(folder.path, "state") }));
       open.push(made);
       return made;
     },

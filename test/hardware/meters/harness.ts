@@ -1,13 +1,13 @@
-/** What every meter test needs: surroundings, a read that waits, and waiting for what must come. */
+/** What every meter test needs: context, a read that waits, and waiting for what must come. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Reading } from "#core/events";
 import type { Meter } from "#core/ports";
-import type { MeterSurroundings } from "#hardware/meters/open-meter";
+import type { MeterContext } from "#hardware/meters/open-meter";
 import { systemClock } from "#node/clock";
 
-export function surroundings(change: Partial<MeterSurroundings> = {}): MeterSurroundings {
+export function context(change: Partial<MeterContext> = {}): MeterContext {
   return {
     clock: systemClock(),
     powerMaxMilliwatts: 100_000,

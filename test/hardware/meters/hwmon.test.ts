@@ -2,7 +2,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync }
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type MeterDriver, openMeter, probeMeter } from "#hardware/meters/open-meter";
-import { readOnce, reasonOf, surroundings, temporaryFolder, until } from "./harness.ts";
+import { context, readOnce, reasonOf, temporaryFolder, until } from "./harness.ts";
 
 let folder: ReturnType<typeof temporaryFolder>;
 let open: MeterDriver[] = [];
@@ -35,7 +35,7 @@ function chip(hwmon: string, name: string, files: Record<string, string> = {}): 
 function meter(table: Record<string, unknown> = {}): MeterDriver {
   const made = openMeter(
     { kind: "ina226", sample_ms: 100, ...table },
-    surroundings({ sysfsRoot: folder.path, stateDirectory: join(folder.path, "state") }),
+    context({ sysfsRoot: folder.path, stateDirectory: join(folder.path, "state") }),
   );
   open.push(made);
   return made;
@@ -107,7 +107,7 @@ describe("a chip of the kernel's hwmon", () => {
     chip("hwmon0", "cpu_thermal");
     const { trouble } = await probeMeter(
       { kind: "ina226", sample_ms: 100 },
-      surroundings({ sysfsRoot: folder.path }),
+      context({ sysfsRoot: folder.path }),
     );
     expect(trouble).toContain('expected a chip "ina226"');
     expect(trouble).toContain("found cpu_thermal; add dtoverlay=i2c-sensor,ina226 to config.txt");

@@ -2,7 +2,7 @@ import { renameSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { type MeterDriver, probeMeter } from "#hardware/meters/open-meter";
 import { fakeI2c, pretendedPi } from "./fakes.ts";
-import { readOnce, reasonOf, surroundings, until } from "./harness.ts";
+import { context, readOnce, reasonOf, until } from "./harness.ts";
 
 const pi = pretendedPi();
 const meter = (table: Record<string, unknown>) => pi.meter({ sample_ms: 100, ...table });
@@ -52,7 +52,7 @@ describe("an INA226 over I2C", () => {
 
   it("that is another part is named by what it says it is", async () => {
     part().set(0xfe, 0x1234, 2);
-    const { trouble } = await probeMeter({ kind: "ina226", sample_ms: 100, ...BOARD }, surroundings());
+    const { trouble } = await probeMeter({ kind: "ina226", sample_ms: 100, ...BOARD }, context());
     expect(trouble).toContain(
       "expected an ina226, found manufacturer 0x1234; check meter.driver.kind and address",
     );
@@ -198,7 +198,7 @@ describe("the command i2ctransfer", () => {
     const before = process.env.PATH;
     process.env.PATH = "/nowhere";
     try {
-      const { trouble } = await probeMeter({ kind: "ina226", sample_ms: 100, ...BOARD }, surroundings());
+      const { trouble } = await probeMeter({ kind: "ina226", sample_ms: 100, ...BOARD }, context());
       expect(trouble).toContain("install the package i2c-tools");
     } finally {
       process.env.PATH = before;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type MeterDriver, probeMeter } from "#hardware/meters/open-meter";
 import { milliwattsPerHertzOf } from "#hardware/meters/pulse/hlw8012";
 import { fakeGpiomon, oldGpiomon, pretendedPi } from "./fakes.ts";
-import { readOnce, reasonOf, surroundings, until } from "./harness.ts";
+import { context, readOnce, reasonOf, until } from "./harness.ts";
 
 const pi = pretendedPi();
 const meter = (table: Record<string, unknown>) => pi.meter(table);
@@ -71,16 +71,14 @@ describe("an S0 meter", () => {
   it("names a busy line, an old gpiomon and a missing one, each with its remedy", async () => {
     const gpio = fakeGpiomon(pi.path);
     gpio.hold();
-    const busy = await probeMeter(S0, surroundings());
-    expect(busy.trouble).toContain("expected gpiochip0 line 27 to be free, found it busy; gpioinfo tells");
+    const busy = await probeMeter(S0, context());
+    expect(busy.trouble).toContain("expected gpiochip0 line 27 to be free, found it busy; gpioinfo shows");
     oldGpiomon(pi.path);
-    expect((await probeMeter(S0, surroundings())).trouble).toContain(
-      "expected gpiomon of libgpiod 2 or later",
-    );
+    expect((await probeMeter(S0, context())).trouble).toContain("expected gpiomon of libgpiod 2 or later");
     const before = process.env.PATH;
     process.env.PATH = "/nowhere";
     try {
-      expect((await probeMeter(S0, surroundings())).trouble).toContain("install the package gpiod");
+      expect((await probeMeter(S0, context())).trouble).toContain("install the package gpiod");
     } finally {
       process.env.PATH = before;
     }

@@ -6,7 +6,7 @@ import { openRegisterMap, shippedMaps } from "#hardware/meters/modbus/map-table"
 import { registersOf } from "#hardware/meters/modbus/register-map";
 import { encodeWords } from "#hardware/meters/modbus/words";
 import { type MeterDriver, openMeter, probeMeter } from "#hardware/meters/open-meter";
-import { readOnce, reasonOf, surroundings, temporaryFolder, until } from "./harness.ts";
+import { context, readOnce, reasonOf, temporaryFolder, until } from "./harness.ts";
 
 const SIMULATE = new URL("../../../simulator/watt402-simulate.mjs", import.meta.url).pathname;
 const PYMODBUS = new URL("./pymodbus_slave.py", import.meta.url).pathname;
@@ -57,7 +57,7 @@ async function line(): Promise<{ near: string; far: string; socat: ChildProcess 
 }
 
 function meter(table: Record<string, unknown>): MeterDriver {
-  const made = openMeter({ kind: "modbus", timeout_ms: 500, ...table }, surroundings());
+  const made = openMeter({ kind: "modbus", timeout_ms: 500, ...table }, context());
   open.push(made);
   return made;
 }
@@ -114,7 +114,7 @@ describe("a meter on a serial line", () => {
     const served = run(process.execPath, [SIMULATE, "modbus-server", "--map", "pzem-004t", "--serial", near]);
     await until("the simulated meter", () => served.said().includes('"ready":true'), 30_000);
     expect(far).toContain("far");
-    const { trouble } = await probeMeter({ kind: "modbus", map: "pzem-004t", serial: near }, surroundings());
+    const { trouble } = await probeMeter({ kind: "modbus", map: "pzem-004t", serial: near }, context());
     expect(trouble).toContain("expected a free port, found another process on it");
   });
 
@@ -139,7 +139,7 @@ describe("a meter on a serial line", () => {
     await until("the simulated meter", () => served.said().includes('"ready":true'), 30_000);
     const one = openMeter(
       { kind: "modbus", map: "pzem-004t", serial: near },
-      surroundings({ powerMaxMilliwatts: 10_000_000 }),
+      context({ powerMaxMilliwatts: 10_000_000 }),
     );
     open.push(one);
     expect(await readOnce(one)).toMatchObject({ raw: 0, powerMilliwatts: 0 });

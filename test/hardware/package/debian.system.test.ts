@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } fr
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { flashLights } from "#hardware/flash/flash-lights";
-import { judge } from "#hardware/flash/order/order";
+import { readOrder } from "#hardware/flash/order/order";
 import { buildPackage } from "#hardware/package/debian";
 import { freshCard, GATEWAY_KEY, SSH_KEY, tempFolder } from "../flash/installer.ts";
 import { type DebianRoot, openDebianRoot } from "./debian-root.ts";
@@ -111,7 +111,7 @@ it.each([
   ],
 ])("cloud-init accepts what a card with %s is given", (_, more) => {
   const card = freshCard(folder, `card-${Object.keys(more).length}`);
-  const judged = judge({
+  const judged = readOrder({
     values: {
       ...{ hostname: "pole-7", gateway: "mqtt://gateway.test", "gateway-key": GATEWAY_KEY, meter: "sdm120" },
       ...{ lamp: "led", "rated-watts": "60", sun: "52.52,13.4", ...more },
@@ -138,7 +138,7 @@ it.each([
 
 it("the script of the first boot takes key and passphrase off the card, whole, however often it is cut off", () => {
   const card = freshCard(folder, "card-key");
-  const judged = judge({
+  const judged = readOrder({
     values: {
       ...{ hostname: "pole-8", gateway: "mqtt://gateway.test", "gateway-key": GATEWAY_KEY, meter: "sdm120" },
       ...{ lamp: "led", "rated-watts": "60", sun: "52.52,13.4" },

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { tellServiceManager } from "#hardware/pi/service-manager";
+import { notifyServiceManager } from "#hardware/pi/service-manager";
 import { until } from "../../device/node/broker.ts";
 
 /** Stands for systemd's command: same arguments, written down. */
@@ -25,7 +25,7 @@ const said = () => readFileSync(join(folder, "said"), "utf8").trim().split("\n")
 function manager(more: NodeJS.ProcessEnv, troubles: string[] = []) {
   const life = { alive: true };
   const environment = { PATH: `${folder}:${process.env.PATH}`, SAID: join(folder, "said"), ...more };
-  const told = tellServiceManager(
+  const told = notifyServiceManager(
     { isAlive: () => life.alive, status: () => "lamp 100 %", onTrouble: (text) => troubles.push(text) },
     environment,
   );
@@ -74,7 +74,7 @@ describe("the service manager", () => {
     told.ready();
     await until("a word about it", () => troubles.length > 0);
     expect(troubles[0]).toContain(
-      "systemd-notify: expected to tell the service manager, found: spawn systemd-notify ENOENT",
+      "systemd-notify: expected to notify the service manager, found: spawn systemd-notify ENOENT",
     );
     told.close();
   });

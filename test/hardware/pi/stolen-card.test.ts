@@ -1,7 +1,7 @@
 /** What a thief has who reads the key off a card: x402's contract rules decide, on a real EVM node. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { refuseOffer } from "#core/policy";
-import { judgeOffer } from "#payment/offer";
+import { checkOffer } from "#payment/offer";
 import { Bench, DEVICE_KEY, SETTINGS } from "../../device/node/fixtures.ts";
 import { escrow, startEscrow } from "../../simulator/chain/escrow.ts";
 
@@ -68,14 +68,14 @@ describe("a stolen card", () => {
       requirements: { ...honest.requirements, payTo: thief },
       channel: { ...honest.channel!, receiver: thief },
     };
-    const judged = judgeOffer(toThief, DEVICE_KEY.address);
+    const judged = checkOffer(toThief, DEVICE_KEY.address);
     expect(refuseOffer(SETTINGS.policy, judged.offer!)).toBe("payee-not-allowed");
     bench.offer(toThief);
     bench.clock.advance(60_000);
     expect(bench.pays()).toEqual([]);
     expect(bench.messages("state").at(-1)).toMatchObject({ refusal: "payee-not-allowed" });
     // A channel whose receiver is not the seller that is named is no channel of this offer.
-    expect(judgeOffer({ ...honest, channel: toThief.channel }, DEVICE_KEY.address).refusal).toBe(
+    expect(checkOffer({ ...honest, channel: toThief.channel }, DEVICE_KEY.address).refusal).toBe(
       "channel-id-mismatch",
     );
   });

@@ -5,7 +5,7 @@ import { openRegisterMap } from "#hardware/meters/modbus/map-table";
 import { openMeter } from "#hardware/meters/open-meter";
 import { MeterImage } from "#simulator/hardware/meter-image";
 import { answerTo, listenAsMeter, withCrc } from "#simulator/hardware/modbus-slave";
-import { readOnce, surroundings, until } from "../../hardware/meters/harness.ts";
+import { context, readOnce, until } from "../../hardware/meters/harness.ts";
 
 const SIMULATE = new URL("../../../simulator/watt402-simulate.mjs", import.meta.url).pathname;
 
@@ -30,10 +30,7 @@ describe("watt402-simulate modbus-server", () => {
       await until("the ready line", () => served.said().includes("\n"), 30_000);
       const ready = JSON.parse(served.said()) as { ready: boolean; port: number };
       expect(ready).toMatchObject({ ready: true, map: "sdm120", slave: 1 });
-      const meter = openMeter(
-        { kind: "modbus", map: "sdm120", tcp: `127.0.0.1:${ready.port}` },
-        surroundings(),
-      );
+      const meter = openMeter({ kind: "modbus", map: "sdm120", tcp: `127.0.0.1:${ready.port}` }, context());
       const reading = await readOnce(meter);
       await meter.close();
       expect(reading).toMatchObject({ powerMilliwatts: 60_000, quality: { kind: "good" } });

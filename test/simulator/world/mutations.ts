@@ -137,7 +137,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "an append is answered before it is on the disk",
     file: "device/node/journal/journal.ts",
-    guard: "await this.file.datasync();",
+    guard: "await this.#file.datasync();",
     instead: "",
     breaks: ["S1"],
     seed: 1,

@@ -7,7 +7,7 @@ import { crc16 } from "#hardware/meters/modbus/rtu-port";
 import { type MeterDriver, openMeter, probeMeter } from "#hardware/meters/open-meter";
 import { MeterImage } from "#simulator/hardware/meter-image";
 import { answerTo, listenAsMeter, type Slaves, withCrc } from "#simulator/hardware/modbus-slave";
-import { readOnce, reasonOf, surroundings, until } from "../harness.ts";
+import { context, readOnce, reasonOf, until } from "../harness.ts";
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -22,7 +22,7 @@ function image(map = "sdm120", energyMilliwattHours = 12_345_000): MeterImage {
 }
 
 function open(table: Record<string, unknown>): MeterDriver {
-  const meter = openMeter({ kind: "modbus", timeout_ms: 60, ...table }, surroundings());
+  const meter = openMeter({ kind: "modbus", timeout_ms: 60, ...table }, context());
   closing.push(() => meter.close());
   return meter;
 }
@@ -207,7 +207,7 @@ describe("a Modbus meter in trouble", () => {
   it("at another slave address is found by a probe, which says what to write", async () => {
     const port = await serve("rtu", new Map([[5, image()]]));
     const table = { kind: "modbus", map: "sdm120", rtu_over_tcp: `127.0.0.1:${port}`, timeout_ms: 50 };
-    const { trouble, reading } = await probeMeter(table, surroundings());
+    const { trouble, reading } = await probeMeter(table, context());
     expect(reading).toBeNull();
     expect(trouble).toContain(`slave 5 answers on 127.0.0.1:${port}: set slave = 5 in [meter.driver]`);
   });
@@ -278,7 +278,7 @@ describe("a Modbus meter in trouble", () => {
 
 describe("the configuration of a Modbus meter", () => {
   const refused = (table: Record<string, unknown>) => () =>
-    openMeter({ kind: "modbus", ...table }, surroundings());
+    openMeter({ kind: "modbus", ...table }, context());
   it("needs one line, a map that there is, and keys that are spelt right", () => {
     expect(refused({ map: "sdm120" })).toThrow(
       "meter.driver.serial: expected exactly one of serial, tcp, rtu_over_tcp",

@@ -10,7 +10,7 @@ import type { DeviceRefusal } from "#core/refusal";
 import type { OfferMessage } from "#protocol/messages";
 import { BATCH_SETTLEMENT_ADDRESS, chainIdIn } from "./network.ts";
 
-export type JudgedOffer =
+export type CheckedOffer =
   | { readonly offer: Offer; readonly refusal: null }
   | { readonly offer: null; readonly refusal: DeviceRefusal };
 
@@ -19,11 +19,11 @@ export type JudgedOffer =
  * @param idOf the channel's id, or for exact the account's; asked only for what is this device's to sign, and
  *   null where nobody can tell
  */
-export function judgeOfferBy(
+export function checkOfferBy(
   message: OfferMessage,
   device: string,
   idOf: (terms: Terms, chainId: number) => string | null,
-): JudgedOffer {
+): CheckedOffer {
   const { requirements, channel } = message;
   const chainId = chainIdIn(requirements.network);
   if (chainId === null) return refused("network-not-allowed");
@@ -54,7 +54,7 @@ function termsOf(message: OfferMessage): Terms {
   };
 }
 
-function accepted(message: OfferMessage, terms: Terms, channelId: string): JudgedOffer {
+function accepted(message: OfferMessage, terms: Terms, channelId: string): CheckedOffer {
   const offer: Offer = {
     revision: message.revision,
     channelId,
@@ -69,7 +69,7 @@ function accepted(message: OfferMessage, terms: Terms, channelId: string): Judge
   return { offer, refusal: null };
 }
 
-function refused(refusal: DeviceRefusal): JudgedOffer {
+function refused(refusal: DeviceRefusal): CheckedOffer {
   return { offer: null, refusal };
 }
 

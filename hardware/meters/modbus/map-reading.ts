@@ -13,14 +13,14 @@ import { decodeWords } from "./words.ts";
 /** The words of one register as the meter gave them. */
 export type WordsOf = (register: MapRegister) => readonly number[];
 
-export type Judgement =
+export type ReadingOrFault =
   | { readonly reading: Reading; readonly fault: null }
   | { readonly reading: null; readonly fault: string };
 
 /** Floats nearer to zero than this are no measurement: they are words in the wrong order. */
 const TINY = 1e-20;
 
-export function judge(map: RegisterMap, wordsOf: WordsOf, powerMaxMilliwatts: number): Judgement {
+export function readingOf(map: RegisterMap, wordsOf: WordsOf, powerMaxMilliwatts: number): ReadingOrFault {
   const values = new Map(
     registersOf(map).map(({ quantity, register }) => [
       quantity,
@@ -30,10 +30,10 @@ export function judge(map: RegisterMap, wordsOf: WordsOf, powerMaxMilliwatts: nu
   for (const [quantity, { register, value }] of values) {
     if (isWithin(register, value)) continue;
     const [low, high] = register.range;
-    const told = `${quantity}: expected ${low}..${high} ${register.unit}, found ${shown(value)} ${register.unit}`;
+    const found = `${quantity}: expected ${low}..${high} ${register.unit}, found ${shown(value)} ${register.unit}`;
     return {
       reading: null,
-      fault: `${told}; ${otherOrder(map, wordsOf) ?? "the value is refused: is the map right for this meter?"}`,
+      fault: `${found}; ${otherOrder(map, wordsOf) ?? "the value is refused: is the map right for this meter?"}`,
     };
   }
   const inPort = (quantity: Quantity) => {
