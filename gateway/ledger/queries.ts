@@ -1,7 +1,8 @@
 /**
- * The ledger's reads, in the SQL that both databases understand.
+ * The ledger's reads and its writes of enrolments, in the SQL that both databases understand.
  *
- * Promise: a channel's balance is derived, never stored; `?` stands for each parameter, in order.
+ * Promise: a channel's balance is derived, never stored; revisions of enrolments rise with every change, provided
+ * that one is written after the other; `?` stands for each parameter, in order.
  */
 
 const SUM = (table: string, where: string) => `(SELECT coalesce(sum(amount), 0) FROM ${table} ${where})`;
@@ -50,4 +51,23 @@ export const READS = {
     CAST(${SUM("deposit d", `WHERE ${COUNTS} AND NOT ${OF_NEWCOMER}`)} AS BIGINT) AS fleet,
     CAST(${SUM("deposit d", `WHERE at_seconds >= ? AND ${COUNTS} AND ${OF_NEWCOMER}`)} AS BIGINT) AS newcomers_day`,
   paymentCount: "SELECT count(*) AS payments FROM payment",
+} as const;
+
+const NEXT_REVISION = "(SELECT coalesce(max(revision), 0) + 1 FROM enrolment)";
+
+export const ENROLMENTS = {
+  one: "SELECT * FROM enrolment WHERE device = ?",
+  all: "SELECT * FROM enrolment WHERE device > ? ORDER BY device LIMIT ?",
+  inState: "SELECT * FROM enrolment WHERE state = ? AND device > ? ORDER BY device LIMIT ?",
+  since: "SELECT * FROM enrolment WHERE revision > ? ORDER BY revision LIMIT ?",
+  pending: "SELECT count(*) AS waiting FROM enrolment WHERE state = 'pending'",
+  ask:
+    "INSERT INTO enrolment (device, state, asked_at, decided_at, revision)" +
+    ` SELECT CAST(? AS TEXT), 'pending', CAST(? AS BIGINT), 0, ${NEXT_REVISION}` +
+    " WHERE (SELECT count(*) FROM enrolment WHERE state = 'pending') < CAST(? AS BIGINT)" +
+    " ON CONFLICT (device) DO NOTHING",
+  decide:
+    "INSERT INTO enrolment (device, state, asked_at, decided_at, revision)" +
+    ` VALUES (?, ?, 0, ?, ${NEXT_REVISION}) ON CONFLICT (device) DO UPDATE SET` +
+    " state = excluded.state, decided_at = excluded.decided_at, revision = excluded.revision",
 } as const;

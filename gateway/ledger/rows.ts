@@ -4,6 +4,7 @@
  * Promise: what is written as a record is read back as that record; integers stay below 2^53.
  */
 import { parseJson } from "#protocol/nesting";
+import type { EnrolmentRecord } from "../enrolment/enrolment.ts";
 import type {
   ChannelKey,
   ChannelRecord,
@@ -171,5 +172,15 @@ export function withdrawalIn(row: Row): WithdrawalRecord {
     state: row.state as WithdrawalRecord["state"],
     transaction: row.tx as string,
     atSeconds: row.at_seconds as number,
+  };
+}
+
+export function enrolmentIn(row: Row): EnrolmentRecord {
+  return {
+    device: row.device as string,
+    state: row.state as EnrolmentRecord["state"],
+    askedSeconds: row.asked_at as number,
+    decidedSeconds: row.decided_at as number,
+    revision: row.revision as number,
   };
 }

@@ -9,24 +9,25 @@
 import type { Pool, PoolClient } from "pg";
 import { Watt402Error } from "#payment/watt402-error";
 import { shownUrl } from "../../config/layers.ts";
-import { enrolmentsIn } from "../enrolment-rows.ts";
+import type {
+  ChannelKey,
+  ChannelRecord,
+  DecideDeposit,
+  DepositRecord,
+  DeviceRecord,
+  PaymentRecord,
+} from "../../purchase/ports.ts";
 import { POSTGRES, stepsAfter, VERSION_TABLE } from "../migrations.ts";
 import { READS } from "../queries.ts";
+import { type Cell, channelIn, depositRow, paymentIn, type Row, withdrawalRow } from "../rows.ts";
+import { decideOn, depositQueries, type Query, SqlLedger } from "../sql-ledger.ts";
 import {
-  type Cell,
-  channelIn,
-  depositIn,
-  depositRow,
-  deviceIn,
-  overdueIn,
-  paymentIn,
-  type Row,
-  totalsCells,
-  totalsIn,
-  withdrawalIn,
-  withdrawalRow,
-} from "../rows.ts";
-import { type LedgerStore, NONE_WAITING, PAYMENTS_PER_PAGE, paged } from "../store.ts";
+  type LedgerStore,
+  NONE_WAITING,
+  type PaymentFilter,
+  paged,
+  type WithdrawalRecord,
+} from "../store.ts";
 import type { Fence } from "./postgres-membership.ts";
 import { inTransaction, openPool, type PostgresOptions, reasonOf } from "./postgres-pool.ts";
 import { BatchedWrites, OthersDuty, upsert } from "./postgres-writes.ts";
@@ -57,92 +58,111 @@ export async function openPostgresLedger(
       `ledger ${shownUrl(options.url)}: ${reasonOf(error)}; check ledger.url and ledger.passwordFile`,
     );
   }
-  return storeOn(pool, fence);
+  const [counted] = (await pool.query<Row>(READS.paymentCount)).rows;
+  return new PostgresLedger(pool, fence, counted!.payments as number);
 }
 
-async function storeOn(pool: Pool, fence: Fence | null): Promise<LedgerStore> {
-  const writes = new BatchedWrites(pool, fence);
-  const all = async (sql: string, ...cells: Cell[]) => (await pool.query<Row>(numbered(sql), cells)).rows;
-  const first = async (sql: string, ...cells: Cell[]) => (await all(sql, ...cells))[0];
+class PostgresLedger extends SqlLedger implements LedgerStore {
+  readonly waiting = NONE_WAITING;
+  readonly #pool: Pool;
+  readonly #fence: Fence | null;
+  readonly #writes: BatchedWrites;
+  readonly #paymentsBefore: number;
 
-  const before = (await first(READS.paymentCount))!.payments as number;
+  constructor(pool: Pool, fence: Fence | null, paymentsBefore: number) {
+    super();
+    this.#pool = pool;
+    this.#fence = fence;
+    this.#writes = new BatchedWrites(pool, fence);
+    this.#paymentsBefore = paymentsBefore;
+  }
 
-  return {
-    async device(device) {
-      const row = await first(READS.device, device);
-      return row ? deviceIn(row) : null;
-    },
-    devices: async () => (await all(READS.devices)).map(deviceIn),
-    saveDevice: (record) => writes.add({ device: record }),
-    channelsOf: async (device) => (await all(READS.channelsOf, device)).map(channelIn),
-    channels: async () => (await all(READS.channels)).map(channelIn),
-    saveChannel: (record) => writes.add({ channel: record }),
-    async payment(channelId, maxClaimable) {
-      const row = await first(READS.payment, channelId, maxClaimable);
-      return row ? paymentIn(row) : null;
-    },
-    paymentsAfter: async (channelId, charged, limit) =>
-      (await all(READS.paymentsAfter, channelId, charged, limit)).map(paymentIn),
-    payments({ channelId, fromSeconds = 0, toSeconds = Number.MAX_SAFE_INTEGER }) {
-      return paged(async (afterChannel, afterAmount) => {
-        const rest = [afterAmount, fromSeconds, toSeconds, PAYMENTS_PER_PAGE];
-        const rows =
-          channelId === undefined
-            ? await all(READS.paymentPage, afterChannel, ...rest)
-            : await all(READS.paymentPageOfChannel, channelId, ...rest);
-        return rows.map(paymentIn);
-      });
-    },
-    recordPayment: (payment, channel) => writes.add({ payment, channel }),
-    deposits: async (channelId) => (await all(READS.deposits, channelId)).map(depositIn),
-    balanceOf: async (channelId) => (await first(READS.balance, channelId))!.balance as number,
-    depositTotals: async (channel, daySinceSeconds) =>
-      totalsIn((await first(READS.totals, ...totalsCells(channel, daySinceSeconds)))!),
-    intendDeposit: (channel, index, daySinceSeconds, decide) =>
-      inTransaction(pool, LOCK_DEPOSITS, async (client) => {
-        if (fence !== null && (await fence(client, [channel.device])).size === 0) {
-          throw new OthersDuty(channel.device);
-        }
-        const read = async (sql: string, ...cells: Cell[]) =>
-          (await client.query<Row>(numbered(sql), cells)).rows;
-        const leaving = (await read(READS.withdrawals, channel.id)).map(withdrawalIn);
-        if (leaving.some(({ state }) => state === "initiated")) return null;
-        const deposits = (await read(READS.deposits, channel.id)).map(depositIn);
-        const known = deposits.find((deposit) => deposit.index === index) ?? null;
-        const [totals] = await read(READS.totals, ...totalsCells(channel, daySinceSeconds));
-        const decided = decide(known, totalsIn(totals!));
-        if (decided !== null && decided !== known) {
-          await client.query(upsert("deposit"), depositRow(decided));
-        }
-        return decided;
-      }),
-    overdueDeposits: async (nowSeconds, limit) =>
-      (await all(READS.overdue, Math.floor(nowSeconds), limit)).map(overdueIn),
-    async saveDeposit(record) {
-      await pool.query(upsert("deposit"), depositRow(record));
-    },
-    withdrawals: async (channelId) => (await all(READS.withdrawals, channelId)).map(withdrawalIn),
-    saveWithdrawal: (record) =>
-      inTransaction(pool, LOCK_DEPOSITS, async (client) => {
-        await client.query(upsert("withdrawal"), withdrawalRow(record));
-      }),
-    ...enrolmentsIn({
-      select: all,
-      write: (sql, cells, readSql, readCells) =>
-        inTransaction(pool, LOCK_ENROLMENTS, async (client) => {
-          await client.query(numbered(sql), [...cells]);
-          return (await client.query<Row>(numbered(readSql), [...readCells])).rows;
-        }),
-    }),
-    waiting: NONE_WAITING,
-    get counts() {
-      return { payments: before + writes.payments, commits: writes.commits };
-    },
-    async close() {
-      await writes.close();
-      await pool.end();
-    },
-  };
+  get counts() {
+    return { payments: this.#paymentsBefore + this.#writes.payments, commits: this.#writes.commits };
+  }
+
+  saveDevice(device: DeviceRecord): Promise<void> {
+    return this.#writes.add({ device });
+  }
+
+  async channelsOf(device: string): Promise<readonly ChannelRecord[]> {
+    return (await this.select(READS.channelsOf, device)).map(channelIn);
+  }
+
+  async channels(): Promise<readonly ChannelRecord[]> {
+    return (await this.select(READS.channels)).map(channelIn);
+  }
+
+  saveChannel(channel: ChannelRecord): Promise<void> {
+    return this.#writes.add({ channel });
+  }
+
+  async payment(channelId: string, maxClaimable: number): Promise<PaymentRecord | null> {
+    const [row] = await this.select(READS.payment, channelId, maxClaimable);
+    return row ? paymentIn(row) : null;
+  }
+
+  async paymentsAfter(channelId: string, charged: number, limit: number): Promise<readonly PaymentRecord[]> {
+    return (await this.select(READS.paymentsAfter, channelId, charged, limit)).map(paymentIn);
+  }
+
+  payments(filter: PaymentFilter): AsyncIterable<PaymentRecord> {
+    return paged(async (afterChannel, afterAmount) =>
+      (await this.paymentRows(filter, afterChannel, afterAmount)).map(paymentIn),
+    );
+  }
+
+  recordPayment(payment: PaymentRecord, channel: ChannelRecord): Promise<void> {
+    return this.#writes.add({ payment, channel });
+  }
+
+  intendDeposit(
+    channel: ChannelKey,
+    index: number,
+    daySinceSeconds: number,
+    decide: DecideDeposit,
+  ): Promise<DepositRecord | null> {
+    return inTransaction(this.#pool, LOCK_DEPOSITS, async (client) => {
+      if (this.#fence !== null && (await this.#fence(client, [channel.device])).size === 0) {
+        throw new OthersDuty(channel.device);
+      }
+      const rows: (readonly Row[])[] = [];
+      for (const query of depositQueries(channel, daySinceSeconds)) rows.push(await run(client, query));
+      const { decided, isNew } = decideOn(rows, index, decide);
+      if (decided !== null && isNew) await client.query(upsert("deposit"), depositRow(decided));
+      return decided;
+    });
+  }
+
+  async saveDeposit(record: DepositRecord): Promise<void> {
+    await this.#pool.query(upsert("deposit"), depositRow(record));
+  }
+
+  saveWithdrawal(record: WithdrawalRecord): Promise<void> {
+    return inTransaction(this.#pool, LOCK_DEPOSITS, async (client) => {
+      await client.query(upsert("withdrawal"), withdrawalRow(record));
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#writes.close();
+    await this.#pool.end();
+  }
+
+  protected override select(sql: string, ...cells: readonly Cell[]): Promise<readonly Row[]> {
+    return run(this.#pool, { sql, cells });
+  }
+
+  protected override writeThenRead(write: Query, read: Query): Promise<readonly Row[]> {
+    return inTransaction(this.#pool, LOCK_ENROLMENTS, async (client) => {
+      await run(client, write);
+      return run(client, read);
+    });
+  }
+}
+
+async function run(database: Pool | PoolClient, { sql, cells }: Query): Promise<readonly Row[]> {
+  return (await database.query<Row>(numbered(sql), [...cells])).rows;
 }
 
 async function migrate(client: PoolClient): Promise<void> {

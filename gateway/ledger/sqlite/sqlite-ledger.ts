@@ -20,7 +20,6 @@ import type {
   OverdueDeposit,
   PaymentRecord,
 } from "../../purchase/ports.ts";
-import { enrolmentsIn } from "../enrolment-rows.ts";
 import { Journal, readJournal } from "../journal/journal.ts";
 import { PaymentJournal, rowIn } from "../journal/payment-journal.ts";
 import { type SegmentDisk, segmentDisk } from "../journal/segment-disk.ts";
@@ -32,21 +31,23 @@ import {
   COLUMNS,
   channelIn,
   channelRow,
-  depositIn,
   depositRow,
-  deviceIn,
   deviceRow,
-  overdueIn,
   paymentIn,
   type Row,
-  totalsCells,
-  totalsIn,
-  withdrawalIn,
   withdrawalRow,
 } from "../rows.ts";
-import { type LedgerStore, NONE_WAITING, PAYMENTS_PER_PAGE, paged, type WithdrawalRecord } from "../store.ts";
+import { decideOn, depositQueries, type Query, SqlLedger } from "../sql-ledger.ts";
+import {
+  type LedgerStore,
+  NONE_WAITING,
+  PAYMENTS_PER_PAGE,
+  type PaymentFilter,
+  paged,
+  type WaitingPayments,
+  type WithdrawalRecord,
+} from "../store.ts";
 import { SqliteWriter } from "./sqlite-writer.ts";
-import type { Query } from "./writer-messages.ts";
 
 /** The file is beside the process: its reads are immediate. */
 export interface SqliteLedger extends LedgerStore {
@@ -79,69 +80,154 @@ export interface SqliteLedgerOptions {
 }
 
 /** Opens or creates `ledger.sqlite` in a directory. Throws one clear line when the file is none of ours. */
-export function openSqliteLedger(
-  directory: string,
-  { isGateway = true, disk = segmentDisk, onTrouble = () => undefined }: SqliteLedgerOptions = {},
-): SqliteLedger {
-  const file = join(directory, "ledger.sqlite");
-  const db = openFile(file);
-  const writer = new SqliteWriter(file);
-  const statements = new Map<string, Database.Statement>();
-  const statement = (sql: string): Database.Statement => {
-    const known = statements.get(sql) ?? db.prepare(sql);
-    statements.set(sql, known);
-    return known;
-  };
-  const all = (sql: string, ...cells: Cell[]) => statement(sql).all(...cells) as Row[];
-  const first = (sql: string, ...cells: Cell[]) => all(sql, ...cells)[0];
-  const put = async (sql: string, cells: readonly Cell[]): Promise<void> => {
-    await writer.run({ writes: [{ sql, rows: [cells] }] });
-  };
+export function openSqliteLedger(directory: string, options: SqliteLedgerOptions = {}): SqliteLedger {
+  const store: LedgerStore = new SqliteStore(directory, options);
+  return store as SqliteLedger;
+}
 
-  const journal = isGateway
-    ? new PaymentJournal(
-        new Journal({ folder: directory, name: JOURNAL_NAME, disk }),
-        writer,
-        FOLD,
-        onTrouble,
-      )
-    : null;
-  const unfolded = () => journal?.unfolded ?? unfoldedIn(directory, disk);
-  const paymentsBefore = first(READS.paymentCount)!.payments as number;
-  const deposits = (channelId: string) => all(READS.deposits, channelId).map(depositIn);
-  const withdrawals = (channelId: string) => all(READS.withdrawals, channelId).map(withdrawalIn);
-  const balanceOf = (channelId: string) => first(READS.balance, channelId)!.balance as number;
+class SqliteStore extends SqlLedger implements LedgerStore {
+  readonly #directory: string;
+  readonly #disk: SegmentDisk;
+  readonly #db: Database.Database;
+  readonly #writer: SqliteWriter;
+  /** Null in processes that record no payments. */
+  readonly #journal: PaymentJournal | null;
+  readonly #statements = new Map<string, Database.Statement>();
+  readonly #paymentsBefore: number;
+  #deciding: Promise<unknown> = Promise.resolve();
 
-  /** Channels of the tables with the journal's counters, and those that only the journal has. */
-  function counted(rows: readonly Row[], isWanted: (channel: ChannelRecord) => boolean): ChannelRecord[] {
-    const waiting = unfolded();
-    const known = rows.map((row) => waiting.counted(channelIn(row)));
-    const ids = new Set(known.map(({ id }) => id));
-    const others = waiting.channels().filter((channel) => !ids.has(channel.id) && isWanted(channel));
-    return [...known, ...others.map((channel) => ({ ...channel, balance: balanceOf(channel.id) }))];
+  constructor(
+    directory: string,
+    { isGateway = true, disk = segmentDisk, onTrouble = () => undefined }: SqliteLedgerOptions,
+  ) {
+    super();
+    const file = join(directory, "ledger.sqlite");
+    this.#directory = directory;
+    this.#disk = disk;
+    this.#db = openFile(file);
+    this.#writer = new SqliteWriter(file);
+    this.#journal = isGateway
+      ? new PaymentJournal(
+          new Journal({ folder: directory, name: JOURNAL_NAME, disk }),
+          this.#writer,
+          FOLD,
+          onTrouble,
+        )
+      : null;
+    this.#paymentsBefore = this.select(READS.paymentCount)[0]!.payments as number;
   }
 
-  async function intendDeposit(
+  get counts() {
+    const payments = this.#paymentsBefore + (this.#journal?.folded ?? 0) + this.#unfolded().size;
+    return { payments, commits: (this.#journal?.flushes ?? 0) + this.#writer.commits };
+  }
+
+  get waiting(): WaitingPayments {
+    return this.#journal?.waiting ?? NONE_WAITING;
+  }
+
+  saveDevice(record: DeviceRecord): Promise<void> {
+    return this.#put(WRITES.device, deviceRow(record));
+  }
+
+  channelsOf(device: string): readonly ChannelRecord[] {
+    return this.#counted(READS.channelsOf, [device], (channel) => channel.device === device);
+  }
+
+  channels(): readonly ChannelRecord[] {
+    return this.#counted(READS.channels, [], () => true).sort(byDevice);
+  }
+
+  saveChannel(record: ChannelRecord): Promise<void> {
+    return this.#put(WRITES.channel, channelRow(record));
+  }
+
+  payment(channelId: string, maxClaimable: number): PaymentRecord | null {
+    const waiting = this.#unfolded();
+    const [row] = this.select(READS.payment, channelId, maxClaimable);
+    return row ? paymentIn(row) : waiting.payment(channelId, maxClaimable);
+  }
+
+  paymentsAfter(channelId: string, charged: number, limit: number): readonly PaymentRecord[] {
+    const waiting = this.#unfolded().payments(channelId, channelId, charged);
+    const rows = this.select(READS.paymentsAfter, channelId, charged, limit);
+    return merged(rows.map(paymentIn), waiting, limit);
+  }
+
+  payments(filter: PaymentFilter): AsyncIterable<PaymentRecord> {
+    const { channelId, fromSeconds = 0, toSeconds = Number.MAX_SAFE_INTEGER } = filter;
+    const snapshot = this.#unfolded();
+    return paged(async (afterChannel, afterAmount) => {
+      const waiting = snapshot
+        .payments(channelId ?? null, channelId ?? afterChannel, afterAmount)
+        .filter(({ atSeconds }) => atSeconds >= fromSeconds && atSeconds <= toSeconds);
+      const rows = await this.paymentRows(filter, afterChannel, afterAmount);
+      return merged(rows.map(paymentIn), waiting, PAYMENTS_PER_PAGE);
+    });
+  }
+
+  async recordPayment(payment: PaymentRecord, channel: ChannelRecord): Promise<void> {
+    if (this.#journal === null) {
+      throw new Error(`ledger in ${this.#directory}: payments are recorded by the gateway alone`);
+    }
+    await this.#journal.record(payment, channel);
+  }
+
+  /** One after the other: decisions of this process never change each other's sums. */
+  intendDeposit(
     channel: ChannelKey,
     index: number,
     daySinceSeconds: number,
     decide: DecideDeposit,
   ): Promise<DepositRecord | null> {
-    const queries: readonly Query[] = [
-      { sql: READS.withdrawals, cells: [channel.id] },
-      { sql: READS.deposits, cells: [channel.id] },
-      { sql: READS.totals, cells: totalsCells(channel, daySinceSeconds) },
-    ];
+    const queries = depositQueries(channel, daySinceSeconds);
+    const decided = this.#deciding.then(() => this.#decide(channel, queries, index, decide));
+    this.#deciding = decided.catch(() => undefined);
+    return decided;
+  }
+
+  saveDeposit(record: DepositRecord): Promise<void> {
+    return this.#put(WRITES.deposit, depositRow(record));
+  }
+
+  saveWithdrawal(record: WithdrawalRecord): Promise<void> {
+    return this.#put(WRITES.withdrawal, withdrawalRow(record));
+  }
+
+  async close(): Promise<void> {
+    await this.#journal?.close();
+    await this.#writer.close();
+    this.#db.close();
+  }
+
+  protected override select(sql: string, ...cells: readonly Cell[]): readonly Row[] {
+    const statement = this.#statements.get(sql) ?? this.#db.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement.all(...cells) as Row[];
+  }
+
+  protected override async writeThenRead(write: Query, read: Query): Promise<readonly Row[]> {
+    const writes = [{ sql: write.sql, rows: [write.cells] }];
+    return (await this.#writer.run({ writes, queries: [read] })).rows[0]!;
+  }
+
+  async #put(sql: string, cells: readonly Cell[]): Promise<void> {
+    await this.#writer.run({ writes: [{ sql, rows: [cells] }] });
+  }
+
+  async #decide(
+    channel: ChannelKey,
+    queries: readonly Query[],
+    index: number,
+    decide: DecideDeposit,
+  ): Promise<DepositRecord | null> {
     for (let made = 0; made < DECISIONS_MAX; made += 1) {
-      const rows = queries.map(({ sql, cells }) => all(sql, ...cells));
-      const [taken, put, totals] = rows as [Row[], Row[], [Row]];
-      if (taken.map(withdrawalIn).some(({ state }) => state === "initiated")) return null;
-      const known = put.map(depositIn).find((deposit) => deposit.index === index) ?? null;
-      const decided = decide(known, totalsIn(totals[0]));
-      if (decided === null || decided === known) return decided;
+      const rows = queries.map(({ sql, cells }) => this.select(sql, ...cells));
+      const { decided, isNew } = decideOn(rows, index, decide);
+      if (decided === null || !isNew) return decided;
       const guard = { queries, rows: JSON.stringify(rows) };
       const writes = [{ sql: WRITES.deposit, rows: [depositRow(decided)] }];
-      if ((await writer.run({ guard, writes })).isHeld) return decided;
+      if ((await this.#writer.run({ guard, writes })).isHeld) return decided;
     }
     throw new Watt402Error(
       "in-use",
@@ -149,87 +235,30 @@ export function openSqliteLedger(
     );
   }
 
-  let deciding: Promise<unknown> = Promise.resolve();
-
-  return {
-    device(device) {
-      const row = first(READS.device, device);
-      return row ? deviceIn(row) : null;
-    },
-    devices: () => all(READS.devices).map(deviceIn),
-    saveDevice: (record) => put(WRITES.device, deviceRow(record)),
-    channelsOf: (device) => counted(all(READS.channelsOf, device), (channel) => channel.device === device),
-    channels: () => counted(all(READS.channels), () => true).sort(byDevice),
-    saveChannel: (record) => put(WRITES.channel, channelRow(record)),
-    payment(channelId, maxClaimable) {
-      const waiting = unfolded();
-      const row = first(READS.payment, channelId, maxClaimable);
-      return row ? paymentIn(row) : waiting.payment(channelId, maxClaimable);
-    },
-    paymentsAfter(channelId, charged, limit) {
-      const waiting = unfolded().payments(channelId, channelId, charged);
-      return merged(all(READS.paymentsAfter, channelId, charged, limit).map(paymentIn), waiting, limit);
-    },
-    payments({ channelId, fromSeconds = 0, toSeconds = Number.MAX_SAFE_INTEGER }) {
-      const snapshot = unfolded();
-      return paged((afterChannel, afterAmount) => {
-        const waiting = snapshot
-          .payments(channelId ?? null, channelId ?? afterChannel, afterAmount)
-          .filter(({ atSeconds }) => atSeconds >= fromSeconds && atSeconds <= toSeconds);
-        const rest = [afterAmount, fromSeconds, toSeconds, PAYMENTS_PER_PAGE];
-        const rows =
-          channelId === undefined
-            ? all(READS.paymentPage, afterChannel, ...rest)
-            : all(READS.paymentPageOfChannel, channelId, ...rest);
-        return merged(rows.map(paymentIn), waiting, PAYMENTS_PER_PAGE);
-      });
-    },
-    async recordPayment(payment, channel) {
-      if (journal === null) throw new Error(`ledger ${file}: payments are recorded by the gateway alone`);
-      await journal.record(payment, channel);
-    },
-    deposits,
-    balanceOf,
-    depositTotals: (channel, daySinceSeconds) =>
-      totalsIn(first(READS.totals, ...totalsCells(channel, daySinceSeconds))!),
-    overdueDeposits: (nowSeconds, limit) => all(READS.overdue, Math.floor(nowSeconds), limit).map(overdueIn),
-    intendDeposit(...asked) {
-      const decided = deciding.then(() => intendDeposit(...asked));
-      deciding = decided.catch(() => undefined);
-      return decided;
-    },
-    saveDeposit: (record) => put(WRITES.deposit, depositRow(record)),
-    withdrawals,
-    saveWithdrawal: (record) => put(WRITES.withdrawal, withdrawalRow(record)),
-    ...enrolmentsIn({
-      select: all,
-      async write(sql, cells, readSql, readCells) {
-        const queries = [{ sql: readSql, cells: readCells }];
-        return (await writer.run({ writes: [{ sql, rows: [cells] }], queries })).rows[0]!;
-      },
-    }),
-    get counts() {
-      const payments = paymentsBefore + (journal?.folded ?? 0) + unfolded().size;
-      return { payments, commits: (journal?.flushes ?? 0) + writer.commits };
-    },
-    get waiting() {
-      return journal?.waiting ?? NONE_WAITING;
-    },
-    async close() {
-      await journal?.close();
-      await writer.close();
-      db.close();
-    },
-  };
-}
-
-/** The journal of another process, as it lies there now. */
-function unfoldedIn(directory: string, disk: SegmentDisk): UnfoldedPayments {
-  const waiting = new UnfoldedPayments();
-  for (const { segment, bytes } of readJournal(directory, JOURNAL_NAME, disk).entries) {
-    waiting.add(segment, rowIn(bytes));
+  /** Payments in the journal and not in the tables; of another process's journal, as it lies there now. */
+  #unfolded(): UnfoldedPayments {
+    if (this.#journal !== null) return this.#journal.unfolded;
+    const waiting = new UnfoldedPayments();
+    for (const { segment, bytes } of readJournal(this.#directory, JOURNAL_NAME, this.#disk).entries) {
+      waiting.add(segment, rowIn(bytes));
+    }
+    return waiting;
   }
-  return waiting;
+
+  /** Channels of the tables with the journal's counters, and those that only the journal has. */
+  #counted(
+    sql: string,
+    cells: readonly Cell[],
+    isWanted: (channel: ChannelRecord) => boolean,
+  ): ChannelRecord[] {
+    const rows = this.select(sql, ...cells);
+    const waiting = this.#unfolded();
+    const known = rows.map((row) => waiting.counted(channelIn(row)));
+    const ids = new Set(known.map(({ id }) => id));
+    const others = waiting.channels().filter((channel) => !ids.has(channel.id) && isWanted(channel));
+    const balanceOf = (id: string) => this.select(READS.balance, id)[0]!.balance as number;
+    return [...known, ...others.map((channel) => ({ ...channel, balance: balanceOf(channel.id) }))];
+  }
 }
 
 /**

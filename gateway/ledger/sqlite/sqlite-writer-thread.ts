@@ -12,7 +12,8 @@ import { detach } from "#core/detach";
 import { throwUncaught } from "#node/process-guard";
 import { GroupCommit } from "../postgres/group-commit.ts";
 import type { Row } from "../rows.ts";
-import type { Answer, Done, Query, Work, WriterSettings } from "./writer-messages.ts";
+import type { Query } from "../sql-ledger.ts";
+import type { Answer, Done, Work, WriterSettings } from "./writer-messages.ts";
 
 const { file, busyTimeoutMs, walBytesMax } = workerData as WriterSettings;
 

@@ -4,6 +4,7 @@
  * Promise: plain data, as a thread's port can carry it; an answer names the work that it is of.
  */
 import type { Cell, Row } from "../rows.ts";
+import type { Query } from "../sql-ledger.ts";
 
 export interface WriterSettings {
   readonly file: string;
@@ -17,11 +18,6 @@ export interface WriterSettings {
 export interface Statement {
   readonly sql: string;
   readonly rows: readonly (readonly Cell[])[];
-}
-
-export interface Query {
-  readonly sql: string;
-  readonly cells: readonly Cell[];
 }
 
 /** What is done in one transaction, all of it or nothing. */
