@@ -24,9 +24,9 @@ import { readExternalFiles } from "./config/external-broker-section.ts";
 import type { EnrolmentFilter } from "./enrolment/enrolment-filter.ts";
 import { type EnrolmentService, openEnrolmentService, readAllowed } from "./enrolment/enrolment-service.ts";
 import { openGatewayLedger } from "./ledger/open-ledger.ts";
-import type { Seat } from "./ledger/postgres/postgres-membership.ts";
+import type { MemberIdentity } from "./ledger/postgres/postgres-membership.ts";
 import { Monitoring, monotonicSeconds, readMonitoringFiles } from "./monitoring.ts";
-import { groupOf, openCluster, receiveByCluster, seatOf } from "./open-cluster.ts";
+import { groupOf, memberIdentityOf, openCluster, receiveByCluster } from "./open-cluster.ts";
 import { openForward } from "./purchase/forward.ts";
 import { isNewcomer } from "./purchase/funding.ts";
 import type { Note } from "./purchase/ports.ts";
@@ -77,7 +77,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
   const { network, asset } = config.sellers[0]!;
   const connection = connectEvm(config.chain.rpc, chainIdOf(network), treasury);
   const chain = await watchChain(connection, note);
-  const seat = seatOf(config, key.address);
+  const seat = memberIdentityOf(config, key.address);
   const ledger = await openGatewayLedger(config, note, seat).catch((error) => {
     chain.stop();
     throw error;
@@ -219,7 +219,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
     reread() {
       enrolment.reread();
       embedded?.reread();
-      external?.reread();
+      external?.reload();
     },
     stop,
   };
@@ -241,7 +241,7 @@ async function openBroker(
   { broker, limits }: Config,
   key: Key,
   curve: Curve,
-  seat: Seat | null,
+  seat: MemberIdentity | null,
   barred: EnrolmentService["barred"],
   isNewcomer: (device: string) => Promise<boolean>,
   note: Note,

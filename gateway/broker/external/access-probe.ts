@@ -1,10 +1,10 @@
 /**
- * Does a broker that others run let a device read what other devices are told? A payment is safe there, for
- * every message carries its tag; but who reads grants and offers knows who burns how much, and when.
+ * Tests whether a broker that others run lets a device read messages to other devices. Payments are safe there,
+ * for every message carries its tag; but a reader of grants and offers learns who consumes how much, and when.
  *
- * Promise: "open" only after a message for a device that nobody is arrived at a connection that had no right
- * to it; "closed" only after a device's account was refused it, or heard its own and not the other's; all
- * else is "not-tested", with what it takes to test it. The answer comes within a bound; no device hears of it.
+ * Promise: "open" only after a message to a device that does not exist arrived at a connection without a right
+ * to it; "closed" only after a device's account was refused it, or received its own and not the other's; all
+ * else is "not-tested", with what it takes to test it. The test ends within a bound; no device receives it.
  */
 
 import { randomBytes } from "node:crypto";
@@ -21,33 +21,33 @@ export interface Access {
 
 export interface AccessProbe {
   readonly url: string;
-  /** How the gateway itself connects, without what proves it. */
+  /** How the gateway itself connects, without its credentials. */
   readonly options: IClientOptions;
   readonly account: ProbeAccount | null;
-  /** Tells a device something as the gateway; resolves with whether the broker took it. */
-  tell(topic: string, payload: Buffer): Promise<boolean>;
+  /** Publishes as the gateway; resolves with whether the broker took it. */
+  publish(topic: string, payload: Buffer): Promise<boolean>;
 }
 
-/** How one connection fared with one subscription. */
+/** What one connection received by one subscription. */
 type Found =
-  | { readonly kind: "heard" }
+  | { readonly kind: "received" }
   | { readonly kind: "refused"; readonly reason: string }
-  /** Its own message came, the other's did not. */
+  /** The message on its own topic, and not the other's. */
   | { readonly kind: "kept-apart" }
   | { readonly kind: "silent" };
 
 interface Reader {
-  /** For the log: who reads. */
+  /** For the log. */
   readonly who: string;
   readonly url: string;
   readonly options: IClientOptions;
-  /** Whose topic it may read; null: nobody's. */
+  /** The device whose topic it may read; null: none. */
   readonly device: string | null;
 }
 
 /** Longest from a message to its arrival. */
 const ARRIVAL_MS = 2_000;
-/** What a broker hands on in another order comes soon after. */
+/** A broker that delivers in another order does so soon after. */
 const LATE_MS = 250;
 const SUBSCRIBE_MS = 5_000;
 const SUBSCRIPTION_REFUSED = 128;
@@ -57,16 +57,16 @@ const OPEN_ENOUGH = "name an account of a device in broker.probe";
 export async function probeAccess(probe: AccessProbe): Promise<Access> {
   const other = randomBytes(20).toString("hex");
   const filters = [`${TOPIC_PREFIX}+/grant`, topicOf(other, "grant")];
-  for (const reader of strangersAt(probe, other)) {
+  for (const reader of strangersOf(probe, other)) {
     for (const filter of filters) {
       const found = await read(probe, reader, filter, other);
-      if (found.kind === "heard") return open(reader, filter);
+      if (found.kind === "received") return open(reader, filter);
     }
   }
   if (probe.account === null) {
     return {
       kind: "not-tested",
-      reason: `strangers hear nothing; to test what a device may read, ${OPEN_ENOUGH}`,
+      reason: `a connection without a valid login receives nothing; to test what a device may read, ${OPEN_ENOUGH}`,
     };
   }
   return readAsDevice(probe, probe.account, filters, other);
@@ -82,17 +82,20 @@ async function readAsDevice(
   const reader: Reader = { who: "the account in broker.probe", url, options, device };
   for (const filter of filters) {
     const found = await read(probe, reader, filter, other);
-    if (found.kind === "heard") return open(reader, filter);
+    if (found.kind === "received") return open(reader, filter);
     if (found.kind === "silent") {
-      return { kind: "not-tested", reason: `${reader.who} heard nothing, not even what was for ${device}` };
+      return {
+        kind: "not-tested",
+        reason: `${reader.who} received nothing, not even the messages to ${device}`,
+      };
     }
     if (found.kind === "refused") return { kind: "not-tested", reason: `${reader.who}: ${found.reason}` };
   }
   return { kind: "closed", reason: "" };
 }
 
-/** One without a login, and one with a login that nobody gave it. */
-function strangersAt({ url, options, account }: AccessProbe, other: string): readonly Reader[] {
+/** One without a login, and one with an invented login. */
+function strangersOf({ url, options, account }: AccessProbe, other: string): readonly Reader[] {
   const at = withoutLogin(account?.url ?? url);
   const clientId = `watt402-probe-${randomBytes(6).toString("hex")}`;
   const invented = { username: other, password: randomBytes(16).toString("hex"), clientId: other };
@@ -110,10 +113,10 @@ function withoutLogin(url: string): string {
 }
 
 function open({ who }: Reader, filter: string): Access {
-  return { kind: "open", reason: `${who} hears by ${filter} what another device is told` };
+  return { kind: "open", reason: `${who} receives messages to another device by ${filter}` };
 }
 
-/** Subscribes as the reader, tells the other device something, and looks what comes. */
+/** Subscribes as the reader, publishes to the other device, and looks what is received. */
 async function read(probe: AccessProbe, reader: Reader, filter: string, other: string): Promise<Found> {
   let opened: ProbeClient;
   try {
@@ -122,10 +125,10 @@ async function read(probe: AccessProbe, reader: Reader, filter: string, other: s
     return { kind: "refused", reason: (error as Error).message };
   }
   const { client } = opened;
-  const said = randomBytes(16);
-  const heard = new Set<string>();
+  const message = randomBytes(16);
+  const received = new Set<string>();
   client.on("message", (topic, payload) => {
-    if (payload.equals(said)) heard.add(topic);
+    if (payload.equals(message)) received.add(topic);
   });
   const own = reader.device === null ? null : topicOf(reader.device, "grant");
   try {
@@ -133,15 +136,15 @@ async function read(probe: AccessProbe, reader: Reader, filter: string, other: s
       return { kind: "refused", reason: `the broker refuses it ${own}, its own topic` };
     }
     if (!(await isGranted(client, filter))) return { kind: "kept-apart" };
-    if (!(await probe.tell(topicOf(other, "grant"), said))) {
-      return { kind: "refused", reason: "the gateway itself may not tell devices anything" };
+    if (!(await probe.publish(topicOf(other, "grant"), message))) {
+      return { kind: "refused", reason: "the gateway itself may not publish to devices" };
     }
-    if (own !== null) await probe.tell(own, said);
-    const isHeard = () => heard.has(topicOf(other, "grant"));
-    const isOwnHeard = () => own !== null && heard.has(own);
-    await until(() => isHeard() || isOwnHeard(), ARRIVAL_MS);
-    if (await until(isHeard, isOwnHeard() ? LATE_MS : 0)) return { kind: "heard" };
-    return { kind: isOwnHeard() ? "kept-apart" : "silent" };
+    if (own !== null) await probe.publish(own, message);
+    const isReceived = () => received.has(topicOf(other, "grant"));
+    const isOwnReceived = () => own !== null && received.has(own);
+    await until(() => isReceived() || isOwnReceived(), ARRIVAL_MS);
+    if (await until(isReceived, isOwnReceived() ? LATE_MS : 0)) return { kind: "received" };
+    return { kind: isOwnReceived() ? "kept-apart" : "silent" };
   } finally {
     client.end(true);
   }

@@ -2,8 +2,8 @@
  * The rules of access.ts for brokers that others run: Mosquitto and EMQX; RabbitMQ's are in rabbitmq-files.ts.
  *
  * Promise: generated from the table of leaves (protocol/topics.ts), so there is no second list to keep;
- * deny by default. What these brokers cannot judge, a payload's size by its leaf and in Mosquitto its
- * retention, the gateway and the devices judge when they receive it.
+ * deny by default. These brokers cannot check a payload's size by its leaf, and Mosquitto not
+ * its retention: gateway and devices check them on receipt.
  */
 import { LEAVES, type Leaf, TOPIC_PREFIX } from "#protocol/topics";
 import { MEMBERS_FOLDER } from "./external.ts";

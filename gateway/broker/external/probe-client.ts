@@ -1,5 +1,5 @@
 /**
- * A connection of the gateway's own beside the one it works on, to find out what a broker does.
+ * A second connection of the gateway, to test what a broker does.
  *
  * Promise: open or refused within a bound; it never connects again by itself.
  */

@@ -9,14 +9,14 @@ import type { MqttClient } from "mqtt";
 /** CONNACK of MQTT 3.1.1 (section 3.2.2.3) and of 5 (section 3.2.2.2): this version is not spoken here. */
 const VERSION_REFUSED: readonly unknown[] = [1, 132];
 
-/** Some old brokers say nothing and close. */
+/** Some old brokers close without a CONNACK. */
 const SILENT_CLOSES_MAX = 2;
 
 /**
  * Makes a client that reconnects change its version when it is refused.
- * @param tell hears in one line what was changed
+ * @param report receives one line about each change
  */
-export function fallBackOn(client: MqttClient, tell: (line: string) => void): void {
+export function fallBackOn(client: MqttClient, report: (line: string) => void): void {
   const five = client.options.properties;
   let silentCloses = 0;
   let isUnanswered = false;
@@ -26,7 +26,7 @@ export function fallBackOn(client: MqttClient, tell: (line: string) => void): vo
     const isFive = client.options.protocolVersion === 5;
     client.options.protocolVersion = isFive ? 4 : 5;
     client.options.properties = isFive ? undefined : five;
-    tell(`the broker ${why} MQTT ${isFive ? "5" : "3.1.1"}: MQTT ${isFive ? "3.1.1" : "5"} is tried`);
+    report(`the broker ${why} MQTT ${isFive ? "5" : "3.1.1"}: MQTT ${isFive ? "3.1.1" : "5"} is tried`);
   }
 
   client.on("connect", () => {

@@ -4,7 +4,7 @@
  *
  * Promise: generated from the table of leaves (protocol/topics.ts); a device reads and writes its own topics
  * alone, and only the queues of its own client id, so that another's session is never its own. No password
- * stands in the files, only its salted hash.
+ * is in the files, only its salted hash.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { TOPIC_PREFIX } from "#protocol/topics";

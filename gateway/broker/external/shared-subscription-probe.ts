@@ -1,6 +1,6 @@
 /**
- * Does a broker really deliver shared subscriptions? Some grant them and deliver nothing (aedes 1.x), and a
- * gateway that believed them would lose every payment without an error.
+ * Tests whether a broker delivers to shared subscriptions. Some grant them and deliver nothing (aedes 1.x), and a
+ * gateway that relied on them would lose every payment without an error.
  *
  * Promise: "yes" only after PROBES messages to a group of two members of its own arrived exactly once each;
  * the answer comes within a bound; nothing of it reaches devices or other gateways.
@@ -18,12 +18,12 @@ export interface SharedSubscriptionFinding {
 const PROBES = 16;
 /** Longest from the first probe to the last. */
 const ARRIVAL_MS = 3_000;
-/** What comes twice comes soon after. */
+/** A second copy of a message arrives soon after the first. */
 const TWICE_MS = 250;
 
 /**
  * @param options how the gateway itself connects; the members connect alike, under names of their own
- * @param folder a topic below which nobody else speaks, as "x402/1/gateway/m"
+ * @param folder a topic below which no other client publishes, as "x402/1/gateway/m"
  */
 export async function probeSharedSubscriptions(
   url: string,

@@ -1,4 +1,4 @@
-// What is said of brokers that let devices read what others are told, and of those that do not.
+// The test of a broker: may a device read messages to other devices?
 
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -75,13 +75,13 @@ const ownTopics: AuthorizeSubscribeHandler = (client, subscription, done) => {
   done(null, isGateway || isOwn ? subscription : null);
 };
 
-test("a broker where anybody reads what devices are told is called open, with a warning", async () => {
+test("a broker at which anybody may read messages to devices is reported as open, with a warning", async () => {
   const found = await verdictOn(await brokerWith({}), null);
   expect(found).toMatchObject({
     kind: "open",
-    reason: "anybody without a login hears by x402/1/+/grant what another device is told",
+    reason: "anybody without a login receives messages to another device by x402/1/+/grant",
   });
-  expect(found.said).toEqual([`warn the broker lets anybody read what devices are told ${found.reason}`]);
+  expect(found.said).toEqual([`warn the broker lets anybody read messages to devices ${found.reason}`]);
 });
 
 test("a broker that believes any name and keeps each to its own topics is open, too", async () => {
@@ -98,13 +98,15 @@ test("a broker that believes any name and keeps each to its own topics is open, 
   };
   const found = await verdictOn(await brokerWith(anyName), null);
   expect(found.kind).toBe("open");
-  expect(found.reason).toMatch(/^anybody with an invented login hears by x402\/1\/[0-9a-f]{40}\/grant /);
+  expect(found.reason).toMatch(
+    /^anybody with an invented login receives messages to another device by x402\/1\/[0-9a-f]{40}\/grant /,
+  );
 });
 
 test("a broker that admits devices alone and lets each read all is open to the account that tests it", async () => {
   const found = await verdictOn(await brokerWith({ authenticate: byPassword }), "right");
   expect(found.reason).toBe(
-    "the account in broker.probe hears by x402/1/+/grant what another device is told",
+    "the account in broker.probe receives messages to another device by x402/1/+/grant",
   );
 });
 
@@ -118,7 +120,7 @@ test("a broker that keeps the account to its own topics is closed", async () => 
 test.each([
   [
     null,
-    "strangers hear nothing; to test what a device may read, name an account of a device in broker.probe",
+    "a connection without a valid login receives nothing; to test what a device may read, name an account of a device in broker.probe",
   ],
   ["wrong", "the account in broker.probe: Connection refused: Not authorized"],
 ])("what cannot be tested is not called closed, and is said once: account %s", async (password, reason) => {

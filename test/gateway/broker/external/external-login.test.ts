@@ -107,10 +107,10 @@ test("the gateway shows its certificate to a broker that asks for one, and the r
   );
   // Half of a renewal: the pair before stays in force.
   copyFileSync(second.certFile, certFile);
-  external.reread();
+  external.reload();
   expect(notes.at(-1)).toContain("could not be read again");
   keep(second, "two");
-  external.reread();
+  external.reload();
   for (const socket of broker.sockets) socket.destroy();
   await came("gateway renewed gate two");
 });

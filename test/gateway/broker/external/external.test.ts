@@ -180,7 +180,7 @@ test("a broker that grants shared subscriptions and delivers nothing is found ou
   const anybody = await client(plain.port);
   // A member that was not asked to hear hears nothing; one that was, everything.
   await anybody.publishAsync(topicOf(DEVICE, "hello"), Buffer.alloc(300), { qos: 1 });
-  broker.hear("whole");
+  broker.subscribe("whole");
   const asking = setInterval(() => anybody.publish(topicOf(DEVICE, "pay"), Buffer.alloc(99), { qos: 1 }), 50);
   await until(
     () => heard.length > 0,

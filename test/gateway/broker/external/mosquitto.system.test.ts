@@ -101,9 +101,11 @@ test("a Mosquitto that anybody may listen at is called open, with a warning", as
   await until(
     () => broker.access().kind === "open",
     20_000,
-    () => `a verdict, found ${notes}`,
+    () => `the result of the test, found ${notes}`,
   );
-  expect(broker.access().reason).toMatch(/^anybody without a login hears by x402/);
+  expect(broker.access().reason).toMatch(
+    /^anybody without a login receives messages to another device by x402/,
+  );
   expect(notes.filter((note) => note.startsWith("the broker lets anybody read"))).toHaveLength(1);
 });
 
@@ -121,7 +123,7 @@ test("a group hears each message once; what is handed over reaches its member; s
   );
   expect([left.broker.delivery(), right.broker.delivery()]).toEqual(["shared", "shared"]);
   expect([...left.heard, ...right.heard]).toEqual([]);
-  for (const { broker } of [left, right]) broker.hear("shared");
+  for (const { broker } of [left, right]) broker.subscribe("shared");
   await until(
     () => left.heard.length > 0 && right.heard.length > 0,
     10_000,
@@ -150,7 +152,7 @@ test("a group hears each message once; what is handed over reaches its member; s
   );
   expect(right.heard).toEqual(["12 pay 99 handed over", "12 reading 50 handed over"]);
   // Who asks for nothing leaves the group: the other hears everything.
-  left.broker.hear(null);
+  left.broker.subscribe(null);
   right.heard.length = 0;
   left.heard.length = 0;
   for (let pays = 0; pays < 20; pays += 1) {

@@ -234,7 +234,7 @@ test.runIf(hasRabbitmq)(
         () => `a verdict, found ${notes}`,
       );
       expect(gateway.delivery()).toBe("whole");
-      gateway.hear("whole");
+      gateway.subscribe("whole");
       await until(
         () => {
           device.publish(topicOf(idle, "pay"), Buffer.alloc(99), { qos: 1 });
