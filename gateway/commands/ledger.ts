@@ -58,10 +58,10 @@ export function ledgerCommand(load: () => LoadedConfig): Command {
     .requiredOption("--month <YYYY-MM>", "in UTC")
     .option("--json", "as one JSON document")
     .action((device: string, options: { month: string; json?: true }) =>
-      withLedger(load, async (store) => {
+      withLedger(load, async (store, { config }) => {
         const statement = await statementOf(store, deviceIn(device), options.month);
         process.stdout.write(
-          options.json ? `${JSON.stringify(statement, null, 2)}\n` : statementText(statement),
+          options.json ? `${JSON.stringify(statement, null, 2)}\n` : statementText(statement, config.money),
         );
       }),
     );

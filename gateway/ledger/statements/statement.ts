@@ -1,10 +1,11 @@
 /**
  * What one device bought in one month, as its owner reads it.
  *
- * Promise: every figure is a sum or a difference of ledger rows; months are UTC; money is told in atomic
- * units of the token and, at six decimals, in dollars.
+ * Promise: every figure is a sum or a difference of ledger rows; months are UTC; money is given exactly, in the
+ * token's configured symbol and decimals.
  */
 import { Watt402Error } from "#payment/watt402-error";
+import type { Config } from "../../config/config.ts";
 import type { ChannelRecord, DepositRecord, PaymentRecord } from "../../purchase/ports.ts";
 import type { LedgerStore } from "../store.ts";
 
@@ -138,17 +139,18 @@ export function monthOf(month: string): { readonly fromSeconds: number; readonly
   return { fromSeconds: startMs / 1000, toSeconds: Date.UTC(Number(year), Number(number)) / 1000 - 1 };
 }
 
-/** The statement as a page of text. */
-export function statementText(statement: Statement): string {
+/** The statement as a page of text. @param token how money is written: the section `money` of the configuration */
+export function statementText(statement: Statement, token: Config["money"]): string {
   const { unit } = statement;
+  const money = (atomic: number) => moneyText(atomic, token);
   const energy = (units: number) => (unit === "mWh" ? `${(units / 1e6).toFixed(6)} kWh` : `${units} ${unit}`);
   const price = (perMillion: number) =>
-    unit === "mWh" ? `${dollars(perMillion)}/kWh` : `${dollars(perMillion)} per million ${unit}`;
+    unit === "mWh" ? `${money(perMillion)}/kWh` : `${money(perMillion)} per million ${unit}`;
   const lines = [
     `Statement for device ${statement.device} (${statement.model}), ${statement.month} (UTC)`,
     "",
     `  purchases   ${statement.purchases}`,
-    `  spent       ${dollars(statement.spentAtomic)} (${statement.spentAtomic} atomic units)`,
+    `  spent       ${money(statement.spentAtomic)} (${statement.spentAtomic} atomic units)`,
     `  bought      ${energy(statement.grantedUnits)}`,
     `  consumed    ${energy(statement.consumedUnits)} by the meter's register`,
   ];
@@ -163,18 +165,22 @@ export function statementText(statement: Statement): string {
       `    of       ${channel.resource}`,
       edge("opening", channel.opening),
       edge("closing", channel.closing),
-      `    deposited ${dollars(channel.depositedAtomic)}`,
+      `    deposited ${money(channel.depositedAtomic)}`,
     );
     for (const line of channel.prices) {
       lines.push(
-        `    ${line.purchases} purchases at ${price(line.pricePerMillionUnits)}: ${dollars(line.spentAtomic)}`,
+        `    ${line.purchases} purchases at ${price(line.pricePerMillionUnits)}: ${money(line.spentAtomic)}`,
       );
     }
   }
   return `${lines.join("\n")}\n`;
 }
 
-/** Atomic units of a token of six decimals. */
-function dollars(atomic: number): string {
-  return `$${(atomic / 1e6).toFixed(6)}`;
+/** Digit by digit: a token of 18 decimals has more of them than a division would keep. Dollars, as the dashboard has them. */
+function moneyText(atomic: number, { symbol, decimals }: Config["money"]): string {
+  const digits = String(atomic).padStart(decimals + 1, "0");
+  const wholeDigits = digits.length - decimals;
+  const fraction = decimals === 0 ? "" : `.${digits.slice(wholeDigits)}`;
+  const value = `${digits.slice(0, wholeDigits)}${fraction}`;
+  return symbol === "USDC" ? `$${value}` : `${value} ${symbol}`;
 }

@@ -1,0 +1,50 @@
+// A month's statement as text.
+
+import { expect, test } from "vitest";
+import { type Statement, statementText } from "#gateway/ledger/statements/statement";
+
+const statement: Statement = {
+  device: "ab".repeat(20),
+  model: "test light",
+  unit: "mWh",
+  month: "2026-11",
+  purchases: 2,
+  spentAtomic: 1_234_567,
+  grantedUnits: 1_000_000,
+  consumedUnits: 999_000,
+  channels: [
+    {
+      channel: `0x${"cd".repeat(32)}`,
+      resource: "http://seller/energy",
+      scheme: "exact",
+      opening: null,
+      closing: null,
+      purchases: 2,
+      spentAtomic: 1_234_567,
+      grantedUnits: 1_000_000,
+      depositedAtomic: 5,
+      prices: [{ pricePerMillionUnits: 200_000, purchases: 2, spentAtomic: 1_234_567 }],
+    },
+  ],
+};
+
+test.each([
+  ["USDC", 6, ["$1.234567 (", "deposited $0.000005", "at $0.200000/kWh: $1.234567"]],
+  ["EURC", 2, ["12345.67 EURC (", "deposited 0.05 EURC", "at 2000.00 EURC/kWh: 12345.67 EURC"]],
+  [
+    "DAI",
+    18,
+    [
+      "0.000000000001234567 DAI (",
+      "deposited 0.000000000000000005 DAI",
+      "at 0.000000000000200000 DAI/kWh: 0.000000000001234567 DAI",
+    ],
+  ],
+  ["POINT", 0, ["1234567 POINT (", "deposited 5 POINT", "at 200000 POINT/kWh: 1234567 POINT"]],
+] as const)(
+  "a statement gives money in the token's symbol and decimals: %s with %i",
+  (symbol, decimals, found) => {
+    const text = statementText(statement, { symbol, decimals });
+    for (const piece of found) expect(text).toContain(piece);
+  },
+);
