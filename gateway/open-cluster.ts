@@ -1,6 +1,6 @@
 /**
- * A gateway's place among several, by its configuration: who shares a PostgreSQL ledger and somebody else's
- * broker shares the fleet too; anyone else is alone.
+ * A gateway's membership in a cluster, by its configuration: gateways that share a PostgreSQL ledger and an
+ * external broker share the fleet too; any other gateway is alone.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { hostname } from "node:os";
@@ -9,7 +9,7 @@ import type { ExternalBroker, ReceiveShared } from "./broker/external/external.t
 import { type Cluster, joinCluster, SOLE_MEMBER } from "./cluster/cluster.ts";
 import type { Config } from "./config/config.ts";
 import { postgresOf } from "./ledger/open-ledger.ts";
-import { openPostgresMembership, type Seat } from "./ledger/postgres/postgres-membership.ts";
+import { type MemberIdentity, openPostgresMembership } from "./ledger/postgres/postgres-membership.ts";
 import type { OpenForward } from "./purchase/forward.ts";
 import type { Note } from "./purchase/ports.ts";
 import type { Sessions } from "./purchase/sessions.ts";
@@ -20,16 +20,16 @@ export interface ClusterWork {
 }
 
 /** @param gateway address of the gateway's key, which all who share a fleet have */
-export function seatOf(config: Config, gateway: string): Seat | null {
+export function memberIdentityOf(config: Config, gateway: string): MemberIdentity | null {
   if (config.ledger.kind !== "postgres" || config.broker.kind !== "external") return null;
   const name = config.gateway.name ?? hostname();
   return { gateway: gateway.toLowerCase(), member: randomBytes(6).toString("hex"), name };
 }
 
 /**
- * The group whose members a broker shares messages among: gateways with one key. Only they can tell its name.
- * A device in the group would be given a part of the others' messages, and a broker that judges by topic alone,
- * as Mosquitto does, would drop that part instead.
+ * The group whose members a broker shares messages among: gateways with one key. Only they can compute its name:
+ * a device in the group would receive a part of the others' messages, or a broker that authorizes by topic alone,
+ * as Mosquitto does, would drop that part.
  */
 export function groupOf(key: Pick<Key, "sign">): string {
   const sha256 = (bytes: string | Uint8Array) => createHash("sha256").update(bytes).digest();
@@ -39,20 +39,20 @@ export function groupOf(key: Pick<Key, "sign">): string {
     .slice(0, 32)}`;
 }
 
-/** Takes the seat. Rejects while the roster cannot be reached. */
+/** Joins as the member. Rejects while the membership cannot be reached. */
 export async function openCluster(
   { ledger }: Config,
-  seat: Seat | null,
+  identity: MemberIdentity | null,
   broker: ExternalBroker | null,
   { sessions, forward }: ClusterWork,
   note: Note,
 ): Promise<Cluster> {
-  if (seat === null || broker === null || ledger.kind !== "postgres") return SOLE_MEMBER;
+  if (identity === null || broker === null || ledger.kind !== "postgres") return SOLE_MEMBER;
   return joinCluster({
-    roster: await openPostgresMembership(postgresOf(ledger, note), seat),
-    member: seat.member,
+    membership: await openPostgresMembership(postgresOf(ledger, note), identity),
+    member: identity.member,
     delivery: () => broker.delivery(),
-    hear: (delivery) => broker.hear(delivery),
+    subscribe: (delivery) => broker.subscribe(delivery),
     async leave(isTheirs) {
       await sessions.leave(isTheirs);
       forward.forget(isTheirs);
@@ -63,15 +63,15 @@ export async function openCluster(
   });
 }
 
-/** Takes messages of the devices one has the duty of, and hands over what a shared subscription brings of others. */
+/** Takes messages of the devices held here, and hands over those of others that a shared subscription brings. */
 export function receiveByCluster(
-  duty: Cluster,
+  cluster: Cluster,
   broker: ExternalBroker | null,
   receive: Sessions["receive"],
 ): ReceiveShared {
   return (device, leaf, payload, isHandedOver) => {
-    if (duty.takes(device)) return receive(device, leaf, payload);
-    const holder = isHandedOver ? null : duty.holderOf(device);
+    if (cluster.takes(device)) return receive(device, leaf, payload);
+    const holder = isHandedOver ? null : cluster.holderOf(device);
     if (holder !== null) broker?.handOver(holder, device, leaf, payload);
   };
 }

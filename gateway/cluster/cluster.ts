@@ -1,5 +1,5 @@
 /**
- * One gateway's duty among several: whose payments it takes, and when it stops.
+ * One gateway among several: whose payments it takes, and when it stops.
  *
  * A broker's shared subscription scatters one device's messages over all members, and a device's purchases
  * must be handled one after the other, by one gateway that remembers its channel. So messages are shared
@@ -13,7 +13,7 @@
  *      whichever ran farther: an event loop that stalled finds its lease over before it does anything,
  *      and so does a machine that was suspended.
  *   2. Every write to the ledger, and every deposit before it is signed away, proves in its own transaction
- *      that slot and lease are still there, by the database's clock (postgres-roster.ts, `fenceOf`). A
+ *      that slot and lease are still there, by the database's clock (postgres-membership.ts, `fencingCheckOf`). A
  *      gateway whose clocks stall too can store nothing, and a slot is not given to another while such a
  *      transaction is open.
  *   3. Another member takes a slot only when it was given up after its last purchase ended, or when the
@@ -27,7 +27,7 @@
  * comes, so a message lost with its gateway costs one repetition. (mqtt.js would also read no further
  * message before the one at hand is acknowledged: one payment at a time.)
  *
- * Promise: bounded turns, one at a time; a member without database or broker serves nobody and recovers
+ * Promise: bounded turns, one at a time; a member without database or broker serves no device and recovers
  * by itself.
  */
 
@@ -51,12 +51,12 @@ export const TAKEOVER_MAX_MS = LEASE_MS + TURN_MS + STALLED_WRITE_MS;
 const DEAF_GRACE_MS = 3_000;
 
 export interface ClusterParts {
-  readonly roster: Membership;
+  readonly membership: Membership;
   readonly member: string;
   /** How the broker delivers; null while it is away, or has not shown yet. */
   readonly delivery: () => Delivery | null;
-  /** Asks the broker for messages that way; null: for none. Called again when slots came, for what is retained. */
-  readonly hear: (delivery: Delivery | null) => void;
+  /** Subscribes to messages that way; null: to none. Called again when slots came, for what is retained. */
+  readonly subscribe: (delivery: Delivery | null) => void;
   /** Ends the work for devices that another member serves from now on, and forgets them. */
   readonly leave: (isTheirs: (device: string) => boolean) => Promise<void>;
   readonly note: Note;
@@ -65,11 +65,11 @@ export interface ClusterParts {
 }
 
 export interface Cluster {
-  /** May a message of this device be taken? */
+  /** Whether a message of this device may be taken. */
   takes(device: string): boolean;
-  /** May what was taken be finished? */
+  /** Whether work on a message that was taken may be finished. */
   holds(device: string): boolean;
-  /** The member to hand a message to; null when nobody is known to take it. */
+  /** The member to hand a message to; null when none is known to take it. */
   holderOf(device: string): string | null;
   status(): ClusterStatus;
   /** Gives everything up. Call it when no work is under way. */
@@ -79,14 +79,14 @@ export interface Cluster {
 /** Why a member cannot do its work as it should; empty when it can, standing by included. */
 export function clusterTrouble({ state, members, leaseLeftSeconds }: ClusterStatus): string {
   if (state === "lapsed")
-    return "the lease has ended: the duty roster in the ledger's database is out of reach";
+    return "the lease has ended: the membership in the ledger's database is out of reach";
   const isSilent = state === "standby" && !members.some(({ isLive, slots }) => isLive && slots > 0);
-  if (isSilent) return "no gateway has the duty of any device";
+  if (isSilent) return "no gateway serves any device";
   const isShort = leaseLeftSeconds !== null && leaseLeftSeconds * 1000 < STOP_MS - 3 * TURN_MS;
   return isShort ? "the lease has not been renewed for seconds" : "";
 }
 
-/** The duty of a gateway that shares its fleet with nobody. */
+/** The cluster of a gateway that shares its fleet with no other. */
 export const SOLE_MEMBER: Cluster = {
   takes: () => true,
   holds: () => true,
@@ -102,164 +102,186 @@ export const SOLE_MEMBER: Cluster = {
   close: async () => {},
 };
 
-/** Has its first turn before it resolves; a roster out of reach is noted and asked again. */
+/** Has its first turn before it resolves; a membership out of reach is logged and asked again. */
 export async function joinCluster(parts: ClusterParts): Promise<Cluster> {
-  const { roster, member, note, monotonicMs, wallMs } = parts;
-  let view: MembershipView = { members: [], holders: [] };
-  /** Held, as the last good turn showed. */
-  let held: ReadonlySet<number> = new Set();
-  /** To be given up: false until their work has ended. */
-  const leaving = new Map<number, boolean>();
-  /** Lost, and their work not ended yet: not to be claimed before. */
-  const clearing = new Set<number>();
-  let renewed: { readonly monotonicMs: number; readonly wallMs: number } | null = null;
-  let hearing: Delivery | null = null;
-  let delivery: Delivery = "whole";
-  let heardMs = Number.NEGATIVE_INFINITY;
-  let takeovers = 0;
-  let hasLapsed = false;
-  let turning: Promise<void> | null = null;
-  let isClosed = false;
+  const joined = new JoinedCluster(parts);
+  await joined.start();
+  return joined;
+}
 
-  function leaseLeftMs(): number {
-    if (renewed === null) return 0;
-    const ranMs = Math.max(monotonicMs() - renewed.monotonicMs, wallMs() - renewed.wallMs);
+class JoinedCluster implements Cluster {
+  readonly #parts: ClusterParts;
+  #view: MembershipView = { members: [], holders: [] };
+  /** Slots held, as the last good turn showed. */
+  #held: ReadonlySet<number> = new Set();
+  /** Slots to be given up: false until their work has ended. */
+  readonly #leaving = new Map<number, boolean>();
+  /** Slots that are lost and whose work has not ended: not to be claimed before. */
+  readonly #clearing = new Set<number>();
+  #renewed: { readonly monotonicMs: number; readonly wallMs: number } | null = null;
+  #subscribed: Delivery | null = null;
+  #delivery: Delivery = "whole";
+  #connectedMs = Number.NEGATIVE_INFINITY;
+  #takeovers = 0;
+  #hasLapsed = false;
+  #turning: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(parts: ClusterParts) {
+    this.#parts = parts;
+  }
+
+  async start(): Promise<void> {
+    await this.#takeTurn();
+    this.#timer = setInterval(() => {
+      this.#checkLapse();
+      this.#turnSoon();
+    }, TURN_MS);
+  }
+
+  takes(device: string): boolean {
+    return this.holds(device) && !this.#leaving.has(slotOf(device));
+  }
+
+  holds(device: string): boolean {
+    return this.#held.has(slotOf(device)) && this.#leaseLeftMs() > 0;
+  }
+
+  holderOf(device: string): string | null {
+    const holder = this.#view.holders[slotOf(device)] ?? null;
+    return holder === this.#parts.member ? null : holder;
+  }
+
+  status(): ClusterStatus {
+    const { members, holders } = this.#view;
+    const leftMs = this.#leaseLeftMs();
+    const heldState = this.#held.size > 0 ? "active" : "standby";
+    return {
+      state: leftMs === 0 ? "lapsed" : heldState,
+      leaseLeftSeconds: leftMs / 1000,
+      slots: leftMs > 0 ? this.#held.size : 0,
+      slotsOfAll: holders.length,
+      takeovers: this.#takeovers,
+      members: members.map(({ leaseLeftMs: _, ...shown }) => ({
+        ...shown,
+        isSelf: shown.member === this.#parts.member,
+        slots: holders.filter((holder) => holder === shown.member).length,
+      })),
+    };
+  }
+
+  async close(): Promise<void> {
+    const { membership, note } = this.#parts;
+    clearInterval(this.#timer);
+    this.#isClosed = true;
+    this.#parts.subscribe(null);
+    await this.#turning;
+    this.#renewed = null;
+    await membership.leave().catch((error) => {
+      note("warn", "the membership could not be given up; others take over when the lease ends", {
+        reason: error instanceof Error ? error.message : String(error),
+      });
+    });
+    await membership.close();
+  }
+
+  #leaseLeftMs(): number {
+    if (this.#renewed === null) return 0;
+    const { monotonicMs, wallMs } = this.#parts;
+    const ranMs = Math.max(monotonicMs() - this.#renewed.monotonicMs, wallMs() - this.#renewed.wallMs);
     return Math.max(0, STOP_MS - ranMs);
   }
 
-  async function turn(): Promise<void> {
+  async #turn(): Promise<void> {
+    const { membership, member, note, monotonicMs, wallMs } = this.#parts;
     const asked = { monotonicMs: monotonicMs(), wallMs: wallMs() };
-    const heard = parts.delivery();
-    if (heard !== null) [delivery, heardMs] = [heard, asked.monotonicMs];
-    const hears = asked.monotonicMs - heardMs < DEAF_GRACE_MS;
-    const releases = [...leaving].filter(([, isDone]) => isDone).map(([slot]) => slot);
+    const delivery = this.#parts.delivery();
+    if (delivery !== null) [this.#delivery, this.#connectedMs] = [delivery, asked.monotonicMs];
+    const hears = asked.monotonicMs - this.#connectedMs < DEAF_GRACE_MS;
+    const releases = [...this.#leaving].filter(([, isDone]) => isDone).map(([slot]) => slot);
     let fresh = 0;
     let vanished = 0;
     try {
-      view = await roster.turn({ delivery, hears, releases }, (seen) => {
-        // What was held and is free was another's meanwhile: what is remembered of it is old, and goes first.
+      this.#view = await membership.turn({ delivery: this.#delivery, hears, releases }, (seen) => {
+        // A slot held before and free now was another's meanwhile: its state here is old, and is cleared first.
         const claims = wishOf(seen, { member }).claims.filter(
-          (slot) => !clearing.has(slot) && !held.has(slot),
+          (slot) => !this.#clearing.has(slot) && !this.#held.has(slot),
         );
         fresh = claims.length;
         vanished = claims.filter((slot) => seen.holders[slot] !== null).length;
         return claims;
       });
-      renewed = asked;
+      this.#renewed = asked;
     } catch (error) {
-      note("warn", "the duty roster cannot be reached; payments are taken until the lease ends", {
-        leaseLeftSeconds: leaseLeftMs() / 1000,
+      note("warn", "the cluster's membership cannot be reached; payments are taken until the lease ends", {
+        leaseLeftSeconds: this.#leaseLeftMs() / 1000,
         reason: error instanceof Error ? error.message : String(error),
       });
-      return tellLapse();
+      return this.#checkLapse();
     }
-    tellLapse();
-    takeovers += vanished;
+    this.#checkLapse();
+    this.#takeovers += vanished;
     if (vanished > 0) note("warn", "devices of a gateway that vanished are taken over", { slots: vanished });
-    for (const slot of releases) leaving.delete(slot);
-    settle(new Set(releases));
-    const wanted = held.size > 0 ? delivery : null;
-    if (wanted !== hearing || fresh > 0) parts.hear(wanted);
-    hearing = wanted;
+    for (const slot of releases) this.#leaving.delete(slot);
+    this.#agree(new Set(releases));
+    const wanted = this.#held.size > 0 ? this.#delivery : null;
+    if (wanted !== this.#subscribed || fresh > 0) this.#parts.subscribe(wanted);
+    this.#subscribed = wanted;
   }
 
-  /** Makes what is remembered agree with the roster. */
-  function settle(released: ReadonlySet<number>): void {
-    const before = [...held].filter((slot) => !released.has(slot));
-    held = new Set(view.holders.flatMap((holder, slot) => (holder === member ? [slot] : [])));
-    const lost = before.filter((slot) => !held.has(slot) && !clearing.has(slot));
-    for (const slot of lost) leaving.delete(slot);
-    endWork(lost, clearing, () => {
-      for (const slot of lost) clearing.delete(slot);
+  /** Makes the slots held here agree with the membership, and ends the work of those that are lost or to be left. */
+  #agree(released: ReadonlySet<number>): void {
+    const { member } = this.#parts;
+    const before = [...this.#held].filter((slot) => !released.has(slot));
+    this.#held = new Set(this.#view.holders.flatMap((holder, slot) => (holder === member ? [slot] : [])));
+    const lost = before.filter((slot) => !this.#held.has(slot) && !this.#clearing.has(slot));
+    for (const slot of lost) {
+      this.#leaving.delete(slot);
+      this.#clearing.add(slot);
+    }
+    this.#endWork(lost, () => {
+      for (const slot of lost) this.#clearing.delete(slot);
     });
-    const leaves = wishOf(view, { member }).leaves.filter((slot) => !leaving.has(slot));
-    for (const slot of leaves) leaving.set(slot, false);
-    endWork(leaves, null, () => {
-      for (const slot of leaves) if (leaving.has(slot)) leaving.set(slot, true);
-      turnSoon();
+    const leaves = wishOf(this.#view, { member }).leaves.filter((slot) => !this.#leaving.has(slot));
+    for (const slot of leaves) this.#leaving.set(slot, false);
+    this.#endWork(leaves, () => {
+      for (const slot of leaves) if (this.#leaving.has(slot)) this.#leaving.set(slot, true);
+      this.#turnSoon();
     });
   }
 
-  function endWork(slots: readonly number[], marks: Set<number> | null, done: () => void): void {
+  #endWork(slots: readonly number[], done: () => void): void {
     if (slots.length === 0) return;
-    for (const slot of slots) marks?.add(slot);
-    const set = new Set(slots);
-    const work = parts.leave((device) => set.has(slotOf(device))).then(done);
-    detach(work, noteFailure(note, "ending the work of devices given up"));
+    const ended = new Set(slots);
+    const work = this.#parts.leave((device) => ended.has(slotOf(device))).then(done);
+    detach(work, noteFailure(this.#parts.note, "ending the work of devices given up"));
   }
 
-  function tellLapse(): void {
-    const isLapsed = held.size > 0 && leaseLeftMs() === 0;
-    if (isLapsed === hasLapsed) return;
-    hasLapsed = isLapsed;
+  /** Leaves the subscription when the lease has ended, and logs it; logs also that it is renewed. */
+  #checkLapse(): void {
+    const { note } = this.#parts;
+    const isLapsed = this.#held.size > 0 && this.#leaseLeftMs() === 0;
+    if (isLapsed === this.#hasLapsed) return;
+    this.#hasLapsed = isLapsed;
     if (isLapsed) {
-      // Out of the shared subscription: what would come this way nobody here may take.
-      parts.hear(null);
-      hearing = null;
-      note("warn", "the lease has ended: no payment is taken until the roster is reached again", {});
+      // Out of the shared subscription: no message that it brings here could be taken.
+      this.#parts.subscribe(null);
+      this.#subscribed = null;
+      note("warn", "the lease has ended: no payment is taken until the membership is reached again", {});
     } else note("info", "the lease is renewed: payments are taken again", {});
   }
 
-  /** One at a time: who asks while one is under way waits for the same. */
-  function takeTurn(): Promise<void> {
-    if (isClosed) return Promise.resolve();
-    turning ??= turn().finally(() => {
-      turning = null;
+  /** One at a time: a caller during a turn waits for the end of the same. */
+  #takeTurn(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    this.#turning ??= this.#turn().finally(() => {
+      this.#turning = null;
     });
-    return turning;
+    return this.#turning;
   }
 
-  function turnSoon(): void {
-    detach(takeTurn(), noteFailure(note, "taking a turn at the duty roster"));
+  #turnSoon(): void {
+    detach(this.#takeTurn(), noteFailure(this.#parts.note, "taking a turn at the cluster's membership"));
   }
-
-  await takeTurn();
-  const timer = setInterval(() => {
-    tellLapse();
-    turnSoon();
-  }, TURN_MS);
-
-  const isHeld = (slot: number) => held.has(slot) && leaseLeftMs() > 0;
-
-  function state(): ClusterStatus["state"] {
-    if (leaseLeftMs() === 0) return "lapsed";
-    return held.size > 0 ? "active" : "standby";
-  }
-
-  return {
-    takes(device) {
-      const slot = slotOf(device);
-      return isHeld(slot) && !leaving.has(slot);
-    },
-    holds: (device) => isHeld(slotOf(device)),
-    holderOf(device) {
-      const holder = view.holders[slotOf(device)] ?? null;
-      return holder === member ? null : holder;
-    },
-    status: () => ({
-      state: state(),
-      leaseLeftSeconds: leaseLeftMs() / 1000,
-      slots: leaseLeftMs() > 0 ? held.size : 0,
-      slotsOfAll: view.holders.length,
-      takeovers,
-      members: view.members.map(({ leaseLeftMs: _, ...shown }) => ({
-        ...shown,
-        isSelf: shown.member === member,
-        slots: view.holders.filter((holder) => holder === shown.member).length,
-      })),
-    }),
-    async close() {
-      clearInterval(timer);
-      isClosed = true;
-      parts.hear(null);
-      await turning;
-      renewed = null;
-      await roster.leave().catch((error) => {
-        note("warn", "the duty roster could not be told; others take over when the lease ends", {
-          reason: error instanceof Error ? error.message : String(error),
-        });
-      });
-      await roster.close();
-    },
-  };
 }

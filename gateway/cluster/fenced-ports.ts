@@ -1,36 +1,39 @@
 /**
- * Seller and way back to devices, for a gateway that may lose the duty of a device while it waits.
+ * Ports to sellers and devices for a gateway that may lose a device to another member while it waits.
  *
- * Promise: nothing is presented or published for a device that is another gateway's by now. What the
- * seller answers after that is stored by nobody here either: the ledger has a fence of its own.
+ * Promise: nothing is presented or published for a device that another gateway holds by now. A seller's answer
+ * after that is not stored here either: the ledger checks the holder in its own transaction.
  */
 import type { Devices, Seller, SellerClient, SellerRouter } from "../purchase/ports.ts";
 import type { Cluster } from "./cluster.ts";
 
-export function fenceRouter(market: SellerRouter, duty: Pick<Cluster, "holds">): SellerRouter {
-  const guarded = (shop: SellerClient | null) => shop && { ...shop, seller: guardSeller(shop.seller, duty) };
+type Holder = Pick<Cluster, "holds">;
+
+export function fenceRouter(router: SellerRouter, cluster: Holder): SellerRouter {
+  const fenced = (client: SellerClient | null) =>
+    client && { ...client, seller: fenceSeller(client.seller, cluster) };
   return {
-    shopFor: (device, present, isBuying) => guarded(market.shopFor(device, present, isBuying)),
-    shopOf: (channel) => guarded(market.shopOf(channel)),
+    shopFor: (device, present, isBuying) => fenced(router.shopFor(device, present, isBuying)),
+    shopOf: (channel) => fenced(router.shopOf(channel)),
   };
 }
 
-function guardSeller(seller: Seller, duty: Pick<Cluster, "holds">): Seller {
+function fenceSeller(seller: Seller, cluster: Holder): Seller {
   return {
     tariff: () => seller.tariff(),
     quote: (quantumAtomic) => seller.quote(quantumAtomic),
     async pay(channel, amountAtomic, payload) {
-      if (duty.holds(channel.device)) return seller.pay(channel, amountAtomic, payload);
-      return { kind: "unavailable", reason: "another gateway has the duty of this device by now" };
+      if (cluster.holds(channel.device)) return seller.pay(channel, amountAtomic, payload);
+      return { kind: "unavailable", reason: "another gateway serves this device by now" };
     },
     recover: (channel, charged, quantumAtomic) => seller.recover(channel, charged, quantumAtomic),
   };
 }
 
-export function fenceDevices(devices: Devices, duty: Pick<Cluster, "holds">): Devices {
+export function fenceDevices(devices: Devices, cluster: Holder): Devices {
   return {
     publish(device, leaf, payload, retained) {
-      if (duty.holds(device)) devices.publish(device, leaf, payload, retained);
+      if (cluster.holds(device)) devices.publish(device, leaf, payload, retained);
     },
   };
 }

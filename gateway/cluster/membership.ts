@@ -1,20 +1,20 @@
 /**
- * Who serves which devices, when several gateways share a fleet: the roster and the rule by which a
- * member reads its part off it.
+ * Which gateway serves which devices, when several share a fleet: the membership, and the rule by which each
+ * member finds its part.
  *
- * The fleet is cut into slots by the device's address, and a slot has at most one holder. The roster is
- * one place with one clock (PostgreSQL's), and whoever looks at it does so alone, so two members never
- * hold one slot. Who should hold what is only a wish, made by each member for itself from what it sees:
- * members that see different things for a moment differ in what they wish, never in what is held.
+ * The fleet is cut into slots by the device's address, and a slot has at most one holder. The membership is
+ * one table with one clock (PostgreSQL's), and members take turns at it one at a time, so two members never
+ * hold one slot. Which member should hold a slot is only a wish, made by each member for itself from its view:
+ * members with different views for a moment differ in their wishes, never in the slots they hold.
  *
- * Promise: no socket, clock or chance in here; a wish claims only what is free.
+ * Promise: no socket, clock or chance in here; a wish claims only free slots.
  */
 import { createHash } from "node:crypto";
 
 /** Enough for an even share among a handful of members, few enough to be one small table. */
 export const SLOTS = 64;
 
-/** How a broker brings messages to members: one of them gets each ("shared"), or everyone gets all ("whole"). */
+/** How a broker brings messages to members: one of them gets each ("shared"), or each gets all ("whole"). */
 export type Delivery = "shared" | "whole";
 
 export interface Member {
@@ -23,9 +23,9 @@ export interface Member {
   /** As its operator calls it. */
   readonly name: string;
   readonly delivery: Delivery;
-  /** Is it connected to the broker? */
+  /** Whether it is connected to the broker. */
   readonly hears: boolean;
-  /** Has its lease not ended? */
+  /** Whether its lease has not ended. */
   readonly isLive: boolean;
   /** What is left of its lease, milliseconds; 0 when it ended. */
   readonly leaseLeftMs: number;
@@ -46,13 +46,13 @@ export interface Presence {
   readonly releases: readonly number[];
 }
 
-/** The one place. Every call rejects, within a bound, while it cannot be reached. */
+/** The one table. Every call rejects, within a bound, while it cannot be reached. */
 export interface Membership {
   /**
-   * Renews the lease, gives up slots, shows the roster, and takes the free slots that `claim` names: one
-   * turn, during which nobody else has theirs.
+   * Renews the lease, gives up slots, shows the membership, and takes the free slots that `claim` names: one
+   * turn, during which no other member has one.
    * @param claim decides at once
-   * @returns the roster after the turn
+   * @returns the membership after the turn
    */
   turn(presence: Presence, claim: (view: MembershipView) => readonly number[]): Promise<MembershipView>;
   /** Gives up everything, so that others need not wait for the lease to end. */
@@ -77,20 +77,20 @@ export function wishOf({ members, holders }: MembershipView, me: Pick<Member, "m
   const isFree = (slot: number) => !live.has(holders[slot] ?? "");
   const slots = holders.map((_, slot) => slot);
   const mine = slots.filter((slot) => holders[slot] === me.member);
-  const hearing = [...live.values()].filter(({ hears }) => hears);
+  const connected = [...live.values()].filter(({ hears }) => hears);
   const self = live.get(me.member);
   if (self === undefined) return { claims: [], leaves: [] };
-  // Who is cut off from the broker can serve nobody; where nobody hears, nothing is won by moving.
-  if (!self.hears) return { claims: [], leaves: hearing.length > 0 ? mine : [] };
+  // A member cut off from the broker can serve no device; where none is connected, moving slots gains nothing.
+  if (!self.hears) return { claims: [], leaves: connected.length > 0 ? mine : [] };
   if (self.delivery === "whole") {
     const holding = new Set(holders);
-    const others = hearing.filter(({ member }) => member !== me.member && holding.has(member));
-    // Parts of a time when the broker shared come together: with those who share, or with the first by name.
+    const others = connected.filter(({ member }) => member !== me.member && holding.has(member));
+    // Slots still spread from a time when the broker shared gather: at members that share, or at the first by name.
     const isFirst = others.every(({ member, delivery }) => delivery === "whole" && me.member < member);
     if (others.length > 0 && !(mine.length > 0 && isFirst)) return { claims: [], leaves: mine };
     return { claims: slots.filter(isFree), leaves: [] };
   }
-  const sharing = hearing.filter(({ delivery }) => delivery === "shared").map(({ member }) => member);
+  const sharing = connected.filter(({ delivery }) => delivery === "shared").map(({ member }) => member);
   const isWanted = (slot: number) => preferred(slot, sharing) === me.member;
   return {
     claims: slots.filter((slot) => isFree(slot) && isWanted(slot)),

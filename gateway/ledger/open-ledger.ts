@@ -9,7 +9,7 @@ import { shownUrl } from "../config/layers.ts";
 import { readSecret } from "../config/secret.ts";
 import type { Note } from "../purchase/ports.ts";
 import { openPostgresLedger } from "./postgres/postgres-ledger.ts";
-import { fenceOf, type Seat } from "./postgres/postgres-membership.ts";
+import { fencingCheckOf, type MemberIdentity } from "./postgres/postgres-membership.ts";
 import type { PostgresOptions } from "./postgres/postgres-pool.ts";
 import { openSqliteLedger } from "./sqlite/sqlite-ledger.ts";
 import type { LedgerStore } from "./store.ts";
@@ -17,10 +17,14 @@ import type { LedgerStore } from "./store.ts";
 /**
  * Opens the ledger for the gateway, which records payments, and brings its schema up to date. Rejects with one line
  * that names the member.
- * @param seat among several gateways: it writes for the devices that it has the duty of; null: for all
+ * @param identity among several gateways: it writes for the devices that it holds; null: for all
  */
-export async function openGatewayLedger(config: Config, note: Note, seat: Seat | null): Promise<LedgerStore> {
-  return openStore(config, note, seat, true);
+export async function openGatewayLedger(
+  config: Config,
+  note: Note,
+  identity: MemberIdentity | null,
+): Promise<LedgerStore> {
+  return openStore(config, note, identity, true);
 }
 
 /** Opens the ledger for everybody else, beside a gateway that runs or without one: to read, or to move deposits. */
@@ -31,7 +35,7 @@ export async function openLedger(config: Config, note: Note): Promise<LedgerStor
 async function openStore(
   { ledger, gateway }: Config,
   note: Note,
-  seat: Seat | null,
+  identity: MemberIdentity | null,
   isGateway: boolean,
 ): Promise<LedgerStore> {
   if (ledger.kind === "sqlite") {
@@ -42,7 +46,7 @@ async function openStore(
       });
     return openSqliteLedger(gateway.data, { isGateway, onTrouble });
   }
-  return openPostgresLedger(postgresOf(ledger, note), seat === null ? null : fenceOf(seat));
+  return openPostgresLedger(postgresOf(ledger, note), identity === null ? null : fencingCheckOf(identity));
 }
 
 /** How the PostgreSQL of a configuration is reached. */

@@ -28,9 +28,9 @@ import {
   paged,
   type WithdrawalRecord,
 } from "../store.ts";
-import type { Fence } from "./postgres-membership.ts";
+import type { FencingCheck } from "./postgres-membership.ts";
 import { inTransaction, openPool, type PostgresOptions, reasonOf } from "./postgres-pool.ts";
-import { BatchedWrites, OthersDuty, upsert } from "./postgres-writes.ts";
+import { BatchedWrites, HeldByOther, upsert } from "./postgres-writes.ts";
 
 /** A statement given up is a payment presented again. */
 const BOUNDS = { connectionsMax: 8, connectTimeoutMs: 10_000, statementTimeoutMs: 30_000 };
@@ -42,11 +42,11 @@ const LOCK_ENROLMENTS = 4_020_004;
 
 /**
  * Opens the database and brings its schema up to date. Rejects with one clear line.
- * @param fence what writes for a device have to pass where several gateways run; null: nothing
+ * @param fencing check of writes for a device where several gateways run; null: none
  */
 export async function openPostgresLedger(
   options: PostgresOptions,
-  fence: Fence | null = null,
+  fencing: FencingCheck | null = null,
 ): Promise<LedgerStore> {
   const pool = openPool(options, BOUNDS);
   try {
@@ -59,21 +59,21 @@ export async function openPostgresLedger(
     );
   }
   const [counted] = (await pool.query<Row>(READS.paymentCount)).rows;
-  return new PostgresLedger(pool, fence, counted!.payments as number);
+  return new PostgresLedger(pool, fencing, counted!.payments as number);
 }
 
 class PostgresLedger extends SqlLedger implements LedgerStore {
   readonly waiting = NONE_WAITING;
   readonly #pool: Pool;
-  readonly #fence: Fence | null;
+  readonly #fencing: FencingCheck | null;
   readonly #writes: BatchedWrites;
   readonly #paymentsBefore: number;
 
-  constructor(pool: Pool, fence: Fence | null, paymentsBefore: number) {
+  constructor(pool: Pool, fencing: FencingCheck | null, paymentsBefore: number) {
     super();
     this.#pool = pool;
-    this.#fence = fence;
-    this.#writes = new BatchedWrites(pool, fence);
+    this.#fencing = fencing;
+    this.#writes = new BatchedWrites(pool, fencing);
     this.#paymentsBefore = paymentsBefore;
   }
 
@@ -123,8 +123,8 @@ class PostgresLedger extends SqlLedger implements LedgerStore {
     decide: DecideDeposit,
   ): Promise<DepositRecord | null> {
     return inTransaction(this.#pool, LOCK_DEPOSITS, async (client) => {
-      if (this.#fence !== null && (await this.#fence(client, [channel.device])).size === 0) {
-        throw new OthersDuty(channel.device);
+      if (this.#fencing !== null && (await this.#fencing(client, [channel.device])).size === 0) {
+        throw new HeldByOther(channel.device);
       }
       const rows: (readonly Row[])[] = [];
       for (const query of depositQueries(channel, daySinceSeconds)) rows.push(await run(client, query));

@@ -1,9 +1,9 @@
 /**
- * The duty roster in the ledger's PostgreSQL, and the fence that the ledger's writes pass.
+ * The cluster's membership in the ledger's PostgreSQL, and the fencing check of the ledger's writes.
  *
  * Promise: one turn at a time among all members (an advisory lock), by the database's clock alone; a slot
- * changes hands only here, and never while a write that passed the fence is under way: the fence shares a
- * lock on the slots' rows until its transaction ends.
+ * changes its holder only here, and never while a write that passed the check is under way: the check holds a
+ * shared lock on the slots' rows until its transaction ends.
  *
  * The tables hold nothing that outlives a minute, so they are made where they are missing and need no
  * migrations.
@@ -21,8 +21,8 @@ import {
 import { inTransaction, openPool, type PostgresOptions } from "./postgres-pool.ts";
 
 /** One gateway among several: all with one key, each start of a program another member. */
-export interface Seat {
-  /** The gateway key's address: gateways with another key have another roster. */
+export interface MemberIdentity {
+  /** The gateway key's address: gateways with another key have another membership. */
   readonly gateway: string;
   readonly member: string;
   readonly name: string;
@@ -35,7 +35,7 @@ const BOUNDS = { connectionsMax: 2, connectTimeoutMs: 2_500, statementTimeoutMs:
 const REMEMBERED_MS = 3_600_000;
 
 /** Key of the transaction-scoped advisory lock. */
-const LOCK_ROSTER = 4_020_003;
+const LOCK_MEMBERSHIP = 4_020_003;
 
 const NOW_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
 
@@ -64,7 +64,7 @@ const MEMBER_ROWS = `
 SELECT member, name, delivery, hears, greatest(0, until_ms - ${NOW_MS}) AS left_ms
 FROM duty_member WHERE gateway = $1 ORDER BY name, member`;
 
-const PASS = `
+const HELD = `
 SELECT duty_slot.slot FROM duty_slot
 JOIN duty_member ON duty_member.gateway = duty_slot.gateway AND duty_member.member = duty_slot.holder
 WHERE duty_slot.gateway = $1 AND duty_slot.holder = $2 AND duty_slot.slot = ANY($3::int[])
@@ -80,24 +80,27 @@ interface MemberRow {
 }
 
 /** Which of these devices a write may be for, asked inside its transaction: theirs stay so until it ends. */
-export type Fence = (client: PoolClient, devices: readonly string[]) => Promise<ReadonlySet<string>>;
+export type FencingCheck = (client: PoolClient, devices: readonly string[]) => Promise<ReadonlySet<string>>;
 
-export function fenceOf({ gateway, member }: Seat): Fence {
+export function fencingCheckOf({ gateway, member }: MemberIdentity): FencingCheck {
   return async (client, devices) => {
     const slots = [...new Set(devices.map(slotOf))];
-    const { rows } = await client.query<{ slot: number }>(PASS, [gateway, member, slots]);
+    const { rows } = await client.query<{ slot: number }>(HELD, [gateway, member, slots]);
     const mine = new Set(rows.map(({ slot }) => slot));
     return new Set(devices.filter((device) => mine.has(slotOf(device))));
   };
 }
 
-/** Opens the roster. Rejects while the database cannot be reached. */
-export async function openPostgresMembership(options: PostgresOptions, seat: Seat): Promise<Membership> {
-  const { gateway, member, name } = seat;
+/** Opens the membership. Rejects while the database cannot be reached. */
+export async function openPostgresMembership(
+  options: PostgresOptions,
+  identity: MemberIdentity,
+): Promise<Membership> {
+  const { gateway, member, name } = identity;
   // Connections of its own: a ledger that is busy must not keep the lease from being renewed.
   const pool = openPool(options, BOUNDS);
   try {
-    await inTransaction(pool, LOCK_ROSTER, async (client) => {
+    await inTransaction(pool, LOCK_MEMBERSHIP, async (client) => {
       await client.query(TABLES);
       await client.query(
         "INSERT INTO duty_slot (gateway, slot) SELECT $1, generate_series(0, $2::int - 1) ON CONFLICT DO NOTHING",
@@ -117,7 +120,7 @@ export async function openPostgresMembership(options: PostgresOptions, seat: Sea
 
   return {
     turn: ({ delivery, hears, releases }, claim) =>
-      inTransaction(pool, LOCK_ROSTER, async (client) => {
+      inTransaction(pool, LOCK_MEMBERSHIP, async (client) => {
         await client.query(RENEW, [gateway, member, name, delivery, hears, LEASE_MS]);
         await client.query(FORGET, [gateway, REMEMBERED_MS]);
         if (releases.length > 0) await client.query(RELEASE, [gateway, member, releases]);
@@ -129,7 +132,7 @@ export async function openPostgresMembership(options: PostgresOptions, seat: Sea
         return { ...view, holders };
       }),
     leave: () =>
-      inTransaction(pool, LOCK_ROSTER, async (client) => {
+      inTransaction(pool, LOCK_MEMBERSHIP, async (client) => {
         await client.query(RELEASE_ALL, [gateway, member]);
         await client.query("DELETE FROM duty_member WHERE gateway = $1 AND member = $2", [gateway, member]);
       }),

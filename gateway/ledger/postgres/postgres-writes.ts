@@ -4,7 +4,7 @@
  *
  * Promise: a write resolves after COMMIT was answered, never before; the queue is bounded, a full one
  * refuses; a value that the database rejects fails its own write and nobody else's, and so does a write
- * for a device that another gateway has the duty of.
+ * for a device that another gateway holds.
  */
 
 import type { Pool, PoolClient } from "pg";
@@ -12,7 +12,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import type { ChannelRecord, DeviceRecord, PaymentRecord } from "../../purchase/ports.ts";
 import { type Cell, COLUMNS, channelRow, deviceRow, paymentRow } from "../rows.ts";
 import { CommitQueueFull, DEFAULT_MAX_QUEUED } from "./group-commit.ts";
-import type { Fence } from "./postgres-membership.ts";
+import type { FencingCheck } from "./postgres-membership.ts";
 
 /** One durable step: a device's description, or a channel with the payment that moved it. */
 export type Write =
@@ -20,11 +20,11 @@ export type Write =
   | { readonly device?: undefined; readonly channel: ChannelRecord; readonly payment?: PaymentRecord };
 
 /** Refusal: another gateway serves this device now. Nothing was written; the device is answered by that one. */
-export class OthersDuty extends Watt402Error {
+export class HeldByOther extends Watt402Error {
   constructor(device: string) {
     super(
       "not-owner",
-      `device ${device}: expected this gateway to have its duty, found another gateway's or none`,
+      `device ${device}: expected this gateway to hold it, found another one or none`,
     );
   }
 }
@@ -40,17 +40,17 @@ interface Queued {
 
 export class BatchedWrites {
   readonly #pool: Pool;
-  readonly #fence: Fence | null;
+  readonly #fencing: FencingCheck | null;
   #queue: Queued[] = [];
   #running: Promise<void> | null = null;
   #closed = false;
   #commits = 0;
   #payments = 0;
 
-  /** @param fence whose devices' writes may pass; null: everyone's */
-  constructor(pool: Pool, fence: Fence | null) {
+  /** @param fencing finds the devices whose writes may pass; null: all */
+  constructor(pool: Pool, fencing: FencingCheck | null) {
     this.#pool = pool;
-    this.#fence = fence;
+    this.#fencing = fencing;
   }
 
   /** Transactions committed, and new payments in them. */
@@ -94,7 +94,7 @@ export class BatchedWrites {
       for (const { write, resolve, reject } of batch) {
         const device = deviceOf(write);
         if (mayWrite(device)) resolve();
-        else reject(new OthersDuty(device));
+        else reject(new HeldByOther(device));
       }
     } catch (error) {
       if (batch.length > 1 && isOfValue(error)) {
@@ -110,7 +110,7 @@ export class BatchedWrites {
     const client = await this.#pool.connect();
     try {
       await client.query("BEGIN");
-      const own = await this.#fence?.(client, [...new Set(all.map(deviceOf))]);
+      const own = await this.#fencing?.(client, [...new Set(all.map(deviceOf))]);
       const mayWrite = (device: string) => own === undefined || own.has(device);
       const writes = all.filter((write) => mayWrite(deviceOf(write)));
       const devices = newest(writes, ({ device }) => device && [device.device, device]);

@@ -1,4 +1,4 @@
-// Members at one roster, in one virtual time: never two that take one device's payments, and soon one again.
+// Members of one cluster, in one virtual time: never two that take one device's payments, and soon one again.
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import {
@@ -11,28 +11,28 @@ import {
   TURN_MS,
 } from "#gateway/cluster/cluster";
 import { type Delivery, SLOTS, slotOf } from "#gateway/cluster/membership";
-import { MemoryRoster } from "./memory-roster.ts";
+import { MemoryMembership } from "./memory-membership.ts";
 
 const DEVICES = Array.from({ length: SLOTS }, (_, slot) => slot.toString(16).padStart(40, "0"));
 const STEP_MS = 100;
 
-let roster: MemoryRoster;
+let membership: MemoryMembership;
 let members: Member[];
 beforeEach(() => {
   vi.useFakeTimers();
-  roster = new MemoryRoster(() => Date.now());
+  membership = new MemoryMembership(() => Date.now());
   members = [];
 });
 afterEach(async () => {
-  for (const { duty } of members) await duty.close();
+  for (const { cluster } of members) await cluster.close();
   vi.useRealTimers();
 });
 
 interface Member {
   readonly name: string;
-  readonly duty: Cluster;
+  readonly cluster: Cluster;
   delivery: Delivery | null;
-  hears: Delivery | null;
+  subscribed: Delivery | null;
   /** What its clocks are ahead of the world's, milliseconds. */
   aheadMs: number;
   /** Ends with the work for devices that left. */
@@ -42,22 +42,22 @@ interface Member {
 }
 
 async function join(name: string, delivery: Delivery | null = "shared"): Promise<Member> {
-  const member: Omit<Member, "duty"> & { duty: Cluster | null } = {
+  const member: Omit<Member, "cluster"> & { cluster: Cluster | null } = {
     name,
-    duty: null,
+    cluster: null,
     delivery,
-    hears: null,
+    subscribed: null,
     aheadMs: 0,
     finish: async () => {},
     left: 0,
     notes: [],
   };
-  member.duty = await joinCluster({
-    roster: roster.seat(name),
+  member.cluster = await joinCluster({
+    membership: membership.of(name),
     member: name,
     delivery: () => member.delivery,
-    hear: (wanted) => {
-      member.hears = wanted;
+    subscribe: (wanted) => {
+      member.subscribed = wanted;
     },
     leave: async (isTheirs) => {
       member.left += DEVICES.filter(isTheirs).length;
@@ -71,14 +71,14 @@ async function join(name: string, delivery: Delivery | null = "shared"): Promise
   return member as Member;
 }
 
-/** Lets time pass, and looks all the while that no device has two takers, and none that could not write. */
+/** Advances the time, and checks all the while that no device has two takers, and none that could not write. */
 async function pass(totalMs: number): Promise<void> {
   for (let passedMs = 0; passedMs < totalMs; passedMs += STEP_MS) {
     await vi.advanceTimersByTimeAsync(STEP_MS);
     const wrong = DEVICES.filter((device) => {
-      const takers = members.filter(({ duty }) => duty.takes(device));
+      const takers = members.filter(({ cluster }) => cluster.takes(device));
       const isTheirs = takers.every(
-        ({ name, duty }) => duty.holds(device) && roster.mayWrite(name, slotOf(device)),
+        ({ name, cluster }) => cluster.holds(device) && membership.mayWrite(name, slotOf(device)),
       );
       return takers.length > 1 || !isTheirs;
     });
@@ -86,62 +86,63 @@ async function pass(totalMs: number): Promise<void> {
   }
 }
 
-const taken = ({ duty }: Member) => DEVICES.filter((device) => duty.takes(device)).length;
+const taken = ({ cluster }: Member) => DEVICES.filter((device) => cluster.takes(device)).length;
 
-test("members that share have a part each, hand over the rest to its holder, and leave no device to nobody", async () => {
+test("members that share have a part each, hand over the rest to its holder, and leave no device unserved", async () => {
   const a = await join("a");
-  expect([taken(a), a.hears]).toEqual([SLOTS, "shared"]);
+  expect([taken(a), a.subscribed]).toEqual([SLOTS, "shared"]);
   const b = await join("b");
   await pass(3 * TURN_MS);
   expect(taken(a)).toBeGreaterThan(SLOTS / 5);
   expect(taken(b)).toBeGreaterThan(SLOTS / 5);
   expect(taken(a) + taken(b)).toBe(SLOTS);
-  for (const device of DEVICES) expect(a.duty.takes(device) || a.duty.holderOf(device) === "b").toBe(true);
+  for (const device of DEVICES)
+    expect(a.cluster.takes(device) || a.cluster.holderOf(device) === "b").toBe(true);
   expect(a.left).toBe(taken(b));
-  expect(a.duty.status()).toMatchObject({ state: "active", takeovers: 0, slotsOfAll: SLOTS });
-  await b.duty.close();
+  expect(a.cluster.status()).toMatchObject({ state: "active", takeovers: 0, slotsOfAll: SLOTS });
+  await b.cluster.close();
   await pass(2 * TURN_MS);
   expect(taken(a)).toBe(SLOTS);
-  expect(a.duty.status().takeovers).toBe(0);
+  expect(a.cluster.status().takeovers).toBe(0);
 });
 
 test("a member cut off from the database stops before its lease ends, and only then has its devices elsewhere", async () => {
   const [a, b] = [await join("a"), await join("b")];
   await pass(3 * TURN_MS);
-  const ofA = DEVICES.filter((device) => a.duty.takes(device));
-  roster.cutOff.add("a");
+  const ofA = DEVICES.filter((device) => a.cluster.takes(device));
+  membership.cutOff.add("a");
   await pass(STOP_MS - TURN_MS - STEP_MS);
   expect(taken(a)).toBe(ofA.length);
   await pass(2 * TURN_MS);
-  expect([taken(a), a.hears, a.duty.status().state]).toEqual([0, null, "lapsed"]);
-  expect(clusterTrouble(a.duty.status())).toContain("lease has ended");
+  expect([taken(a), a.subscribed, a.cluster.status().state]).toEqual([0, null, "lapsed"]);
+  expect(clusterTrouble(a.cluster.status())).toContain("lease has ended");
   await pass(TAKEOVER_MAX_MS - STOP_MS - TURN_MS);
   expect(taken(b)).toBe(SLOTS);
-  expect(b.duty.status().takeovers).toBe(ofA.length);
-  roster.cutOff.delete("a");
+  expect(b.cluster.status().takeovers).toBe(ofA.length);
+  membership.cutOff.delete("a");
   await pass(4 * TURN_MS);
   expect(taken(a) + taken(b)).toBe(SLOTS);
   expect(taken(a)).toBe(ofA.length);
   expect(a.left).toBeGreaterThanOrEqual(ofA.length);
-  expect(clusterTrouble(a.duty.status())).toBe("");
+  expect(clusterTrouble(a.cluster.status())).toBe("");
 });
 
 test("a part that others had meanwhile is taken again only after what was remembered of it is forgotten", async () => {
   const a = await join("a");
   const b = await join("b", null);
   await pass(2 * TURN_MS);
-  roster.cutOff.add("a");
+  membership.cutOff.add("a");
   b.delivery = "shared";
   await pass(TAKEOVER_MAX_MS);
   expect(taken(b)).toBe(SLOTS);
-  // b served everything and is gone again before a sees the roster: to a it looks as if nothing had been.
-  await b.duty.close();
+  // b served everything and is gone again before a sees the membership: to a it looks as if nothing had been.
+  await b.cluster.close();
   let forget = () => {};
   a.finish = () =>
     new Promise((resolve) => {
       forget = resolve;
     });
-  roster.cutOff.delete("a");
+  membership.cutOff.delete("a");
   await pass(3 * TURN_MS);
   expect([a.left, taken(a)]).toEqual([SLOTS, 0]);
   forget();
@@ -157,7 +158,7 @@ test("a member that wakes from a stall finds its lease over before it does anyth
   // No timer has run, and one clock says that the lease is over.
   a.aheadMs = STOP_MS;
   expect(taken(a)).toBe(0);
-  expect(DEVICES.some((device) => a.duty.holds(device))).toBe(false);
+  expect(DEVICES.some((device) => a.cluster.holds(device))).toBe(false);
   a.aheadMs = 0;
   vi.setSystemTime(Date.now() + LEASE_MS + 30_000);
   expect(taken(a)).toBe(0);
@@ -176,21 +177,21 @@ test("a device moves only after its last purchase has ended where it was", async
   const b = await join("b");
   await pass(10 * TURN_MS);
   expect(taken(b)).toBe(0);
-  const leaving = DEVICES.filter((device) => !a.duty.takes(device));
+  const leaving = DEVICES.filter((device) => !a.cluster.takes(device));
   expect(leaving.length).toBeGreaterThan(SLOTS / 5);
   // What is under way may be finished, nothing new is taken.
-  for (const device of leaving) expect(a.duty.holds(device)).toBe(true);
+  for (const device of leaving) expect(a.cluster.holds(device)).toBe(true);
   end();
   await pass(2 * TURN_MS);
-  expect(DEVICES.filter((device) => b.duty.takes(device))).toEqual(leaving);
+  expect(DEVICES.filter((device) => b.cluster.takes(device))).toEqual(leaving);
 });
 
-test("where the broker does not share, one is active and the other stands by, without a broker nobody moves", async () => {
+test("where the broker does not share, one is active and the other stands by, without a broker no device moves", async () => {
   const [a, b] = [await join("a", "whole"), await join("b", "whole")];
   await pass(3 * TURN_MS);
-  expect([taken(a), a.hears, taken(b), b.hears]).toEqual([SLOTS, "whole", 0, null]);
-  expect([b.duty.status().state, clusterTrouble(b.duty.status())]).toEqual(["standby", ""]);
-  // A blip moves nothing; a member that hears no more hands over to one that does.
+  expect([taken(a), a.subscribed, taken(b), b.subscribed]).toEqual([SLOTS, "whole", 0, null]);
+  expect([b.cluster.status().state, clusterTrouble(b.cluster.status())]).toEqual(["standby", ""]);
+  // A blip moves nothing; a member without a broker hands over to one that has it.
   a.delivery = null;
   await pass(2 * TURN_MS);
   expect(taken(a)).toBe(SLOTS);
@@ -199,7 +200,7 @@ test("where the broker does not share, one is active and the other stands by, wi
   b.delivery = null;
   await pass(10 * TURN_MS);
   expect(taken(b)).toBe(SLOTS);
-  roster.cutOff.add("b");
+  membership.cutOff.add("b");
   a.delivery = "whole";
   await pass(TAKEOVER_MAX_MS);
   expect([taken(a), taken(b)]).toEqual([SLOTS, 0]);

@@ -1,4 +1,4 @@
-// What a gateway does with devices of which it has no duty, or no more: nothing but hand over.
+// What a gateway does with messages of devices that it does not hold: it hands them over, and nothing else.
 
 import { expect, test } from "vitest";
 import type { ExternalBroker } from "#gateway/broker/external/external";
@@ -11,12 +11,12 @@ import { newBench, newKey, openChannelOf, payOf, QUANTUM } from "../purchase/fix
 
 const DEVICE = "12".repeat(20);
 
-test("without its duty nothing is presented for a device and nothing published to it", async () => {
+test("nothing is presented for a device that is not held here, and nothing published to it", async () => {
   const bench = newBench();
   const key = newKey();
   const channel = await openChannelOf(bench, key);
   let holds = true;
-  const shop: SellerClient = {
+  const client: SellerClient = {
     name: "grid",
     seller: bench.seller,
     tariff: () => bench.seller.tariffNow(),
@@ -26,29 +26,29 @@ test("without its duty nothing is presented for a device and nothing published t
     quote: (quantum) => bench.seller.quote(quantum),
     owns: () => true,
   };
-  const market: SellerRouter = { shopFor: () => shop, shopOf: () => shop };
-  const guarded = fenceRouter(market, { holds: () => holds }).shopOf(channel)!;
-  expect(guarded.owns("grid")).toBe(true);
-  const said: string[] = [];
+  const router: SellerRouter = { shopFor: () => client, shopOf: () => client };
+  const fenced = fenceRouter(router, { holds: () => holds }).shopOf(channel)!;
+  expect(fenced.owns("grid")).toBe(true);
+  const published: string[] = [];
   const devices = fenceDevices(
-    { publish: (device, leaf) => said.push(`${device} ${leaf}`) },
+    { publish: (device, leaf) => published.push(`${device} ${leaf}`) },
     { holds: () => holds },
   );
   const payload = voucherPayload(channel, payOf(key, channel, QUANTUM), null);
-  const present = () => guarded.seller.pay(channel, QUANTUM, payload);
+  const present = () => fenced.seller.pay(channel, QUANTUM, payload);
   holds = false;
   expect(await present()).toMatchObject({ kind: "unavailable" });
   devices.publish(DEVICE, "grant", new Uint8Array(42), false);
-  expect([bench.seller.presented, said]).toEqual([0, []]);
+  expect([bench.seller.presented, published]).toEqual([0, []]);
   holds = true;
   devices.publish(DEVICE, "grant", new Uint8Array(42), false);
-  expect(said).toEqual([`${DEVICE} grant`]);
+  expect(published).toEqual([`${DEVICE} grant`]);
   expect(await present()).not.toMatchObject({ reason: expect.stringContaining("another gateway") });
   expect(bench.seller.presented).toBe(1);
-  expect(fenceRouter({ ...market, shopOf: () => null }, { holds: () => true }).shopOf(channel)).toBeNull();
+  expect(fenceRouter({ ...router, shopOf: () => null }, { holds: () => true }).shopOf(channel)).toBeNull();
 });
 
-test("a message goes to whoever has its device's duty, and is handed over once at most", () => {
+test("a message goes to the holder of its device, and is handed over once at most", () => {
   const taken: string[] = [];
   const handed: string[] = [];
   const broker = {
@@ -56,8 +56,8 @@ test("a message goes to whoever has its device's duty, and is handed over once a
   } as Pick<ExternalBroker, "handOver"> as ExternalBroker;
   let holder: string | null = null;
   let takes = true;
-  const duty = { ...SOLE_MEMBER, takes: () => takes, holderOf: () => holder };
-  const receive = receiveByCluster(duty, broker, (device, leaf) => taken.push(`${device} ${leaf}`));
+  const cluster = { ...SOLE_MEMBER, takes: () => takes, holderOf: () => holder };
+  const receive = receiveByCluster(cluster, broker, (device, leaf) => taken.push(`${device} ${leaf}`));
   const pay = new Uint8Array(99);
   receive(DEVICE, "pay", pay, false);
   receive(DEVICE, "pay", pay, true);
@@ -65,7 +65,7 @@ test("a message goes to whoever has its device's duty, and is handed over once a
   receive(DEVICE, "pay", pay, false);
   holder = "south";
   receive(DEVICE, "hello", pay, false);
-  // Whoever handed it over saw the roster of a moment before: back and forth it must not go.
+  // The sender's view was a moment older: the message must not go back and forth.
   receive(DEVICE, "hello", pay, true);
   expect(taken).toEqual([`${DEVICE} pay`, `${DEVICE} pay`]);
   expect(handed).toEqual([`south ${DEVICE} hello`]);

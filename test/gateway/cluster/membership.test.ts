@@ -1,4 +1,4 @@
-// The rule by which members read their parts off the roster.
+// The rule by which members find their parts of the slots.
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -31,7 +31,7 @@ const anyView: fc.Arbitrary<MembershipView> = fc.record({
   holders: fc.array(fc.constantFrom(null, ...NAMES), { minLength: SLOTS, maxLength: SLOTS }),
 });
 
-test("nobody claims what a live member holds, gives up what it does not hold, or serves without hearing", () => {
+test("no member claims what a live one holds, gives up what it does not hold, or serves without a broker", () => {
   fc.assert(
     fc.property(anyView, fc.constantFrom(...NAMES), (view, me) => {
       const { claims, leaves } = wishOf(view, { member: me });
@@ -44,7 +44,7 @@ test("nobody claims what a live member holds, gives up what it does not hold, or
   );
 });
 
-test("whoever comes and goes, after a few rounds every slot has one holder that hears, and nothing moves any more", () => {
+test("however members come and go, after a few rounds every slot has one holder that is connected, and nothing moves any more", () => {
   fc.assert(
     fc.property(anyView, (start) => {
       const holders = [...start.holders];
@@ -62,10 +62,10 @@ test("whoever comes and goes, after a few rounds every slot has one holder that 
       };
       for (let rounds = 0; rounds < 6; rounds += 1) round();
       expect(round()).toBe(0);
-      const hearing = start.members.filter(({ isLive, hears }) => isLive && hears);
-      const kinds = new Set(hearing.map(({ delivery }) => delivery));
-      if (hearing.length === 0) return;
-      const names = hearing.map(({ member: name }) => name);
+      const connected = start.members.filter(({ isLive, hears }) => isLive && hears);
+      const kinds = new Set(connected.map(({ delivery }) => delivery));
+      if (connected.length === 0) return;
+      const names = connected.map(({ member: name }) => name);
       for (const holder of holders) expect(names).toContain(holder);
       if (!kinds.has("shared")) expect(new Set(holders).size).toBe(1);
     }),

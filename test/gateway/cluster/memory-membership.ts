@@ -1,4 +1,4 @@
-// The roster in memory, with the promises of the one in PostgreSQL: one turn at a time, one clock.
+// The membership in memory, with the promises of the one in PostgreSQL: one turn at a time, one clock.
 
 import { LEASE_MS } from "#gateway/cluster/cluster";
 import type { Membership, MembershipView, Presence } from "#gateway/cluster/membership";
@@ -9,7 +9,7 @@ interface Row extends Presence {
   untilMs: number;
 }
 
-export class MemoryRoster {
+export class MemoryMembership {
   readonly #rows = new Map<string, Row>();
   readonly holders: (string | null)[] = Array.from({ length: SLOTS }, () => null);
   readonly #nowMs: () => number;
@@ -20,12 +20,12 @@ export class MemoryRoster {
     this.#nowMs = nowMs;
   }
 
-  /** What the fence of the ledger would say. */
+  /** What the fencing check of the ledger would answer. */
   mayWrite(member: string, slot: number): boolean {
     return this.holders[slot] === member && (this.#rows.get(member)?.untilMs ?? 0) > this.#nowMs();
   }
 
-  seat(member: string): Membership {
+  of(member: string): Membership {
     const reach = () => {
       if (this.cutOff.has(member)) throw new Error("the database does not answer");
     };

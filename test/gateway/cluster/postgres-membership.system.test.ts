@@ -1,10 +1,14 @@
-// Roster and fence in a real PostgreSQL: one turn at a time, the database's clock, no write without duty.
+// Membership and fencing check in a real PostgreSQL: one turn at a time, the database's clock, no write without a slot.
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { LEASE_MS, STALLED_WRITE_MS } from "#gateway/cluster/cluster";
 import { type Membership, type MembershipView, SLOTS, slotOf, wishOf } from "#gateway/cluster/membership";
 import { openPostgresLedger } from "#gateway/ledger/postgres/postgres-ledger";
-import { fenceOf, openPostgresMembership, type Seat } from "#gateway/ledger/postgres/postgres-membership";
+import {
+  fencingCheckOf,
+  type MemberIdentity,
+  openPostgresMembership,
+} from "#gateway/ledger/postgres/postgres-membership";
 import { inTransaction, openPool } from "#gateway/ledger/postgres/postgres-pool";
 import { intendDeposit } from "#gateway/purchase/deposit";
 import { type Postgres, startPostgres } from "../ledger/postgres/postgres.ts";
@@ -27,34 +31,38 @@ afterEach(async () => {
 afterAll(() => postgres.stop());
 
 const options = () => ({ url: postgres.url, password: postgres.password, onTrouble: () => {} });
-const seatNamed = (member: string, gateway = GATEWAY): Seat => ({ gateway, member, name: member });
+const memberNamed = (member: string, gateway = GATEWAY): MemberIdentity => ({
+  gateway,
+  member,
+  name: member,
+});
 
-async function rosterOf(seat: Seat): Promise<Membership> {
-  const roster = await openPostgresMembership(options(), seat);
-  open.push(roster);
-  return roster;
+async function membershipOf(identity: MemberIdentity): Promise<Membership> {
+  const membership = await openPostgresMembership(options(), identity);
+  open.push(membership);
+  return membership;
 }
 
-async function ledgerOf(seat: Seat) {
-  const ledger = await openPostgresLedger(options(), fenceOf(seat));
+async function ledgerOf(identity: MemberIdentity) {
+  const ledger = await openPostgresLedger(options(), fencingCheckOf(identity));
   open.push(ledger);
   return ledger;
 }
 
 const PRESENT = { delivery: "shared", hears: true, releases: [] } as const;
-const takeAll = (roster: Membership, member: string) =>
-  roster.turn(PRESENT, (view) => wishOf(view, { member }).claims);
-const takeNothing = (roster: Membership) => roster.turn(PRESENT, () => []);
+const takeAll = (membership: Membership, member: string) =>
+  membership.turn(PRESENT, (view) => wishOf(view, { member }).claims);
+const takeNothing = (membership: Membership) => membership.turn(PRESENT, () => []);
 const heldBy = ({ holders }: MembershipView, member: string) =>
   holders.flatMap((holder, slot) => (holder === member ? [slot] : []));
 /** The database's clock runs ahead. */
 const endLease = (member: string) =>
   postgres.query(`UPDATE duty_member SET until_ms = until_ms - ${LEASE_MS} WHERE member = '${member}'`);
 
-test("members that take their turns all at once never hold one slot together, whoever vanishes meanwhile", async () => {
+test("members that take their turns all at once never hold one slot together, whichever vanishes meanwhile", async () => {
   const names = ["a", "b", "c", "d"];
-  const rosters = await Promise.all(names.map((name) => rosterOf(seatNamed(name))));
-  const views = await Promise.all(rosters.map((roster, index) => takeAll(roster, names[index]!)));
+  const memberships = await Promise.all(names.map((name) => membershipOf(memberNamed(name))));
+  const views = await Promise.all(memberships.map((membership, index) => takeAll(membership, names[index]!)));
   const believed = views.flatMap((view, index) => heldBy(view, names[index]!));
   // What the first saw may be given up later; nothing is believed by two.
   expect(new Set(believed).size).toBe(believed.length);
@@ -62,11 +70,11 @@ test("members that take their turns all at once never hold one slot together, wh
     await endLease(names[round % 4]!);
     const present = names.filter((_, index) => index !== round % 4);
     const step = async (name: string) => {
-      const roster = rosters[names.indexOf(name)]!;
-      const view = await takeNothing(roster);
-      await roster.turn({ ...PRESENT, releases: wishOf(view, { member: name }).leaves }, () => []);
-      const held = heldBy(await takeAll(roster, name), name);
-      const { leaves } = wishOf(await takeNothing(roster), { member: name });
+      const membership = memberships[names.indexOf(name)]!;
+      const view = await takeNothing(membership);
+      await membership.turn({ ...PRESENT, releases: wishOf(view, { member: name }).leaves }, () => []);
+      const held = heldBy(await takeAll(membership, name), name);
+      const { leaves } = wishOf(await takeNothing(membership), { member: name });
       return held.filter((slot) => !leaves.includes(slot));
     };
     // Who has just come is seen by the others in the second pass.
@@ -74,22 +82,22 @@ test("members that take their turns all at once never hold one slot together, wh
       const kept = (await Promise.all(present.map(step))).flat();
       expect(new Set(kept).size).toBe(kept.length);
     }
-    for (const name of present) await takeAll(rosters[names.indexOf(name)]!, name);
-    const last = await takeNothing(rosters[names.indexOf(present[0]!)]!);
+    for (const name of present) await takeAll(memberships[names.indexOf(name)]!, name);
+    const last = await takeNothing(memberships[names.indexOf(present[0]!)]!);
     for (const name of present) expect(heldBy(last, name).length).toBeGreaterThan(0);
     expect(last.holders.every((holder) => holder !== null)).toBe(true);
   }
   // Gateways with another key have slots of their own.
-  const stranger = await rosterOf(seatNamed("a", `0x${"cd".repeat(20)}`));
+  const stranger = await membershipOf(memberNamed("a", `0x${"cd".repeat(20)}`));
   expect(heldBy(await takeAll(stranger, "a"), "a")).toHaveLength(SLOTS);
 });
 
-test("a gateway without the duty of a device writes nothing for it, neither payment, nor offer, nor deposit", async () => {
-  const [a, b] = await Promise.all([rosterOf(seatNamed("a")), rosterOf(seatNamed("b"))]);
-  const [ofA, ofB] = await Promise.all([ledgerOf(seatNamed("a")), ledgerOf(seatNamed("b"))]);
+test("a gateway that does not hold a device writes nothing for it, neither payment, nor offer, nor deposit", async () => {
+  const [a, b] = await Promise.all([membershipOf(memberNamed("a")), membershipOf(memberNamed("b"))]);
+  const [ofA, ofB] = await Promise.all([ledgerOf(memberNamed("a")), ledgerOf(memberNamed("b"))]);
   await takeAll(a, "a");
   await ofA.recordPayment(paymentNumbered(0), channelNumbered(0));
-  const others = "expected this gateway to have its duty, found another gateway's or none";
+  const others = "expected this gateway to hold it, found another one or none";
   await expect(ofB.recordPayment(paymentNumbered(1), channelNumbered(1))).rejects.toThrow(others);
 
   const bench = newBench({ depositAtomic: 1000 });
@@ -99,7 +107,7 @@ test("a gateway without the duty of a device writes nothing for it, neither paym
   await expect(intendDeposit(bench.parts({ ledger: ofB }), channel, 1000)).rejects.toThrow(others);
   expect(await intendDeposit(bench.parts({ ledger: ofA }), channel, 1000)).toMatchObject({ index: 0 });
 
-  // A lease that is over is no duty, whatever its holder believes; taken over, the roles are changed.
+  // After its lease a holder may not write, even if it does not know; taken over, the roles are changed.
   await endLease("a");
   await expect(ofA.recordPayment(paymentNumbered(1), channelNumbered(1))).rejects.toThrow(others);
   await takeAll(b, "b");
@@ -112,12 +120,12 @@ test("a gateway without the duty of a device writes nothing for it, neither paym
   );
 });
 
-test("in one transaction those that have their duty pass, and the others fail alone", async () => {
-  const roster = await rosterOf(seatNamed("a"));
-  const ledger = await ledgerOf(seatNamed("a"));
+test("in one transaction writes for devices held here pass, and the others fail alone", async () => {
+  const membership = await membershipOf(memberNamed("a"));
+  const ledger = await ledgerOf(memberNamed("a"));
   const devices = Array.from({ length: 40 }, () => deviceOf(newKey()));
   const isOdd = ({ device }: { readonly device: string }) => slotOf(device) % 2 === 1;
-  await roster.turn(PRESENT, ({ holders }) =>
+  await membership.turn(PRESENT, ({ holders }) =>
     holders.map((_, slot) => slot).filter((slot) => slot % 2 === 1),
   );
   const outcomes = await Promise.allSettled(devices.map((device) => ledger.saveDevice(device)));
@@ -127,8 +135,8 @@ test("in one transaction those that have their duty pass, and the others fail al
   );
 });
 
-test("a gateway that stalls in the middle of a write keeps nobody waiting, and its write is undone", async () => {
-  const [a, b] = await Promise.all([rosterOf(seatNamed("a")), rosterOf(seatNamed("b"))]);
+test("a gateway that stalls in the middle of a write keeps no other waiting, and its write is undone", async () => {
+  const [a, b] = await Promise.all([membershipOf(memberNamed("a")), membershipOf(memberNamed("b"))]);
   await takeAll(a, "a");
   const device = deviceOf(newKey());
   const pool = openPool(options(), {
@@ -138,7 +146,7 @@ test("a gateway that stalls in the middle of a write keeps nobody waiting, and i
   });
   let since = 0;
   const stalled = inTransaction(pool, 1, async (client) => {
-    expect(await fenceOf(seatNamed("a"))(client, [device.device])).toEqual(new Set([device.device]));
+    expect(await fencingCheckOf(memberNamed("a"))(client, [device.device])).toEqual(new Set([device.device]));
     since = performance.now();
     // What a stopped process does: nothing, with its transaction open.
     await new Promise((resolve) => setTimeout(resolve, 3 * STALLED_WRITE_MS));
