@@ -99,7 +99,7 @@ test("a broker that believes any name and keeps each to its own topics is open, 
   const found = await verdictOn(await brokerWith(anyName), null);
   expect(found.kind).toBe("open");
   expect(found.reason).toMatch(
-    /^anybody with an invented login receives messages to another device by x402\/1\/[0-9a-f]{40}\/grant /,
+    /^anybody with an invented login receives messages to another device by x402\/1\/[0-9a-f]{40}\/grant$/,
   );
 });
 
