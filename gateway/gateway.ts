@@ -29,7 +29,7 @@ import { Monitoring, monotonicSeconds, readMonitoringFiles } from "./monitoring.
 import { groupOf, openCluster, receiveByCluster, seatOf } from "./open-cluster.ts";
 import { openForward } from "./purchase/forward.ts";
 import { isNewcomer } from "./purchase/funding.ts";
-import type { Note } from "./purchase/ports.ts";
+import type { Logger } from "./purchase/ports.ts";
 import type { Counts } from "./purchase/session.ts";
 import { openSessions } from "./purchase/sessions.ts";
 import { timedLedger } from "./purchase/timed-ports.ts";
@@ -65,7 +65,11 @@ export interface GatewayStatus extends Readonly<Counts> {
 }
 
 /** @param mayCreateKeys makes keys where there are none: a first look only */
-export async function startGateway(config: Config, everyNote: Note, mayCreateKeys = false): Promise<Gateway> {
+export async function startGateway(
+  config: Config,
+  everyNote: Logger,
+  mayCreateKeys = false,
+): Promise<Gateway> {
   const note = limitNotes(everyNote, () => performance.now());
   const files = readMonitoringFiles(config);
   const authorities = readAuthorities(config.sellers);
@@ -165,7 +169,7 @@ export async function startGateway(config: Config, everyNote: Note, mayCreateKey
       key,
       hmac: hmacSha256,
       devices,
-      market: seat === null ? opened.market : fenceRouter(opened.market, mayLose),
+      router: seat === null ? opened.router : fenceRouter(opened.router, mayLose),
       ledger: timedLedger(ledger, monitoring.timing, monotonicSeconds),
       treasury,
       chain,
@@ -244,7 +248,7 @@ async function openBroker(
   seat: Seat | null,
   barred: EnrolmentService["barred"],
   isNewcomer: (device: string) => Promise<boolean>,
-  note: Note,
+  note: Logger,
   receive: ReceiveShared,
 ): Promise<OpenBroker> {
   if (broker.kind === "embedded") {

@@ -17,7 +17,7 @@ import { type LoadedConfig, loadConfig, shownConfig } from "./config/layers.ts";
 import { sample } from "./config/sample-config.ts";
 import type { Gateway, GatewayStatus } from "./gateway.ts";
 import { reasonOf } from "./purchase/faults/note-failure.ts";
-import type { Note } from "./purchase/ports.ts";
+import type { Logger } from "./purchase/ports.ts";
 
 const STATUS_EVERY_MS = 10_000;
 const INIT_FILE = "watt402-gateway.toml";
@@ -109,7 +109,7 @@ async function run(options: Options, load: () => LoadedConfig): Promise<void> {
   }
   const { openLog } = await import("./log.ts");
   const log = openLog(options.quiet ? "warn" : "info");
-  const note: Note = (level, text, fields) => log[level](fields, text);
+  const note: Logger = (level, text, fields) => log[level](fields, text);
   for (const sentence of assumed) log.info({ assumed: sentence }, "assumed, for nobody said it");
   guardProcess({
     survived: (what, error) => log.error({ reason: reasonOf(error) }, what),

@@ -23,7 +23,7 @@ import { Health } from "./http/health.ts";
 import { type HttpServer, openHttpServer } from "./http/server.ts";
 import type { WaitingPayments } from "./ledger/store.ts";
 import { noteFailure } from "./purchase/faults/note-failure.ts";
-import type { Note, Occurrence } from "./purchase/ports.ts";
+import type { Logger, GatewayEvent } from "./purchase/ports.ts";
 import type { Timing } from "./purchase/timed-ports.ts";
 import { isSelling } from "./sellers/seller-health.ts";
 import type { SellerStatus } from "./sellers/seller-status.ts";
@@ -48,7 +48,7 @@ export interface MonitoringParts {
   readonly ledger: Api["ledger"];
   readonly journal: () => WaitingPayments;
   readonly access: AccessSources;
-  readonly note: Note;
+  readonly note: Logger;
 }
 
 const SAMPLE_MS = 1_000;
@@ -161,7 +161,7 @@ export class Monitoring {
     return this.#server?.url ?? null;
   }
 
-  observe(event: Occurrence): void {
+  observe(event: GatewayEvent): void {
     this.#fleet.observe(event);
     this.#metrics.observe(event);
     if (event.type === "differs") this.#differences += 1;

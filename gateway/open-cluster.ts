@@ -11,7 +11,7 @@ import type { Config } from "./config/config.ts";
 import { postgresOf } from "./ledger/open-ledger.ts";
 import { openPostgresMembership, type Seat } from "./ledger/postgres/postgres-membership.ts";
 import type { OpenForward } from "./purchase/forward.ts";
-import type { Note } from "./purchase/ports.ts";
+import type { Logger } from "./purchase/ports.ts";
 import type { Sessions } from "./purchase/sessions.ts";
 
 export interface ClusterWork {
@@ -45,7 +45,7 @@ export async function openCluster(
   seat: Seat | null,
   broker: ExternalBroker | null,
   { sessions, forward }: ClusterWork,
-  note: Note,
+  note: Logger,
 ): Promise<Cluster> {
   if (seat === null || broker === null || ledger.kind !== "postgres") return SOLE_MEMBER;
   return joinCluster({

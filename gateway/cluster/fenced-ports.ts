@@ -7,11 +7,11 @@
 import type { Devices, Seller, SellerClient, SellerRouter } from "../purchase/ports.ts";
 import type { Cluster } from "./cluster.ts";
 
-export function fenceRouter(market: SellerRouter, duty: Pick<Cluster, "holds">): SellerRouter {
+export function fenceRouter(router: SellerRouter, duty: Pick<Cluster, "holds">): SellerRouter {
   const guarded = (shop: SellerClient | null) => shop && { ...shop, seller: guardSeller(shop.seller, duty) };
   return {
-    shopFor: (device, present, isBuying) => guarded(market.shopFor(device, present, isBuying)),
-    shopOf: (channel) => guarded(market.shopOf(channel)),
+    clientFor: (device, present, isBuying) => guarded(router.clientFor(device, present, isBuying)),
+    clientOf: (channel) => guarded(router.clientOf(channel)),
   };
 }
 

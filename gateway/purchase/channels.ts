@@ -40,7 +40,7 @@ function distance(tariff: Tariff, quantumAtomic: number, wantedUnits: number): n
 /** Who a channel is with, and whether the one there is can still be bought on. */
 export interface Buyer {
   readonly device: DeviceRecord;
-  readonly shop: Pick<SellerClient, "name" | "owns">;
+  readonly client: Pick<SellerClient, "name" | "owns">;
   /** The seller will never charge what was signed on the present channel: take the next salt. */
   readonly leaves: boolean;
 }
@@ -51,7 +51,7 @@ export interface Buyer {
  */
 export async function channelFor(
   parts: Pick<DepositParts, "ledger" | "treasury">,
-  { device, shop, leaves }: Buyer,
+  { device, client, leaves }: Buyer,
   quote: Quote,
   nowMs: number,
 ): Promise<ChannelRecord> {
@@ -64,12 +64,12 @@ export async function channelFor(
     const known = channels.find(({ id }) => id === line.id);
     if (known === undefined) free = line;
     // Two sellers that are paid at one address have their counters apart.
-    else if (shop.owns(known.seller)) held.push(known);
+    else if (client.owns(known.seller)) held.push(known);
   }
   // A device hears no offer that is not newer than all others.
   const newest = channels.reduce((max, known) => Math.max(max, known.revision), 0);
   const revision = Math.max(newest + 1, Math.floor(nowMs));
-  const offered = { seller: shop.name, resource, requirements, revision };
+  const offered = { seller: client.name, resource, requirements, revision };
   // The one offered last; of rows that were written before revisions told it, the last salt.
   held.sort((left, right) => left.revision - right.revision);
   const present = held.pop();
@@ -87,7 +87,7 @@ export async function channelFor(
   if (free === null) {
     throw new Watt402Error(
       "limit-reached",
-      `device ${device.device} and seller ${shop.name}: expected at most ${SALTS_MAX} channels, found them all used up`,
+      `device ${device.device} and seller ${client.name}: expected at most ${SALTS_MAX} channels, found them all used up`,
     );
   }
   const counters = { balance: 0, promised: 0, charged: 0, granted: 0 };

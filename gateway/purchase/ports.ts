@@ -246,9 +246,9 @@ export interface SellerRouter {
    * @param present seller of the channel it buys on; null when it has none
    * @param isBuying it has just paid: it may be the one that tries a seller which was away
    */
-  shopFor(device: DeviceRecord, present: string | null, isBuying: boolean): SellerClient | null;
+  clientFor(device: DeviceRecord, present: string | null, isBuying: boolean): SellerClient | null;
   /** Who is to be asked about a channel; null when the configuration names its seller no more. */
-  shopOf(channel: ChannelRecord): SellerClient | null;
+  clientOf(channel: ChannelRecord): SellerClient | null;
 }
 
 /** The operator's money, and the chain it is on. */
@@ -289,13 +289,17 @@ export interface Devices {
 export type WallClock = () => number;
 
 /** Something an operator should know; `fields` are safe to log. */
-export type Note = (level: "info" | "warn", text: string, fields: Readonly<Record<string, unknown>>) => void;
+export type Logger = (
+  level: "info" | "warn",
+  text: string,
+  fields: Readonly<Record<string, unknown>>,
+) => void;
 
 /** Why something that a device sent was dropped without an answer. */
 export type Drop = "wrong-tag" | "malformed" | "unknown-device" | "gateway-full" | "not-enrolled";
 
-/** What happened, told once, to whoever looks on: gateway/observe makes metrics, pages and alarms of it. */
-export type Occurrence =
+/** What happened, reported once: gateway/telemetry makes metrics, pages and alarms of it. */
+export type GatewayEvent =
   | { readonly type: "hello"; readonly device: string; readonly hello: Hello }
   | {
       readonly type: "offered";
@@ -336,5 +340,5 @@ export type Occurrence =
       readonly foundGranted: number;
     };
 
-/** Looks on; it must return at once and never throw. */
-export type Observe = (occurrence: Occurrence) => void;
+/** Takes note of an event; it returns at once and never throws. */
+export type Observe = (event: GatewayEvent) => void;

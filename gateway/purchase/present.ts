@@ -16,7 +16,7 @@ import { authorizationPayload, voucherPayload } from "./payload.ts";
 import {
   type ChannelRecord,
   type DepositRecord,
-  type Note,
+  type Logger,
   type Observe,
   PRICE_MAX,
   type Sale,
@@ -28,7 +28,7 @@ export interface PurchaseParts extends DepositParts {
   readonly seller: Seller;
   /** Does the seller sell a quantum of so many atomic units now? For another one no deposit is signed. */
   readonly isOnSale: (amountAtomic: number) => boolean;
-  readonly note: Note;
+  readonly note: Logger;
   readonly observe: Observe;
 }
 

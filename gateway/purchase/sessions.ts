@@ -103,12 +103,12 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
 
   function waitsForOffer({ record, channel, refusal }: Session): boolean {
     if (channel === null || CURED_BY_ANOTHER_PRICE.has(refusal ?? "")) return true;
-    const shop = parts.market.shopFor(record, channel.seller, false);
-    if (shop === null) return false;
+    const client = parts.router.clientFor(record, channel.seller, false);
+    if (client === null) return false;
     // A price that moved is told before the next rung is signed: one signed at the old price is worth nothing.
     return (
-      !shop.owns(channel.seller) ||
-      shop.tariff()?.menu.includes(Number(channel.requirements.amount)) === false
+      !client.owns(channel.seller) ||
+      client.tariff()?.menu.includes(Number(channel.requirements.amount)) === false
     );
   }
 

@@ -1,5 +1,5 @@
 /**
- * The configured sellers, opened: a client, a shop and an HTTP pool for each, and the market over them.
+ * The configured sellers, opened: a client and an HTTP pool for each, and the router over them.
  *
  * Promise: what is opened here is closed by `close`, after `stop` asked nothing more of any seller.
  */
@@ -9,7 +9,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import type { Config } from "../config/config.ts";
 import { shownUrl } from "../config/layers.ts";
 import { devicesOf, type SellerConfig } from "../config/sellers-section.ts";
-import type { ChannelRecord, Note, Seller, SellerRouter } from "../purchase/ports.ts";
+import type { ChannelRecord, Logger, Seller, SellerRouter } from "../purchase/ports.ts";
 import { type Timing, timedSeller } from "../purchase/timed-ports.ts";
 import type { TermsTrouble } from "../treasury/terms.ts";
 import type { Timer } from "./circuit.ts";
@@ -21,7 +21,7 @@ import { openSellerRouter } from "./seller-router.ts";
 import type { SellerStatus } from "./seller-status.ts";
 
 export interface Sellers {
-  readonly market: SellerRouter;
+  readonly router: SellerRouter;
   status(): readonly SellerStatus[];
   stop(): void;
   close(): Promise<void>;
@@ -45,16 +45,16 @@ export function openSellers(
   config: Config,
   authorities: ReadonlyMap<string, string>,
   timing: Timing,
-  note: Note,
+  note: Logger,
   changed: () => void,
   termsTrouble: TermsTrouble,
 ): Sellers {
   const { sellers, groups, limits, market } = config;
   const opened = sellers.map((seller, index) => {
     const http = openSellerHttp(seller, limits, authorities);
-    const client = timedSeller(clientOf(seller, http), timing, () => performance.now() / 1000);
-    const shop = openSellerClient(
-      client,
+    const spoken = timedSeller(clientOf(seller, http), timing, () => performance.now() / 1000);
+    const client = openSellerClient(
+      spoken,
       {
         name: seller.name,
         kind: seller.kind,
@@ -69,13 +69,13 @@ export function openSellers(
       changed,
       termsTrouble,
     );
-    return { shop, devices: devicesOf(seller, groups), http };
+    return { client, devices: devicesOf(seller, groups), http };
   });
   return {
-    market: openSellerRouter(opened, market.choose, SYSTEM_TIMER.nowMs),
-    status: () => opened.map(({ shop }) => shop.status()),
+    router: openSellerRouter(opened, market.choose, SYSTEM_TIMER.nowMs),
+    status: () => opened.map(({ client }) => client.status()),
     stop() {
-      for (const { shop } of opened) shop.stop();
+      for (const { client } of opened) client.stop();
     },
     async close() {
       await Promise.all(opened.map(({ http }) => http.close()));

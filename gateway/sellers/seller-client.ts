@@ -8,7 +8,7 @@
 
 import { detach } from "#core/detach";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { AskedQuote, ChannelRecord, Note, Sale, Seller, SellerClient } from "../purchase/ports.ts";
+import type { AskedQuote, ChannelRecord, Logger, Sale, Seller, SellerClient } from "../purchase/ports.ts";
 import type { TermsTrouble } from "../treasury/terms.ts";
 import { type CallKind, openCircuit, type Timer } from "./circuit.ts";
 import { openConcurrencyLimit } from "./client/concurrency-limit.ts";
@@ -39,7 +39,7 @@ export interface SellerClientOptions {
 }
 
 export interface RunningSellerClient extends SellerClient {
-  readonly standing: HealthName;
+  readonly health: HealthName;
   status(): SellerStatus;
   stop(): void;
 }
@@ -52,12 +52,12 @@ export function openSellerClient(
   client: Seller,
   options: SellerClientOptions,
   timer: Timer,
-  everyNote: Note,
+  everyNote: Logger,
   changed: () => void,
   termsTrouble: TermsTrouble = async () => "",
 ): RunningSellerClient {
   const { name, kind, url } = options;
-  const note: Note = (level, text, fields) => everyNote(level, text, { seller: name, ...fields });
+  const note: Logger = (level, text, fields) => everyNote(level, text, { seller: name, ...fields });
   const counts = { answered: 0, failed: 0, refused: 0 };
   const turnstile = openConcurrencyLimit(options.callsMax, options.queueMax);
   let lastFailure = "";
@@ -198,7 +198,7 @@ export function openSellerClient(
       return watch.quote(quantumAtomic);
     },
     refused: standing.refused,
-    get standing() {
+    get health() {
       return standing.name;
     },
     owns: (owner) => owner === name || (owner === "" && options.isFirst),

@@ -12,8 +12,8 @@ import type { Timer } from "./circuit.ts";
  * "new": not heard yet. "good": sells. "troubled": fails, and may yet recover. "away": devices buy elsewhere.
  * "trial": answers again, and one device tries whether it sells. "dismissed": not bought from any more.
  */
-export const STANDINGS = ["new", "good", "troubled", "away", "trial", "dismissed"] as const;
-export type HealthName = (typeof STANDINGS)[number];
+export const HEALTH_NAMES = ["new", "good", "troubled", "away", "trial", "dismissed"] as const;
+export type HealthName = (typeof HEALTH_NAMES)[number];
 
 export interface SellerHealth {
   readonly name: HealthName;

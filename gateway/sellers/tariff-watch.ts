@@ -8,7 +8,7 @@
 
 import { detach } from "#core/detach";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { AskedQuote, NoTerms, Note, Quote, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
+import type { AskedQuote, Logger, NoTerms, Quote, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
 
 export interface TariffWatch extends Pick<SellerClient, "tariff" | "lacks" | "reconsider" | "quote"> {
   /** Asks now; false while the seller does not answer. */
@@ -47,7 +47,7 @@ const RECONSIDERED_MS = 2 * PAUSE_MAX_MS;
  */
 export function watchTariff(
   seller: Seller,
-  note: Note,
+  note: Logger,
   changed: () => void,
   clock: WatchClock = WALL,
   pauseMaxMs: number = PAUSE_MAX_MS,

@@ -3,7 +3,7 @@
  *
  * Promise: signatures and tags are left out, so nothing shown could be presented to a seller.
  */
-import type { Occurrence } from "../purchase/ports.ts";
+import type { GatewayEvent } from "../purchase/ports.ts";
 
 /** One message, as a watcher reads it. */
 export interface Frame {
@@ -16,7 +16,7 @@ export interface Frame {
 }
 
 /** The message an occurrence tells of; null when it tells of none that went through. */
-export function frameOf(occurrence: Occurrence, atSeconds: number): Frame | null {
+export function frameOf(occurrence: GatewayEvent, atSeconds: number): Frame | null {
   switch (occurrence.type) {
     case "hello": {
       const { model, firmware, meter, unit, wantedUnits, register } = occurrence.hello;

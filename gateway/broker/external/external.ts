@@ -21,7 +21,7 @@ import {
   type ProbeAccount,
   readLogin,
 } from "../../config/login-files.ts";
-import type { Note } from "../../purchase/ports.ts";
+import type { Logger } from "../../purchase/ports.ts";
 import type { Broker } from "../broker.ts";
 import { type Access, probeAccess } from "./access-probe.ts";
 import { fallBackOn } from "./protocol-version.ts";
@@ -42,7 +42,7 @@ export interface ExternalOptions {
   readonly receiveMaximum: number;
   /** Several gateways in a group, and this one's name among them; null: this one hears everything. */
   readonly share: { readonly group: string; readonly member: string } | null;
-  readonly note: Note;
+  readonly note: Logger;
 }
 
 /** A message of a device; handed over: another member of the group heard it. */

@@ -3,13 +3,13 @@
  *
  * Promise: one fixed text, so that the log's limit holds for it; what was being done, and a bounded reason, are members.
  */
-import type { Note } from "../ports.ts";
+import type { Logger } from "../ports.ts";
 
 const REASON_MAX = 300;
 
 /** What `detach` tells a failure to. @param doing in a few fixed words, as "making an offer" */
 export function noteFailure(
-  note: Note,
+  note: Logger,
   doing: string,
   fields: Readonly<Record<string, unknown>> = {},
 ): (error: unknown) => void {

@@ -98,7 +98,7 @@ export class Gateway {
       PRICE_PAUSE_MAX_MS,
     );
     // A world has one seller: nobody could go elsewhere for its refusals.
-    const shop = { name: "seller", seller, owns: () => true, refused: () => {}, ...watch };
+    const client = { name: "seller", seller, owns: () => true, refused: () => {}, ...watch };
     const sessions = openSessions(
       {
         key: keyOf("gateway"),
@@ -110,7 +110,7 @@ export class Gateway {
             network.publishFromGateway(device, leaf, payload, retained);
           },
         },
-        market: { shopFor: () => shop, shopOf: () => shop },
+        router: { clientFor: () => client, clientOf: () => client },
         ledger: ledgerOn(this.parts.tables, life, () => acted("wrote to the ledger")),
         treasury: {
           address: keyOf("treasury").address,

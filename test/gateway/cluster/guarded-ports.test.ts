@@ -16,7 +16,7 @@ test("without its duty nothing is presented for a device and nothing published t
   const key = newKey();
   const channel = await openChannelOf(bench, key);
   let holds = true;
-  const shop: SellerClient = {
+  const client: SellerClient = {
     name: "grid",
     seller: bench.seller,
     tariff: () => bench.seller.tariffNow(),
@@ -26,8 +26,8 @@ test("without its duty nothing is presented for a device and nothing published t
     quote: (quantum) => bench.seller.quote(quantum),
     owns: () => true,
   };
-  const market: SellerRouter = { shopFor: () => shop, shopOf: () => shop };
-  const guarded = fenceRouter(market, { holds: () => holds }).shopOf(channel)!;
+  const router: SellerRouter = { clientFor: () => client, clientOf: () => client };
+  const guarded = fenceRouter(router, { holds: () => holds }).clientOf(channel)!;
   expect(guarded.owns("grid")).toBe(true);
   const said: string[] = [];
   const devices = fenceDevices(
@@ -45,7 +45,9 @@ test("without its duty nothing is presented for a device and nothing published t
   expect(said).toEqual([`${DEVICE} grant`]);
   expect(await present()).not.toMatchObject({ reason: expect.stringContaining("another gateway") });
   expect(bench.seller.presented).toBe(1);
-  expect(fenceRouter({ ...market, shopOf: () => null }, { holds: () => true }).shopOf(channel)).toBeNull();
+  expect(
+    fenceRouter({ ...router, clientOf: () => null }, { holds: () => true }).clientOf(channel),
+  ).toBeNull();
 });
 
 test("a message goes to whoever has its device's duty, and is handed over once at most", () => {

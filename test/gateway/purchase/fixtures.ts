@@ -338,7 +338,7 @@ export class HonestSeller implements Seller {
 }
 
 /** A seller with nothing between it and the rules. */
-export function shopOf(seller: HonestSeller, name = "seller"): SellerClient {
+export function clientOf(seller: HonestSeller, name = "seller"): SellerClient {
   return {
     name,
     seller,
@@ -352,8 +352,8 @@ export function shopOf(seller: HonestSeller, name = "seller"): SellerClient {
 }
 
 /** All devices buy from one. */
-export function marketOf(shop: SellerClient): SellerRouter {
-  return { shopFor: () => shop, shopOf: ({ seller }) => (shop.owns(seller) ? shop : null) };
+export function routerOf(client: SellerClient): SellerRouter {
+  return { clientFor: () => client, clientOf: ({ seller }) => (client.owns(seller) ? client : null) };
 }
 
 // ---- a bench ----
@@ -414,7 +414,7 @@ export async function openChannelOf(bench: Bench, key: Key, quantum = QUANTUM): 
   const { quote } = await bench.seller.quote(quantum);
   const device = deviceOf(key);
   await bench.ledger.saveDevice(device);
-  const buyer = { device, shop: shopOf(bench.seller), leaves: false };
+  const buyer = { device, client: clientOf(bench.seller), leaves: false };
   const channel = await channelFor(bench.parts(), buyer, quote!, NOW_SECONDS * 1000);
   await bench.ledger.saveChannel(channel);
   return channel;

@@ -12,7 +12,7 @@ import { decodeGrant, encodePay } from "#protocol/frames";
 import { type OfferMessage, readOffer } from "#protocol/messages";
 import { isSealedFrame, openJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import type { Leaf } from "#protocol/topics";
-import { type Bench, hmac, marketOf, newKey, payOf, shopOf, UNITS } from "./fixtures.ts";
+import { type Bench, clientOf, hmac, newKey, payOf, routerOf, UNITS } from "./fixtures.ts";
 
 export interface Said {
   readonly device: string;
@@ -34,7 +34,7 @@ export function open(
     key,
     hmac,
     devices: { publish: (device, leaf, payload, retained) => said.push({ device, leaf, payload, retained }) },
-    market: marketOf(shopOf(bench.seller)),
+    router: routerOf(clientOf(bench.seller)),
     counts,
     ...instead,
   };

@@ -85,12 +85,12 @@ test("a device without an offer hears by a refusal that names no channel whether
     () => {},
   );
   await watch.refresh();
-  const shop = { name: "odd", seller: client(), owns: () => true, refused: () => {}, ...watch };
-  const market = { shopFor: () => shop, shopOf: () => shop };
+  const odd = { name: "odd", seller: client(), owns: () => true, refused: () => {}, ...watch };
+  const router = { clientFor: () => odd, clientOf: () => odd };
   const { said, sessions, gateway } = open(bench, {
-    market,
-    observe: (occurrence) => {
-      if (occurrence.type === "no-offer") told.push(occurrence);
+    router,
+    observe: (event) => {
+      if (event.type === "no-offer") told.push(event);
     },
   });
   const speaker = new Speaker(gateway);
