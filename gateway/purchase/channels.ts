@@ -1,5 +1,5 @@
 /**
- * Which channel a device buys on, and the offer that tells it.
+ * Which channel a device buys on, and the offer of that channel.
  *
  * Promise: one channel per device, seller and token at a time, recomputed from its configuration and never
  * reused for another seller; one that can be bought on no more is left for one that was left at the present
@@ -70,7 +70,7 @@ export async function channelFor(
   const newest = channels.reduce((max, known) => Math.max(max, known.revision), 0);
   const revision = Math.max(newest + 1, Math.floor(nowMs));
   const offered = { seller: client.name, resource, requirements, revision };
-  // The one offered last; of rows that were written before revisions told it, the last salt.
+  // The one offered last; of rows that were written before there were revisions, the last salt.
   held.sort((left, right) => left.revision - right.revision);
   const present = held.pop();
   if (present !== undefined && !leaves && !(await isSpoilt(parts.ledger, present))) {
@@ -134,7 +134,7 @@ async function fundExact(parts: DepositParts, channel: ChannelRecord, ahead: num
   return { ...funded, promised: funded.charged + after };
 }
 
-/** The offer of a channel as it stands. */
+/** The offer of a channel at its present counters. */
 export function offerOf(channel: ChannelRecord, tariff: Tariff): OfferMessage {
   // The members that x402 names; a device takes no others, and what else a seller adds is echoed to it only.
   const { scheme, network, amount, asset, payTo, maxTimeoutSeconds, extra } = channel.requirements;

@@ -186,11 +186,11 @@ export type Sale =
       readonly validUntilSeconds: number;
       readonly transaction: string;
     }
-  /** HTTP 402: `charged` is the seller's counter when it told one (corrective 402). */
+  /** HTTP 402: `charged` is the seller's counter when its answer has one (corrective 402). */
   | { readonly kind: "unpaid"; readonly reason: string; readonly charged: number | null }
   | { readonly kind: "unavailable"; readonly reason: string };
 
-/** Why there are no terms: one line for people, and whether the seller's terms are such that nobody here can pay. */
+/** Why there are no terms: one line for people, and whether this gateway cannot pay by any of the seller's terms. */
 export interface NoTerms {
   readonly reason: string;
   /** It answered, and nothing of what it accepts is spoken here. */
@@ -207,7 +207,7 @@ export interface Seller {
   pay(channel: ChannelRecord, amountAtomic: number, payload: PaymentPayload): Promise<Sale>;
   /**
    * The counters of a channel on which the seller has charged more than the ledger knows, because an
-   * answer was lost; null when the seller cannot tell now.
+   * answer was lost; null while the seller's account cannot be read.
    * @param charged no more than the device signed
    * @param quantumAtomic what was signed for each payment since the channel's counters
    */
@@ -241,7 +241,7 @@ export interface SellerClient {
 /** Which device buys where. */
 export interface SellerRouter {
   /**
-   * Where a device should buy now; null when it has no seller that may be bought from. One that has told no terms
+   * Where a device should buy now; null when it has no seller that may be bought from. One whose terms are unknown
    * yet is named when no other has.
    * @param present seller of the channel it buys on; null when it has none
    * @param isBuying it has just paid: it may be the one that tries a seller which was away
@@ -342,3 +342,14 @@ export type GatewayEvent =
 
 /** Takes note of an event; it returns at once and never throws. */
 export type Observe = (event: GatewayEvent) => void;
+
+/** Takes the time of the two slow parts of a payment, and counts deposits; it returns at once and never throws. */
+export interface Timing {
+  /** Monotonic. */
+  nowSeconds(): number;
+  /** A payment at the seller, or a payment's commit in the ledger. */
+  took(part: "seller" | "ledger", seconds: number, isGood: boolean): void;
+  deposited(amountAtomic: number): void;
+}
+
+export const UNTIMED: Timing = { nowSeconds: () => 0, took: () => {}, deposited: () => {} };

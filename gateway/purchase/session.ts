@@ -1,5 +1,5 @@
 /**
- * One device's conversation with the gateway: hello to offer, PAY to GRANT, and what it tells of itself.
+ * One device's conversation with the gateway: hello to offer, PAY to GRANT, and its telemetry.
  *
  * Promise: nothing is believed without a right tag; one purchase of a device is under way at a time, in
  * the order of its rungs; what cannot be answered is counted and dropped, never thrown.
@@ -40,7 +40,7 @@ export interface Counts {
   pays: number;
   grants: number;
   refusals: number;
-  /** Frames and messages dropped: wrong tag, malformed, from nobody known. */
+  /** Frames and messages dropped: wrong tag, malformed, from an unknown device. */
   dropped: number;
 }
 
@@ -144,13 +144,13 @@ export function makeOffer(parts: SessionParts, session: Session): Promise<void> 
     try {
       await offerChannel(parts, session);
     } catch (error) {
-      tellNoOffer(parts, session, "seller-unavailable", { reason: String(error) });
+      publishNoOffer(parts, session, "seller-unavailable", { reason: String(error) });
     }
   });
 }
 
-/** A device that has no offer hears why, by a refusal that names no channel: it changes nothing but what it reports. */
-function tellNoOffer(
+/** Publishes why a device has no offer: a refusal that names no channel and changes nothing but what the device reports. */
+function publishNoOffer(
   parts: SessionParts,
   session: Session,
   refusal: WireRefusal,
@@ -175,7 +175,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const before = session.channel;
   const client = parts.router.clientFor(session.record, before?.seller ?? null, false);
   if (client === null) {
-    tellNoOffer(parts, session, "seller-unavailable", {
+    publishNoOffer(parts, session, "seller-unavailable", {
       reason: "expected a seller for it, found none",
     });
     return;
@@ -188,7 +188,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   if (tariff === null || !asked?.quote) {
     const { reason, isUnpayable } = asked ?? client.lacks();
     const refusal = isUnpayable ? "seller-refused" : "seller-unavailable";
-    tellNoOffer(parts, session, refusal, { seller: client.name, reason });
+    publishNoOffer(parts, session, refusal, { seller: client.name, reason });
     return;
   }
   const { quote } = asked;
@@ -212,7 +212,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff));
   if (sealed.length > LEAVES.offer.bytesMax) {
     const reason = `expected an offer of at most ${LEAVES.offer.bytesMax} bytes, found ${sealed.length}: the seller's requirements are too long`;
-    tellNoOffer(parts, session, "seller-refused", { seller: client.name, reason });
+    publishNoOffer(parts, session, "seller-refused", { seller: client.name, reason });
     return;
   }
   await parts.ledger.saveChannel(channel);

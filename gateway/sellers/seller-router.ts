@@ -72,7 +72,7 @@ export function openSellerRouter(
       // Where nothing else sells, all may try.
       const held = ranked.find((client) => present !== null && client.owns(present));
       const heard = ranked.find((client) => client.tariff() !== null);
-      // Without terms nothing can be offered; the first one tells why.
+      // Without terms nothing can be offered; the first one's reason is reported.
       return selling[0] ?? held ?? heard ?? ranked[0] ?? null;
     },
     clientOf: ({ seller }) => entries.find(({ client }) => client.owns(seller))?.client ?? null,

@@ -7,24 +7,25 @@ import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
 import { channelFor } from "#gateway/purchase/channels";
 import { type FundingLimits, totalsOf } from "#gateway/purchase/funding";
-import type {
-  Chain,
-  ChannelKey,
-  ChannelRecord,
-  DecideDeposit,
-  DepositRecord,
-  DepositTotals,
-  DeviceRecord,
-  Ledger,
-  OverdueDeposit,
-  PaymentRecord,
-  Quote,
-  Sale,
-  Seller,
-  SellerClient,
-  SellerCounters,
-  SellerRouter,
-  Tariff,
+import {
+  type Chain,
+  type ChannelKey,
+  type ChannelRecord,
+  type DecideDeposit,
+  type DepositRecord,
+  type DepositTotals,
+  type DeviceRecord,
+  type Ledger,
+  type OverdueDeposit,
+  type PaymentRecord,
+  type Quote,
+  type Sale,
+  type Seller,
+  type SellerClient,
+  type SellerCounters,
+  type SellerRouter,
+  type Tariff,
+  UNTIMED,
 } from "#gateway/purchase/ports";
 import type { PurchaseParts } from "#gateway/purchase/present";
 import { hmacSha256 } from "#node/key/native-hmac";
@@ -402,6 +403,7 @@ export function newBench(limits: Partial<FundingLimits> = {}): Bench {
       isOnSale: () => true,
       note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
       observe: () => {},
+      timing: UNTIMED,
       now: () => bench.nowSeconds,
       ...instead,
     }),

@@ -4,7 +4,7 @@ import { expect } from "vitest";
 import type { Grant } from "#core/events";
 import type { Refusal } from "#core/refusal";
 import type { SessionParts } from "#gateway/purchase/session";
-import { openSessions } from "#gateway/purchase/sessions";
+import { Sessions } from "#gateway/purchase/sessions";
 import { fromHex, toHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
@@ -38,7 +38,7 @@ export function open(
     counts,
     ...instead,
   };
-  const sessions = openSessions(parts, { receive: async () => {}, refuse: () => {} }, limits);
+  const sessions = new Sessions(parts, { receive: async () => {}, refuse: () => {} }, limits);
   const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
   return { said, sessions, counts, gateway: key, settled };
 }

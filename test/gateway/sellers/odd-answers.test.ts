@@ -3,8 +3,9 @@
 import type { ServerResponse } from "node:http";
 import { encodePaymentRequiredHeader, encodePaymentResponseHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Seller, UNTIMED } from "#gateway/purchase/ports";
 import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
-import { openSellerClient, type RunningSellerClient } from "#gateway/sellers/seller-client";
+import { RunningSellerClient } from "#gateway/sellers/seller-client";
 import { openSellerRouter } from "#gateway/sellers/seller-router";
 import type { PaymentRequired } from "#protocol/x402";
 import { NETWORK, newBench, QUANTUM, requirementsOf, TOKEN, UNITS } from "../purchase/fixtures.ts";
@@ -72,15 +73,18 @@ async function between() {
   const timer = testTimer();
   const bench = newBench();
   const options = { callsMax: 4, queueMax: 9, awayAfterMs: AWAY_AFTER_MS };
-  const changed = () => sessions.renewOffers();
+  const guards = {
+    timer,
+    note: () => {},
+    timing: UNTIMED,
+    holds: () => true,
+    changed: () => sessions.renewOffers(),
+    termsTrouble: async () => "",
+  };
   const { url, http } = standIn;
   const sale = { url, method: "GET", unit: "mWh", unitsPerPayment: UNITS } as const;
-  const clientOf = (
-    name: string,
-    client: Parameters<typeof openSellerClient>[0],
-    isFirst: boolean,
-  ): RunningSellerClient =>
-    openSellerClient(client, { ...options, name, kind: "fixed", url, isFirst }, timer, () => {}, changed);
+  const clientOf = (name: string, client: Seller, isFirst: boolean): RunningSellerClient =>
+    new RunningSellerClient(client, { ...options, name, kind: "fixed", url, isFirst }, guards);
   const router = openSellerRouter(
     [
       { client: clientOf("odd", fixedSeller(http, sale, PAYABLE), true), devices: null },
