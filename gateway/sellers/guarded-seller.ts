@@ -218,8 +218,9 @@ export class GuardedSeller implements Seller {
 
   #healthChanged(moves: boolean, before: HealthName): void {
     const { name, reason } = this.health;
-    if (name === "good") this.#guards.note("info", HEALTH_TEXTS.good, { before, reason: `it was ${before}` });
-    else this.#guards.note("warn", HEALTH_TEXTS[name], { before, reason });
+    const isGood = name === "good";
+    const why = isGood ? `it was ${before}` : reason;
+    this.#guards.note(isGood ? "info" : "warn", HEALTH_TEXTS[name], { before, reason: why });
     if (moves) this.#guards.changed();
   }
 }

@@ -3,10 +3,12 @@
  *
  * Promise: an event costs nothing while nothing listens.
  */
-import type { Monitoring } from "./monitoring.ts";
-import { type Observe, type Timing, UNTIMED } from "./purchase/ports.ts";
+import { type GatewayEvent, type Observe, type Timing, UNTIMED } from "../purchase/ports.ts";
 
-type Listener = Pick<Monitoring, "observe" | "timing">;
+interface Listener {
+  observe(event: GatewayEvent): void;
+  readonly timing: Omit<Timing, "nowSeconds">;
+}
 
 export class EventHub {
   #listener: Listener = { observe: () => {}, timing: UNTIMED };
