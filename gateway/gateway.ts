@@ -6,7 +6,6 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { within } from "#node/deadline";
 import { type Curve, fastestCurve, signersOn } from "#node/key/native-curve";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { type Hex, toHex } from "#payment/bytes";
@@ -15,27 +14,25 @@ import type { Key } from "#payment/key";
 import type { Broker } from "./broker/broker.ts";
 import { type EmbeddedBroker, openEmbeddedBroker } from "./broker/embedded/embedded.ts";
 import { type ExternalBroker, openExternalBroker, type ReceiveShared } from "./broker/external/external.ts";
-import { type Cluster, SOLE_MEMBER } from "./cluster/cluster.ts";
+import { Closers } from "./closers.ts";
 import type { ClusterStatus } from "./cluster/cluster-status.ts";
-import { fenceDevices, fenceRouter } from "./cluster/fenced-ports.ts";
 import { certificatesOf, listenersOf } from "./config/broker-section.ts";
 import type { Config } from "./config/config.ts";
 import { readExternalFiles } from "./config/external-broker-section.ts";
-import type { EnrolmentFilter } from "./enrolment/enrolment-filter.ts";
 import { type EnrolmentService, openEnrolmentService, readAllowed } from "./enrolment/enrolment-service.ts";
 import { openGatewayLedger } from "./ledger/open-ledger.ts";
 import type { MemberIdentity } from "./ledger/postgres/postgres-membership.ts";
-import { Monitoring, monotonicSeconds, readMonitoringFiles } from "./monitoring.ts";
-import { groupOf, memberIdentityOf, openCluster, receiveByCluster } from "./open-cluster.ts";
-import { openForward } from "./purchase/forward.ts";
+import type { LedgerStore } from "./ledger/store.ts";
+import { Monitoring, readMonitoringFiles } from "./monitoring.ts";
+import { ClusterIntake, fenceDevices, groupOf, memberIdentityOf } from "./open-cluster.ts";
+import { GeneralTransport } from "./purchase/forward.ts";
 import { isNewcomer } from "./purchase/funding.ts";
-import type { Note } from "./purchase/ports.ts";
+import type { Logger } from "./purchase/ports.ts";
 import type { Counts } from "./purchase/session.ts";
-import { openSessions } from "./purchase/sessions.ts";
-import { timedLedger } from "./purchase/timed-ports.ts";
+import { Sessions } from "./purchase/sessions.ts";
 import { fetchResource } from "./sellers/client/resource.ts";
-import { openHttp } from "./sellers/client/seller-http.ts";
-import { openSellers, readAuthorities, type Sellers } from "./sellers/open-router.ts";
+import { type HttpPools, openHttpPools, openSellers, readAuthorities } from "./sellers/open-router.ts";
+import { EventHub } from "./telemetry/event-hub.ts";
 import { limitNotes } from "./telemetry/limited-log.ts";
 import { watchChain } from "./treasury/evm-chain.ts";
 import { connectEvm } from "./treasury/evm-client.ts";
@@ -53,7 +50,7 @@ export interface Gateway {
   readonly httpUrl: string | null;
   status(): GatewayStatus;
   /** Reads the files again that may change while it runs: certificates, the allow-list. */
-  reread(): void;
+  reload(): void;
   stop(): Promise<void>;
 }
 
@@ -65,191 +62,164 @@ export interface GatewayStatus extends Readonly<Counts> {
 }
 
 /** @param mayCreateKeys makes keys where there are none: a first look only */
-export async function startGateway(config: Config, everyNote: Note, mayCreateKeys = false): Promise<Gateway> {
+export async function startGateway(
+  config: Config,
+  everyNote: Logger,
+  mayCreateKeys = false,
+): Promise<Gateway> {
   const note = limitNotes(everyNote, () => performance.now());
-  const files = readMonitoringFiles(config);
-  const authorities = readAuthorities(config.sellers);
-  const allowed = readAllowed(config);
-  const { curve, reason } = fastestCurve();
-  if (reason !== undefined) note("warn", "logins are verified in JavaScript, 25 times slower", { reason });
-  const key = keyIn("gateway.key", config.gateway.key, mayCreateKeys, curve.openKey);
-  const treasury = await openTreasury(config.treasury, mayCreateKeys);
-  const { network, asset } = config.sellers[0]!;
-  const connection = connectEvm(config.chain.rpc, chainIdOf(network), treasury);
-  const chain = await watchChain(connection, note);
-  const seat = memberIdentityOf(config, key.address);
-  const ledger = await openGatewayLedger(config, note, seat).catch((error) => {
-    chain.stop();
+  const closers = new Closers(note);
+  try {
+    return await openGateway(config, note, mayCreateKeys, closers);
+  } catch (error) {
+    await closers.close();
     throw error;
-  });
-  const enrolment = openEnrolmentService(config, allowed, ledger, note);
-  const http = openHttp({
-    connections: config.limits.sellerConnections,
-    timeoutMs: config.limits.sellerTimeoutMs,
-    ...config.forward,
-    authorities: null,
-  });
-  const counts: Counts = { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 };
+  }
+}
 
-  // The broker delivers to the sessions, and they answer through it: one of the two has to come first.
-  let receive: ReceiveShared = () => {};
-  const { broker, external, embedded } = await openBroker(
-    config,
-    key,
-    curve,
-    seat,
-    enrolment.barred,
-    (device) => isNewcomer({ ledger, isEnrolled: enrolment.isEnrolled }, device),
-    note,
-    (...message) => receive(...message),
-  ).catch(async (error) => {
-    chain.stop();
-    await ledger.close();
-    await http.close();
-    throw error;
-  });
-
-  let sellers: Sellers | null = null;
-  // Until the seat is taken a broker of others is asked for nothing.
-  let duty: Cluster = SOLE_MEMBER;
-  let gate: EnrolmentFilter | null = null;
-  const monitoring = await Monitoring.open(config, files, {
+/** The steps, in the order in which each needs those before it; nothing comes in from devices before the last one. */
+async function openGateway(
+  config: Config,
+  note: Logger,
+  mayCreateKeys: boolean,
+  closers: Closers,
+): Promise<Gateway> {
+  const files = readFiles(config);
+  const keys = await openKeys(config, note, mayCreateKeys);
+  const chain = await openChain(config, keys.treasury, note, closers);
+  const identity = memberIdentityOf(config, keys.gateway.address);
+  const ledger = await openGatewayLedger(config, note, identity);
+  // What was acknowledged is on the disk already; what the disk does not take in time stays in the journal.
+  closers.add("ledger", () => ledger.close(), LEDGER_CLOSE_MAX_MS);
+  const enrolment = openEnrolmentService(config, files.allowed, ledger, note);
+  closers.add("enrolment", () => enrolment.stop());
+  const http = openHttpPools(config, files.authorities);
+  closers.add("HTTP connections", () => http.close());
+  const cluster = new ClusterIntake();
+  const opened = await openBroker({ config, keys, identity, ledger, enrolment, note }, cluster.receive);
+  const { broker, embedded, external } = opened;
+  closers.add("broker", () => broker.close());
+  const events = new EventHub();
+  const rules = openRules({ config, keys, chain, ledger, enrolment, http, cluster, events, note }, opened);
+  closers.add("sellers", () => rules.sellers.stop());
+  const monitoring = await Monitoring.open(config, files.monitoring, {
     broker,
-    cluster: () => duty.status(),
-    sellers: () => sellers?.status() ?? [],
-    treasuryAtomic: () => chain.tokenBalance(asset, treasury.address),
-    treasuryAddress: treasury.address,
+    cluster: () => cluster.status(),
+    sellers: () => rules.sellers.status(),
+    treasuryAtomic: () => chain.watch.tokenBalance(config.sellers[0]!.asset, keys.treasury.address),
+    treasuryAddress: keys.treasury.address,
     ledger,
     journal: () => ledger.waiting,
     access: {
       broker: () => embedded,
       others: () => external?.access() ?? null,
-      devicesPending: () => gate?.pending ?? 0,
+      devicesPending: () => rules.filter.pending,
       certificates: () => certificatesOf(config.broker, Date.now() / 1000),
     },
     note,
-  }).catch(async (error) => {
-    await broker.close();
-    chain.stop();
-    await ledger.close();
-    await http.close();
-    throw error;
   });
-  const opened = openSellers(
-    config,
-    authorities,
-    monitoring.timing,
-    note,
-    () => sessions.renewOffers(),
-    termsOnChain(connection, treasury.address, () => performance.now()),
-  );
-  sellers = opened;
-  const mayLose: Pick<Cluster, "holds"> = { holds: (device) => duty.holds(device) };
-  const guarded = seat === null ? broker : fenceDevices(broker, mayLose);
-  const filter = enrolment.gate({
-    key,
-    hmac: hmacSha256,
-    devices: guarded,
-    receive: (...message) => sessions.receive(...message),
-    observe: (event) => monitoring.observe(event),
-  });
-  gate = filter;
-  const { devices } = filter;
-  const forward = openForward({
-    devices,
-    fetch: fetchResource(http),
-    origins: config.forward.origins.map((origin) => new URL(origin).origin),
-  });
-  const sessions = openSessions(
-    {
-      key,
-      hmac: hmacSha256,
-      devices,
-      market: seat === null ? opened.market : fenceRouter(opened.market, mayLose),
-      ledger: timedLedger(ledger, monitoring.timing, monotonicSeconds),
-      treasury,
-      chain,
-      limits: config.treasury,
-      isEnrolled: enrolment.isEnrolled,
-      note,
-      observe: (event) => monitoring.observe(event),
-      counts,
-      now: () => Date.now() / 1000,
-    },
-    forward,
-    {
-      devicesMax: config.limits.devices,
-      purchasesMax: config.limits.purchases,
-      ...(embedded === null ? {} : { isConnected: (device: string) => embedded.isConnected(device) }),
-    },
-  );
-  async function stop(): Promise<void> {
-    opened.stop();
-    enrolment.stop();
-    chain.stop();
-    const endMs = performance.now() + STOP_MAX_MS;
-    const inTime = (work: Promise<unknown>) => within(endMs - performance.now(), work, () => undefined);
-    await inTime(sessions.drain());
-    await inTime(duty.close());
-    await inTime(monitoring.close());
-    await inTime(broker.close());
-    await inTime(Promise.all([opened.close(), http.close()]));
-    // What was acknowledged is on the disk already; what the disk does not take in time stays in the journal.
-    await within(LEDGER_STOP_MAX_MS, ledger.close(), () => undefined);
-  }
-  duty = await openCluster(config, seat, external, { sessions, forward }, note).catch(async (error) => {
-    await stop();
-    throw error;
-  });
-  receive = receiveByCluster(duty, external, filter.receive);
+  closers.add("monitoring", () => monitoring.close());
+  events.report(monitoring);
+  // Membership is given up after the last purchase ended: then no other gateway repeats it.
+  closers.add("cluster", () => cluster.close());
+  closers.add("sessions", () => rules.sessions.drain());
+  await cluster.join(config, identity, external, { ...rules, receive: rules.filter.receive }, note);
 
   return {
     brokerUrl: broker.url,
-    address: key.address,
-    publicKey: toHex(key.publicKey),
-    treasury: treasury.address as Hex,
+    address: keys.gateway.address,
+    publicKey: toHex(keys.gateway.publicKey),
+    treasury: keys.treasury.address as Hex,
     httpUrl: monitoring.url,
     status: () => ({
-      ...counts,
-      devices: sessions.size,
+      ...rules.counts,
+      devices: rules.sessions.size,
       ledgerPayments: ledger.counts.payments,
       ledgerCommits: ledger.counts.commits,
-      duty: duty.status(),
+      duty: cluster.status(),
     }),
-    reread() {
+    reload() {
       enrolment.reread();
       embedded?.reread();
       external?.reload();
     },
-    stop,
+    stop: () => closers.close(),
   };
 }
 
-/** All parts but the ledger end within it, whatever hangs; what is cut off is resumed by its device. */
-const STOP_MAX_MS = 2_500;
-const LEDGER_STOP_MAX_MS = 2_000;
+const LEDGER_CLOSE_MAX_MS = 2_000;
+
+/** What a configuration names that must be readable before anything starts. Throws one line. */
+function readFiles(config: Config) {
+  return {
+    monitoring: readMonitoringFiles(config),
+    authorities: readAuthorities(config.sellers),
+    allowed: readAllowed(config),
+  };
+}
+
+interface Keys {
+  readonly gateway: Key;
+  readonly treasury: Awaited<ReturnType<typeof openTreasury>>;
+  readonly curve: Curve;
+}
+
+async function openKeys(config: Config, note: Logger, mayCreateKeys: boolean): Promise<Keys> {
+  const { curve, reason } = fastestCurve();
+  if (reason !== undefined) note("warn", "logins are verified in JavaScript, 25 times slower", { reason });
+  const gateway = keyIn("gateway.key", config.gateway.key, mayCreateKeys, curve.openKey);
+  return { gateway, treasury: await openTreasury(config.treasury, mayCreateKeys), curve };
+}
+
+interface OpenChain {
+  readonly connection: ReturnType<typeof connectEvm>;
+  readonly watch: Awaited<ReturnType<typeof watchChain>>;
+}
+
+async function openChain(
+  config: Config,
+  treasury: Keys["treasury"],
+  note: Logger,
+  closers: Closers,
+): Promise<OpenChain> {
+  const connection = connectEvm(config.chain.rpc, chainIdOf(config.sellers[0]!.network), treasury);
+  const watch = await watchChain(connection, note);
+  closers.add("chain", () => watch.stop());
+  return { connection, watch };
+}
+
+interface Opened {
+  readonly config: Config;
+  readonly keys: Keys;
+  readonly ledger: LedgerStore;
+  readonly enrolment: EnrolmentService;
+  readonly note: Logger;
+}
 
 interface OpenBroker {
   readonly broker: Broker;
-  /** The same, when it is somebody else's. */
+  /** The same, when it is an external one. */
   readonly external: ExternalBroker | null;
   /** The same, when it is the gateway's own. */
   readonly embedded: EmbeddedBroker | null;
 }
 
 async function openBroker(
-  { broker, limits }: Config,
-  key: Key,
-  curve: Curve,
-  seat: MemberIdentity | null,
-  barred: EnrolmentService["barred"],
-  isNewcomer: (device: string) => Promise<boolean>,
-  note: Note,
+  { config, keys, identity, ledger, enrolment, note }: Opened & { readonly identity: MemberIdentity | null },
   receive: ReceiveShared,
 ): Promise<OpenBroker> {
+  const { broker, limits } = config;
   if (broker.kind === "embedded") {
+    const { barred, isEnrolled } = enrolment;
     const embedded = await openEmbeddedBroker(
-      { ...listenersOf(broker), gateway: key, recoverSigner: signersOn(curve), barred, isNewcomer, note },
+      {
+        ...listenersOf(broker),
+        gateway: keys.gateway,
+        recoverSigner: signersOn(keys.curve),
+        barred,
+        isNewcomer: (device) => isNewcomer({ ledger, isEnrolled }, device),
+        note,
+      },
       (device, leaf, payload) => receive(device, leaf, payload, false),
     );
     return { broker: embedded, external: null, embedded };
@@ -261,12 +231,74 @@ async function openBroker(
       version: broker.version,
       login: broker,
       probe,
-      clientId: broker.clientId ?? `watt402-gateway-${seat?.member ?? randomBytes(6).toString("hex")}`,
+      clientId: broker.clientId ?? `watt402-gateway-${identity?.member ?? randomBytes(6).toString("hex")}`,
       receiveMaximum: limits.purchases,
-      share: seat && { group: groupOf(key), member: seat.member },
+      share: identity && { group: groupOf(keys.gateway), member: identity.member },
       note,
     },
     receive,
   );
   return { broker: external, external, embedded: null };
+}
+
+interface RulesParts extends Opened {
+  readonly chain: OpenChain;
+  readonly http: HttpPools;
+  readonly cluster: ClusterIntake;
+  readonly events: EventHub;
+}
+
+/** Sellers, enrolment filter, general transport and sessions: they call each other only once messages come in. */
+function openRules(
+  { config, keys, chain, ledger, enrolment, http, cluster, events, note }: RulesParts,
+  { broker, embedded }: OpenBroker,
+) {
+  const { gateway: key, treasury } = keys;
+  const { observe, timing } = events;
+  const counts: Counts = { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 };
+  const sellers = openSellers(config, http, {
+    timing,
+    note,
+    holds: (device) => cluster.holds(device),
+    changed: () => sessions.renewOffers(),
+    termsTrouble: termsOnChain(chain.connection, treasury.address, () => performance.now()),
+  });
+  const filter = enrolment.gate({
+    key,
+    hmac: hmacSha256,
+    devices: fenceDevices(broker, cluster),
+    receive: (...message) => sessions.receive(...message),
+    observe,
+  });
+  const { devices } = filter;
+  const forward = new GeneralTransport({
+    devices,
+    fetch: fetchResource(http.forward),
+    origins: config.forward.origins.map((origin) => new URL(origin).origin),
+  });
+  const sessions = new Sessions(
+    {
+      key,
+      hmac: hmacSha256,
+      devices,
+      router: sellers.router,
+      ledger,
+      treasury,
+      chain: chain.watch,
+      limits: config.treasury,
+      isEnrolled: enrolment.isEnrolled,
+      note,
+      observe,
+      timing,
+      counts,
+      now: () => Date.now() / 1000,
+    },
+    forward,
+    {
+      devicesMax: config.limits.devices,
+      purchasesMax: config.limits.purchases,
+      ...(embedded === null ? {} : { isConnected: (device: string) => embedded.isConnected(device) }),
+    },
+  );
+  return { sellers, filter, forward, sessions, counts };
 }

@@ -7,4 +7,4 @@
 export type { Config } from "./config/config.ts";
 export { type Layers, type LoadedConfig, loadConfig } from "./config/layers.ts";
 export { type Gateway, type GatewayStatus, startGateway } from "./gateway.ts";
-export type { Note } from "./purchase/ports.ts";
+export type { Logger } from "./purchase/ports.ts";

@@ -3,7 +3,7 @@
  * commands on its ledger, channels and keys.
  *
  * Promise: one clear line for every reason not to start, exit code 1; SIGTERM and SIGINT end it in order; a rejection
- * that nobody handled does not (node/process-guard.ts).
+ * without a handler does not (node/process-guard.ts).
  */
 
 import { writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ import { type LoadedConfig, loadConfig, shownConfig } from "./config/layers.ts";
 import { sample } from "./config/sample-config.ts";
 import type { Gateway, GatewayStatus } from "./gateway.ts";
 import { reasonOf } from "./purchase/faults/note-failure.ts";
-import type { Note } from "./purchase/ports.ts";
+import type { Logger } from "./purchase/ports.ts";
 
 const STATUS_EVERY_MS = 10_000;
 const INIT_FILE = "watt402-gateway.toml";
@@ -109,16 +109,14 @@ async function run(options: Options, load: () => LoadedConfig): Promise<void> {
   }
   const { openLog } = await import("./log.ts");
   const log = openLog(options.quiet ? "warn" : "info");
-  const note: Note = (level, text, fields) => log[level](fields, text);
-  for (const sentence of assumed) log.info({ assumed: sentence }, "assumed, for nobody said it");
+  const note: Logger = (level, text, fields) => log[level](fields, text);
+  for (const sentence of assumed)
+    log.info({ assumed: sentence }, "assumed: the configuration does not say it");
   guardProcess({
     survived: (what, error) => log.error({ reason: reasonOf(error) }, what),
     end(error) {
-      // What it had promised is in the ledger: whoever starts it again loses nothing.
-      log.fatal(
-        { reason: reasonOf(error), stack: (error as Error).stack },
-        "an exception that nobody caught",
-      );
+      // What was acknowledged is in the ledger: the next start loses nothing.
+      log.fatal({ reason: reasonOf(error), stack: (error as Error).stack }, "an uncaught exception");
       process.exit(1);
     },
   });
@@ -156,8 +154,8 @@ async function untilStopped(gateway: Gateway, log: pino.Logger): Promise<void> {
     if (status.pays !== before.pays || status.devices !== before.devices) log.info(status, "status");
     before = status;
   }, STATUS_EVERY_MS);
-  process.on("SIGHUP", () => gateway.reread());
-  // Whoever forked the gateway may ask whether it still runs.
+  process.on("SIGHUP", () => gateway.reload());
+  // The parent process may ask whether the gateway still runs.
   process.on("message", (message) => {
     if (typeof message === "object" && message !== null && "ask" in message) {
       process.send?.({ running: true }, () => undefined);
@@ -166,7 +164,7 @@ async function untilStopped(gateway: Gateway, log: pino.Logger): Promise<void> {
   await new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
-    // Whoever forked the gateway is gone.
+    // The parent process is gone.
     process.once("disconnect", resolve);
   });
   clearInterval(timer);

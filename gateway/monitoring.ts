@@ -23,8 +23,7 @@ import { Health } from "./http/health.ts";
 import { type HttpServer, openHttpServer } from "./http/server.ts";
 import type { WaitingPayments } from "./ledger/store.ts";
 import { noteFailure } from "./purchase/faults/note-failure.ts";
-import type { Note, Occurrence } from "./purchase/ports.ts";
-import type { Timing } from "./purchase/timed-ports.ts";
+import type { GatewayEvent, Logger, Timing } from "./purchase/ports.ts";
 import { isSelling } from "./sellers/seller-health.ts";
 import type { SellerStatus } from "./sellers/seller-status.ts";
 import { type AlarmConditions, Alarms } from "./telemetry/alarms.ts";
@@ -48,7 +47,7 @@ export interface MonitoringParts {
   readonly ledger: Api["ledger"];
   readonly journal: () => WaitingPayments;
   readonly access: AccessSources;
-  readonly note: Note;
+  readonly note: Logger;
 }
 
 const SAMPLE_MS = 1_000;
@@ -58,7 +57,7 @@ const LOOK_MS = 30_000;
 
 const TOKEN_CHARACTERS_MIN = 16;
 
-export function monotonicSeconds(): number {
+function monotonicSeconds(): number {
   return performance.now() / 1000;
 }
 
@@ -94,10 +93,10 @@ export class Monitoring {
   #timers: readonly NodeJS.Timeout[] = [];
   #server: HttpServer | null = null;
 
-  readonly timing: Timing = {
-    took: (stage, seconds, isGood) => {
-      this.#metrics.took(stage, seconds, isGood);
-      if (stage === "ledger") this.#health.ledgerCommitted(isGood);
+  readonly timing: Omit<Timing, "nowSeconds"> = {
+    took: (part, seconds, isGood) => {
+      this.#metrics.took(part, seconds, isGood);
+      if (part === "ledger") this.#health.ledgerCommitted(isGood);
     },
     deposited: (amountAtomic) => this.#metrics.deposited(amountAtomic),
   };
@@ -161,7 +160,7 @@ export class Monitoring {
     return this.#server?.url ?? null;
   }
 
-  observe(event: Occurrence): void {
+  observe(event: GatewayEvent): void {
     this.#fleet.observe(event);
     this.#metrics.observe(event);
     if (event.type === "differs") this.#differences += 1;

@@ -7,16 +7,18 @@ import { hostname } from "node:os";
 import type { Key } from "#payment/key";
 import type { ExternalBroker, ReceiveShared } from "./broker/external/external.ts";
 import { type Cluster, joinCluster, SOLE_MEMBER } from "./cluster/cluster.ts";
+import type { ClusterStatus } from "./cluster/cluster-status.ts";
 import type { Config } from "./config/config.ts";
 import { postgresOf } from "./ledger/open-ledger.ts";
 import { type MemberIdentity, openPostgresMembership } from "./ledger/postgres/postgres-membership.ts";
-import type { OpenForward } from "./purchase/forward.ts";
-import type { Note } from "./purchase/ports.ts";
+import type { GeneralTransport } from "./purchase/forward.ts";
+import type { Devices, Logger } from "./purchase/ports.ts";
 import type { Sessions } from "./purchase/sessions.ts";
 
 export interface ClusterWork {
-  readonly sessions: Pick<Sessions, "leave" | "receive">;
-  readonly forward: Pick<OpenForward, "forget">;
+  readonly sessions: Pick<Sessions, "leave">;
+  readonly forward: Pick<GeneralTransport, "forget">;
+  readonly receive: Sessions["receive"];
 }
 
 /** @param gateway address of the gateway's key, which all who share a fleet have */
@@ -39,13 +41,55 @@ export function groupOf(key: Pick<Key, "sign">): string {
     .slice(0, 32)}`;
 }
 
+/** What a broker delivers, and who may act on it: nothing is taken before this gateway has joined its cluster. */
+export class ClusterIntake {
+  #cluster: Cluster = SOLE_MEMBER;
+  #receive: ReceiveShared = () => {};
+
+  readonly receive: ReceiveShared = (...message) => this.#receive(...message);
+
+  status(): ClusterStatus {
+    return this.#cluster.status();
+  }
+
+  /** Does this gateway serve the device now? */
+  holds(device: string): boolean {
+    return this.#cluster.holds(device);
+  }
+
+  /** Rejects while the membership cannot be reached. */
+  async join(
+    config: Config,
+    identity: MemberIdentity | null,
+    broker: ExternalBroker | null,
+    work: ClusterWork,
+    note: Logger,
+  ): Promise<void> {
+    this.#cluster = await openCluster(config, identity, broker, work, note);
+    this.#receive = receiveByCluster(this.#cluster, broker, work.receive);
+  }
+
+  close(): Promise<void> {
+    return this.#cluster.close();
+  }
+}
+
+/** The way back to devices: nothing is published to one that another gateway serves by now. */
+export function fenceDevices(devices: Devices, cluster: Pick<Cluster, "holds">): Devices {
+  return {
+    publish(device, leaf, payload, retained) {
+      if (cluster.holds(device)) devices.publish(device, leaf, payload, retained);
+    },
+  };
+}
+
 /** Joins as the member. Rejects while the membership cannot be reached. */
-export async function openCluster(
+async function openCluster(
   { ledger }: Config,
   identity: MemberIdentity | null,
   broker: ExternalBroker | null,
   { sessions, forward }: ClusterWork,
-  note: Note,
+  note: Logger,
 ): Promise<Cluster> {
   if (identity === null || broker === null || ledger.kind !== "postgres") return SOLE_MEMBER;
   return joinCluster({

@@ -33,7 +33,7 @@
 
 import { detach } from "#core/detach";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { Note } from "../purchase/ports.ts";
+import type { Logger } from "../purchase/ports.ts";
 import type { ClusterStatus } from "./cluster-status.ts";
 import { type Delivery, type Membership, type MembershipView, slotOf, wishOf } from "./membership.ts";
 
@@ -59,7 +59,7 @@ export interface ClusterParts {
   readonly subscribe: (delivery: Delivery | null) => void;
   /** Ends the work for devices that another member serves from now on, and forgets them. */
   readonly leave: (isTheirs: (device: string) => boolean) => Promise<void>;
-  readonly note: Note;
+  readonly note: Logger;
   readonly monotonicMs: () => number;
   readonly wallMs: () => number;
 }

@@ -87,7 +87,7 @@ function devicesIn(file: string): readonly BrokerUser[] {
     if (said === "") return [];
     const [, name, password = null] = /^(?:0x)?([0-9a-fA-F]{40})(?:[\s,]+(\S+))?$/.exec(said) ?? [];
     if (name !== undefined) return [{ name: name.toLowerCase(), password }];
-    // What stands there may be a password.
+    // The value there may be a password.
     throw new Watt402Error(
       "file-invalid",
       `--devices: ${file}: line ${index + 1}: expected an address, 40 hex digits, and a password or nothing`,
@@ -111,7 +111,7 @@ function write(files: AclFiles, folder: string): void {
   }
   mkdirSync(folder, { recursive: true });
   for (const { path, text } of paths) {
-    // Hashes of passwords may stand in one.
+    // One may contain hashes of passwords.
     writeFileSync(path, text, path.endsWith(".json") ? { mode: 0o600 } : {});
     process.stdout.write(`wrote ${path}\n`);
   }

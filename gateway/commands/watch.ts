@@ -144,8 +144,8 @@ export function fleetLines(summary: FleetSummary): readonly string[] {
 /** One message on one line. */
 export function frameLine({ atSeconds, device, direction, leaf, fields }: Frame): string {
   const time = new Date(atSeconds * 1000).toISOString().slice(11, 23);
-  const told = Object.entries(fields)
+  const shown = Object.entries(fields)
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `${name}=${value}`);
-  return `${time} ${direction === "up" ? "->" : "<-"} ${device.slice(0, 8)} ${leaf.padEnd(7)} ${told.join(" ")}`;
+  return `${time} ${direction === "up" ? "->" : "<-"} ${device.slice(0, 8)} ${leaf.padEnd(7)} ${shown.join(" ")}`;
 }

@@ -2,7 +2,7 @@
  * The configuration's sections about who may speak: the gateway's own broker with its doors and bounds,
  * and enrolment.
  *
- * Promise: a door that is named has all it needs; nothing is open that was not named.
+ * Promise: a listener that is named has all it needs; no other is open.
  */
 
 import { z } from "zod";
@@ -47,7 +47,7 @@ export const EMBEDDED = z.strictObject({
   server: z.enum(SERVERS).default("aedes"),
   host: z.string().default("127.0.0.1"),
   port: port.default(1883),
-  /** False: no door without TLS. */
+  /** False: no listener without TLS. */
   plain: z.boolean().default(true),
   tls: TLS.optional(),
   webSocket: WEB_SOCKET.optional(),
@@ -127,7 +127,7 @@ function checkDoors({ plain, tls, webSocket }: Embedded, source: string): void {
   if (tls?.clientCertificates === "required" && (plain || webSocket?.port !== undefined)) {
     throw new Watt402Error(
       "config-invalid",
-      `config ${source}: broker.tls.clientCertificates: "required" leaves no door without TLS; ` +
+      `config ${source}: broker.tls.clientCertificates: "required" leaves no listener without TLS; ` +
         "set broker.plain to false and take broker.webSocket.port away",
     );
   }

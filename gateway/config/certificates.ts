@@ -1,7 +1,7 @@
 /**
  * The broker's certificate, when certificates in use expire, and what a client's certificate says of a device.
  *
- * Promise: files that do not fit together are told by member and file before they are used; a session is
+ * Promise: files that do not fit together are reported by member and file before they are used; a session is
  * never taken up again without its certificate being looked at. A file that could not be taken over leaves the
  * expiry that is known: it is the one in force.
  */
@@ -22,11 +22,11 @@ export interface TlsListener {
   readonly clientCertificates: "none" | "optional" | "required";
 }
 
-/** Reads the files of a door. Throws one line. */
-export function readCertificates(door: TlsListener): TlsOptions {
-  const cert = pemIn("broker.tls.certFile", door.certFile);
-  const key = pemIn("broker.tls.keyFile", door.keyFile);
-  const ca = door.clientCaFile === null ? null : pemIn("broker.tls.clientCaFile", door.clientCaFile);
+/** Reads the files of a listener. Throws one line. */
+export function readCertificates(listener: TlsListener): TlsOptions {
+  const cert = pemIn("broker.tls.certFile", listener.certFile);
+  const key = pemIn("broker.tls.keyFile", listener.keyFile);
+  const ca = listener.clientCaFile === null ? null : pemIn("broker.tls.clientCaFile", listener.clientCaFile);
   const options: TlsOptions = {
     cert,
     key,
@@ -40,12 +40,12 @@ export function readCertificates(door: TlsListener): TlsOptions {
   } catch (error) {
     throw new Watt402Error(
       "config-invalid",
-      `broker.tls: expected a certificate and its key, found ${door.certFile} and ${door.keyFile}: ` +
+      `broker.tls: expected a certificate and its key, found ${listener.certFile} and ${listener.keyFile}: ` +
         (error as Error).message,
     );
   }
-  keepExpiry(door.certFile, cert);
-  if (door.clientCaFile !== null && ca !== null) keepExpiry(door.clientCaFile, ca);
+  keepExpiry(listener.certFile, cert);
+  if (listener.clientCaFile !== null && ca !== null) keepExpiry(listener.clientCaFile, ca);
   return options;
 }
 

@@ -1,8 +1,8 @@
 /**
  * The gateway's configuration: one TOML file, checked whole before anything starts.
  *
- * Promise: a wrong value is told by file and key with what was expected; secrets are named by file and
- * never stand in it.
+ * Promise: a wrong value is reported by file and key with what was expected; secrets are named by file and
+ * never part of it.
  */
 
 import { z } from "zod";
@@ -114,8 +114,8 @@ export type Sections = Readonly<Record<string, unknown>>;
 
 /** Reads the sections of a configuration file. Throws one line. */
 export function readSections(file: string): Sections {
-  const told = `config ${file}`;
-  return parseToml(readText(file, told), told);
+  const what = `config ${file}`;
+  return parseToml(readText(file, what), what);
 }
 
 /** Reads and checks a configuration file. Throws one line per wrong value. */

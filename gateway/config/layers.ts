@@ -25,7 +25,7 @@ export interface LoadedConfig {
   readonly config: Config;
   /** What it was read from, as messages name it. */
   readonly source: string;
-  /** What was assumed because nobody said it, one sentence each. */
+  /** What was assumed because it was not configured, one sentence each. */
   readonly assumed: readonly string[];
 }
 
@@ -146,7 +146,7 @@ function camel(name: string): string {
   return name.toLowerCase().replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** Keys stand in the paths of some nodes' URLs: long words of letters and digits. */
+/** The paths of some nodes' URLs contain keys: long words of letters and digits. */
 const KEY_IN_URL = /(?<=\/)[A-Za-z0-9_-]{20,}(?=\/|$)/g;
 const MASK = "***";
 
@@ -160,7 +160,7 @@ export function shownUrl(text: string): string {
   return url.href === `${text}/` ? text : url.href;
 }
 
-/** The configuration in effect, with every default told and everything secret masked. */
+/** The configuration in effect, with every default shown and every secret masked. */
 export function shownConfig(config: Config): Sections {
   return masked(config, "") as Sections;
 }

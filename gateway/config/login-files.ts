@@ -1,7 +1,7 @@
 /**
  * How the gateway proves itself to a broker that others run: user and password, a client certificate, or both.
  *
- * Promise: files that do not fit together are told by member and file before they are used; a private key is
+ * Promise: files that do not fit together are reported by member and file before they are used; a private key is
  * read only from a file that its owner alone can read.
  */
 

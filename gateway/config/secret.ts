@@ -1,7 +1,7 @@
 /**
  * Secrets that a configuration names by their files.
  *
- * Promise: a file that cannot be read is told by member and path; what it holds is never part of a message.
+ * Promise: a file that cannot be read is reported by member and path; its content is never part of a message.
  */
 
 import { readFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 /**
  * The configuration's sellers: one as `[seller]`, or several as `[[sellers]]`, the most wanted first.
  *
- * Promise: whoever reads a checked configuration finds `sellers`, never empty, all of one chain and token,
+ * Promise: a checked configuration has `sellers`, never empty, all of one chain and token,
  * each with a name of its own.
  */
 

@@ -14,7 +14,7 @@ import { encodeGrant } from "#protocol/frames";
 import { sealFrame } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { Devices, Drop, Note, Observe } from "../purchase/ports.ts";
+import type { Devices, Drop, Logger, Observe } from "../purchase/ports.ts";
 import { proveHello, type SessionParts } from "../purchase/session.ts";
 import type { Enrolment, EnrolmentRecord, Enrolments, Standing } from "./enrolment.ts";
 
@@ -26,7 +26,7 @@ export interface EnrolmentFilterParts extends Pick<SessionParts, "key" | "hmac">
   readonly devices: Devices;
   /** Beyond the gate. */
   readonly receive: Receive;
-  readonly note: Note;
+  readonly note: Logger;
   readonly observe: Observe;
 }
 

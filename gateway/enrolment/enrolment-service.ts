@@ -8,7 +8,7 @@ import { detach } from "#core/detach";
 import { type FileWatch, watchFiles } from "../../device/node/config/file-watch.ts";
 import type { Config } from "../config/config.ts";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { Note } from "../purchase/ports.ts";
+import type { Logger } from "../purchase/ports.ts";
 import { readAllowList } from "./allow-list.ts";
 import { type Enrolments, openEnrolment } from "./enrolment.ts";
 import { type EnrolmentFilter, type EnrolmentFilterParts, openEnrolmentFilter } from "./enrolment-filter.ts";
@@ -37,7 +37,7 @@ export function openEnrolmentService(
   config: Config,
   atStart: ReadonlySet<string>,
   ledger: Enrolments,
-  note: Note,
+  note: Logger,
 ): EnrolmentService {
   const { mode, allowFile, pendingMax } = config.enrolment;
   let allowed = atStart;

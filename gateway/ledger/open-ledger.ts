@@ -7,7 +7,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import type { Config } from "../config/config.ts";
 import { shownUrl } from "../config/layers.ts";
 import { readSecret } from "../config/secret.ts";
-import type { Note } from "../purchase/ports.ts";
+import type { Logger } from "../purchase/ports.ts";
 import { openPostgresLedger } from "./postgres/postgres-ledger.ts";
 import { fencingCheckOf, type MemberIdentity } from "./postgres/postgres-membership.ts";
 import type { PostgresOptions } from "./postgres/postgres-pool.ts";
@@ -21,20 +21,20 @@ import type { LedgerStore } from "./store.ts";
  */
 export async function openGatewayLedger(
   config: Config,
-  note: Note,
+  note: Logger,
   identity: MemberIdentity | null,
 ): Promise<LedgerStore> {
   return openStore(config, note, identity, true);
 }
 
 /** Opens the ledger for everybody else, beside a gateway that runs or without one: to read, or to move deposits. */
-export async function openLedger(config: Config, note: Note): Promise<LedgerStore> {
+export async function openLedger(config: Config, note: Logger): Promise<LedgerStore> {
   return openStore(config, note, null, false);
 }
 
 async function openStore(
   { ledger, gateway }: Config,
-  note: Note,
+  note: Logger,
   identity: MemberIdentity | null,
   isGateway: boolean,
 ): Promise<LedgerStore> {
@@ -52,7 +52,7 @@ async function openStore(
 /** How the PostgreSQL of a configuration is reached. */
 export function postgresOf(
   { url, passwordFile }: Extract<Config["ledger"], { kind: "postgres" }>,
-  note: Note,
+  note: Logger,
 ): PostgresOptions {
   return {
     url,

@@ -1,5 +1,5 @@
 /**
- * Which channel a device buys on, and the offer that tells it.
+ * Which channel a device buys on, and the offer of that channel.
  *
  * Promise: one channel per device, seller and token at a time, recomputed from its configuration and never
  * reused for another seller; one that can be bought on no more is left for one that was left at the present
@@ -40,7 +40,7 @@ function distance(tariff: Tariff, quantumAtomic: number, wantedUnits: number): n
 /** Who a channel is with, and whether the one there is can still be bought on. */
 export interface Buyer {
   readonly device: DeviceRecord;
-  readonly shop: Pick<SellerClient, "name" | "owns">;
+  readonly client: Pick<SellerClient, "name" | "owns">;
   /** The seller will never charge what was signed on the present channel: take the next salt. */
   readonly leaves: boolean;
 }
@@ -51,7 +51,7 @@ export interface Buyer {
  */
 export async function channelFor(
   parts: Pick<DepositParts, "ledger" | "treasury">,
-  { device, shop, leaves }: Buyer,
+  { device, client, leaves }: Buyer,
   quote: Quote,
   nowMs: number,
 ): Promise<ChannelRecord> {
@@ -64,13 +64,13 @@ export async function channelFor(
     const known = channels.find(({ id }) => id === line.id);
     if (known === undefined) free = line;
     // Two sellers that are paid at one address have their counters apart.
-    else if (shop.owns(known.seller)) held.push(known);
+    else if (client.owns(known.seller)) held.push(known);
   }
   // A device hears no offer that is not newer than all others.
   const newest = channels.reduce((max, known) => Math.max(max, known.revision), 0);
   const revision = Math.max(newest + 1, Math.floor(nowMs));
-  const offered = { seller: shop.name, resource, requirements, revision };
-  // The one offered last; of rows that were written before revisions told it, the last salt.
+  const offered = { seller: client.name, resource, requirements, revision };
+  // The one offered last; of rows that were written before there were revisions, the last salt.
   held.sort((left, right) => left.revision - right.revision);
   const present = held.pop();
   if (present !== undefined && !leaves && !(await isSpoilt(parts.ledger, present))) {
@@ -87,7 +87,7 @@ export async function channelFor(
   if (free === null) {
     throw new Watt402Error(
       "limit-reached",
-      `device ${device.device} and seller ${shop.name}: expected at most ${SALTS_MAX} channels, found them all used up`,
+      `device ${device.device} and seller ${client.name}: expected at most ${SALTS_MAX} channels, found them all used up`,
     );
   }
   const counters = { balance: 0, promised: 0, charged: 0, granted: 0 };
@@ -134,7 +134,7 @@ async function fundExact(parts: DepositParts, channel: ChannelRecord, ahead: num
   return { ...funded, promised: funded.charged + after };
 }
 
-/** The offer of a channel as it stands. */
+/** The offer of a channel at its present counters. */
 export function offerOf(channel: ChannelRecord, tariff: Tariff): OfferMessage {
   // The members that x402 names; a device takes no others, and what else a seller adds is echoed to it only.
   const { scheme, network, amount, asset, payTo, maxTimeoutSeconds, extra } = channel.requirements;

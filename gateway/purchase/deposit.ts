@@ -18,11 +18,12 @@ import { DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
 import { Watt402Error } from "#payment/watt402-error";
 import { DAY_SECONDS, type FundingParts, isNewcomer, isWithin, nextDepositAtomic } from "./funding.ts";
-import type { Chain, ChannelRecord, DepositRecord, Ledger, Treasury, WallClock } from "./ports.ts";
+import type { Chain, ChannelRecord, DepositRecord, Ledger, Timing, Treasury, WallClock } from "./ports.ts";
 
 export interface DepositParts extends FundingParts {
   readonly treasury: Treasury;
   readonly chain: Chain;
+  readonly timing: Timing;
   readonly now: WallClock;
 }
 
@@ -132,6 +133,7 @@ export async function confirmDeposit(
   deposit: DepositRecord,
 ): Promise<ChannelRecord> {
   await parts.ledger.saveDeposit({ ...deposit, state: "confirmed" });
+  parts.timing.deposited(deposit.amountAtomic);
   const balance = channel.balance + deposit.amountAtomic;
   return { ...channel, balance, promised: Math.max(channel.promised, balance) };
 }

@@ -37,7 +37,7 @@ export interface ForwardParts {
 
 export interface Forward {
   receive(device: string, leaf: "request" | "payment", payload: Uint8Array): Promise<void>;
-  /** Answers a message unread but for its id, because of whom it comes from or how much is under way. */
+  /** Answers a message of which only the id was read, because of its device or of how much is under way. */
   refuse(device: string, payload: Uint8Array, refusal: Unread): void;
 }
 
@@ -48,11 +48,6 @@ const UNREAD: Readonly<Record<Unread, { readonly status: number; readonly error:
   "unknown-device": { status: 403, error: "this gateway does not know the device: say hello first" },
   overloaded: { status: 503, error: "too much is under way: send the same again, later" },
 };
-
-export interface OpenForward extends Forward {
-  /** Forgets the exchanges of devices that another gateway serves from now on. */
-  forget(isTheirs: (device: string) => boolean): void;
-}
 
 /** Exchanges remembered per device: the answer to a repeated payment comes from here. */
 const EXCHANGES_MAX = 8;
@@ -68,66 +63,76 @@ interface Exchange {
   /** The payment as JSON text, once one came. */
   payment: string | null;
   answer: Promise<ResponseMessage> | null;
-  /** It was presented once without anybody knowing what became of it: then no other may take its place. */
+  /** It was presented once and the outcome is unknown: then no other may take its place. */
   isUnknown: boolean;
 }
 
-export function openForward(parts: ForwardParts): OpenForward {
-  const exchanges = new Map<string, Map<string, Exchange>>();
-  let remembered = 0;
+export class GeneralTransport implements Forward {
+  readonly #parts: ForwardParts;
+  readonly #exchanges = new ExchangeTable();
 
-  async function takeRequest(device: string, text: string): Promise<void> {
-    const { message: request, error } = readRequest(text);
-    if (request === null) return answer(device, failed(idIn(text), `request: ${error}`));
-    if (!parts.origins.includes(originOf(request.url))) {
-      const listed = parts.origins.join(", ") || "none";
-      return answer(
-        device,
-        failed(
-          request.id,
-          `expected a resource of the listed origins (${listed}), found ${request.url.slice(0, 80)}`,
-        ),
-      );
-    }
-    if (!remember(device, request)) {
-      return answer(device, {
-        ...failed(request.id, "conflict: this id named another request"),
-        status: 409,
-      });
-    }
-    const fetched = await parts.fetch(request, null);
-    if (fetched.kind !== "payment-required") return answer(device, responseOf(request.id, fetched));
-    publish(device, "payment-required", {
-      v: 1,
-      id: request.id,
-      paymentRequired: fetched.paymentRequired,
-    });
+  constructor(parts: ForwardParts) {
+    this.#parts = parts;
   }
 
-  async function takePayment(device: string, text: string): Promise<void> {
+  receive(device: string, leaf: "request" | "payment", payload: Uint8Array): Promise<void> {
+    const text = new TextDecoder().decode(payload);
+    return leaf === "request" ? this.#takeRequest(device, text) : this.#takePayment(device, text);
+  }
+
+  refuse(device: string, payload: Uint8Array, refusal: Unread): void {
+    const { status, error } = UNREAD[refusal];
+    this.#answer(device, { ...failed(idIn(new TextDecoder().decode(payload)), error), status });
+  }
+
+  /** Forgets the exchanges of devices that another gateway serves from now on. */
+  forget(isTheirs: (device: string) => boolean): void {
+    this.#exchanges.forgetDevices(isTheirs);
+  }
+
+  async #takeRequest(device: string, text: string): Promise<void> {
+    const { message: request, error } = readRequest(text);
+    if (request === null) return this.#answer(device, failed(idIn(text), `request: ${error}`));
+    const { origins } = this.#parts;
+    if (!origins.includes(originOf(request.url))) {
+      const listed = origins.join(", ") || "none";
+      const url = request.url.slice(0, 80);
+      const reason = `expected a resource of the listed origins (${listed}), found ${url}`;
+      return this.#answer(device, failed(request.id, reason));
+    }
+    if (!this.#exchanges.remember(device, request)) {
+      return this.#answer(device, conflict(request.id, "this id named another request"));
+    }
+    const fetched = await this.#parts.fetch(request, null);
+    if (fetched.kind !== "payment-required") return this.#answer(device, responseOf(request.id, fetched));
+    const { paymentRequired } = fetched;
+    this.#publish(device, "payment-required", { v: 1, id: request.id, paymentRequired });
+  }
+
+  async #takePayment(device: string, text: string): Promise<void> {
     const { message, error } = readPayment(text);
-    if (message === null) return answer(device, failed(idIn(text), `payment: ${error}`));
+    if (message === null) return this.#answer(device, failed(idIn(text), `payment: ${error}`));
     const { id, payment } = message;
-    const exchange = exchanges.get(device)?.get(id);
-    if (!exchange) return answer(device, failed(id, "no request with this id is remembered; send it first"));
+    const exchange = this.#exchanges.find(device, id);
+    if (!exchange) {
+      return this.#answer(device, failed(id, "no request with this id is remembered; send it first"));
+    }
     if (!isPaymentPayload(payment)) {
-      return answer(device, failed(id, "expected an x402 version 2 PaymentPayload, found something else"));
+      const reason = "expected an x402 version 2 PaymentPayload, found something else";
+      return this.#answer(device, failed(id, reason));
     }
     const paid = JSON.stringify(payment);
     if (exchange.payment !== null && exchange.payment !== paid) {
-      return answer(device, {
-        ...failed(id, "conflict: this id was paid with another payment"),
-        status: 409,
-      });
+      return this.#answer(device, conflict(id, "this id was paid with another payment"));
     }
     exchange.payment = paid;
-    exchange.answer ??= pay(exchange, payment);
-    return answer(device, await exchange.answer);
+    exchange.answer ??= this.#pay(exchange, payment);
+    return this.#answer(device, await exchange.answer);
   }
 
-  async function pay(exchange: Exchange, payment: PaymentPayload): Promise<ResponseMessage> {
-    const fetched = await parts.fetch(exchange.request, payment);
-    // Nobody knows whether it was paid, or the settlement failed: the same payment may be presented again.
+  async #pay(exchange: Exchange, payment: PaymentPayload): Promise<ResponseMessage> {
+    const fetched = await this.#parts.fetch(exchange.request, payment);
+    // It is unknown whether it was paid, or the settlement failed: the same payment may be presented again.
     if (fetched.kind === "unavailable" || (fetched.kind === "answer" && fetched.status === 402)) {
       exchange.answer = null;
       exchange.isUnknown = true;
@@ -138,81 +143,86 @@ export function openForward(parts: ForwardParts): OpenForward {
     return { v: 1, id: exchange.request.id, status: 402, body: JSON.stringify(fetched.paymentRequired) };
   }
 
-  /** Makes room for one exchange: of the devices heard longest ago one that nobody paid for, else the oldest. */
-  function forgetOne(): void {
-    let looks = 0;
-    for (const [device, known] of exchanges) {
-      const unpaid = [...known].find(([, { payment }]) => payment === null);
-      if (unpaid !== undefined) {
-        forget(device, known, unpaid[0]);
-        return;
-      }
-      looks += 1;
-      if (looks >= LOOKS_MAX) break;
-    }
-    const [device, known] = exchanges.entries().next().value!;
-    forget(device, known, known.keys().next().value!);
+  #answer(device: string, response: ResponseMessage): void {
+    this.#publish(device, "response", response);
   }
 
-  function forget(device: string, known: Map<string, Exchange>, id: string): void {
-    if (known.delete(id)) remembered -= 1;
-    if (known.size === 0) exchanges.delete(device);
-  }
-
-  /** False when the id was used for another request. */
-  function remember(device: string, request: RequestMessage): boolean {
-    if (remembered >= EXCHANGES_OF_ALL_MAX && !exchanges.get(device)?.has(request.id)) forgetOne();
-    const known = exchanges.get(device) ?? new Map<string, Exchange>();
-    // The device heard last is at the end.
-    exchanges.delete(device);
-    exchanges.set(device, known);
-    const before = known.get(request.id);
-    if (before !== undefined) return isSameRequest(before.request, request);
-    const oldest = known.size >= EXCHANGES_MAX ? known.keys().next().value : undefined;
-    if (oldest === undefined) remembered += 1;
-    else known.delete(oldest);
-    known.set(request.id, { request, payment: null, answer: null, isUnknown: false });
-    return true;
-  }
-
-  function answer(device: string, response: ResponseMessage): void {
-    publish(device, "response", response);
-  }
-
-  /** What is too long for its leaf is told, never dropped: the device may have paid for it. */
-  function publish(
+  /** What is too long for its leaf is answered by its length, never dropped: the device may have paid for it. */
+  #publish(
     device: string,
     leaf: "payment-required" | "response",
     message: ResponseMessage | PaymentRequiredMessage,
   ): void {
+    const { devices } = this.#parts;
     const bytes = new TextEncoder().encode(JSON.stringify(message));
     const bytesMax = LEAVES[leaf].bytesMax;
     if (bytes.length <= bytesMax && !isLongBody(message)) {
-      parts.devices.publish(device, leaf, bytes, false);
+      devices.publish(device, leaf, bytes, false);
       return;
     }
     const settlement = "settlement" in message ? { settlement: message.settlement } : {};
     const error = `expected a ${leaf} of at most ${bytesMax} bytes, the resource sent ${bytes.length}`;
     const short = { ...failed(message.id, error), status: 502, ...settlement };
-    parts.devices.publish(device, "response", new TextEncoder().encode(JSON.stringify(short)), false);
+    devices.publish(device, "response", new TextEncoder().encode(JSON.stringify(short)), false);
+  }
+}
+
+/** The exchanges that are remembered: of each device the latest, of all devices at most EXCHANGES_OF_ALL_MAX. */
+class ExchangeTable {
+  /** By device, the one heard last at the end; then by id. */
+  readonly #devices = new Map<string, Map<string, Exchange>>();
+  #size = 0;
+
+  find(device: string, id: string): Exchange | undefined {
+    return this.#devices.get(device)?.get(id);
   }
 
-  return {
-    receive(device, leaf, payload) {
-      const text = new TextDecoder().decode(payload);
-      return leaf === "request" ? takeRequest(device, text) : takePayment(device, text);
-    },
-    refuse(device, payload, refusal) {
-      const { status, error } = UNREAD[refusal];
-      answer(device, { ...failed(idIn(new TextDecoder().decode(payload)), error), status });
-    },
-    forget(isTheirs) {
-      for (const [device, known] of [...exchanges].filter(([name]) => isTheirs(name))) {
-        remembered -= known.size;
-        exchanges.delete(device);
+  /** False when the id was used for another request. */
+  remember(device: string, request: RequestMessage): boolean {
+    if (this.#size >= EXCHANGES_OF_ALL_MAX && !this.find(device, request.id)) this.#forgetOne();
+    const known = this.#devices.get(device) ?? new Map<string, Exchange>();
+    this.#devices.delete(device);
+    this.#devices.set(device, known);
+    const before = known.get(request.id);
+    if (before !== undefined) return isSameRequest(before.request, request);
+    const oldest = known.size >= EXCHANGES_MAX ? known.keys().next().value : undefined;
+    if (oldest === undefined) this.#size += 1;
+    else known.delete(oldest);
+    known.set(request.id, { request, payment: null, answer: null, isUnknown: false });
+    return true;
+  }
+
+  forgetDevices(isTheirs: (device: string) => boolean): void {
+    for (const [device, known] of [...this.#devices].filter(([name]) => isTheirs(name))) {
+      this.#size -= known.size;
+      this.#devices.delete(device);
+    }
+  }
+
+  /** Makes room for one: of the devices heard longest ago one that was never paid, else the oldest. */
+  #forgetOne(): void {
+    let looks = 0;
+    for (const [device, known] of this.#devices) {
+      const unpaid = [...known].find(([, { payment }]) => payment === null);
+      if (unpaid !== undefined) {
+        this.#forget(device, known, unpaid[0]);
+        return;
       }
-    },
-  };
+      looks += 1;
+      if (looks >= LOOKS_MAX) break;
+    }
+    const [device, known] = this.#devices.entries().next().value!;
+    this.#forget(device, known, known.keys().next().value!);
+  }
+
+  #forget(device: string, known: Map<string, Exchange>, id: string): void {
+    if (known.delete(id)) this.#size -= 1;
+    if (known.size === 0) this.#devices.delete(device);
+  }
+}
+
+function conflict(id: string, reason: string): ResponseMessage {
+  return { ...failed(id, `conflict: ${reason}`), status: 409 };
 }
 
 function responseOf(id: string, fetched: Exclude<Fetched, { kind: "payment-required" }>): ResponseMessage {

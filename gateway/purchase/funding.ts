@@ -3,7 +3,7 @@
  *
  * Promise: no deposit leaves the limits per channel, device, day and fleet, whatever devices ask for; an
  * intended deposit counts as spent until the chain says otherwise. Devices that were never seen to buy share a budget
- * of their own, so that keys which anybody can make up take nothing from devices that buy.
+ * of their own, so that keys that are free to generate take nothing from devices that buy.
  */
 import type { ChannelRecord, DepositRecord, DepositTotals, Ledger, Read } from "./ports.ts";
 
@@ -59,7 +59,7 @@ export async function nextDepositAtomic(
   return 0;
 }
 
-/** A device that was never seen to buy, and that nobody has enrolled. */
+/** A device that was never seen to buy and is not enrolled. */
 export async function isNewcomer(
   { ledger, isEnrolled }: Pick<FundingParts, "isEnrolled"> & { readonly ledger: Pick<Ledger, "channelsOf"> },
   device: string,

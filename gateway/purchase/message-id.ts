@@ -1,5 +1,5 @@
 /**
- * The id of a general message that is malformed, so that its refusal can be told from all others.
+ * The id of a general message that is malformed, so that its refusal names the message.
  *
  * Promise: an id that is found is one that a good message could have carried, at the top of the text, whatever is
  * wrong with the rest; "" where none can be read. The text is looked at once, as far as its first inner bracket.
@@ -10,7 +10,7 @@ import { parseJson } from "#protocol/nesting";
 const ID_MAX = 64;
 
 /**
- * Nothing nested stands before it, so that no inner object's id is taken for the message's. No two parts can match
+ * Nothing nested precedes it, so that no inner object's id is taken for the message's. No two parts can match
  * the same text, so nothing is looked at again and again.
  */
 const ID =

@@ -74,7 +74,7 @@ function complete(
   payload: Record<string, unknown>,
 ): PaymentPayload {
   // The seller matches `accepted` against its own requirements for this amount, member by member. Most purchases
-  // are of the offered amount: the same object then, so that whoever writes it can see that nothing changed.
+  // are of the offered amount: the same object then, by which the writer sees that nothing changed.
   const amount = String(amountAtomic);
   const { requirements } = channel;
   const accepted = (

@@ -186,11 +186,11 @@ export type Sale =
       readonly validUntilSeconds: number;
       readonly transaction: string;
     }
-  /** HTTP 402: `charged` is the seller's counter when it told one (corrective 402). */
+  /** HTTP 402: `charged` is the seller's counter when its answer has one (corrective 402). */
   | { readonly kind: "unpaid"; readonly reason: string; readonly charged: number | null }
   | { readonly kind: "unavailable"; readonly reason: string };
 
-/** Why there are no terms: one line for people, and whether the seller's terms are such that nobody here can pay. */
+/** Why there are no terms: one line for people, and whether this gateway cannot pay by any of the seller's terms. */
 export interface NoTerms {
   readonly reason: string;
   /** It answered, and nothing of what it accepts is spoken here. */
@@ -207,7 +207,7 @@ export interface Seller {
   pay(channel: ChannelRecord, amountAtomic: number, payload: PaymentPayload): Promise<Sale>;
   /**
    * The counters of a channel on which the seller has charged more than the ledger knows, because an
-   * answer was lost; null when the seller cannot tell now.
+   * answer was lost; null while the seller's account cannot be read.
    * @param charged no more than the device signed
    * @param quantumAtomic what was signed for each payment since the channel's counters
    */
@@ -241,14 +241,14 @@ export interface SellerClient {
 /** Which device buys where. */
 export interface SellerRouter {
   /**
-   * Where a device should buy now; null when it has no seller that may be bought from. One that has told no terms
+   * Where a device should buy now; null when it has no seller that may be bought from. One whose terms are unknown
    * yet is named when no other has.
    * @param present seller of the channel it buys on; null when it has none
    * @param isBuying it has just paid: it may be the one that tries a seller which was away
    */
-  shopFor(device: DeviceRecord, present: string | null, isBuying: boolean): SellerClient | null;
+  clientFor(device: DeviceRecord, present: string | null, isBuying: boolean): SellerClient | null;
   /** Who is to be asked about a channel; null when the configuration names its seller no more. */
-  shopOf(channel: ChannelRecord): SellerClient | null;
+  clientOf(channel: ChannelRecord): SellerClient | null;
 }
 
 /** The operator's money, and the chain it is on. */
@@ -289,13 +289,17 @@ export interface Devices {
 export type WallClock = () => number;
 
 /** Something an operator should know; `fields` are safe to log. */
-export type Note = (level: "info" | "warn", text: string, fields: Readonly<Record<string, unknown>>) => void;
+export type Logger = (
+  level: "info" | "warn",
+  text: string,
+  fields: Readonly<Record<string, unknown>>,
+) => void;
 
 /** Why something that a device sent was dropped without an answer. */
 export type Drop = "wrong-tag" | "malformed" | "unknown-device" | "gateway-full" | "not-enrolled";
 
-/** What happened, told once, to whoever looks on: gateway/observe makes metrics, pages and alarms of it. */
-export type Occurrence =
+/** What happened, reported once: gateway/telemetry makes metrics, pages and alarms of it. */
+export type GatewayEvent =
   | { readonly type: "hello"; readonly device: string; readonly hello: Hello }
   | {
       readonly type: "offered";
@@ -336,5 +340,16 @@ export type Occurrence =
       readonly foundGranted: number;
     };
 
-/** Looks on; it must return at once and never throw. */
-export type Observe = (occurrence: Occurrence) => void;
+/** Takes note of an event; it returns at once and never throws. */
+export type Observe = (event: GatewayEvent) => void;
+
+/** Takes the time of the two slow parts of a payment, and counts deposits; it returns at once and never throws. */
+export interface Timing {
+  /** Monotonic. */
+  nowSeconds(): number;
+  /** A payment at the seller, or a payment's commit in the ledger. */
+  took(part: "seller" | "ledger", seconds: number, isGood: boolean): void;
+  deposited(amountAtomic: number): void;
+}
+
+export const UNTIMED: Timing = { nowSeconds: () => 0, took: () => {}, deposited: () => {} };

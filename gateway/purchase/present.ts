@@ -2,7 +2,7 @@
  * Presenting a payment to the seller, and finding out what became of it when the answer is not a plain yes.
  *
  * Promise: what the device signed is the only voucher shown beside those the ledger holds; a counter that
- * the seller tells is adopted only where the seller sells on it, and never beyond what the device signed;
+ * the seller reports is adopted only where the seller sells on it, and never beyond what the device signed;
  * the seller is asked a bounded number of times for one PAY.
  */
 import type { WireRefusal } from "#core/refusal";
@@ -11,12 +11,12 @@ import { purchaseNonce } from "#payment/authorization";
 import { fromHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
 import { confirmDeposit, type DepositParts, depositSize, hasArrived, intendDeposit } from "./deposit.ts";
-import { judgeRefusal, type NotSold, type SellerFault } from "./faults/seller-fault.ts";
+import { classifyRefusal, type NotSold, type SellerFault } from "./faults/seller-fault.ts";
 import { authorizationPayload, voucherPayload } from "./payload.ts";
 import {
   type ChannelRecord,
   type DepositRecord,
-  type Note,
+  type Logger,
   type Observe,
   PRICE_MAX,
   type Sale,
@@ -28,7 +28,7 @@ export interface PurchaseParts extends DepositParts {
   readonly seller: Seller;
   /** Does the seller sell a quantum of so many atomic units now? For another one no deposit is signed. */
   readonly isOnSale: (amountAtomic: number) => boolean;
-  readonly note: Note;
+  readonly note: Logger;
   readonly observe: Observe;
 }
 
@@ -110,13 +110,13 @@ async function askCharged(parts: PurchaseParts, channel: ChannelRecord, pay: Pay
   return sale.kind === "unpaid" ? sale.charged : null;
 }
 
-/** A counter told in passing says that this rung was charged: so it was, if the seller's account says no less. */
+/** The counter in the seller's answer says that this rung was charged: it was, if the seller's account says no less. */
 async function recoverVoucher(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Presented> {
   const quantum = await quantumBehind(parts, channel, pay, pay.maxClaimable);
   const counters = await parts.seller.recover(channel, pay.maxClaimable, quantum);
   if (counters === null) return refused(channel, "seller-unavailable");
   if (counters.charged < pay.maxClaimable) {
-    const reason = `its answer told of ${pay.maxClaimable} charged, its account has ${counters.charged}`;
+    const reason = `its answer has ${pay.maxClaimable} charged, its account has ${counters.charged}`;
     return notSold(parts, channel, pay, { kind: "unavailable", reason });
   }
   return { channel, refusal: null, sold: recovered(channel, { ...counters, charged: pay.maxClaimable }) };
@@ -139,11 +139,25 @@ async function quantumBehind(
   return quanta.find((quantum) => behind % quantum === 0) ?? pay.maxClaimable - channel.charged;
 }
 
-/** The chain paid the seller for this purchase, and its answer was lost. */
-async function recover(parts: PurchaseParts, channel: ChannelRecord, charged: number): Promise<Presented> {
-  const counters = await parts.seller.recover(channel, charged, charged - channel.charged);
-  if (counters === null) return refused(channel, "seller-unavailable");
-  return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
+/** The seller lost rungs that it charged: it is shown their vouchers again, in order, and then this one. */
+async function remind(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+  charged: number,
+): Promise<Presented> {
+  let known = charged;
+  for (const paid of await parts.ledger.paymentsAfter(channel.id, charged, REMINDERS_MAX)) {
+    const then = { ...channel, charged: known };
+    const { maxClaimable, register } = paid;
+    const voucher: Pay = { ...pay, again: true, maxClaimable, register, signature: fromHex(paid.signature) };
+    const { sale } = await show(parts, then, voucher, null);
+    if (sale.kind !== "paid") return notSold(parts, channel, pay, sale);
+    known = paid.charged;
+  }
+  if (known < channel.charged) return refused(channel, "seller-unavailable");
+  const { sale } = await show(parts, channel, pay, null);
+  return taken(parts, channel, pay, sale);
 }
 
 /**
@@ -165,33 +179,12 @@ async function overtake(
   if (sale.kind === "paid") return { channel: after, refusal: null, sold: sale };
   const quantum = Number(channel.requirements.amount);
   const isPart = sale.kind === "unpaid" && pay.maxClaimable - charged < quantum;
-  // A word in passing is not enough: nothing more could be bought here, so the account has to say the same.
+  // The answer alone is not enough: nothing more could be bought here, so the account has to say the same.
   const isConfirmed = counters.charged === charged;
   if (isPart && isConfirmed && (charged - channel.charged) % quantum !== 0) {
     return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
   }
   return notSold(parts, channel, pay, sale);
-}
-
-/** The seller lost rungs that it charged: it is shown their vouchers again, in order, and then this one. */
-async function remind(
-  parts: PurchaseParts,
-  channel: ChannelRecord,
-  pay: Pay,
-  charged: number,
-): Promise<Presented> {
-  let known = charged;
-  for (const paid of await parts.ledger.paymentsAfter(channel.id, charged, REMINDERS_MAX)) {
-    const then = { ...channel, charged: known };
-    const { maxClaimable, register } = paid;
-    const voucher: Pay = { ...pay, again: true, maxClaimable, register, signature: fromHex(paid.signature) };
-    const { sale } = await show(parts, then, voucher, null);
-    if (sale.kind !== "paid") return notSold(parts, channel, pay, sale);
-    known = paid.charged;
-  }
-  if (known < channel.charged) return refused(channel, "seller-unavailable");
-  const { sale } = await show(parts, channel, pay, null);
-  return taken(parts, channel, pay, sale);
 }
 
 async function presentAuthorization(
@@ -216,6 +209,13 @@ async function presentAuthorization(
   return recover(parts, channel, Math.min(channel.charged + paidAtomic, pay.maxClaimable));
 }
 
+/** The chain paid the seller for this purchase, and its answer was lost. */
+async function recover(parts: PurchaseParts, channel: ChannelRecord, charged: number): Promise<Presented> {
+  const counters = await parts.seller.recover(channel, charged, charged - channel.charged);
+  if (counters === null) return refused(channel, "seller-unavailable");
+  return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
+}
+
 async function taken(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, sale: Sale): Promise<Presented> {
   if (sale.kind === "paid") return { channel, refusal: null, sold: sale };
   return notSold(parts, channel, pay, sale);
@@ -231,7 +231,7 @@ async function notSold(
   pay: Pay,
   sale: NotSold,
 ): Promise<Presented> {
-  const { refusal, fault } = await judgeRefusal(parts.chain, channel, pay.maxClaimable, sale);
+  const { refusal, fault } = await classifyRefusal(parts.chain, channel, pay.maxClaimable, sale);
   parts.note("warn", "the seller did not sell", {
     channelId: channel.id,
     maxClaimable: pay.maxClaimable,

@@ -4,6 +4,20 @@
  * Promise: M3 and M4. A rung is in the ledger at most once and before its grant leaves; a rung presented
  * again gets the counters of now without asking the seller; an answer that was lost is recovered from
  * the seller's counters, and the device's signature is never lowered or replaced.
+ *
+ *   PAY -+- charged before -----------------------------------> answered again, counters of now
+ *        +- beyond the balance -> deposit intended (none allowed: refused) -+
+ *        +- within the balance ---------------------------------------------+-> shown
+ *
+ *   shown -+- paid -> deposit confirmed ----------------------> recorded in the ledger -> GRANT
+ *          +- unavailable ------------------------------------> refused; the device presents it again
+ *          +- unpaid, and the seller's counter of the channel is
+ *               the ledger's            ----------------------> refused
+ *               this rung's, or above   -> recovered ---------> recorded -> GRANT
+ *               below the ledger's      -> reminded ----------> shown again
+ *               between the two         -> overtaken ---------> shown again
+ *
+ * Everything from "shown" to its result is in present.ts, in the same order.
  */
 import type { Grant } from "#core/events";
 import type { WireRefusal } from "#core/refusal";
@@ -18,7 +32,7 @@ import { type PurchaseParts, present, type Sold } from "./present.ts";
 export interface Purchase {
   readonly channel: ChannelRecord;
   readonly grant: Grant;
-  /** Null when it sold, when the refusal is not the seller's fault, and when nobody knows what became of it. */
+  /** Null when it sold, when the refusal is not the seller's fault, and when the outcome is unknown. */
   readonly fault: SellerFault | null;
 }
 
@@ -30,7 +44,7 @@ export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay
     if (presented.refusal !== null) {
       return { ...refuse(presented.channel, presented.refusal), fault: presented.fault };
     }
-    return await settle(parts, presented.channel, pay, presented.sold);
+    return await recordSale(parts, presented.channel, pay, presented.sold);
   } catch (error) {
     // Seller and chain answer with values: what throws here is the ledger. The rung is presented again.
     parts.note("warn", "the ledger could not be read or written; the device will present its rung again", {
@@ -42,11 +56,6 @@ export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay
   }
 }
 
-/** A grant frame with a channel's counters as they are. */
-export function refuse(channel: ChannelRecord, refusal: WireRefusal): Purchase {
-  return { channel, grant: grantOf(channel, refusal, 0, 0), fault: null };
-}
-
 /** The rung was charged before: same voucher, same counters. */
 async function answerAgain(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Purchase> {
   const paid = await parts.ledger.payment(channel.id, pay.maxClaimable);
@@ -54,8 +63,14 @@ async function answerAgain(parts: PurchaseParts, channel: ChannelRecord, pay: Pa
   return { channel, grant: grantOf(channel, null, paid.pricePerMillionUnits, 0), fault: null };
 }
 
-async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, sold: Sold): Promise<Purchase> {
-  // A device is never told of more than it signed, whatever a seller claims to have charged.
+/** Stores the payment, then makes its grant. */
+async function recordSale(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+  sold: Sold,
+): Promise<Purchase> {
+  // A grant never names more than the device signed, whatever a seller claims to have charged.
   const charged = Math.max(channel.charged, Math.min(sold.counters.charged, pay.maxClaimable));
   const granted = await grantedAfter(parts, channel, charged, sold);
   if (granted === null) return refuse(channel, "seller-unavailable");
@@ -72,7 +87,7 @@ async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, so
     transaction: sold.transaction,
     atSeconds: Math.floor(parts.now()),
   };
-  await parts.ledger.recordPayment(payment, paid);
+  await store(parts, payment, paid);
   if (channel.config !== null && charged < pay.maxClaimable) {
     // The device signs whole rungs and knows no counter between two: it gets its units, and no further here.
     const grant = { ...grantOf(paid, "seller-refused", 0, 0), charged: channel.charged };
@@ -91,11 +106,23 @@ async function settle(parts: PurchaseParts, channel: ChannelRecord, pay: Pay, so
   return { channel: paid, grant, fault: null };
 }
 
+async function store(parts: PurchaseParts, payment: PaymentRecord, paid: ChannelRecord): Promise<void> {
+  const { timing, ledger } = parts;
+  const since = timing.nowSeconds();
+  let isGood = false;
+  try {
+    await ledger.recordPayment(payment, paid);
+    isGood = true;
+  } finally {
+    timing.took("ledger", timing.nowSeconds() - since, isGood);
+  }
+}
+
 /**
  * The grant after a sale. The ledger's counter came from the seller, so a seller whose own is lower has lost
  * sales it made; what it sells now is counted on top, or its devices would pay for nothing until it caught up.
- * An answer of long ago is lower too, when the ledger came from a backup: only the seller's account tells.
- * @returns null while the seller cannot tell now
+ * An answer of long ago is lower too, when the ledger came from a backup: only the seller's account shows which.
+ * @returns null while the seller's account cannot be read
  */
 async function grantedAfter(
   parts: PurchaseParts,
@@ -115,6 +142,11 @@ async function grantedAfter(
   parts.note("warn", "the seller's account is behind the ledger: it has lost sales", difference);
   parts.observe({ type: "differs", ...difference });
   return channel.granted + unitsForQuantum(charged - channel.charged, sold.pricePerMillionUnits);
+}
+
+/** A grant frame with a channel's counters as they are. */
+export function refuse(channel: ChannelRecord, refusal: WireRefusal): Purchase {
+  return { channel, grant: grantOf(channel, refusal, 0, 0), fault: null };
 }
 
 function grantOf(

@@ -3,12 +3,12 @@
  *
  * Promise: never more than the bound. When the table is full, a device that is absent and never paid is forgotten
  * first, then one that is absent and has paid; one that is present, or has work under way, is never forgotten. A
- * forgotten device loses nothing: what it bought stands in the ledger, and is read again when it speaks.
+ * forgotten device loses nothing: what it bought is in the ledger, and is read again with its next message.
  */
 import type { Session } from "./session.ts";
 
 export interface Presence {
-  /** Whether a device is connected; null where the broker is somebody else's: then its silence tells. */
+  /** Whether a device is connected; null with an external broker: there a silent device counts as absent. */
   readonly isConnected: ((device: string) => boolean) | null;
   /** Has it work under way? */
   readonly isBusy: (session: Session) => boolean;
@@ -16,7 +16,7 @@ export interface Presence {
   readonly now: () => number;
 }
 
-/** Silence after which a device counts as absent: lights tell a reading every minute or so. */
+/** Silence after which a device counts as absent: lights send a reading about every minute. */
 export const NEWCOMER_SILENT_SECONDS = 120;
 export const BUYER_SILENT_SECONDS = 900;
 

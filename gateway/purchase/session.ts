@@ -1,5 +1,5 @@
 /**
- * One device's conversation with the gateway: hello to offer, PAY to GRANT, and what it tells of itself.
+ * One device's conversation with the gateway: hello to offer, PAY to GRANT, and its telemetry.
  *
  * Promise: nothing is believed without a right tag; one purchase of a device is under way at a time, in
  * the order of its rungs; what cannot be answered is counted and dropped, never thrown.
@@ -29,7 +29,7 @@ export interface SessionParts extends Omit<PurchaseParts, "seller" | "isOnSale">
   readonly key: Key;
   readonly hmac: Hmac;
   readonly devices: Devices;
-  readonly market: SellerRouter;
+  readonly router: SellerRouter;
   readonly counts: Counts;
 }
 
@@ -40,7 +40,7 @@ export interface Counts {
   pays: number;
   grants: number;
   refusals: number;
-  /** Frames and messages dropped: wrong tag, malformed, from nobody known. */
+  /** Frames and messages dropped: wrong tag, malformed, from an unknown device. */
   dropped: number;
 }
 
@@ -144,13 +144,13 @@ export function makeOffer(parts: SessionParts, session: Session): Promise<void> 
     try {
       await offerChannel(parts, session);
     } catch (error) {
-      tellNoOffer(parts, session, "seller-unavailable", { reason: String(error) });
+      publishNoOffer(parts, session, "seller-unavailable", { reason: String(error) });
     }
   });
 }
 
-/** A device that has no offer hears why, by a refusal that names no channel: it changes nothing but what it reports. */
-function tellNoOffer(
+/** Publishes why a device has no offer: a refusal that names no channel and changes nothing but what the device reports. */
+function publishNoOffer(
   parts: SessionParts,
   session: Session,
   refusal: WireRefusal,
@@ -173,22 +173,22 @@ function inTurn(session: Session, work: () => Promise<void>): Promise<void> {
 async function offerChannel(parts: SessionParts, session: Session): Promise<void> {
   const { device, wantedUnits } = session.record;
   const before = session.channel;
-  const shop = parts.market.shopFor(session.record, before?.seller ?? null, false);
-  if (shop === null) {
-    tellNoOffer(parts, session, "seller-unavailable", {
+  const client = parts.router.clientFor(session.record, before?.seller ?? null, false);
+  if (client === null) {
+    publishNoOffer(parts, session, "seller-unavailable", {
       reason: "expected a seller for it, found none",
     });
     return;
   }
   const { refusedAtomic } = session;
-  const isRefused = refusedAtomic !== null && before !== null && shop.owns(before.seller);
-  const isHeard = isRefused && (await shop.reconsider());
-  const tariff = shop.tariff();
-  const asked = tariff && (await shop.quote(chooseQuantum(tariff, wantedUnits)));
+  const isRefused = refusedAtomic !== null && before !== null && client.owns(before.seller);
+  const isHeard = isRefused && (await client.reconsider());
+  const tariff = client.tariff();
+  const asked = tariff && (await client.quote(chooseQuantum(tariff, wantedUnits)));
   if (tariff === null || !asked?.quote) {
-    const { reason, isUnpayable } = asked ?? shop.lacks();
+    const { reason, isUnpayable } = asked ?? client.lacks();
     const refusal = isUnpayable ? "seller-refused" : "seller-unavailable";
-    tellNoOffer(parts, session, refusal, { seller: shop.name, reason });
+    publishNoOffer(parts, session, refusal, { seller: client.name, reason });
     return;
   }
   const { quote } = asked;
@@ -196,12 +196,12 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const leaves = isHeard && !tariff.menu.includes(refusedAtomic);
   // Its price may come back: the channel is remembered at the price of what was signed on it.
   if (leaves) await parts.ledger.saveChannel(pricedAt(before, refusedAtomic));
-  const buyer = { device: session.record, shop, leaves };
+  const buyer = { device: session.record, client, leaves };
   const channel = await promiseDeposit(parts, await channelFor(parts, buyer, quote, parts.now() * 1000));
   if (leaves) {
     parts.note("warn", "the seller has no more on sale what a device signed: another channel is offered", {
       device,
-      seller: shop.name,
+      seller: client.name,
       signedAtomic: refusedAtomic,
       channelId: channel.id,
     });
@@ -212,7 +212,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff));
   if (sealed.length > LEAVES.offer.bytesMax) {
     const reason = `expected an offer of at most ${LEAVES.offer.bytesMax} bytes, found ${sealed.length}: the seller's requirements are too long`;
-    tellNoOffer(parts, session, "seller-refused", { seller: shop.name, reason });
+    publishNoOffer(parts, session, "seller-refused", { seller: client.name, reason });
     return;
   }
   await parts.ledger.saveChannel(channel);
@@ -263,22 +263,22 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     publishGrant(parts, session, null, { ...NOTHING, channelTag: pay.channelTag }, sinceSeconds);
     return;
   }
-  const shop = parts.market.shopOf(channel);
+  const client = parts.router.clientOf(channel);
   const isWaiting = isLeftAlone(session.behind, channel.id, sinceSeconds);
   const {
     channel: after,
     grant,
     fault,
-  } = shop === null || isWaiting
+  } = client === null || isWaiting
     ? refuse(channel, "seller-unavailable")
-    : await buyFrom(parts, shop, session.record.wantedUnits, channel, pay);
+    : await buyFrom(parts, client, session.record.wantedUnits, channel, pay);
   if (!isWaiting) {
     session.behind = fault?.isBehindChain ? pauseAfter(session.behind, channel.id, parts.now()) : null;
   }
   const amountAtomic = pay.maxClaimable - channel.charged;
   // What it does not sell is refused by right.
-  if (fault !== null && shop?.tariff()?.menu.includes(amountAtomic)) {
-    shop.refused(session.record.device, fault.reason);
+  if (fault !== null && client?.tariff()?.menu.includes(amountAtomic)) {
+    client.refused(session.record.device, fault.reason);
   }
   if (session.channel?.id === after.id) {
     const isRefused = grant.refusal === "seller-refused";
@@ -309,10 +309,10 @@ export function refuseOverloaded(parts: SessionParts, session: Session, frame: U
 /** The offer no longer fits: another seller's turn, its deposit runs out, it is refused, or another quantum is better. */
 function needsOffer(parts: SessionParts, { channel, record, refusedAtomic }: Session): boolean {
   if (channel === null || refusedAtomic !== null) return true;
-  const shop = parts.market.shopFor(record, channel.seller, true);
-  if (shop === null) return false;
-  if (!shop.owns(channel.seller)) return true;
-  const tariff = shop.tariff();
+  const client = parts.router.clientFor(record, channel.seller, true);
+  if (client === null) return false;
+  if (!client.owns(channel.seller)) return true;
+  const tariff = client.tariff();
   const quantum = Number(channel.requirements.amount);
   if (tariff !== null && chooseQuantum(tariff, record.wantedUnits) !== quantum) return true;
   return channel.promised < channel.charged + REOFFER_AHEAD * quantum;

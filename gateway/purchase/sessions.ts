@@ -29,22 +29,8 @@ export interface SessionLimits {
   readonly devicesMax: number;
   /** Purchases under way at once. */
   readonly purchasesMax: number;
-  /** Whether a device is connected; absent where the broker is somebody else's: then its silence tells. */
+  /** Whether a device is connected; absent with an external broker: there a silent device counts as absent. */
   readonly isConnected?: (device: string) => boolean;
-}
-
-export interface Sessions {
-  receive(device: string, leaf: Leaf, payload: Uint8Array): void;
-  /** Offers again to every device that waits for an offer, or should buy elsewhere, or what is on sale no more. */
-  renewOffers(): void;
-  readonly size: number;
-  /**
-   * Finishes what is under way for devices that another gateway serves from now on, and forgets them; what
-   * they said since is theirs to say again. Resolves when nothing is under way for them here.
-   */
-  leave(isTheirs: (device: string) => boolean): Promise<void>;
-  /** Resolves when no purchase is under way; new ones are no longer taken. */
-  drain(): Promise<void>;
 }
 
 /** With another price come other quanta, so an offer that was refused for its money may be taken now. */
@@ -54,78 +40,91 @@ const CURED_BY_ANOTHER_PRICE: ReadonlySet<string> = new Set<Refusal>([
   "budget-exhausted",
 ]);
 
-export function openSessions(parts: SessionParts, forward: Forward, limits: SessionLimits): Sessions {
+export class Sessions {
+  readonly #parts: SessionParts;
+  readonly #forward: Forward;
+  readonly #limits: SessionLimits;
+  readonly #table: SessionTable;
+  /** Sessions being read from the ledger: all messages that arrive meanwhile get the same one. */
+  readonly #opening = new Map<string, Promise<Session | null>>();
+  readonly #underWay = new Set<Promise<void>>();
   /** Work under way of each device. */
-  const busy = new Map<string, number>();
-  const sessions = new SessionTable({
-    isConnected: limits.isConnected ?? null,
-    isBusy: (session) => busy.has(session.record.device) || session.paying || session.offerWaits,
-    now: parts.now,
-  });
-  const underWay = new Set<Promise<void>>();
-  let isOpen = true;
+  readonly #busy = new Map<string, number>();
+  #isOpen = true;
 
-  /** Sessions being read from the ledger: who asks meanwhile gets the same one. */
-  const opening = new Map<string, Promise<Session | null>>();
-
-  /** @param said the device as its hello describes it; else the ledger's record is read */
-  function open(device: string, said: DeviceRecord | null): Promise<Session | null> {
-    const before = opening.get(device);
-    if (before) return before;
-    const opened = (async () => {
-      const record = said ?? (await parts.ledger.device(device));
-      return record === null ? null : admit(await openSession(parts, record));
-    })().finally(() => opening.delete(device));
-    opening.set(device, opened);
-    return opened;
-  }
-
-  function admit(session: Session): Session | null {
-    const { device } = session.record;
-    if (sessions.size >= limits.devicesMax && sessions.get(device) === undefined && !evict()) {
-      parts.note("warn", "device turned away: the gateway is full", { device });
-      return null;
-    }
-    sessions.keep(session);
-    return session;
-  }
-
-  /** Forgets a device that left, wherever it is remembered; false when none did. */
-  function evict(): boolean {
-    const evicted = sessions.evict();
-    if (evicted === null) return false;
-    const { device } = evicted.record;
-    // An offer is retained: an empty one takes it back. The device is offered again when it says hello.
-    parts.devices.publish(device, "offer", new Uint8Array(0), LEAVES.offer.retained);
-    parts.observe({ type: "evicted", device });
-    return true;
-  }
-
-  function waitsForOffer({ record, channel, refusal }: Session): boolean {
-    if (channel === null || CURED_BY_ANOTHER_PRICE.has(refusal ?? "")) return true;
-    const shop = parts.market.shopFor(record, channel.seller, false);
-    if (shop === null) return false;
-    // A price that moved is told before the next rung is signed: one signed at the old price is worth nothing.
-    return (
-      !shop.owns(channel.seller) ||
-      shop.tariff()?.menu.includes(Number(channel.requirements.amount)) === false
-    );
-  }
-
-  function track(device: string, work: Promise<void>): void {
-    underWay.add(work);
-    busy.set(device, (busy.get(device) ?? 0) + 1);
-    const ended = work.finally(() => {
-      underWay.delete(work);
-      const left = busy.get(device)! - 1;
-      if (left > 0) busy.set(device, left);
-      else busy.delete(device);
+  constructor(parts: SessionParts, forward: Forward, limits: SessionLimits) {
+    this.#parts = parts;
+    this.#forward = forward;
+    this.#limits = limits;
+    this.#table = new SessionTable({
+      isConnected: limits.isConnected ?? null,
+      isBusy: (session) => this.#busy.has(session.record.device) || session.paying || session.offerWaits,
+      now: parts.now,
     });
-    detach(ended, noteFailure(parts.note, "answering a device", { device }));
   }
 
-  async function takeHello(device: string, payload: Uint8Array): Promise<void> {
-    const { hello, error } = proveHello(parts, device, payload, sessions.get(device));
+  get size(): number {
+    return this.#table.size;
+  }
+
+  receive(device: string, leaf: Leaf, payload: Uint8Array): void {
+    if (!this.#isOpen) return;
+    try {
+      this.#take(device, leaf, payload);
+    } catch (error) {
+      // A message that a rule here did not foresee costs that message, and no other device.
+      countFailure();
+      drop(this.#parts, device, leaf, "malformed");
+      noteFailure(this.#parts.note, "taking a message", { device, leaf })(error);
+    }
+  }
+
+  /** Offers again to every device that waits for an offer, or should buy elsewhere, or what is on sale no more. */
+  renewOffers(): void {
+    for (const session of this.#table.values()) {
+      if (!this.#isOpen || !this.#waitsForOffer(session)) continue;
+      this.#track(session.record.device, makeOffer(this.#parts, session));
+    }
+  }
+
+  /**
+   * Finishes what is under way for devices that another gateway serves from now on, and forgets them; they send
+   * again what they sent since. Resolves when nothing is under way for them here.
+   */
+  async leave(isTheirs: (device: string) => boolean): Promise<void> {
+    const theirs = [...this.#table.values()].filter(({ record }) => isTheirs(record.device));
+    await Promise.allSettled([...this.#underWay, ...theirs.map(({ turn }) => turn)]);
+    for (const device of theirs.map(({ record }) => record.device)) {
+      this.#table.delete(device);
+      this.#parts.observe({ type: "released", device });
+    }
+  }
+
+  /** Resolves when no purchase is under way; new ones are no longer taken. */
+  async drain(): Promise<void> {
+    this.#isOpen = false;
+    await Promise.allSettled(this.#underWay);
+  }
+
+  #take(device: string, leaf: Leaf, payload: Uint8Array): void {
+    const session = this.#table.get(device);
+    if (session) this.#table.keep(session);
+    if (leaf === "hello") this.#track(device, this.#takeHello(device, payload));
+    else if (session) this.#deliver(session, leaf, payload);
+    else if (!this.#isFull) this.#track(device, this.#takeFirst(device, leaf, payload));
+    else {
+      drop(this.#parts, device, leaf, "gateway-full");
+      if (isGeneral(leaf)) this.#forward.refuse(device, payload, "overloaded");
+    }
+  }
+
+  get #isFull(): boolean {
+    return this.#underWay.size >= this.#limits.purchasesMax;
+  }
+
+  async #takeHello(device: string, payload: Uint8Array): Promise<void> {
+    const parts = this.#parts;
+    const { hello, error } = proveHello(parts, device, payload, this.#table.get(device));
     if (hello === null) {
       drop(parts, device, "hello", "wrong-tag");
       parts.note("warn", "a hello proves no device", { device, reason: error });
@@ -135,7 +134,7 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     const { v: _, register, ...described } = hello;
     const record = { device, ...described };
     await parts.ledger.saveDevice(record);
-    const session = sessions.get(device) ?? (await open(device, record));
+    const session = this.#table.get(device) ?? (await this.#open(device, record));
     if (session === null) return drop(parts, device, "hello", "gateway-full");
     parts.observe({ type: "hello", device, hello });
     session.record = record;
@@ -143,73 +142,83 @@ export function openSessions(parts: SessionParts, forward: Forward, limits: Sess
     await makeOffer(parts, session);
   }
 
-  function deliver(session: Session, leaf: Leaf, payload: Uint8Array): void {
+  /** The first message since the gateway started of a device that is known. */
+  async #takeFirst(device: string, leaf: Leaf, payload: Uint8Array): Promise<void> {
+    const session = await this.#open(device, null);
+    if (session !== null) return this.#deliver(session, leaf, payload);
+    drop(this.#parts, device, leaf, "unknown-device");
+    if (isGeneral(leaf)) this.#forward.refuse(device, payload, "unknown-device");
+  }
+
+  #deliver(session: Session, leaf: Leaf, payload: Uint8Array): void {
+    const { device } = session.record;
     if (leaf === "pay") {
-      if (underWay.size >= limits.purchasesMax) refuseOverloaded(parts, session, payload);
-      else track(session.record.device, takePay(parts, session, payload));
+      if (this.#isFull) refuseOverloaded(this.#parts, session, payload);
+      else this.#track(device, takePay(this.#parts, session, payload));
     } else if (leaf === "state" || leaf === "reading") {
-      takeTelemetry(parts, session, leaf, payload);
+      takeTelemetry(this.#parts, session, leaf, payload);
     } else if (isGeneral(leaf)) {
-      const { device } = session.record;
-      if (underWay.size >= limits.purchasesMax) forward.refuse(device, payload, "overloaded");
-      else track(device, forward.receive(device, leaf, payload));
+      if (this.#isFull) this.#forward.refuse(device, payload, "overloaded");
+      else this.#track(device, this.#forward.receive(device, leaf, payload));
     }
   }
 
-  /** From a device that says nothing new but was not heard since the gateway started. */
-  async function takeFirst(device: string, leaf: Leaf, payload: Uint8Array): Promise<void> {
-    const session = await open(device, null);
-    if (session !== null) return deliver(session, leaf, payload);
-    drop(parts, device, leaf, "unknown-device");
-    if (isGeneral(leaf)) forward.refuse(device, payload, "unknown-device");
+  #track(device: string, work: Promise<void>): void {
+    this.#underWay.add(work);
+    this.#busy.set(device, (this.#busy.get(device) ?? 0) + 1);
+    const ended = work.finally(() => {
+      this.#underWay.delete(work);
+      const left = this.#busy.get(device)! - 1;
+      if (left > 0) this.#busy.set(device, left);
+      else this.#busy.delete(device);
+    });
+    detach(ended, noteFailure(this.#parts.note, "answering a device", { device }));
   }
 
-  function take(device: string, leaf: Leaf, payload: Uint8Array): void {
-    const session = sessions.get(device);
-    if (session) sessions.keep(session);
-    if (session && leaf !== "hello") deliver(session, leaf, payload);
-    else if (leaf !== "hello" && underWay.size >= limits.purchasesMax) {
-      drop(parts, device, leaf, "gateway-full");
-      if (isGeneral(leaf)) forward.refuse(device, payload, "overloaded");
-    } else {
-      const work = leaf === "hello" ? takeHello(device, payload) : takeFirst(device, leaf, payload);
-      track(device, work);
+  /** @param described the device as its hello describes it; null: as the ledger has it */
+  #open(device: string, described: DeviceRecord | null): Promise<Session | null> {
+    const before = this.#opening.get(device);
+    if (before) return before;
+    const opened = this.#readSession(device, described).finally(() => this.#opening.delete(device));
+    this.#opening.set(device, opened);
+    return opened;
+  }
+
+  async #readSession(device: string, described: DeviceRecord | null): Promise<Session | null> {
+    const record = described ?? (await this.#parts.ledger.device(device));
+    return record === null ? null : this.#admit(await openSession(this.#parts, record));
+  }
+
+  #admit(session: Session): Session | null {
+    const { device } = session.record;
+    const isFull = this.#table.size >= this.#limits.devicesMax && this.#table.get(device) === undefined;
+    if (isFull && !this.#evict()) {
+      this.#parts.note("warn", "device turned away: the gateway is full", { device });
+      return null;
     }
+    this.#table.keep(session);
+    return session;
   }
 
-  return {
-    receive(device, leaf, payload) {
-      if (!isOpen) return;
-      try {
-        take(device, leaf, payload);
-      } catch (error) {
-        // A message that a rule here did not foresee costs that message, and no other device.
-        countFailure();
-        drop(parts, device, leaf, "malformed");
-        noteFailure(parts.note, "taking a message", { device, leaf })(error);
-      }
-    },
-    renewOffers() {
-      for (const session of sessions.values()) {
-        if (isOpen && waitsForOffer(session)) track(session.record.device, makeOffer(parts, session));
-      }
-    },
-    get size() {
-      return sessions.size;
-    },
-    async leave(isTheirs) {
-      const theirs = [...sessions.values()].filter(({ record }) => isTheirs(record.device));
-      await Promise.allSettled([...underWay, ...theirs.map(({ turn }) => turn)]);
-      for (const device of theirs.map(({ record }) => record.device)) {
-        sessions.delete(device);
-        parts.observe({ type: "released", device });
-      }
-    },
-    async drain() {
-      isOpen = false;
-      await Promise.allSettled(underWay);
-    },
-  };
+  /** Forgets a device that left, wherever it is remembered; false when none did. */
+  #evict(): boolean {
+    const evicted = this.#table.evict();
+    if (evicted === null) return false;
+    const { device } = evicted.record;
+    // An offer is retained: an empty one takes it back. The device is offered again when it says hello.
+    this.#parts.devices.publish(device, "offer", new Uint8Array(0), LEAVES.offer.retained);
+    this.#parts.observe({ type: "evicted", device });
+    return true;
+  }
+
+  #waitsForOffer({ record, channel, refusal }: Session): boolean {
+    if (channel === null || CURED_BY_ANOTHER_PRICE.has(refusal ?? "")) return true;
+    const client = this.#parts.router.clientFor(record, channel.seller, false);
+    if (client === null) return false;
+    if (!client.owns(channel.seller)) return true;
+    // A price that moved is offered before the next rung is signed: one signed at the old price is worth nothing.
+    return client.tariff()?.menu.includes(Number(channel.requirements.amount)) === false;
+  }
 }
 
 function isGeneral(leaf: Leaf): leaf is "request" | "payment" {

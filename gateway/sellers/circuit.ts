@@ -19,7 +19,7 @@ export interface Timer {
 export type CallKind = "call" | "probe";
 
 export interface Circuit {
-  /** How the call is to be told to have ended; a text instead, why it must not be made now. */
+  /** The function that takes the call's outcome; a text instead, why the call must not be made now. */
   begin(kind: CallKind): ((isGood: boolean) => void) | string;
   readonly state: "closed" | "open" | "half-open";
   /** The seller does its work again: the next pause is a short one. */

@@ -1,7 +1,7 @@
 /**
- * The configured sellers, opened: a client, a shop and an HTTP pool for each, and the market over them.
+ * The configured sellers, opened: an HTTP pool and a client for each, and the router over them.
  *
- * Promise: what is opened here is closed by `close`, after `stop` asked nothing more of any seller.
+ * Promise: a pool reaches its seller alone; after `stop` nothing more is asked of any seller.
  */
 
 import { readFileSync } from "node:fs";
@@ -9,22 +9,20 @@ import { Watt402Error } from "#payment/watt402-error";
 import type { Config } from "../config/config.ts";
 import { shownUrl } from "../config/layers.ts";
 import { devicesOf, type SellerConfig } from "../config/sellers-section.ts";
-import type { ChannelRecord, Note, Seller, SellerRouter } from "../purchase/ports.ts";
-import { type Timing, timedSeller } from "../purchase/timed-ports.ts";
-import type { TermsTrouble } from "../treasury/terms.ts";
+import type { ChannelRecord, Seller, SellerRouter } from "../purchase/ports.ts";
 import type { Timer } from "./circuit.ts";
 import { electricitySeller } from "./client/electricity-seller.ts";
 import { fixedSeller } from "./client/fixed-seller.ts";
 import { type Http, openHttp } from "./client/seller-http.ts";
-import { openSellerClient } from "./seller-client.ts";
+import type { SellerGuards } from "./guarded-seller.ts";
+import { RunningSellerClient } from "./seller-client.ts";
 import { openSellerRouter } from "./seller-router.ts";
 import type { SellerStatus } from "./seller-status.ts";
 
 export interface Sellers {
-  readonly market: SellerRouter;
+  readonly router: SellerRouter;
   status(): readonly SellerStatus[];
   stop(): void;
-  close(): Promise<void>;
 }
 
 const SYSTEM_TIMER: Timer = {
@@ -36,54 +34,58 @@ const SYSTEM_TIMER: Timer = {
   },
 };
 
-/**
- * @param authorities as `readAuthorities` read them
- * @param changed called when devices may have to buy elsewhere, or at another price
- * @param termsTrouble what the chain has against a seller's terms
- */
+/** An HTTP pool for each seller, by name, and one for the general transport. */
+export interface HttpPools {
+  readonly forward: Http;
+  readonly sellers: ReadonlyMap<string, Http>;
+  close(): Promise<unknown>;
+}
+
+/** @param authorities as `readAuthorities` read them */
+export function openHttpPools(config: Config, authorities: ReadonlyMap<string, string>): HttpPools {
+  const { limits } = config;
+  const forward = openHttp({
+    connections: limits.sellerConnections,
+    timeoutMs: limits.sellerTimeoutMs,
+    ...config.forward,
+    authorities: null,
+  });
+  const sellers = new Map(
+    config.sellers.map((seller) => [seller.name, openSellerHttp(seller, limits, authorities)]),
+  );
+  const close = () => Promise.all([forward, ...sellers.values()].map((http) => http.close()));
+  return { forward, sellers, close };
+}
+
 export function openSellers(
-  config: Config,
-  authorities: ReadonlyMap<string, string>,
-  timing: Timing,
-  note: Note,
-  changed: () => void,
-  termsTrouble: TermsTrouble,
+  { sellers, groups, limits, market }: Config,
+  http: HttpPools,
+  guards: Omit<SellerGuards, "timer">,
 ): Sellers {
-  const { sellers, groups, limits, market } = config;
-  const opened = sellers.map((seller, index) => {
-    const http = openSellerHttp(seller, limits, authorities);
-    const client = timedSeller(clientOf(seller, http), timing, () => performance.now() / 1000);
-    const shop = openSellerClient(
-      client,
-      {
-        name: seller.name,
-        kind: seller.kind,
-        url: shownUrl(seller.url),
-        callsMax: limits.sellerConnections,
-        queueMax: limits.sellerQueue,
-        awayAfterMs: market.awayAfterMs,
-        isFirst: index === 0,
-      },
-      SYSTEM_TIMER,
-      note,
-      changed,
-      termsTrouble,
-    );
-    return { shop, devices: devicesOf(seller, groups), http };
+  const entries = sellers.map((seller, index) => {
+    const options = {
+      name: seller.name,
+      kind: seller.kind,
+      url: shownUrl(seller.url),
+      callsMax: limits.sellerConnections,
+      queueMax: limits.sellerQueue,
+      awayAfterMs: market.awayAfterMs,
+      isFirst: index === 0,
+    };
+    const spoken = clientOf(seller, http.sellers.get(seller.name)!);
+    const client = new RunningSellerClient(spoken, options, { ...guards, timer: SYSTEM_TIMER });
+    return { client, devices: devicesOf(seller, groups) };
   });
   return {
-    market: openSellerRouter(opened, market.choose, SYSTEM_TIMER.nowMs),
-    status: () => opened.map(({ shop }) => shop.status()),
+    router: openSellerRouter(entries, market.choose, SYSTEM_TIMER.nowMs),
+    status: () => entries.map(({ client }) => client.status()),
     stop() {
-      for (const { shop } of opened) shop.stop();
-    },
-    async close() {
-      await Promise.all(opened.map(({ http }) => http.close()));
+      for (const { client } of entries) client.stop();
     },
   };
 }
 
-/** An HTTP pool that reaches this seller and nobody else. */
+/** An HTTP pool that reaches this seller alone. */
 export function openSellerHttp(
   seller: SellerConfig,
   limits: Config["limits"],

@@ -4,7 +4,7 @@
  * Promise: the shape of the API's document and the type of what the gateway builds are one.
  */
 import { z } from "zod";
-import { STANDINGS } from "./seller-health.ts";
+import { HEALTH_NAMES } from "./seller-health.ts";
 
 const count = (description: string) => z.int().min(0).describe(description);
 
@@ -12,7 +12,7 @@ export const SELLER_STATUS = z.object({
   name: z.string().describe("the configuration's name"),
   kind: z.enum(["electricity", "fixed"]),
   url: z.string().describe("where it is, without passwords"),
-  standing: z.enum(STANDINGS),
+  standing: z.enum(HEALTH_NAMES),
   reason: z
     .string()
     .describe(

@@ -8,15 +8,7 @@
 
 import { detach } from "#core/detach";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { AskedQuote, NoTerms, Note, Quote, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
-
-export interface TariffWatch extends Pick<SellerClient, "tariff" | "lacks" | "reconsider" | "quote"> {
-  /** Asks now; false while the seller does not answer. */
-  refresh(): Promise<boolean>;
-  /** The next quote is the seller's own. */
-  forgetQuotes(): void;
-  stop(): void;
-}
+import type { AskedQuote, Logger, NoTerms, Quote, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
 
 /** Time as the watch needs it. */
 export interface WatchClock {
@@ -41,132 +33,170 @@ const PAUSE_MIN_MS = 1_000;
 /** A refusal so long after the latest look is the first of its kind. */
 const RECONSIDERED_MS = 2 * PAUSE_MAX_MS;
 
-/**
- * @param changed called after every first or changed tariff
- * @param pauseMaxMs longest age of a price that says nothing of its validity
- */
-export function watchTariff(
-  seller: Seller,
-  note: Note,
-  changed: () => void,
-  clock: WatchClock = WALL,
-  pauseMaxMs: number = PAUSE_MAX_MS,
-): TariffWatch {
-  let tariff: Tariff | null = null;
-  let failures = 0;
-  let cancel = () => {};
-  let stopped = false;
-  let asking: Promise<boolean> | null = null;
-  let lacks: NoTerms = { reason: "it has not answered yet" };
-  const quotes = new Map<number, Quote>();
-  /** A quantum for which the seller quoted nothing: it is back when it does, whatever tariff it tells. */
-  let unquoted: number | null = null;
-  /** Somebody got no quote since it was last known to quote: that one is told when it does. */
-  let isMissed = false;
+export class TariffWatch implements Pick<SellerClient, "tariff" | "lacks" | "reconsider" | "quote"> {
+  readonly #seller: Seller;
+  readonly #note: Logger;
+  readonly #changed: () => void;
+  readonly #clock: WatchClock;
+  readonly #pauseMaxMs: number;
+  #tariff: Tariff | null = null;
+  #failures = 0;
+  #cancel = () => {};
+  #stopped = false;
+  #asking: Promise<boolean> | null = null;
+  #lacks: NoTerms = { reason: "it has not answered yet" };
+  readonly #quotes = new Map<number, Quote>();
+  /** A quantum for which the seller quoted nothing: the seller is back when it does, whatever its tariff says. */
+  #unquoted: number | null = null;
+  /** A device got no quote since the seller was last known to quote: devices are offered again when it does. */
+  #isMissed = false;
   /** The latest look for a refusal's sake, and the pause after it. */
-  let reconsideredMs = Number.NEGATIVE_INFINITY;
-  let reconsiderPauseMs = 0;
+  #reconsideredMs = Number.NEGATIVE_INFINITY;
+  #reconsiderPauseMs = 0;
 
-  async function ask(): Promise<boolean> {
-    const heard = await seller.tariff();
-    const isQuoted = heard.tariff !== null && (await quotesAgain(heard.tariff));
-    if (stopped) return false;
-    const before = tariff;
-    if (heard.tariff === null) lacks = heard;
-    else tariff = heard.tariff;
-    if (!isQuoted) {
-      failures += 1;
-      const { reason } = lacks;
-      if (failures === 1) note("warn", "the seller's tariff is out of reach", { reason });
+  /**
+   * @param changed called after every first or changed tariff
+   * @param pauseMaxMs longest age of a price that says nothing of its validity
+   */
+  constructor(
+    seller: Seller,
+    note: Logger,
+    changed: () => void,
+    clock: WatchClock = WALL,
+    pauseMaxMs: number = PAUSE_MAX_MS,
+  ) {
+    this.#seller = seller;
+    this.#note = note;
+    this.#changed = changed;
+    this.#clock = clock;
+    this.#pauseMaxMs = pauseMaxMs;
+    this.#refreshSoon();
+  }
+
+  tariff(): Tariff | null {
+    return this.#tariff;
+  }
+
+  lacks(): NoTerms {
+    return this.#lacks;
+  }
+
+  async quote(quantumAtomic: number): Promise<AskedQuote> {
+    const known = this.#quotes.get(quantumAtomic);
+    if (known) return { quote: known, reason: "" };
+    const wasMissed = this.#isMissed;
+    const heard = await this.#askQuote(quantumAtomic);
+    const isFirstMiss = heard.quote === null && !wasMissed;
+    if (isFirstMiss && !this.#stopped && this.#asking === null) this.#lookAfter(PAUSE_MIN_MS);
+    return heard;
+  }
+
+  reconsider(): Promise<boolean> {
+    const sinceMs = this.#clock.nowMs() - this.#reconsideredMs;
+    if (sinceMs >= 0 && sinceMs < this.#reconsiderPauseMs) {
+      return this.#asking ?? Promise.resolve(this.#failures === 0);
     }
-    const back = isQuoted && (failures > 0 || isMissed || before === null);
-    if (back && failures > 0) note("info", "the seller is back", {});
-    if (isQuoted) {
-      failures = 0;
-      isMissed = false;
-    }
+    const isFirst = this.#reconsiderPauseMs === 0 || sinceMs > RECONSIDERED_MS;
+    this.#reconsiderPauseMs = isFirst ? PAUSE_MIN_MS : Math.min(PAUSE_MAX_MS, 2 * this.#reconsiderPauseMs);
+    this.#reconsideredMs = this.#clock.nowMs();
+    this.forgetQuotes();
+    return this.refresh();
+  }
+
+  /** Asks now; false while the seller does not answer. */
+  refresh(): Promise<boolean> {
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = null;
+    });
+    return this.#asking;
+  }
+
+  /** The next quote is the seller's own. */
+  forgetQuotes(): void {
+    this.#quotes.clear();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  async #ask(): Promise<boolean> {
+    const heard = await this.#seller.tariff();
+    const isQuoted = heard.tariff !== null && (await this.#quotesAgain(heard.tariff));
+    if (this.#stopped) return false;
+    const before = this.#tariff;
+    if (heard.tariff === null) this.#lacks = heard;
+    else this.#tariff = heard.tariff;
+    const isBack = isQuoted && (this.#failures > 0 || this.#isMissed || before === null);
+    this.#countAnswer(isQuoted);
     const isChanged = heard.tariff !== null && !isSame(before, heard.tariff);
-    if (isChanged) reconsiderPauseMs = 0;
-    if (back || isChanged) {
-      quotes.clear();
-      changed();
+    if (isChanged) this.#reconsiderPauseMs = 0;
+    if (isBack || isChanged) {
+      this.forgetQuotes();
+      this.#changed();
     }
-    // Its tariff alone may be heard for minutes more: the next look is soon, and tells when it quotes again.
-    lookAfter(
-      isMissed && failures === 0 ? PAUSE_MIN_MS : nextPauseMs(tariff, failures, clock.nowMs(), pauseMaxMs),
-    );
+    // Its tariff alone may be heard for minutes more: the next look is soon, and finds out when it quotes again.
+    const isQuoteAwaited = this.#isMissed && this.#failures === 0;
+    this.#lookAfter(isQuoteAwaited ? PAUSE_MIN_MS : this.#nextPauseMs());
     return heard.tariff !== null;
   }
 
-  function lookAfter(pauseMs: number): void {
-    cancel();
-    cancel = clock.after(pauseMs, refreshSoon);
+  #countAnswer(isGood: boolean): void {
+    if (isGood) {
+      if (this.#failures > 0) this.#note("info", "the seller is back", {});
+      this.#failures = 0;
+      this.#isMissed = false;
+      return;
+    }
+    this.#failures += 1;
+    const { reason } = this.#lacks;
+    if (this.#failures === 1) this.#note("warn", "the seller's tariff is out of reach", { reason });
   }
 
   /** True too when nothing was missing. */
-  async function quotesAgain({ menu }: Tariff): Promise<boolean> {
-    if (unquoted === null || !menu.includes(unquoted)) {
-      unquoted = null;
-      return true;
+  async #quotesAgain({ menu }: Tariff): Promise<boolean> {
+    if (this.#unquoted !== null && menu.includes(this.#unquoted)) {
+      return (await this.#askQuote(this.#unquoted)).quote !== null;
     }
-    return (await quoted(unquoted)).quote !== null;
+    this.#unquoted = null;
+    return true;
   }
 
-  async function quoted(quantumAtomic: number): Promise<AskedQuote> {
-    const heard = await seller.quote(quantumAtomic);
+  async #askQuote(quantumAtomic: number): Promise<AskedQuote> {
+    const heard = await this.#seller.quote(quantumAtomic);
     if (heard.quote !== null) {
-      quotes.set(quantumAtomic, heard.quote);
-      if (unquoted === quantumAtomic) unquoted = null;
+      this.#quotes.set(quantumAtomic, heard.quote);
+      if (this.#unquoted === quantumAtomic) this.#unquoted = null;
     } else {
-      lacks = heard;
-      unquoted = quantumAtomic;
-      isMissed = true;
+      this.#lacks = heard;
+      this.#unquoted = quantumAtomic;
+      this.#isMissed = true;
     }
     return heard;
   }
 
-  function refresh(): Promise<boolean> {
-    asking ??= ask().finally(() => {
-      asking = null;
-    });
-    return asking;
+  #lookAfter(pauseMs: number): void {
+    this.#cancel();
+    this.#cancel = this.#clock.after(pauseMs, () => this.#refreshSoon());
   }
-  function refreshSoon(): void {
-    detach(refresh(), (error) => {
-      // The next look is due all the same, or the price would never be heard again.
-      if (!stopped) lookAfter(PAUSE_MAX_MS);
-      noteFailure(note, "asking a seller for its tariff")(error);
-    });
-  }
-  refreshSoon();
 
-  return {
-    tariff: () => tariff,
-    refresh,
-    lacks: () => lacks,
-    forgetQuotes: () => quotes.clear(),
-    reconsider() {
-      const sinceMs = clock.nowMs() - reconsideredMs;
-      if (sinceMs >= 0 && sinceMs < reconsiderPauseMs) return asking ?? Promise.resolve(failures === 0);
-      const isFirst = reconsiderPauseMs === 0 || sinceMs > RECONSIDERED_MS;
-      reconsiderPauseMs = isFirst ? PAUSE_MIN_MS : Math.min(PAUSE_MAX_MS, 2 * reconsiderPauseMs);
-      reconsideredMs = clock.nowMs();
-      quotes.clear();
-      return refresh();
-    },
-    async quote(quantumAtomic) {
-      const known = quotes.get(quantumAtomic);
-      if (known) return { quote: known, reason: "" };
-      const wasMissed = isMissed;
-      const heard = await quoted(quantumAtomic);
-      if (heard.quote === null && !wasMissed && !stopped && asking === null) lookAfter(PAUSE_MIN_MS);
-      return heard;
-    },
-    stop() {
-      stopped = true;
-      cancel();
-    },
-  };
+  #refreshSoon(): void {
+    detach(this.refresh(), (error) => {
+      // The next look is due all the same, or the price would never be heard again.
+      if (!this.#stopped) this.#lookAfter(PAUSE_MAX_MS);
+      noteFailure(this.#note, "asking a seller for its tariff")(error);
+    });
+  }
+
+  #nextPauseMs(): number {
+    if (this.#failures > 0) {
+      return Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** Math.min(this.#failures - 1, 6));
+    }
+    const untilSeconds = this.#tariff?.validUntilSeconds;
+    const validMs = untilSeconds ? untilSeconds * 1000 - this.#clock.nowMs() : this.#pauseMaxMs;
+    return Math.max(PAUSE_MIN_MS, Math.min(this.#pauseMaxMs, validMs));
+  }
 }
 
 /** Price and what is on sale; how long it holds is no change. */
@@ -174,10 +204,4 @@ function isSame(before: Tariff | null, after: Tariff): boolean {
   return (
     before?.pricePerMillionUnits === after.pricePerMillionUnits && String(before.menu) === String(after.menu)
   );
-}
-
-function nextPauseMs(tariff: Tariff | null, failures: number, nowMs: number, pauseMaxMs: number): number {
-  if (failures > 0) return Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** Math.min(failures - 1, 6));
-  const validMs = tariff?.validUntilSeconds ? tariff.validUntilSeconds * 1000 - nowMs : pauseMaxMs;
-  return Math.max(PAUSE_MIN_MS, Math.min(pauseMaxMs, validMs));
 }

@@ -1,11 +1,11 @@
 /**
- * The fleet as it is now, made of the events of the gateway's rules (purchase/ports.ts, Occurrence).
+ * The fleet as it is now, made of the events of the gateway's rules (purchase/ports.ts, GatewayEvent).
  *
  * Promise: no socket, clock or file; memory bounded by the number of lights; when it is full, one that left
  * gives its position to one that comes; sums are kept as things happen, so that a summary costs nothing
  * however many lights there are.
  */
-import type { Occurrence, Tariff } from "../purchase/ports.ts";
+import type { GatewayEvent, Tariff } from "../purchase/ports.ts";
 import { History } from "./history.ts";
 import { CONDITIONS, type Condition } from "./labels.ts";
 import { type Light, newLight, spend, takeChannel } from "./light-view.ts";
@@ -28,7 +28,7 @@ const LOOKS_MAX = 256;
 /** Samples over which payments a second are averaged. */
 const RATE_SAMPLES = 5;
 
-type EventOf<Type extends Occurrence["type"]> = Extract<Occurrence, { type: Type }>;
+type EventOf<Type extends GatewayEvent["type"]> = Extract<GatewayEvent, { type: Type }>;
 
 export class Fleet {
   readonly history = new History();
@@ -64,7 +64,7 @@ export class Fleet {
     return this.#byDevice.get(device) ?? null;
   }
 
-  observe(event: Occurrence): void {
+  observe(event: GatewayEvent): void {
     if (event.type === "dropped") this.#totals.dropped += 1;
     // The sender of a message that had to be dropped is not thereby a light.
     if (event.type === "dropped" || event.type === "differs") return;
@@ -179,7 +179,7 @@ export class Fleet {
     light.powerMilliwatts = powerMilliwatts;
   }
 
-  #take(light: Light, event: Exclude<Occurrence, { type: "dropped" | "differs" | "evicted" }>): void {
+  #take(light: Light, event: Exclude<GatewayEvent, { type: "dropped" | "differs" | "evicted" }>): void {
     switch (event.type) {
       case "hello":
         this.#takeHello(light, event);

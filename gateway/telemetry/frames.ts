@@ -3,7 +3,7 @@
  *
  * Promise: signatures and tags are left out, so nothing shown could be presented to a seller.
  */
-import type { Occurrence } from "../purchase/ports.ts";
+import type { GatewayEvent } from "../purchase/ports.ts";
 
 /** One message, as a watcher reads it. */
 export interface Frame {
@@ -16,7 +16,7 @@ export interface Frame {
 }
 
 /** The message that an event is about; null when it is about none that went through. */
-export function frameOf(event: Occurrence, atSeconds: number): Frame | null {
+export function frameOf(event: GatewayEvent, atSeconds: number): Frame | null {
   switch (event.type) {
     case "hello": {
       const { model, firmware, meter, unit, wantedUnits, register } = event.hello;

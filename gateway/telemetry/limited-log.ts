@@ -5,7 +5,7 @@
  * next one says how many were left out. Texts are the program's own; what strangers can put into a reason makes
  * at most a few lines of each text, however they vary it. Fields are cut to a bounded length.
  */
-import type { Note } from "../purchase/ports.ts";
+import type { Logger } from "../purchase/ports.ts";
 
 const SPAN_MS = 10_000;
 const KINDS_MAX = 1_000;
@@ -16,7 +16,7 @@ const REASONS_MAX = 5;
 const SHOWN_CHARACTERS_MAX = 1_000;
 
 /** @param nowMs monotonic milliseconds */
-export function limitNotes(note: Note, nowMs: () => number): Note {
+export function limitNotes(note: Logger, nowMs: () => number): Logger {
   const kinds = new Map<string, { untilMs: number; leftOut: number }>();
   const texts = new Map<string, { untilMs: number; logged: number }>();
 

@@ -13,7 +13,7 @@ import { request } from "undici";
 import { detach } from "#core/detach";
 import type { AlarmKind } from "../config/monitoring-section.ts";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { Note } from "../purchase/ports.ts";
+import type { Logger } from "../purchase/ports.ts";
 import type { Alarm } from "./alarms.ts";
 
 export interface WebhookOptions {
@@ -44,7 +44,7 @@ interface Delivery {
   attempts: number;
 }
 
-export function openWebhooks(hooks: readonly WebhookOptions[], note: Note, pace = PACE): Webhooks {
+export function openWebhooks(hooks: readonly WebhookOptions[], note: Logger, pace = PACE): Webhooks {
   const open = hooks.map((hook) => openWebhook(hook, note, pace));
   return {
     send(alarm) {
@@ -59,7 +59,7 @@ export function openWebhooks(hooks: readonly WebhookOptions[], note: Note, pace 
   };
 }
 
-function openWebhook({ url, events, secret }: WebhookOptions, note: Note, pace: WebhookPace): Webhooks {
+function openWebhook({ url, events, secret }: WebhookOptions, note: Logger, pace: WebhookPace): Webhooks {
   const queue: Delivery[] = [];
   const closed = new AbortController();
   let timer: NodeJS.Timeout | null = null;

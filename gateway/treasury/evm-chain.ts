@@ -18,7 +18,7 @@ import { detach } from "#core/detach";
 import { toHex } from "#payment/bytes";
 import { hasCode, Watt402Error } from "#payment/watt402-error";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
-import type { Chain, Note } from "../purchase/ports.ts";
+import type { Chain, Logger } from "../purchase/ports.ts";
 import { escrowOn } from "./escrow.ts";
 import type { EvmConnection } from "./evm-client.ts";
 
@@ -42,7 +42,7 @@ export interface WatchedChain extends Chain {
 }
 
 /** Looks at the node once, and again and again while there is none. Rejects when it is of another chain. */
-export async function watchChain(connection: EvmConnection, note: Note): Promise<WatchedChain> {
+export async function watchChain(connection: EvmConnection, note: Logger): Promise<WatchedChain> {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   const look = async (before: string): Promise<void> => {

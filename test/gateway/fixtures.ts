@@ -10,7 +10,7 @@ import { generatePrivateKey } from "viem/accounts";
 import type { Checkpoint, Effect, Grant } from "#core/events";
 import { type Config, checkConfig } from "#gateway/config/config";
 import { type Gateway, startGateway } from "#gateway/gateway";
-import type { Note } from "#gateway/purchase/ports";
+import type { Logger } from "#gateway/purchase/ports";
 import { systemClock } from "#node/clock";
 import { type Host, startHost } from "#node/host";
 import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
@@ -43,7 +43,7 @@ export interface Ground {
   keyFile(secret: Hex): string;
   /** A configuration with its data in `directory`, or in a new one. */
   config(sellerUrl: string, patch?: ConfigPatch, directory?: string): Record<string, unknown>;
-  gateway(config: Record<string, unknown>, note?: Note): Promise<Gateway>;
+  gateway(config: Record<string, unknown>, note?: Logger): Promise<Gateway>;
   light(brokerUrl: string, options?: LightOptions): Light;
   stop(): Promise<void>;
 }

@@ -6,7 +6,7 @@
  */
 import type { Key, RecoverSigner } from "#payment/key";
 import { LEAVES, type Leaf } from "#protocol/topics";
-import type { Note, Read } from "../../purchase/ports.ts";
+import type { Logger, Read } from "../../purchase/ports.ts";
 import type { IncomingConnection } from "../embedded/listeners.ts";
 import { Admission } from "../limits/admission.ts";
 import { type Rate, RateLimits } from "../limits/rate-limit.ts";
@@ -27,7 +27,7 @@ export interface BrokerAuthOptions {
   readonly barred: (device: string) => Read<string | null>;
   /** It was never seen to buy, and nobody enrolled it. */
   readonly isNewcomer: (device: string) => Read<boolean>;
-  readonly note: Note;
+  readonly note: Logger;
 }
 
 export interface Will {

@@ -3,7 +3,7 @@
  *
  * Promise: reasons are a closed list; what is told of a client is cut to a bounded length.
  */
-import type { Note } from "../../purchase/ports.ts";
+import type { Logger } from "../../purchase/ports.ts";
 
 /** Each with its line in the log. */
 const LINES = {
@@ -36,7 +36,7 @@ export interface Refusals {
 const SHOWN_CHARACTERS_MAX = 160;
 
 /** @param note is asked to limit how often it tells the same: observe/limited-note.ts */
-export function openRefusals(note: Note): Refusals {
+export function openRefusals(note: Logger): Refusals {
   const counts = Object.fromEntries(BROKER_REFUSALS.map((refusal) => [refusal, 0])) as Record<
     BrokerRefusal,
     number

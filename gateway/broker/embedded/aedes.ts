@@ -11,7 +11,7 @@ import { Aedes, type AuthenticateError, type Client } from "aedes";
 import { detach } from "#core/detach";
 import { type Leaf, topicOf } from "#protocol/topics";
 import { noteFailure } from "../../purchase/faults/note-failure.ts";
-import type { Note } from "../../purchase/ports.ts";
+import type { Logger } from "../../purchase/ports.ts";
 import { publishedLeaf } from "../auth/access.ts";
 import {
   BACKLOG_BYTES_MAX,
@@ -48,7 +48,7 @@ interface Connection {
 
 export async function openAedesServer(
   gatehouse: BrokerAuth,
-  note: Note,
+  note: Logger,
   receive: Receive,
 ): Promise<MqttServer> {
   const { refusals, inTurn } = gatehouse;

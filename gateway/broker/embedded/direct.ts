@@ -5,7 +5,7 @@
  * nothing is routed: a topic is its connection's own, or nobody's. One that does not read holds up nobody.
  */
 import type { Leaf } from "#protocol/topics";
-import type { Note } from "../../purchase/ports.ts";
+import type { Logger } from "../../purchase/ports.ts";
 import { BACKLOG_TIMEOUT_MS, type BrokerAuth, packetBytesMax, SessionRegistry } from "../auth/auth.ts";
 import { type LoginRefusal, UNAVAILABLE } from "../auth/connack.ts";
 import type { Receive } from "../broker.ts";
@@ -23,7 +23,7 @@ const SILENT_LOOKS_PER_SECOND = 1.5 / (LOOK_MS / 1000);
 /** An acknowledgement waits once to twice as long for an answer to go out with. */
 const SETTLE_MS = 50;
 
-export function openDirectServer(gatehouse: BrokerAuth, note: Note, receive: Receive): MqttServer {
+export function openDirectServer(gatehouse: BrokerAuth, note: Logger, receive: Receive): MqttServer {
   const { refusals, inTurn } = gatehouse;
   const nowMs = () => performance.now();
   const present = new Set<Connection>();

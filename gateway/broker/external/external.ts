@@ -21,7 +21,7 @@ import {
   type ProbeAccount,
   readLogin,
 } from "../../config/login-files.ts";
-import type { Note } from "../../purchase/ports.ts";
+import type { Logger } from "../../purchase/ports.ts";
 import type { Broker } from "../broker.ts";
 import { type Access, probeAccess } from "./access-probe.ts";
 import { fallBackOn } from "./protocol-version.ts";
@@ -42,7 +42,7 @@ export interface ExternalOptions {
   readonly receiveMaximum: number;
   /** Several gateways in a group, and this one's name among them; null: this one receives everything. */
   readonly share: { readonly group: string; readonly member: string } | null;
-  readonly note: Note;
+  readonly note: Logger;
 }
 
 /** A message of a device; handed over: another member of the group received it. */
@@ -84,7 +84,7 @@ export class ExternalBroker implements Broker {
   readonly url: string;
   readonly #options: ExternalOptions;
   readonly #receive: ReceiveShared;
-  readonly #note: Note;
+  readonly #note: Logger;
   readonly #settings: IClientOptions;
   readonly #login: Login;
   readonly #client: MqttClient;
@@ -286,8 +286,10 @@ export class ExternalBroker implements Broker {
       this.#note("info", "the broker shares subscriptions: gateways share the fleet", { url });
       return;
     }
-    const text = "the broker does not share subscriptions: one gateway is active, others stand by";
-    this.#note("warn", text, { url, reason });
+    this.#note("warn", "the broker does not share subscriptions: one gateway is active, others stand by", {
+      url,
+      reason,
+    });
     // A broker that is very busy may have been too late.
     this.#retest = setTimeout(() => {
       if (isSame()) this.#test(this.#findDelivery());

@@ -22,10 +22,7 @@ export type Write =
 /** Refusal: another gateway serves this device now. Nothing was written; the device is answered by that one. */
 export class HeldByOther extends Watt402Error {
   constructor(device: string) {
-    super(
-      "not-owner",
-      `device ${device}: expected this gateway to hold it, found another one or none`,
-    );
+    super("not-owner", `device ${device}: expected this gateway to hold it, found another one or none`);
   }
 }
 

@@ -2,7 +2,7 @@
  * Buying from a seller whose price may have moved under a signed rung.
  *
  * Promise: a rung of another price than the present one is not taken for unpaid before the seller was asked what it
- * charged; its terms are asked for no more often than Shop.reconsider allows.
+ * charged; its terms are asked for no more often than SellerClient.reconsider allows.
  */
 import type { Pay } from "#protocol/frames";
 import { chooseQuantum } from "../channels.ts";
@@ -13,20 +13,20 @@ import { type Purchase, purchase } from "../purchase.ts";
 /** @param wantedUnits what one purchase of the device should last for */
 export async function buyFrom(
   parts: Omit<PurchaseParts, "seller" | "isOnSale">,
-  shop: SellerClient,
+  client: SellerClient,
   wantedUnits: number,
   channel: ChannelRecord,
   pay: Pay,
 ): Promise<Purchase> {
-  const isOnSale = (amountAtomic: number) => shop.tariff()?.menu.includes(amountAtomic) ?? false;
-  const buying = { ...parts, seller: shop.seller, isOnSale };
+  const isOnSale = (amountAtomic: number) => client.tariff()?.menu.includes(amountAtomic) ?? false;
+  const buying = { ...parts, seller: client.seller, isOnSale };
   const bought = await purchase(buying, channel, pay);
   if (channel.config === null || bought.grant.refusal !== "seller-refused") return bought;
-  if (!(await shop.reconsider())) return bought;
-  const tariff = shop.tariff();
+  if (!(await client.reconsider())) return bought;
+  const tariff = client.tariff();
   if (tariff === null || tariff.menu.includes(pay.maxClaimable - channel.charged)) return bought;
   // It refuses a rung of another price before it looks at the channel: asked at its own price, it looks.
-  const { quote } = await shop.quote(chooseQuantum(tariff, wantedUnits));
+  const { quote } = await client.quote(chooseQuantum(tariff, wantedUnits));
   if (quote === null) return bought;
   const asked = await purchase(buying, { ...bought.channel, requirements: quote.requirements }, pay);
   return { ...asked, channel: { ...asked.channel, requirements: bought.channel.requirements } };

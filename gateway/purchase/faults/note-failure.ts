@@ -3,18 +3,18 @@
  *
  * Promise: one fixed text, so that the log's limit holds for it; what was being done, and a bounded reason, are members.
  */
-import type { Note } from "../ports.ts";
+import type { Logger } from "../ports.ts";
 
 const REASON_MAX = 300;
 
-/** What `detach` tells a failure to. @param doing in a few fixed words, as "making an offer" */
+/** The failure handler for `detach`. @param doing in a few fixed words, as "making an offer" */
 export function noteFailure(
-  note: Note,
+  note: Logger,
   doing: string,
   fields: Readonly<Record<string, unknown>> = {},
 ): (error: unknown) => void {
   return (error) => {
-    note("warn", "work that nobody waited for failed", { doing, ...fields, reason: reasonOf(error) });
+    note("warn", "detached work failed", { doing, ...fields, reason: reasonOf(error) });
   };
 }
 

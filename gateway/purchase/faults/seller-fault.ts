@@ -17,7 +17,7 @@ export interface SellerFault {
 export type NotSold = Exclude<Sale, { kind: "paid" }>;
 
 /** @param maxClaimable the cumulative amount that was refused, atomic units */
-export async function judgeRefusal(
+export async function classifyRefusal(
   chain: Pick<Chain, "channelBalance">,
   channel: ChannelRecord,
   maxClaimable: number,
@@ -34,7 +34,7 @@ export async function judgeRefusal(
     const reason = `the chain holds ${onChain} for this channel and the seller does not know it: ${sale.reason}`;
     return { refusal: "seller-unavailable", fault: { reason, isBehindChain: true } };
   }
-  // Whose nonce was used owns the wallet: it was spent elsewhere, or longer ago than anybody looks back.
+  // The wallet's owner used the nonce: elsewhere, or longer ago than the chain adapter looks back.
   const isSpent = sale.reason.endsWith("nonce_already_used");
   const isSellers = (refusal === "seller-refused" && !isSpent) || refusal === "seller-unavailable";
   return { refusal, fault: isSellers ? { reason: sale.reason, isBehindChain: false } : null };

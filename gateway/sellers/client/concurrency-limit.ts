@@ -1,7 +1,7 @@
 /**
  * At most so many at once, and at most so many who wait: first come, first served.
  *
- * Promise: who finds the queue full is refused at once; whoever got in lets the next one in by leaving.
+ * Promise: a call that finds the queue full is refused at once; each that leaves admits the next one.
  */
 export interface ConcurrencyLimit {
   /** Resolves, when it is one's turn, with the way out; null at once when the queue is full. */

@@ -13,24 +13,24 @@ export interface Reply {
   readonly body: string;
 }
 
-/** Ends exchanges that last too long: all have the same limit, so they come due in the order they began. */
+/** Ends requests that last too long: all have the same limit, so they come due in the order they began. */
 export class Deadlines {
   readonly #limitMs: number;
-  readonly #underWay = new Set<Exchange>();
+  readonly #underWay = new Set<PendingRequest>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(limitMs: number) {
     this.#limitMs = limitMs;
   }
 
-  begin(exchange: Exchange): void {
-    exchange.dueMs = performance.now() + this.#limitMs;
-    this.#underWay.add(exchange);
+  begin(pending: PendingRequest): void {
+    pending.dueMs = performance.now() + this.#limitMs;
+    this.#underWay.add(pending);
     if (this.#timer === null) this.#arm(this.#limitMs);
   }
 
-  end(exchange: Exchange): void {
-    this.#underWay.delete(exchange);
+  end(pending: PendingRequest): void {
+    this.#underWay.delete(pending);
   }
 
   #arm(delayMs: number): void {
@@ -42,29 +42,29 @@ export class Deadlines {
   #look(): void {
     this.#timer = null;
     const nowMs = performance.now();
-    for (const requestWhole of this.#underWay) {
-      if (requestWhole.dueMs > nowMs) {
-        this.#arm(Math.ceil(requestWhole.dueMs - nowMs));
+    for (const pending of this.#underWay) {
+      if (pending.dueMs > nowMs) {
+        this.#arm(Math.ceil(pending.dueMs - nowMs));
         return;
       }
-      this.#underWay.delete(requestWhole);
-      requestWhole.abort(new Error(`timeout: no whole answer within ${this.#limitMs} ms`));
+      this.#underWay.delete(pending);
+      pending.abort(new Error(`timeout: no whole answer within ${this.#limitMs} ms`));
     }
   }
 }
 
 /** Rejects with what the network, the other side's bytes or the time limit ended it by. */
-export function exchange(
+export function sendRequest(
   agent: Agent,
   request: Dispatcher.DispatchOptions,
   deadlines: Deadlines,
 ): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    agent.dispatch(request, new Exchange(deadlines, resolve, reject));
+    agent.dispatch(request, new PendingRequest(deadlines, resolve, reject));
   });
 }
 
-class Exchange implements Dispatcher.DispatchHandler {
+class PendingRequest implements Dispatcher.DispatchHandler {
   /** Monotonic milliseconds. */
   dueMs = 0;
   readonly #deadlines: Deadlines;

@@ -21,7 +21,7 @@ import {
   readPaymentResponseHeader,
   type SettleResponse,
 } from "#protocol/x402";
-import { Deadlines, exchange, type Reply } from "./http-request.ts";
+import { Deadlines, type Reply, sendRequest } from "./http-request.ts";
 import { paymentHeader } from "./payment-header.ts";
 import { publicLookup } from "./public-address.ts";
 
@@ -29,7 +29,7 @@ export type Answer =
   | {
       readonly kind: "paid";
       readonly status: number;
-      /** Content type, as the seller told it. */
+      /** Content type, as the seller names it. */
       readonly type?: string;
       readonly body: string;
       readonly receipt: SettleResponse | null;
@@ -46,7 +46,7 @@ export type Answer =
 
 export interface HttpOptions {
   readonly connections: number;
-  /** Whole exchange, milliseconds: a deposit waits for a block. */
+  /** Whole request, milliseconds: a deposit waits for a block. */
   readonly timeoutMs: number;
   /** Where calls may go, as "https://api.example.org". */
   readonly origins: readonly string[];
@@ -112,8 +112,8 @@ export function openHttp(options: HttpOptions): Http {
       const path = pathname + search;
       try {
         const request = { origin, path, method, headers, body: body ?? null };
-        const reply = await exchange(agent, request, deadlines);
-        return judge(reply.status, reply.headers, reply.body, payment !== null);
+        const reply = await sendRequest(agent, request, deadlines);
+        return answerIn(reply.status, reply.headers, reply.body, payment !== null);
       } catch (error) {
         return { kind: "unavailable", reason: `${method} ${url}: ${reasonOf(error)}` };
       }
@@ -122,7 +122,7 @@ export function openHttp(options: HttpOptions): Http {
   };
 }
 
-function judge(status: number, headers: Reply["headers"], body: string, carriedPayment: boolean): Answer {
+function answerIn(status: number, headers: Reply["headers"], body: string, carriedPayment: boolean): Answer {
   const isGood = status >= 200 && status < 300;
   if (!isGood && receiptIn(headers).value?.success === true) {
     // Money moved and nothing was given for it, or it will be at the next attempt: this answer decides nothing.
@@ -174,10 +174,10 @@ function decoded(header: string): unknown {
   }
 }
 
-/** Whoever is redirected, or finds nothing there, or may not come in, has not found the seller. */
+/** Redirected, not found, or not authorized: the configured URL is not the seller's. */
 const ELSEWHERE = new Set([300, 301, 302, 303, 304, 307, 308, 401, 403, 404, 405, 410]);
 
-/** Did somebody answer who is not the seller that the configuration means? */
+/** Does the answer come from another than the seller that the configuration means? */
 export function isElsewhere({ status }: Extract<Answer, { kind: "refused" }>): boolean {
   return ELSEWHERE.has(status);
 }

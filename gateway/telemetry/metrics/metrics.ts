@@ -5,8 +5,7 @@
  * as a single light.
  */
 import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
-import type { Occurrence } from "../../purchase/ports.ts";
-import type { Stage, Timing } from "../../purchase/timed-ports.ts";
+import type { GatewayEvent, Timing } from "../../purchase/ports.ts";
 import type { SellerStatus } from "../../sellers/seller-status.ts";
 import { type AccessSources, registerAccess } from "./access-metrics.ts";
 import { type FleetSources, registerFleet } from "./fleet-metrics.ts";
@@ -23,7 +22,7 @@ export interface MetricSources extends FleetSources {
 /** From a grant out of the ledger to a deposit that waits for its block. */
 const STAGE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-export class Metrics implements Timing {
+export class Metrics implements Omit<Timing, "nowSeconds"> {
   readonly #registry = new Registry();
   readonly #now: () => number;
   readonly #lightsMax: number;
@@ -83,7 +82,7 @@ export class Metrics implements Timing {
     return this.#registry.metrics();
   }
 
-  observe(event: Occurrence): void {
+  observe(event: GatewayEvent): void {
     switch (event.type) {
       case "hello":
         this.#hellos.inc();
@@ -112,7 +111,7 @@ export class Metrics implements Timing {
     }
   }
 
-  took(stage: Stage, seconds: number, isGood: boolean): void {
+  took(stage: "seller" | "ledger", seconds: number, isGood: boolean): void {
     this.#took(stage, seconds, isGood);
     if (stage === "ledger" && isGood) this.#paidSeconds = this.#now();
   }
@@ -122,13 +121,13 @@ export class Metrics implements Timing {
     this.#deposited.inc(amountAtomic);
   }
 
-  #answered({ device, grant, tookSeconds }: Extract<Occurrence, { type: "answered" }>): void {
+  #answered({ device, grant, tookSeconds }: Extract<GatewayEvent, { type: "answered" }>): void {
     this.#waiting.delete(device);
     this.#took("purchase", tookSeconds, grant.refusal === null);
     if (grant.refusal !== null) this.#refusals.inc({ code: grant.refusal });
   }
 
-  #took(stage: Stage | "purchase", seconds: number, isGood: boolean): void {
+  #took(stage: "seller" | "ledger" | "purchase", seconds: number, isGood: boolean): void {
     this.#stages.observe({ stage, outcome: isGood ? "good" : "failed" }, seconds);
   }
 

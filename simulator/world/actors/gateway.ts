@@ -7,9 +7,10 @@
 
 import type { Forward } from "#gateway/purchase/forward";
 import type { FundingLimits } from "#gateway/purchase/funding";
-import { openSessions, type Sessions } from "#gateway/purchase/sessions";
+import { type SellerClient, UNTIMED } from "#gateway/purchase/ports";
+import { Sessions } from "#gateway/purchase/sessions";
 import { electricitySeller } from "#gateway/sellers/client/electricity-seller";
-import { watchTariff } from "#gateway/sellers/tariff-watch";
+import { TariffWatch } from "#gateway/sellers/tariff-watch";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { keyOf } from "../engine/keys.ts";
 import { ProcessLifetime } from "../engine/process-lifetime.ts";
@@ -83,7 +84,7 @@ export class Gateway {
     const http = road.from(life, () => acted("asked the seller"));
     const payable = { schemes: ["batch-settlement"] as const, network: NETWORK, asset: TOKEN };
     const seller = electricitySeller(http, SELLER_URL, payable);
-    const watch = watchTariff(
+    const watch = new TariffWatch(
       seller,
       () => {},
       () => sessions.renewOffers(),
@@ -98,8 +99,17 @@ export class Gateway {
       PRICE_PAUSE_MAX_MS,
     );
     // A world has one seller: nobody could go elsewhere for its refusals.
-    const shop = { name: "seller", seller, owns: () => true, refused: () => {}, ...watch };
-    const sessions = openSessions(
+    const client: SellerClient = {
+      name: "seller",
+      seller,
+      owns: () => true,
+      refused: () => {},
+      tariff: () => watch.tariff(),
+      lacks: () => watch.lacks(),
+      reconsider: () => watch.reconsider(),
+      quote: (quantumAtomic) => watch.quote(quantumAtomic),
+    };
+    const sessions = new Sessions(
       {
         key: keyOf("gateway"),
         hmac: hmacSha256,
@@ -110,7 +120,7 @@ export class Gateway {
             network.publishFromGateway(device, leaf, payload, retained);
           },
         },
-        market: { shopFor: () => shop, shopOf: () => shop },
+        router: { clientFor: () => client, clientOf: () => client },
         ledger: new SimulatedLedger(this.parts.tables, life, () => acted("wrote to the ledger")),
         treasury: {
           address: keyOf("treasury").address,
@@ -121,6 +131,7 @@ export class Gateway {
         isEnrolled: () => false,
         note: (_level, text, fields) => world.note(`gateway: ${text} ${String(fields.reason ?? "")}`),
         observe: () => {},
+        timing: UNTIMED,
         counts: { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 },
         now: this.parts.now,
       },

@@ -42,7 +42,7 @@ test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
     {},
   ],
   [
-    'broker.tls.clientCertificates: "required" leaves no door without TLS',
+    'broker.tls.clientCertificates: "required" leaves no listener without TLS',
     { tls: { ...TLS, clientCertificates: "required", clientCaFile: "ca" } },
     {},
   ],

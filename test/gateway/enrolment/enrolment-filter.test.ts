@@ -7,7 +7,7 @@ import { afterEach, expect, test } from "vitest";
 import { openEnrolment } from "#gateway/enrolment/enrolment";
 import { openEnrolmentFilter } from "#gateway/enrolment/enrolment-filter";
 import { openSqliteLedger, type SqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
-import type { Occurrence } from "#gateway/purchase/ports";
+import type { GatewayEvent } from "#gateway/purchase/ports";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex, toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
@@ -53,7 +53,7 @@ function light() {
 function newGate(mode: "open" | "allow-list" | "pending", ledger = newLedger(), pendingMax = 10) {
   const through: string[] = [];
   const published: { device: string; leaf: Leaf; payload: Uint8Array }[] = [];
-  const seen: Occurrence[] = [];
+  const seen: GatewayEvent[] = [];
   const allowed = new Set<string>();
   const enrolment = openEnrolment({
     mode,
@@ -85,7 +85,7 @@ function newGate(mode: "open" | "allow-list" | "pending", ledger = newLedger(), 
   return { gate, through, published, seen, allowed, enrolment, ledger, settled };
 }
 
-const dropped = (seen: readonly Occurrence[]) =>
+const dropped = (seen: readonly GatewayEvent[]) =>
   seen.filter(({ type }) => type === "dropped").map((one) => (one as { reason: string }).reason);
 
 test("where enrolment is open every message passes, in its order", async () => {

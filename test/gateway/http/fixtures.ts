@@ -7,7 +7,7 @@ import { dashboardFiles } from "#gateway/http/dashboard-files";
 import { Feed } from "#gateway/http/feed";
 import { Health } from "#gateway/http/health";
 import { openHttpServer } from "#gateway/http/server";
-import type { ChannelRecord, Occurrence, PaymentRecord, Tariff } from "#gateway/purchase/ports";
+import type { ChannelRecord, GatewayEvent, PaymentRecord, Tariff } from "#gateway/purchase/ports";
 import type { SellerStatus } from "#gateway/sellers/seller-status";
 import { Fleet } from "#gateway/telemetry/fleet-view";
 import { frameOf } from "#gateway/telemetry/frames";
@@ -147,7 +147,7 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
   const charged = new Map<number, number>();
   const payments = new Map<string, PaymentRecord[]>();
 
-  function tell(occurrence: Occurrence): void {
+  function tell(occurrence: GatewayEvent): void {
     fleet.observe(occurrence);
     metrics.observe(occurrence);
     const frame = feed.wantsFrames ? frameOf(occurrence, now()) : null;

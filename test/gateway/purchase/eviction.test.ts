@@ -1,7 +1,7 @@
 // What strangers fill is emptied again: sessions, exchanges and the fleet's view make room for those that come.
 
 import { expect, test } from "vitest";
-import { openForward } from "#gateway/purchase/forward";
+import { GeneralTransport } from "#gateway/purchase/forward";
 import { Fleet } from "#gateway/telemetry/fleet-view";
 import { toHex } from "#payment/bytes";
 import { newBench, QUANTUM } from "./fixtures.ts";
@@ -104,7 +104,7 @@ test("ten thousand strangers' requests leave no more exchanges than the bound, a
   };
   const said: { device: string; text: string }[] = [];
   let paid = 0;
-  const forward = openForward({
+  const forward = new GeneralTransport({
     devices: {
       publish: (device, _leaf, payload) => said.push({ device, text: new TextDecoder().decode(payload) }),
     },

@@ -7,24 +7,25 @@ import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
 import { channelFor } from "#gateway/purchase/channels";
 import { type FundingLimits, totalsOf } from "#gateway/purchase/funding";
-import type {
-  Chain,
-  ChannelKey,
-  ChannelRecord,
-  DecideDeposit,
-  DepositRecord,
-  DepositTotals,
-  DeviceRecord,
-  Ledger,
-  OverdueDeposit,
-  PaymentRecord,
-  Quote,
-  Sale,
-  Seller,
-  SellerClient,
-  SellerCounters,
-  SellerRouter,
-  Tariff,
+import {
+  type Chain,
+  type ChannelKey,
+  type ChannelRecord,
+  type DecideDeposit,
+  type DepositRecord,
+  type DepositTotals,
+  type DeviceRecord,
+  type Ledger,
+  type OverdueDeposit,
+  type PaymentRecord,
+  type Quote,
+  type Sale,
+  type Seller,
+  type SellerClient,
+  type SellerCounters,
+  type SellerRouter,
+  type Tariff,
+  UNTIMED,
 } from "#gateway/purchase/ports";
 import type { PurchaseParts } from "#gateway/purchase/present";
 import { hmacSha256 } from "#node/key/native-hmac";
@@ -338,7 +339,7 @@ export class HonestSeller implements Seller {
 }
 
 /** A seller with nothing between it and the rules. */
-export function shopOf(seller: HonestSeller, name = "seller"): SellerClient {
+export function clientOf(seller: HonestSeller, name = "seller"): SellerClient {
   return {
     name,
     seller,
@@ -352,8 +353,8 @@ export function shopOf(seller: HonestSeller, name = "seller"): SellerClient {
 }
 
 /** All devices buy from one. */
-export function marketOf(shop: SellerClient): SellerRouter {
-  return { shopFor: () => shop, shopOf: ({ seller }) => (shop.owns(seller) ? shop : null) };
+export function routerOf(client: SellerClient): SellerRouter {
+  return { clientFor: () => client, clientOf: ({ seller }) => (client.owns(seller) ? client : null) };
 }
 
 // ---- a bench ----
@@ -402,6 +403,7 @@ export function newBench(limits: Partial<FundingLimits> = {}): Bench {
       isOnSale: () => true,
       note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
       observe: () => {},
+      timing: UNTIMED,
       now: () => bench.nowSeconds,
       ...instead,
     }),
@@ -414,7 +416,7 @@ export async function openChannelOf(bench: Bench, key: Key, quantum = QUANTUM): 
   const { quote } = await bench.seller.quote(quantum);
   const device = deviceOf(key);
   await bench.ledger.saveDevice(device);
-  const buyer = { device, shop: shopOf(bench.seller), leaves: false };
+  const buyer = { device, client: clientOf(bench.seller), leaves: false };
   const channel = await channelFor(bench.parts(), buyer, quote!, NOW_SECONDS * 1000);
   await bench.ledger.saveChannel(channel);
   return channel;

@@ -2,7 +2,7 @@
 // that was paid for is dropped in silence.
 
 import { expect, test } from "vitest";
-import { type Fetched, openForward } from "#gateway/purchase/forward";
+import { type Fetched, GeneralTransport } from "#gateway/purchase/forward";
 import { idIn } from "#gateway/purchase/message-id";
 import { type ResponseMessage, readPaymentRequired, readResponse } from "#protocol/messages";
 import { LEAVES, type Leaf } from "#protocol/topics";
@@ -30,7 +30,7 @@ function paymentOf(nonce: number): PaymentPayload {
 function newForward(answers: (payment: PaymentPayload | null, call: number) => Fetched | Promise<Fetched>) {
   const said: [Leaf, string][] = [];
   const calls: (PaymentPayload | null)[] = [];
-  const forward = openForward({
+  const forward = new GeneralTransport({
     devices: { publish: (_device, leaf, payload) => said.push([leaf, new TextDecoder().decode(payload)]) },
     fetch: async (_request, payment) => answers(payment, calls.push(payment)),
     origins: [ORIGIN],

@@ -7,6 +7,7 @@ import type { ChannelRecord, Sale } from "#gateway/purchase/ports";
 import { purchase } from "#gateway/purchase/purchase";
 import {
   type Bench,
+  clientOf,
   deviceOf,
   NOW_SECONDS,
   newBench,
@@ -15,7 +16,6 @@ import {
   payOf,
   QUANTUM,
   requirementsOf,
-  shopOf,
   UNITS,
 } from "./fixtures.ts";
 
@@ -30,7 +30,7 @@ async function channel(
   amount = QUANTUM,
 ) {
   const quote = { resource: "http://seller/energy", requirements: requirementsOf(scheme, amount) };
-  const buyer = { device, shop: shopOf(bench.seller, seller), leaves };
+  const buyer = { device, client: clientOf(bench.seller, seller), leaves };
   return channelFor(bench.parts(), buyer, quote, NOW_SECONDS * 1000);
 }
 

@@ -4,13 +4,13 @@ import { expect, test } from "vitest";
 import type { Sale, Seller, SellerClient } from "#gateway/purchase/ports";
 import {
   type Bench,
+  clientOf,
   type HonestSeller,
-  marketOf,
   newBench,
   newKey,
   PRICE,
   QUANTUM,
-  shopOf,
+  routerOf,
   UNITS,
 } from "./fixtures.ts";
 import { enrolled, open, Speaker } from "./speaker.ts";
@@ -108,7 +108,7 @@ test("over the bound of purchases under way a PAY is refused, not queued, and so
   });
   const { said, sessions, speaker, offer, id, gateway, settled } = await enrolled(
     bench,
-    { market: marketOf(shopOf(seller)) },
+    { router: routerOf(clientOf(seller)) },
     { devicesMax: 9, purchasesMax: 1 },
   );
   const other = new Speaker(gateway);
@@ -228,13 +228,13 @@ test("a gateway that gives a device away finishes its purchase first, and reads 
 
 test("a device is offered another seller's channel when its own is not configured any more, or is not its turn", async () => {
   const bench = newBench();
-  const [first, second] = [shopOf(bench.seller, "first"), shopOf(bench.seller, "second")];
+  const [first, second] = [clientOf(bench.seller, "first"), clientOf(bench.seller, "second")];
   let present = first;
-  const market = {
-    shopFor: () => present,
-    shopOf: ({ seller }: { readonly seller: string }) => (present.owns(seller) ? present : null),
+  const router = {
+    clientFor: () => present,
+    clientOf: ({ seller }: { readonly seller: string }) => (present.owns(seller) ? present : null),
   };
-  const { said, sessions, speaker, offer, id, settled } = await enrolled(bench, { market });
+  const { said, sessions, speaker, offer, id, settled } = await enrolled(bench, { router });
   present = second;
   sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));
   await settled();
@@ -272,20 +272,20 @@ test("a price that falls is offered again to devices whose owner's limits refuse
 /** A seller whose quotes wait until they are let go. */
 function holding(bench: Bench) {
   const held: (() => void)[] = [];
-  const shop: SellerClient = {
-    ...shopOf(bench.seller),
+  const client: SellerClient = {
+    ...clientOf(bench.seller),
     quote: async (quantum) => {
       await new Promise<void>((resolve) => held.push(resolve));
       return held.length === 1 ? { quote: null, reason: "down" } : bench.seller.quote(quantum);
     },
   };
-  return { market: marketOf(shop), held };
+  return { router: routerOf(client), held };
 }
 
 test("an offer wanted while another is being made is made after it, and one serves all who want it", async () => {
   const bench = newBench();
-  const { market, held } = holding(bench);
-  const { said, sessions, gateway } = open(bench, { market });
+  const { router, held } = holding(bench);
+  const { said, sessions, gateway } = open(bench, { router });
   const speaker = new Speaker(gateway);
   sessions.receive(speaker.device, "hello", speaker.hello());
   await expect.poll(() => held.length).toBe(1);
@@ -327,8 +327,8 @@ test("a deposit that the chain knows and the seller does not is asked about ever
       return { kind: "unavailable", reason: "reset" };
     },
   });
-  const shop: SellerClient = { ...shopOf(seller), refused: (_device, reason) => refusedFor.push(reason) };
-  const { said, sessions, speaker, offer, id } = await enrolled(bench, { market: marketOf(shop) });
+  const client: SellerClient = { ...clientOf(seller), refused: (_device, reason) => refusedFor.push(reason) };
+  const { said, sessions, speaker, offer, id } = await enrolled(bench, { router: routerOf(client) });
   const pay = async () => {
     const before = speaker.grantsIn(said).length;
     sessions.receive(speaker.device, "pay", speaker.pay(offer, id, QUANTUM));

@@ -4,7 +4,7 @@ import { expect } from "vitest";
 import type { Grant } from "#core/events";
 import type { Refusal } from "#core/refusal";
 import type { SessionParts } from "#gateway/purchase/session";
-import { openSessions } from "#gateway/purchase/sessions";
+import { Sessions } from "#gateway/purchase/sessions";
 import { fromHex, toHex } from "#payment/bytes";
 import { type Key, openKey } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
@@ -12,7 +12,7 @@ import { decodeGrant, encodePay } from "#protocol/frames";
 import { type OfferMessage, readOffer } from "#protocol/messages";
 import { isSealedFrame, openJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
 import type { Leaf } from "#protocol/topics";
-import { type Bench, hmac, marketOf, newKey, payOf, shopOf, UNITS } from "./fixtures.ts";
+import { type Bench, clientOf, hmac, newKey, payOf, routerOf, UNITS } from "./fixtures.ts";
 
 export interface Said {
   readonly device: string;
@@ -34,11 +34,11 @@ export function open(
     key,
     hmac,
     devices: { publish: (device, leaf, payload, retained) => said.push({ device, leaf, payload, retained }) },
-    market: marketOf(shopOf(bench.seller)),
+    router: routerOf(clientOf(bench.seller)),
     counts,
     ...instead,
   };
-  const sessions = openSessions(parts, { receive: async () => {}, refuse: () => {} }, limits);
+  const sessions = new Sessions(parts, { receive: async () => {}, refuse: () => {} }, limits);
   const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
   return { said, sessions, counts, gateway: key, settled };
 }

@@ -10,7 +10,7 @@ import {
   PAUSE_MAX_MS,
 } from "#gateway/sellers/circuit";
 import { openConcurrencyLimit } from "#gateway/sellers/client/concurrency-limit";
-import { openSellerHealth } from "#gateway/sellers/seller-health";
+import { SellerHealth } from "#gateway/sellers/seller-health";
 import { testTimer } from "./timer.ts";
 
 const AWAY_AFTER_MS = 20_000;
@@ -94,70 +94,70 @@ test("a call that began before the circuit opened says nothing of the time after
 
 function standingOf(timer = testTimer()) {
   const told: string[] = [];
-  const standing = openSellerHealth(timer, AWAY_AFTER_MS, (moves) =>
-    told.push(`${standing.name}${moves ? "!" : ""}`),
+  const health = new SellerHealth(timer, AWAY_AFTER_MS, (moves) =>
+    told.push(`${health.name}${moves ? "!" : ""}`),
   );
-  return { standing, told, timer };
+  return { health, told, timer };
 }
 
 test("a seller in trouble keeps its devices for the stated time, and for good when it sells in time", () => {
-  const { standing, told, timer } = standingOf();
-  standing.answered();
-  standing.failing("HTTP 500");
+  const { health, told, timer } = standingOf();
+  health.answered();
+  health.failing("HTTP 500");
   timer.pass(AWAY_AFTER_MS - 1);
-  expect(standing.name).toBe("troubled");
-  standing.paid("a");
+  expect(health.name).toBe("troubled");
+  health.paid("a");
   timer.pass(AWAY_AFTER_MS);
   expect(told).toEqual(["good!", "troubled", "good"]);
 });
 
 test("a seller that was away gets all devices back when one has paid, and after failed trials ever later", () => {
-  const { standing, told, timer } = standingOf();
-  standing.answered();
-  for (let i = 0; i < 2; i++) standing.paymentFailed("reset");
+  const { health, told, timer } = standingOf();
+  health.answered();
+  for (let i = 0; i < 2; i++) health.paymentFailed("reset");
   timer.pass(AWAY_AFTER_MS);
-  expect(standing.name).toBe("away");
+  expect(health.name).toBe("away");
   const waits: number[] = [];
   for (let trial = 0; trial < 8; trial++) {
     const sinceMs = timer.nowMs();
-    while (standing.name === "away") {
-      standing.answered();
-      if (standing.name === "away") timer.pass(1_000);
+    while (health.name === "away") {
+      health.answered();
+      if (health.name === "away") timer.pass(1_000);
     }
     waits.push(timer.nowMs() - sinceMs);
-    standing.paymentFailed("reset again");
+    health.paymentFailed("reset again");
   }
   const minutes = [0, 0.5, 1, 2, 4, 8, 16, 30];
   expect(waits).toEqual(minutes.map((wait) => wait * 60_000));
   timer.pass(30 * 60_000);
-  standing.answered();
-  standing.paid("a");
+  health.answered();
+  health.paid("a");
   expect(told.slice(0, 4)).toEqual(["good!", "troubled", "away!", "trial!"]);
-  expect(standing.name).toBe("good");
+  expect(health.name).toBe("good");
 });
 
 test("a seller that answers again goes on no trial while it has failed again meanwhile", () => {
-  const { standing, timer } = standingOf();
-  standing.answered();
-  for (let i = 0; i < 2; i++) standing.paymentFailed("reset");
+  const { health, timer } = standingOf();
+  health.answered();
+  for (let i = 0; i < 2; i++) health.paymentFailed("reset");
   timer.pass(AWAY_AFTER_MS);
-  standing.answered();
-  standing.paymentFailed("reset");
-  standing.answered();
-  standing.failing("ECONNREFUSED");
+  health.answered();
+  health.paymentFailed("reset");
+  health.answered();
+  health.failing("ECONNREFUSED");
   timer.pass(60_000);
-  expect(standing.name).toBe("away");
+  expect(health.name).toBe("away");
 });
 
 test("a dismissed seller stays so, whatever it answers", () => {
-  const { standing, timer } = standingOf();
-  standing.answered();
-  standing.dismiss("it charged less");
-  standing.answered();
-  standing.paid("a");
-  standing.failing("HTTP 500");
+  const { health, timer } = standingOf();
+  health.answered();
+  health.dismiss("it charged less");
+  health.answered();
+  health.paid("a");
+  health.failing("HTTP 500");
   timer.pass(86_400_000);
-  expect([standing.name, standing.reason]).toEqual(["dismissed", "it charged less"]);
+  expect([health.name, health.reason]).toEqual(["dismissed", "it charged less"]);
 });
 
 test("a turnstile lets so many in, so many wait in their order, and refuses the rest at once", async () => {

@@ -3,8 +3,9 @@
 import type { ServerResponse } from "node:http";
 import { encodePaymentRequiredHeader, encodePaymentResponseHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Seller, UNTIMED } from "#gateway/purchase/ports";
 import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
-import { openSellerClient, type RunningSellerClient } from "#gateway/sellers/seller-client";
+import { RunningSellerClient } from "#gateway/sellers/seller-client";
 import { openSellerRouter } from "#gateway/sellers/seller-router";
 import type { PaymentRequired } from "#protocol/x402";
 import { NETWORK, newBench, QUANTUM, requirementsOf, TOKEN, UNITS } from "../purchase/fixtures.ts";
@@ -72,27 +73,32 @@ async function between() {
   const timer = testTimer();
   const bench = newBench();
   const options = { callsMax: 4, queueMax: 9, awayAfterMs: AWAY_AFTER_MS };
-  const changed = () => sessions.renewOffers();
+  const guards = {
+    timer,
+    note: () => {},
+    timing: UNTIMED,
+    holds: () => true,
+    changed: () => sessions.renewOffers(),
+    termsTrouble: async () => "",
+  };
   const { url, http } = standIn;
   const sale = { url, method: "GET", unit: "mWh", unitsPerPayment: UNITS } as const;
-  const shopOf = (
-    name: string,
-    client: Parameters<typeof openSellerClient>[0],
-    isFirst: boolean,
-  ): RunningSellerClient =>
-    openSellerClient(client, { ...options, name, kind: "fixed", url, isFirst }, timer, () => {}, changed);
-  const market = openSellerRouter(
+  const clientOf = (name: string, client: Seller, isFirst: boolean): RunningSellerClient =>
+    new RunningSellerClient(client, { ...options, name, kind: "fixed", url, isFirst }, guards);
+  const router = openSellerRouter(
     [
-      { shop: shopOf("odd", fixedSeller(http, sale, PAYABLE), true), devices: null },
-      { shop: shopOf("honest", bench.seller, false), devices: null },
+      { client: clientOf("odd", fixedSeller(http, sale, PAYABLE), true), devices: null },
+      { client: clientOf("honest", bench.seller, false), devices: null },
     ],
     "order",
     timer.nowMs,
   );
-  const { sessions, said, gateway } = open(bench, { market });
+  const { sessions, said, gateway } = open(bench, { router });
   const speaker = new Speaker(gateway);
-  const shops = ["odd", "honest"].map((seller) => market.shopOf({ seller } as never) as RunningSellerClient);
-  await expect.poll(() => shops.map(({ standing }) => standing)).toEqual(["good", "good"]);
+  const clients = ["odd", "honest"].map(
+    (seller) => router.clientOf({ seller } as never) as RunningSellerClient,
+  );
+  await expect.poll(() => clients.map(({ health }) => health)).toEqual(["good", "good"]);
   sessions.receive(speaker.device, "hello", speaker.hello());
   const offer = async (count: number) => {
     await expect.poll(() => speaker.offersIn(said).length).toBeGreaterThanOrEqual(count);
@@ -108,9 +114,9 @@ async function between() {
     return speaker.grantsIn(said).at(-1)!;
   };
   const stop = () => {
-    for (const shop of shops) shop.stop();
+    for (const client of clients) client.stop();
   };
-  return { timer, bench, pay, odd: shops[0]!, stop };
+  return { timer, bench, pay, odd: clients[0]!, stop };
 }
 
 test.each(Object.keys(ODD))("%s: left for a healthy one after the stated time", async (fault) => {
@@ -118,9 +124,9 @@ test.each(Object.keys(ODD))("%s: left for a healthy one after the stated time", 
   const { timer, pay, odd, stop } = await between();
   expect((await pay("odd", 1)).refusal).toMatch(/^seller-(refused|unavailable)$/);
   await pay("odd", 1);
-  await expect.poll(() => odd.standing).toBe("troubled");
+  await expect.poll(() => odd.health).toBe("troubled");
   timer.pass(AWAY_AFTER_MS);
-  expect(odd.standing).toBe("away");
+  expect(odd.health).toBe("away");
   await expect.poll(async () => (await pay("honest", 2)).refusal, { timeout: 5_000 }).toBeNull();
   stop();
 });
@@ -162,7 +168,7 @@ test.each(Object.entries(OWN))(
     const { timer, pay, odd, stop } = await between();
     for (let i = 0; i < 4; i++) expect((await pay("odd", 1)).refusal).toBe(refusal);
     timer.pass(AWAY_AFTER_MS);
-    expect(odd.standing).toBe("good");
+    expect(odd.health).toBe("good");
     stop();
   },
 );

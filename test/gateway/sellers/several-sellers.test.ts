@@ -163,7 +163,7 @@ test("a seller that comes back is tried by one light's payment, and then has all
   );
   await Promise.all(lights.map((light) => light.stop()));
   await gateway.stop();
-  const standings = stories.flatMap((story) => /^the seller's standing: (\w+) first$/.exec(story)?.[1] ?? []);
+  const standings = stories.flatMap((story) => /^the seller's health: (\w+) first$/.exec(story)?.[1] ?? []);
   expect(standings).toEqual(["good", "troubled", "away", "trial", "good"]);
   for (const light of lights) {
     expect(light.host.state().account!.granted).toBe(grantedOf(light));

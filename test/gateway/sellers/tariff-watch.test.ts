@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { AskedQuote, Seller, Tariff } from "#gateway/purchase/ports";
-import { watchTariff } from "#gateway/sellers/tariff-watch";
+import { TariffWatch } from "#gateway/sellers/tariff-watch";
 import { requirementsOf } from "../purchase/fixtures.ts";
 import { testTimer } from "./timer.ts";
 
@@ -30,7 +30,7 @@ function watched() {
       return { quote: { resource: "http://seller/energy", requirements }, reason: "" };
     },
   };
-  const watch = watchTariff(
+  const watch = new TariffWatch(
     port as unknown as Seller,
     () => {},
     () => {

@@ -2,8 +2,9 @@
 
 import { encodePaymentRequiredHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { SellerClient } from "#gateway/purchase/ports";
 import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
-import { watchTariff } from "#gateway/sellers/tariff-watch";
+import { TariffWatch } from "#gateway/sellers/tariff-watch";
 import type { PaymentRequired } from "#protocol/x402";
 import { NETWORK, newBench, requirementsOf, TOKEN } from "../purchase/fixtures.ts";
 import { open, Speaker } from "../purchase/speaker.ts";
@@ -79,18 +80,27 @@ test("a device without an offer hears by a refusal that names no channel whether
   const bench = newBench();
   const told: unknown[] = [];
   answer = version2([permit2]);
-  const watch = watchTariff(
+  const watch = new TariffWatch(
     client(),
     () => {},
     () => {},
   );
   await watch.refresh();
-  const shop = { name: "odd", seller: client(), owns: () => true, refused: () => {}, ...watch };
-  const market = { shopFor: () => shop, shopOf: () => shop };
+  const odd: SellerClient = {
+    name: "odd",
+    seller: client(),
+    owns: () => true,
+    refused: () => {},
+    tariff: () => watch.tariff(),
+    lacks: () => watch.lacks(),
+    reconsider: () => watch.reconsider(),
+    quote: (quantum) => watch.quote(quantum),
+  };
+  const router = { clientFor: () => odd, clientOf: () => odd };
   const { said, sessions, gateway } = open(bench, {
-    market,
-    observe: (occurrence) => {
-      if (occurrence.type === "no-offer") told.push(occurrence);
+    router,
+    observe: (event) => {
+      if (event.type === "no-offer") told.push(event);
     },
   });
   const speaker = new Speaker(gateway);

@@ -1,7 +1,7 @@
 // What a stranger may send: JSON that is deep, wide or odd, good messages that were changed, and bytes of any kind;
 // and every decoder that such a thing comes to, of the gateway, the seller and the device.
 
-import { openForward } from "#gateway/purchase/forward";
+import { GeneralTransport } from "#gateway/purchase/forward";
 import { idIn } from "#gateway/purchase/message-id";
 import { proveHello } from "#gateway/purchase/session";
 import { openMessage } from "#node/inbox";
@@ -152,7 +152,7 @@ const KEY = openKey(fromHex(`0x${"00".repeat(31)}01`));
 const TAGGER = { hmac: hmacSha256, key: new Uint8Array(32).fill(7) };
 const seller = new HeaderReader();
 const base64 = (bytes: Buffer) => bytes.toString("base64");
-const forwarded = openForward({
+const forwarded = new GeneralTransport({
   devices: { publish: () => undefined },
   fetch: async () => ({ kind: "unavailable", reason: "" }),
   origins: ["https://api.example.org"],

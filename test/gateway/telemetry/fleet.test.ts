@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { meterShows } from "#gateway/dashboard/format";
-import type { Occurrence } from "#gateway/purchase/ports";
+import type { GatewayEvent } from "#gateway/purchase/ports";
 import { type AlarmConditions, Alarms } from "#gateway/telemetry/alarms";
 import { Fleet } from "#gateway/telemetry/fleet-view";
 import { frameOf } from "#gateway/telemetry/frames";
@@ -28,7 +28,7 @@ function bench(lightsMax = 100) {
   };
 }
 
-const answered = (index: number, charged: number, refusal: "unfunded" | null = null): Occurrence => ({
+const answered = (index: number, charged: number, refusal: "unfunded" | null = null): GatewayEvent => ({
   type: "answered",
   device: deviceName(index),
   channel: channelRecord(index, charged, 10_000),
@@ -43,7 +43,7 @@ const answered = (index: number, charged: number, refusal: "unfunded" | null = n
   tookSeconds: 0,
 });
 
-const occurrence: fc.Arbitrary<Occurrence> = fc
+const occurrence: fc.Arbitrary<GatewayEvent> = fc
   .record({
     index: fc.nat(12),
     kind: fc.nat(6),
@@ -51,7 +51,7 @@ const occurrence: fc.Arbitrary<Occurrence> = fc
     amount: fc.nat(50),
     starved: fc.boolean(),
   })
-  .map(({ index, kind, level, amount, starved }): Occurrence => {
+  .map(({ index, kind, level, amount, starved }): GatewayEvent => {
     const device = deviceName(index);
     const powerMilliwatts = level * 600;
     if (kind === 0) return { type: "lost", device };

@@ -5,46 +5,46 @@ import { checkConfig } from "#gateway/config/config";
 import { devicesOf } from "#gateway/config/sellers-section";
 import type { Tariff } from "#gateway/purchase/ports";
 import type { HealthName } from "#gateway/sellers/seller-health";
-import { openSellerRouter, type Stall } from "#gateway/sellers/seller-router";
+import { openSellerRouter, type SellerEntry } from "#gateway/sellers/seller-router";
 import { deviceOf, newKey } from "../purchase/fixtures.ts";
 
 interface Seller {
-  standing: HealthName;
+  health: HealthName;
   price: number;
   unit: string;
   devices: ReadonlySet<string> | null;
 }
 
-/** Sellers by name, to be changed while their market is open. */
-function marketWith(sellers: Record<string, Partial<Seller>>, choose: "order" | "cheapest" = "order") {
+/** Sellers by name, to be changed while they are routed to. */
+function routerWith(sellers: Record<string, Partial<Seller>>, choose: "order" | "cheapest" = "order") {
   let nowMs = 0;
   const all: Record<string, Seller> = {};
-  const stalls = Object.entries(sellers).map(([name, given]): Stall => {
-    const seller: Seller = { standing: "good", price: 100, unit: "mWh", devices: null, ...given };
+  const entries = Object.entries(sellers).map(([name, given]): SellerEntry => {
+    const seller: Seller = { health: "good", price: 100, unit: "mWh", devices: null, ...given };
     all[name] = seller;
     const tariff = (): Tariff | null =>
-      seller.standing === "new"
+      seller.health === "new"
         ? null
         : { unit: seller.unit, pricePerMillionUnits: seller.price, validUntilSeconds: 0, menu: [100] };
-    const shop = {
+    const client = {
       name,
-      get standing() {
-        return seller.standing;
+      get health() {
+        return seller.health;
       },
       tariff,
       owns: (owner: string) => owner === name,
     };
-    return { shop: shop as Stall["shop"], devices: seller.devices };
+    return { client: client as unknown as SellerEntry["client"], devices: seller.devices };
   });
-  const market = openSellerRouter(stalls, choose, () => nowMs);
+  const router = openSellerRouter(entries, choose, () => nowMs);
   return {
     sellers: all,
-    market,
+    router,
     pass: (ms: number) => {
       nowMs += ms;
     },
     at: (device = LAMP, present: string | null = null, isBuying = false) =>
-      market.shopFor(device, present, isBuying)?.name ?? null,
+      router.clientFor(device, present, isBuying)?.name ?? null,
   };
 }
 
@@ -53,71 +53,71 @@ const OTHER = deviceOf(newKey());
 const ADDRESS = `0x${"70".repeat(20)}`;
 
 test("a device buys from the first that sells, and goes back to it when it sells again", () => {
-  const { sellers, at } = marketWith({ first: {}, second: {} });
+  const { sellers, at } = routerWith({ first: {}, second: {} });
   expect(at()).toBe("first");
-  for (const standing of ["troubled", "new"] as const) {
-    sellers.first!.standing = standing;
-    expect([standing, at(LAMP, "first")]).toEqual([standing, "first"]);
+  for (const health of ["troubled", "new"] as const) {
+    sellers.first!.health = health;
+    expect([health, at(LAMP, "first")]).toEqual([health, "first"]);
   }
-  sellers.first!.standing = "away";
+  sellers.first!.health = "away";
   expect(at(LAMP, "first")).toBe("second");
-  sellers.first!.standing = "good";
+  sellers.first!.health = "good";
   expect(at(LAMP, "second")).toBe("first");
 });
 
 test("without any that sells, a device stays where it is; a dismissed seller is never bought from", () => {
-  const { sellers, at } = marketWith({ first: { standing: "away" }, second: { standing: "away" } });
+  const { sellers, at } = routerWith({ first: { health: "away" }, second: { health: "away" } });
   expect([at(LAMP, "second"), at(LAMP, null)]).toEqual(["second", "first"]);
-  sellers.first!.standing = "dismissed";
+  sellers.first!.health = "dismissed";
   expect([at(LAMP, "first"), at(LAMP, null)]).toEqual(["second", "second"]);
-  sellers.second!.standing = "dismissed";
+  sellers.second!.health = "dismissed";
   expect(at(LAMP, "second")).toBeNull();
 });
 
 test("a seller on trial gets one device that buys, no second and no idle one, and another when that one fails to pay", () => {
-  const { sellers, at, pass } = marketWith({ first: { standing: "trial" }, second: {} });
+  const { sellers, at, pass } = routerWith({ first: { health: "trial" }, second: {} });
   expect(at(LAMP, "second", false)).toBe("second");
   expect(at(LAMP, "second", true)).toBe("first");
   expect(at(LAMP, "second", false)).toBe("first");
   expect(at(OTHER, "second", true)).toBe("second");
   pass(60_001);
   expect(at(OTHER, "second", true)).toBe("first");
-  sellers.first!.standing = "good";
+  sellers.first!.health = "good";
   expect([at(LAMP, "second"), at(OTHER, "second")]).toEqual(["first", "first"]);
 });
 
 test("a seller on trial gets all devices where nothing else sells, and none is kept for it that buys elsewhere", () => {
-  const { sellers, at } = marketWith({ first: {}, second: { standing: "trial" } });
+  const { sellers, at } = routerWith({ first: {}, second: { health: "trial" } });
   expect([at(LAMP, "first", true), at(OTHER, "first", true)]).toEqual(["first", "first"]);
-  sellers.first!.standing = "away";
+  sellers.first!.health = "away";
   expect([at(LAMP, "first", true), at(OTHER, "first", true)]).toEqual(["second", "second"]);
   expect(at(OTHER, "first", false)).toBe("second");
 });
 
 test("a seller that names its devices sells to them alone, and before others", () => {
   const devices = new Set([LAMP.device]);
-  const { sellers, at } = marketWith({ first: {}, park: { devices } });
+  const { sellers, at } = routerWith({ first: {}, park: { devices } });
   expect([at(LAMP), at(OTHER)]).toEqual(["park", "first"]);
-  sellers.park!.standing = "away";
-  sellers.first!.standing = "away";
+  sellers.park!.health = "away";
+  sellers.first!.health = "away";
   expect(at(OTHER, null)).toBe("first");
-  sellers.first!.standing = "good";
+  sellers.first!.health = "good";
   expect(at(LAMP, "park")).toBe("first");
 });
 
 test("a seller of another unit is passed over while one of the device's own is there", () => {
-  const { sellers, at } = marketWith({ seconds: { unit: "s" }, energy: {} });
+  const { sellers, at } = routerWith({ seconds: { unit: "s" }, energy: {} });
   expect(at()).toBe("energy");
-  sellers.energy!.standing = "dismissed";
+  sellers.energy!.health = "dismissed";
   expect(at()).toBe("seconds");
 });
 
 test("the cheapest is bought from, and a device moves for a price that is clearly lower", () => {
-  const { sellers, at } = marketWith({ first: { price: 100 }, second: { price: 96 } }, "cheapest");
+  const { sellers, at } = routerWith({ first: { price: 100 }, second: { price: 96 } }, "cheapest");
   expect([at(LAMP, null), at(LAMP, "first"), at(LAMP, "second")]).toEqual(["second", "first", "second"]);
   sellers.second!.price = 95;
   expect(at(LAMP, "first")).toBe("second");
-  sellers.second!.standing = "away";
+  sellers.second!.health = "away";
   expect(at(LAMP, "second")).toBe("first");
 });
 

@@ -3,49 +3,52 @@
 import { expect, test } from "vitest";
 import type { ExternalBroker } from "#gateway/broker/external/external";
 import { SOLE_MEMBER } from "#gateway/cluster/cluster";
-import { fenceDevices, fenceRouter } from "#gateway/cluster/fenced-ports";
-import { receiveByCluster } from "#gateway/open-cluster";
+import { fenceDevices, receiveByCluster } from "#gateway/open-cluster";
 import { voucherPayload } from "#gateway/purchase/payload";
-import type { SellerClient, SellerRouter } from "#gateway/purchase/ports";
+import { UNTIMED } from "#gateway/purchase/ports";
+import { GuardedSeller } from "#gateway/sellers/guarded-seller";
 import { newBench, newKey, openChannelOf, payOf, QUANTUM } from "../purchase/fixtures.ts";
+import { testTimer } from "../sellers/timer.ts";
 
 const DEVICE = "12".repeat(20);
 
-test("nothing is presented for a device that is not held here, and nothing published to it", async () => {
+test("nothing is presented for a device that another gateway serves, and nothing published to it", async () => {
   const bench = newBench();
   const key = newKey();
   const channel = await openChannelOf(bench, key);
   let holds = true;
-  const client: SellerClient = {
-    name: "grid",
-    seller: bench.seller,
-    tariff: () => bench.seller.tariffNow(),
-    lacks: () => ({ reason: "" }),
-    refused: () => {},
-    reconsider: async () => true,
-    quote: (quantum) => bench.seller.quote(quantum),
-    owns: () => true,
-  };
-  const router: SellerRouter = { shopFor: () => client, shopOf: () => client };
-  const fenced = fenceRouter(router, { holds: () => holds }).shopOf(channel)!;
-  expect(fenced.owns("grid")).toBe(true);
+  const took: string[] = [];
+  const seller = new GuardedSeller(
+    bench.seller,
+    { name: "grid", callsMax: 1, queueMax: 1, awayAfterMs: 1_000 },
+    {
+      timer: testTimer(),
+      note: () => {},
+      timing: { ...UNTIMED, took: (part) => took.push(part) },
+      holds: () => holds,
+      changed: () => {},
+      termsTrouble: async () => "",
+    },
+    () => {},
+  );
   const published: string[] = [];
   const devices = fenceDevices(
     { publish: (device, leaf) => published.push(`${device} ${leaf}`) },
     { holds: () => holds },
   );
   const payload = voucherPayload(channel, payOf(key, channel, QUANTUM), null);
-  const present = () => fenced.seller.pay(channel, QUANTUM, payload);
+  const present = () => seller.pay(channel, QUANTUM, payload);
   holds = false;
   expect(await present()).toMatchObject({ kind: "unavailable" });
   devices.publish(DEVICE, "grant", new Uint8Array(42), false);
-  expect([bench.seller.presented, published]).toEqual([0, []]);
+  expect([bench.seller.presented, published, took]).toEqual([0, [], []]);
+  expect(seller.load()).toMatchObject({ answered: 0, failed: 0, refused: 0, underWay: 0 });
   holds = true;
   devices.publish(DEVICE, "grant", new Uint8Array(42), false);
   expect(published).toEqual([`${DEVICE} grant`]);
   expect(await present()).not.toMatchObject({ reason: expect.stringContaining("another gateway") });
-  expect(bench.seller.presented).toBe(1);
-  expect(fenceRouter({ ...router, shopOf: () => null }, { holds: () => true }).shopOf(channel)).toBeNull();
+  expect([bench.seller.presented, took]).toEqual([1, ["seller"]]);
+  seller.stop();
 });
 
 test("a message goes to the holder of its device, and is handed over once at most", () => {
