@@ -1,11 +1,21 @@
 /** The house rules that a compiler cannot hold. Each is a row of a table here, or one short test. */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
-import ts from "typescript";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+import {
+  breaking,
+  endlessChains,
+  everything,
+  importsOf,
+  isOurs,
+  longFunctions,
+  ROOT,
+  read,
+  sources,
+  tests,
+  varyingTexts,
+  withoutComments,
+} from "./sources.ts";
 
 /** Which way the arrows run: files under `from` may import only what begins like one of `may`. The first row that fits holds. */
 const ARROWS: readonly { from: RegExp; may: readonly string[] }[] = [
@@ -103,8 +113,12 @@ const NOT_COUNTED = /^(README\.md|index\.ts|tsconfig\.json|.*\.sample\.toml|.*\.
 const LEFT_BEHIND =
   /(^|[/-])(doors?|gatehouse|switchboard|left-word|envelope|turnstile|allowance|duty|roster|doorman|lookout|observe|reread|hearing|side-by-side|witness|brake|relay|misfortune|stagehand|chronicle|crew|told|road|breach|utility|till|paid-path)([-.]|$)/;
 
-const FLOORS = ["device", "gateway", "hardware", "simulator"];
 const LINES_MAX = 400;
+const FUNCTION_LINES_MAX = 100;
+/** Arithmetic for boards: ES5 has no private members, so a closure is the class, and state is its variables. */
+const CLOSURES = /^device\/espruino\/signer\//;
+/** Ports and settings of a room, a command by its own name, and a part of the simulated world by that of the real one. */
+const CALLED_ALIKE = /(^|\/)(main|index|ports|settings)\.ts$|\/commands\/|^simulator\/world\/actors\//;
 const TEST_LINES_MAX = 500;
 const FOLDER_OR_FILE_NAMES = /^(utils?|helpers?|common|managers?|misc|shared|I[A-Z][a-z]\w*)(\.|$)/;
 const PLATFORM = /\b(Date\.now|new Date|Math\.random|process\.|setTimeout|setInterval|Buffer\b|console\.)/;
@@ -120,8 +134,6 @@ const FAILS_LOUDLY = /^simulator\/world\//;
 const LET_GO = /\bvoid (?!0\b)[\w(#]/;
 const ASYNC_LISTENER =
   /\.(on|once|addListener|addEventListener)\([^()]*, async\b|\bset(Interval|Timeout|Immediate)\(async\b/;
-/** What promises are waited for by; with a second argument `then` takes the rejection, as `catch` does. */
-const WAITS = /\.(then|finally)\(/;
 const UNBOUNDED_JSON = /\bJSON\.parse\(/;
 /** The reader itself, and the one that boards have: what they hear, their own gateway sealed. */
 const READERS = /^device\/protocol\/(nesting|shape)\.ts$/;
@@ -129,101 +141,6 @@ const READERS = /^device\/protocol\/(nesting|shape)\.ts$/;
 /** Programs whose logs have fields; calls of their logs, and which argument of each is the text. */
 const LOGGING = /^(gateway|hardware\/pi|device\/node)\//;
 const LOGS = /\b(note|everyNote|log(ger)?\.\w+)\(/;
-const NOTE_CALL = /(^|[.#])(note|everyNote)$/;
-const LOG_CALL = /(^|\.)log(ger)?\.(info|warn|error|fatal|debug)$/;
-
-/** A log that limits or marks another, and what a process tells that it survived, in fixed words both. */
-const PASSED_ON = ["text of level, text, fields", "what of what, error"];
-
-function filesUnder(folder: string): string[] {
-  return readdirSync(join(ROOT, folder)).flatMap((name) => {
-    const path = join(folder, name);
-    if (name === "node_modules" || name === "artifacts") return [];
-    return statSync(join(ROOT, path)).isDirectory() ? filesUnder(path) : [path];
-  });
-}
-
-const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
-const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*$/gm, "$1");
-
-const everything = [...FLOORS, "test"].flatMap(filesUnder);
-const sources = everything.filter((path) => /\.m?ts$/.test(path) && !path.startsWith("test/"));
-const tests = everything.filter((path) => path.endsWith(".ts") && path.startsWith("test/"));
-
-/** What a file imports: `device/core/x.ts` for our own, `node:fs` as it is, else the package's name. */
-function importsOf(path: string): string[] {
-  const text = withoutComments(read(path));
-  const found = text.matchAll(/(?:^|[^.\w])(?:from|import)\s*\(?\s*["']([^"']+)["']/g);
-  return [...found].map(([, name]) => {
-    if (name!.startsWith(".")) return relative(ROOT, join(ROOT, dirname(path), name!));
-    const [, room, rest] = /^#(\w+)\/(.+)$/.exec(name!) ?? [];
-    if (room === undefined) return name!;
-    return `${FLOORS.includes(room) ? room : `device/${room}`}/${rest}.ts`;
-  });
-}
-
-const isOurs = (name: string) => FLOORS.some((floor) => name.startsWith(`${floor}/`));
-
-function breaking(paths: readonly string[], rule: RegExp, text = (path: string) => read(path)): string[] {
-  return paths.flatMap((path) => {
-    const found = rule.exec(text(path));
-    return found ? [`${path}: ${found[0].trim()}`] : [];
-  });
-}
-
-/** Statements that end a chain of promises by `then` or `finally`: a rejection goes through both and meets nobody. */
-function endlessChains(path: string, text: string): string[] {
-  if (!WAITS.test(text)) return [];
-  const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest);
-  const found: string[] = [];
-  const visit = (node: ts.Node): void => {
-    if (ts.isExpressionStatement(node) && ts.isCallExpression(node.expression)) {
-      const { expression, arguments: given } = node.expression;
-      const name = ts.isPropertyAccessExpression(expression) ? expression.name.text : "";
-      if (name === "finally" || (name === "then" && given.length < 2)) {
-        found.push(`${path}: ${node.getText(source).slice(0, 80)}`);
-      }
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return found;
-}
-
-/** Texts of log lines that are not fixed: what varies belongs into a field, where it is bounded and limited. */
-function varyingTexts(path: string, source: string): string[] {
-  const file = ts.createSourceFile(path, source, ts.ScriptTarget.Latest, true);
-  const found: string[] = [];
-  const look = (node: ts.Node): void => {
-    const text = ts.isCallExpression(node) ? logTextOf(node) : undefined;
-    if (text !== undefined && !isFixed(text)) {
-      const { line } = file.getLineAndCharacterOfPosition(text.getStart());
-      found.push(`${path}:${line + 1}: ${text.getText()}`);
-    }
-    ts.forEachChild(node, look);
-  };
-  look(file);
-  return found;
-}
-
-function logTextOf({ expression, arguments: given }: ts.CallExpression): ts.Expression | undefined {
-  const called = expression.getText();
-  // What tells of a part's trouble by name has a level neither first nor at all: it is no log.
-  if (NOTE_CALL.test(called) && !called.includes("troubles.")) return given[1];
-  if (!LOG_CALL.test(called)) return undefined;
-  return given.length > 1 ? given[1] : given[0];
-}
-
-/** A literal, one of several, a row of a table of literals, or what a log was given to pass on. */
-function isFixed(text: ts.Expression): boolean {
-  if (ts.isStringLiteral(text) || ts.isNoSubstitutionTemplateLiteral(text)) return true;
-  if (ts.isConditionalExpression(text)) return isFixed(text.whenTrue) && isFixed(text.whenFalse);
-  if (ts.isElementAccessExpression(text)) return /^[A-Z_]+$/.test(text.expression.getText());
-  let around: ts.Node = text;
-  while (!ts.isFunctionLike(around) && around.parent !== undefined) around = around.parent;
-  const given = ts.isFunctionLike(around) ? around.parameters.map(({ name }) => name.getText()) : [];
-  return PASSED_ON.includes(`${text.getText()} of ${given.join(", ")}`);
-}
 
 describe("the house", () => {
   it("lets arrows point down only", () => {
@@ -322,13 +239,7 @@ describe("the house", () => {
   });
 
   it("reads the arrows right: this file's own imports are seen", () => {
-    expect(importsOf("test/tidy.test.ts")).toEqual([
-      "node:fs",
-      "node:path",
-      "node:url",
-      "typescript",
-      "vitest",
-    ]);
+    expect(importsOf("test/tidy.test.ts")).toEqual(["node:fs", "node:path", "vitest", "test/sources.ts"]);
     expect(importsOf("device/payment/offer-check.ts")).toContain("device/core/events.ts");
     expect(sources.length).toBeGreaterThan(20);
   });
@@ -340,6 +251,20 @@ describe("the house", () => {
         .filter(({ lines }) => lines > max);
     expect(long(sources, LINES_MAX)).toEqual([]);
     expect(long(tests, TEST_LINES_MAX)).toEqual([]);
+  });
+
+  it("keeps functions short enough to be read at once", () => {
+    const written = [...sources, ...tests].filter((path) => !CLOSURES.test(path));
+    expect(written.flatMap((path) => longFunctions(path, FUNCTION_LINES_MAX))).toEqual([]);
+  });
+
+  it("calls one thing by one name: no two files of different rooms are called alike", () => {
+    const paths = new Map<string, string[]>();
+    for (const path of sources.filter((name) => !CALLED_ALIKE.test(name))) {
+      const name = path.split("/").at(-1)!;
+      paths.set(name, [...(paths.get(name) ?? []), path]);
+    }
+    expect([...paths.values()].filter((alike) => alike.length > 1)).toEqual([]);
   });
 
   it("brings time, chance and platform into the device through ports", () => {
