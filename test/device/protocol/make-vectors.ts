@@ -33,80 +33,14 @@ const TREASURY = `0x${"a0".repeat(20)}`;
 const TOKEN = { chainId: CHAIN_ID, address: `0x${"c0".repeat(20)}`, name: "USD Coin", version: "2" };
 const ZERO = `0x${"00".repeat(20)}`;
 
-export function makeVectors() {
-  const device = openKey(fromHex(DEVICE_SECRET));
-  const gateway = openKey(fromHex(GATEWAY_SECRET));
-  const tagKey = tagKeyBetween(device, gateway.publicKey);
-  const tagger: Tagger = {
-    key: tagKey,
-    hmac: (key, message) => Uint8Array.from(createHmac("sha256", key).update(message).digest()),
-  };
-  const name = device.address.slice(2);
-
-  const config = {
-    payer: TREASURY,
-    payerAuthorizer: device.address,
-    receiver: SELLER,
-    receiverAuthorizer: SELLER,
-    token: TOKEN.address,
-    withdrawDelay: 900,
-    salt: `0x${"00".repeat(31)}07`,
-  };
-  const channelId = channelIdOf(config, CHAIN_ID);
-  const voucher = voucherDigest(channelId, 296_600, CHAIN_ID);
-
-  const account = exactAccountOf(device.address, SELLER, TOKEN, 0);
-  const authorization = {
-    from: device.address,
-    to: SELLER,
-    value: 100,
-    validBeforeSeconds: 1_800_000_000,
-    nonce: purchaseNonce(account, 5_000),
-  };
-  const transfer = transferDigest(TOKEN, authorization);
-
-  const pays: Pay[] = [
-    {
-      again: false,
-      channelTag: channelTagOf(channelId),
-      maxClaimable: 296_600,
-      register: 1_482_000,
-      validBeforeSeconds: 0,
-      signature: device.sign(voucher),
-    },
-    {
-      again: true,
-      channelTag: channelTagOf(account),
-      maxClaimable: 5_100,
-      register: 281_474_976_710_655,
-      validBeforeSeconds: 1_800_000_000,
-      signature: device.sign(transfer),
-    },
-  ];
-  const grants: Grant[] = [
-    {
-      refusal: null,
-      channelTag: channelTagOf(channelId),
-      charged: 296_600,
-      granted: 1_482_850,
-      pricePerMillionUnits: 200_000,
-      validUntilSeconds: 1_800_000_000,
-    },
-    {
-      refusal: "counter-mismatch",
-      channelTag: 0xffffffff,
-      charged: 281_474_976_710_655,
-      granted: 0,
-      pricePerMillionUnits: 4_294_967_295,
-      validUntilSeconds: 0,
-    },
-  ];
-  const messages: [Leaf, object][] = [
+/** What is said in JSON, once in each form. */
+function messagesOf(publicKey: string, channel: object, channelId: string): [Leaf, object][] {
+  return [
     [
       "hello",
       {
         v: 1,
-        publicKey: toHex(device.publicKey),
+        publicKey,
         model: "Stra\u00dfenlaterne \u2764",
         firmware: "0.1.0",
         meter: "sdm120",
@@ -130,7 +64,7 @@ export function makeVectors() {
           maxTimeoutSeconds: 60,
           extra: { name: TOKEN.name, version: TOKEN.version, receiverAuthorizer: SELLER, withdrawDelay: 900 },
         },
-        channel: config,
+        channel,
         unit: "mWh",
         pricePerMillionUnits: 200_000,
         validUntilSeconds: 1_800_000_000,
@@ -173,6 +107,88 @@ export function makeVectors() {
       },
     ],
   ];
+}
+
+/** A voucher, and an authorization that is presented again. */
+function paysOf(
+  channelId: string,
+  account: string,
+  voucherSignature: Uint8Array,
+  transferSignature: Uint8Array,
+): Pay[] {
+  return [
+    {
+      again: false,
+      channelTag: channelTagOf(channelId),
+      maxClaimable: 296_600,
+      register: 1_482_000,
+      validBeforeSeconds: 0,
+      signature: voucherSignature,
+    },
+    {
+      again: true,
+      channelTag: channelTagOf(account),
+      maxClaimable: 5_100,
+      register: 281_474_976_710_655,
+      validBeforeSeconds: 1_800_000_000,
+      signature: transferSignature,
+    },
+  ];
+}
+
+/** A sale, and a refusal with each number at its end. */
+function grantsOf(channelId: string): Grant[] {
+  return [
+    {
+      refusal: null,
+      channelTag: channelTagOf(channelId),
+      charged: 296_600,
+      granted: 1_482_850,
+      pricePerMillionUnits: 200_000,
+      validUntilSeconds: 1_800_000_000,
+    },
+    {
+      refusal: "counter-mismatch",
+      channelTag: 0xffffffff,
+      charged: 281_474_976_710_655,
+      granted: 0,
+      pricePerMillionUnits: 4_294_967_295,
+      validUntilSeconds: 0,
+    },
+  ];
+}
+
+export function makeVectors() {
+  const device = openKey(fromHex(DEVICE_SECRET));
+  const gateway = openKey(fromHex(GATEWAY_SECRET));
+  const tagKey = tagKeyBetween(device, gateway.publicKey);
+  const tagger: Tagger = {
+    key: tagKey,
+    hmac: (key, message) => Uint8Array.from(createHmac("sha256", key).update(message).digest()),
+  };
+  const name = device.address.slice(2);
+
+  const config = {
+    payer: TREASURY,
+    payerAuthorizer: device.address,
+    receiver: SELLER,
+    receiverAuthorizer: SELLER,
+    token: TOKEN.address,
+    withdrawDelay: 900,
+    salt: `0x${"00".repeat(31)}07`,
+  };
+  const channelId = channelIdOf(config, CHAIN_ID);
+  const voucher = voucherDigest(channelId, 296_600, CHAIN_ID);
+
+  const account = exactAccountOf(device.address, SELLER, TOKEN, 0);
+  const authorization = {
+    from: device.address,
+    to: SELLER,
+    value: 100,
+    validBeforeSeconds: 1_800_000_000,
+    nonce: purchaseNonce(account, 5_000),
+  };
+  const transfer = transferDigest(TOKEN, authorization);
 
   return {
     chainId: CHAIN_ID,
@@ -181,18 +197,18 @@ export function makeVectors() {
     sharedX: toHex(device.shareWith(gateway.publicKey)),
     tagKey: toHex(tagKey),
     topics: (Object.keys(LEAVES) as Leaf[]).map((leaf) => ({ leaf, topic: topicOf(name, leaf) })),
-    pay: pays.map((pay) => ({
+    pay: paysOf(channelId, account, device.sign(voucher), device.sign(transfer)).map((pay) => ({
       ...pay,
       signature: toHex(pay.signature),
       frame: toHex(encodePay(pay)),
       sealed: toHex(sealFrame(tagger, "pay", encodePay(pay))),
     })),
-    grant: grants.map((grant) => ({
+    grant: grantsOf(channelId).map((grant) => ({
       ...grant,
       frame: toHex(encodeGrant(grant)),
       sealed: toHex(sealFrame(tagger, "grant", encodeGrant(grant))),
     })),
-    json: messages.map(([leaf, message]) => ({
+    json: messagesOf(toHex(device.publicKey), config, channelId).map(([leaf, message]) => ({
       leaf,
       message,
       sealed: Buffer.from(sealJson(tagger, leaf, message)).toString("latin1"),

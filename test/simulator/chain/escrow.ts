@@ -114,81 +114,107 @@ export async function startEscrow() {
 
 async function openEscrow(anvil: Anvil) {
   const contracts: Contracts = await deployContracts(anvil);
-  const [payer, device, receiver, authorizer, stranger] = anvil.accounts.map(({ privateKey }) =>
-    privateKeyToAccount(privateKey),
-  ) as [Party, Party, Party, Party, Party];
-  await mint(anvil, payer.address, 1_000_000_000n);
-  const client = createTestClient({
-    mode: "anvil",
-    transport: http(anvil.rpcUrl),
-    pollingInterval: 20,
-    cacheTime: 0,
-  })
+  const chain = new EscrowChain(anvil, contracts);
+  await mint(anvil, chain.payer.address, 1_000_000_000n);
+  return chain;
+}
+
+function clientOf({ rpcUrl }: Anvil) {
+  const transport = http(rpcUrl);
+  return createTestClient({ mode: "anvil", transport, pollingInterval: 20, cacheTime: 0 })
     .extend(publicActions)
     .extend(walletActions);
-  const batchDomain = {
-    name: "x402 Batch Settlement",
-    version: "1",
-    chainId: anvil.chainId,
-    verifyingContract: contracts.batchSettlement,
-  } as const;
-  const tokenDomain = {
-    ...DEVELOPMENT_DOLLAR_DOMAIN,
-    chainId: anvil.chainId,
-    verifyingContract: contracts.token,
-  } as const;
+}
 
-  const read = <F extends ReadName>(functionName: F, args: ContractFunctionArgs<Escrow, "view", F>) =>
-    client.readContract({
-      address: contracts.batchSettlement,
+/** Its functions are fields, so that a test may take out the ones it uses. */
+class EscrowChain {
+  readonly anvil: Anvil;
+  readonly contracts: Contracts;
+  readonly client: ReturnType<typeof clientOf>;
+  readonly payer: Party;
+  readonly device: Party;
+  readonly receiver: Party;
+  readonly authorizer: Party;
+  readonly stranger: Party;
+  readonly stop: () => Promise<void>;
+  #permissions = 0n;
+
+  constructor(anvil: Anvil, contracts: Contracts) {
+    this.anvil = anvil;
+    this.contracts = contracts;
+    this.client = clientOf(anvil);
+    const parties = anvil.accounts.map(({ privateKey }) => privateKeyToAccount(privateKey));
+    [this.payer, this.device, this.receiver, this.authorizer, this.stranger] = parties as [
+      Party,
+      Party,
+      Party,
+      Party,
+      Party,
+    ];
+    this.stop = anvil.stop;
+  }
+
+  get #batchDomain() {
+    const { chainId } = this.anvil;
+    const verifyingContract = this.contracts.batchSettlement;
+    return { name: "x402 Batch Settlement", version: "1", chainId, verifyingContract } as const;
+  }
+
+  get #tokenDomain() {
+    const { chainId } = this.anvil;
+    return { ...DEVELOPMENT_DOLLAR_DOMAIN, chainId, verifyingContract: this.contracts.token } as const;
+  }
+
+  readonly read = <F extends ReadName>(functionName: F, args: ContractFunctionArgs<Escrow, "view", F>) =>
+    this.client.readContract({
+      address: this.contracts.batchSettlement,
       abi: batchSettlementAbi,
       functionName,
       args,
     } as never);
 
   /** Sends calldata and waits; a revert is an Error whose message is the contract error's name. */
-  async function transact(from: Address, data: Hex, to: Address = contracts.batchSettlement) {
-    await client.call({ account: from, to, data }).catch((error: unknown) => {
+  readonly transact = async (from: Address, data: Hex, to: Address = this.contracts.batchSettlement) => {
+    await this.client.call({ account: from, to, data }).catch((error: unknown) => {
       throw new Error(revertName(error), { cause: error });
     });
-    const hash = await client.sendTransaction({ account: from, to, data, chain: null });
-    const receipt = await client.waitForTransactionReceipt({ hash });
+    const hash = await this.client.sendTransaction({ account: from, to, data, chain: null });
+    const receipt = await this.client.waitForTransactionReceipt({ hash });
     if (receipt.status !== "success") throw new Error(`${hash} was reverted, though its simulation was not`);
     return { gasUsed: receipt.gasUsed, events: eventsOf(receipt.logs) };
-  }
+  };
 
-  const config = (changed: Partial<ChannelConfig> = {}): ChannelConfig => ({
-    payer: payer.address,
-    payerAuthorizer: device.address,
-    receiver: receiver.address,
-    receiverAuthorizer: authorizer.address,
-    token: contracts.token,
+  readonly config = (changed: Partial<ChannelConfig> = {}): ChannelConfig => ({
+    payer: this.payer.address,
+    payerAuthorizer: this.device.address,
+    receiver: this.receiver.address,
+    receiverAuthorizer: this.authorizer.address,
+    token: this.contracts.token,
     withdrawDelay: 900,
     salt: zeroHash,
     ...changed,
   });
-  const channelId = (channel: ChannelConfig) => read("getChannelId", [channel]) as Promise<Hex>;
-  const signAuthorization = (
+  readonly channelId = (channel: ChannelConfig) => this.read("getChannelId", [channel]) as Promise<Hex>;
+  readonly signAuthorization = (
     primaryType: "TransferWithAuthorization" | "ReceiveWithAuthorization",
     message: Authorization,
-    signer: Party = payer,
-  ) => signer.signTypedData({ domain: tokenDomain, types: tokenTypes, primaryType, message });
+    signer: Party = this.payer,
+  ) => signer.signTypedData({ domain: this.#tokenDomain, types: tokenTypes, primaryType, message });
 
-  let permissions = 0n;
-  /** What a payer signs so that the EIP-3009 collector may take `amount` for one channel. */
-  async function collectorData(
+  /** What a this.payer signs so that the EIP-3009 collector may take `amount` for one channel. */
+  readonly collectorData = async (
     channel: ChannelConfig,
     amount: bigint,
     changed: Partial<Authorization> = {},
-    signer: Party = payer,
-  ) {
-    const salt = ++permissions;
+    signer: Party = this.payer,
+  ) => {
+    const salt = ++this.#permissions;
     const nonce = keccak256(
-      encodeAbiParameters([{ type: "bytes32" }, { type: "uint256" }], [await channelId(channel), salt]),
+      encodeAbiParameters([{ type: "bytes32" }, { type: "uint256" }], [await this.channelId(channel), salt]),
     );
     const message = {
       from: channel.payer,
-      to: contracts.depositCollector,
+      to: this.contracts.depositCollector,
       value: amount,
       validAfter: 0n,
       validBefore: FAR_FUTURE_SECONDS,
@@ -201,118 +227,107 @@ async function openEscrow(anvil: Anvil) {
         message.validAfter,
         message.validBefore,
         salt,
-        await signAuthorization("ReceiveWithAuthorization", message, signer),
+        await this.signAuthorization("ReceiveWithAuthorization", message, signer),
       ],
     );
-  }
+  };
 
-  async function deposit(channel: ChannelConfig, amount: bigint, from: Address = stranger.address) {
-    const data = await collectorData(channel, amount);
-    return transact(from, escrow("deposit", [channel, amount, contracts.depositCollector, data]));
-  }
+  readonly deposit = async (
+    channel: ChannelConfig,
+    amount: bigint,
+    from: Address = this.stranger.address,
+  ) => {
+    const data = await this.collectorData(channel, amount);
+    return this.transact(from, escrow("deposit", [channel, amount, this.contracts.depositCollector, data]));
+  };
 
-  async function claimOf(
+  readonly claimOf = async (
     channel: ChannelConfig,
     totalClaimed: bigint,
     maxClaimableAmount = totalClaimed,
-    signer: Party = device,
-  ): Promise<VoucherClaim> {
-    const message = { channelId: await channelId(channel), maxClaimableAmount };
+    signer: Party = this.device,
+  ): Promise<VoucherClaim> => {
+    const message = { channelId: await this.channelId(channel), maxClaimableAmount };
     const types = batchTypes;
     const signature = await signer.signTypedData({
-      domain: batchDomain,
+      domain: this.#batchDomain,
       types,
       primaryType: "Voucher",
       message,
     });
     return { voucher: { channel, maxClaimableAmount }, signature, totalClaimed };
-  }
+  };
 
-  async function signBatch(claims: readonly VoucherClaim[], signer: Party = authorizer) {
+  readonly signBatch = async (claims: readonly VoucherClaim[], signer: Party = this.authorizer) => {
     const entries = await Promise.all(
       claims.map(async ({ voucher, totalClaimed }) => ({
-        channelId: await channelId(voucher.channel),
+        channelId: await this.channelId(voucher.channel),
         maxClaimableAmount: voucher.maxClaimableAmount,
         totalClaimed,
       })),
     );
     const message = { claims: entries };
     return signer.signTypedData({
-      domain: batchDomain,
+      domain: this.#batchDomain,
       types: batchTypes,
       primaryType: "ClaimBatch",
       message,
     });
-  }
+  };
 
-  async function signRefund(
+  readonly signRefund = async (
     channel: ChannelConfig,
     nonce: bigint,
     amount: bigint,
-    signer: Party = authorizer,
-  ) {
-    const message = { channelId: await channelId(channel), nonce, amount };
-    return signer.signTypedData({ domain: batchDomain, types: batchTypes, primaryType: "Refund", message });
-  }
+    signer: Party = this.authorizer,
+  ) => {
+    const message = { channelId: await this.channelId(channel), nonce, amount };
+    return signer.signTypedData({
+      domain: this.#batchDomain,
+      types: batchTypes,
+      primaryType: "Refund",
+      message,
+    });
+  };
 
-  const signCancel = (nonce: Hex, signer: Party = payer) =>
+  readonly signCancel = (nonce: Hex, signer: Party = this.payer) =>
     signer.signTypedData({
-      domain: tokenDomain,
+      domain: this.#tokenDomain,
       types: tokenTypes,
       primaryType: "CancelAuthorization",
       message: { authorizer: signer.address, nonce },
     });
 
-  async function state(channel: ChannelConfig) {
-    const [balance, totalClaimed] = (await read("channels", [await channelId(channel)])) as [bigint, bigint];
+  readonly state = async (channel: ChannelConfig) => {
+    const [balance, totalClaimed] = (await this.read("channels", [await this.channelId(channel)])) as [
+      bigint,
+      bigint,
+    ];
     return { balance, totalClaimed };
-  }
+  };
 
-  const balanceOf = (account: Address, token: Address = contracts.token) =>
-    client.readContract({ address: token, abi: tokenAbi, functionName: "balanceOf", args: [account] });
+  readonly balanceOf = (account: Address, token: Address = this.contracts.token) =>
+    this.client.readContract({ address: token, abi: tokenAbi, functionName: "balanceOf", args: [account] });
 
-  const fund = (to: Address, amountAtomic: bigint) => mint(anvil, to, amountAtomic);
+  readonly fund = (to: Address, amountAtomic: bigint) => mint(this.anvil, to, amountAtomic);
 
-  /** Compiles one of this folder's contracts and puts it on the chain. */
-  async function deploy(
+  /** Compiles one of this folder's this.contracts and puts it on the chain. */
+  readonly deploy = async (
     name: TestContract,
     constructorArguments: Hex = "0x",
-  ): Promise<{ address: Address; abi: Abi }> {
+  ): Promise<{ address: Address; abi: Abi }> => {
     testArtifacts ??= compileTestContracts();
     const artifact = (await testArtifacts)[name];
     const data = `${artifact.bytecode}${constructorArguments.slice(2)}` as Hex;
-    const hash = await client.sendTransaction({ account: stranger.address, data, chain: null });
-    const { contractAddress } = await client.waitForTransactionReceipt({ hash });
+    const hash = await this.client.sendTransaction({ account: this.stranger.address, data, chain: null });
+    const { contractAddress } = await this.client.waitForTransactionReceipt({ hash });
     if (!contractAddress) throw new Error(`${name} was not deployed`);
     return { address: contractAddress, abi: artifact.abi };
-  }
+  };
 
-  async function passSeconds(seconds: number) {
-    await client.increaseTime({ seconds });
-    await client.mine({ blocks: 1 });
-  }
-
-  return {
-    anvil,
-    client,
-    contracts,
-    ...{ payer, device, receiver, authorizer, stranger },
-    ...{
-      read,
-      transact,
-      config,
-      channelId,
-      collectorData,
-      deposit,
-      claimOf,
-      state,
-      balanceOf,
-      fund,
-      deploy,
-      passSeconds,
-    },
-    ...{ signAuthorization, signBatch, signRefund, signCancel },
-    stop: anvil.stop,
+  readonly passSeconds = async (seconds: number) => {
+    await this.client.increaseTime({ seconds });
+    await this.client.mine({ blocks: 1 });
   };
 }
 
