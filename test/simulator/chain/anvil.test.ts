@@ -76,19 +76,20 @@ test("with a block time, blocks come without transactions", async () => {
   }
 });
 
-test.concurrent.each(["SIGKILL", "return"])("a parent that ends by %s leaves no node behind", async (how) => {
+test.each(["SIGKILL", "return"])("a parent that ends by %s leaves no node behind", async (how) => {
   const parent = spawn(
     process.execPath,
     ["--import", "tsx", "--input-type=module", "-e", parentScript(how)],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
+  const ended = once(parent, "exit");
   const [line] = (await once(createInterface(parent.stdout), "line")) as [string];
   const pid = Number(line);
   if (how !== "return") {
     expect(isAlive(pid)).toBe(true);
     parent.kill(how as NodeJS.Signals);
   }
-  await once(parent, "exit");
+  await ended;
   await expect.poll(() => isAlive(pid), { timeout: GONE_WITHIN_MS }).toBe(false);
 });
 
