@@ -139,8 +139,8 @@ async function openGateway(
       duty: cluster.status(),
     }),
     reload() {
-      enrolment.reread();
-      embedded?.reread();
+      enrolment.reload();
+      embedded?.reload();
       external?.reload();
     },
     stop: () => closers.close(),
@@ -263,7 +263,7 @@ function openRules(
     changed: () => sessions.renewOffers(),
     termsTrouble: termsOnChain(chain.connection, treasury.address, () => performance.now()),
   });
-  const filter = enrolment.gate({
+  const filter = enrolment.openFilter({
     key,
     hmac: hmacSha256,
     devices: fenceDevices(broker, cluster),

@@ -5,14 +5,14 @@ import type { Leaf } from "#protocol/topics";
 import type { Devices } from "../purchase/ports.ts";
 import type { BrokerRefusal } from "./auth/refusals.ts";
 
-/** What a broker that is the gateway's own tells of itself. */
+/** What an embedded broker reports of itself. */
 export interface BrokerWatch {
   /** Since it opened, by reason. */
   readonly refused: Readonly<Record<BrokerRefusal, number>>;
   /** Logins that took the place of an older connection of the same device. */
   readonly takeOvers: number;
   readonly connections: number;
-  /** Has the device a connection that proved it? */
+  /** Whether the device has an authenticated connection. */
   isConnected(device: string): boolean;
 }
 

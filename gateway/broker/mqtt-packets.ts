@@ -133,7 +133,7 @@ export function readPublish(head: number, body: Buffer): Read<Publish> {
   if (topicEnd === 2 || payloadAt > body.length) return MALFORMED;
   const id = qos === 0 ? 0 : body.readUInt16BE(topicEnd);
   if (qos > 0 && id === 0) return MALFORMED;
-  // Topics of ours are ASCII; any other is nobody's topic, however it is read.
+  // The protocol's topics are ASCII; any other is no device's topic, in any encoding.
   const topic = body.toString("latin1", 2, topicEnd);
   return { topic, payload: body.subarray(payloadAt), qos, retain: (head & 1) !== 0, id };
 }

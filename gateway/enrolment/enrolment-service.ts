@@ -1,5 +1,5 @@
 /**
- * Enrolment put together from a configuration: mode, allow-list, the ledger's decisions, and the gate.
+ * Enrolment put together from a configuration: mode, allow-list, the ledger's decisions, and the filter.
  *
  * Promise: what the operator decides, or writes into the allow-list, takes effect within seconds.
  */
@@ -11,17 +11,17 @@ import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { Logger } from "../purchase/ports.ts";
 import { readAllowList } from "./allow-list.ts";
 import { type Enrolments, openEnrolment } from "./enrolment.ts";
-import { type EnrolmentFilter, type EnrolmentFilterParts, openEnrolmentFilter } from "./enrolment-filter.ts";
+import { EnrolmentFilter, type EnrolmentFilterParts } from "./enrolment-filter.ts";
 
 export interface EnrolmentService {
-  /** Null when a device that proved itself may log in, else why not. */
+  /** Null when an authenticated device may log in, else why not. */
   barred(device: string): Promise<string | null>;
   /** On the allow-list, or approved by a person. */
   isEnrolled(device: string): Promise<boolean>;
-  /** The gate between broker and sessions; it looks for decisions until `stop`. */
-  gate(parts: Omit<EnrolmentFilterParts, "enrolment" | "ledger" | "note">): EnrolmentFilter;
+  /** The filter between broker and sessions; it looks for decisions until `stop`. */
+  openFilter(parts: Omit<EnrolmentFilterParts, "enrolment" | "ledger" | "note">): EnrolmentFilter;
   /** Reads the allow-list again. */
-  reread(): void;
+  reload(): void;
   stop(): void;
 }
 
@@ -41,7 +41,7 @@ export function openEnrolmentService(
 ): EnrolmentService {
   const { mode, allowFile, pendingMax } = config.enrolment;
   let allowed = atStart;
-  let gate: EnrolmentFilter | null = null;
+  let filter: EnrolmentFilter | null = null;
   let timer: NodeJS.Timeout | null = null;
   const enrolment = openEnrolment({
     mode,
@@ -52,33 +52,33 @@ export function openEnrolmentService(
   });
   const read = (file: string) => () => {
     allowed = readAllowList(file);
-    gate?.reconsider();
+    filter?.reconsider();
   };
   const list: FileWatch | null =
     allowFile === undefined ? null : watchFiles("the allow-list", [allowFile], read(allowFile), note);
 
   return {
     async barred(device) {
-      const standing = await enrolment.standing(device);
-      if (standing !== "refused") return null;
+      const state = await enrolment.state(device);
+      if (state !== "refused") return null;
       return mode === "allow-list"
         ? "the device is not on the allow-list, or was refused"
         : "the device was refused";
     },
     isEnrolled: async (device) =>
       allowed.has(device) || (await ledger.enrolment(device))?.state === "approved",
-    gate(parts) {
-      const opened = openEnrolmentFilter(
+    openFilter(parts) {
+      const opened = new EnrolmentFilter(
         { ...parts, enrolment, ledger, note },
         { devicesMax: config.limits.devices, pendingMax },
       );
-      gate = opened;
+      filter = opened;
       const look = () => detach(opened.look(), noteFailure(note, "looking for decisions on enrolment"));
       look();
       timer = setInterval(look, LOOK_EVERY_MS);
       return opened;
     },
-    reread: () => list?.now(),
+    reload: () => list?.now(),
     stop() {
       list?.stop();
       if (timer !== null) clearInterval(timer);

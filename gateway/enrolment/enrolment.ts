@@ -1,5 +1,5 @@
 /**
- * Which devices may buy: by the operator's word on each, else by the mode of the configuration.
+ * Which devices may buy: by the operator's decision on each, else by the mode of the configuration.
  *
  * Promise: no socket, file or clock; what the operator decided of a device holds in every mode and after
  * every restart, in all gateways on one ledger, within seconds and without a restart. Devices that wait for
@@ -8,7 +8,7 @@
 import type { Read } from "../purchase/ports.ts";
 
 /** "refused": it does not even log in where the broker is the gateway's own. */
-export type Standing = "enrolled" | "pending" | "refused";
+export type EnrolmentState = "enrolled" | "pending" | "refused";
 
 /** What the ledger remembers of a device's enrolment. */
 export interface EnrolmentRecord {
@@ -52,14 +52,14 @@ export interface EnrolmentOptions {
 }
 
 export interface Enrolment {
-  /** Where a device stands, without a word about it being kept. */
-  standing(device: string): Promise<Standing>;
+  /** The state of a device; nothing is stored. */
+  state(device: string): Promise<EnrolmentState>;
   /** As above, of a device that proved its key and asks to buy: from now on it waits for approval. */
-  ask(device: string): Promise<Standing>;
+  ask(device: string): Promise<EnrolmentState>;
 }
 
 export function openEnrolment({ mode, pendingMax, ledger, allowed, now }: EnrolmentOptions): Enrolment {
-  async function standing(device: string): Promise<Standing> {
+  async function state(device: string): Promise<EnrolmentState> {
     const known = await ledger.enrolment(device);
     if (known?.state === "refused") return "refused";
     if (known?.state === "approved" || mode === "open" || allowed().has(device)) return "enrolled";
@@ -67,10 +67,10 @@ export function openEnrolment({ mode, pendingMax, ledger, allowed, now }: Enrolm
   }
 
   return {
-    standing,
+    state,
     async ask(device) {
-      const stands = await standing(device);
-      if (stands !== "pending") return stands;
+      const found = await state(device);
+      if (found !== "pending") return found;
       const waits = await ledger.awaitApproval(device, Math.floor(now()), pendingMax);
       return waits === null ? "refused" : "pending";
     },

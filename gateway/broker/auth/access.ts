@@ -1,8 +1,8 @@
 /**
- * Who may speak on which topic: deny by default.
+ * Which device may use which topic: deny by default.
  *
  * Promise: a device proves itself to log in, by its key or by a certificate that names it; it publishes its
- * own up leaves within their sizes, subscribes to its own down leaves, and nothing else passes.
+ * own up leaves within their sizes, subscribes to its own down leaves, and nothing else is allowed.
  */
 import type { Hex } from "#payment/bytes";
 import type { Key, RecoverSigner } from "#payment/key";
@@ -22,7 +22,7 @@ export interface Login {
   readonly password: string;
   /** Devices that its checked TLS certificate names; null without one. */
   readonly certified: readonly string[] | null;
-  /** Where it came in, a certificate alone proves a device. */
+  /** By its listener a certificate alone proves a device. */
   readonly needsCertificate: boolean;
 }
 
@@ -46,7 +46,7 @@ export function proveDevice(
     return refused(IDENTIFIER_REJECTED, "expected a client id equal to the user name");
   }
   if (certified?.includes(username)) return { device: username, refusal: null };
-  // One that names others is theirs, whatever password comes with it.
+  // A certificate that names others is theirs, with any password.
   if (certified !== null && certified.length > 0) {
     return refused(NOT_AUTHORISED, "expected a certificate of this device, found another device's");
   }
@@ -73,7 +73,7 @@ function refused(code: LoginCode, reason: string) {
   return { device: null, refusal: { code, reason } };
 }
 
-/** May this device publish so many bytes, retained or not, on this topic? */
+/** Whether this device may publish so many bytes, retained or not, on this topic. */
 export function mayPublish(device: string, topic: string, bytes: number, retained: boolean): boolean {
   return publishedLeaf(device, topic, bytes, retained) !== null;
 }
@@ -86,7 +86,7 @@ export function publishedLeaf(device: string, topic: string, bytes: number, reta
   return direction === "up" && bytes <= bytesMax && (!retained || mayRetain) ? leaf : null;
 }
 
-/** May this device subscribe to this filter? A filter with wildcards names no leaf. */
+/** Whether this device may subscribe to this filter. A filter with wildcards names no leaf. */
 export function maySubscribe(device: string, filter: string): boolean {
   const leaf = ownLeaf(device, filter);
   return leaf !== null && LEAVES[leaf].direction === "down";

@@ -1,8 +1,8 @@
 /**
- * What the gateway's own brokers ask about every login, message and subscription, whichever of them asks.
+ * Authentication and authorization of logins, messages and subscriptions, for both embedded servers.
  *
- * Promise: deny by default, and every no is counted and told; a login that is judged while another of the same
- * device is in counts by which connection came later, not by which was judged last.
+ * Promise: deny by default; every refusal is counted and logged. Of two logins of one device the connection
+ * that came later wins, not the one that was authenticated last.
  */
 import type { Key, RecoverSigner } from "#payment/key";
 import { LEAVES, type Leaf } from "#protocol/topics";
@@ -23,9 +23,9 @@ export interface BrokerAuthOptions {
   readonly connectionsMax: number;
   /** What one device may publish. */
   readonly messages: Rate;
-  /** Null when a device that proved itself may log in, else why not. */
+  /** Null when an authenticated device may log in, else why not. */
   readonly barred: (device: string) => Read<string | null>;
-  /** It was never seen to buy, and nobody enrolled it. */
+  /** It has never bought, and is not enrolled. */
   readonly isNewcomer: (device: string) => Read<boolean>;
   readonly note: Logger;
 }
@@ -58,21 +58,21 @@ export const BACKLOG_TIMEOUT_MS = 10_000;
 /** QoS 2 messages of one device that wait for their release; devices of ours use QoS 1. */
 export const UNRELEASED_MAX = 16;
 
-/** Proven logins of one device: a link that comes and goes, not two devices with one key taking turns for ever. */
+/** Authenticated logins of one device: a link that comes and goes, not two devices with one key taking turns for ever. */
 const LOGINS: Rate = { perSecond: 0.5, burst: 30 };
 
 /** Newcomers looked at for one to displace: those that have bought since they came in are newcomers no more. */
 const DISPLACED_LOOKS_MAX = 64;
 
 /** Remaining length that a packet of a connection may have. */
-export function packetBytesMax(isProven: boolean): number {
-  return isProven ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX;
+export function packetBytesMax(isAuthenticated: boolean): number {
+  return isAuthenticated ? PACKET_BYTES_MAX : LOGIN_BYTES_MAX;
 }
 
 export class BrokerAuth {
   readonly refusals: Refusals;
   readonly admission: Admission;
-  /** Logins are dear: judged in slices, between which payments pass. */
+  /** Logins are expensive: they are authenticated in slices, between which payments are served. */
   readonly inTurn: (work: () => void) => void;
   readonly #options: BrokerAuthOptions;
   readonly #messages: RateLimits;
@@ -91,59 +91,64 @@ export class BrokerAuth {
     this.#logins = new RateLimits(LOGINS, connectionsMax, nowMs);
   }
 
-  /** Why a login is refused, told; null when it is right. A login that is not costs its address an attempt. */
-  async authenticate(visitor: IncomingConnection, login: Credentials): Promise<LoginRefusal | null> {
+  /** Why a login is refused, logged; null when it is not. A refused login costs its address an attempt. */
+  async authenticate(incoming: IncomingConnection, login: Credentials): Promise<LoginRefusal | null> {
     try {
       const isNewcomer = await this.#options.isNewcomer(login.username);
-      if (!visitor.mayBeJudged(login.username, isNewcomer)) {
+      if (!incoming.mayAuthenticate(login.username, isNewcomer)) {
         const reason = "too many failed logins from its address";
-        return this.#refuse("source", UNAVAILABLE, reason, fieldsOf(visitor, login));
+        return this.#refuse("source", UNAVAILABLE, reason, fieldsOf(incoming, login));
       }
-      const refusal = await this.#refusalOf(visitor, login);
+      const refusal = await this.#refusalOf(incoming, login);
       if (refusal !== null) {
-        visitor.fail();
+        incoming.fail();
         return refusal;
       }
-      return await this.#admit(visitor, login, isNewcomer);
+      return await this.#admit(incoming, login, isNewcomer);
     } catch (error) {
-      this.#options.note("warn", "a login could not be judged", { reason: String(error) });
-      return { code: UNAVAILABLE, reason: "the gateway cannot judge logins now" };
+      this.#options.note("warn", "a login could not be authenticated", { reason: String(error) });
+      return { code: UNAVAILABLE, reason: "the gateway cannot authenticate logins now" };
     }
   }
 
-  /** The leaf as which a message is taken; or it is acknowledged and lost, or its connection ends. */
-  authorizePublish(device: string, topic: string, bytes: number, retain: boolean): Leaf | "lose" | "end" {
+  /** The leaf of a message that is allowed; "drop": acknowledged and dropped. */
+  authorizePublish(
+    device: string,
+    topic: string,
+    bytes: number,
+    retain: boolean,
+  ): Leaf | "drop" | "disconnect" {
     const leaf = publishedLeaf(device, topic, bytes, retain);
     if (leaf === null) {
-      this.refusals.tell("publish", { clientId: device, topic });
-      return "end";
+      this.refusals.report("publish", { clientId: device, topic });
+      return "disconnect";
     }
     if (this.#messages.take(device)) return leaf;
     if (!this.#excess.take(device)) {
-      this.refusals.tell("flood", { clientId: device });
-      return "end";
+      this.refusals.report("flood", { clientId: device });
+      return "disconnect";
     }
     // Without its PUBACK a device would hold the message, and send it again.
-    this.refusals.tell("rate", { clientId: device, topic });
-    return "lose";
+    this.refusals.report("rate", { clientId: device, topic });
+    return "drop";
   }
 
-  /** What becomes of a subscription; one that asks in vain too often ends its connection. */
-  authorizeSubscription(device: string, filter: string): "grant" | "refuse" | "end" {
+  /** Decides on a subscription; a device that is refused too often is disconnected. */
+  authorizeSubscription(device: string, filter: string): "grant" | "refuse" | "disconnect" {
     if (maySubscribe(device, filter)) return "grant";
-    this.refusals.tell("subscription", { clientId: device, topic: filter });
-    return this.#excess.take(device) ? "refuse" : "end";
+    this.refusals.report("subscription", { clientId: device, topic: filter });
+    return this.#excess.take(device) ? "refuse" : "disconnect";
   }
 
-  /** A place among the proven: of a device that buys, if need be that of the newcomer that has been in for longest. */
+  /** Takes a slot; for a device that buys, if need be the one of the newcomer connected for longest. */
   async #admit(
-    visitor: IncomingConnection,
+    incoming: IncomingConnection,
     login: Credentials,
     isNewcomer: boolean,
   ): Promise<LoginRefusal | null> {
     if (!isNewcomer && this.admission.isFull) await this.#displace();
-    if (visitor.prove(login.username, isNewcomer)) return null;
-    return this.#refuse("full", UNAVAILABLE, "the broker is full", fieldsOf(visitor, login));
+    if (incoming.admit(login.username, isNewcomer)) return null;
+    return this.#refuse("full", UNAVAILABLE, "the broker is full", fieldsOf(incoming, login));
   }
 
   async #displace(): Promise<void> {
@@ -151,16 +156,16 @@ export class BrokerAuth {
       const longest = this.admission.longestNewcomer;
       if (longest === null) return;
       if (await this.#options.isNewcomer(longest.device)) return longest.makeRoom("displaced");
-      longest.settle();
+      longest.hasBought();
     }
   }
 
-  async #refusalOf(visitor: IncomingConnection, login: Credentials): Promise<LoginRefusal | null> {
-    const { certified, needsCertificate } = visitor;
+  async #refusalOf(incoming: IncomingConnection, login: Credentials): Promise<LoginRefusal | null> {
+    const { certified, needsCertificate } = incoming;
     const { gateway, recoverSigner, barred } = this.#options;
     const nowSeconds = Date.now() / 1000;
     const proof = proveDevice({ ...login, certified, needsCertificate }, gateway, nowSeconds, recoverSigner);
-    const fields = fieldsOf(visitor, login);
+    const fields = fieldsOf(incoming, login);
     const { will } = login;
     if (proof.device === null) {
       return this.#refuse("login", proof.refusal.code, proof.refusal.reason, fields);
@@ -185,12 +190,12 @@ export class BrokerAuth {
     reason: string,
     fields: Readonly<Record<string, string>>,
   ): LoginRefusal {
-    this.refusals.tell(refusal, { ...fields, code: String(code), reason });
+    this.refusals.report(refusal, { ...fields, code: String(code), reason });
     return { code, reason };
   }
 }
 
-/** Who it is that is refused, as far as it said. */
+/** Names a refused client, as far as it named itself. */
 function fieldsOf(
   { certified, address }: IncomingConnection,
   { clientId }: Credentials,
@@ -200,8 +205,8 @@ function fieldsOf(
 }
 
 /**
- * Which connection speaks for a device: the one that came last, of those whose login was right.
- * @typeParam Connection whatever the broker tells connections apart by
+ * The session of each device: of its authenticated connections the one that came last.
+ * @typeParam Connection of the server
  */
 export class SessionRegistry<Connection extends { readonly arrival: number }> {
   /** Logins that took the place of an older connection of the same device. */
@@ -213,8 +218,8 @@ export class SessionRegistry<Connection extends { readonly arrival: number }> {
   }
 
   /**
-   * False when a later connection of the device is in already: the device gave up waiting and came again, and its
-   * first attempt, judged last, must not take over.
+   * False when a later connection of the device is in already: the device gave up waiting and connected again, and
+   * its first attempt, authenticated last, must not take over.
    */
   enter(device: string, connection: Connection): boolean {
     const before = this.#byDevice.get(device);

@@ -1,7 +1,7 @@
 /**
  * Why a login is refused, as MQTT 3.1.1 can say it: the return codes of CONNACK (section 3.2.2.3).
  *
- * Promise: every refusal of a login has one code and one reason, the same whichever of the brokers says no; the
+ * Promise: every refusal of a login has one code and one reason, the same in both servers; the
  * codes mean what x402-over-mqtt.md says they mean.
  */
 import { CONNACK } from "../mqtt-packets.ts";
@@ -11,11 +11,11 @@ export const ACCEPTED = 0;
 export const UNACCEPTABLE_VERSION = 1;
 /** The client id is not the user name. */
 export const IDENTIFIER_REJECTED = 2;
-/** Nothing is wrong with the login: come again, later. */
+/** The login may be right: the client tries again later. */
 export const UNAVAILABLE = 3;
-/** User name or password prove no device. */
+/** User name or password authenticate no device. */
 export const BAD_CREDENTIALS = 4;
-/** The device is proven, or its certificate is another's, and it may not come in like this. */
+/** The device is authenticated, or its certificate is another's, and it may not log in like this. */
 export const NOT_AUTHORISED = 5;
 
 /** The codes by which a login is refused once it was read. */

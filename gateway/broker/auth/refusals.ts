@@ -1,7 +1,7 @@
 /**
- * What the broker said no to: counted by reason for the metrics, told in the log.
+ * Refusals of the broker: counted by reason for the metrics, and logged.
  *
- * Promise: reasons are a closed list; what is told of a client is cut to a bounded length.
+ * Promise: reasons are a closed list; a client's own text is cut to a bounded length.
  */
 import type { Logger } from "../../purchase/ports.ts";
 
@@ -30,12 +30,12 @@ export const BROKER_REFUSALS = Object.keys(LINES) as readonly BrokerRefusal[];
 
 export interface Refusals {
   readonly counts: Readonly<Record<BrokerRefusal, number>>;
-  tell(refusal: BrokerRefusal, fields: Readonly<Record<string, string | undefined>>): void;
+  report(refusal: BrokerRefusal, fields: Readonly<Record<string, string | undefined>>): void;
 }
 
 const SHOWN_CHARACTERS_MAX = 160;
 
-/** @param note is asked to limit how often it tells the same: observe/limited-note.ts */
+/** @param note limits repeated lines: see limited-note.ts */
 export function openRefusals(note: Logger): Refusals {
   const counts = Object.fromEntries(BROKER_REFUSALS.map((refusal) => [refusal, 0])) as Record<
     BrokerRefusal,
@@ -43,7 +43,7 @@ export function openRefusals(note: Logger): Refusals {
   >;
   return {
     counts,
-    tell(refusal, fields) {
+    report(refusal, fields) {
       counts[refusal] += 1;
       const shown = Object.entries(fields).map(([name, text]) => [
         name,

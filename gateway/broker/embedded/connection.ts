@@ -1,8 +1,8 @@
 /**
  * One device's MQTT 3.1.1 connection, from its first byte to its last.
  *
- * Promise: packets are taken in their order, none before a right login but the login; what the device may be sent
- * is written at once in one piece; what it can make this side hold is bounded, and whoever oversteps is ended.
+ * Promise: packets are taken in their order, none before an authenticated login but the login; messages
+ * to the device are written at once in one piece; what it can make this side hold is bounded, and a connection that oversteps a bound is ended.
  * Sessions are clean: nothing is kept for a connection that is gone (section 3.1.2.4).
  */
 
@@ -49,25 +49,25 @@ import type { IncomingConnection } from "./listeners.ts";
 import { type RetainedWill, retainedWill } from "./will.ts";
 
 /** Acknowledgements of purchases that wait for the answer to go out with; what comes after goes at once. */
-const OWED_MAX = 16;
+const WAITING_ACKS_MAX = 16;
 
 /** Ids of QoS 1 messages to one device that it has not acknowledged: fewer than there are ids. */
 const UNACKNOWLEDGED_MAX = 10_000;
 const IDS = 65_535;
 
-/** What a connection asks of its broker. */
+/** What a connection needs of its server. */
 export interface ConnectionHost {
-  /** Is a login right? Resolves with why not, or null. */
+  /** Resolves with why a login is refused, or null. */
   authenticate(connection: Connection, login: Connect): Promise<LoginRefusal | null>;
-  /** The login was right: the connection is the device's from now on. False: a later one of it is in already. */
+  /** Makes an authenticated connection its device's session. False: a later one of the device is in already. */
   enter(connection: Connection): boolean;
-  /** False: it may not say that, and is ended for it. */
+  /** False: it may not publish that, and is ended. */
   takePublish(connection: Connection, message: Publish): boolean;
-  /** QoS granted, or 128; null: it asked in vain too often. */
+  /** QoS granted, or 128; null: it was refused too often. */
   takeSubscription(connection: Connection, subscription: Subscription): number | null;
   /** What is retained of a leaf, for a device that subscribes to it. */
   retained(connection: Connection, leaf: Leaf): Uint8Array | undefined;
-  /** It has acknowledgements that wait: to be called back by `settle` shortly. */
+  /** It has acknowledgements that wait: the host calls `flushAcks` shortly. */
   queueAck(connection: Connection): void;
   /** It does not read what it is sent, and is ended. */
   stuck(connection: Connection): void;
@@ -75,7 +75,7 @@ export interface ConnectionHost {
   ended(connection: Connection, reason: string): void;
   /** Its packets are too long or too many, and it is ended. */
   overstepped(connection: Connection, reason: string): void;
-  /** The last word, once. @param will what it left to be said, when it went without a goodbye */
+  /** It is closed; called once. @param will null after a DISCONNECT */
   left(connection: Connection, will: RetainedWill | null): void;
   /** Remaining length that a packet may have. */
   bytesMax(connection: Connection): number;
@@ -83,16 +83,16 @@ export interface ConnectionHost {
   takePacket(connection: Connection): boolean;
 }
 
-/** There are as many as devices: what they hold lies flat in each, and nothing is a closure. */
+/** There are as many as devices: their state is flat members, and no listener is a closure of one. */
 export class Connection implements PacketCount {
-  readonly visitor: IncomingConnection;
-  /** 40 hex digits once proven; before, what it called itself. */
+  readonly incoming: IncomingConnection;
+  /** 40 hex digits once authenticated; before, the client id of its login. */
   device = "";
-  isProven = false;
+  isAuthenticated = false;
   isEnded = false;
   keepaliveSeconds = 0;
-  /** Whether anything was heard since the broker last looked, and for how many looks nothing was. */
-  isHeard = true;
+  /** Whether anything was received since the server last looked, and for how many looks nothing was. */
+  hasReceived = true;
   silentLooks = 0;
   /** Looks in which it has not read everything it was sent. */
   stuckLooks = 0;
@@ -100,30 +100,30 @@ export class Connection implements PacketCount {
   readonly arrival: number;
   packetsLeft = PACKETS_BURST;
   packetsAtMs = Math.floor(performance.now());
-  readonly #board: ConnectionHost;
+  readonly #host: ConnectionHost;
   readonly #reader = new PacketReader();
-  #isJudged = false;
+  #hasLogin = false;
   #will: RetainedWill | null = null;
   /** QoS granted, by leaf: two bits for each, 0 where none is. */
   #subscribed = 0;
   #lastId = 0;
   #unacknowledged = 0;
-  #owed: number[] = NOTHING_OWED;
+  #waitingAcks: number[] = NO_ACKS;
   #unreleased: Set<number> | null = null;
 
-  /** @param visitor whose stream has somebody who hears its errors */
-  constructor(visitor: IncomingConnection, board: ConnectionHost, arrival: number) {
-    this.visitor = visitor;
+  /** @param incoming with a listener for errors on its stream */
+  constructor(incoming: IncomingConnection, host: ConnectionHost, arrival: number) {
+    this.incoming = incoming;
     this.arrival = arrival;
-    this.#board = board;
-    const stream: Spoken = visitor.stream;
-    stream[SPEAKER] = this;
-    stream.on("data", hear);
+    this.#host = host;
+    const stream: ConnectionStream = incoming.stream;
+    stream[CONNECTION] = this;
+    stream.on("data", received);
     stream.on("close", closed);
   }
 
   get stream(): Duplex {
-    return this.visitor.stream;
+    return this.incoming.stream;
   }
 
   /** Sends a message if the device asked for its leaf. */
@@ -133,32 +133,32 @@ export class Connection implements PacketCount {
     let id = 0;
     if (qos > 0) {
       if (this.#unacknowledged >= UNACKNOWLEDGED_MAX) {
-        this.#board.stuck(this);
+        this.#host.stuck(this);
         return;
       }
       this.#unacknowledged += 1;
       this.#lastId = (this.#lastId % IDS) + 1;
       id = this.#lastId;
     }
-    const owed = this.#owed;
-    this.#owed = NOTHING_OWED;
-    this.#write(publishPacket(topicOf(this.device, leaf), payload, retain, id, owed));
+    const acks = this.#waitingAcks;
+    this.#waitingAcks = NO_ACKS;
+    this.#write(publishPacket(topicOf(this.device, leaf), payload, retain, id, acks));
   }
 
   /** Sends the acknowledgements that waited for an answer to go out with. */
   flushAcks(): void {
-    const owed = this.#owed;
-    this.#owed = NOTHING_OWED;
-    if (!this.isEnded) for (const id of owed) this.#write(acknowledgement(PUBACK << 4, id));
+    const acks = this.#waitingAcks;
+    this.#waitingAcks = NO_ACKS;
+    if (!this.isEnded) for (const id of acks) this.#write(acknowledgement(PUBACK << 4, id));
   }
 
-  /** Ends it without a word; its will is told. */
+  /** Ends it; its will is published. */
   end(): void {
     this.isEnded = true;
     this.stream.destroy();
   }
 
-  /** Ends it; what it left to be said is the caller's to tell, or not. */
+  /** Ends it; publishing its will is left to the caller. */
   dismiss(): RetainedWill | null {
     const will = this.#will;
     this.#will = null;
@@ -168,10 +168,10 @@ export class Connection implements PacketCount {
 
   // ---- in ----
 
-  /** Whatever a device's bytes make fail ends its connection, and nothing else. */
-  hear(chunk: Buffer): void {
+  /** An error over a device's bytes ends its connection, and nothing else. */
+  receive(chunk: Buffer): void {
     if (this.isEnded) return;
-    this.isHeard = true;
+    this.hasReceived = true;
     try {
       this.#feed(chunk);
     } catch (error) {
@@ -183,27 +183,27 @@ export class Connection implements PacketCount {
   #feed(chunk: Buffer): void {
     const reason = this.#reader.feed(
       chunk,
-      () => this.#board.bytesMax(this),
+      () => this.#host.bytesMax(this),
       (head, body) => this.#take(head, body),
     );
-    if (reason !== null && !this.isEnded) this.#board.overstepped(this, reason);
+    if (reason !== null && !this.isEnded) this.#host.overstepped(this, reason);
   }
 
   /** False when nothing more of this connection is to be taken, for now or for ever. */
   #take(head: number, body: Buffer): boolean {
-    if (this.isEnded || !this.#board.takePacket(this)) return false;
-    if (head >> 4 === PUBLISH && this.isProven) this.#takePublish(readPublish(head, body));
-    else if (this.isProven) this.#takeOther(head, body);
+    if (this.isEnded || !this.#host.takePacket(this)) return false;
+    if (head >> 4 === PUBLISH && this.isAuthenticated) this.#takePublish(readPublish(head, body));
+    else if (this.isAuthenticated) this.#takeOther(head, body);
     else this.#takeConnect(loginFault(head, body), body);
-    // What comes behind a login waits until it is judged.
-    return !this.isEnded && (this.isProven || !this.#isJudged);
+    // Packets behind a login wait until it is authenticated.
+    return !this.isEnded && (this.isAuthenticated || !this.#hasLogin);
   }
 
   #takeConnect(fault: string | null, body: Buffer): void {
-    this.#isJudged = true;
-    this.visitor.speak();
+    this.#hasLogin = true;
+    this.incoming.loginReceived();
     if (fault === OTHER_PROTOCOL) {
-      this.#board.ended(this, fault);
+      this.#host.ended(this, fault);
       this.#refuse(UNACCEPTABLE_VERSION);
       return;
     }
@@ -215,20 +215,20 @@ export class Connection implements PacketCount {
     this.device = login.clientId;
     this.keepaliveSeconds = login.keepaliveSeconds;
     this.stream.pause();
-    const judged = this.#board.authenticate(this, login).then((refusal) => {
+    const authenticated = this.#host.authenticate(this, login).then((refusal) => {
       if (this.isEnded) return;
-      if (refusal !== null || !this.#board.enter(this)) {
+      if (refusal !== null || !this.#host.enter(this)) {
         this.#refuse(refusal?.code ?? UNAVAILABLE);
         return;
       }
       this.#will = login.will === null ? null : retainedWill(this.device, login.will);
-      this.isProven = true;
+      this.isAuthenticated = true;
       this.#write(connackPacket(ACCEPTED));
       // An empty piece lets the reader go on with what it kept.
-      this.hear(Buffer.alloc(0));
+      this.receive(Buffer.alloc(0));
       this.stream.resume();
     });
-    detach(judged, (error) => this.#failed(error));
+    detach(authenticated, (error) => this.#failed(error));
   }
 
   #takePublish(message: ReturnType<typeof readPublish>): void {
@@ -242,13 +242,13 @@ export class Connection implements PacketCount {
       return;
     }
     // The answer to a purchase comes within milliseconds: acknowledged in the same piece, it costs nothing.
-    const mayWait = qos === 1 && this.#qosOf("grant") !== null && this.#owed.length < OWED_MAX;
+    const mayWait = qos === 1 && this.#qosOf("grant") !== null && this.#waitingAcks.length < WAITING_ACKS_MAX;
     const isAnswered = mayWait && message.topic.endsWith(PAY);
     if (isAnswered) {
-      this.#owed = this.#owed === NOTHING_OWED ? [id] : [...this.#owed, id];
-      this.#board.queueAck(this);
+      this.#waitingAcks = this.#waitingAcks === NO_ACKS ? [id] : [...this.#waitingAcks, id];
+      this.#host.queueAck(this);
     }
-    if (!this.#board.takePublish(this, message)) this.end();
+    if (!this.#host.takePublish(this, message)) this.end();
     else if (qos === 1 && !isAnswered) this.#write(acknowledgement(PUBACK << 4, id));
   }
 
@@ -261,7 +261,7 @@ export class Connection implements PacketCount {
         return;
       }
       this.#unreleased.add(message.id);
-      if (!this.#board.takePublish(this, message)) {
+      if (!this.#host.takePublish(this, message)) {
         this.end();
         return;
       }
@@ -301,7 +301,7 @@ export class Connection implements PacketCount {
     const granted: number[] = [];
     const leaves: Leaf[] = [];
     for (const subscription of asked.subscriptions) {
-      const qos = this.#board.takeSubscription(this, subscription);
+      const qos = this.#host.takeSubscription(this, subscription);
       if (qos === null) {
         this.end();
         return;
@@ -314,7 +314,7 @@ export class Connection implements PacketCount {
     }
     this.#write(subackPacket(asked.id, granted));
     for (const leaf of leaves) {
-      const payload = this.#board.retained(this, leaf);
+      const payload = this.#host.retained(this, leaf);
       if (payload !== undefined) this.publish(leaf, payload, true);
     }
   }
@@ -340,7 +340,7 @@ export class Connection implements PacketCount {
 
   #write(packet: Buffer): void {
     if (this.isEnded) return;
-    if (this.stream.writableLength > BACKLOG_BYTES_MAX) this.#board.stuck(this);
+    if (this.stream.writableLength > BACKLOG_BYTES_MAX) this.#host.stuck(this);
     else this.stream.write(packet);
   }
 
@@ -351,7 +351,7 @@ export class Connection implements PacketCount {
   }
 
   #fault(reason: string): void {
-    this.#board.ended(this, reason);
+    this.#host.ended(this, reason);
     this.end();
   }
 
@@ -363,26 +363,26 @@ export class Connection implements PacketCount {
     this.isEnded = true;
     const will = this.#will;
     this.#will = null;
-    this.#board.left(this, will);
+    this.#host.left(this, will);
   }
 }
 
-/** A stream that knows who hears it, so that its listeners are everybody's. */
-const SPEAKER = Symbol("speaker");
-interface Spoken extends Duplex {
-  [SPEAKER]?: Connection;
+/** A stream that knows its connection, so that all streams share their listeners. */
+const CONNECTION = Symbol("connection");
+interface ConnectionStream extends Duplex {
+  [CONNECTION]?: Connection;
 }
 
-function hear(this: Spoken, chunk: Buffer): void {
-  this[SPEAKER]!.hear(chunk);
+function received(this: ConnectionStream, chunk: Buffer): void {
+  this[CONNECTION]!.receive(chunk);
 }
 
-function closed(this: Spoken): void {
-  this[SPEAKER]!.closed();
+function closed(this: ConnectionStream): void {
+  this[CONNECTION]!.closed();
 }
 
-/** Shared by all that owe nothing, which is nearly all. */
-const NOTHING_OWED: number[] = [];
+/** Shared by all connections without waiting acknowledgements: nearly all. */
+const NO_ACKS: number[] = [];
 
 const PAY = "/pay";
 

@@ -1,8 +1,9 @@
 /**
- * MQTT 3.1.1 spoken by the gateway itself, as devices need it, for fleets in which a broker library is what costs.
+ * The gateway's own MQTT 3.1.1 server, as far as devices need it, for fleets in which a broker library is too slow.
  *
- * Promise: what the gatehouse lets pass, and nothing else. Every message is from a device to the gateway or back, so
- * nothing is routed: a topic is its connection's own, or nobody's. One that does not read holds up nobody.
+ * Promise: a login, message or subscription that BrokerAuth does not authorize is refused. Every message is from a
+ * device to the gateway or back, so nothing is routed: a topic is its connection's own, or refused. A device that
+ * does not read delays no other.
  */
 import type { Leaf } from "#protocol/topics";
 import type { Logger } from "../../purchase/ports.ts";
@@ -10,158 +11,197 @@ import { BACKLOG_TIMEOUT_MS, type BrokerAuth, packetBytesMax, SessionRegistry } 
 import { type LoginRefusal, UNAVAILABLE } from "../auth/connack.ts";
 import type { Receive } from "../broker.ts";
 import { TOO_MANY_PACKETS, takePacket } from "../limits/packet-rate-limit.ts";
+import type { Connect, Publish, Subscription } from "../mqtt-packets.ts";
 import { Connection, type ConnectionHost } from "./connection.ts";
+import type { IncomingConnection } from "./listeners.ts";
 import type { MqttServer } from "./server-port.ts";
 import type { RetainedWill } from "./will.ts";
 
-/** Between two looks at who is silent, and who does not read. */
+/** Between two looks for connections that are silent, or that do not read. */
 const LOOK_MS = 500;
 const BACKLOG_LOOKS_MAX = BACKLOG_TIMEOUT_MS / LOOK_MS;
 /** Section 3.1.2.10: silence of one and a half keep-alive times ends a connection. */
 const SILENT_LOOKS_PER_SECOND = 1.5 / (LOOK_MS / 1000);
 
 /** An acknowledgement waits once to twice as long for an answer to go out with. */
-const SETTLE_MS = 50;
+const ACK_DELAY_MS = 50;
 
-export function openDirectServer(gatehouse: BrokerAuth, note: Logger, receive: Receive): MqttServer {
-  const { refusals, inTurn } = gatehouse;
-  const nowMs = () => performance.now();
-  const present = new Set<Connection>();
-  const proven = new SessionRegistry<Connection>();
+export class DirectServer implements MqttServer, ConnectionHost {
+  readonly #auth: BrokerAuth;
+  readonly #note: Logger;
+  readonly #receive: Receive;
+  readonly #connections = new Set<Connection>();
+  readonly #sessions = new SessionRegistry<Connection>();
   /** Last retained message, by device, of each leaf: a string of its bytes, for there are many and a buffer weighs more. */
-  const retained = new Map<Leaf, Map<string, string>>();
-  /** Connections with acknowledgements that wait: since the last look, and since before it. */
-  let owing = new Set<Connection>();
-  let owingLonger = new Set<Connection>();
-  let settling: NodeJS.Timeout | null = null;
-  let arrivals = 0;
-  let isOpen = true;
+  readonly #retained = new Map<Leaf, Map<string, string>>();
+  /** Connections with acknowledgements that wait: since the last flush, and since before it. */
+  #waiting = new Set<Connection>();
+  #waitingLonger = new Set<Connection>();
+  #flushing: NodeJS.Timeout | null = null;
+  readonly #looking: NodeJS.Timeout;
+  #arrivals = 0;
+  #isOpen = true;
 
-  function settle(): void {
-    for (const connection of owingLonger) connection.flushAcks();
-    owingLonger.clear();
-    [owing, owingLonger] = [owingLonger, owing];
-    settling = owingLonger.size > 0 ? setTimeout(settle, SETTLE_MS) : null;
+  constructor(auth: BrokerAuth, note: Logger, receive: Receive) {
+    this.#auth = auth;
+    this.#note = note;
+    this.#receive = receive;
+    this.#looking = setInterval(() => this.#look(), LOOK_MS);
   }
 
-  const board: ConnectionHost = {
-    authenticate: (connection, login) =>
-      new Promise((resolve) => {
-        inTurn(() => {
-          resolve(present.has(connection) ? gatehouse.authenticate(connection.visitor, login) : GONE);
-        });
-      }),
-    enter(connection) {
-      const before = proven.of(connection.device);
-      if (!proven.enter(connection.device, connection)) return false;
-      // Told now, and not when its socket is closed: what the new connection says comes after it.
-      const will = before?.dismiss() ?? null;
-      if (will !== null) tellWill(connection.device, will);
-      return true;
-    },
-    takePublish({ device }, { topic, payload, retain }) {
-      const verdict = gatehouse.authorizePublish(device, topic, payload.length, retain);
-      if (verdict === "end") return false;
-      if (verdict !== "lose") receive(device, verdict, payload);
-      return true;
-    },
-    takeSubscription({ device }, { filter, qos }) {
-      const verdict = gatehouse.authorizeSubscription(device, filter);
-      if (verdict === "end") return null;
-      return verdict === "grant" ? Math.min(qos, 1) : REFUSED;
-    },
-    retained({ device }, leaf) {
-      const bytes = retained.get(leaf)?.get(device);
-      return bytes === undefined ? undefined : Buffer.from(bytes, "latin1");
-    },
-    queueAck(connection) {
-      owing.add(connection);
-      settling ??= setTimeout(settle, SETTLE_MS);
-    },
-    stuck(connection) {
-      refusals.tell("backlog", { clientId: connection.device });
-      connection.end();
-    },
-    ended(connection, reason) {
-      if (!present.has(connection)) return;
-      const { address } = connection.visitor;
-      if (!connection.isProven) connection.visitor.fail();
-      note("info", "connection ended", { clientId: connection.device.slice(0, 64), address, reason });
-    },
-    overstepped(connection, reason) {
-      if (!present.has(connection)) return;
-      const { visitor } = connection;
-      refusals.tell(visitor.fail() ? "packet" : "source", { address: visitor.address, reason });
-      connection.end();
-    },
-    left(connection, will) {
-      present.delete(connection);
-      owing.delete(connection);
-      owingLonger.delete(connection);
-      proven.leave(connection.device, connection);
-      if (will !== null && isOpen) tellWill(connection.device, will);
-    },
-    bytesMax: ({ isProven }) => packetBytesMax(isProven),
-    takePacket(connection) {
-      if (takePacket(connection, nowMs)) return true;
-      board.overstepped(connection, TOO_MANY_PACKETS);
-      return false;
-    },
-  };
+  // ---- the broker's side ----
 
-  function tellWill(device: string, { leaf, payload }: RetainedWill): void {
-    receive(device, leaf, payload);
+  get takeOvers(): number {
+    return this.#sessions.takeOvers;
   }
 
-  function retain(device: string, leaf: Leaf, payload: Uint8Array): void {
-    const all = retained.get(leaf) ?? new Map<string, string>();
-    retained.set(leaf, all);
+  isConnected(device: string): boolean {
+    return this.#sessions.of(device) !== undefined;
+  }
+
+  accept(incoming: IncomingConnection): void {
+    this.#connections.add(new Connection(incoming, this, this.#arrivals++));
+  }
+
+  publish(device: string, leaf: Leaf, payload: Uint8Array, isRetained: boolean): void {
+    if (isRetained) this.#retain(device, leaf, payload);
+    // Section 3.3.1.3: a device that subscribed before gets it as a message like any other.
+    this.#sessions.of(device)?.publish(leaf, payload, false);
+  }
+
+  /** Nothing: only devices log in here, and they may read no such topic. */
+  retain(): void {}
+
+  async close(): Promise<void> {
+    this.#isOpen = false;
+    clearInterval(this.#looking);
+    if (this.#flushing !== null) clearTimeout(this.#flushing);
+    for (const connection of [...this.#waitingLonger, ...this.#waiting]) connection.flushAcks();
+    for (const connection of [...this.#connections]) connection.end();
+  }
+
+  // ---- the connections' side ----
+
+  authenticate(connection: Connection, login: Connect): Promise<LoginRefusal | null> {
+    return new Promise((resolve) => {
+      this.#auth.inTurn(() => {
+        const isOpen = this.#connections.has(connection);
+        resolve(isOpen ? this.#auth.authenticate(connection.incoming, login) : GONE);
+      });
+    });
+  }
+
+  enter(connection: Connection): boolean {
+    const before = this.#sessions.of(connection.device);
+    if (!this.#sessions.enter(connection.device, connection)) return false;
+    // Published now, and not when its socket is closed: messages of the new connection come after it.
+    this.#publishWill(connection.device, before?.dismiss() ?? null);
+    return true;
+  }
+
+  takePublish({ device }: Connection, { topic, payload, retain }: Publish): boolean {
+    const decision = this.#auth.authorizePublish(device, topic, payload.length, retain);
+    if (decision === "disconnect") return false;
+    if (decision !== "drop") this.#receive(device, decision, payload);
+    return true;
+  }
+
+  takeSubscription({ device }: Connection, { filter, qos }: Subscription): number | null {
+    const decision = this.#auth.authorizeSubscription(device, filter);
+    if (decision === "disconnect") return null;
+    return decision === "grant" ? Math.min(qos, 1) : REFUSED;
+  }
+
+  retained({ device }: Connection, leaf: Leaf): Uint8Array | undefined {
+    const bytes = this.#retained.get(leaf)?.get(device);
+    return bytes === undefined ? undefined : Buffer.from(bytes, "latin1");
+  }
+
+  queueAck(connection: Connection): void {
+    this.#waiting.add(connection);
+    this.#flushing ??= setTimeout(() => this.#flushAcks(), ACK_DELAY_MS);
+  }
+
+  stuck(connection: Connection): void {
+    this.#auth.refusals.report("backlog", { clientId: connection.device });
+    connection.end();
+  }
+
+  ended(connection: Connection, reason: string): void {
+    if (!this.#connections.has(connection)) return;
+    const { incoming, device, isAuthenticated } = connection;
+    if (!isAuthenticated) incoming.fail();
+    this.#note("info", "connection ended", {
+      clientId: device.slice(0, 64),
+      address: incoming.address,
+      reason,
+    });
+  }
+
+  overstepped(connection: Connection, reason: string): void {
+    if (!this.#connections.has(connection)) return;
+    const { incoming } = connection;
+    const refusal = incoming.fail() ? "packet" : "source";
+    this.#auth.refusals.report(refusal, { address: incoming.address, reason });
+    connection.end();
+  }
+
+  left(connection: Connection, will: RetainedWill | null): void {
+    this.#connections.delete(connection);
+    this.#waiting.delete(connection);
+    this.#waitingLonger.delete(connection);
+    this.#sessions.leave(connection.device, connection);
+    if (this.#isOpen) this.#publishWill(connection.device, will);
+  }
+
+  bytesMax({ isAuthenticated }: Connection): number {
+    return packetBytesMax(isAuthenticated);
+  }
+
+  takePacket(connection: Connection): boolean {
+    if (takePacket(connection, monotonicMs)) return true;
+    this.overstepped(connection, TOO_MANY_PACKETS);
+    return false;
+  }
+
+  #publishWill(device: string, will: RetainedWill | null): void {
+    if (will !== null) this.#receive(device, will.leaf, will.payload);
+  }
+
+  #retain(device: string, leaf: Leaf, payload: Uint8Array): void {
+    const all = this.#retained.get(leaf) ?? new Map<string, string>();
+    this.#retained.set(leaf, all);
     if (payload.length === 0) all.delete(device);
     else all.set(device, Buffer.from(payload).toString("latin1"));
   }
 
-  /** Ends who is silent for too long, and who has not read for too long what it was sent. */
-  function look(): void {
-    for (const connection of present) {
-      connection.silentLooks = connection.isHeard ? 0 : connection.silentLooks + 1;
-      connection.isHeard = false;
+  #flushAcks(): void {
+    for (const connection of this.#waitingLonger) connection.flushAcks();
+    this.#waitingLonger.clear();
+    [this.#waiting, this.#waitingLonger] = [this.#waitingLonger, this.#waiting];
+    const isEmpty = this.#waitingLonger.size === 0;
+    this.#flushing = isEmpty ? null : setTimeout(() => this.#flushAcks(), ACK_DELAY_MS);
+  }
+
+  /** Ends connections that were silent for too long, or have not read for too long what they were sent. */
+  #look(): void {
+    for (const connection of this.#connections) {
+      connection.silentLooks = connection.hasReceived ? 0 : connection.silentLooks + 1;
+      connection.hasReceived = false;
       connection.stuckLooks = connection.stream.writableNeedDrain ? connection.stuckLooks + 1 : 0;
       const { keepaliveSeconds, silentLooks, stuckLooks } = connection;
-      if (stuckLooks > BACKLOG_LOOKS_MAX) board.stuck(connection);
+      if (stuckLooks > BACKLOG_LOOKS_MAX) this.stuck(connection);
       else if (keepaliveSeconds > 0 && silentLooks > keepaliveSeconds * SILENT_LOOKS_PER_SECOND) {
-        note("info", "connection ended", { clientId: connection.device, reason: "keep alive timeout" });
+        this.#note("info", "connection ended", { clientId: connection.device, reason: "keep alive timeout" });
         connection.end();
       }
     }
   }
-
-  const looking = setInterval(look, LOOK_MS);
-  return {
-    get takeOvers() {
-      return proven.takeOvers;
-    },
-    isConnected: (device) => proven.of(device) !== undefined,
-    welcome(visitor) {
-      present.add(new Connection(visitor, board, arrivals++));
-    },
-    publish(device, leaf, payload, isRetained) {
-      if (isRetained) retain(device, leaf, payload);
-      // Section 3.3.1.3: who subscribed before gets it as a message like any other.
-      proven.of(device)?.publish(leaf, payload, false);
-    },
-    // Only devices log in here, and they may read no such topic.
-    retain: () => undefined,
-    async close() {
-      isOpen = false;
-      clearInterval(looking);
-      if (settling !== null) clearTimeout(settling);
-      for (const connection of [...owingLonger, ...owing]) connection.flushAcks();
-      for (const connection of [...present]) connection.end();
-    },
-  };
 }
 
-/** Nobody hears it any more. */
+const monotonicMs = () => performance.now();
+
+/** The connection is closed. */
 const GONE: LoginRefusal = { code: UNAVAILABLE, reason: "gone" };
 
 /** Section 3.9.3: the return code of a subscription that was not granted. */

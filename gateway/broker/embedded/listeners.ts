@@ -1,9 +1,9 @@
 /**
- * The broker's doors: TCP, TLS, and WebSocket over either, side by side.
+ * The broker's listeners: TCP, TLS, and WebSocket over either, side by side.
  *
- * Promise: whichever door a connection comes by, it has a place before a byte of it is read, sends small
- * packets at once (no Nagle, or a purchase would wait 40 ms for an ACK), and is closed when it has not
- * proved a device in time. New certificates hold for the connections that come after.
+ * Promise: a connection has a slot before a byte of it is read, sends small packets at once (no Nagle, or a
+ * purchase would wait 40 ms for an ACK), and is closed when it is not authenticated in time, by whichever
+ * listener it comes. New certificates hold for the connections that come after.
  */
 
 import { createServer as createHttpServer } from "node:http";
@@ -17,19 +17,20 @@ import { connackPacket, UNAVAILABLE } from "../auth/connack.ts";
 import type { Refusals } from "../auth/refusals.ts";
 import type { Admission, ConnectionSlot, MakesRoom } from "../limits/admission.ts";
 
-/** A connection that has a place and proved nothing yet. */
-export interface IncomingConnection extends Pick<ConnectionSlot, "speak" | "mayBeJudged" | "prove" | "fail"> {
+/** A connection that has a slot and is not authenticated yet. */
+export interface IncomingConnection
+  extends Pick<ConnectionSlot, "loginReceived" | "mayAuthenticate" | "admit" | "fail"> {
   readonly stream: Duplex;
   readonly address: string;
   /** Devices that its certificate names; null without a certificate of a trusted authority. */
   readonly certified: readonly string[] | null;
-  /** By this door a certificate alone proves a device. */
+  /** By this listener a certificate alone authenticates a device. */
   readonly needsCertificate: boolean;
 }
 
 export interface ListenerOptions {
   readonly host: string;
-  /** Null: no door without TLS; 0: any free port, here and below. */
+  /** Null: no listener without TLS; 0: any free port, here and below. */
   readonly port: number | null;
   readonly tls: TlsListener | null;
   readonly webSocket: WebSocketListener | null;
@@ -43,181 +44,221 @@ export interface WebSocketListener {
   readonly path: string;
 }
 
-export interface Listeners {
-  /** Where devices connect, as "mqtts://127.0.0.1:8883"; the plain one first. */
-  readonly urls: readonly string[];
-  isOpen(): boolean;
-  /** Reads the certificates again; throws, and changes nothing, when they are wrong. */
-  renew(): void;
-  close(): Promise<void>;
-}
-
-/** From the first packet to a proven login: slow radios, and their TLS, need some of it. */
+/** From the first byte to an authenticated login: slow radios, and their TLS, need some of it. */
 const LOGIN_TIMEOUT_MS = 30_000;
 /** From the first packet to a whole CONNECT, TLS and WebSocket included: the slowest radios' handshakes fit. */
 const CONNECT_TIMEOUT_MS = 10_000;
-/** One look for all: a timer for each would weigh more than its connection. */
+/** One timer for all: a timer for each would weigh more than its connection. */
 const LOGIN_LOOK_MS = 500;
 
-/** A peer that vanished without a word is noticed by the kernel, whatever its MQTT keep-alive. */
+/** The kernel notices a peer that vanished, whatever its MQTT keep-alive. */
 const TCP_KEEPALIVE_MS = 60_000;
 
 const WEB_SOCKET_FRAME_BYTES_MAX = 131_072;
 const WEB_HEADER_BYTES_MAX = 8_192;
 
+/** Rejects, and leaves nothing open, when a port or a certificate cannot be had. */
 export async function openListeners(
   options: ListenerOptions,
   admission: Admission,
   refusals: Refusals,
-  welcome: (visitor: IncomingConnection) => void,
+  accept: (incoming: IncomingConnection) => void,
 ): Promise<Listeners> {
-  const { host, tls, webSocket } = options;
-  const arrivals = new Set<Arrival>();
-  /** Those that proved nothing yet, in the order in which they came. */
-  const unproven = new Set<Arrival>();
-  /** By their peers, where TLS or HTTP give the socket they made another object. */
-  const wrapped = new Map<string, Arrival>();
-  const servers: Server[] = [];
-  const contexts: TlsServer[] = [];
-  const urls: string[] = [];
+  const listeners = new Listeners(options, admission, refusals, accept);
+  try {
+    await listeners.open();
+    return listeners;
+  } catch (error) {
+    await listeners.close();
+    throw error;
+  }
+}
 
-  function greet(stream: Duplex, socket: Socket): void {
-    const arrival = wrapped.get(peerOf(socket));
-    // Gone while TLS or HTTP were still talking.
-    if (arrival === undefined) {
+export class Listeners {
+  /** Where devices connect, as "mqtts://127.0.0.1:8883"; the plain one first. */
+  readonly urls: string[] = [];
+  readonly #options: ListenerOptions;
+  readonly #admission: Admission;
+  readonly #refusals: Refusals;
+  readonly #accept: (incoming: IncomingConnection) => void;
+  readonly #connections = new Set<AcceptedSocket>();
+  /** Those that are not authenticated yet, in the order in which they came. */
+  readonly #unauthenticated = new Set<AcceptedSocket>();
+  /** By their peers, where TLS or HTTP give the socket they made another object. */
+  readonly #wrapped = new Map<string, AcceptedSocket>();
+  readonly #servers: Server[] = [];
+  readonly #tlsServers: TlsServer[] = [];
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(
+    options: ListenerOptions,
+    admission: Admission,
+    refusals: Refusals,
+    accept: (incoming: IncomingConnection) => void,
+  ) {
+    this.#options = options;
+    this.#admission = admission;
+    this.#refusals = refusals;
+    this.#accept = accept;
+    this.#timer = setInterval(() => this.#endLate(), LOGIN_LOOK_MS);
+  }
+
+  async open(): Promise<void> {
+    const { port, tls, webSocket } = this.#options;
+    if (port !== null) await this.#listen("broker.port", "mqtt", port, this.#accept);
+    if (tls !== null) {
+      const accept = this.#secured(tls, (socket) => this.#handOn(socket, socket));
+      await this.#listen("broker.tls.port", "mqtts", tls.port, accept);
+    }
+    if (webSocket === null) return;
+    const upgraded = upgradeToWebSocket(webSocket.path, (stream, socket) => this.#handOn(stream, socket));
+    if (webSocket.port !== null) {
+      await this.#listen("broker.webSocket.port", "ws", webSocket.port, (incoming) => {
+        this.#wrap(incoming);
+        upgraded(incoming.socket);
+      });
+    }
+    if (webSocket.securePort !== null && tls !== null) {
+      const accept = this.#secured(tls, upgraded);
+      await this.#listen("broker.webSocket.securePort", "wss", webSocket.securePort, accept);
+    }
+  }
+
+  isOpen(): boolean {
+    return this.#servers.every((server) => server.listening);
+  }
+
+  /** Reads the certificates again; throws, and changes nothing, when they are wrong. */
+  renew(): void {
+    const { tls } = this.#options;
+    if (tls === null) return;
+    const certificates = readCertificates(tls);
+    for (const server of this.#tlsServers) server.setSecureContext(certificates);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    for (const { socket } of this.#connections) socket.destroy();
+    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+
+  async #listen(
+    member: string,
+    scheme: string,
+    port: number,
+    accept: (incoming: AcceptedSocket) => void,
+  ): Promise<void> {
+    const { host, webSocket } = this.#options;
+    const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+      const incoming = this.#admit(socket, scheme);
+      if (incoming !== null) accept(incoming);
+    });
+    const bound = await listen(server, member, host, port);
+    this.#servers.push(server);
+    const path = scheme.startsWith("ws") ? webSocket!.path : "";
+    this.urls.push(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${bound}${path}`);
+  }
+
+  /** Gives a new socket a slot; null, and the socket refused, when there is none for it. */
+  #admit(socket: Socket, scheme: string): AcceptedSocket | null {
+    // A client that resets its connection before anything else listens must not end the gateway.
+    socket.on("error", nothing);
+    const address = socket.remoteAddress ?? "";
+    const makeRoom = (why: MakesRoom) => {
+      this.#refusals.report(why, { address });
+      socket.destroy();
+    };
+    const slot = this.#admission.arrive(address, makeRoom, !scheme.endsWith("s"));
+    if (typeof slot === "string") {
+      this.#refusals.report(slot, { address });
+      refuse(socket, scheme);
+      return null;
+    }
+    socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+    const incoming = new AcceptedSocket(socket, address, slot, this.#unauthenticated);
+    this.#connections.add(incoming);
+    socket.on("close", () => {
+      this.#connections.delete(incoming);
+      incoming.leave();
+    });
+    return incoming;
+  }
+
+  /** Hands on the stream of MQTT that TLS or a WebSocket made of a socket. */
+  #handOn(stream: Duplex, socket: Socket): void {
+    const incoming = this.#wrapped.get(peerOf(socket));
+    // Closed while TLS or HTTP were still under way.
+    if (incoming === undefined) {
       stream.destroy();
       return;
     }
     const isChecked = "authorized" in socket && socket.authorized === true;
-    arrival.stream = stream;
-    arrival.certified = isChecked ? devicesIn((socket as TLSSocket).getPeerCertificate()) : null;
-    arrival.needsCertificate = "encrypted" in socket && tls?.clientCertificates === "required";
-    welcome(arrival);
+    incoming.stream = stream;
+    incoming.certified = isChecked ? devicesIn((socket as TLSSocket).getPeerCertificate()) : null;
+    const { tls } = this.#options;
+    incoming.needsCertificate = "encrypted" in socket && tls?.clientCertificates === "required";
+    this.#accept(incoming);
   }
 
-  /** Knows a connection again by what its socket tells of its peer. */
-  function wrap(arrival: Arrival): void {
-    const peer = peerOf(arrival.socket);
-    wrapped.set(peer, arrival);
-    arrival.socket.on("close", () => wrapped.delete(peer));
+  /** Remembers a connection by its peer, until it closes. */
+  #wrap(incoming: AcceptedSocket): void {
+    const peer = peerOf(incoming.socket);
+    this.#wrapped.set(peer, incoming);
+    incoming.socket.on("close", () => this.#wrapped.delete(peer));
   }
 
-  async function open(member: string, scheme: string, port: number, accept: (arrival: Arrival) => void) {
-    const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
-      // Whoever resets a connection before anybody listens must not end the gateway.
-      socket.on("error", nothing);
-      const address = socket.remoteAddress ?? "";
-      const makeRoom = (why: MakesRoom) => {
-        refusals.tell(why, { address });
-        socket.destroy();
-      };
-      const place = admission.arrive(address, makeRoom, !scheme.endsWith("s"));
-      if (typeof place === "string") {
-        refusals.tell(place, { address });
-        turnAway(socket, scheme);
-        return;
-      }
-      socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
-      const arrival = new Arrival(socket, address, place, unproven);
-      arrivals.add(arrival);
-      socket.on("close", () => {
-        arrivals.delete(arrival);
-        arrival.leave();
-      });
-      accept(arrival);
-    });
-    const bound = await listen(server, member, host, port);
-    servers.push(server);
-    const path = scheme.startsWith("ws") ? webSocket!.path : "";
-    urls.push(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${bound}${path}`);
-  }
-
-  /** Accepts TLS and hands on what comes out of it. */
-  function secured(door: TlsListener, then: (socket: TLSSocket) => void): (arrival: Arrival) => void {
+  /** Accepts TLS and hands on the socket inside. */
+  #secured(listener: TlsListener, then: (socket: TLSSocket) => void): (incoming: AcceptedSocket) => void {
     const server = createTlsServer(
       {
-        ...readCertificates(door),
-        requestCert: door.clientCertificates !== "none",
-        rejectUnauthorized: door.clientCertificates === "required",
+        ...readCertificates(listener),
+        requestCert: listener.clientCertificates !== "none",
+        rejectUnauthorized: listener.clientCertificates === "required",
         handshakeTimeout: LOGIN_TIMEOUT_MS,
       },
       (socket) => {
         socket.on("error", nothing);
-        const arrival = wrapped.get(peerOf(socket));
-        if (arrival !== undefined) arrival.isSecured = true;
+        const incoming = this.#wrapped.get(peerOf(socket));
+        if (incoming !== undefined) incoming.isSecured = true;
         then(socket);
       },
     );
     server.on("tlsClientError", (error, socket) => {
-      const arrival = wrapped.get(peerOf(socket));
-      if (arrival !== undefined) arrival.fault = error.message;
+      const incoming = this.#wrapped.get(peerOf(socket));
+      if (incoming !== undefined) incoming.fault = error.message;
       socket.destroy();
     });
-    contexts.push(server);
-    return (arrival) => {
-      wrap(arrival);
-      arrival.socket.prependListener("close", () => {
-        const { address, fault } = arrival;
-        if (!arrival.isSecured) refusals.tell("certificate", { address, reason: fault });
-        // A handshake is dear: whoever made it for nothing has failed. One that sent nothing made none.
-        if (arrival.socket.bytesRead > 0) arrival.fail();
+    this.#tlsServers.push(server);
+    return (incoming) => {
+      this.#wrap(incoming);
+      incoming.socket.prependListener("close", () => {
+        const { address, fault } = incoming;
+        if (!incoming.isSecured) this.#refusals.report("certificate", { address, reason: fault });
+        // A handshake is expensive: one without a login is a failure. A client that sent nothing made none.
+        if (incoming.socket.bytesRead > 0) incoming.fail();
       });
-      server.emit("connection", arrival.socket);
+      server.emit("connection", incoming.socket);
     };
   }
 
-  const upgraded = webSocket === null ? null : webDoor(webSocket.path, greet);
-  const looking = setInterval(() => {
+  /** Ends connections that are not authenticated in time. */
+  #endLate(): void {
     const nowMs = performance.now();
-    const connectMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
-    for (const arrival of unproven) {
-      const ageMs = nowMs - arrival.sinceMs;
+    const connectMs = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    for (const incoming of this.#unauthenticated) {
+      const ageMs = nowMs - incoming.sinceMs;
       if (ageMs < connectMs) return;
-      if (arrival.hasSpoken && ageMs < LOGIN_TIMEOUT_MS) continue;
+      if (incoming.hasLogin && ageMs < LOGIN_TIMEOUT_MS) continue;
       // Silence costs next to nothing, so it does not count against those behind the same address.
-      if (arrival.hasSpoken) arrival.fail();
-      else refusals.tell("silent", { address: arrival.address });
-      arrival.socket.destroy();
+      if (incoming.hasLogin) incoming.fail();
+      else this.#refusals.report("silent", { address: incoming.address });
+      incoming.socket.destroy();
     }
-  }, LOGIN_LOOK_MS);
-  const close = async () => {
-    clearInterval(looking);
-    for (const { socket } of arrivals) socket.destroy();
-    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  };
-  try {
-    if (options.port !== null) await open("broker.port", "mqtt", options.port, welcome);
-    if (tls !== null) {
-      const accept = secured(tls, (socket) => greet(socket, socket));
-      await open("broker.tls.port", "mqtts", tls.port, accept);
-    }
-    if (upgraded !== null && webSocket?.port != null) {
-      await open("broker.webSocket.port", "ws", webSocket.port, (arrival) => {
-        wrap(arrival);
-        upgraded(arrival.socket);
-      });
-    }
-    if (upgraded !== null && webSocket?.securePort != null && tls !== null) {
-      await open("broker.webSocket.securePort", "wss", webSocket.securePort, secured(tls, upgraded));
-    }
-  } catch (error) {
-    await close();
-    throw error;
   }
-  return {
-    urls,
-    isOpen: () => servers.every((server) => server.listening),
-    renew() {
-      if (tls === null) return;
-      const options = readCertificates(tls);
-      for (const server of contexts) server.setSecureContext(options);
-    },
-    close,
-  };
 }
 
-/** A connection from its first byte on, whatever is spoken over it. */
-class Arrival implements IncomingConnection {
+/** A connection from its first byte on, over TCP, TLS or WebSocket. */
+class AcceptedSocket implements IncomingConnection {
   readonly socket: Socket;
   readonly address: string;
   stream: Duplex;
@@ -225,75 +266,78 @@ class Arrival implements IncomingConnection {
   needsCertificate = false;
   /** Its TLS handshake came to a good end. */
   isSecured = false;
-  /** Its login is here, whole. */
-  hasSpoken = false;
+  /** Its login was received, whole. */
+  hasLogin = false;
   /** What was wrong with its TLS. */
   fault = "the handshake was not finished";
   /** Whole monotonic milliseconds. */
   readonly sinceMs = Math.floor(performance.now());
-  readonly #place: ConnectionSlot;
-  readonly #unproven: Set<Arrival>;
+  readonly #slot: ConnectionSlot;
+  readonly #unauthenticated: Set<AcceptedSocket>;
 
-  /** @param unproven it is one of them until it is proven or gone */
-  constructor(socket: Socket, address: string, place: ConnectionSlot, unproven: Set<Arrival>) {
+  /** @param unauthenticated it is one of them until it is authenticated or closed */
+  constructor(socket: Socket, address: string, slot: ConnectionSlot, unauthenticated: Set<AcceptedSocket>) {
     this.socket = socket;
     this.stream = socket;
     this.address = address;
-    this.#place = place;
-    this.#unproven = unproven;
-    unproven.add(this);
+    this.#slot = slot;
+    this.#unauthenticated = unauthenticated;
+    unauthenticated.add(this);
   }
 
-  speak(): void {
-    this.hasSpoken = true;
-    this.#place.speak();
+  loginReceived(): void {
+    this.hasLogin = true;
+    this.#slot.loginReceived();
   }
 
-  mayBeJudged(device: string, isNewcomer: boolean): boolean {
-    return this.#place.mayBeJudged(device, isNewcomer);
+  mayAuthenticate(device: string, isNewcomer: boolean): boolean {
+    return this.#slot.mayAuthenticate(device, isNewcomer);
   }
 
-  prove(device: string, isNewcomer: boolean): boolean {
-    if (!this.#place.prove(device, isNewcomer)) return false;
-    this.#unproven.delete(this);
+  admit(device: string, isNewcomer: boolean): boolean {
+    if (!this.#slot.admit(device, isNewcomer)) return false;
+    this.#unauthenticated.delete(this);
     return true;
   }
 
   fail(): boolean {
-    return this.#place.fail();
+    return this.#slot.fail();
   }
 
   leave(): void {
-    this.#unproven.delete(this);
-    this.#place.leave();
+    this.#unauthenticated.delete(this);
+    this.#slot.leave();
   }
 }
 
 function nothing(): void {}
 
-/** What is said without reading a byte to whoever finds no place; behind TLS saying it would cost a handshake. */
-const NO_PLACE: Readonly<Record<string, Buffer | undefined>> = {
+/** Answer to a connection for which there is no slot, without reading a byte; behind TLS it would cost a handshake. */
+const NO_SLOT: Readonly<Record<string, Buffer | undefined>> = {
   mqtt: connackPacket(UNAVAILABLE),
   ws: Buffer.from("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
 };
 
-function turnAway(socket: Socket, scheme: string): void {
-  const said = NO_PLACE[scheme];
-  if (said === undefined) {
+function refuse(socket: Socket, scheme: string): void {
+  const answer = NO_SLOT[scheme];
+  if (answer === undefined) {
     socket.destroy();
     return;
   }
-  socket.write(said);
+  socket.write(answer);
   socket.destroySoon();
 }
 
-/** Address and port of its peer tell which socket it was. */
+/** Identifies a socket by address and port of its peer. */
 function peerOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort} ${socket.localPort}`;
 }
 
-/** Speaks HTTP to whoever comes, as far as to a WebSocket of MQTT. */
-function webDoor(path: string, greet: (stream: Duplex, socket: Socket) => void): (socket: Socket) => void {
+/** Serves HTTP as far as the upgrade to a WebSocket of MQTT. */
+function upgradeToWebSocket(
+  path: string,
+  handOn: (stream: Duplex, socket: Socket) => void,
+): (socket: Socket) => void {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: WEB_SOCKET_FRAME_BYTES_MAX,
@@ -317,7 +361,7 @@ function webDoor(path: string, greet: (stream: Duplex, socket: Socket) => void):
     sockets.handleUpgrade(request, socket, head, (opened) => {
       const stream = createWebSocketStream(opened);
       stream.on("error", nothing);
-      greet(stream, request.socket);
+      handOn(stream, request.socket);
     });
   });
   return (socket) => web.emit("connection", socket);

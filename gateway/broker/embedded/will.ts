@@ -1,7 +1,7 @@
 /**
- * What a connection left to be said when it ends without a goodbye: MQTT's will, once it was judged.
+ * MQTT's will of a connection, once it was authorized: published when it ends without a DISCONNECT.
  *
- * Promise: nothing of the packet that it came in is kept; what many leave alike is held once.
+ * Promise: nothing of its packet is kept; wills that are equal are held once.
  */
 import type { Leaf } from "#protocol/topics";
 import { publishedLeaf } from "../auth/access.ts";
@@ -12,7 +12,7 @@ export interface RetainedWill {
   readonly payload: Uint8Array;
 }
 
-/** Devices of one kind leave the same, one after the other. */
+/** Devices of one kind have equal wills. */
 let latest: RetainedWill | null = null;
 
 /** Of a will that its device may publish; null of any other. */

@@ -1,28 +1,28 @@
 /**
- * Who gets as far as a login: how many connections, how many of them unproven, how many failures from one
+ * Which connections are admitted: how many, how many of them unauthenticated, how many failures from one
  * address.
  *
- * Promise: places are bounded. Only what fails counts against an address, and who merely gave up waiting
- * has not failed: ten thousand good lights behind one router come in as fast as logins are judged. One that
- * fails at full speed takes from those behind the same router a share of their attempts, never a connection
- * that is proven, and nothing from those that are known to buy, where hearing who they are costs no handshake.
- * Half-open connections keep nobody out: one that has not said who it is makes room. Nor do devices that never
- * bought: they leave some places free, and make room for one that buys.
+ * Promise: slots are bounded. Only failures count against an address, and a client that merely gave up waiting has
+ * not failed: ten thousand good lights behind one router connect as fast as logins are authenticated. One that
+ * fails at full speed takes from those behind the same router a share of their attempts, never an authenticated
+ * connection, and nothing from devices that are known to buy, where reading their login costs no handshake.
+ * Half-open connections keep no device out: one without a login makes room. Nor do devices that never bought:
+ * they leave some slots free, and make room for one that buys.
  */
 import { type Rate, RateLimits } from "./rate-limit.ts";
 
-/** One connection's place. */
+/** One connection's slot. */
 export interface ConnectionSlot {
-  /** Its login is here, whole: from now on it makes room for no other login. */
-  speak(): void;
+  /** Its login was received, whole: from now on it makes room for no other login. */
+  loginReceived(): void;
   /**
-   * Whether its login may be judged. From an address whose failures are used up, only one of a device that is no
-   * newcomer, at a rate.
+   * Whether its login may be authenticated. From an address whose failures are used up, only one of a device that is
+   * no newcomer, at a rate.
    */
-  mayBeJudged(device: string, isNewcomer: boolean): boolean;
-  /** The login was right: from now on it is not counted against its address. False: newcomers' places are taken. */
-  prove(device: string, isNewcomer: boolean): boolean;
-  /** It cost work and proved nothing: a refused login, a packet that is none. False: its address had no failure left. */
+  mayAuthenticate(device: string, isNewcomer: boolean): boolean;
+  /** Its login is authenticated: it counts no more against its address. False: newcomers' slots are taken. */
+  admit(device: string, isNewcomer: boolean): boolean;
+  /** It cost work in vain: a refused login, a malformed packet. False: its address had no failure left. */
   fail(): boolean;
   leave(): void;
 }
@@ -39,7 +39,7 @@ export interface AdmissionOptions {
 /** A failed login costs about a millisecond: an address can take a twentieth of one core, and no more. */
 const FAILURES: Rate = { perSecond: 50, burst: 500 };
 
-/** Logins that are judged beyond that, because they name devices that buy: of one address, and of each device there. */
+/** Logins that are authenticated beyond that, because they name devices that buy: of one address, and of each device there. */
 const KNOWN_LOGINS: Rate = { perSecond: 50, burst: 500 };
 const LOGINS_OF_KNOWN: Rate = { perSecond: 0.5, burst: 5 };
 
@@ -47,15 +47,15 @@ const LOGINS_OF_KNOWN: Rate = { perSecond: 0.5, burst: 5 };
 const SOURCES_MAX = 10_000;
 
 /**
- * Unproven connections of one address at once: a share of all places, and no more than one core judges while
- * a device has the patience to wait. The others are turned away at once, which costs little, and come again
- * with back-off; let in, they would all wait, and give up just before their turn.
+ * Unauthenticated connections of one address at once: a share of all slots, and no more than one core authenticates
+ * while a device waits. The others are refused at once, which costs little, and connect again with back-off;
+ * admitted, they would all wait, and give up just before their turn.
  */
-const UNPROVEN_SHARE = 4;
-const UNPROVEN_MIN = 16;
-const UNPROVEN_MAX = 1_000;
+const UNAUTHENTICATED_SHARE = 4;
+const UNAUTHENTICATED_MIN = 16;
+const UNAUTHENTICATED_MAX = 1_000;
 
-/** Places that newcomers leave free, for logins under way and for devices that buy: a share of all, at most so many. */
+/** Slots that newcomers leave free, for logins under way and for devices that buy: a share of all, at most so many. */
 const RESERVE_SHARE = 16;
 const RESERVE_MAX = 64;
 
@@ -64,13 +64,13 @@ export class Admission {
   readonly #failures: RateLimits;
   readonly #knownLogins: RateLimits;
   readonly #loginsOfKnown: RateLimits;
-  /** Unproven connections by source; proven ones are not here. */
-  readonly #unproven = new Map<string, number>();
-  /** Of these, by source, the ones that have not said who they are, in the order in which they came. */
-  readonly #silent = new Map<string, Set<HeldPlace>>();
-  /** Proven connections of newcomers, the one that has been in for longest first. */
-  readonly #newcomers = new Set<HeldPlace>();
-  #proven = 0;
+  /** Unauthenticated connections by source. */
+  readonly #unauthenticated = new Map<string, number>();
+  /** Of these, by source, the ones without a login yet, in the order in which they came. */
+  readonly #silent = new Map<string, Set<HeldSlot>>();
+  /** Authenticated connections of newcomers, the one connected for longest first. */
+  readonly #newcomers = new Set<HeldSlot>();
+  #authenticated = 0;
   #connections = 0;
 
   constructor(options: AdmissionOptions) {
@@ -85,23 +85,23 @@ export class Admission {
     return this.#connections;
   }
 
-  /** No newcomer gets in any more. */
+  /** No newcomer is admitted any more. */
   get isFull(): boolean {
     const { connectionsMax } = this.#options;
     const reserve = Math.min(RESERVE_MAX, Math.floor(connectionsMax / RESERVE_SHARE));
-    return this.#proven >= connectionsMax - reserve;
+    return this.#authenticated >= connectionsMax - reserve;
   }
 
-  /** Of the newcomers, the one that has been in for longest. */
+  /** The newcomer connected for longest. */
   get longestNewcomer(): Newcomer | null {
-    for (const place of this.#newcomers) return place;
+    for (const slot of this.#newcomers) return slot;
     return null;
   }
 
   /**
-   * @param address the peer's, as the socket tells it
+   * @param address the peer's, of the socket
    * @param end ends the connection when it has to make room; null: it never does
-   * @param isCheap who it is can be heard without a handshake: then used up failures are held against it only then
+   * @param isCheap its login is read without a handshake: used up failures count only after it
    */
   arrive(
     address: string,
@@ -111,20 +111,23 @@ export class Admission {
     const { connectionsMax } = this.#options;
     if (this.#connections >= connectionsMax && !this.#makeRoom(this.#mostSilent())) return "full";
     const source = sourceOf(address);
-    const unproven = this.#unproven.get(source) ?? 0;
-    const unprovenMax = Math.min(UNPROVEN_MAX, Math.max(UNPROVEN_MIN, connectionsMax / UNPROVEN_SHARE));
+    const unauthenticated = this.#unauthenticated.get(source) ?? 0;
+    const unauthenticatedMax = Math.min(
+      UNAUTHENTICATED_MAX,
+      Math.max(UNAUTHENTICATED_MIN, connectionsMax / UNAUTHENTICATED_SHARE),
+    );
     if (!isCheap && !this.#failures.has(source)) return "source";
-    if (unproven >= unprovenMax && !this.#makeRoom(source)) return "source";
+    if (unauthenticated >= unauthenticatedMax && !this.#makeRoom(source)) return "source";
     this.#connections += 1;
-    this.#unproven.set(source, (this.#unproven.get(source) ?? 0) + 1);
-    const place = new HeldPlace(this, source, end);
-    if (end === null) return place;
+    this.#unauthenticated.set(source, (this.#unauthenticated.get(source) ?? 0) + 1);
+    const slot = new HeldSlot(this, source, end);
+    if (end === null) return slot;
     const silent = this.#silent.get(source) ?? new Set();
-    this.#silent.set(source, silent.add(place));
-    return place;
+    this.#silent.set(source, silent.add(slot));
+    return slot;
   }
 
-  /** The source with the most connections that have not said who they are; null when there is none. */
+  /** The source with the most connections without a login; null when there is none. */
   #mostSilent(): string | null {
     let most: string | null = null;
     let count = 0;
@@ -136,69 +139,69 @@ export class Admission {
 
   /** Ends the source's connection that has been silent for longest. */
   #makeRoom(source: string | null): boolean {
-    for (const place of this.#silent.get(source ?? "") ?? []) {
-      place.makeRoom("silent");
+    for (const slot of this.#silent.get(source ?? "") ?? []) {
+      slot.makeRoom("silent");
       return true;
     }
     return false;
   }
 
-  heard(source: string, place: HeldPlace): void {
+  loginReceived(source: string, slot: HeldSlot): void {
     const silent = this.#silent.get(source);
-    silent?.delete(place);
+    silent?.delete(slot);
     if (silent?.size === 0) this.#silent.delete(source);
   }
 
-  mayBeJudged(source: string, device: string, isNewcomer: boolean): boolean {
+  mayAuthenticate(source: string, device: string, isNewcomer: boolean): boolean {
     if (this.#failures.has(source)) return true;
     return !isNewcomer && this.#loginsOfKnown.take(`${source} ${device}`) && this.#knownLogins.take(source);
   }
 
-  /** False when there is no place for another newcomer. */
-  prove(place: HeldPlace, isNewcomer: boolean): boolean {
+  /** False when there is no slot for another newcomer. */
+  admit(slot: HeldSlot, isNewcomer: boolean): boolean {
     if (isNewcomer && this.isFull) return false;
-    this.#proven += 1;
-    if (isNewcomer) this.#newcomers.add(place);
+    this.#authenticated += 1;
+    if (isNewcomer) this.#newcomers.add(slot);
     return true;
   }
 
   /** It is a newcomer no more. */
-  settle(place: HeldPlace): void {
-    this.#newcomers.delete(place);
+  hasBought(slot: HeldSlot): void {
+    this.#newcomers.delete(slot);
   }
 
   /** A connection is no more counted against its address. */
   forget(source: string): void {
-    const left = this.#unproven.get(source)! - 1;
-    if (left === 0) this.#unproven.delete(source);
-    else this.#unproven.set(source, left);
+    const left = this.#unauthenticated.get(source)! - 1;
+    if (left === 0) this.#unauthenticated.delete(source);
+    else this.#unauthenticated.set(source, left);
   }
 
   failed(source: string): boolean {
     return this.#failures.take(source);
   }
 
-  left(place: HeldPlace, wasProven: boolean): void {
+  left(slot: HeldSlot, wasAuthenticated: boolean): void {
     this.#connections -= 1;
-    if (!wasProven) return;
-    this.#proven -= 1;
-    this.#newcomers.delete(place);
+    if (!wasAuthenticated) return;
+    this.#authenticated -= 1;
+    this.#newcomers.delete(slot);
   }
 }
 
-/** A proven connection of a device that had not bought when it came in. */
+/** An authenticated connection of a device that had not bought when it connected. */
 export interface Newcomer {
   readonly device: string;
-  /** It has bought since: it makes room for nobody any more. */
-  settle(): void;
+  /** It has bought since: it makes room for no other any more. */
+  hasBought(): void;
   makeRoom(why: MakesRoom): void;
 }
 
-class HeldPlace implements ConnectionSlot, Newcomer {
+class HeldSlot implements ConnectionSlot, Newcomer {
   readonly #admission: Admission;
   readonly #source: string;
   readonly #end: ((why: MakesRoom) => void) | null;
-  #state: "unproven" | "proven" | "left" = "unproven";
+  #state: "unauthenticated" | "authenticated" | "left" = "unauthenticated";
   device = "";
 
   constructor(admission: Admission, source: string, end: ((why: MakesRoom) => void) | null) {
@@ -207,30 +210,30 @@ class HeldPlace implements ConnectionSlot, Newcomer {
     this.#end = end;
   }
 
-  speak(): void {
-    this.#admission.heard(this.#source, this);
+  loginReceived(): void {
+    this.#admission.loginReceived(this.#source, this);
   }
 
-  mayBeJudged(device: string, isNewcomer: boolean): boolean {
-    return this.#admission.mayBeJudged(this.#source, device, isNewcomer);
+  mayAuthenticate(device: string, isNewcomer: boolean): boolean {
+    return this.#admission.mayAuthenticate(this.#source, device, isNewcomer);
   }
 
-  prove(device: string, isNewcomer: boolean): boolean {
-    if (this.#state !== "unproven") return true;
-    if (!this.#admission.prove(this, isNewcomer)) return false;
-    this.#state = "proven";
+  admit(device: string, isNewcomer: boolean): boolean {
+    if (this.#state !== "unauthenticated") return true;
+    if (!this.#admission.admit(this, isNewcomer)) return false;
+    this.#state = "authenticated";
     this.device = device;
-    this.speak();
+    this.loginReceived();
     this.#admission.forget(this.#source);
     return true;
   }
 
-  settle(): void {
-    this.#admission.settle(this);
+  hasBought(): void {
+    this.#admission.hasBought(this);
   }
 
   fail(): boolean {
-    return this.#state !== "unproven" || this.#admission.failed(this.#source);
+    return this.#state !== "unauthenticated" || this.#admission.failed(this.#source);
   }
 
   makeRoom(why: MakesRoom): void {
@@ -240,9 +243,9 @@ class HeldPlace implements ConnectionSlot, Newcomer {
 
   leave(): void {
     if (this.#state === "left") return;
-    this.speak();
-    this.#admission.left(this, this.#state === "proven");
-    if (this.#state === "unproven") this.#admission.forget(this.#source);
+    this.loginReceived();
+    this.#admission.left(this, this.#state === "authenticated");
+    if (this.#state === "unauthenticated") this.#admission.forget(this.#source);
     this.#state = "left";
   }
 }

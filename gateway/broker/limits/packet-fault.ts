@@ -2,7 +2,7 @@
  * Which packets of MQTT 3.1.1 a client may send.
  *
  * Promise: flags, length and packet id of each are what the standard's tables 2.1 and 2.2 and the packet's section say;
- * any other packet is a reason in words, the same whichever broker reads it, and the end of its connection.
+ * any other packet is a reason in words, the same in both servers, and the end of its connection.
  */
 import {
   CONNECT,
@@ -22,17 +22,17 @@ import {
   UNSUBSCRIBE,
 } from "../mqtt-packets.ts";
 
-/** Why a connection is refused by CONNACK's code 1, not closed without a word. */
+/** Why a connection is refused by CONNACK's code 1, not closed without an answer. */
 export const OTHER_PROTOCOL = "expected MQTT 3.1.1, found another protocol";
 
-/** @returns why a connection's first packet is no login; null when nothing is wrong */
+/** @returns why the first packet of a connection is not a login; null when nothing is wrong */
 export function loginFault(head: number, body: Buffer): string | null {
   if (head !== CONNECT << 4) return "expected a login first, found another packet";
   const login = readConnect(body);
   return login === "version" ? OTHER_PROTOCOL : faultOf(login);
 }
 
-/** @returns why a packet behind the login is none that a client sends; null when nothing is wrong */
+/** @returns why a client may not send this packet after its login; null when nothing is wrong */
 export function packetFault(head: number, body: Buffer): string | null {
   if (head >> 4 === PUBLISH) return faultOf(readPublish(head, body));
   switch (head) {

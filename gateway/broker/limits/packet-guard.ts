@@ -1,9 +1,9 @@
 /**
- * Bounds and form of MQTT packets, held before a parser of another's sees them.
+ * Bounds and form of MQTT packets, held before the parser of a library reads them.
  *
  * Promise: what is read from the stream is whole packets that a client may send, and nothing else. A connection that
  * announces a packet above the bound, sends more packets than any device has reason to, or one that the standard
- * forbids, is closed at once, logged in or not: the parser behind would gather up to 256 MiB for whoever asks, answer
+ * forbids, is closed at once, logged in or not: the parser behind would gather up to 256 MiB for any client, answer
  * every PINGREQ, and read the fields of one packet from the next.
  */
 import type { Duplex } from "node:stream";
@@ -17,9 +17,9 @@ export interface PacketBounds {
   readonly bytesMax: () => number;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
-  /** Told why, once, before the connection ends: a packet too long, or too many. */
+  /** Called with the reason, once, before the connection ends: a packet too long, or too many. */
   readonly refuse: (reason: string) => void;
-  /** Told why, once, before the connection ends: a packet that the standard forbids, or another protocol. */
+  /** Called with the reason, once, before the connection ends: a packet that the standard forbids, or another protocol. */
   readonly end: (reason: string) => void;
 }
 
@@ -31,10 +31,10 @@ export function guardPackets(stream: Duplex, bounds: PacketBounds): void {
   let hasLogin = false;
   let isClosed = false;
 
-  function close(tell: (reason: string) => void, reason: string): void {
+  function close(report: (reason: string) => void, reason: string): void {
     if (isClosed) return;
     isClosed = true;
-    tell(reason);
+    report(reason);
     if (reason === OTHER_PROTOCOL) stream.end(connackPacket(UNACCEPTABLE_VERSION));
     else stream.destroy(new Error(reason));
   }

@@ -3,10 +3,10 @@
 const PACKETS_PER_SECOND = 1_000;
 export const PACKETS_BURST = 10_000;
 
-/** What a connection beyond it is told. */
+/** Why a connection beyond it is ended. */
 export const TOO_MANY_PACKETS = `expected at most ${PACKETS_PER_SECOND} packets a second, found more`;
 
-/** Whoever is counted keeps the count itself, in whole numbers: there are many. */
+/** Kept by each connection, in whole numbers: there are many. */
 export interface PacketCount {
   /** PACKETS_BURST at first. */
   packetsLeft: number;

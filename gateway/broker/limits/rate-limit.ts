@@ -2,7 +2,7 @@
  * How often each of many may do something: token buckets, by name.
  *
  * Promise: memory is bounded however many names come by; a name that was silent long enough to be full
- * again is forgotten, and nobody gains by that. When more names come than are kept, the oldest start anew.
+ * again is forgotten, and no client gains by that. When more names come than are kept, the oldest start anew.
  */
 
 export interface Rate {

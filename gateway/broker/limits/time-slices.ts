@@ -1,10 +1,10 @@
 /**
- * Work that is dear and can wait, in slices: a thousand logins at once must not hold up the payments that
+ * Work that is expensive and can wait, in slices: a thousand logins at once must not hold up the payments that
  * arrive meanwhile.
  *
- * Promise: between two slices the sockets are read. The newest goes first: who waits longest is about to
- * give up, and serving only those would be serving nobody. How much can wait is bounded by whoever asks:
- * one login a connection.
+ * Promise: between two slices the sockets are read. The newest work goes first: the client that waits longest
+ * is about to give up, and serving only such would serve none. The caller bounds how much can wait: one login a
+ * connection.
  */
 
 const SLICE_MS = 15;

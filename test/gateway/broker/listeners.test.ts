@@ -282,7 +282,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
       () => "a warning",
     );
     expect(await names()).not.toContain("second");
-    broker.reread();
+    broker.reload();
     expect(await names()).not.toContain("second");
     writeFileSync(files.keyFile, second.key);
     writeFileSync(files.certFile, second.cert);

@@ -1,11 +1,11 @@
-// The gate and its rules on a real ledger file: who gets through, who waits, and how a decision takes effect.
+// The enrolment filter on a real ledger file: which devices pass, which wait, and how a decision takes effect.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { openEnrolment } from "#gateway/enrolment/enrolment";
-import { openEnrolmentFilter } from "#gateway/enrolment/enrolment-filter";
+import { EnrolmentFilter } from "#gateway/enrolment/enrolment-filter";
 import { openSqliteLedger, type SqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import type { GatewayEvent } from "#gateway/purchase/ports";
 import { hmacSha256 } from "#node/key/native-hmac";
@@ -30,7 +30,7 @@ function newLedger(): SqliteLedger {
   return ledger;
 }
 
-const NOBODY = {
+const NO_DEVICE = {
   device: "0".repeat(40),
   publicKey: "",
   model: "",
@@ -45,12 +45,12 @@ const gatewayKey = openKey(fromHex(`0x${"22".repeat(32)}`));
 function light() {
   const key = newKey();
   const tagger = { hmac: hmacSha256, key: tagKeyBetween(key, gatewayKey.publicKey) };
-  const said = { v: 1, publicKey: toHex(key.publicKey), model: "m", firmware: "1", meter: "none" };
-  const hello = sealJson(tagger, "hello", { ...said, unit: "mWh", wantedUnits: 500, register: 0 });
+  const fields = { v: 1, publicKey: toHex(key.publicKey), model: "m", firmware: "1", meter: "none" };
+  const hello = sealJson(tagger, "hello", { ...fields, unit: "mWh", wantedUnits: 500, register: 0 });
   return { device: key.address.slice(2), tagger, hello };
 }
 
-function newGate(mode: "open" | "allow-list" | "pending", ledger = newLedger(), pendingMax = 10) {
+function newFilter(mode: "open" | "allow-list" | "pending", ledger = newLedger(), pendingMax = 10) {
   const through: string[] = [];
   const published: { device: string; leaf: Leaf; payload: Uint8Array }[] = [];
   const seen: GatewayEvent[] = [];
@@ -62,7 +62,7 @@ function newGate(mode: "open" | "allow-list" | "pending", ledger = newLedger(), 
     allowed: () => allowed,
     now: () => 1_800_000_000,
   });
-  const gate = openEnrolmentFilter(
+  const filter = new EnrolmentFilter(
     {
       key: gatewayKey,
       hmac: hmacSha256,
@@ -75,91 +75,91 @@ function newGate(mode: "open" | "allow-list" | "pending", ledger = newLedger(), 
     },
     { devicesMax: 100, pendingMax },
   );
-  /** A write of ours comes after those of the gate. */
+  /** A write of ours comes after those of the filter. */
   const settled = async () => {
     for (let round = 0; round < 3; round += 1) {
       await new Promise((resolve) => setTimeout(resolve, 5));
-      await ledger.saveDevice({ ...NOBODY, wantedUnits: round });
+      await ledger.saveDevice({ ...NO_DEVICE, wantedUnits: round });
     }
   };
-  return { gate, through, published, seen, allowed, enrolment, ledger, settled };
+  return { filter, through, published, seen, allowed, enrolment, ledger, settled };
 }
 
 const dropped = (seen: readonly GatewayEvent[]) =>
   seen.filter(({ type }) => type === "dropped").map((one) => (one as { reason: string }).reason);
 
 test("where enrolment is open every message passes, in its order", async () => {
-  const { gate, through, settled } = newGate("open");
+  const { filter, through, settled } = newFilter("open");
   const { device, hello } = light();
-  for (let count = 0; count < 5; count += 1) gate.receive(device, "pay", new Uint8Array(count));
-  gate.receive(device, "hello", hello);
+  for (let count = 0; count < 5; count += 1) filter.receive(device, "pay", new Uint8Array(count));
+  filter.receive(device, "hello", hello);
   await settled();
-  gate.receive(device, "pay", new Uint8Array(9));
+  filter.receive(device, "pay", new Uint8Array(9));
   const sizes = [0, 1, 2, 3, 4].map((size) => `${device} pay ${size}`);
   expect(through).toEqual([...sizes, `${device} hello ${hello.length}`, `${device} pay 9`]);
 });
 
 test("a pending light says hello and hears not-enrolled; it waits in the ledger, and nothing else of it passes", async () => {
-  const { gate, through, published, seen, ledger, settled } = newGate("pending");
+  const { filter, through, published, seen, ledger, settled } = newFilter("pending");
   const { device, tagger, hello } = light();
-  gate.receive(device, "hello", hello);
+  filter.receive(device, "hello", hello);
   await settled();
   for (const leaf of ["pay", "state", "reading", "request", "payment"] as const)
-    gate.receive(device, leaf, new Uint8Array(99));
+    filter.receive(device, leaf, new Uint8Array(99));
   expect(through).toEqual([]);
   expect(published).toHaveLength(1);
   expect(isSealedFrame(tagger, "grant", published[0]!.payload)).toBe(true);
   expect(decodeGrant(published[0]!.payload).frame).toMatchObject({ refusal: "not-enrolled", charged: 0 });
   expect(dropped(seen)).toEqual(Array(5).fill("not-enrolled"));
   expect(ledger.enrolment(device)).toMatchObject({ state: "pending", askedSeconds: 1_800_000_000 });
-  await gate.look();
-  expect(gate.pending).toBe(1);
+  await filter.look();
+  expect(filter.pending).toBe(1);
 });
 
-test("approval lets the hello that waited through at once; a refusal closes the gate and takes the offer back", async () => {
-  const { gate, through, published, ledger, settled } = newGate("pending");
+test("approval lets the hello that waited through at once; a refusal takes effect at once and takes the offer back", async () => {
+  const { filter, through, published, ledger, settled } = newFilter("pending");
   const { device, hello } = light();
-  gate.receive(device, "hello", hello);
+  filter.receive(device, "hello", hello);
   await settled();
   await ledger.decideEnrolment(device, "approved", 1);
-  await gate.look();
+  await filter.look();
   expect(through).toEqual([`${device} hello ${hello.length}`]);
-  gate.receive(device, "pay", new Uint8Array(99));
-  gate.devices.publish(device, "offer", new Uint8Array(7), true);
+  filter.receive(device, "pay", new Uint8Array(99));
+  filter.devices.publish(device, "offer", new Uint8Array(7), true);
   expect(through).toHaveLength(2);
   expect(published.map(({ leaf, payload }) => `${leaf} ${payload.length}`)).toEqual(["grant 42", "offer 7"]);
 
   await ledger.decideEnrolment(device, "refused", 2);
-  await gate.look();
+  await filter.look();
   expect(published.at(-1)).toMatchObject({ leaf: "offer", payload: new Uint8Array(0) });
-  gate.receive(device, "pay", new Uint8Array(99));
-  gate.devices.publish(device, "offer", new Uint8Array(7), true);
+  filter.receive(device, "pay", new Uint8Array(99));
+  filter.devices.publish(device, "offer", new Uint8Array(7), true);
   expect(through).toHaveLength(2);
   expect(published).toHaveLength(3);
 });
 
 test("a decision is seen by a gateway that was started later, or runs beside the one that heard the hello", async () => {
   const ledger = newLedger();
-  const [one, other] = [newGate("pending", ledger), newGate("pending", ledger)];
+  const [one, other] = [newFilter("pending", ledger), newFilter("pending", ledger)];
   const { device, hello } = light();
-  one.gate.receive(device, "hello", hello);
-  other.gate.receive(device, "hello", hello);
+  one.filter.receive(device, "hello", hello);
+  other.filter.receive(device, "hello", hello);
   await one.settled();
   await ledger.decideEnrolment(device, "approved", 1);
-  await Promise.all([one.gate.look(), other.gate.look()]);
+  await Promise.all([one.filter.look(), other.filter.look()]);
   expect([one.through.length, other.through.length]).toEqual([1, 1]);
-  const later = newGate("pending", ledger);
-  later.gate.receive(device, "pay", new Uint8Array(99));
+  const later = newFilter("pending", ledger);
+  later.filter.receive(device, "pay", new Uint8Array(99));
   await later.settled();
   expect(later.through).toHaveLength(1);
 });
 
 test("an allow-list decides until the operator says otherwise, and a change of it takes effect without a restart", async () => {
-  const { gate, through, allowed, enrolment, ledger, settled } = newGate("allow-list");
+  const { filter, through, allowed, enrolment, ledger, settled } = newFilter("allow-list");
   const [listed, other] = [light(), light()];
   allowed.add(listed.device);
-  gate.receive(listed.device, "hello", listed.hello);
-  gate.receive(other.device, "hello", other.hello);
+  filter.receive(listed.device, "hello", listed.hello);
+  filter.receive(other.device, "hello", other.hello);
   await settled();
   expect(through).toEqual([`${listed.device} hello ${listed.hello.length}`]);
   // Nothing is kept of a device that is not listed.
@@ -167,34 +167,34 @@ test("an allow-list decides until the operator says otherwise, and a change of i
 
   allowed.clear();
   allowed.add(other.device);
-  gate.reconsider();
+  filter.reconsider();
   await settled();
-  gate.receive(other.device, "hello", other.hello);
-  gate.receive(listed.device, "pay", new Uint8Array(99));
+  filter.receive(other.device, "hello", other.hello);
+  filter.receive(listed.device, "pay", new Uint8Array(99));
   expect(through.slice(1)).toEqual([`${other.device} hello ${other.hello.length}`]);
 
   await ledger.decideEnrolment(listed.device, "approved", 1);
   await ledger.decideEnrolment(other.device, "refused", 1);
-  expect(await enrolment.standing(listed.device)).toBe("enrolled");
-  expect(await enrolment.standing(other.device)).toBe("refused");
+  expect(await enrolment.state(listed.device)).toBe("enrolled");
+  expect(await enrolment.state(other.device)).toBe("refused");
 });
 
 test("a refused light stays out where enrolment is open", async () => {
-  const { gate, through, ledger, settled } = newGate("open");
+  const { filter, through, ledger, settled } = newFilter("open");
   const { device, hello } = light();
   await ledger.decideEnrolment(device, "refused", 1);
-  gate.receive(device, "hello", hello);
+  filter.receive(device, "hello", hello);
   await settled();
   expect(through).toEqual([]);
 });
 
 test("no more wait than the bound, and one that proves no key does not wait at all", async () => {
-  const { gate, ledger, seen, settled } = newGate("pending", newLedger(), 3);
+  const { filter, ledger, seen, settled } = newFilter("pending", newLedger(), 3);
   for (let count = 0; count < 10; count += 1) {
     const { device, hello } = light();
-    gate.receive(device, "hello", hello);
+    filter.receive(device, "hello", hello);
     const forged = light();
-    gate.receive(forged.device, "hello", hello);
+    filter.receive(forged.device, "hello", hello);
     await settled();
   }
   expect(ledger.pendingCount()).toBe(3);

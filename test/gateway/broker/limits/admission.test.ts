@@ -12,7 +12,7 @@ test("ten thousand good lights behind one address all get in, however often they
   for (let round = 0; round < 3; round += 1) {
     const places = Array.from({ length: 10_000 }, () => {
       const place = arrive(admission);
-      place.prove("ab".repeat(20), false);
+      place.admit("ab".repeat(20), false);
       return place;
     });
     expect(admission.connections).toBe(10_000);
@@ -24,7 +24,7 @@ test("ten thousand good lights behind one address all get in, however often they
 test("lights that gave up waiting may try again at once: only failures count", () => {
   const admission = new Admission({ connectionsMax: 20_000, nowMs: () => 0 });
   for (let attempt = 0; attempt < 10_000; attempt += 1) arrive(admission).leave();
-  arrive(admission).prove("ab".repeat(20), false);
+  arrive(admission).admit("ab".repeat(20), false);
   expect(admission.connections).toBe(1);
 });
 
@@ -32,7 +32,7 @@ test("an address that fails is slowed to fifty attempts a second; proven connect
   let nowMs = 0;
   const admission = new Admission({ connectionsMax: 20_000, nowMs: () => nowMs });
   const proven = arrive(admission);
-  proven.prove("ab".repeat(20), false);
+  proven.admit("ab".repeat(20), false);
   const attempts = () => {
     let count = 0;
     for (
@@ -59,7 +59,7 @@ test("from one address no more than a quarter of the places are held unproven, a
   const admission = new Admission({ connectionsMax: 100, nowMs: () => 0 });
   const held = Array.from({ length: 25 }, () => arrive(admission));
   expect(admission.arrive("192.0.2.1")).toBe("source");
-  held[0]!.prove("ab".repeat(20), false);
+  held[0]!.admit("ab".repeat(20), false);
   arrive(admission);
   for (let other = 2; admission.connections < 100; other += 1) {
     for (let count = 0; count < 20; count += 1) admission.arrive(`192.0.2.${other}`);
@@ -124,15 +124,15 @@ test("where failures are used up only devices that buy are judged, each at a rat
   const admission = new Admission({ connectionsMax: 20_000, nowMs: () => nowMs });
   const arriveCheaply = () => admission.arrive("192.0.2.1", null, true) as ConnectionSlot;
   const failing = arriveCheaply();
-  expect(failing.mayBeJudged("a", true)).toBe(true);
+  expect(failing.mayAuthenticate("a", true)).toBe(true);
   for (let count = 0; count < 500; count += 1) expect(failing.fail()).toBe(true);
   expect(failing.fail()).toBe(false);
   const place = arriveCheaply();
-  expect(place.mayBeJudged("a", true)).toBe(false);
-  const judged = (device: string) => Array.from({ length: 20 }, () => place.mayBeJudged(device, false));
+  expect(place.mayAuthenticate("a", true)).toBe(false);
+  const judged = (device: string) => Array.from({ length: 20 }, () => place.mayAuthenticate(device, false));
   expect(judged("a").filter(Boolean)).toHaveLength(5);
   expect(judged("b").filter(Boolean)).toHaveLength(5);
-  const all = Array.from({ length: 1_000 }, (_, device) => place.mayBeJudged(`${device}`, false));
+  const all = Array.from({ length: 1_000 }, (_, device) => place.mayAuthenticate(`${device}`, false));
   expect(all.filter(Boolean)).toHaveLength(490);
   nowMs += 2_000;
   for (let count = 0; count < 100; count += 1) failing.fail();
@@ -145,15 +145,15 @@ test("newcomers leave a sixteenth of the places free, and the one that has been 
   const arriveAt = (index: number) =>
     admission.arrive(`192.0.2.${index}`, (why) => ended.push(`${index} ${why}`)) as ConnectionSlot;
   const newcomers = Array.from({ length: 150 }, (_, index) => arriveAt(index));
-  expect(newcomers.every((place, index) => place.prove(`${index}`, true))).toBe(true);
-  expect([admission.isFull, arriveAt(150).prove("150", true)]).toEqual([true, false]);
-  admission.longestNewcomer!.settle();
+  expect(newcomers.every((place, index) => place.admit(`${index}`, true))).toBe(true);
+  expect([admission.isFull, arriveAt(150).admit("150", true)]).toEqual([true, false]);
+  admission.longestNewcomer!.hasBought();
   expect(admission.longestNewcomer).toMatchObject({ device: "1" });
   admission.longestNewcomer!.makeRoom("displaced");
-  expect(arriveAt(151).prove("151", false)).toBe(true);
+  expect(arriveAt(151).admit("151", false)).toBe(true);
   expect([ended, admission.isFull]).toEqual([["1 displaced"], true]);
   // The reserve filled with silence: the one that has been silent for longest makes room.
   for (let index = 0; admission.connections < 160; index += 1) arriveAt(200 + index);
-  expect(arriveAt(250).prove("250", false)).toBe(true);
+  expect(arriveAt(250).admit("250", false)).toBe(true);
   expect(ended).toEqual(["1 displaced", "150 silent"]);
 });
