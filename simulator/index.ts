@@ -9,5 +9,5 @@ export { type FleetFlags, readFleetFlags } from "./fleet-flags.ts";
 export { MeterImage } from "./hardware/meter-image.ts";
 export { listenAsMeter, type SlaveServer } from "./hardware/modbus-slave.ts";
 export { runFleet } from "./run-fleet.ts";
-export { runFaults as runNight, type Verdict } from "./world/run/fault-run.ts";
+export { runFaults as runNight, type WorldOutcome } from "./world/run/fault-run.ts";
 export type { WorldOptions } from "./world/run/world-options.ts";

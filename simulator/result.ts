@@ -96,12 +96,12 @@ export interface ResultParts {
 export function resultOf(parts: ResultParts): Result {
   const { evening, reconciliation, stopReport } = parts;
   const { lit, dark, starved, offline, simulatedMs } = parts.atEnd;
-  const witnesses = evening.lights.map((light) => light.witness);
-  const total = (of: (witness: InvariantMonitor) => number) =>
-    witnesses.reduce((sum, witness) => sum + of(witness), 0);
-  const made = total((witness) => witness.made);
-  const resent = total((witness) => witness.resent);
-  const refused = total((witness) => witness.refused);
+  const monitors = evening.lights.map((light) => light.monitor);
+  const total = (of: (monitor: InvariantMonitor) => number) =>
+    monitors.reduce((sum, monitor) => sum + of(monitor), 0);
+  const made = total((monitor) => monitor.made);
+  const resent = total((monitor) => monitor.resent);
+  const refused = total((monitor) => monitor.refused);
   const { amounts, consumed, granted, violations, notBought } = reconciliation;
   const perPayment = (bytes: number, frames: number) => (made === 0 ? 0 : round((bytes * frames) / made, 2));
   return {
@@ -124,17 +124,17 @@ export function resultOf(parts: ResultParts): Result {
     bytesPerPayment: {
       up: perPayment(
         parts.payBytes,
-        total((witness) => witness.framesUp),
+        total((monitor) => monitor.framesUp),
       ),
       down: perPayment(
         parts.grantBytes,
-        total((witness) => witness.framesDown),
+        total((monitor) => monitor.framesDown),
       ),
     },
     atEnd: { lit, dark, starved, offline },
-    starvedLightSeconds: round(total((witness) => witness.starvation().totalMs) / 1000, 1),
+    starvedLightSeconds: round(total((monitor) => monitor.starvation().totalMs) / 1000, 1),
     longestStarvedSeconds: round(
-      witnesses.reduce((longest, witness) => Math.max(longest, witness.starvation().longestMs), 0) / 1000,
+      monitors.reduce((longest, monitor) => Math.max(longest, monitor.starvation().longestMs), 0) / 1000,
       1,
     ),
     scenario: parts.scenario,

@@ -13,7 +13,7 @@ import { chainAnswers, chainAt, type OwnKeys, ownChain, type RunChain } from "./
 import { type FaultProxy, openFaultProxy } from "./fleet/fault-proxy.ts";
 import { DRAIN_MS, Fleet } from "./fleet/fleet.ts";
 import type { Boards } from "./fleet/lights/boards.ts";
-import { polesOf } from "./fleet/lights/street.ts";
+import { sitesOf } from "./fleet/lights/street.ts";
 import { type ChainMark, ChainReader, type ChainTruth } from "./fleet/reconciliation/chain-truth.ts";
 import { feedersOf } from "./fleet/reconciliation/feeders.ts";
 import { payeeOf } from "./fleet/reconciliation/payee.ts";
@@ -256,7 +256,7 @@ function openFleet(
     plan.scenario.groups.map(({ name, dailyBudgetAtomic }) => [name, dailyBudgetAtomic]),
   );
   return new Fleet({
-    poles: polesOf(plan.city),
+    sites: sitesOf(plan.city),
     groups: plan.groups,
     seed: plan.seed,
     speed: plan.speed,

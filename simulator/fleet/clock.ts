@@ -2,7 +2,7 @@
  * Simulated time for a fleet on real sockets: `speed` times as fast as real time, and slower when needed.
  *
  * Promise: timers fire in order, each at exactly its simulated instant, however late the machine is; time
- * never passes a timer that has not fired. While a brake is on, time runs at real speed beyond it, so that
+ * never passes a timer that has not fired. While a throttle is on, time runs at real speed beyond it, so that
  * a fleet whose answers are late slows down instead of burning energy nobody sold.
  */
 import type { Clock } from "#core/ports";
@@ -23,19 +23,19 @@ export class FleetClock implements Clock {
   private lookedAtMs = 0;
   private running = false;
   private timer: NodeJS.Timeout | null = null;
-  /** Simulated time up to which it runs at full speed; Infinity without a brake. */
-  private readonly brakeAtMs: () => number;
+  /** Simulated time up to which it runs at full speed; Infinity without a throttle. */
+  private readonly throttleAtMs: () => number;
   private readonly realMs: () => number;
 
   /**
    * @param epochSeconds Unix time at which the evening begins
-   * @param brakeAtMs simulated time beyond which time runs at real speed for now
+   * @param throttleAtMs simulated time beyond which time runs at real speed for now
    * @param realMs real time, monotonic milliseconds
    */
-  constructor(speed: number, epochSeconds: number, brakeAtMs: () => number, realMs: () => number) {
+  constructor(speed: number, epochSeconds: number, throttleAtMs: () => number, realMs: () => number) {
     this.speed = speed;
     this.epochSeconds = epochSeconds;
-    this.brakeAtMs = brakeAtMs;
+    this.throttleAtMs = throttleAtMs;
     this.realMs = realMs;
   }
 
@@ -87,7 +87,7 @@ export class FleetClock implements Clock {
     const real = this.realMs();
     const realMs = real - this.lookedAtMs;
     this.lookedAtMs = real;
-    const fullMs = Math.min(realMs * this.speed, Math.max(0, this.brakeAtMs() - this.now));
+    const fullMs = Math.min(realMs * this.speed, Math.max(0, this.throttleAtMs() - this.now));
     return this.now + fullMs + Math.max(0, realMs - fullMs / this.speed);
   }
 

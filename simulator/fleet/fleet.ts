@@ -26,15 +26,15 @@ import { FleetClock } from "./clock.ts";
 import { ClockThrottle } from "./clock-throttle.ts";
 import type { Boards, BoardsResult } from "./lights/boards.ts";
 import { Light } from "./lights/fleet-light.ts";
-import { LeanRoad } from "./lights/lean-link.ts";
+import { LeanLinks } from "./lights/lean-link.ts";
 import { lowMarkPermille } from "./lights/low-mark.ts";
 import { quickSigners } from "./lights/quick-signer.ts";
-import type { Pole } from "./lights/street.ts";
+import type { Site } from "./lights/street.ts";
 import { type Evening, type Progress, progressOf } from "./recorded-evening.ts";
 import { Troubles } from "./troubles.ts";
 
 export interface FleetOptions {
-  readonly poles: readonly Pole[];
+  readonly sites: readonly Site[];
   /** Group of each light that is in one, by its name. */
   readonly groups: ReadonlyMap<string, string>;
   /** Draws which round trips are kept. */
@@ -87,7 +87,7 @@ export class Fleet implements Evening {
   readonly lights: Light[] = [];
   readonly latenciesMs: number[] = [];
   private readonly options: FleetOptions;
-  private readonly brake: ClockThrottle;
+  private readonly throttle: ClockThrottle;
   private readonly clock: FleetClock;
   private readonly troubles: Troubles;
   private startedAtMs = 0;
@@ -96,8 +96,8 @@ export class Fleet implements Evening {
   private readonly sample: () => number;
   private readonly boardRuns = new Map<string, BoardRun>();
   private readonly curve: Curve;
-  /** Lean lights to the same broker share a road. */
-  private readonly roads = new Map<string, LeanRoad>();
+  /** By broker: what its lean links share. */
+  private readonly leanLinks = new Map<string, LeanLinks>();
 
   constructor(options: FleetOptions) {
     this.options = options;
@@ -109,8 +109,8 @@ export class Fleet implements Evening {
     if (reason !== undefined) options.onTrouble(`lights sign in JavaScript, twenty times slower: ${reason}`);
     const patienceMs = options.intervalSeconds * 1000 * PATIENCE;
     const mostMs = options.boards === null ? Number.POSITIVE_INFINITY : BOARD_PATIENCE_MS;
-    this.brake = new ClockThrottle(Math.min(patienceMs, mostMs), realMs);
-    this.clock = new FleetClock(options.speed, options.epochSeconds, () => this.brake.atMs(), realMs);
+    this.throttle = new ClockThrottle(Math.min(patienceMs, mostMs), realMs);
+    this.clock = new FleetClock(options.speed, options.epochSeconds, () => this.throttle.atMs(), realMs);
   }
 
   /**
@@ -119,28 +119,28 @@ export class Fleet implements Evening {
    * @param onConnected told again and again how many lights have bought
    */
   async connect(onConnected: (lights: number) => void, isEnough: () => boolean): Promise<void> {
-    const { poles } = this.options;
+    const { sites } = this.options;
     const signerOf = await quickSigners();
-    this.brake.begin("start", Number.NEGATIVE_INFINITY);
+    this.throttle.begin("start", Number.NEGATIVE_INFINITY);
     this.clock.start();
-    for (const [index, pole] of poles.entries()) {
+    for (const [index, site] of sites.entries()) {
       if (isEnough()) break;
-      this.lights.push(this.raise(pole, index, signerOf));
+      this.lights.push(this.raise(site, index, signerOf));
       if (index % CONNECT_AT_ONCE !== CONNECT_AT_ONCE - 1) continue;
       onConnected(this.connected());
       await sleep(CONNECT_STEP_MS);
-      this.brake.renew("start");
+      this.throttle.renew("start");
     }
-    const deadline = performance.now() + CONNECT_MS + CONNECT_PER_LIGHT_MS * poles.length;
-    while (this.connected() < poles.length && !isEnough()) {
+    const deadline = performance.now() + CONNECT_MS + CONNECT_PER_LIGHT_MS * sites.length;
+    while (this.connected() < sites.length && !isEnough()) {
       if (performance.now() > deadline) throw new Watt402Error("unreachable", this.whyNotConnected());
       onConnected(this.connected());
       await sleep(CONNECT_STEP_MS);
-      this.brake.renew("start");
+      this.throttle.renew("start");
     }
-    this.brake.end("start");
+    this.throttle.end("start");
     this.startedAtMs = this.clock.beginEvening();
-    for (const { witness } of this.lights) witness.beginEvening();
+    for (const { monitor } of this.lights) monitor.beginEvening();
   }
 
   /** Wakes at a simulated time after the evening's beginning, milliseconds. */
@@ -154,14 +154,14 @@ export class Fleet implements Evening {
     for (const light of members) {
       light.cheat(cheat);
       // Nobody waits for the answer to a bad signature.
-      if (cheat === "bad-signatures") this.brake.end(light.name);
+      if (cheat === "bad-signatures") this.throttle.end(light.name);
     }
     return members.length;
   }
 
   /** From here to `endOutage`, waiting lights do not slow the clock down. */
   beginOutage(): void {
-    this.brake.beginOutage();
+    this.throttle.beginOutage();
   }
 
   /**
@@ -170,11 +170,11 @@ export class Fleet implements Evening {
    */
   endOutage(recovered: Promise<void>): void {
     const recovery = `recovery ${this.outages++}`;
-    this.brake.begin(recovery, Number.NEGATIVE_INFINITY);
-    this.brake.endOutage();
+    this.throttle.begin(recovery, Number.NEGATIVE_INFINITY);
+    this.throttle.endOutage();
     const over = recovered.then(() => {
-      this.brake.end(recovery);
-      for (const { name } of this.lights) this.brake.end(name);
+      this.throttle.end(recovery);
+      for (const { name } of this.lights) this.throttle.end(name);
     });
     detach(over, throwUncaught);
   }
@@ -202,7 +202,7 @@ export class Fleet implements Evening {
   /** Lets purchases under way end, within a bound, then stops every light. */
   async stop(drainMs: number): Promise<void> {
     const deadline = performance.now() + drainMs;
-    this.brake.begin("stop", Number.NEGATIVE_INFINITY);
+    this.throttle.begin("stop", Number.NEGATIVE_INFINITY);
     const isWaiting = (light: Light) =>
       light.state().pending !== null && light.cheating() !== "bad-signatures";
     while (performance.now() < deadline && this.lights.some(isWaiting)) {
@@ -220,7 +220,7 @@ export class Fleet implements Evening {
   boards(): BoardsResult | null {
     if (this.options.boards === null) return null;
     const runs = [...this.boardRuns.values()];
-    const bought = this.lights.map(({ name, witness }) => (this.boardRuns.has(name) ? witness.made : 0));
+    const bought = this.lights.map(({ name, monitor }) => (this.boardRuns.has(name) ? monitor.made : 0));
     return {
       lights: runs.length,
       purchases: bought.reduce((sum, made) => sum + made, 0),
@@ -235,7 +235,7 @@ export class Fleet implements Evening {
 
   private isConnected(light: Light): boolean {
     const run = this.boardRuns.get(light.name);
-    return light.witness.made > 0 || (run !== undefined && this.options.boards!.isReady(run));
+    return light.monitor.made > 0 || (run !== undefined && this.options.boards!.isReady(run));
   }
 
   private whyNotConnected(): string {
@@ -252,11 +252,11 @@ export class Fleet implements Evening {
     );
   }
 
-  private raise(standing: Pole, index: number, signerOf: (key: Key) => Signer): Light {
+  private raise(planned: Site, index: number, signerOf: (key: Key) => Signer): Light {
     const { boards, brokerUrlFor, gatewayPublicKey, intervalSeconds } = this.options;
-    const { name } = standing;
+    const { name } = planned;
     const board = boards !== null && index < boards.count ? boards : null;
-    const pole = board === null ? standing : { ...standing, meter: board.meter, meterInitial: 0 };
+    const site = board === null ? planned : { ...planned, meter: board.meter, meterInitial: 0 };
     const group = this.groupOf(name);
     const secret = randomBytes(32);
     const key = this.curve.openKey(secret);
@@ -270,16 +270,16 @@ export class Fleet implements Evening {
       this.boardRuns.set(name, run);
       return run;
     };
-    const wanted = energyMilliwattHours(pole.lamp.ratedMilliwatts, intervalSeconds * 1000);
+    const wanted = energyMilliwattHours(site.lamp.ratedMilliwatts, intervalSeconds * 1000);
     const wantedUnits = Math.max(1, Math.round(wanted));
     const light: Light = new Light({
       name,
       key,
       signer: signerOf(key),
-      pole,
-      settings: this.settings(pole, group, wantedUnits),
+      site,
+      settings: this.settings(site, group, wantedUnits),
       clock: this.clock,
-      link: board === null ? this.openLink(pole, key, group) : board.link,
+      link: board === null ? this.openLink(site, key, group) : board.link,
       gatewayPublicKey,
       wantedUnits,
       ...(board === null ? {} : { start: startOn(board) }),
@@ -300,11 +300,11 @@ export class Fleet implements Evening {
   }
 
   private waitsFor(what: string, waits: boolean): void {
-    if (waits) this.brake.begin(what, this.clock.nowMs());
-    else this.brake.end(what);
+    if (waits) this.throttle.begin(what, this.clock.nowMs());
+    else this.throttle.end(what);
   }
 
-  private connection({ name, random }: Pole, key: Key, group: string): HostLink {
+  private connection({ name, random }: Site, key: Key, group: string): HostLink {
     const { account, isLean, brokerUrlFor, gatewayPublicKey } = this.options;
     const brokerUrl = brokerUrlFor(group);
     // Connections live in real time, whatever the lights' own clock does.
@@ -324,16 +324,16 @@ export class Fleet implements Evening {
     }
     const gatewayAddress = addressOf(gatewayPublicKey);
     const onTrouble = (text: string) => this.troubles.take("a light", text);
-    const road =
-      this.roads.get(brokerUrl) ??
-      new LeanRoad({ ...common, gatewayAddress, random: this.sample, onTrouble });
-    this.roads.set(brokerUrl, road);
-    return road.open(key);
+    const links =
+      this.leanLinks.get(brokerUrl) ??
+      new LeanLinks({ ...common, gatewayAddress, random: this.sample, onTrouble });
+    this.leanLinks.set(brokerUrl, links);
+    return links.open(key);
   }
 
-  private openLink(pole: Pole, key: Key, group: string): HostLink {
-    const { name } = pole;
-    const link = this.connection(pole, key, group);
+  private openLink(site: Site, key: Key, group: string): HostLink {
+    const { name } = site;
+    const link = this.connection(site, key, group);
     return {
       close: () => link.close(),
       publish: (leaf, payload, retained) => link.publish(leaf, payload, retained),
@@ -355,16 +355,16 @@ export class Fleet implements Evening {
     return this.options.groups.get(name) ?? EVERYONE;
   }
 
-  private settings(pole: Pole, group: string, wantedUnits: number): Settings {
+  private settings(site: Site, group: string, wantedUnits: number): Settings {
     const { speed, policyFor } = this.options;
     return {
       policy: policyFor(group),
       meter: {
-        rollOverAt: pole.meter.rollOverAt,
-        powerMaxMilliwatts: 2 * pole.lamp.ratedMilliwatts,
+        rollOverAt: site.meter.rollOverAt,
+        powerMaxMilliwatts: 2 * site.lamp.ratedMilliwatts,
       },
-      ratedMilliwatts: pole.lamp.ratedMilliwatts,
-      lowMarkPermille: lowMarkPermille(pole.meter.resolutionMilliwattHours, wantedUnits),
+      ratedMilliwatts: site.lamp.ratedMilliwatts,
+      lowMarkPermille: lowMarkPermille(site.meter.resolutionMilliwattHours, wantedUnits),
       // Back-off is a matter of networks, not of simulated time: a quarter of a real second at any speed.
       retry: { firstMs: Math.max(1_000, 250 * speed), maxMs: Math.max(30_000, 2_000 * speed) },
       tickMs: TICK_MS,
@@ -375,10 +375,10 @@ export class Fleet implements Evening {
 
   private notePurchase(light: Light, begins: boolean, roundTripMs: number): void {
     if (begins) {
-      if (light.cheating() !== "bad-signatures") this.brake.begin(light.name, this.clock.nowMs());
+      if (light.cheating() !== "bad-signatures") this.throttle.begin(light.name, this.clock.nowMs());
       return;
     }
-    this.brake.end(light.name);
+    this.throttle.end(light.name);
     this.purchases++;
     if (this.latenciesMs.length < LATENCIES_MAX) this.latenciesMs.push(roundTripMs);
     else {

@@ -9,8 +9,8 @@ import type { InvariantMonitor } from "./reconciliation/invariant-monitor.ts";
 
 export interface EveningLight {
   readonly name: string;
-  readonly pole: { readonly lamp: LampType; readonly meter: MeterType };
-  readonly witness: InvariantMonitor;
+  readonly site: { readonly lamp: LampType; readonly meter: MeterType };
+  readonly monitor: InvariantMonitor;
   /** Cheats it was told to use so far. */
   readonly cheats: ReadonlySet<Cheat>;
   state(): State;
@@ -62,13 +62,13 @@ export function progressOf(lights: readonly EveningLight[], simulatedMs: number)
   let spentAtomic = 0;
   let consumedMilliwattHours = 0;
   for (const light of lights) {
-    const { witness } = light;
+    const { monitor } = light;
     const { levelPercent, wantedPercent, linkUp } = light.state();
     if (levelPercent > 0) lit++;
     else if (wantedPercent > 0) starved++;
     if (!linkUp) offline++;
-    made += witness.made;
-    spentAtomic += witness.madeAtomic;
+    made += monitor.made;
+    spentAtomic += monitor.madeAtomic;
     consumedMilliwattHours += light.consumedUnits();
   }
   const dark = lights.length - lit - starved;

@@ -5,7 +5,7 @@ import type { Feeder } from "../fleet/reconciliation/feeders.ts";
 import type { Evening } from "../fleet/recorded-evening.ts";
 import type { Result } from "../result.ts";
 import type { EveningPlan, RunPlan } from "../run-plan.ts";
-import type { Counter, FaultStory, LightStory, ReportModel, Sample } from "./report-model.ts";
+import type { Counter, FaultReport, LightReport, ReportModel, Sample } from "./report-model.ts";
 
 export interface ReportParts {
   readonly plan: Pick<EveningPlan, "scenario" | "city" | "groups" | "epochSeconds">;
@@ -14,7 +14,7 @@ export interface ReportParts {
   readonly samples: readonly Sample[];
   readonly feeders: readonly Feeder[];
   readonly answersIn: "real" | "virtual";
-  readonly faults: FaultStory | null;
+  readonly faults: FaultReport | null;
   /** The command that runs it again. */
   readonly command: string;
 }
@@ -56,19 +56,19 @@ export function buildReport(parts: ReportParts): ReportModel {
   };
 }
 
-function lightsOf({ city, groups }: ReportParts["plan"], evening: ReportParts["evening"]): LightStory[] {
+function lightsOf({ city, groups }: ReportParts["plan"], evening: ReportParts["evening"]): LightReport[] {
   const places = new Map(city.lights.map((light) => [light.name, light]));
   return evening.lights.map((light) => {
     const { street, feeder, latitude, longitude } = places.get(light.name)!;
     return {
       name: light.name,
       ...{ street, feeder, latitude, longitude },
-      ratedMilliwatts: light.pole.lamp.ratedMilliwatts,
+      ratedMilliwatts: light.site.lamp.ratedMilliwatts,
       group: groups.get(light.name) ?? null,
-      purchases: light.witness.made,
-      spentAtomic: light.witness.madeAtomic,
+      purchases: light.monitor.made,
+      spentAtomic: light.monitor.madeAtomic,
       drawnMilliwattHours: light.drawnMilliwattHours(),
-      starvedSeconds: light.witness.starvation().totalMs / 1000,
+      starvedSeconds: light.monitor.starvation().totalMs / 1000,
       cheats: [...light.cheats],
     };
   });

@@ -27,10 +27,10 @@ export function marksOf({ stages, minutes }: ReportModel): Mark[] {
   }));
 }
 
-export function chartsOf(story: ReportModel): { readonly html: string; readonly values: ChartValues } {
-  const { samples, timeZone, startSeconds } = story;
+export function chartsOf(model: ReportModel): { readonly html: string; readonly values: ChartValues } {
+  const { samples, timeZone, startSeconds } = model;
   const clock = clockIn(timeZone);
-  const charts = definitions(story);
+  const charts = definitions(model);
   const end = samples.at(-1)?.minute || 1;
   const values = charts.map((chart): [string, readonly string[]] => [chart.id, readoutsOf(chart)]);
   return {
@@ -43,14 +43,14 @@ export function chartsOf(story: ReportModel): { readonly html: string; readonly 
   };
 }
 
-function definitions(story: ReportModel): TimeChart[] {
-  const { samples } = story;
+function definitions(model: ReportModel): TimeChart[] {
+  const { samples } = model;
   const of = (value: (sample: Sample) => number) => samples.map(value);
   const shared = {
     minutes: of(({ minute }) => minute),
-    marks: marksOf(story),
+    marks: marksOf(model),
     badges: false,
-    times: timesOf(story),
+    times: timesOf(model),
     band: null,
     topAtLeast: 1,
   };

@@ -5,7 +5,7 @@
  * neighbours share a dot as large as they are many.
  */
 import { decimal, dollars, duration, escaped, inUnits } from "./figures.ts";
-import type { LightStory } from "./report-model.ts";
+import type { LightReport } from "./report-model.ts";
 
 export const MAP_LIGHTS_MAX = 4_000;
 
@@ -29,7 +29,7 @@ interface Dot {
 }
 
 /** How a light's evening went, the worst that can be said of it. */
-export function kindOf(light: LightStory, wantedSeconds: number): MapKind {
+export function kindOf(light: LightReport, wantedSeconds: number): MapKind {
   if (light.cheats.length > 0) return "cheated";
   return light.starvedSeconds > 0.01 * wantedSeconds ? "starved" : "lit";
 }
@@ -39,12 +39,12 @@ export function kindOf(light: LightStory, wantedSeconds: number): MapKind {
  * @param suspected feeders whose streets are marked
  */
 export function mapOf(
-  lights: readonly LightStory[],
+  lights: readonly LightReport[],
   minutes: number,
   suspected: ReadonlySet<string>,
 ): string {
   const { place, height } = projection(lights);
-  const kind = (light: LightStory) => kindOf(light, minutes * 60);
+  const kind = (light: LightReport) => kindOf(light, minutes * 60);
   const shared = lights.length > MAP_LIGHTS_MAX;
   const dots = shared
     ? sharedDots(lights, place, kind)
@@ -60,13 +60,13 @@ ${shared ? "" : streetsOf(lights, place, suspected)}<g>${drawn.join("")}</g></sv
 
 const RANK: Readonly<Record<MapKind, number>> = { lit: 0, starved: 1, cheated: 2 };
 
-type Place = (light: LightStory) => { readonly x: number; readonly y: number };
+type Place = (light: LightReport) => { readonly x: number; readonly y: number };
 
 /** Metres east and north, fitted into the drawing. */
-function projection(lights: readonly LightStory[]): { place: Place; height: number } {
+function projection(lights: readonly LightReport[]): { place: Place; height: number } {
   const [origin] = lights;
   const width = Math.max(0.01, Math.cos(((origin?.latitude ?? 0) * Math.PI) / 180));
-  const east = (light: LightStory) => {
+  const east = (light: LightReport) => {
     const degrees = light.longitude - (origin?.longitude ?? 0);
     // A city may lie on both sides of the date line.
     return (degrees - 360 * Math.round(degrees / 360)) * width;
@@ -102,7 +102,7 @@ function dotOf({ x, y, kind, size, title }: Dot, radius: number): string {
   return `<circle class="${kind}" cx="${x}" cy="${y}" r="${r}">${told}</circle>`;
 }
 
-function titleOf(light: LightStory): string {
+function titleOf(light: LightReport): string {
   const { name, street, ratedMilliwatts, purchases, spentAtomic, drawnMilliwattHours, cheats } = light;
   const facts = [
     `${name}, ${street}`,
@@ -120,7 +120,7 @@ interface Street {
 }
 
 /** Lamps of one street joined in a line; where they stand far apart it is broken. */
-function streetsOf(lights: readonly LightStory[], place: Place, suspected: ReadonlySet<string>): string {
+function streetsOf(lights: readonly LightReport[], place: Place, suspected: ReadonlySet<string>): string {
   const streets = new Map<string, Street>();
   for (const light of lights) {
     const street = streets.get(light.street) ?? { points: [], suspected: false };
@@ -159,9 +159,9 @@ function alongLongerSide(points: readonly { x: number; y: number }[]): { x: numb
 }
 
 function sharedDots(
-  lights: readonly LightStory[],
+  lights: readonly LightReport[],
   place: Place,
-  kind: (light: LightStory) => MapKind,
+  kind: (light: LightReport) => MapKind,
 ): Dot[] {
   const cells = new Map<string, { x: number; y: number; counts: Record<MapKind, number> }>();
   const side = WIDTH / CELLS;

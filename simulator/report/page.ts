@@ -17,12 +17,12 @@ const SCRIPT = readFileSync(new URL("cursor.js", import.meta.url), "utf8");
 /** Rows of a table that are shown at most; the rest is told as a number. */
 const ROWS_MAX = 12;
 
-export function pageOf(story: ReportModel): string {
-  const { title, city, timeZone, startSeconds, violations } = story;
-  const charts = chartsOf(story);
-  const place = `${decimal(story.lights.length)} lights, ${escaped(city)}`;
+export function pageOf(model: ReportModel): string {
+  const { title, city, timeZone, startSeconds, violations } = model;
+  const charts = chartsOf(model);
+  const place = `${decimal(model.lights.length)} lights, ${escaped(city)}`;
   const clock = clockIn(timeZone);
-  const span = `${dateIn(timeZone, startSeconds)}, ${clock(startSeconds)} to ${clock(startSeconds + 60 * story.minutes)} (${escaped(timeZone)})`;
+  const span = `${dateIn(timeZone, startSeconds)}, ${clock(startSeconds)} to ${clock(startSeconds + 60 * model.minutes)} (${escaped(timeZone)})`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -38,25 +38,25 @@ export function pageOf(story: ReportModel): string {
 <header>
 <p class="over">watt402 simulation</p>
 <h1>${escaped(title)}</h1>
-<p class="story">${escaped(story.story)}</p>
+<p class="story">${escaped(model.story)}</p>
 <p class="where">${place} · ${span}</p>
 ${verdict(violations.length)}
 </header>
 <main>
-${keyFigures(story)}
+${keyFigures(model)}
 <section id="evening" aria-labelledby="h-evening"><h2 id="h-evening">The evening</h2>
-${stagesOf(story, clock)}
+${stagesOf(model, clock)}
 <div class="charts">${charts.html}</div>
 <p class="hint">Point at a chart, or focus one and press the arrow keys, to read its values.</p>
 </section>
-${mapSection(story)}
-${moneySection(story)}
-${cheatSection(story)}
-${faultSection(story)}
-${violationSection(story)}
+${mapSection(model)}
+${moneySection(model)}
+${cheatSection(model)}
+${faultSection(model)}
+${violationSection(model)}
 </main>
-<footer><p>Run again: <code>${escaped(story.command)}</code></p>
-<p>Ran in ${duration(story.figures.wallSeconds)}; all times are simulated unless they say otherwise.</p></footer>
+<footer><p>Run again: <code>${escaped(model.command)}</code></p>
+<p>Ran in ${duration(model.figures.wallSeconds)}; all times are simulated unless they say otherwise.</p></footer>
 <script type="application/json" id="values">${JSON.stringify(charts.values).replaceAll("<", "\\u003c")}</script>
 <script>${SCRIPT}</script>
 </body>
@@ -104,12 +104,12 @@ function keyFigures({ figures, money, energy, samples }: ReportModel): string {
   return `<dl class="tiles">${shown.join("")}</dl>`;
 }
 
-function stagesOf(story: ReportModel, clock: (seconds: number) => string): string {
-  const marks = marksOf(story);
+function stagesOf(model: ReportModel, clock: (seconds: number) => string): string {
+  const marks = marksOf(model);
   if (marks.length === 0) return "";
   const items = marks.map(({ number, name, fromMinute, untilMinute }) => {
-    const from = clock(story.startSeconds + 60 * fromMinute);
-    const until = untilMinute > fromMinute ? `–${clock(story.startSeconds + 60 * untilMinute)}` : "";
+    const from = clock(model.startSeconds + 60 * fromMinute);
+    const until = untilMinute > fromMinute ? `–${clock(model.startSeconds + 60 * untilMinute)}` : "";
     return `<li value="${number}"><b>${escaped(name)}</b> <span>${from}${until}</span></li>`;
   });
   return `<ol class="stages">${items.join("")}</ol>`;

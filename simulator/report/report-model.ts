@@ -23,7 +23,7 @@ export interface Sample {
 }
 
 /** One light after the evening. */
-export interface LightStory {
+export interface LightReport {
   readonly name: string;
   readonly street: string;
   readonly feeder: string;
@@ -40,7 +40,7 @@ export interface LightStory {
   readonly cheats: readonly string[];
 }
 
-export interface FeederStory {
+export interface FeederReport {
   readonly name: string;
   readonly lights: number;
   readonly suppliedMilliwattHours: number;
@@ -50,7 +50,7 @@ export interface FeederStory {
   readonly suspected: boolean;
 }
 
-export interface CheatStory {
+export interface CheatReport {
   readonly cheat: string;
   readonly lights: number;
   /** Messages that an honest light would not have sent. */
@@ -60,7 +60,7 @@ export interface CheatStory {
 }
 
 /** What was made to go wrong. */
-export interface FaultStory {
+export interface FaultReport {
   readonly fired: readonly { readonly kind: string; readonly count: number }[];
   readonly neverFired: readonly string[];
 }
@@ -84,10 +84,10 @@ export interface ReportModel {
   readonly startSeconds: number;
   readonly minutes: number;
   readonly samples: readonly Sample[];
-  readonly lights: readonly LightStory[];
+  readonly lights: readonly LightReport[];
   readonly stages: readonly Stage[];
-  readonly feeders: readonly FeederStory[];
-  readonly cheats: readonly CheatStory[];
+  readonly feeders: readonly FeederReport[];
+  readonly cheats: readonly CheatReport[];
   /** Atomic units. */
   readonly money: readonly Counter[];
   /** mWh */
@@ -113,7 +113,7 @@ export interface ReportModel {
     readonly actual: string;
   }[];
   /** Null when none was asked for. */
-  readonly faults: FaultStory | null;
+  readonly faults: FaultReport | null;
   /** The command that runs it again. */
   readonly command: string;
 }

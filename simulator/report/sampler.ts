@@ -42,7 +42,7 @@ export class Sampler {
     const credits: number[] = [];
     for (const light of this.evening.lights) {
       const state = light.state();
-      const { ratedMilliwatts } = light.pole.lamp;
+      const { ratedMilliwatts } = light.site.lamp;
       powerMilliwatts += (ratedMilliwatts * state.levelPercent) / 100;
       // A meter that shows more than was burned can take credit below nothing.
       credits.push((Math.max(0, creditLeft(state)) / ratedMilliwatts) * 60);

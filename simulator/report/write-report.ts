@@ -37,12 +37,12 @@ export function requireWritable(file: string): void {
   }
 }
 
-export function writeReport(file: string, story: ReportModel): void {
+export function writeReport(file: string, model: ReportModel): void {
   const unfinished = `${file}.${process.pid}.unfinished`;
   try {
     const handle = openSync(unfinished, "wx");
     try {
-      writeSync(handle, pageOf(story));
+      writeSync(handle, pageOf(model));
       fsyncSync(handle);
     } finally {
       closeSync(handle);

@@ -161,7 +161,7 @@ async function serve(opened: Opened): Promise<SellerService> {
     store,
     chain,
     node: watch,
-    till: own?.till,
+    voucherService: own?.voucherService,
     nowMs,
     authorizationIsSigned: authorizationCheck(connection, token),
     warn: log,
@@ -169,7 +169,16 @@ async function serve(opened: Opened): Promise<SellerService> {
   const claims = new Claims(store, chain, nowMs);
   await claims.catchUp();
   const publicBase = options;
-  const app = energyServer({ sale, till: own?.till, store, quote, terms, chain: watch, publicBase, log });
+  const app = energyServer({
+    sale,
+    voucherService: own?.voucherService,
+    store,
+    quote,
+    terms,
+    chain: watch,
+    publicBase,
+    log,
+  });
   await listen(app, options.host ?? "127.0.0.1", options.port ?? 0);
 
   const { claimIntervalSeconds = DEFAULT_CLAIM_INTERVAL_SECONDS } = options;

@@ -1,6 +1,6 @@
 /**
  * One simulated streetlight: the real device runtime on a real connection, with a simulated lamp, meter
- * and clock around it, and a witness beside it.
+ * and clock around it, and a monitor beside it.
  *
  * Promise: nothing of the device is imitated but its surroundings.
  */
@@ -17,13 +17,13 @@ import type { FleetClock } from "../clock.ts";
 import { InvariantMonitor } from "../reconciliation/invariant-monitor.ts";
 import type { EveningLight } from "../recorded-evening.ts";
 import { CheatingLink } from "./cheat.ts";
-import type { Pole } from "./street.ts";
+import type { Site } from "./street.ts";
 
 export interface LightParts {
   readonly name: string;
   readonly key: Key;
   readonly signer: Signer;
-  readonly pole: Pole;
+  readonly site: Site;
   readonly settings: Settings;
   readonly clock: FleetClock;
   readonly link: HostLink;
@@ -39,8 +39,8 @@ export interface LightParts {
 export class Light implements EveningLight {
   readonly name: string;
   readonly address: string;
-  readonly witness: InvariantMonitor;
-  readonly pole: Pole;
+  readonly monitor: InvariantMonitor;
+  readonly site: Site;
   /** Cheats it was told to use so far. */
   readonly cheats = new Set<Cheat>();
   private readonly model: LampModel;
@@ -53,12 +53,12 @@ export class Light implements EveningLight {
   constructor(parts: LightParts) {
     this.name = parts.name;
     this.address = parts.key.address;
-    const { pole, clock } = parts;
-    this.pole = pole;
-    const model = new LampModel(pole.lamp, pole.meter, pole.meterInitial, () => clock.nowMs());
+    const { site, clock } = parts;
+    this.site = site;
+    const model = new LampModel(site.lamp, site.meter, site.meterInitial, () => clock.nowMs());
     this.model = model;
-    this.link = new CheatingLink(parts.link, parts.key, parts.gatewayPublicKey, pole.random);
-    this.witness = new InvariantMonitor({
+    this.link = new CheatingLink(parts.link, parts.key, parts.gatewayPublicKey, site.random);
+    this.monitor = new InvariantMonitor({
       name: parts.name,
       nowMs: () => clock.nowMs(),
       // What is led around the meter is no promise of the device's: the feeder's meter finds it.
@@ -72,7 +72,7 @@ export class Light implements EveningLight {
       gatewayPublicKey: parts.gatewayPublicKey,
       clock,
       chainSeconds: () => Date.now() / 1000,
-      random: pole.random,
+      random: site.random,
       meter: {
         read: (done) => {
           this.drawnWhenShown = model.deliveredMilliwattHours();
@@ -82,17 +82,17 @@ export class Light implements EveningLight {
       lamp: model,
       journal: memoryJournal(),
       link: this.link,
-      almanac: pole.almanac,
+      almanac: site.almanac,
       describe: {
-        model: `simulated ${pole.lamp.ratedMilliwatts / 1000} W`,
+        model: `simulated ${site.lamp.ratedMilliwatts / 1000} W`,
         firmware: "watt402-simulate",
-        meter: pole.meter.name,
+        meter: site.meter.name,
         unit: parts.settings.policy.unit,
         wantedUnits: parts.wantedUnits,
       },
       observe: (event, effects, state) => {
         if ("reading" in event && event.reading !== null) this.drawnWhenRead = this.drawnWhenShown;
-        this.witness.observe(event, effects, state);
+        this.monitor.observe(event, effects, state);
       },
     });
   }

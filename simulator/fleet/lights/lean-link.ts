@@ -1,6 +1,6 @@
 /**
  * The Link port over a socket and nothing else: for fleets of many thousands, where a client library weighs more than
- * the device. What links have in common lies on the road they share.
+ * the device. What the links of a fleet to one broker have in common is in LeanLinks.
  *
  * Promise: what device/node/mqtt-link.ts promises, as far as a fleet on a broker of this project needs it: MQTT 3.1.1
  * over TCP, every connection new, the last will set, the newest state kept while offline, all else refused. An
@@ -31,7 +31,7 @@ import { loginToken } from "#payment/login";
 import { Watt402Error } from "#payment/watt402-error";
 import { isLeaf, LEAVES, type Leaf, topicOf } from "#protocol/topics";
 
-export interface LeanRoadOptions {
+export interface LeanLinksOptions {
   /** mqtt://host:port */
   readonly brokerUrl: string;
   /** Whom the logins are for: 0x and 40 lower-case hex digits. */
@@ -69,8 +69,8 @@ const READ: readonly Leaf[] = ["offer", "grant"];
 const INBOX = Buffer.alloc(65_536);
 
 /** All links of a fleet to one broker: one timer for what is due shortly, one for who has to say that it is there. */
-export class LeanRoad {
-  readonly options: LeanRoadOptions;
+export class LeanLinks {
+  readonly options: LeanLinksOptions;
   readonly host: string;
   readonly port: number;
   #owing: LeanLink[] = [];
@@ -81,7 +81,7 @@ export class LeanRoad {
   #cancelTurn: (() => void) | null = null;
 
   /** Throws on a broker URL that is not mqtt://; every later trouble goes to `onTrouble`. */
-  constructor(options: LeanRoadOptions) {
+  constructor(options: LeanLinksOptions) {
     const { host, port, secure, path } = readBrokerUrl(options.brokerUrl);
     if (secure || path !== null) {
       throw new Watt402Error(
@@ -174,9 +174,9 @@ function lost(this: LeanSocket): void {
 function nothing(): void {}
 
 class LeanLink implements HostLink {
-  /** Of the road's wheel. */
+  /** Of the wheel of all links. */
   readonly part: number;
-  readonly #road: LeanRoad;
+  readonly #links: LeanLinks;
   readonly #key: Key;
   #socket: LeanSocket | null = null;
   #reader = new PacketReader();
@@ -193,8 +193,8 @@ class LeanLink implements HostLink {
   #takeMessage: ((leaf: string, payload: Uint8Array) => void) | null = null;
   #takeChange: ((up: boolean) => void) | null = null;
 
-  constructor(road: LeanRoad, key: Key, part: number) {
-    this.#road = road;
+  constructor(links: LeanLinks, key: Key, part: number) {
+    this.#links = links;
     this.#key = key;
     this.part = part;
   }
@@ -215,7 +215,7 @@ class LeanLink implements HostLink {
 
   publish(leaf: string, payload: Uint8Array, retained: boolean): void {
     if (!isLeaf(leaf) || LEAVES[leaf].direction !== "up" || payload.length > LEAVES[leaf].bytesMax) {
-      this.#road.options.onTrouble(
+      this.#links.options.onTrouble(
         `${leaf}: expected a leaf that goes up and fits it, found ${payload.length} bytes`,
       );
       return;
@@ -248,7 +248,7 @@ class LeanLink implements HostLink {
   // ---- one connection ----
 
   #connect(): void {
-    const { host, port, options } = this.#road;
+    const { host, port, options } = this.#links;
     if (options.clock.wallSeconds() === null) {
       this.#tryLater();
       return;
@@ -263,7 +263,7 @@ class LeanLink implements HostLink {
   }
 
   login(): void {
-    const { gatewayAddress, keepaliveSeconds, clock } = this.#road.options;
+    const { gatewayAddress, keepaliveSeconds, clock } = this.#links.options;
     // A clock that is not trusted any more makes a login that is refused, and tried again.
     const wallSeconds = clock.wallSeconds() ?? 0;
     this.#socket?.write(
@@ -311,7 +311,7 @@ class LeanLink implements HostLink {
     const message = readPublish(head, body);
     if (typeof message === "string") return;
     if (message.qos === 1) {
-      if (this.#owed.length === 0) this.#road.owes(this);
+      if (this.#owed.length === 0) this.#links.owes(this);
       this.#owed = [...this.#owed, message.id];
     }
     const leaf = READ.find((one) => message.topic.endsWith(one));
@@ -323,9 +323,9 @@ class LeanLink implements HostLink {
 
   #opened(): void {
     this.#up = true;
-    this.#upAtMs = this.#road.options.clock.nowMs();
+    this.#upAtMs = this.#links.options.clock.nowMs();
     this.#hasSent = false;
-    this.#road.watch(this);
+    this.#links.watch(this);
     if (this.#keptState !== null) this.#send("state", this.#keptState, true);
     this.#keptState = null;
     this.#takeChange?.(true);
@@ -348,9 +348,9 @@ class LeanLink implements HostLink {
 
   lost(error: Error | null): void {
     const wasUp = this.#up;
-    const { clock, onTrouble, brokerUrl } = this.#road.options;
+    const { clock, onTrouble, brokerUrl } = this.#links.options;
     this.#cancel?.();
-    this.#road.unwatch(this);
+    this.#links.unwatch(this);
     this.#socket = null;
     this.#up = false;
     if (wasUp && clock.nowMs() - this.#upAtMs >= STABLE_MS) this.#attempts = 0;
@@ -361,7 +361,7 @@ class LeanLink implements HostLink {
   }
 
   #tryLater(): void {
-    const { clock, random, reconnect } = this.#road.options;
+    const { clock, random, reconnect } = this.#links.options;
     this.#attempts += 1;
     const atMs = nextAttemptMs(reconnect, this.#attempts, clock.nowMs(), random());
     this.#cancel = clock.at(atMs, () => this.#connect());

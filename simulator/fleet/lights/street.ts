@@ -1,7 +1,7 @@
 /**
- * What stands on the poles of a simulated street: a view of a city, one pole for each light.
+ * The sites of a simulated street: a view of a city, one for each light.
  *
- * Promise: the same city gives the same poles, each with random numbers of its own.
+ * Promise: the same city gives the same sites, each with random numbers of its own.
  */
 import type { Almanac } from "#core/ports";
 import type { City } from "../../city/city.ts";
@@ -10,18 +10,18 @@ import type { LampType, MeterType } from "../../city/lamp-model.ts";
 import { type Draw, seededRandom } from "../../city/random.ts";
 import { cityAlmanac } from "../../city/sun.ts";
 
-export interface Pole {
+export interface Site {
   readonly name: string;
   readonly lamp: LampType;
   readonly meter: MeterType;
   /** mWh on the meter when the simulation begins. */
   readonly meterInitial: number;
   readonly almanac: Almanac;
-  /** Uniform numbers of this pole's own, for jitter. */
+  /** Uniform numbers of this site's own, for jitter. */
   readonly random: Draw;
 }
 
-export function polesOf(city: City): Pole[] {
+export function sitesOf(city: City): Site[] {
   const almanacOf = cityAlmanac(city);
   return city.lights.map((light, index) => ({
     name: light.name,
@@ -33,7 +33,7 @@ export function polesOf(city: City): Pole[] {
   }));
 }
 
-/** The poles of a city drawn from a seed. @param seed any integer */
-export function buildStreet(lights: number, seed: number): Pole[] {
-  return polesOf(generateCity({ lights, seed }));
+/** The sites of a city drawn from a seed. @param seed any integer */
+export function buildStreet(lights: number, seed: number): Site[] {
+  return sitesOf(generateCity({ lights, seed }));
 }

@@ -16,7 +16,7 @@ export function feedersOf(city: City, lights: readonly EveningLight[]): Feeder[]
       feeder: feeders.get(light.name)!,
       drawnMilliwattHours: light.drawnAtReadingMilliwattHours(),
       registeredMilliwattHours: light.consumedUnits(),
-      resolutionMilliwattHours: light.pole.meter.resolutionMilliwattHours,
+      resolutionMilliwattHours: light.site.meter.resolutionMilliwattHours,
     })),
   );
 }

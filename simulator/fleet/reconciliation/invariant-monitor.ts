@@ -96,12 +96,12 @@ export class InvariantMonitor {
 
   private watchEnergy(state: State): void {
     if (state.register.total < this.registerSeen) {
-      this.breach("E1", `register >= ${this.registerSeen}`, String(state.register.total));
+      this.violate("E1", `register >= ${this.registerSeen}`, String(state.register.total));
     }
     this.registerSeen = state.register.total;
     const allowed = (state.account?.granted ?? 0) + quantumUnits(state);
     const delivered = this.parts.deliveredMilliwattHours();
-    if (delivered > allowed) this.breach("E2", `delivered <= ${allowed} mWh`, `${delivered.toFixed(3)} mWh`);
+    if (delivered > allowed) this.violate("E2", `delivered <= ${allowed} mWh`, `${delivered.toFixed(3)} mWh`);
   }
 
   private watchPurchase(effects: readonly Effect[], state: State): void {
@@ -116,7 +116,7 @@ export class InvariantMonitor {
     this.framesUp++;
     if (again) this.resent++;
     if (maxClaimable < this.signedMax && !this.signedRungs.has(maxClaimable)) {
-      this.breach("M1", `a rung above ${this.signedMax}, or one signed before`, String(maxClaimable));
+      this.violate("M1", `a rung above ${this.signedMax}, or one signed before`, String(maxClaimable));
     }
     this.signedMax = Math.max(this.signedMax, maxClaimable);
     this.signedRungs.add(maxClaimable);
@@ -151,7 +151,7 @@ export class InvariantMonitor {
     return this.parts.answersMs?.() ?? performance.now();
   }
 
-  private breach(invariant: Violation["invariant"], expected: string, actual: string): void {
+  private violate(invariant: Violation["invariant"], expected: string, actual: string): void {
     if (this.violations.length >= VIOLATIONS_MAX) return;
     this.violations.push({ invariant, light: this.parts.name, expected, actual });
   }

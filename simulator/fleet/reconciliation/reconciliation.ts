@@ -39,7 +39,7 @@ export interface NotBought {
   readonly cause: string | null;
 }
 
-/** What a light and its witness know at the end. */
+/** What a light and its monitor know at the end. */
 export interface LightCounters {
   readonly name: string;
   /** Where seller and chain keep this light's money. */
@@ -49,7 +49,7 @@ export interface LightCounters {
   grantedUnits(): number;
   /** Why it does not buy, as it was answered last; null when it buys or heard nothing. */
   refusal(): string | null;
-  readonly witness: {
+  readonly monitor: {
     readonly violations: readonly Violation[];
     /** Rungs answered for, atomic units. */
     readonly madeAtomic: number;
@@ -71,7 +71,7 @@ export function reconcile(
   chain: ChainTruth,
   sellerIsShared: boolean,
 ): Reconciliation {
-  const violations = lights.flatMap((light) => light.witness.violations);
+  const violations = lights.flatMap((light) => light.monitor.violations);
   const notBought: NotBought[] = [];
   let signed = 0n;
   let charged = 0n;
@@ -82,9 +82,9 @@ export function reconcile(
     const chargedHere = BigInt(account?.charged ?? 0);
     violations.push(...compare(light, account, chain));
     if (boughtNothing(light, account, chain)) {
-      notBought.push({ light: light.name, signed: light.witness.signed(), cause: light.refusal() });
+      notBought.push({ light: light.name, signed: light.monitor.signed(), cause: light.refusal() });
     }
-    signed += BigInt(light.witness.signed());
+    signed += BigInt(light.monitor.signed());
     charged += chargedHere;
     consumed += light.consumedUnits();
     granted += account?.granted ?? 0;
@@ -97,25 +97,25 @@ export function reconcile(
 
 function compare(light: LightCounters, account: SellerAccount | undefined, chain: ChainTruth): Violation[] {
   const found: Violation[] = [];
-  const breach = (invariant: Violation["invariant"], expected: string, actual: string) => {
+  const violate = (invariant: Violation["invariant"], expected: string, actual: string) => {
     found.push({ invariant, light: light.name, expected, actual });
   };
-  const { witness } = light;
-  const signed = witness.signed();
+  const { monitor } = light;
+  const signed = monitor.signed();
   const charged = account?.charged ?? 0;
   const deposited = chain.depositedBy.get(light.accountId()) ?? 0n;
   const paid = chain.paidBy.get(light.accountId()) ?? 0n;
-  if (signed < charged) breach("M2", `signed >= charged ${charged}`, `signed ${signed}`);
+  if (signed < charged) violate("M2", `signed >= charged ${charged}`, `signed ${signed}`);
   if (BigInt(signed) > deposited && !boughtNothing(light, account, chain)) {
-    breach("M1", `signed <= deposited ${deposited}`, `signed ${signed}`);
+    violate("M1", `signed <= deposited ${deposited}`, `signed ${signed}`);
   }
   // The light counts each rung it was answered for once; a rung charged twice shows as a difference.
-  if (charged !== witness.madeAtomic + witness.unanswered(charged)) {
-    breach("M3", `charged = rungs bought ${witness.madeAtomic}`, `charged ${charged}`);
+  if (charged !== monitor.madeAtomic + monitor.unanswered(charged)) {
+    violate("M3", `charged = rungs bought ${monitor.madeAtomic}`, `charged ${charged}`);
   }
-  if (paid !== BigInt(charged)) breach("M2", `claimed = charged ${charged}`, `claimed ${paid}`);
+  if (paid !== BigInt(charged)) violate("M2", `claimed = charged ${charged}`, `claimed ${paid}`);
   if (light.grantedUnits() > (account?.granted ?? 0)) {
-    breach(
+    violate(
       "E2",
       `granted by the seller ${account?.granted ?? 0} mWh`,
       `credited ${light.grantedUnits()} mWh`,
@@ -126,23 +126,23 @@ function compare(light: LightCounters, account: SellerAccount | undefined, chain
 
 /** It signed its first rung, which waits for a deposit that never came: nothing moved, and nobody counts anything. */
 function boughtNothing(light: LightCounters, account: SellerAccount | undefined, chain: ChainTruth): boolean {
-  const { witness } = light;
+  const { monitor } = light;
   const moved = [chain.depositedBy, chain.paidBy].some((sums) => (sums.get(light.accountId()) ?? 0n) !== 0n);
-  const counted = (account?.charged ?? 0) + witness.madeAtomic + light.grantedUnits();
-  return witness.signed() > 0 && witness.openRungs === 1 && !moved && counted === 0;
+  const counted = (account?.charged ?? 0) + monitor.madeAtomic + light.grantedUnits();
+  return monitor.signed() > 0 && monitor.openRungs === 1 && !moved && counted === 0;
 }
 
 function compareFleet({ charged, claimed, settled, sellerBalance }: Amounts, shared: boolean): Violation[] {
   const found: Violation[] = [];
-  const breach = (expected: string, actual: string) => {
+  const violate = (expected: string, actual: string) => {
     found.push({ invariant: "M2", light: "fleet", expected, actual });
   };
-  if (claimed !== charged) breach(`claimed = charged ${charged}`, `claimed ${claimed}`);
+  if (claimed !== charged) violate(`claimed = charged ${charged}`, `claimed ${claimed}`);
   if (shared) {
-    if (settled < claimed) breach(`settled >= claimed ${claimed}`, `settled ${settled}`);
+    if (settled < claimed) violate(`settled >= claimed ${claimed}`, `settled ${settled}`);
     return found;
   }
-  if (settled !== claimed) breach(`settled = claimed ${claimed}`, `settled ${settled}`);
-  if (sellerBalance !== settled) breach(`seller's balance = settled ${settled}`, `balance ${sellerBalance}`);
+  if (settled !== claimed) violate(`settled = claimed ${claimed}`, `settled ${settled}`);
+  if (sellerBalance !== settled) violate(`seller's balance = settled ${settled}`, `balance ${sellerBalance}`);
   return found;
 }

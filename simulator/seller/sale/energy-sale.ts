@@ -75,7 +75,7 @@ export interface EnergySaleParts {
   /** Whether the node answers; absent where it always does. */
   readonly node?: Pick<ChainWatch, "trouble" | "look" | "whileItAnswers">;
   /** Sells for plain vouchers before the resource server is asked; absent with the official scheme. */
-  readonly till?: VoucherService | undefined;
+  readonly voucherService?: VoucherService | undefined;
   /** Unix time in milliseconds. */
   readonly nowMs: () => number;
   /** Whether the signature of an EIP-3009 authorization is its payer's. */
@@ -98,9 +98,9 @@ export class EnergySale {
 
   /** Sells one quantum for `presented`, what the JSON of a PAYMENT-SIGNATURE said. */
   async present(presented: unknown, offers: readonly PaymentRequirements[]): Promise<PresentOutcome> {
-    const { till } = this.#parts;
-    const voucher = till === undefined ? undefined : presentedVoucher(presented);
-    const quick = voucher === undefined ? undefined : await till?.sell(voucher, offers);
+    const { voucherService } = this.#parts;
+    const voucher = voucherService === undefined ? undefined : presentedVoucher(presented);
+    const quick = voucher === undefined ? undefined : await voucherService?.sell(voucher, offers);
     if (quick !== undefined) return quick;
     const read = PaymentPayloadV2Schema.safeParse(presented);
     return read.success ? this.sell(read.data as PaymentPayload, offers) : { kind: "malformed" };
@@ -141,7 +141,7 @@ export class EnergySale {
   /** Resolves when no payment is being worked on any more. */
   async idle(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.allSettled([...this.#inFlight.values()]);
-    await this.#parts.till?.idle();
+    await this.#parts.voucherService?.idle();
   }
 
   /**
@@ -174,7 +174,7 @@ export class EnergySale {
     identity: PaymentIdentity,
   ): Promise<SaleOutcome> {
     try {
-      await this.#parts.till?.underWay(identity.account);
+      await this.#parts.voucherService?.underWay(identity.account);
       const known = await this.#answered(payment, offers, identity);
       if (known !== undefined) return { kind: "sold", stored: known, isRepetition: true };
       if (this.#parts.store.isFull) return TOO_MANY;

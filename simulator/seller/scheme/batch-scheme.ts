@@ -36,7 +36,7 @@ export interface BatchSchemeParts {
 }
 
 type Hooks = NonNullable<SchemeNetworkServer["schemeHooks"]>;
-type Verdict = Awaited<ReturnType<NonNullable<Hooks["onBeforeVerify"]>>>;
+type HookResult = Awaited<ReturnType<NonNullable<Hooks["onBeforeVerify"]>>>;
 
 export function batchScheme(parts: BatchSchemeParts): SchemeNetworkServer {
   const { official } = parts;
@@ -57,7 +57,7 @@ export function batchScheme(parts: BatchSchemeParts): SchemeNetworkServer {
   };
 }
 
-async function beforeVerify(parts: BatchSchemeParts, context: VerifyContext): Promise<Verdict> {
+async function beforeVerify(parts: BatchSchemeParts, context: VerifyContext): Promise<HookResult> {
   const { official, ids } = parts;
   const payment = channelPayment(context.paymentPayload.payload);
   // What is not of the common form, and a channel whose signer only the chain can tell, go the official way.
@@ -82,7 +82,7 @@ async function beforeFirst(
   parts: BatchSchemeParts,
   context: VerifyContext,
   payment: ChannelPayment,
-): Promise<Verdict> {
+): Promise<HookResult> {
   if (!isSigned(parts, payment)) return refuse("voucher_signature");
   const { channelId, config } = payment;
   const states = await parts.readChannels([channelId]).catch(() => undefined);
@@ -113,9 +113,9 @@ async function locally(
   { paymentPayload, requirements }: VerifyContext,
   { channelId, maxClaimable, config }: ChannelPayment,
   channel: Channel,
-): Promise<Verdict> {
+): Promise<HookResult> {
   const payer = config.payer;
-  const invalid = (reason: string): Verdict => ({
+  const invalid = (reason: string): HookResult => ({
     skip: true,
     result: { isValid: false, invalidReason: `${REASON}${reason}`, payer },
   });
@@ -164,7 +164,7 @@ async function correct(
   };
 }
 
-async function officially({ official }: BatchSchemeParts, context: VerifyContext): Promise<Verdict> {
+async function officially({ official }: BatchSchemeParts, context: VerifyContext): Promise<HookResult> {
   return official.schemeHooks.onBeforeVerify?.(context);
 }
 
@@ -197,6 +197,6 @@ function isFresh({ official, nowMs }: BatchSchemeParts, { onchainSyncedAt }: Cha
   return onchainSyncedAt !== undefined && nowMs() - onchainSyncedAt <= official.getOnchainStateTtlMs();
 }
 
-function refuse(reason: string): Verdict {
+function refuse(reason: string): HookResult {
   return { abort: true, reason: `${REASON}${reason}`, message: reason.replaceAll("_", " ") };
 }

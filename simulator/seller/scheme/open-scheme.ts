@@ -24,7 +24,7 @@ export interface OwnSchemeOptions {
 
 export interface OwnScheme {
   readonly scheme: SchemeNetworkServer;
-  readonly till: VoucherService;
+  readonly voucherService: VoucherService;
   readonly curve: Curve["name"];
 }
 
@@ -43,7 +43,7 @@ export async function openOwnScheme(options: OwnSchemeOptions): Promise<OwnSchem
   return {
     curve: curve.name,
     scheme: batchScheme({ official, ids, signatures, readChannels, nowMs }),
-    till: new VoucherService({
+    voucherService: new VoucherService({
       store,
       signatures,
       nowMs,

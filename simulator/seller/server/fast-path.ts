@@ -12,7 +12,7 @@ import type { VoucherOutcome, VoucherService } from "../scheme/voucher-service.t
 import { CROSS_ORIGIN_HEADERS } from "./http-manners.ts";
 
 export interface FastPathParts {
-  readonly till: VoucherService;
+  readonly voucherService: VoucherService;
   readonly terms: Terms;
   /** Whether payments are still taken. */
   readonly isOpen: () => boolean;
@@ -36,7 +36,7 @@ export function fastPath(parts: FastPathParts, framework: RequestListener): Requ
       return undefined;
     const offers = offersByUrl.get(request.url ?? "");
     const voucher = offers === undefined ? undefined : reader.read(payment);
-    return voucher === undefined ? undefined : parts.till.sell(voucher, offers!);
+    return voucher === undefined ? undefined : parts.voucherService.sell(voucher, offers!);
   };
   /** Whether it was charged nobody can tell here: the client presents it again, and what was sold is answered then. */
   const failed = (response: ServerResponse, error: unknown) => {

@@ -33,7 +33,7 @@ const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 export interface ServerParts {
   readonly sale: EnergySale;
   /** Answers plain vouchers ahead of the framework; absent with the official scheme. */
-  readonly till: VoucherService | undefined;
+  readonly voucherService: VoucherService | undefined;
   readonly store: AccountStore;
   readonly quote: () => Quote;
   readonly terms: Terms;
@@ -43,7 +43,7 @@ export interface ServerParts {
 }
 
 export function energyServer(parts: ServerParts): FastifyInstance {
-  const { till, terms } = parts;
+  const { voucherService, terms } = parts;
   let isOpen = true;
   const app = fastify({
     logger: false,
@@ -52,9 +52,9 @@ export function energyServer(parts: ServerParts): FastifyInstance {
     serverFactory: (framework) =>
       createServer(
         { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
-        till === undefined
+        voucherService === undefined
           ? framework
-          : fastPath({ till, terms, isOpen: () => isOpen, log: parts.log }, framework),
+          : fastPath({ voucherService, terms, isOpen: () => isOpen, log: parts.log }, framework),
       ),
   });
   app.addHook("preClose", (done) => {

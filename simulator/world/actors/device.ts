@@ -1,5 +1,5 @@
 /**
- * One light of a world: the device's own host and journal on a simulated pole, disk, clock and link.
+ * One light of a world: the device's own host and journal on a simulated site, disk, clock and link.
  *
  * Promise: what the oracle hears of it comes from its ports: what it signed, stored, switched and read.
  * Killed, it leaves the relay as it is; without power it is dark.
@@ -23,7 +23,7 @@ import { BoardMemory } from "../surroundings/board-memory.ts";
 import { DiskMemory, NOTHING, textOf } from "../surroundings/disk-memory.ts";
 import type { Memory, OpenMemory, Recovered } from "../surroundings/memory.ts";
 import type { Network } from "../surroundings/network.ts";
-import { type Pole, PoleMeter } from "../surroundings/simulated-site.ts";
+import { type Site, SiteMeter } from "../surroundings/simulated-site.ts";
 
 /** What a light's ports tell. */
 export interface LightWatch {
@@ -58,7 +58,7 @@ export interface LightParts {
   readonly network: Network;
   readonly signing: Signing;
   readonly index: number;
-  readonly pole: Pole;
+  readonly site: Site;
   readonly epochSeconds: number;
   readonly watch: LightWatch;
   readonly owner: LightOwner;
@@ -70,8 +70,8 @@ export class Light {
   readonly name: string;
   /** 40 lower-case hex digits. */
   readonly device: string;
-  readonly pole: Pole;
-  readonly meter: PoleMeter;
+  readonly site: Site;
+  readonly meter: SiteMeter;
   readonly memory: Memory;
   readonly clock: WorldClock;
   /** Its disk became another than it left: what it remembers is not to be relied on. */
@@ -100,13 +100,13 @@ export class Light {
   private rememberedAtBoot = false;
 
   constructor(parts: LightParts) {
-    const { world, faults, index, pole, epochSeconds } = parts;
+    const { world, faults, index, site, epochSeconds } = parts;
     this.parts = parts;
     this.name = `light ${index}`;
     this.device = keyOf(this.name).address.slice(2);
-    this.pole = pole;
+    this.site = site;
     this.random = world.stream(this.name);
-    this.meter = new PoleMeter(pole, faults, () => world.nowMs);
+    this.meter = new SiteMeter(site, faults, () => world.nowMs);
     this.memory = memoryOf(parts, this);
     this.clock = new WorldClock(world, epochSeconds, () => parts.watch.acted(this, "set a timer"));
     this.life = new ProcessLifetime(world);
@@ -139,9 +139,9 @@ export class Light {
   }
 
   private start(life: ProcessLifetime, { journal, signer, follow }: OpenMemory): void {
-    const { world, network, pole, watch, owner } = this.parts;
+    const { world, network, site, watch, owner } = this.parts;
     this.host = startHost({
-      settings: pole.settings,
+      settings: site.settings,
       key: keyOf(this.name),
       gatewayPublicKey: keyOf("gateway").publicKey,
       clock: this.clock,
@@ -158,13 +158,13 @@ export class Light {
       },
       journal: this.watched(journal, life),
       link: network.link(this.device, life, (link) => owner.bend(link)),
-      almanac: pole.almanac,
+      almanac: site.almanac,
       describe: {
-        model: `${pole.lamp.ratedMilliwatts / 1000} W`,
+        model: `${site.lamp.ratedMilliwatts / 1000} W`,
         firmware: "world",
-        meter: pole.meter.name,
+        meter: site.meter.name,
         unit: "mWh",
-        wantedUnits: pole.wantedUnits,
+        wantedUnits: site.wantedUnits,
       },
       signer: {
         sign: (request, done) => {

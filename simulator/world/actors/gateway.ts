@@ -29,7 +29,7 @@ export interface GatewayParts {
   readonly tables: Tables;
   readonly chain: ChainModel;
   readonly network: Network;
-  readonly road: FaultyLink;
+  readonly link: FaultyLink;
   readonly signing: Signing;
   readonly limits: FundingLimits;
   /** Unix seconds by the gateway's own clock. */
@@ -78,10 +78,10 @@ export class Gateway {
   }
 
   private start(): Sessions {
-    const { world, chain, network, road, signing, acted } = this.parts;
+    const { world, chain, network, link, signing, acted } = this.parts;
     const life = new ProcessLifetime(world);
     this.life = life;
-    const http = road.from(life, () => acted("asked the seller"));
+    const http = link.from(life, () => acted("asked the seller"));
     const payable = { schemes: ["batch-settlement"] as const, network: NETWORK, asset: TOKEN };
     const seller = electricitySeller(http, SELLER_URL, payable);
     const watch = new TariffWatch(

@@ -7,10 +7,10 @@
 import { energyMilliwattHours } from "#core/units";
 import { chooseQuantum } from "#gateway/purchase/channels";
 import { MENU } from "../engine/world-terms.ts";
-import type { Pole } from "../surroundings/simulated-site.ts";
+import type { Site } from "../surroundings/simulated-site.ts";
 import { type FastResult, type FastTerms, runFastLight } from "./fast-light.ts";
-import type { FastLook } from "./fast-look.ts";
 import type { FastPrice } from "./fast-sales.ts";
+import type { CitySampler } from "./fast-samples.ts";
 
 const BALANCE_ATOMIC = 100_000_000;
 const MICRO = 1_000_000;
@@ -22,7 +22,7 @@ export interface Town {
   /** At least one price, in the order of their instants. */
   readonly prices: readonly Omit<FastPrice, "quantumAtomic">[];
   /** Of a light by its number, from 0. */
-  poleAt(index: number): Pole;
+  siteAt(index: number): Site;
 }
 
 /** What a light came to, for those who show each by itself. */
@@ -47,11 +47,11 @@ export interface FastSums {
   readonly consumed: number;
   /** Mixed from every light's digest and number; the same for any split. */
   readonly digest: number;
-  /** What did not add up, at most BREACHES_MAX of them. */
-  readonly breaches: readonly string[];
+  /** What did not add up, at most VIOLATIONS_MAX of them. */
+  readonly violations: readonly string[];
 }
 
-const BREACHES_MAX = 8;
+const VIOLATIONS_MAX = 8;
 
 /** What the gateway would offer a light that wants so much at a time, at each of a town's prices. */
 export function termsOf({ epochSeconds, endMs, prices }: Town, wantedUnits: number): FastTerms {
@@ -71,16 +71,16 @@ export function runFastCity(
   town: Town,
   from: number,
   to: number,
-  look: FastLook | null = null,
+  look: CitySampler | null = null,
 ): { readonly sums: FastSums; readonly lights: FastLights } {
   const lights = allocate(to - from);
   const sums = { lights: to - from, events: 0, purchases: 0, signed: 0, charged: 0, granted: 0, consumed: 0 };
-  const breaches: string[] = [];
+  const violations: string[] = [];
   let digest = 0;
   for (let index = from; index < to; index++) {
-    const pole = town.poleAt(index);
-    const terms = termsOf(town, pole.wantedUnits);
-    const result = runFastLight(pole, terms, null, look?.samplerOf(pole));
+    const site = town.siteAt(index);
+    const terms = termsOf(town, site.wantedUnits);
+    const result = runFastLight(site, terms, null, look?.samplerOf(site));
     const at = index - from;
     lights.purchases[at] = result.purchases;
     lights.charged[at] = result.charged;
@@ -96,14 +96,14 @@ export function runFastCity(
     sums.granted += result.granted;
     sums.consumed += result.register - result.registerAtOpen;
     digest = (digest + Math.imul(result.digest ^ index, 0x9e3779b1)) >>> 0;
-    const wrong = reconcile(result, terms, pole);
-    if (wrong !== null && breaches.length < BREACHES_MAX) breaches.push(`${wrong}, light ${index}`);
+    const wrong = reconcile(result, terms, site);
+    if (wrong !== null && violations.length < VIOLATIONS_MAX) violations.push(`${wrong}, light ${index}`);
   }
-  return { sums: { ...sums, digest, breaches }, lights };
+  return { sums: { ...sums, digest, violations }, lights };
 }
 
 /** What of one light's counters does not add up; null when all does. */
-export function reconcile(result: FastResult, { prices }: FastTerms, pole: Pole): string | null {
+export function reconcile(result: FastResult, { prices }: FastTerms, site: Site): string | null {
   const { signed, charged, granted, credited, boughtMicroAtomic } = result;
   const underWay = signed - charged;
   if (underWay !== 0 && !prices.some(({ quantumAtomic }) => quantumAtomic === underWay)) {
@@ -125,11 +125,11 @@ export function reconcile(result: FastResult, { prices }: FastTerms, pole: Pole)
     0,
   );
   if (result.aheadMilliwattHours > quantumUnits) return "E2: delivered beyond one quantum";
-  return unseen(result, pole);
+  return unseen(result, site);
 }
 
 /** Between two looks the lamp may burn for a tick; the meter shows whole steps. */
-function unseen(result: FastResult, { lamp, meter, settings }: Pole): string | null {
+function unseen(result: FastResult, { lamp, meter, settings }: Site): string | null {
   const drawnMilliwatts = (lamp.ratedMilliwatts * lamp.startUpPermille) / 1000;
   const tickUnits = energyMilliwattHours(drawnMilliwatts, settings.tickMs);
   const units = result.deliveredMilliwattHours - (result.register - result.registerAtOpen);

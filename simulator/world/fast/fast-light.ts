@@ -12,7 +12,7 @@ import { budgetOn, refusePrice, refuseQuantum, spentToday } from "#core/policy";
 import { NEW_REGISTER, type Register, takeReading } from "#core/register";
 import { nextAttemptMs } from "#core/rungs";
 import { energyMilliwattHours, msUntilUsed, unitsForQuantum } from "#core/units";
-import type { Pole } from "../surroundings/simulated-site.ts";
+import type { Site } from "../surroundings/simulated-site.ts";
 import { FastMeter } from "./fast-meter.ts";
 import { type FastPrice, FastSales } from "./fast-sales.ts";
 
@@ -83,19 +83,19 @@ type FastEvent = "tick" | "plan" | "link" | "first-offer" | "offer" | "grant";
 
 /** One light's nights, from power-up to the end of its terms. @param watch null when nothing is compared */
 export function runFastLight(
-  pole: Pole,
+  site: Site,
   terms: FastTerms,
   watch: FastWatch | null,
   sampler: FastSampler = NO_SAMPLER,
 ): FastResult {
-  requireAffordable(pole, terms.prices);
-  const light = new FastLight(pole, terms, watch);
+  requireAffordable(site, terms.prices);
+  const light = new FastLight(site, terms, watch);
   light.run(sampler);
   return light.result();
 }
 
 /** A light that refuses an offer asks for a better one; only the machine does that. */
-function requireAffordable({ settings: { policy } }: Pole, prices: readonly FastPrice[]): void {
+function requireAffordable({ settings: { policy } }: Site, prices: readonly FastPrice[]): void {
   if (prices.length === 0) throw new Error("fast light: expected at least one price, found none");
   for (const { pricePerMillionUnits, quantumAtomic } of prices) {
     const refusal = refuseQuantum(policy, quantumAtomic) ?? refusePrice(policy, pricePerMillionUnits);
@@ -108,7 +108,7 @@ function requireAffordable({ settings: { policy } }: Pole, prices: readonly Fast
 }
 
 class FastLight {
-  readonly #pole: Pole;
+  readonly #site: Site;
   readonly #terms: FastTerms;
   readonly #watch: FastWatch | null;
   readonly #meter: FastMeter;
@@ -151,12 +151,12 @@ class FastLight {
   #digest = 0;
   #ahead = 0;
 
-  constructor(pole: Pole, terms: FastTerms, watch: FastWatch | null) {
+  constructor(site: Site, terms: FastTerms, watch: FastWatch | null) {
     const [first, second] = terms.prices;
-    this.#pole = pole;
+    this.#site = site;
     this.#terms = terms;
     this.#watch = watch;
-    this.#meter = new FastMeter(pole);
+    this.#meter = new FastMeter(site);
     this.#sales = new FastSales(terms.prices);
     this.#price = first!.pricePerMillionUnits;
     this.#quantumOffered = first!.quantumAtomic;
@@ -215,14 +215,14 @@ class FastLight {
     const day = Math.floor(wallSeconds / SECONDS_PER_DAY);
     if (day === this.#planDay) return;
     this.#planDay = day;
-    this.#planNext = this.#pole.almanac.plan(wallSeconds);
+    this.#planNext = this.#site.almanac.plan(wallSeconds);
     this.#step("plan");
   }
 
   /** One event as the machine takes it: reckon, apply, decide the level, buy, set the alarm. */
   #step(event: FastEvent): void {
     const nowMs = this.#nowMs;
-    const { settings } = this.#pole;
+    const { settings } = this.#site;
     const meter = this.#meter;
     this.#events++;
     this.#reckon(nowMs - this.#reckonedAtMs);
@@ -265,7 +265,7 @@ class FastLight {
 
   #readMeter(): void {
     const nowMs = this.#nowMs;
-    const { meter: limits } = this.#pole.settings;
+    const { meter: limits } = this.#site.settings;
     const before = this.#register;
     const raw = this.#meter.read(nowMs);
     const taken = takeReading(before, raw, nowMs - this.#countedAtMs, Math.floor(this.#estimated), limits);
@@ -302,11 +302,11 @@ class FastLight {
     // An offered quantum is taken up between two purchases.
     if (this.#pendingRung === 0) this.#quantumAtomic = this.#quantumOffered;
     const units = unitsForQuantum(this.#quantumAtomic, this.#price);
-    this.#lowMark = Math.ceil((units * this.#pole.settings.lowMarkPermille) / 1000);
+    this.#lowMark = Math.ceil((units * this.#site.settings.lowMarkPermille) / 1000);
   }
 
   #buy(wallSeconds: number): void {
-    const { policy, retry } = this.#pole.settings;
+    const { policy, retry } = this.#site.settings;
     this.#budget = budgetOn(this.#budget, wallSeconds, this.#signed);
     if (this.#pendingRung !== 0 || this.#credit() >= this.#lowMark) return;
     const rung = this.#charged + this.#quantumAtomic;
@@ -325,7 +325,7 @@ class FastLight {
 
   #wakeIn(wallSeconds: number): number {
     const nowMs = this.#nowMs;
-    const { settings } = this.#pole;
+    const { settings } = this.#site;
     let inMs = Math.min(settings.tickMs, this.#readingAtMs + settings.readingMs - nowMs);
     inMs = Math.min(inMs, msUntilNextStep(this.#plan, wallSeconds));
     if (this.#pendingRung !== 0 && this.#pendingNextMs > nowMs)
@@ -343,7 +343,7 @@ class FastLight {
   #loadMilliwatts(): number {
     const { level } = this.#meter;
     if (level === 0) return 0;
-    return Math.max(this.#powerMilliwatts, (this.#pole.settings.ratedMilliwatts * level) / 100);
+    return Math.max(this.#powerMilliwatts, (this.#site.settings.ratedMilliwatts * level) / 100);
   }
 
   #credit(): number {

@@ -4,7 +4,7 @@
  * Promise: energy, lit time and counter are the lamp model's (city/lamp-model.ts), to the last bit.
  */
 import { energyMilliwattHours } from "#core/units";
-import type { Pole } from "../surroundings/simulated-site.ts";
+import type { Site } from "../surroundings/simulated-site.ts";
 
 export class FastMeter {
   /** 0..100 per cent. */
@@ -14,24 +14,24 @@ export class FastMeter {
   /** Delivered when the meter was read last. */
   energyWhenRead = 0;
   litMs = 0;
-  readonly #pole: Pole;
+  readonly #site: Site;
   #sinceMs = 0;
   #startedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(pole: Pole) {
-    this.#pole = pole;
+  constructor(site: Site) {
+    this.#site = site;
   }
 
   /** Power at the present level, higher while the lamp starts. */
   drawnMilliwatts(atMs: number): number {
-    const { lamp } = this.#pole;
+    const { lamp } = this.#site;
     const steady = (lamp.ratedMilliwatts * this.level) / 100;
     return atMs - this.#startedAtMs < lamp.startUpMs ? (steady * lamp.startUpPermille) / 1000 : steady;
   }
 
   integrate(nowMs: number): void {
     const sinceMs = this.#sinceMs;
-    const startUpEnds = Math.min(nowMs, Math.max(sinceMs, this.#startedAtMs + this.#pole.lamp.startUpMs));
+    const startUpEnds = Math.min(nowMs, Math.max(sinceMs, this.#startedAtMs + this.#site.lamp.startUpMs));
     this.energyMilliwattHours +=
       energyMilliwattHours(this.drawnMilliwatts(sinceMs), startUpEnds - sinceMs) +
       energyMilliwattHours(this.drawnMilliwatts(startUpEnds), nowMs - startUpEnds);
@@ -49,8 +49,8 @@ export class FastMeter {
   read(nowMs: number): number {
     this.integrate(nowMs);
     this.energyWhenRead = this.energyMilliwattHours;
-    const { resolutionMilliwattHours } = this.#pole.meter;
-    const shown = this.#pole.meterInitial + this.energyMilliwattHours;
+    const { resolutionMilliwattHours } = this.#site.meter;
+    const shown = this.#site.meterInitial + this.energyMilliwattHours;
     return Math.floor(shown / resolutionMilliwattHours) * resolutionMilliwattHours;
   }
 }

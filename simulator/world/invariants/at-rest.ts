@@ -30,20 +30,20 @@ function moneyBreaches(
   chargedMax: ReadonlyMap<string, number>,
 ): ViolationAtRest[] {
   const found: ViolationAtRest[] = [];
-  const breach = (told: string) => found.push({ invariant: "M2", told });
+  const violate = (told: string) => found.push({ invariant: "M2", told });
   if (chain.settled !== chain.claimed) {
-    breach(`at rest ${chain.settled} settled of ${chain.claimed} claimed`);
+    violate(`at rest ${chain.settled} settled of ${chain.claimed} claimed`);
   }
   for (const { account, channel } of seller.rows<AccountRecord>("account")) {
     const onChain = chain.channelOf(account.account);
     const due = Math.min(Number(channel?.chargedCumulativeAmount ?? 0), onChain.balance);
     if (onChain.claimed < due) {
-      breach(`at rest ${onChain.claimed} claimed on ${account.account}, ${due} due`);
+      violate(`at rest ${onChain.claimed} claimed on ${account.account}, ${due} due`);
     }
   }
   for (const [id, { claimed }] of chain.channels) {
     const charged = chargedMax.get(id) ?? 0;
-    if (claimed > charged) breach(`${claimed} claimed on ${id}, ${charged} charged`);
+    if (claimed > charged) violate(`${claimed} claimed on ${id}, ${charged} charged`);
   }
   return found;
 }

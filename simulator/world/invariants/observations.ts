@@ -26,7 +26,7 @@ export function newObservations(light: Light): Observations {
     soldUnits: 0,
     largestSaleUnits: 0,
     signedByDay: new Map(),
-    prices: new PricesHeard(light.pole.settings.policy.priceCeiling),
+    prices: new PricesHeard(light.site.settings.policy.priceCeiling),
     darkSinceMs: null,
     channelIds: new Set(),
   };

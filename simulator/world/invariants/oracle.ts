@@ -2,8 +2,8 @@
  * Judges a world by device/INVARIANTS.md, from physics, bytes on the wire, disks and the chain: never from
  * what a program believes.
  *
- * Promise: the first breach is kept with its letter and stops the world. What a fault destroyed for good
- * (a disk that became another) is no program's breach, and only that is excused.
+ * Promise: the first violation is kept with its letter and stops the world. What a fault destroyed for good
+ * (a disk that became another) is no program's violation, and only that is excused.
  */
 import type { SigningRequest } from "#core/ports";
 import { channelTagOf } from "#core/rungs";
@@ -48,7 +48,7 @@ export interface OracleParts {
 }
 
 export class Oracle implements Wiretap, SellerWatch, LightWatch {
-  breach: WorldViolation | null = null;
+  violation: WorldViolation | null = null;
   /** Messages with the right tag and a lie in them: what a gateway that turned bad would send. */
   readonly hostile = new WeakSet<Uint8Array>();
   private readonly parts: OracleParts;
@@ -249,7 +249,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   signing(light: Light, request: SigningRequest): void {
     const seen = this.seen.get(light.device)!;
     const { terms, channelId, maxClaimable, amountAtomic } = request;
-    const { policy } = light.pole.settings;
+    const { policy } = light.site.settings;
     const told = `${light.name} signs ${maxClaimable} for`;
     if (terms.network !== NETWORK) this.broken("P1", `${told} network ${terms.network}`);
     if (terms.asset !== TOKEN) this.broken("P1", `${told} token ${terms.asset}`);
@@ -353,12 +353,12 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   /** Whether this light's own budget and the channel's limit leave room for another rung. */
   hasMoney(light: Light): boolean {
     const seen = this.seen.get(light.device)!;
-    const { dailyBudgetAtomic } = light.pole.settings.policy;
+    const { dailyBudgetAtomic } = light.site.settings.policy;
     const today = seen.signedByDay.get(light.clock.dayTold) ?? 0;
     // A day that the clock only visited was begun with money of the day before.
     let sum = 0;
     for (const signed of seen.signedByDay.values()) sum += signed;
-    const room = 3 * light.pole.settings.policy.quantumMaxAtomic;
+    const room = 3 * light.site.settings.policy.quantumMaxAtomic;
     for (const id of seen.channelIds) {
       if ((this.signedMax.get(id) ?? 0) + room >= this.parts.perChannelAtomic) return false;
     }
@@ -392,8 +392,8 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   }
 
   private broken(invariant: Invariant, told: string): void {
-    if (this.breach !== null) return;
-    this.breach = { invariant, atMs: this.parts.world.nowMs, told };
+    if (this.violation !== null) return;
+    this.violation = { invariant, atMs: this.parts.world.nowMs, told };
     this.parts.world.note(`BREACH ${invariant} ${told}`);
     this.parts.world.stop();
   }

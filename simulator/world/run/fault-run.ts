@@ -1,8 +1,8 @@
 /**
- * One world, from its seed to its verdict: lights, broker, gateway, seller and chain through one or more
+ * One world, from its seed to its outcome: lights, broker, gateway, seller and chain through one or more
  * nights, troubled first and left in peace at the end.
  *
- * Promise: the same options give the same verdict and the same trace, whatever else the machine does.
+ * Promise: the same options give the same outcome and the same trace, whatever else the machine does.
  */
 import { plannedLevel } from "#core/lamp";
 import { Adversary } from "../actors/adversary.ts";
@@ -21,12 +21,12 @@ import type { WorldViolation } from "../invariants/violation.ts";
 import { Network } from "../surroundings/network.ts";
 import { drawWorldSetting, type Setting, type WorldOptions } from "./world-options.ts";
 
-export interface Verdict {
+export interface WorldOutcome {
   readonly seed: number;
   readonly events: number;
   readonly traceHash: string;
-  readonly breach: WorldViolation | null;
-  /** The trace's latest lines, when there was a breach. */
+  readonly violation: WorldViolation | null;
+  /** The trace's latest lines, when there was a violation. */
   readonly latest: readonly string[];
   readonly fired: ReadonlyMap<FaultKind, number>;
   /** Atomic units at rest. */
@@ -50,13 +50,13 @@ const LIMITS = {
   newcomersPerDayAtomic: TREASURY_ATOMIC,
 };
 /**
- * Runs one world to its verdict.
+ * Runs one world to its outcome.
  * @param settingOf where and when it plays; drawn from its seed when absent
  */
 export async function runFaults(
   options: WorldOptions,
   settingOf: (options: WorldOptions, world: World, faults: Faults) => Setting = drawWorldSetting,
-): Promise<Verdict> {
+): Promise<WorldOutcome> {
   const world = new World(options.seed);
   const faults = new Faults(options.faults, world.stream("faults"));
   const setting = settingOf(options, world, faults);
@@ -71,14 +71,14 @@ export async function runFaults(
     world.at(atMs, () => lookAtLights(parts, setting.epochSeconds));
   }
   await world.run(endMs, () => oracle.afterEvent());
-  if (oracle.breach === null) await rest(parts, endMs);
+  if (oracle.violation === null) await rest(parts, endMs);
   setting.end(parts);
   const { claimed, settled } = parts.chain;
   return {
     seed: options.seed,
     events: world.events,
-    latest: oracle.breach === null ? [] : world.latest(),
-    breach: oracle.breach,
+    latest: oracle.violation === null ? [] : world.latest(),
+    violation: oracle.violation,
     traceHash: world.traceHash(),
     fired: faults.counts,
     money: { charged: oracle.chargedAtomic(), claimed, settled },
@@ -111,7 +111,7 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
     perChannelAtomic,
   });
   const names = new Map<string, string>();
-  for (let index = 0; index < setting.poles.length; index++) {
+  for (let index = 0; index < setting.sites.length; index++) {
     names.set(keyOf(`light ${index}`).address.slice(2), `light ${index}`);
   }
   const network = new Network(world, faults, world.stream("network"), {
@@ -146,7 +146,7 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
     tables: gatewayTables,
     chain,
     network,
-    road: new FaultyLink(world, faults, () => seller),
+    link: new FaultyLink(world, faults, () => seller),
     signing,
     limits: { ...LIMITS, perChannelAtomic },
     now: () => epochSeconds + world.nowMs / 1000 + gatewayClock.offsetSeconds,
@@ -175,17 +175,17 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
 
 function buildLights(
   { signing, boards = 0 }: WorldOptions,
-  { epochSeconds, poles, ownerOf }: Setting,
+  { epochSeconds, sites, ownerOf }: Setting,
   surroundings: Pick<LightParts, "world" | "faults" | "network">,
   oracle: Oracle,
 ): Light[] {
-  return poles.map((pole, index) => {
+  return sites.map((site, index) => {
     const light = new Light({
       ...surroundings,
       ...{
         signing,
         index,
-        pole,
+        site,
         epochSeconds,
         watch: oracle,
         owner: ownerOf(index),
@@ -215,7 +215,7 @@ function lookAtLights({ world, lights, oracle, left }: Built, epochSeconds: numb
   const wallSeconds = epochSeconds + world.nowMs / 1000;
   for (const light of lights) {
     const canPay = !light.memoryLost && !left.has(light) && oracle.hasMoney(light);
-    oracle.watchLight(light, plannedLevel(light.pole.almanac.plan(wallSeconds), wallSeconds), canPay);
+    oracle.watchLight(light, plannedLevel(light.site.almanac.plan(wallSeconds), wallSeconds), canPay);
   }
 }
 

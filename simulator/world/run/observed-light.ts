@@ -1,5 +1,5 @@
 /**
- * A light of a world as an evening tells of it: its witness, what its owner does to its messages, and how
+ * A light of a world as an evening tells of it: its monitor, what its owner does to its messages, and how
  * it stood when it was last alive.
  *
  * Promise: nothing of the device is changed but what its owner could change: its link, and a wire around
@@ -16,12 +16,12 @@ import type { EveningLight } from "../../fleet/recorded-evening.ts";
 import type { Cheat } from "../../scenario/actions.ts";
 import type { Light, LightOwner } from "../actors/device.ts";
 import { keyOf } from "../engine/keys.ts";
-import type { Pole } from "../surroundings/simulated-site.ts";
+import type { Site } from "../surroundings/simulated-site.ts";
 
 export class ObservedLight implements EveningLight, LightOwner {
   readonly name: string;
-  readonly pole: Pole;
-  readonly witness: InvariantMonitor;
+  readonly site: Site;
+  readonly monitor: InvariantMonitor;
   readonly cheats = new Set<Cheat>();
   private light: Light | null = null;
   private link: CheatingLink | null = null;
@@ -38,16 +38,16 @@ export class ObservedLight implements EveningLight, LightOwner {
   constructor(
     name: string,
     index: number,
-    pole: Pole,
+    site: Site,
     nowMs: () => number,
     untilMs: number,
     answered: (roundTripMs: number) => void,
   ) {
     this.name = name;
-    this.pole = pole;
-    this.last = bootMachine(pole.settings, null);
+    this.site = site;
+    this.last = bootMachine(site.settings, null);
     this.random = seededRandom(index);
-    this.witness = new InvariantMonitor({
+    this.monitor = new InvariantMonitor({
       name,
       nowMs: () => Math.min(nowMs(), untilMs),
       deliveredMilliwattHours: () => this.meteredMilliwattHours(),
@@ -74,7 +74,7 @@ export class ObservedLight implements EveningLight, LightOwner {
   observe(event: Event, effects: readonly Effect[], state: State): void {
     this.last = state;
     if ("reading" in event && event.reading !== null) this.drawnWhenRead = this.drawnMilliwattHours();
-    this.witness.observe(event, effects, state);
+    this.monitor.observe(event, effects, state);
   }
 
   /** Makes it cheat from now on, or stop with null. */

@@ -1,5 +1,5 @@
 /**
- * What is told of one world: its lights with their witnesses, samples through the evening, the stages that
+ * What is told of one world: its lights with their monitors, samples through the evening, the stages that
  * were played, and at the end the books of seller and chain.
  *
  * Promise: watching changes nothing of a world but the number of its events; what it tells is physics,
@@ -20,7 +20,7 @@ import type { FaultTargets } from "../actors/fault-schedule.ts";
 import { keyOf } from "../engine/keys.ts";
 import type { World } from "../engine/world.ts";
 import type { WorldViolation } from "../invariants/violation.ts";
-import type { Pole } from "../surroundings/simulated-site.ts";
+import type { Site } from "../surroundings/simulated-site.ts";
 import { ObservedLight } from "./observed-light.ts";
 import { WorldScenarioRunner } from "./world-scenario-runner.ts";
 
@@ -44,16 +44,16 @@ export class ScenarioRecorder implements Evening {
   private books: Books | null = null;
 
   /** @param beginMs when the evening begins: lights may need a while before they have bought once */
-  constructor(world: World, plan: EveningPlan, poles: readonly Pole[], beginMs: number) {
+  constructor(world: World, plan: EveningPlan, sites: readonly Site[], beginMs: number) {
     this.world = world;
     this.plan = plan;
     this.beginMs = beginMs;
-    this.lights = poles.map(
-      (pole, index) =>
+    this.lights = sites.map(
+      (site, index) =>
         new ObservedLight(
           plan.city.lights[index]!.name,
           index,
-          pole,
+          site,
           () => world.nowMs,
           beginMs + plan.minutes * 60_000,
           (roundTripMs) => {
@@ -84,7 +84,7 @@ export class ScenarioRecorder implements Evening {
     this.hand = hand;
     const simulatedMs = minutes * 60_000;
     this.at(0, () => {
-      for (const { witness } of this.lights) witness.beginEvening();
+      for (const { monitor } of this.lights) monitor.beginEvening();
       this.recorder.record(simulatedMs);
     });
     playStages(scenario.stages, this.world, this.beginMs, hand);
@@ -122,12 +122,12 @@ export class ScenarioRecorder implements Evening {
    * @param calm nothing went wrong but what the scenario wants: then every counter of every light is held
    *   against the others, and else the oracle's word alone counts
    */
-  result(breach: WorldViolation | null, calm: boolean, wallMs: number): Result {
+  result(violation: WorldViolation | null, calm: boolean, wallMs: number): Result {
     const { accounts, truth } = this.books!;
     const told = reconcile(this.lights, accounts, truth, false);
-    // A breach stops its world: what was under way then is no difference of its own.
-    const broken = breach && {
-      ...{ invariant: breach.invariant, light: "world", expected: "no breach", actual: breach.told },
+    // A violation stops its world: what was under way then is no difference of its own.
+    const broken = violation && {
+      ...{ invariant: violation.invariant, light: "world", expected: "no breach", actual: violation.told },
     };
     const violations = broken === null ? (calm ? told.violations : []) : [broken];
     return resultOf({

@@ -10,9 +10,9 @@ import { CommanderError } from "commander";
 import { Watt402Error } from "#payment/watt402-error";
 import type { ReportModel } from "../../report/report-model.ts";
 import { requireWritable, writeReport } from "../../report/write-report.ts";
-import { buildCityReport, type CityRun } from "./fast-story.ts";
+import { buildCityReport, type CityRun } from "./city-report.ts";
 import { planWorldEvening } from "./scenario-plan.ts";
-import { faultStory } from "./scenario-run.ts";
+import { faultReport } from "./scenario-run.ts";
 import { openWorkerPool } from "./worker-pool.ts";
 import {
   commandOf,
@@ -30,7 +30,7 @@ import type { Job, JobResult } from "./world-worker.ts";
 const FAST_ABOVE_LIGHTS = 256;
 /** Lights of one job on the fast path. */
 const CITY_CHUNK = 5000;
-/** Looks over a city's nights, for a report. */
+/** Samples of a city's nights, for a report. */
 const CITY_LOOKS = 280;
 const PROGRESS_MS = 2000;
 
@@ -51,18 +51,18 @@ export async function runWorld(argv: readonly string[]): Promise<number> {
 async function runWorlds(flags: WorldFlags): Promise<number> {
   const startedAtMs = Date.now();
   const jobs = jobsOf(flags);
-  const crew = openWorkerPool(flags.workers);
+  const pool = openWorkerPool(flags.workers);
   const interrupt = () => {
     process.stderr.write("\ninterrupted: what follows is what was done so far\n");
-    crew.stop();
+    pool.stop();
   };
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
   let toldAtMs = startedAtMs;
-  const results = await crew.work(jobs, (finished, result) => {
-    if (result.kind === "night" && result.verdict.breach !== null && jobs.length > 1) {
-      const { seed, breach } = result.verdict;
-      process.stderr.write(`seed ${seed} broke ${breach.invariant}; its story follows when all is done\n`);
+  const results = await pool.work(jobs, (finished, result) => {
+    if (result.kind === "night" && result.outcome.violation !== null && jobs.length > 1) {
+      const { seed, violation } = result.outcome;
+      process.stderr.write(`seed ${seed} broke ${violation.invariant}; its story follows when all is done\n`);
     }
     if (Date.now() - toldAtMs < PROGRESS_MS) return;
     toldAtMs = Date.now();
@@ -112,25 +112,25 @@ function jobsOf(flags: WorldFlags): Job[] {
   });
 }
 
-/** Writes the page: the first world's evening, and the faults and breaches of all. */
+/** Writes the page: the first world's evening, and the faults and violations of all. */
 function tell(
   file: string,
   flags: WorldFlags,
   results: readonly (JobResult | null)[],
   report: WorldReport,
 ): void {
-  const story = results.some((result) => result?.kind === "city")
+  const model = results.some((result) => result?.kind === "city")
     ? buildCityReport(
         cityRunOf(flags, report),
         results.slice(0, Math.ceil(lightsOf(flags) / CITY_CHUNK)),
         CITY_LOOKS,
       )
-    : results.flatMap((result) => (result?.kind === "night" && result.story ? [result.story] : []))[0];
-  if (story === undefined) {
+    : results.flatMap((result) => (result?.kind === "night" && result.model ? [result.model] : []))[0];
+  if (model === undefined) {
     process.stderr.write("report: expected a world that was finished, found none; nothing is written\n");
     return;
   }
-  writeReport(file, report.seeds > 1 ? ofMany(story, flags, report) : story);
+  writeReport(file, report.seeds > 1 ? ofMany(model, flags, report) : model);
   process.stderr.write(`report: ${file}\n`);
 }
 
@@ -147,14 +147,14 @@ function cityRunOf(flags: WorldFlags, { wallMs }: WorldReport): CityRun {
 }
 
 function ofMany(
-  story: ReportModel,
+  model: ReportModel,
   flags: WorldFlags,
   { seeds, faultKinds, violations }: WorldReport,
 ): ReportModel {
   return {
-    ...story,
-    story: `${story.story} The first of ${seeds} worlds; faults and broken promises are those of all of them.`,
-    faults: faultsOf(flags) === "none" ? null : faultStory(new Map(Object.entries(faultKinds.fired))),
+    ...model,
+    story: `${model.story} The first of ${seeds} worlds; faults and broken promises are those of all of them.`,
+    faults: faultsOf(flags) === "none" ? null : faultReport(new Map(Object.entries(faultKinds.fired))),
     violations: violations.map(({ seed, invariant, told }) => ({
       ...{ invariant, light: `seed ${seed}`, expected: "no breach", actual: told },
     })),

@@ -15,8 +15,8 @@ import { type EveningFlags, type EveningPlan, planEvening } from "../../run-plan
 import { seriesOf } from "../../scenario/prices.ts";
 import { EPOCH_SECONDS, spanMs } from "../engine/calendar.ts";
 import type { Town } from "../fast/fast-city.ts";
-import { cityPole } from "../surroundings/city-site.ts";
-import type { Pole } from "../surroundings/simulated-site.ts";
+import { citySite } from "../surroundings/city-site.ts";
+import type { Site } from "../surroundings/simulated-site.ts";
 
 /** Plain data, so that it can be sent to a worker. */
 export interface EveningRequest {
@@ -59,13 +59,13 @@ function beforeDusk({ longitude }: City): number {
   return EPOCH_SECONDS - Math.round(SECONDS_PER_DEGREE * longitude);
 }
 
-/** Makes the poles of a plan's lights, by their number. */
-export function polesOf({ city, groups, scenario, interval }: EveningPlan): (index: number) => Pole {
+/** Makes the sites of a plan's lights, by their number. */
+export function sitesOf({ city, groups, scenario, interval }: EveningPlan): (index: number) => Site {
   const almanacOf = cityAlmanac(city);
   const budgets = new Map(scenario.groups.map(({ name, dailyBudgetAtomic }) => [name, dailyBudgetAtomic]));
   return (index) => {
     const light = city.lights[index]!;
-    return cityPole(light, {
+    return citySite(light, {
       almanac: daily(almanacOf(light)),
       intervalSeconds: interval,
       dailyBudgetAtomic: budgets.get(groups.get(light.name) ?? "") ?? null,
@@ -100,6 +100,6 @@ export function townOf(plan: EveningPlan): Town {
       fromMs: (point.startSeconds - epochSeconds) * 1000,
       pricePerMillionUnits: point.pricePerMillionUnits,
     })),
-    poleAt: polesOf(plan),
+    siteAt: sitesOf(plan),
   };
 }

@@ -1,12 +1,12 @@
 /**
  * One world that is told of: a scenario's evening, a city's nights, or a night drawn from its seed.
  *
- * Promise: the verdict is the oracle's; the result is counted as a fleet's on real sockets is, and the
- * story is for the same report.
+ * Promise: the outcome is the oracle's; the result is counted as a fleet's on real sockets is, and the
+ * model is for the same report.
  */
 import { generateCity } from "../../city/generate.ts";
 import { buildReport } from "../../report/build-report.ts";
-import type { Counter, FaultStory, ReportModel } from "../../report/report-model.ts";
+import type { Counter, FaultReport, ReportModel } from "../../report/report-model.ts";
 import type { Result } from "../../result.ts";
 import type { EveningPlan } from "../../run-plan.ts";
 import { PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "../../scenario/owner-limits.ts";
@@ -14,9 +14,9 @@ import { seriesOf } from "../../scenario/prices.ts";
 import { CALM } from "../../scenario/scenario.ts";
 import { FAULT_KINDS, type FaultKind, type Faults } from "../engine/faults.ts";
 import type { World } from "../engine/world.ts";
-import { runFaults, type Verdict } from "./fault-run.ts";
+import { runFaults, type WorldOutcome } from "./fault-run.ts";
 import { ScenarioRecorder } from "./recorder.ts";
-import { type EveningRequest, planWorldEvening, polesOf } from "./scenario-plan.ts";
+import { type EveningRequest, planWorldEvening, sitesOf } from "./scenario-plan.ts";
 import {
   drawWorldSetting,
   LIT_WITHIN_MS,
@@ -27,9 +27,9 @@ import {
 } from "./world-options.ts";
 
 export interface ObservedWorld {
-  readonly verdict: Verdict;
+  readonly outcome: WorldOutcome;
   readonly result: Result;
-  readonly story: ReportModel;
+  readonly model: ReportModel;
 }
 
 /** Before an evening begins, lights connect and buy once. */
@@ -50,37 +50,37 @@ export async function runObservedWorld(
   command: string,
 ): Promise<ObservedWorld> {
   const startedAtMs = Date.now();
-  const chronicles: ScenarioRecorder[] = [];
-  const verdict = await runFaults(options, (given, world, faults) => {
+  const recorders: ScenarioRecorder[] = [];
+  const outcome = await runFaults(options, (given, world, faults) => {
     const { setting, plan, beginMs } =
       request === null ? drawn(given, world, faults) : planned(given, planWorldEvening(request));
-    const chronicle = new ScenarioRecorder(world, plan, setting.poles, beginMs);
-    chronicles.push(chronicle);
+    const recorder = new ScenarioRecorder(world, plan, setting.sites, beginMs);
+    recorders.push(recorder);
     return {
       ...setting,
-      ownerOf: (index) => chronicle.lights[index]!,
-      begin: (parts) => chronicle.begin(parts),
-      end: (parts) => chronicle.end(parts),
+      ownerOf: (index) => recorder.lights[index]!,
+      begin: (parts) => recorder.begin(parts),
+      end: (parts) => recorder.end(parts),
     };
   });
-  const [chronicle] = chronicles;
+  const [recorder] = recorders;
   const isCalm = options.faults === "none";
-  const result = chronicle!.result(verdict.breach, isCalm, Date.now() - startedAtMs);
-  const story = buildReport({
-    plan: chronicle!.plan,
+  const result = recorder!.result(outcome.violation, isCalm, Date.now() - startedAtMs);
+  const model = buildReport({
+    plan: recorder!.plan,
     result,
-    evening: chronicle!,
-    samples: chronicle!.recorder.samples,
-    feeders: chronicle!.feeders(),
+    evening: recorder!,
+    samples: recorder!.recorder.samples,
+    feeders: recorder!.feeders(),
     answersIn: "virtual",
-    faults: isCalm ? null : faultStory(verdict.fired),
+    faults: isCalm ? null : faultReport(outcome.fired),
     command,
   });
-  return { verdict, result, story: isCalm ? story : { ...story, ...troubledBooks(story, verdict) } };
+  return { outcome, result, model: isCalm ? model : { ...model, ...troubledBooks(model, outcome) } };
 }
 
 /** What was asked for and what of it struck. @param fired times by kind */
-export function faultStory(fired: ReadonlyMap<string, number>): FaultStory {
+export function faultReport(fired: ReadonlyMap<string, number>): FaultReport {
   return {
     fired: [...fired].map(([kind, count]) => ({ kind, count })),
     neverFired: FAULT_KINDS.filter((kind: FaultKind) => !fired.has(kind)),
@@ -120,7 +120,7 @@ function drawn(options: WorldOptions, world: World, faults: Faults): Placed {
 
 function planned({ faults }: WorldOptions, plan: EveningPlan): Placed {
   const { city, minutes, epochSeconds, prices } = plan;
-  const poleAt = polesOf(plan);
+  const siteAt = sitesOf(plan);
   const beginMs = WARM_UP_MS;
   const eveningEndMs = beginMs + minutes * 60_000;
   const setting = {
@@ -129,7 +129,7 @@ function planned({ faults }: WorldOptions, plan: EveningPlan): Placed {
     perChannelAtomic: PER_CHANNEL_ATOMIC,
     ceilings: { priceCeiling: PRICE_CEILING, quantumMaxAtomic: QUANTUM_MAX_ATOMIC },
     tariff: prices,
-    poles: city.lights.map((_, index) => poleAt(index)),
+    sites: city.lights.map((_, index) => siteAt(index)),
   };
   return { plan, beginMs, setting };
 }
@@ -173,7 +173,7 @@ function isEverDear({ prices, epochSeconds, minutes }: EveningPlan, fromMs: numb
  */
 function troubledBooks(
   { money, energy }: ReportModel,
-  { money: rest }: Verdict,
+  { money: rest }: WorldOutcome,
 ): Pick<ReportModel, "money" | "energy"> {
   const [deposited] = money;
   const row = (name: string, from: string, amount: number, relation: Counter["relation"]): Counter => ({

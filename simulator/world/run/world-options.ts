@@ -1,5 +1,5 @@
 /**
- * When and where a world plays: its nights, poles, prices and limits. Drawn from the seed here; an
+ * When and where a world plays: its nights, sites, prices and limits. Drawn from the seed here; an
  * evening by scenario or city brings its own (evening.ts).
  *
  * Promise: the same seed and faults draw the same setting.
@@ -14,11 +14,11 @@ import type { FaultChoice, Faults } from "../engine/faults.ts";
 import type { Signing } from "../engine/signing.ts";
 import type { World } from "../engine/world.ts";
 import {
-  drawPole,
-  type Pole,
+  drawSite,
   PRICE,
   PRICE_CEILING,
   QUANTUM_MAX_ATOMIC,
+  type Site,
 } from "../surroundings/simulated-site.ts";
 
 export interface WorldOptions {
@@ -44,7 +44,7 @@ export interface Setting {
   readonly perChannelAtomic: number;
   readonly ceilings: Ceilings;
   readonly tariff: Tariff;
-  readonly poles: readonly Pole[];
+  readonly sites: readonly Site[];
   readonly ownerOf: (index: number) => LightOwner;
   /** Everything stands, nothing has moved yet. */
   begin(parts: FaultTargets): void;
@@ -73,7 +73,7 @@ export function drawWorldSetting(options: WorldOptions, world: World, faults: Fa
     perChannelAtomic: isTight ? TIGHT_CHANNEL_ATOMIC : PER_CHANNEL_ATOMIC,
     ceilings: { priceCeiling: PRICE_CEILING, quantumMaxAtomic: QUANTUM_MAX_ATOMIC },
     tariff: drawTariff(world, faults, peaceAtMs),
-    poles: Array.from({ length: options.lights }, () => drawPole(draw, faults)),
+    sites: Array.from({ length: options.lights }, () => drawSite(draw, faults)),
     ownerOf: () => NO_OWNER,
     begin: () => {},
     end: () => {},

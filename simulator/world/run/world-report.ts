@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { type Result, resultLines } from "../../result.ts";
 import { FAULT_KINDS, type FaultKind } from "../engine/faults.ts";
-import type { Verdict } from "./fault-run.ts";
+import type { WorldOutcome } from "./fault-run.ts";
 import { commandOf, DRAWN_LIGHTS, type WorldFlags } from "./world-flags.ts";
 import type { JobResult } from "./world-worker.ts";
 
@@ -35,7 +35,7 @@ interface WorldViolation {
   readonly replay: string;
 }
 
-/** @param results null where a job was not finished. Tells of every breach on standard error. */
+/** @param results null where a job was not finished. Tells of every violation on standard error. */
 export function reportOf(
   flags: WorldFlags,
   results: readonly (JobResult | null)[],
@@ -56,22 +56,22 @@ export function reportOf(
       purchases += sums.purchases;
       city += sums.lights;
       hash.update(`${sums.digest} ${sums.charged} ${sums.granted}\n`);
-      conserved &&= sums.breaches.length === 0;
-      for (const told of sums.breaches) violations.push(cityViolation(flags, told));
+      conserved &&= sums.violations.length === 0;
+      for (const told of sums.violations) violations.push(cityViolation(flags, told));
       continue;
     }
-    const { verdict, evening } = result;
+    const { outcome, evening } = result;
     worlds++;
-    events += verdict.events;
-    purchases += verdict.purchases;
-    hash.update(`${verdict.seed} ${verdict.traceHash}\n`);
-    for (const [kind, count] of verdict.fired) fired.set(kind, (fired.get(kind) ?? 0) + count);
-    conserved &&= verdict.breach === null && verdict.money.claimed === verdict.money.settled;
-    if (verdict.breach !== null) violations.push(told(flags, verdict));
+    events += outcome.events;
+    purchases += outcome.purchases;
+    hash.update(`${outcome.seed} ${outcome.traceHash}\n`);
+    for (const [kind, count] of outcome.fired) fired.set(kind, (fired.get(kind) ?? 0) + count);
+    conserved &&= outcome.violation === null && outcome.money.claimed === outcome.money.settled;
+    if (outcome.violation !== null) violations.push(told(flags, outcome));
     if (evening === null) continue;
     evenings.push(evening);
     conserved &&= evening.conserved;
-    if (verdict.breach === null) violations.push(...uncounted(flags, verdict.seed, evening));
+    if (outcome.violation === null) violations.push(...uncounted(flags, outcome.seed, evening));
   }
   return {
     seeds: worlds === 0 ? Math.min(1, city) : worlds,
@@ -91,9 +91,9 @@ export function reportOf(
   };
 }
 
-/** Tells the story of a breach on standard error, and how to see it again. */
-function told(flags: WorldFlags, { seed, breach, latest }: Verdict): WorldViolation {
-  const { invariant, atMs, told: text } = breach!;
+/** Tells the story of a violation on standard error, and how to see it again. */
+function told(flags: WorldFlags, { seed, violation, latest }: WorldOutcome): WorldViolation {
+  const { invariant, atMs, told: text } = violation!;
   const replay = commandOf(flags, seed);
   const story = latest.map((line) => `  ${line}`).join("\n");
   process.stderr.write(`seed ${seed} broke ${invariant}: ${text}\n${story}\nreplay: ${replay}\n`);

@@ -8,15 +8,15 @@ import type { ReportModel } from "../../report/report-model.ts";
 import type { Result } from "../../result.ts";
 import { drawnTown } from "../fast/drawn-town.ts";
 import { type FastLights, type FastSums, runFastCity } from "../fast/fast-city.ts";
-import { FastLook, type Looks } from "../fast/fast-look.ts";
-import { runFaults, type Verdict } from "./fault-run.ts";
+import { CitySampler, type SampleSums } from "../fast/fast-samples.ts";
+import { runFaults, type WorldOutcome } from "./fault-run.ts";
 import { type EveningRequest, planWorldEvening, townOf } from "./scenario-plan.ts";
 import { runObservedWorld } from "./scenario-run.ts";
 import type { WorldOptions } from "./world-options.ts";
 
 export type Job =
   | { readonly kind: "night"; readonly options: WorldOptions }
-  /** A world that is told of; `request` is null for a drawn night. */
+  /** A world that is observed of; `request` is null for a drawn night. */
   | {
       readonly kind: "evening";
       readonly options: WorldOptions;
@@ -32,16 +32,16 @@ export type Job =
       readonly request: EveningRequest | null;
       readonly from: number;
       readonly to: number;
-      /** Looks for a report; 0 for none. */
+      /** Samples for a report; 0 for none. */
       readonly looks: number;
     };
 
 export type JobResult =
   | {
       readonly kind: "night";
-      readonly verdict: Verdict;
+      readonly outcome: WorldOutcome;
       readonly evening: Result | null;
-      readonly story: ReportModel | null;
+      readonly model: ReportModel | null;
     }
   | {
       readonly kind: "city";
@@ -49,17 +49,17 @@ export type JobResult =
       readonly to: number;
       readonly sums: FastSums;
       /** Null when no report was asked for. */
-      readonly told: { readonly lights: FastLights; readonly looks: Looks } | null;
+      readonly observed: { readonly lights: FastLights; readonly looks: SampleSums } | null;
     }
   | { readonly kind: "failed"; readonly reason: string };
 
 async function doJob(job: Job): Promise<JobResult> {
   switch (job.kind) {
     case "night":
-      return { kind: "night", verdict: await runFaults(job.options), evening: null, story: null };
+      return { kind: "night", outcome: await runFaults(job.options), evening: null, model: null };
     case "evening": {
-      const { verdict, result, story } = await runObservedWorld(job.options, job.request, job.command);
-      return { kind: "night", verdict, evening: job.request === null ? null : result, story };
+      const { outcome, result, model } = await runObservedWorld(job.options, job.request, job.command);
+      return { kind: "night", outcome, evening: job.request === null ? null : result, model };
     }
     case "city":
       return doCity(job);
@@ -68,9 +68,9 @@ async function doJob(job: Job): Promise<JobResult> {
 
 function doCity({ seed, nights, request, from, to, looks }: Extract<Job, { kind: "city" }>): JobResult {
   const town = request === null ? drawnTown(seed, nights) : townOf(planWorldEvening(request));
-  const look = looks === 0 ? null : new FastLook(looks, town.endMs);
+  const look = looks === 0 ? null : new CitySampler(looks, town.endMs);
   const { sums, lights } = runFastCity(town, from, to, look);
-  return { kind: "city", from, to, sums, told: look && { lights, looks: look.looks } };
+  return { kind: "city", from, to, sums, observed: look && { lights, looks: look.looks } };
 }
 
 parentPort?.on("message", (job: Job) => {

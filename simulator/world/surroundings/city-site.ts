@@ -1,5 +1,5 @@
 /**
- * A light of a city, or of a scenario's evening, as a pole of a world.
+ * A light of a city, or of a scenario's evening, as a site of a world.
  *
  * Promise: lamp, meter and plan are the city's; the owner's limits are those of the fleet on real sockets,
  * so that the same evening is played on the same terms.
@@ -10,14 +10,14 @@ import type { CityLight } from "../../city/city.ts";
 import { lowMarkPermille } from "../../fleet/lights/low-mark.ts";
 import { DAILY_BUDGET_ATOMIC, PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "../../scenario/owner-limits.ts";
 import { policyWithin } from "../engine/world-terms.ts";
-import type { Pole } from "./simulated-site.ts";
+import type { Site } from "./simulated-site.ts";
 
 /** A light looks at its meter twice in the time that a purchase should last, within these, milliseconds. */
 const TICK_LEAST_MS = 15_000;
 const TICK_MOST_MS = 300_000;
 const TICKS_PER_READING = 4;
 
-interface PoleTerms {
+interface SiteTerms {
   readonly almanac: Almanac;
   /** What one purchase should last for at rated power. */
   readonly intervalSeconds: number;
@@ -25,7 +25,7 @@ interface PoleTerms {
   readonly dailyBudgetAtomic: number | null;
 }
 
-export function cityPole(light: CityLight, terms: PoleTerms): Pole {
+export function citySite(light: CityLight, terms: SiteTerms): Site {
   const { lamp, meter, meterInitial } = light;
   const { ratedMilliwatts } = lamp;
   const intervalMs = 1000 * terms.intervalSeconds;

@@ -1,5 +1,5 @@
 /**
- * What stands on one pole of a world: a lamp, a meter that may fail, a plan and a budget, drawn from chance.
+ * What stands on one site of a world: a lamp, a meter that may fail, a plan and a budget, drawn from chance.
  *
  * Promise: energy delivered is the lamp model's exact integral; the meter's faults change what is read of
  * it and nothing else.
@@ -12,7 +12,7 @@ import { type Draw, pick } from "../../city/random.ts";
 import type { Faults } from "../engine/faults.ts";
 import { policyWithin } from "../engine/world-terms.ts";
 
-export interface Pole {
+export interface Site {
   readonly lamp: LampType;
   readonly meter: MeterType;
   /** mWh on the meter when the world begins. */
@@ -38,7 +38,7 @@ const TIGHT_SHARE = 0.1;
 const DOUBT_MS = 20 * 60_000;
 const ROLL_OVER_AT = 10_000_000_000;
 
-export function drawPole(draw: Draw, faults: Faults): Pole {
+export function drawSite(draw: Draw, faults: Faults): Site {
   const ratedMilliwatts = 1000 * pick(WATTS, draw);
   const tight = draw() < TIGHT_SHARE;
   const meter = pick(METER_TYPES, draw);
@@ -83,8 +83,8 @@ function drawPlan(draw: Draw): PlanStep[] {
   ];
 }
 
-/** The pole's lamp and meter, as they are and as the meter shows it. */
-export class PoleMeter implements Lamp, Meter {
+/** The site's lamp and meter, as they are and as the meter shows it. */
+export class SiteMeter implements Lamp, Meter {
   /** The relay is closed. */
   isLit = false;
   /** The level that the lamp really has, 0..100 per cent. */
@@ -103,9 +103,9 @@ export class PoleMeter implements Lamp, Meter {
   private doubtedUntilMs = 0;
   private readonly nowMs: () => number;
 
-  constructor(pole: Pole, faults: Faults, nowMs: () => number) {
-    this.model = new LampModel(pole.lamp, pole.meter, pole.meterInitial, nowMs);
-    this.rollOverAt = pole.meter.rollOverAt;
+  constructor(site: Site, faults: Faults, nowMs: () => number) {
+    this.model = new LampModel(site.lamp, site.meter, site.meterInitial, nowMs);
+    this.rollOverAt = site.meter.rollOverAt;
     this.nowMs = nowMs;
     this.faults = faults;
   }

@@ -13,7 +13,7 @@ import { openNativeKey } from "#node/key/native-key";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { addressOf } from "#payment/key";
-import { LeanRoad } from "#simulator/fleet/lights/lean-link";
+import { LeanLinks } from "#simulator/fleet/lights/lean-link";
 import { quickSigners } from "#simulator/fleet/lights/quick-signer";
 import { percentile } from "../figures.ts";
 import { FleetClock } from "../fleet-clock.ts";
@@ -79,7 +79,7 @@ const loadMilliwatts = intervalSeconds === null ? 0 : (WANTED_UNITS * 3_600) / i
 let purchases = 0;
 let trouble = "";
 
-const road = new LeanRoad({
+const road = new LeanLinks({
   brokerUrl,
   gatewayAddress: addressOf(publicKey),
   keepaliveSeconds: 600,

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { generateCity, MAX_CITY_LIGHTS } from "#simulator/city/generate";
 import { geoJsonOf } from "#simulator/city/geojson";
 import { cityFromGeoJson } from "#simulator/city/inventory";
-import { polesOf } from "#simulator/fleet/lights/street";
+import { sitesOf } from "#simulator/fleet/lights/street";
 
 const METRES_PER_DEGREE = 111_320;
 
@@ -60,7 +60,7 @@ describe("a city drawn from a seed", () => {
     expect(new Set(lights.map(({ latitude, longitude }) => `${latitude} ${longitude}`)).size).toBe(1_000);
   });
 
-  it("lies within the globe at poles and date line", () => {
+  it("lies within the globe at sites and date line", () => {
     for (const [latitude, longitude] of [
       [90, 0],
       [-90, 10],
@@ -95,13 +95,13 @@ describe("a city drawn from a seed", () => {
     expect(() => generateCity({ lights: 1, seed: 1, place: nowhere })).toThrow(/found 91, 0/);
   });
 
-  it("is what stands on the fleet's poles", () => {
+  it("is what stands on the fleet's sites", () => {
     const city = generateCity({ lights: 12, seed: 5 });
-    const poles = polesOf(city);
-    expect(poles.map(({ name, lamp }) => ({ name, lamp }))).toEqual(
+    const sites = sitesOf(city);
+    expect(sites.map(({ name, lamp }) => ({ name, lamp }))).toEqual(
       city.lights.map(({ name, lamp }) => ({ name, lamp })),
     );
-    expect(new Set(poles.map(({ random }) => random())).size).toBe(12);
+    expect(new Set(sites.map(({ random }) => random())).size).toBe(12);
   });
 
   it("survives being written as GeoJSON and read again", () => {

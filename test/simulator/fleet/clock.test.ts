@@ -1,9 +1,9 @@
-/** The fleet's clock against real time that the test sets: order, instants, late machines, the brake. */
+/** The fleet's clock against real time that the test sets: order, instants, late machines, the throttle. */
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FleetClock } from "#simulator/fleet/clock";
 
-const UNBRAKED = () => Number.POSITIVE_INFINITY;
+const UNTHROTTLED = () => Number.POSITIVE_INFINITY;
 
 /** Real time passed while the machine was busy and no timer could run, milliseconds. */
 let busyMs = 0;
@@ -28,7 +28,7 @@ describe("a clock sixty times as fast", () => {
     const jumps = fc.array(fc.record({ idleMs: fc.nat(40), busyMs: fc.nat(200) }), { maxLength: 30 });
     fc.assert(
       fc.property(timers, jumps, (asked, realJumps) => {
-        const clock = new FleetClock(60, 0, UNBRAKED, realMs);
+        const clock = new FleetClock(60, 0, UNTHROTTLED, realMs);
         const fired: { index: number; nowMs: number }[] = [];
         asked.forEach(({ atMs, cancelled }, index) => {
           const cancel = clock.at(atMs, () => fired.push({ index, nowMs: clock.nowMs() }));
@@ -58,7 +58,7 @@ describe("a clock sixty times as fast", () => {
   });
 
   test("a timer set by another fires in its turn, and one for the past fires now", () => {
-    const clock = new FleetClock(60, 0, UNBRAKED, realMs);
+    const clock = new FleetClock(60, 0, UNTHROTTLED, realMs);
     const fired: [string, number][] = [];
     const note = (name: string) => () => void fired.push([name, clock.nowMs()]);
     clock.at(2_000, note("two"));
@@ -79,7 +79,7 @@ describe("a clock sixty times as fast", () => {
   });
 
   test("a machine too late for its timers slows the clock, and skips none of them", () => {
-    const clock = new FleetClock(60, 0, UNBRAKED, realMs);
+    const clock = new FleetClock(60, 0, UNTHROTTLED, realMs);
     const fired: number[] = [];
     for (let index = 1; index <= 100; index++) {
       clock.at(index * 10, () => {
@@ -104,22 +104,22 @@ describe("a clock sixty times as fast", () => {
     expect(fired).toEqual(Array.from({ length: 100 }, (_, index) => (index + 1) * 10));
   });
 
-  test("beyond the brake, time runs at real speed; released, at full speed again", () => {
-    let brakeAtMs = 6_000;
-    const clock = new FleetClock(60, 0, () => brakeAtMs, realMs);
+  test("beyond the throttle, time runs at real speed; released, at full speed again", () => {
+    let throttleAtMs = 6_000;
+    const clock = new FleetClock(60, 0, () => throttleAtMs, realMs);
     clock.start();
     vi.advanceTimersByTime(100);
     expect(clock.nowMs()).toBeCloseTo(6_000, 6);
     vi.advanceTimersByTime(1_000);
     expect(clock.nowMs()).toBeCloseTo(7_000, 6);
-    brakeAtMs = Number.POSITIVE_INFINITY;
+    throttleAtMs = Number.POSITIVE_INFINITY;
     vi.advanceTimersByTime(1_000);
     expect(clock.nowMs()).toBeCloseTo(67_000, 6);
     clock.stop();
   });
 
   test("shows the wall clock of its simulated day, catches up on demand, and stands once stopped", () => {
-    const clock = new FleetClock(60, 1_768_507_200, UNBRAKED, realMs);
+    const clock = new FleetClock(60, 1_768_507_200, UNTHROTTLED, realMs);
     clock.start();
     clock.beginEvening();
     spend(500);
@@ -138,7 +138,7 @@ describe("a clock sixty times as fast", () => {
 
 test("the wall clock stands at the epoch until the evening begins, however long connecting takes", () => {
   let nowMs = 0;
-  const clock = new FleetClock(60, 1_000, UNBRAKED, () => nowMs);
+  const clock = new FleetClock(60, 1_000, UNTHROTTLED, () => nowMs);
   clock.start();
   nowMs = 5_000;
   clock.catchUp();

@@ -1,4 +1,4 @@
-/** The witness beside a device that lies: it is shown states and payments that a sound one never has. */
+/** The monitor beside a device that lies: it is shown states and payments that a sound one never has. */
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Effect, Event, Payment } from "#core/events";
 import { bootMachine, type State } from "#core/machine";
@@ -8,13 +8,13 @@ import { SETTINGS } from "../../device/core/seller.ts";
 let nowMs: number;
 let delivered: number;
 let purchases: boolean[];
-let witness: InvariantMonitor;
+let monitor: InvariantMonitor;
 
 beforeEach(() => {
   nowMs = 0;
   delivered = 0;
   purchases = [];
-  witness = new InvariantMonitor({
+  monitor = new InvariantMonitor({
     name: "light-1",
     nowMs: () => nowMs,
     deliveredMilliwattHours: () => delivered,
@@ -40,63 +40,63 @@ function pay(maxClaimable: number, again = false): Effect {
   return { type: "pay", payment };
 }
 
-const told = () => witness.violations.map(({ invariant, expected, actual }) => [invariant, expected, actual]);
+const told = () => monitor.violations.map(({ invariant, expected, actual }) => [invariant, expected, actual]);
 
 describe("energy", () => {
   test("a register that falls by one is a breach of E1", () => {
     const register = (total: number) => stateWith({ register: { ...BORN.register, total } });
-    witness.observe(TICK, [], register(1_000));
-    witness.observe(TICK, [], register(1_000));
+    monitor.observe(TICK, [], register(1_000));
+    monitor.observe(TICK, [], register(1_000));
     expect(told()).toEqual([]);
-    witness.observe(TICK, [], register(999));
+    monitor.observe(TICK, [], register(999));
     expect(told()).toEqual([["E1", "register >= 1000", "999"]]);
   });
 
   test("energy up to the grants and one quantum is allowed, more is a breach of E2 whatever the meter says", () => {
     const state = stateWith({ channel: channelAt(200), account: { granted: 1_000, registerAtOpen: 0 } });
     delivered = 1_500;
-    witness.observe(TICK, [], state);
+    monitor.observe(TICK, [], state);
     expect(told()).toEqual([]);
     delivered = 1_500.001;
-    witness.observe(TICK, [], state);
+    monitor.observe(TICK, [], state);
     expect(told()).toEqual([["E2", "delivered <= 1500 mWh", "1500.001 mWh"]]);
   });
 
   test("light before anything was ever bought is a breach of E2", () => {
     delivered = 0.5;
-    witness.observe(TICK, [], BORN);
+    monitor.observe(TICK, [], BORN);
     expect(told()).toEqual([["E2", "delivered <= 0 mWh", "0.500 mWh"]]);
   });
 
   test("only the first breaches of one light are kept", () => {
     delivered = 1;
-    for (let step = 0; step < 1_000; step++) witness.observe(TICK, [], BORN);
+    for (let step = 0; step < 1_000; step++) monitor.observe(TICK, [], BORN);
     expect(told()).toHaveLength(8);
   });
 });
 
 describe("payments", () => {
   test("a rung answered for counts once, however often it was sent and its grant heard", () => {
-    witness.observe(TICK, [pay(100)], stateWith({ channel: channelAt(0) }));
-    witness.observe(TICK, [pay(100, true)], stateWith({ channel: channelAt(0) }));
-    expect(witness.unanswered(0)).toBe(0);
-    expect(witness.unanswered(100)).toBe(100);
+    monitor.observe(TICK, [pay(100)], stateWith({ channel: channelAt(0) }));
+    monitor.observe(TICK, [pay(100, true)], stateWith({ channel: channelAt(0) }));
+    expect(monitor.unanswered(0)).toBe(0);
+    expect(monitor.unanswered(100)).toBe(100);
     const answered = stateWith({ channel: channelAt(100), account: { granted: 500, registerAtOpen: 0 } });
-    witness.observe(TICK, [], answered);
-    witness.observe(TICK, [pay(100, true)], answered);
-    witness.observe(TICK, [], answered);
-    expect([witness.madeAtomic, witness.resent, witness.framesUp]).toEqual([100, 2, 3]);
+    monitor.observe(TICK, [], answered);
+    monitor.observe(TICK, [pay(100, true)], answered);
+    monitor.observe(TICK, [], answered);
+    expect([monitor.madeAtomic, monitor.resent, monitor.framesUp]).toEqual([100, 2, 3]);
   });
 
   test("a rung below one signed before is a breach of M1, unless it is that very rung again", () => {
     const state = stateWith({ channel: channelAt(0) });
-    witness.observe(TICK, [pay(100)], state);
-    witness.observe(TICK, [pay(200)], state);
-    witness.observe(TICK, [pay(100, true)], state);
+    monitor.observe(TICK, [pay(100)], state);
+    monitor.observe(TICK, [pay(200)], state);
+    monitor.observe(TICK, [pay(100, true)], state);
     expect(told()).toEqual([]);
-    witness.observe(TICK, [pay(150)], state);
+    monitor.observe(TICK, [pay(150)], state);
     expect(told()).toEqual([["M1", "a rung above 200, or one signed before", "150"]]);
-    expect(witness.signed()).toBe(200);
+    expect(monitor.signed()).toBe(200);
   });
 });
 
@@ -106,27 +106,27 @@ describe("time without light", () => {
   const off = stateWith({ wantedPercent: 0, levelPercent: 0 });
   const at = (ms: number, state: State) => {
     nowMs = ms;
-    witness.observe(TICK, [], state);
+    monitor.observe(TICK, [], state);
   };
 
   test("counts from the evening's beginning, ends with light, and knows its longest piece", () => {
     at(0, starved);
     nowMs = 5_000;
-    witness.beginEvening();
-    expect(witness.starvation()).toEqual({ totalMs: 0, longestMs: 0 });
+    monitor.beginEvening();
+    expect(monitor.starvation()).toEqual({ totalMs: 0, longestMs: 0 });
     at(6_000, lit);
     at(8_000, starved);
     at(9_000, starved);
     at(12_000, lit);
     at(13_000, starved);
     nowMs = 14_500;
-    expect(witness.starvation()).toEqual({ totalMs: 6_500, longestMs: 4_000 });
+    expect(monitor.starvation()).toEqual({ totalMs: 6_500, longestMs: 4_000 });
   });
 
   test("a lamp that should be dark starves of nothing", () => {
-    witness.beginEvening();
+    monitor.beginEvening();
     at(0, off);
     at(60_000, off);
-    expect(witness.starvation()).toEqual({ totalMs: 0, longestMs: 0 });
+    expect(monitor.starvation()).toEqual({ totalMs: 0, longestMs: 0 });
   });
 });

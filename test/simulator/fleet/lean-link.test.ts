@@ -8,7 +8,7 @@ import { systemClock } from "#node/clock";
 import type { HostLink } from "#node/host";
 import { openKey, recoverAddress } from "#payment/key";
 import { openFaultProxy } from "#simulator/fleet/fault-proxy";
-import { LeanRoad } from "#simulator/fleet/lights/lean-link";
+import { LeanLinks } from "#simulator/fleet/lights/lean-link";
 import { until } from "../../gateway/fixtures.ts";
 
 const GATEWAY = openKey(randomBytes(32)).address;
@@ -45,7 +45,7 @@ function newLink(brokerUrl: string, keepaliveSeconds = 60) {
   const troubles: string[] = [];
   const changes: boolean[] = [];
   const got: string[] = [];
-  const link: HostLink = new LeanRoad({
+  const link: HostLink = new LeanLinks({
     brokerUrl,
     gatewayAddress: GATEWAY,
     keepaliveSeconds,
@@ -124,24 +124,24 @@ test("it speaks before its keep-alive time is over, so a silent light stays conn
 test("a broker ends a connection that is silent for one and a half keep-alive times", async () => {
   const { broker, heard } = await newBroker();
   const { port } = new URL(broker.url);
-  // A road that loses what the light says once it is connected.
+  // A links that loses what the light says once it is connected.
   let isLost = false;
   const sockets: Socket[] = [];
-  const road = createServer((near) => {
+  const links = createServer((near) => {
     const far = connect(Number(port), "127.0.0.1");
     sockets.push(near, far);
     near.on("data", (bytes) => isLost || far.write(bytes));
     far.on("data", (bytes) => near.write(bytes));
     for (const socket of [near, far]) socket.on("error", () => undefined);
   });
-  await new Promise<void>((resolve) => road.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => links.listen(0, "127.0.0.1", resolve));
   open.push({
     async close() {
       for (const socket of sockets) socket.destroy();
-      road.close();
+      links.close();
     },
   });
-  const address = road.address() as { port: number };
+  const address = links.address() as { port: number };
   const { link, changes, up } = newLink(`mqtt://127.0.0.1:${address.port}`, 1);
   link.onChange((isUp) => changes.push(isUp));
   await up(1);

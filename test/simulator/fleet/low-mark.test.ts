@@ -12,15 +12,15 @@ const WATT_HOUR_METER = METER_TYPES.find(
 /** Time without light in a night of a lamp that buys for so many seconds at a time, milliseconds. */
 function starvedMs(meter: (typeof METER_TYPES)[number], watts: number, seconds: number, permille: number) {
   const town = drawnTown(1, 1);
-  const pole = town.poleAt(0);
+  const site = town.siteAt(0);
   const ratedMilliwatts = 1_000 * watts;
   const wantedUnits = Math.round((ratedMilliwatts * seconds) / 3_600);
-  const policy = { ...pole.settings.policy, dailyBudgetAtomic: 50_000_000, quantumMaxAtomic: 10_000 };
+  const policy = { ...site.settings.policy, dailyBudgetAtomic: 50_000_000, quantumMaxAtomic: 10_000 };
   const drawn = {
-    ...pole,
+    ...site,
     ...{ meter, wantedUnits },
-    lamp: { ...pole.lamp, ratedMilliwatts },
-    settings: { ...pole.settings, policy, ratedMilliwatts, lowMarkPermille: permille },
+    lamp: { ...site.lamp, ratedMilliwatts },
+    settings: { ...site.settings, policy, ratedMilliwatts, lowMarkPermille: permille },
   };
   return runFastLight(drawn, termsOf(town, wantedUnits), null).starvedMs;
 }

@@ -60,7 +60,7 @@ function light(
     consumedUnits: () => granted,
     grantedUnits: () => granted,
     refusal: () => refusal ?? null,
-    witness: { violations, madeAtomic: made, openRungs, signed: () => signed, unanswered: () => unanswered },
+    monitor: { violations, madeAtomic: made, openRungs, signed: () => signed, unanswered: () => unanswered },
   };
 }
 
@@ -204,7 +204,7 @@ test("money charged to a light that the seller's accounts do not know is told", 
   expect(found(run)).toContain("M3 light-1: charged = rungs bought 300; charged 0");
 });
 
-test("what the witness saw on the way is among the violations", () => {
+test("what the monitor saw on the way is among the violations", () => {
   const run = honestRun();
   const violation: Violation = { invariant: "E1", light: "light-3", expected: "a", actual: "b" };
   run.lights[2] = light("light-3", { signed: 0, made: 0, granted: 0, violations: [violation] });

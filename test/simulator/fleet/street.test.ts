@@ -7,7 +7,7 @@ const EVENING_SECONDS = Date.UTC(2026, 0, 15, 20) / 1000;
 
 const drawn = (lights: number, seed: number) =>
   buildStreet(lights, seed).map(({ name, lamp, meter, meterInitial, almanac, random }) => ({
-    pole: { name, lamp, meter, meterInitial },
+    site: { name, lamp, meter, meterInitial },
     plan: almanac.plan(EVENING_SECONDS),
     jitter: [random(), random()],
   }));
@@ -17,9 +17,9 @@ test("the same seed gives the same street, another seed another one", () => {
   expect(drawn(60, 7)).not.toEqual(drawn(60, 8));
 });
 
-test("no two poles share a name or their random numbers", () => {
+test("no two sites share a name or their random numbers", () => {
   const street = drawn(300, 1);
-  expect(new Set(street.map(({ pole }) => pole.name)).size).toBe(300);
+  expect(new Set(street.map(({ site }) => site.name)).size).toBe(300);
   expect(new Set(street.map(({ jitter }) => jitter.join())).size).toBe(300);
 });
 

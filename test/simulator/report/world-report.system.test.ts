@@ -9,8 +9,8 @@ import type { ReportModel } from "#simulator/report/report-model";
 import { writeReport } from "#simulator/report/write-report";
 import { drawnTown } from "#simulator/world/fast/drawn-town";
 import { runFastCity } from "#simulator/world/fast/fast-city";
-import { FastLook } from "#simulator/world/fast/fast-look";
-import { buildCityReport } from "#simulator/world/run/fast-story";
+import { CitySampler } from "#simulator/world/fast/fast-samples";
+import { buildCityReport } from "#simulator/world/run/city-report";
 import { runObservedWorld } from "#simulator/world/run/scenario-run";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
@@ -32,11 +32,11 @@ const OPTIONS = { seed: 5, lights: 8, nights: 1, signing: "stand-in" } as const;
 
 function cityOf(): ReportModel {
   const town = drawnTown(1, 1);
-  const look = new FastLook(LOOKS_OVER_CITY, town.endMs);
+  const look = new CitySampler(LOOKS_OVER_CITY, town.endMs);
   const { sums, lights } = runFastCity(town, 0, CITY_LIGHTS, look);
   const run = { seed: 1, nights: 1, lights: CITY_LIGHTS, request: null, wallMs: 1, command: "again" };
-  const told = { lights, looks: look.looks };
-  return buildCityReport(run, [{ kind: "city", from: 0, to: CITY_LIGHTS, sums, told }], LOOKS_OVER_CITY)!;
+  const observed = { lights, looks: look.looks };
+  return buildCityReport(run, [{ kind: "city", from: 0, to: CITY_LIGHTS, sums, observed }], LOOKS_OVER_CITY)!;
 }
 
 describe("what worlds tell, in a browser", () => {
@@ -48,7 +48,7 @@ describe("what worlds tell, in a browser", () => {
     const request = { flags: { scenario: "cheaters" }, nights: 1 };
     const scenario = await runObservedWorld({ ...OPTIONS, faults: "none" }, request, "again");
     const misfortune = await runObservedWorld({ ...OPTIONS, faults: "all" }, null, "again");
-    const stories = { scenario: scenario.story, misfortune: misfortune.story, city: cityOf() };
+    const stories = { scenario: scenario.model, misfortune: misfortune.model, city: cityOf() };
     for (const page of PAGES) writeReport(join(home, `${page}.html`), stories[page]);
     // The container's root may not make namespaces; the page is our own.
     browser = await chromium.launch({ executablePath: CHROMIUM ?? "chromium", args: ["--no-sandbox"] });

@@ -44,11 +44,11 @@ const HEADERS = {
 let server: Server;
 afterEach(() => server.close());
 
-/** A seller whose till does so; how it answers a payment, and what it logs. */
+/** A seller whose voucherService does so; how it answers a payment, and what it logs. */
 async function selling(sell: () => Promise<VoucherOutcome | undefined> | undefined) {
   const log: string[] = [];
   const parts = {
-    till: { sell },
+    voucherService: { sell },
     terms: { menu: [100], offers: () => [] },
     isOpen: () => true,
     log: (line: string) => log.push(line),
@@ -73,20 +73,25 @@ test.each<[string, () => Promise<VoucherOutcome | undefined>]>([
       throw FAILURE;
     },
   ],
-])("a till that %s is answered 503, logged, counted, and sells the next one", async (_how, fails) => {
-  let isBroken = true;
-  const { pay, log } = await selling(() => (isBroken ? fails() : Promise.resolve(SOLD)));
-  const before = failureCount();
-  const answer = await pay();
-  expect(answer.status).toBe(503);
-  expect(answer.headers.get("retry-after")).toBe("1");
-  expect(await answer.json()).toEqual({ error: "the payment could not be answered" });
-  expect(log).toEqual([expect.stringMatching(/^a payment could not be answered: Error: the store is gone/)]);
-  expect(log[0]!.length).toBeLessThan(260);
-  expect(failureCount()).toBe(before + 1);
-  isBroken = false;
-  expect((await pay()).status).toBe(200);
-});
+])(
+  "a voucherService that %s is answered 503, logged, counted, and sells the next one",
+  async (_how, fails) => {
+    let isBroken = true;
+    const { pay, log } = await selling(() => (isBroken ? fails() : Promise.resolve(SOLD)));
+    const before = failureCount();
+    const answer = await pay();
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get("retry-after")).toBe("1");
+    expect(await answer.json()).toEqual({ error: "the payment could not be answered" });
+    expect(log).toEqual([
+      expect.stringMatching(/^a payment could not be answered: Error: the store is gone/),
+    ]);
+    expect(log[0]!.length).toBeLessThan(260);
+    expect(failureCount()).toBe(before + 1);
+    isBroken = false;
+    expect((await pay()).status).toBe(200);
+  },
+);
 
 test("an answer that cannot be written is answered 503 and logged; the next one is whole", async () => {
   // What it answers with is no JSON.

@@ -40,10 +40,10 @@ describe("lights on boards", () => {
     let torn = 0;
     let purchases = 0;
     for (let seed = 1; seed <= SEEDS; seed++) {
-      const verdict = await runFaults({ ...BOARD, seed });
-      expect(verdict.breach, `seed ${seed}`).toBeNull();
-      torn += verdict.fired.get("torn-tail") ?? 0;
-      purchases += verdict.purchases;
+      const outcome = await runFaults({ ...BOARD, seed });
+      expect(outcome.violation, `seed ${seed}`).toBeNull();
+      torn += outcome.fired.get("torn-tail") ?? 0;
+      purchases += outcome.purchases;
     }
     expect(torn).toBeGreaterThan(20);
     expect(purchases).toBeGreaterThan(20 * SEEDS);
@@ -52,7 +52,7 @@ describe("lights on boards", () => {
   it("buy beside lights with disks, with real signatures too, and go the same way with either", async () => {
     const options: WorldOptions = { ...BOARD, seed: 5, lights: 4, boards: 2 };
     const standIn = await runFaults(options);
-    expect(standIn.breach).toBeNull();
+    expect(standIn.violation).toBeNull();
     expect(standIn.purchases).toBeGreaterThan(50);
     expect((await runFaults({ ...options, signing: "real" })).traceHash).toBe(standIn.traceHash);
     expect((await runFaults({ ...options, boards: 0 })).traceHash).not.toBe(standIn.traceHash);
@@ -69,9 +69,9 @@ describe("lights on boards", () => {
       it(`${mutation.name}: ${mutation.breaks.join(" or ")}`, { timeout: 300_000 }, async () => {
         const runWorld = await workshop.night(mutation);
         for (const seed of [mutation.seed, ...Array.from({ length: SEEDS_MAX }, (_, index) => index + 1)]) {
-          const { breach } = await runWorld({ ...BOARD, seed });
-          if (breach === null) continue;
-          expect(mutation.breaks, breach.told).toContain(breach.invariant);
+          const { violation } = await runWorld({ ...BOARD, seed });
+          if (violation === null) continue;
+          expect(mutation.breaks, violation.told).toContain(violation.invariant);
           return;
         }
         expect.fail(`no world of ${SEEDS_MAX} missed it`);

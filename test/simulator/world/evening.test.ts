@@ -1,4 +1,4 @@
-/** The scenarios that fleets play on real sockets, played in a world: the same stages, the same counters, the same verdict. */
+/** The scenarios that fleets play on real sockets, played in a world: the same stages, the same counters, the same outcome. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ const SHOWN: Readonly<Record<string, (told: ObservedWorld) => void>> = {
   "budget-exhaustion"({ result }) {
     expect(result.atEnd).toMatchObject({ lit: 30, starved: 10 });
   },
-  cheaters({ result, story }) {
+  cheaters({ result, model }) {
     const cheats = new Map(result.cheats.map((cheat) => [cheat.cheat, cheat]));
     for (const kind of ["replay-frames", "double-spend", "bad-signatures"] as const) {
       expect(cheats.get(kind)!.frames).toBeGreaterThan(0);
@@ -34,20 +34,20 @@ const SHOWN: Readonly<Record<string, (told: ObservedWorld) => void>> = {
     const { gainedMilliwattHours: gained } = cheats.get("bypass-meter")!;
     expect(gained).toBeGreaterThan(10_000);
     expect(Math.abs(result.feeders.missingMilliwattHours - gained)).toBeLessThan(0.1 * gained);
-    const thieves = story.lights.filter(({ group }) => group === "past-the-meter");
+    const thieves = model.lights.filter(({ group }) => group === "past-the-meter");
     expect(result.feeders.suspected.toSorted()).toEqual(
       [...new Set(thieves.map(({ feeder }) => feeder))].toSorted(),
     );
   },
-  "gateway-restart"({ result, story }) {
-    expect(Math.max(...story.samples.map(({ offline }) => offline))).toBe(30);
+  "gateway-restart"({ result, model }) {
+    expect(Math.max(...model.samples.map(({ offline }) => offline))).toBe(30);
     expect(result.payments.resent).toBeGreaterThan(0);
     expect(result.atEnd).toMatchObject({ lit: 30, offline: 0 });
   },
-  "price-spike"({ result, story }) {
-    const prices = new Set(story.samples.map(({ pricePerMillionUnits }) => pricePerMillionUnits));
+  "price-spike"({ result, model }) {
+    const prices = new Set(model.samples.map(({ pricePerMillionUnits }) => pricePerMillionUnits));
     expect(prices).toEqual(new Set([200_000, 1_000_000, 6_000_000]));
-    const dark = story.samples.filter(({ minute, starved }) => minute >= 17 && minute <= 18 && starved > 0);
+    const dark = model.samples.filter(({ minute, starved }) => minute >= 17 && minute <= 18 && starved > 0);
     expect(dark.length).toBeGreaterThan(0);
     expect(result.atEnd.lit).toBe(30);
   },
@@ -55,16 +55,16 @@ const SHOWN: Readonly<Record<string, (told: ObservedWorld) => void>> = {
     expect(result.stages.map(({ lights }) => lights)).toEqual([30, 60, 60, 60]);
     expect(result.atEnd).toMatchObject({ lit: 60, offline: 0 });
   },
-  "seller-outage"({ result, story }) {
-    const away = story.samples.filter(({ minute }) => minute > 8 && minute < 10);
+  "seller-outage"({ result, model }) {
+    const away = model.samples.filter(({ minute }) => minute > 8 && minute < 10);
     for (const { starved } of away) expect(starved).toBeGreaterThan(20);
     expect(result.payments.refused).toBeGreaterThan(0);
     expect(result.atEnd.lit).toBe(30);
   },
-  "winter-night"({ result, story }) {
-    expect(story.samples[0]!.lit).toBe(0);
-    expect(Math.max(...story.samples.map(({ lit }) => lit))).toBe(40);
-    const prices = story.samples.map(({ pricePerMillionUnits }) => pricePerMillionUnits!);
+  "winter-night"({ result, model }) {
+    expect(model.samples[0]!.lit).toBe(0);
+    expect(Math.max(...model.samples.map(({ lit }) => lit))).toBe(40);
+    const prices = model.samples.map(({ pricePerMillionUnits }) => pricePerMillionUnits!);
     expect(Math.min(...prices)).toBeLessThan(0.9 * Math.max(...prices));
     expect(result.starvedLightSeconds).toBe(0);
   },
@@ -78,14 +78,14 @@ describe("a shipped scenario in a world", () => {
     },
     async (name) => {
       const told = await play(name);
-      const { verdict, result, story } = told;
-      expect(verdict.breach).toBeNull();
+      const { outcome, result, model } = told;
+      expect(outcome.violation).toBeNull();
       const { city, scenario } = planWorldEvening({ flags: { scenario: name }, nights: 1 });
       expectSound(result, city.lights.length);
       expect(result.stages.map((stage) => stage.name)).toEqual(scenario.stages.map((stage) => stage.name));
-      expect(verdict.money.charged).toBe(Number(result.amountAtomic.charged));
+      expect(outcome.money.charged).toBe(Number(result.amountAtomic.charged));
       SHOWN[name]!(told);
-      const page = pageOf(story);
+      const page = pageOf(model);
       expect(page).toContain("virtual time; the slowest hundredth");
       expect(page).not.toContain("✕");
     },
@@ -97,7 +97,7 @@ describe("an evening in a world", () => {
   writeFileSync(
     file,
     `title = "T"
-story = "S"
+model = "S"
 [run]
 lights = 6
 minutes = 18
@@ -120,18 +120,18 @@ do = "stop-seller"
 
   it("is the same from the same seed, and another from another", async () => {
     const [first, second, other] = [await play(file), await play(file), await play(file, "none", 2)];
-    expect(second.verdict.traceHash).toBe(first.verdict.traceHash);
+    expect(second.outcome.traceHash).toBe(first.outcome.traceHash);
     expect({ ...second.result, wallMs: 0 }).toEqual({ ...first.result, wallMs: 0 });
-    expect(other.verdict.traceHash).not.toBe(first.verdict.traceHash);
+    expect(other.outcome.traceHash).not.toBe(first.outcome.traceHash);
   });
 
   it("may have faults on top of its stages, and peace behind them", async () => {
-    const { verdict, result, story } = await play(file, ["loss", "answer-lost", "gateway-killed"], 3);
-    expect(verdict.breach).toBeNull();
+    const { outcome, result, model } = await play(file, ["loss", "answer-lost", "gateway-killed"], 3);
+    expect(outcome.violation).toBeNull();
     expect(result.conserved).toBe(true);
-    expect([...verdict.fired.keys()]).toEqual(expect.arrayContaining(["loss", "answer-lost"]));
-    expect(story.faults!.fired.length).toBeGreaterThanOrEqual(2);
-    expect(story.faults!.neverFired).toContain("bit-flip");
+    expect([...outcome.fired.keys()]).toEqual(expect.arrayContaining(["loss", "answer-lost"]));
+    expect(model.faults!.fired.length).toBeGreaterThanOrEqual(2);
+    expect(model.faults!.neverFired).toContain("bit-flip");
   });
 
   it("has one seller and one gateway at a time, when outages overlap", async () => {
@@ -143,19 +143,19 @@ do = "stop-seller"
       overlapping,
       `title = "T"\nstory = "S"\n[run]\nlights = 4\nminutes = 14\n${stages.join("")}`,
     );
-    const { verdict, result } = await play(overlapping);
-    expect(verdict.breach).toBeNull();
+    const { outcome, result } = await play(overlapping);
+    expect(outcome.violation).toBeNull();
     expectSound(result, 4);
     expect(result.atEnd).toMatchObject({ lit: 4, offline: 0 });
   });
 
   it("is not kept when lights stay dark after the last stage: L1 is broken, and told", async () => {
     const end = vi.spyOn(WorldScenarioRunner.prototype, "end").mockImplementation(() => {});
-    const { verdict, result, story } = await play(file).finally(() => end.mockRestore());
-    expect(verdict.breach).toMatchObject({ invariant: "L1" });
+    const { outcome, result, model } = await play(file).finally(() => end.mockRestore());
+    expect(outcome.violation).toMatchObject({ invariant: "L1" });
     expect(result.conserved).toBe(false);
     expect(result.violations[0]).toMatchObject({ invariant: "L1", light: "world" });
-    expect(pageOf(story)).toContain("Not conserved: 1 broken promises");
+    expect(pageOf(model)).toContain("Not conserved: 1 broken promises");
   });
 
   it("ends what its last stage left broken, and is judged by the evening alone", async () => {
@@ -164,8 +164,8 @@ do = "stop-seller"
       broken,
       'title = "T"\nstory = "S"\n[run]\nlights = 3\nminutes = 12\n[[stage]]\nname = "gone"\nat_minute = 4\nfor_minutes = 60\ndo = "stop-seller"\n',
     );
-    const { verdict, result } = await play(broken);
-    expect(verdict.breach).toBeNull();
+    const { outcome, result } = await play(broken);
+    expect(outcome.violation).toBeNull();
     expectSound(result, 3);
     expect(result.atEnd.starved).toBe(3);
     // Eight minutes without a seller, less what had been bought: not the hours until all is claimed.
@@ -177,13 +177,13 @@ describe("a city in a world", () => {
   it("may have everything go wrong, for a night by its own sun", async () => {
     const options = { seed: 2, lights: 4, nights: 1, faults: "all", signing: "stand-in" } as const;
     const request = { flags: { city: "3", lights: 4 }, nights: 1 };
-    const { verdict, result, story } = await runObservedWorld(options, request, "again");
-    expect(verdict.breach).toBeNull();
-    expect(verdict.fired.size).toBeGreaterThan(5);
+    const { outcome, result, model } = await runObservedWorld(options, request, "again");
+    expect(outcome.violation).toBeNull();
+    expect(outcome.fired.size).toBeGreaterThan(5);
     expect(result.simulatedMinutes).toBe(840);
     // Sixteen o'clock by the sun, in Berlin a few minutes after sixteen by the clock.
-    expect(story.startSeconds).toBe(Date.UTC(2026, 10, 20, 15, 6, 23) / 1000);
-    expect(story.samples[0]!.lit + story.samples[0]!.dark).toBe(4);
+    expect(model.startSeconds).toBe(Date.UTC(2026, 10, 20, 15, 6, 23) / 1000);
+    expect(model.samples[0]!.lit + model.samples[0]!.dark).toBe(4);
   });
 });
 
@@ -191,9 +191,9 @@ describe("a drawn night that is told of", () => {
   it("is the same world as one that nobody looks at", async () => {
     const options = { seed: 4, lights: 4, nights: 1, faults: "all", signing: "stand-in" } as const;
     const [told, untold] = [await runObservedWorld(options, null, "again"), await runFaults(options)];
-    expect(told.verdict.traceHash).toBe(untold.traceHash);
-    expect(told.story.faults!.fired.map(({ kind, count }) => [kind, count])).toEqual([...untold.fired]);
-    expect(told.story.lights).toHaveLength(4);
-    expect(pageOf(told.story)).toContain("What went wrong");
+    expect(told.outcome.traceHash).toBe(untold.traceHash);
+    expect(told.model.faults!.fired.map(({ kind, count }) => [kind, count])).toEqual([...untold.fired]);
+    expect(told.model.lights).toHaveLength(4);
+    expect(pageOf(told.model)).toContain("What went wrong");
   });
 });

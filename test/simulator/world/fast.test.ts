@@ -14,20 +14,20 @@ import { NETWORK, RECEIVER, TOKEN } from "#simulator/world/engine/world-terms";
 import { drawnTown } from "#simulator/world/fast/drawn-town";
 import { reconcile, runFastCity, type Town, termsOf } from "#simulator/world/fast/fast-city";
 import { JITTER, OFFER_MS, ROUND_TRIP_MS, runFastLight } from "#simulator/world/fast/fast-light";
-import { addLooks, FastLook, samplesOf } from "#simulator/world/fast/fast-look";
+import { addSampleSums, CitySampler, samplesOf } from "#simulator/world/fast/fast-samples";
 import { planWorldEvening, townOf } from "#simulator/world/run/scenario-plan";
-import type { Pole } from "#simulator/world/surroundings/simulated-site";
+import type { Site } from "#simulator/world/surroundings/simulated-site";
 
 type Line = readonly [atMs: number, what: string, value: number];
 const CHANNEL = `0x${"12".repeat(32)}`;
 
 /** The same night by the machine itself, with the seller's own arithmetic. */
-function byMachine(pole: Pole, town: Town): Line[] {
-  const terms = termsOf(town, pole.wantedUnits);
+function byMachine(site: Site, town: Town): Line[] {
+  const terms = termsOf(town, site.wantedUnits);
   const lines: Line[] = [];
   let nowMs = 0;
-  const model = new LampModel(pole.lamp, pole.meter, pole.meterInitial, () => nowMs);
-  let state = bootMachine(pole.settings, null);
+  const model = new LampModel(site.lamp, site.meter, site.meterInitial, () => nowMs);
+  let state = bootMachine(site.settings, null);
   let account = newAccount(CHANNEL, "batch-settlement");
   let wakeAtMs = Number.POSITIVE_INFINITY;
   let arriving: { atMs: number; rung: number; price: number } | null = null;
@@ -64,7 +64,7 @@ function byMachine(pole: Pole, town: Town): Line[] {
     const day = Math.floor(wallSeconds! / 86_400);
     if (day === planDay) return;
     planDay = day;
-    hear({ type: "plan", at: at(), plan: pole.almanac.plan(wallSeconds!) });
+    hear({ type: "plan", at: at(), plan: site.almanac.plan(wallSeconds!) });
   };
   const nextOffer = (): Offer => ({
     revision: offers + 1,
@@ -126,13 +126,13 @@ function byMachine(pole: Pole, town: Town): Line[] {
 
 /** Both ways through one light's nights; resolves with how many events they agreed on. */
 function compare(town: Town, index: number): number {
-  const pole = town.poleAt(index);
+  const site = town.siteAt(index);
   const fast: Line[] = [];
-  const terms = termsOf(town, pole.wantedUnits);
-  const result = runFastLight(pole, terms, (...line) => fast.push(line));
-  const slow = byMachine(pole, town);
+  const terms = termsOf(town, site.wantedUnits);
+  const result = runFastLight(site, terms, (...line) => fast.push(line));
+  const slow = byMachine(site, town);
   expect(fast, `light ${index}`).toEqual(slow);
-  expect(reconcile(result, terms, pole)).toBeNull();
+  expect(reconcile(result, terms, site)).toBeNull();
   return slow.length;
 }
 
@@ -153,12 +153,12 @@ describe("the fast path", () => {
     const town: Town = {
       ...drawn,
       prices,
-      poleAt(index) {
-        const pole = drawn.poleAt(index);
-        const { settings } = pole;
+      siteAt(index) {
+        const site = drawn.siteAt(index);
+        const { settings } = site;
         // Dear hours ask for more at a time.
         const policy = { ...settings.policy, quantumMaxAtomic: 10_000 };
-        return { ...pole, settings: { ...settings, policy } };
+        return { ...site, settings: { ...settings, policy } };
       },
     };
     let events = 0;
@@ -185,12 +185,12 @@ describe("the fast path", () => {
   it("is looked at without being changed, and the looks at its parts add up to the look at all of it", () => {
     const town = drawnTown(2, 1);
     const watched = (from: number, to: number) => {
-      const look = new FastLook(20, town.endMs);
+      const look = new CitySampler(20, town.endMs);
       return { ...runFastCity(town, from, to, look), looks: look.looks };
     };
     const [whole, first, second] = [watched(0, 40), watched(0, 15), watched(15, 40)];
     expect(whole.sums).toEqual(runFastCity(town, 0, 40).sums);
-    addLooks(first.looks, second.looks);
+    addSampleSums(first.looks, second.looks);
     expect(first.looks).toEqual(whole.looks);
     const samples = samplesOf(whole.looks, () => 7);
     expect(samples).toHaveLength(21);
@@ -213,7 +213,7 @@ describe("the fast path", () => {
       (from, index, all) => runFastCity(town, from, all[index + 1] ?? 300, null).sums,
     );
     const total = (of: (sums: typeof whole) => number) => parts.reduce((sum, part) => sum + of(part), 0);
-    expect(whole.breaches).toEqual([]);
+    expect(whole.violations).toEqual([]);
     expect(total((sums) => sums.charged)).toBe(whole.charged);
     expect(total((sums) => sums.events)).toBe(whole.events);
     expect(total((sums) => sums.digest) >>> 0).toBe(whole.digest);
@@ -229,10 +229,10 @@ describe("the fast path", () => {
     ["E1", { deliveredMilliwattHours: 0 }],
   ])("names what does not add up: %s %j", (letter, wrong) => {
     const town = drawnTown(1, 1);
-    const pole = town.poleAt(0);
-    const terms = termsOf(town, pole.wantedUnits);
-    const result = runFastLight(pole, terms, null);
-    expect(reconcile(result, terms, pole)).toBeNull();
-    expect(reconcile({ ...result, ...wrong }, terms, pole)).toMatch(new RegExp(`^${letter}: `));
+    const site = town.siteAt(0);
+    const terms = termsOf(town, site.wantedUnits);
+    const result = runFastLight(site, terms, null);
+    expect(reconcile(result, terms, site)).toBeNull();
+    expect(reconcile({ ...result, ...wrong }, terms, site)).toMatch(new RegExp(`^${letter}: `));
   });
 });

@@ -18,9 +18,9 @@ describe("a guard that is taken out is missed", () => {
       const seeds = [mutation.seed, ...Array.from({ length: SEEDS_MAX }, (_, index) => index + 1)];
       for (const seed of seeds) {
         const options = { seed, lights: 8, nights: 1, faults: "all", signing: "stand-in" } as const;
-        const { breach } = await runNight(options);
-        if (breach === null) continue;
-        expect(mutation.breaks, breach.told).toContain(breach.invariant);
+        const { violation } = await runNight(options);
+        if (violation === null) continue;
+        expect(mutation.breaks, violation.told).toContain(violation.invariant);
         return;
       }
       expect.fail(`no world of ${SEEDS_MAX} missed it`);

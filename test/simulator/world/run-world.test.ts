@@ -98,7 +98,7 @@ describe("watt402-simulate world", () => {
     );
   });
 
-  it("tells of a drawn night with its faults, and of the breaches and faults of all worlds", async () => {
+  it("tells of a drawn night with its faults, and of the violations and faults of all worlds", async () => {
     const page = join(home, "night.html");
     const { code, out } = await runHere(["--seeds", "2", "--lights", "2", "--json", "--report", page]);
     expect(code).toBe(0);

@@ -3,7 +3,7 @@ import { openWorkerPool } from "#simulator/world/run/worker-pool";
 import type { Job, JobResult } from "#simulator/world/run/world-worker";
 
 describe("a crew", () => {
-  it("tells of each result as it comes, so that a run of an hour shows its first breach at once", async () => {
+  it("tells of each result as it comes, so that a run of an hour shows its first violation at once", async () => {
     const jobs = [1, 2].map(
       (seed): Job => ({
         kind: "night",

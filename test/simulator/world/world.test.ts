@@ -63,15 +63,15 @@ describe("a world", () => {
       const options = { ...CALM, seed, lights: 1, faults: ["answer-lost", "gateway-killed"] } as const;
       const standIn = await runFaults(options);
       const real = await runFaults({ ...options, signing: "real" });
-      expect(real.breach).toBeNull();
+      expect(real.violation).toBeNull();
       expect(real.traceHash).toBe(standIn.traceHash);
       expect(real.purchases).toBeGreaterThan(30);
     }
   });
 
   it("conserves money over two calm nights: charged, claimed and settled are one number", async () => {
-    const { money, breach, purchases } = await runFaults({ ...CALM, nights: 2 });
-    expect(breach).toBeNull();
+    const { money, violation, purchases } = await runFaults({ ...CALM, nights: 2 });
+    expect(violation).toBeNull();
     expect(purchases).toBeGreaterThan(200);
     expect(money.charged).toBeGreaterThan(0);
     expect(money.claimed).toBe(money.charged);
@@ -84,10 +84,10 @@ describe("a world", () => {
       const faults = [kind, ...(NEEDS[kind] ?? [])];
       let fired = false;
       for (let seed = 1; seed <= 25 && !fired; seed++) {
-        const verdict = await runFaults({ ...CALM, seed, lights: 2, faults });
-        expect(verdict.breach, `${kind}, seed ${seed}`).toBeNull();
-        for (const struck of verdict.fired.keys()) expect(allowedBeside(kind)).toContain(struck);
-        fired = verdict.fired.has(kind);
+        const outcome = await runFaults({ ...CALM, seed, lights: 2, faults });
+        expect(outcome.violation, `${kind}, seed ${seed}`).toBeNull();
+        for (const struck of outcome.fired.keys()) expect(allowedBeside(kind)).toContain(struck);
+        fired = outcome.fired.has(kind);
       }
       if (!fired) missing.push(kind);
     }
@@ -96,15 +96,15 @@ describe("a world", () => {
 
   for (const [seed, lights, told] of BROKE_ONCE) {
     it(`does not break as seed ${seed} of ${lights} once did: ${told}`, { timeout: 60_000 }, async () => {
-      expect((await runFaults({ ...CALM, seed, lights, faults: "all" })).breach).toBeNull();
+      expect((await runFaults({ ...CALM, seed, lights, faults: "all" })).violation).toBeNull();
     });
   }
 
   it("keeps every promise in ten nights with everything going wrong", { timeout: 240_000 }, async () => {
     const kinds = new Set<FaultKind>();
     for (let seed = 1; seed <= 10; seed++) {
-      const { breach, fired } = await runFaults({ ...CALM, seed, lights: 8, faults: "all" });
-      expect(breach, `seed ${seed}`).toBeNull();
+      const { violation, fired } = await runFaults({ ...CALM, seed, lights: 8, faults: "all" });
+      expect(violation, `seed ${seed}`).toBeNull();
       for (const kind of fired.keys()) kinds.add(kind);
     }
     expect(kinds.size).toBeGreaterThanOrEqual(40);
@@ -112,8 +112,8 @@ describe("a world", () => {
 
   for (const { told, options } of REGRESSIONS) {
     it(`does not break as it once did: ${told}`, async () => {
-      const { breach } = await runFaults({ ...CALM, lights: 8, ...options });
-      expect(breach).toBeNull();
+      const { violation } = await runFaults({ ...CALM, lights: 8, ...options });
+      expect(violation).toBeNull();
     });
   }
 });

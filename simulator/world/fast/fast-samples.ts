@@ -5,14 +5,14 @@
  * the look over all of them.
  */
 import type { Sample } from "../../report/report-model.ts";
-import type { Pole } from "../surroundings/simulated-site.ts";
+import type { Site } from "../surroundings/simulated-site.ts";
 import type { FastSampler } from "./fast-light.ts";
 
 /** Credit is kept by the minute of full light up to here; more counts as this. */
 const MINUTES_MAX = 127;
 const BINS = MINUTES_MAX + 1;
 
-export interface Looks {
+export interface SampleSums {
   readonly stepMs: number;
   readonly powerMilliwatts: Float64Array;
   readonly purchases: Float64Array;
@@ -25,7 +25,7 @@ export interface Looks {
 }
 
 /** @param steps at least 1; there is one look more, at the very beginning */
-export function newLooks(steps: number, endMs: number): Looks {
+export function newSampleSums(steps: number, endMs: number): SampleSums {
   const length = steps + 1;
   return {
     stepMs: endMs / steps,
@@ -39,15 +39,15 @@ export function newLooks(steps: number, endMs: number): Looks {
   };
 }
 
-export class FastLook {
-  readonly looks: Looks;
+export class CitySampler {
+  readonly looks: SampleSums;
 
   constructor(steps: number, endMs: number) {
-    this.looks = newLooks(steps, endMs);
+    this.looks = newSampleSums(steps, endMs);
   }
 
   /** The eye on one light; every look of it is added. */
-  samplerOf({ lamp }: Pole): FastSampler {
+  samplerOf({ lamp }: Site): FastSampler {
     const { looks } = this;
     const { ratedMilliwatts } = lamp;
     const length = looks.lit.length;
@@ -70,7 +70,7 @@ export class FastLook {
 }
 
 /** Adds the looks over other lights, taken at the same instants. */
-export function addLooks(sum: Looks, more: Looks): void {
+export function addSampleSums(sum: SampleSums, more: SampleSums): void {
   sum.lights += more.lights;
   const names = ["powerMilliwatts", "purchases", "chargedAtomic", "lit", "starved", "credit"] as const;
   for (const name of names) {
@@ -80,7 +80,7 @@ export function addLooks(sum: Looks, more: Looks): void {
 }
 
 /** As a report tells it. @param priceAt atomic units per kWh at a world time in milliseconds */
-export function samplesOf(looks: Looks, priceAt: (atMs: number) => number): Sample[] {
+export function samplesOf(looks: SampleSums, priceAt: (atMs: number) => number): Sample[] {
   return Array.from({ length: looks.lit.length }, (_, at): Sample => {
     const [lit, starved] = [looks.lit[at]!, looks.starved[at]!];
     const credit = looks.credit.subarray(at * BINS, (at + 1) * BINS);

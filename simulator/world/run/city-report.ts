@@ -7,12 +7,12 @@ import { GRANT_BYTES, PAY_BYTES } from "#protocol/frames";
 import type { City } from "../../city/city.ts";
 import { generateCity } from "../../city/generate.ts";
 import { type FeederLight, readFeeders } from "../../fleet/reconciliation/feeders.ts";
-import type { Counter, LightStory, ReportModel } from "../../report/report-model.ts";
+import type { Counter, LightReport, ReportModel } from "../../report/report-model.ts";
 import { drawnTown } from "../fast/drawn-town.ts";
 import type { FastSums, Town } from "../fast/fast-city.ts";
 import { ROUND_TRIP_MS } from "../fast/fast-light.ts";
-import { addLooks, type Looks, newLooks, samplesOf } from "../fast/fast-look.ts";
-import type { Pole } from "../surroundings/simulated-site.ts";
+import { addSampleSums, newSampleSums, type SampleSums, samplesOf } from "../fast/fast-samples.ts";
+import type { Site } from "../surroundings/simulated-site.ts";
 import type { EveningRequest } from "./scenario-plan.ts";
 import { planWorldEvening, townOf } from "./scenario-plan.ts";
 import type { JobResult } from "./world-worker.ts";
@@ -37,7 +37,7 @@ export function buildCityReport(
 ): ReportModel | undefined {
   const finished = results.filter((result): result is CityResult => result?.kind === "city");
   const { town, city } = placesOf(run);
-  const seen = newLooks(steps, town.endMs);
+  const seen = newSampleSums(steps, town.endMs);
   const observed = observeLights(finished, town, city, seen);
   if (observed.lights.length === 0) return undefined;
   const sum = (of: (sums: FastSums) => number) => finished.reduce((total, { sums }) => total + of(sums), 0);
@@ -78,7 +78,7 @@ export function buildCityReport(
       wallSeconds: run.wallMs / 1000,
     },
     violations: finished.flatMap(({ sums }) =>
-      sums.breaches.map((text) => ({
+      sums.violations.map((text) => ({
         ...{ invariant: text.slice(0, 2), light: "city", expected: "no breach", actual: text.slice(4) },
       })),
     ),
@@ -88,28 +88,33 @@ export function buildCityReport(
 }
 
 interface ObservedLights {
-  readonly lights: LightStory[];
+  readonly lights: LightReport[];
   readonly onFeeders: FeederLight[];
   longestStarvedMs: number;
   starvedMs: number;
 }
 
 /** Every light of the finished jobs; `seen` gets the sum of their samples. */
-function observeLights(finished: readonly CityResult[], town: Town, city: City, seen: Looks): ObservedLights {
+function observeLights(
+  finished: readonly CityResult[],
+  town: Town,
+  city: City,
+  seen: SampleSums,
+): ObservedLights {
   const observed: ObservedLights = { lights: [], onFeeders: [], longestStarvedMs: 0, starvedMs: 0 };
-  for (const { from, to, told } of finished) {
-    if (told === null) continue;
-    addLooks(seen, told.looks);
-    const { lights: counted } = told;
+  for (const { from, to, observed: part } of finished) {
+    if (part === null) continue;
+    addSampleSums(seen, part.looks);
+    const { lights: counted } = part;
     for (let index = from; index < to; index++) {
       const at = index - from;
-      const pole = town.poleAt(index);
-      observed.lights.push(lightOf(city, index, pole, told, at));
+      const site = town.siteAt(index);
+      observed.lights.push(lightOf(city, index, site, part, at));
       observed.onFeeders.push({
         feeder: city.lights[index]!.feeder,
         drawnMilliwattHours: counted.drawnWhenRead[at]!,
         registeredMilliwattHours: counted.registered[at]!,
-        resolutionMilliwattHours: pole.meter.resolutionMilliwattHours,
+        resolutionMilliwattHours: site.meter.resolutionMilliwattHours,
       });
       observed.longestStarvedMs = Math.max(observed.longestStarvedMs, counted.longestStarvedMs[at]!);
       observed.starvedMs += counted.starvedMs[at]!;
@@ -118,7 +123,7 @@ function observeLights(finished: readonly CityResult[], town: Town, city: City, 
   return observed;
 }
 
-/** Drawn poles stand in a drawn city: where, but not what they are, is that city's. */
+/** Drawn sites stand in a drawn city: where, but not what they are, is that city's. */
 function placesOf({ seed, nights, lights, request }: CityRun): { readonly town: Town; readonly city: City } {
   if (request === null) return { town: drawnTown(seed, nights), city: generateCity({ lights, seed }) };
   const plan = planWorldEvening(request);
@@ -128,14 +133,14 @@ function placesOf({ seed, nights, lights, request }: CityRun): { readonly town: 
 function lightOf(
   city: City,
   index: number,
-  pole: Pole,
-  { lights }: NonNullable<CityResult["told"]>,
+  site: Site,
+  { lights }: NonNullable<CityResult["observed"]>,
   at: number,
-): LightStory {
+): LightReport {
   const { name, street, feeder, latitude, longitude } = city.lights[index]!;
   return {
     ...{ name, street, feeder, latitude, longitude },
-    ratedMilliwatts: pole.lamp.ratedMilliwatts,
+    ratedMilliwatts: site.lamp.ratedMilliwatts,
     group: null,
     purchases: lights.purchases[at]!,
     spentAtomic: lights.charged[at]!,
