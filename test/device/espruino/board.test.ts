@@ -143,7 +143,7 @@ test("a board signs while it is dark, buys from its ladder when it is lit, and a
   const run = light.run!;
   await until(
     () => run.board.store.ready() >= 12,
-    30_000,
+    120_000,
     () => `a ladder; found ${light.told()}`,
   );
   await until(

@@ -145,8 +145,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a grant leaves before the ledger has its payment",
     file: "gateway/purchase/purchase.ts",
-    guard: "await parts.ledger.recordPayment(payment, paid);",
-    instead: "void parts.ledger.recordPayment(payment, paid);",
+    guard: "await store(parts, payment, paid);",
+    instead: "void store(parts, payment, paid);",
     breaks: ["M4"],
     seed: 1,
   },
