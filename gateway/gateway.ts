@@ -37,7 +37,7 @@ import { limitNotes } from "./telemetry/limited-log.ts";
 import { watchChain } from "./treasury/evm-chain.ts";
 import { connectEvm } from "./treasury/evm-client.ts";
 import { keyIn, openTreasury } from "./treasury/open-treasury.ts";
-import { termsOnChain } from "./treasury/terms.ts";
+import { termsOnChain } from "./treasury/token-terms.ts";
 
 export interface Gateway {
   /** Where devices connect. */

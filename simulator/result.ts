@@ -1,7 +1,7 @@
 /**
  * The result of a run: one JSON document, or the same as lines for people.
  */
-import type { BoardsResult } from "./fleet/lights/boards.ts";
+import type { BoardsResult } from "./fleet/lights/board-lights.ts";
 import type { Feeder } from "./fleet/reconciliation/feeders.ts";
 import type { InvariantMonitor } from "./fleet/reconciliation/invariant-monitor.ts";
 import type { NotBought, Reconciliation } from "./fleet/reconciliation/reconciliation.ts";

@@ -12,7 +12,7 @@ import { GRANT_BYTES, PAY_BYTES, PAY_EXACT_BYTES } from "#protocol/frames";
 import { chainAnswers, chainAt, type OwnKeys, ownChain, type RunChain } from "./chain/open-chain.ts";
 import { type FaultProxy, openFaultProxy } from "./fleet/fault-proxy.ts";
 import { DRAIN_MS, Fleet } from "./fleet/fleet.ts";
-import type { Boards } from "./fleet/lights/boards.ts";
+import type { Boards } from "./fleet/lights/board-lights.ts";
 import { sitesOf } from "./fleet/lights/street.ts";
 import { type ChainMark, ChainReader, type ChainTruth } from "./fleet/reconciliation/chain-truth.ts";
 import { feedersOf } from "./fleet/reconciliation/feeders.ts";
@@ -32,7 +32,7 @@ import { planRun, type RunPlan } from "./run-plan.ts";
 import { EVERYONE, playStages, type Stage } from "./scenario/actions.ts";
 import { DAILY_BUDGET_ATOMIC, PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "./scenario/owner-limits.ts";
 import type { StopReport } from "./seller/seller.ts";
-import { requireBroker } from "./services/broker.ts";
+import { requireBroker } from "./services/broker-check.ts";
 import { type Services, startServices } from "./services/services.ts";
 
 /** Money of one deposit into a light's channel: some days of light. */
@@ -213,7 +213,7 @@ async function receiverOf(flags: FleetFlags, chain: RunChain): Promise<Hex> {
 /** The compiler and the linter that make a bundle are only loaded for one. */
 async function openBoards({ espruino }: FleetFlags, plan: RunPlan, view: View): Promise<Boards | null> {
   if (espruino === undefined) return null;
-  const room = await import("./fleet/lights/boards.ts");
+  const room = await import("./fleet/lights/board-lights.ts");
   const opening = room.openBoards({
     count: espruino,
     epochSeconds: plan.epochSeconds,

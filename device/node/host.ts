@@ -11,8 +11,8 @@ import { toHex } from "#payment/bytes";
 import { signWith } from "#payment/signer";
 import { tagKeyBetween } from "#payment/tag-key";
 import { Watt402Error } from "#payment/watt402-error";
+import { openMessage } from "./checked-inbox.ts";
 import type { Host, HostLink, HostParts } from "./host-parts.ts";
-import { openMessage } from "./inbox.ts";
 import { hmacSha256 } from "./key/native-hmac.ts";
 
 export { PORT_ANSWER_MS } from "#host/machine-host";

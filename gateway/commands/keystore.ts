@@ -12,7 +12,7 @@ import { fromHex, type Hex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { Watt402Error } from "#payment/watt402-error";
 import { readSecret } from "../config/secret.ts";
-import { writeKeystore } from "../treasury/keystore.ts";
+import { writeKeystore } from "../treasury/web3-keystore.ts";
 
 interface Options {
   readonly out: string;

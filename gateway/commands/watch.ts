@@ -12,7 +12,7 @@ import { request } from "undici";
 import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { LoadedConfig } from "../config/layers.ts";
-import type { Frame } from "../telemetry/frames.ts";
+import type { Frame } from "../telemetry/decoded-frames.ts";
 import type { FleetSummary } from "../telemetry/shapes.ts";
 
 interface WatchOptions {

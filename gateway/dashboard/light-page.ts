@@ -4,7 +4,7 @@
  * Promise: asked for when it is opened and every few seconds while it is; the list of messages is bounded.
  */
 import type { Answer } from "../http/answers.ts";
-import type { Frame } from "../telemetry/frames.ts";
+import type { Frame } from "../telemetry/decoded-frames.ts";
 import { find, make } from "./element.ts";
 import { ago, clockTime, daysLeft, energy, MEANING, meterShows, money, power, type Units } from "./format.ts";
 

@@ -6,7 +6,7 @@
 import { CONDITIONS, type Condition } from "../telemetry/labels.ts";
 import { find, make } from "./element.ts";
 import { daysLeft, money, power, type Units } from "./format.ts";
-import type { Light, Store } from "./store.ts";
+import type { Light, Store } from "./live-view.ts";
 
 const ROW_PIXELS = 52;
 const SPARE_ROWS = 6;

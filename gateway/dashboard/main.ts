@@ -6,15 +6,15 @@
  */
 import type { Answer } from "../http/answers.ts";
 import { CONDITIONS, type Condition } from "../telemetry/labels.ts";
-import { openCharts } from "./charts.ts";
-import { showCluster } from "./cluster.ts";
+import { showCluster } from "./cluster-panel.ts";
 import { find, make } from "./element.ts";
 import { money, power, price, type Units } from "./format.ts";
+import { openCharts } from "./history-charts.ts";
 import { openLightPage } from "./light-page.ts";
 import { LightList } from "./list.ts";
+import { openStore, type Store } from "./live-view.ts";
 import { LightMap } from "./map/map.ts";
 import { openSellers } from "./sellers.ts";
-import { openStore, type Store } from "./store.ts";
 
 let units: Units = { symbol: "USDC", decimals: 6, unit: "mWh" };
 let condition: Condition | null = null;

@@ -14,9 +14,9 @@ import type { SellerStatus } from "../sellers/seller-status.ts";
 import type { Fleet } from "../telemetry/fleet-view.ts";
 import { daysLeft, type Light } from "../telemetry/light-view.ts";
 import type { Answer, Money } from "./answers.ts";
+import { channelBody, lightBody } from "./light-rows.ts";
 import { OPENAPI } from "./openapi.ts";
 import { CHANNELS_QUERY, HISTORY_QUERY, LIGHTS_QUERY, PAYMENTS_QUERY, queryOf } from "./query.ts";
-import { channelBody, lightBody } from "./rows.ts";
 
 export interface Api {
   readonly fleet: Fleet;

@@ -5,10 +5,11 @@
  * while it is slow; it then gets each light once, as it is. A viewer that takes nothing is dropped. Frames
  * that a slow viewer misses are lost, and counted to it.
  */
+
+import type { Frame } from "../telemetry/decoded-frames.ts";
 import type { Fleet } from "../telemetry/fleet-view.ts";
-import type { Frame } from "../telemetry/frames.ts";
 import type { Light } from "../telemetry/light-view.ts";
-import { bornRow, lightRow } from "./rows.ts";
+import { bornRow, lightRow } from "./light-rows.ts";
 
 /** One connection that watches. */
 export interface Viewer {

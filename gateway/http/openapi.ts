@@ -103,7 +103,7 @@ export const OPENAPI = {
     "/api/v1/events": {
       get: {
         summary:
-          "Server-sent events: fleet (the summary), born and lights (rows of arrays, columns in gateway/http/rows.ts), frames (decoded messages, when asked for)",
+          "Server-sent events: fleet (the summary), born and lights (rows of arrays, columns in gateway/http/light-rows.ts), frames (decoded messages, when asked for)",
         parameters: [
           { name: "frames", in: "query", schema: { type: "string", description: "all, or a device" } },
         ],

@@ -16,7 +16,7 @@ import type {
   SellerCounters,
   Timing,
 } from "../purchase/ports.ts";
-import type { TermsTrouble } from "../treasury/terms.ts";
+import type { TermsTrouble } from "../treasury/token-terms.ts";
 import { type CallKind, type Circuit, openCircuit, type Timer } from "./circuit.ts";
 import { type ConcurrencyLimit, openConcurrencyLimit } from "./client/concurrency-limit.ts";
 import { type HealthName, SellerHealth } from "./seller-health.ts";

@@ -12,8 +12,8 @@ import { at, Watt402Error } from "#payment/watt402-error";
 import type { Config } from "../config/config.ts";
 import { readSecret } from "../config/secret.ts";
 import type { Treasury } from "../purchase/ports.ts";
-import { isKeystore, openKeystore } from "./keystore.ts";
-import { externalSigner } from "./signer.ts";
+import { externalSigner } from "./external-signer.ts";
+import { isKeystore, openKeystore } from "./web3-keystore.ts";
 
 /** @param mayCreate makes a key where there is none: a first look only */
 export async function openTreasury(config: Config["treasury"], mayCreate: boolean): Promise<Treasury> {

@@ -12,7 +12,7 @@ import { detach } from "#core/detach";
 import { within } from "#node/deadline";
 import { throwUncaught } from "#node/process-guard";
 import { Watt402Error } from "#payment/watt402-error";
-import type { LampDriver } from "./driver.ts";
+import type { LampDriver } from "./lamp-driver.ts";
 import type { GpioSettings } from "./settings.ts";
 
 /** Longest wait for gpioset to have its line, milliseconds. */

@@ -6,15 +6,15 @@
  */
 import type { Random } from "#core/ports";
 import { openDali } from "./dali/dali.ts";
-import type { LampContext, LampDriver } from "./driver.ts";
 import { openGpioLine } from "./gpio-line.ts";
+import type { LampContext, LampDriver } from "./lamp-driver.ts";
 import { openLed } from "./pwm/led.ts";
 import { openAnalog, openPwm } from "./pwm/pwm.ts";
 import { type LampSettings, readLampSettings } from "./settings.ts";
-import { type SimulatedLamp, simulatedLamp } from "./simulated.ts";
+import { type SimulatedLamp, simulatedLamp } from "./simulated-lamp.ts";
 import { SteadyLamp } from "./steady-lamp.ts";
 
-export type { LampContext } from "./driver.ts";
+export type { LampContext } from "./lamp-driver.ts";
 
 /** The table as TOML gave it; null means simulated. */
 export type LampTable = Readonly<Record<string, unknown>> | null;

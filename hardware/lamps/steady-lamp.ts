@@ -10,7 +10,7 @@ import { detach } from "#core/detach";
 import type { Clock, Lamp, Random } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/rungs";
 import { throwUncaught } from "#node/process-guard";
-import type { LampDriver } from "./driver.ts";
+import type { LampDriver } from "./lamp-driver.ts";
 
 const LAMP_RETRY: Retry = { firstMs: 1000, maxMs: 30_000 };
 

@@ -11,7 +11,7 @@ import { ade7953Meter } from "./chips/ade7953.ts";
 import { cse7766Meter } from "./chips/cse7766.ts";
 import { hwmonMeter } from "./chips/hwmon.ts";
 import { inaMeter } from "./chips/ina2xx.ts";
-import type { MeterContext, MeterDriver } from "./driver.ts";
+import type { MeterContext, MeterDriver } from "./meter-driver.ts";
 import type { LineSettings } from "./modbus/line.ts";
 import { openRegisterMap } from "./modbus/map-table.ts";
 import { modbusMeter } from "./modbus/modbus-meter.ts";
@@ -19,9 +19,9 @@ import type { RegisterMap } from "./modbus/register-map.ts";
 import { hlwMeter } from "./pulse/hlw8012.ts";
 import { pulseMeter } from "./pulse/pulse-meter.ts";
 import { type MeterSettings, readMeterSettings } from "./settings.ts";
-import { simulatedMeter } from "./simulated.ts";
+import { simulatedMeter } from "./simulated-meter.ts";
 
-export type { MeterContext, MeterDriver } from "./driver.ts";
+export type { MeterContext, MeterDriver } from "./meter-driver.ts";
 
 /** The table as TOML gave it; null means simulated. */
 export type MeterTable = Readonly<Record<string, unknown>> | null;

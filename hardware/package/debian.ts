@@ -13,8 +13,8 @@ import { gzipSync } from "node:zlib";
 import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import { ar, type Entry, tarGz, withDirectories } from "./archive.ts";
-import { type Bundle, bundleDevice, inTree, serialportBinaries } from "./bundle.ts";
 import { firstConfiguration } from "./first-configuration.ts";
+import { type Bundle, bundleDevice, inTree, serialportBinaries } from "./program-bundle.ts";
 
 /**
  * "all" runs on every board, 32 or 64 bit, and on a PC: it carries serialport's small binary for each.

@@ -24,7 +24,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import { logSteps } from "./device-log.ts";
 import { deviceFirmware } from "./firmware.ts";
 import { gatewayKeyOf, loginOf, tlsOf } from "./gateway-identity.ts";
-import { openParts, type Parts } from "./parts.ts";
+import { openParts, type Parts } from "./meter-and-lamp.ts";
 import { almanacOf, safeLevelPercent } from "./safe-level.ts";
 import { clockTrouble } from "./status/clock-trouble.ts";
 import { type Status, statusOf } from "./status/status.ts";

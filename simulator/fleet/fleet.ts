@@ -22,16 +22,16 @@ import { Watt402Error } from "#payment/watt402-error";
 import { seededRandom } from "../city/random.ts";
 import type { BoardRun } from "../hardware/simulated-board-host.ts";
 import { type Cheat, EVERYONE } from "../scenario/actions.ts";
-import { FleetClock } from "./clock.ts";
 import { ClockThrottle } from "./clock-throttle.ts";
-import type { Boards, BoardsResult } from "./lights/boards.ts";
+import { FleetClock } from "./fleet-clock.ts";
+import { Troubles } from "./fleet-troubles.ts";
+import type { Boards, BoardsResult } from "./lights/board-lights.ts";
 import { Light } from "./lights/fleet-light.ts";
 import { LeanLinks } from "./lights/lean-link.ts";
 import { lowMarkPermille } from "./lights/low-mark.ts";
 import { quickSigners } from "./lights/quick-signer.ts";
 import type { Site } from "./lights/street.ts";
 import { type Evening, type Progress, progressOf } from "./recorded-evening.ts";
-import { Troubles } from "./troubles.ts";
 
 export interface FleetOptions {
   readonly sites: readonly Site[];

@@ -6,8 +6,8 @@
  */
 import { readFileSync } from "node:fs";
 import { chartsOf, marksOf } from "./charts.ts";
+import { kindOf, mapOf } from "./city-map.ts";
 import { clockIn, dateIn, decimal, dollars, duration, escaped, inUnits, roundDollars } from "./figures.ts";
-import { kindOf, mapOf } from "./map.ts";
 import type { Counter, ReportModel } from "./report-model.ts";
 import { table } from "./table.ts";
 

@@ -16,17 +16,17 @@ import type { Scheme } from "./accounts/accounts.ts";
 import { SqliteAccounts } from "./accounts/sqlite-accounts.ts";
 import { authorizationCheck, type ChainConnection, openChainConnection } from "./claims/chain-connection.ts";
 import { Claims } from "./claims/claims.ts";
-import { EvmChain } from "./claims/evm-chain.ts";
 import { facilitatorAt, facilitatorInProcess } from "./claims/facilitator.ts";
 import { startRounds } from "./claims/rounds.ts";
+import { EvmChain } from "./claims/settlement-chain.ts";
 import type { Clock } from "./ports.ts";
 import { EnergySale } from "./sale/energy-sale.ts";
 import { DEFAULT_MENU, type Quote, quoting, type Tariff } from "./sale/tariff.ts";
 import { Terms } from "./sale/terms.ts";
 import { openOwnScheme } from "./scheme/open-scheme.ts";
 import type { SchemeServer } from "./scheme/scheme-server.ts";
+import { energyServer } from "./server/energy-server.ts";
 import type { PublicBaseOptions } from "./server/public-base.ts";
-import { energyServer } from "./server/server.ts";
 import { type StopReport, stopInOrder } from "./server/stop.ts";
 
 /** A week of one lamp's light: one deposit (120k gas) carries some ten thousand purchases. */

@@ -11,9 +11,9 @@ import type { IncomingConnection } from "../embedded/listeners.ts";
 import { Admission } from "../limits/admission.ts";
 import { type Rate, RateLimits } from "../limits/rate-limit.ts";
 import { openTimeSlices } from "../limits/time-slices.ts";
-import { mayPublish, maySubscribe, proveDevice, publishedLeaf } from "./access.ts";
 import { type LoginCode, type LoginRefusal, NOT_AUTHORISED, UNAVAILABLE } from "./connack.ts";
 import { type BrokerRefusal, openRefusals, type Refusals } from "./refusals.ts";
+import { mayPublish, maySubscribe, proveDevice, publishedLeaf } from "./topic-access.ts";
 
 export interface BrokerAuthOptions {
   /** The gateway's key, or its address: logins are made for it; with an address alone none can be sealed. */

@@ -12,7 +12,6 @@ import { detach } from "#core/detach";
 import { type Leaf, topicOf } from "#protocol/topics";
 import { noteFailure } from "../../purchase/faults/note-failure.ts";
 import type { Logger } from "../../purchase/ports.ts";
-import { publishedLeaf } from "../auth/access.ts";
 import {
   BACKLOG_BYTES_MAX,
   BACKLOG_TIMEOUT_MS,
@@ -23,6 +22,7 @@ import {
   type Will,
 } from "../auth/auth.ts";
 import { type LoginRefusal, UNAVAILABLE } from "../auth/connack.ts";
+import { publishedLeaf } from "../auth/topic-access.ts";
 import type { Receive } from "../broker.ts";
 import { guardPackets } from "../limits/packet-guard.ts";
 import type { IncomingConnection } from "./listeners.ts";

@@ -4,7 +4,7 @@
  * Promise: nothing of its packet is kept; wills that are equal are held once.
  */
 import type { Leaf } from "#protocol/topics";
-import { publishedLeaf } from "../auth/access.ts";
+import { publishedLeaf } from "../auth/topic-access.ts";
 import type { Will } from "../mqtt-packets.ts";
 
 export interface RetainedWill {

@@ -3,7 +3,7 @@
  *
  * Promise: two numbers for each light, at twice its index.
  */
-import type { Light } from "../store.ts";
+import type { Light } from "../live-view.ts";
 
 export interface Layout {
   readonly points: Float64Array;

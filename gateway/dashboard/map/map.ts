@@ -6,7 +6,7 @@
  */
 import type { Condition } from "../../telemetry/labels.ts";
 import { colour, find } from "../element.ts";
-import type { Light, Store } from "../store.ts";
+import type { Light, Store } from "../live-view.ts";
 import { Camera, type Point } from "./map-camera.ts";
 import { listenTo } from "./map-input.ts";
 import { type Layout, layOut } from "./map-layout.ts";

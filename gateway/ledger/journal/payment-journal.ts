@@ -14,7 +14,7 @@ import type { ChannelRecord, PaymentRecord } from "../../purchase/ports.ts";
 import { channelRow, paymentRow } from "../rows.ts";
 import type { SqliteWriter } from "../sqlite/sqlite-writer.ts";
 import type { WaitingPayments } from "../store.ts";
-import type { Journal } from "./journal.ts";
+import type { Journal } from "./append-journal.ts";
 import { type JournalRow, UnfoldedPayments } from "./unfolded-payments.ts";
 
 /** From one fold to the next. */

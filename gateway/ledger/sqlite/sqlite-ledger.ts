@@ -20,7 +20,7 @@ import type {
   OverdueDeposit,
   PaymentRecord,
 } from "../../purchase/ports.ts";
-import { Journal, readJournal } from "../journal/journal.ts";
+import { Journal, readJournal } from "../journal/append-journal.ts";
 import { PaymentJournal, rowIn } from "../journal/payment-journal.ts";
 import { type SegmentDisk, segmentDisk } from "../journal/segment-disk.ts";
 import { COUNTERS, UnfoldedPayments } from "../journal/unfolded-payments.ts";

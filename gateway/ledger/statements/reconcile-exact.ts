@@ -7,7 +7,7 @@
 import { purchaseNonce } from "#payment/authorization";
 import type { Hex } from "#payment/bytes";
 import type { ChannelRecord } from "../../purchase/ports.ts";
-import type { Differ, ReconcileParts } from "./reconciliation.ts";
+import type { Differ, ReconcileParts } from "./differences.ts";
 
 /** Exact accounts that share a wallet: those of one device. */
 export function exactAccounts(channels: readonly ChannelRecord[]): readonly (readonly ChannelRecord[])[] {

@@ -14,8 +14,8 @@ import { voucherDigest } from "#payment/voucher";
 import type { ChannelRecord, PaymentRecord } from "../../purchase/ports.ts";
 import type { Escrow } from "../../treasury/escrow.ts";
 import type { LedgerStore } from "../store.ts";
+import type { Differ, Difference, ReconcileParts, Reconciliation } from "./differences.ts";
 import { compareTransfers, compareWallets, exactAccounts } from "./reconcile-exact.ts";
-import type { Differ, Difference, ReconcileParts, Reconciliation } from "./reconciliation.ts";
 
 /** What became of a rung that a seller charged and the ledger lacks. @param isLeft its device buys elsewhere since */
 function lackingRung(isLeft: boolean): string {

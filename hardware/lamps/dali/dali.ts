@@ -6,7 +6,7 @@
  */
 
 import { Watt402Error } from "#payment/watt402-error";
-import type { LampContext, LampDriver } from "../driver.ts";
+import type { LampContext, LampDriver } from "../lamp-driver.ts";
 import { codeOf } from "../pwm/sysfs.ts";
 import type { DaliSettings } from "../settings.ts";
 import {

@@ -6,7 +6,7 @@
  * every level above 0.
  */
 import { Watt402Error } from "#payment/watt402-error";
-import type { LampDriver } from "../driver.ts";
+import type { LampDriver } from "../lamp-driver.ts";
 import type { LedSettings } from "../settings.ts";
 import { codeOf, fileTrouble, type Sysfs } from "./sysfs.ts";
 

@@ -6,7 +6,7 @@
  */
 
 import { Watt402Error } from "#payment/watt402-error";
-import type { LampContext, LampDriver } from "../driver.ts";
+import type { LampContext, LampDriver } from "../lamp-driver.ts";
 import type { AnalogSettings, PwmSettings } from "../settings.ts";
 import { type CurvePoint, outputAt, sortedCurve } from "./dimming-curve.ts";
 import { openLed } from "./led.ts";

@@ -5,7 +5,7 @@
  * energy used while this process was away is counted too, for as long as the register did not overflow.
  */
 
-import type { MeterContext, MeterDriver } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../meter-driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter } from "../pulse/counted-meter.ts";
 import { I2cPart } from "./i2c-tool.ts";

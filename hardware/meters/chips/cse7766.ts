@@ -6,7 +6,7 @@
  * the first frame is not known to be this process's, and not counted either.
  */
 
-import type { MeterContext, MeterDriver } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../meter-driver.ts";
 import { explainSerial, serialStream } from "../modbus/line.ts";
 import type { OpenStream } from "../modbus/rtu-port.ts";
 import { rangeFault } from "../physical-range.ts";

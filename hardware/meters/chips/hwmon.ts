@@ -8,7 +8,7 @@
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Watt402Error } from "#payment/watt402-error";
-import type { MeterContext, MeterDriver } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../meter-driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter, type Sample } from "../pulse/counted-meter.ts";
 import { PowerIntegral } from "./power-integral.ts";

@@ -7,7 +7,7 @@
  */
 
 import { Watt402Error } from "#payment/watt402-error";
-import type { MeterContext, MeterDriver } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../meter-driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter, type Sample } from "../pulse/counted-meter.ts";
 import { gapText } from "./hwmon.ts";

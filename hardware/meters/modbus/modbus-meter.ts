@@ -10,7 +10,7 @@ import { detach } from "#core/detach";
 import type { Quality, Reading } from "#core/events";
 import type { Clock } from "#core/ports";
 import { throwUncaught } from "#node/process-guard";
-import { doubted, type MeterDriver } from "../driver.ts";
+import { doubted, type MeterDriver } from "../meter-driver.ts";
 import { type BusFailure, joinBus, type ModbusBus } from "./bus.ts";
 import type { LineSettings } from "./line.ts";
 import { counterStepMilliwattHours, readingOf, type WordsOf } from "./map-reading.ts";

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Quality, Reading } from "#core/events";
 import type { Clock } from "#core/ports";
 import { energyMilliwattHours } from "#core/units";
-import type { MeterContext, MeterDriver } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../meter-driver.ts";
 import { POWER_FACTOR_MAX, powerFault } from "../physical-range.ts";
 import { KeptCounter } from "./kept-counter.ts";
 

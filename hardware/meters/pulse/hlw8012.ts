@@ -6,7 +6,7 @@
  * process does not run are lost.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import type { MeterContext, MeterDriver } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../meter-driver.ts";
 import { rangeFault } from "../physical-range.ts";
 import { CountedMeter } from "./counted-meter.ts";
 import { watchEdges } from "./gpio-edges.ts";

@@ -6,7 +6,7 @@
  * are lost.
  */
 
-import type { MeterContext, MeterDriver } from "../driver.ts";
+import type { MeterContext, MeterDriver } from "../meter-driver.ts";
 import { CountedMeter } from "./counted-meter.ts";
 import { watchEdges } from "./gpio-edges.ts";
 

@@ -8,7 +8,7 @@
 import { systemClock } from "#node/clock";
 import type { DeviceConfig } from "#node/config/device-config";
 import { Watt402Error } from "#payment/watt402-error";
-import { openLampOf } from "../parts.ts";
+import { openLampOf } from "../meter-and-lamp.ts";
 import { safeLevelPercent } from "../safe-level.ts";
 import { askStatus } from "../status/status-socket.ts";
 

@@ -12,7 +12,7 @@ import { askStatus } from "../status/status-socket.ts";
 import type { Part } from "../status/troubles.ts";
 import { checkClock, checkDisk, checkKey } from "./board.ts";
 import { type Check, unknown, well, wrong } from "./check.ts";
-import { checkGateway } from "./gateway.ts";
+import { checkGateway } from "./gateway-checks.ts";
 import { checkLamp, checkMeter } from "./hardware.ts";
 
 export async function examine(config: DeviceConfig): Promise<readonly Check[]> {

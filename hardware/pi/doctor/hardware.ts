@@ -2,9 +2,9 @@
 import type { Clock } from "#core/ports";
 import type { DeviceConfig } from "#node/config/device-config";
 import { probeLamp } from "../../lamps/open-lamp.ts";
-import { simulatedLamp } from "../../lamps/simulated.ts";
+import { simulatedLamp } from "../../lamps/simulated-lamp.ts";
 import { probeMeter } from "../../meters/open-meter.ts";
-import { lampContext, meterContext } from "../parts.ts";
+import { lampContext, meterContext } from "../meter-and-lamp.ts";
 import { type Check, doubtful, well, wrong } from "./check.ts";
 
 export async function checkLamp(config: DeviceConfig, clock: Clock): Promise<Check> {

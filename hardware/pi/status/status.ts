@@ -9,7 +9,7 @@ import { reportOf } from "#core/state";
 import type { DeviceConfig } from "#node/config/device-config";
 import type { Host, HostCounters } from "#node/host";
 import { deviceFirmware } from "../firmware.ts";
-import type { Parts } from "../parts.ts";
+import type { Parts } from "../meter-and-lamp.ts";
 import type { Trouble } from "./troubles.ts";
 
 export interface Status {

@@ -13,7 +13,7 @@ import type { Key } from "#payment/key";
 import { parseJson } from "#protocol/nesting";
 import { LampModel } from "../../city/lamp-model.ts";
 import type { Cheat } from "../../scenario/actions.ts";
-import type { FleetClock } from "../clock.ts";
+import type { FleetClock } from "../fleet-clock.ts";
 import { InvariantMonitor } from "../reconciliation/invariant-monitor.ts";
 import type { EveningLight } from "../recorded-evening.ts";
 import { CheatingLink } from "./cheat.ts";

@@ -8,8 +8,8 @@ import type { Signer } from "#core/ports";
 import { chainIdOf } from "#payment/eip712";
 import type { Key } from "#payment/key";
 import { paymentDigest } from "#payment/signer";
-import { keccakInWasm } from "../../seller/scheme/keccak.ts";
 import { VoucherDigest } from "../../seller/scheme/voucher-digest.ts";
+import { keccakInWasm } from "../../seller/scheme/wasm-keccak.ts";
 
 /** Opens the signer of each light by its key. */
 export async function quickSigners(): Promise<(key: Key) => Signer> {

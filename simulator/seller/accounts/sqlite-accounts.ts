@@ -7,7 +7,7 @@
  */
 
 import { detach } from "#core/detach";
-import { Journal, JournalFull } from "#gateway/ledger/journal/journal";
+import { Journal, JournalFull } from "#gateway/ledger/journal/append-journal";
 import type { SegmentDisk } from "#gateway/ledger/journal/segment-disk";
 import { SqliteWriter } from "#gateway/ledger/sqlite/sqlite-writer";
 import { Watt402Error } from "#payment/watt402-error";

@@ -7,9 +7,9 @@ import { type Curve, fastestCurve } from "#node/key/native-curve";
 import type { Chain } from "../ports.ts";
 import { batchScheme } from "./batch-scheme.ts";
 import { ChannelIds } from "./channel-ids.ts";
-import { keccakInWasm } from "./keccak.ts";
 import { VoucherService, type VoucherStore } from "./voucher-service.ts";
 import { VoucherSignatures } from "./voucher-signatures.ts";
+import { keccakInWasm } from "./wasm-keccak.ts";
 
 export interface OwnSchemeOptions {
   readonly official: BatchSettlementEvmScheme;

@@ -3,7 +3,7 @@
 
 import { batchSettlementSeparator } from "#payment/channel";
 import { typeHash } from "#payment/eip712";
-import type { Keccak } from "./keccak.ts";
+import type { Keccak } from "./wasm-keccak.ts";
 
 const WORD = 32;
 const PREFIX_BYTES = 2;

@@ -3,8 +3,8 @@
 // recovery id, which a verification would not notice, would make a voucher that buys energy and cannot be claimed.
 
 import type { Curve } from "#node/key/native-curve";
-import type { Keccak } from "./keccak.ts";
 import { VoucherDigest } from "./voucher-digest.ts";
+import type { Keccak } from "./wasm-keccak.ts";
 
 /** Authorizers whose public keys are kept, 64 bytes each; full means start again. */
 export const KEYS_MAX = 100_000;

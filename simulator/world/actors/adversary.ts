@@ -16,7 +16,7 @@ import { LEAVES, type Leaf } from "#protocol/topics";
 import { type Draw, pick } from "../../city/random.ts";
 import type { Faults, HostileKind } from "../engine/faults.ts";
 import { keyOf } from "../engine/keys.ts";
-import type { Network } from "../surroundings/network.ts";
+import type { Network } from "../surroundings/faulty-network.ts";
 
 /** Messages remembered of one light and leaf. */
 const HEARD_MAX = 24;

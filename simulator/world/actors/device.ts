@@ -21,8 +21,8 @@ import type { World } from "../engine/world.ts";
 import { CHAIN_ID } from "../engine/world-terms.ts";
 import { BoardMemory } from "../surroundings/board-memory.ts";
 import { DiskMemory, NOTHING, textOf } from "../surroundings/disk-memory.ts";
+import type { Network } from "../surroundings/faulty-network.ts";
 import type { Memory, OpenMemory, Recovered } from "../surroundings/memory.ts";
-import type { Network } from "../surroundings/network.ts";
 import { type Site, SiteMeter } from "../surroundings/simulated-site.ts";
 
 /** What a light's ports tell. */

@@ -10,7 +10,7 @@ import { keyOf } from "../engine/keys.ts";
 import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
 import { WITHDRAW_DELAY_SECONDS } from "../engine/world-terms.ts";
-import type { Direction, Network } from "../surroundings/network.ts";
+import type { Direction, Network } from "../surroundings/faulty-network.ts";
 import type { Adversary } from "./adversary.ts";
 import type { ChainModel } from "./chain.ts";
 import type { Light } from "./device.ts";

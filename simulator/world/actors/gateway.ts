@@ -18,7 +18,7 @@ import { type Signing, signDigest } from "../engine/signing.ts";
 import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
 import { NETWORK, TOKEN } from "../engine/world-terms.ts";
-import type { Network } from "../surroundings/network.ts";
+import type { Network } from "../surroundings/faulty-network.ts";
 import type { ChainModel } from "./chain.ts";
 import { gatewayChain } from "./chain-ports.ts";
 import type { FaultyLink } from "./faulty-link.ts";

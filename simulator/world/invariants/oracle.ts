@@ -23,10 +23,10 @@ import type { SellerWatch } from "../actors/seller.ts";
 import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
 import { NETWORK, RECEIVER, TOKEN } from "../engine/world-terms.ts";
-import type { Wiretap } from "../surroundings/network.ts";
+import type { Wiretap } from "../surroundings/faulty-network.ts";
 import { brokenAtRest } from "./at-rest.ts";
 import { newObservations, type Observations } from "./observations.ts";
-import type { Invariant, WorldViolation } from "./violation.ts";
+import type { Invariant, WorldViolation } from "./world-violation.ts";
 
 interface Sold {
   readonly units: number;

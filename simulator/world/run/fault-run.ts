@@ -17,8 +17,8 @@ import { keyOf } from "../engine/keys.ts";
 import { Tables } from "../engine/tables.ts";
 import { World } from "../engine/world.ts";
 import { Oracle } from "../invariants/oracle.ts";
-import type { WorldViolation } from "../invariants/violation.ts";
-import { Network } from "../surroundings/network.ts";
+import type { WorldViolation } from "../invariants/world-violation.ts";
+import { Network } from "../surroundings/faulty-network.ts";
 import { drawWorldSetting, type Setting, type WorldOptions } from "./world-options.ts";
 
 export interface WorldOutcome {

@@ -19,7 +19,7 @@ import type { AccountRecord } from "../../seller/accounts/account-book.ts";
 import type { FaultTargets } from "../actors/fault-schedule.ts";
 import { keyOf } from "../engine/keys.ts";
 import type { World } from "../engine/world.ts";
-import type { WorldViolation } from "../invariants/violation.ts";
+import type { WorldViolation } from "../invariants/world-violation.ts";
 import type { Site } from "../surroundings/simulated-site.ts";
 import { ObservedLight } from "./observed-light.ts";
 import { WorldScenarioRunner } from "./world-scenario-runner.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Opened } from "#host/inbox";
-import { openMessage } from "#node/inbox";
+import { openMessage } from "#node/checked-inbox";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { batchSettlementSeparator } from "#payment/channel";
 import type { OfferMessage } from "#protocol/messages";

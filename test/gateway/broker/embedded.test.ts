@@ -6,7 +6,7 @@ import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { generate } from "mqtt-packet";
 import { generatePrivateKey } from "viem/accounts";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { mayPublish, maySubscribe, proveDevice } from "#gateway/broker/auth/access";
+import { mayPublish, maySubscribe, proveDevice } from "#gateway/broker/auth/topic-access";
 import type { Broker } from "#gateway/broker/broker";
 import { type EmbeddedOptions, openEmbeddedBroker } from "#gateway/broker/embedded/embedded";
 import { SERVERS, type Server } from "#gateway/config/broker-section";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { Journal, JournalFull, readJournal } from "#gateway/ledger/journal/journal";
+import { Journal, JournalFull, readJournal } from "#gateway/ledger/journal/append-journal";
 import { groupOf, readSegment } from "#gateway/ledger/journal/segment";
 import { type Step, type TroubledDisk, troubledDisk } from "./cuts/troubled-disk.ts";
 

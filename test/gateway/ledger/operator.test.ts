@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { isEscrowed, withdraw } from "#gateway/commands/withdrawal";
 import { checkConfig } from "#gateway/config/config";
 import { openSqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
-import type { Difference } from "#gateway/ledger/statements/reconciliation";
+import type { Difference } from "#gateway/ledger/statements/differences";
 import type { Statement } from "#gateway/ledger/statements/statement";
 import { type Escrow, escrowOn } from "#gateway/treasury/escrow";
 import { chainOn } from "#gateway/treasury/evm-chain";

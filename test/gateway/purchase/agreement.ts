@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import Libsql from "libsql";
 import { expect } from "vitest";
-import { readJournal } from "#gateway/ledger/journal/journal";
+import { readJournal } from "#gateway/ledger/journal/append-journal";
 import { rowIn } from "#gateway/ledger/journal/payment-journal";
 import { COLUMNS } from "#gateway/ledger/rows";
 import { flatTariff } from "#simulator/seller/sale/tariff";

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Difference, SellerTotals } from "#gateway/ledger/statements/reconciliation";
+import type { Difference, SellerTotals } from "#gateway/ledger/statements/differences";
 import type { SellerService } from "#simulator/seller/seller";
 import { startStockSeller } from "../../interop/stock-seller.ts";
 import { openLossyProxy } from "../faults/lossy-proxy.ts";

@@ -4,7 +4,7 @@
 import { GeneralTransport } from "#gateway/purchase/forward";
 import { idIn } from "#gateway/purchase/message-id";
 import { proveHello } from "#gateway/purchase/session";
-import { openMessage } from "#node/inbox";
+import { openMessage } from "#node/checked-inbox";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex } from "#payment/bytes";
 import { openKey } from "#payment/key";

@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { checkConfig } from "#gateway/config/config";
-import { openKeystore, writeKeystore } from "#gateway/treasury/keystore";
+import { externalSigner } from "#gateway/treasury/external-signer";
 import { openTreasury } from "#gateway/treasury/open-treasury";
-import { externalSigner } from "#gateway/treasury/signer";
+import { openKeystore, writeKeystore } from "#gateway/treasury/web3-keystore";
 import { fromHex, toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 

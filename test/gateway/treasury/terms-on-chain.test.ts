@@ -3,7 +3,7 @@
 import { createTestClient, encodeAbiParameters, type Hex, http, parseAbiParameters, size } from "viem";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connectEvm } from "#gateway/treasury/evm-client";
-import { termsOnChain } from "#gateway/treasury/terms";
+import { termsOnChain } from "#gateway/treasury/token-terms";
 import type { OfferedRequirements } from "#protocol/messages";
 import { DEVELOPMENT_DOLLAR_DOMAIN } from "#simulator/chain/deploy";
 import { type Ground, prepareGround } from "../fixtures.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { LampDriver } from "#hardware/lamps/driver";
+import type { LampDriver } from "#hardware/lamps/lamp-driver";
 import { CHECK_MS, CLOSE_MS, SteadyLamp } from "#hardware/lamps/steady-lamp";
 import { BenchClock } from "../../device/node/fixtures.ts";
 

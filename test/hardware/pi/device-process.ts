@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bundleDevice, serialportBinaries, TREE } from "#hardware/package/bundle";
+import { bundleDevice, serialportBinaries, TREE } from "#hardware/package/program-bundle";
 
 export interface Program {
   readonly file: string;

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { simulatedLamp } from "#hardware/lamps/simulated";
-import { simulatedMeter } from "#hardware/meters/simulated";
-import { openParts } from "#hardware/pi/parts";
+import { simulatedLamp } from "#hardware/lamps/simulated-lamp";
+import { simulatedMeter } from "#hardware/meters/simulated-meter";
+import { openParts } from "#hardware/pi/meter-and-lamp";
 import { readConfig } from "#node/config/device-config";
 import { BenchClock } from "../../device/node/fixtures.ts";
 

@@ -1,7 +1,7 @@
 /** The fleet's clock against real time that the test sets: order, instants, late machines, the throttle. */
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { FleetClock } from "#simulator/fleet/clock";
+import { FleetClock } from "#simulator/fleet/fleet-clock";
 
 const UNTHROTTLED = () => Number.POSITIVE_INFINITY;
 

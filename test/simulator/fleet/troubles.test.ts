@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Troubles } from "#simulator/fleet/troubles";
+import { Troubles } from "#simulator/fleet/fleet-troubles";
 
 const REFUSED = "broker mqtt://127.0.0.1:1: connect ECONNREFUSED";
 

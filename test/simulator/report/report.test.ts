@@ -4,6 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { chartsOf } from "#simulator/report/charts";
+import { MAP_LIGHTS_MAX, mapOf } from "#simulator/report/city-map";
 import {
   clockIn,
   decimal,
@@ -14,7 +15,6 @@ import {
   roundDollars,
   ticks,
 } from "#simulator/report/figures";
-import { MAP_LIGHTS_MAX, mapOf } from "#simulator/report/map";
 import { pageOf } from "#simulator/report/page";
 import { SAMPLES_MAX, Sampler } from "#simulator/report/sampler";
 import { requireWritable, writeReport } from "#simulator/report/write-report";

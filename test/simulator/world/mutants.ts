@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
-import type { Invariant } from "#simulator/world/invariants/violation";
+import type { Invariant } from "#simulator/world/invariants/world-violation";
 import type { runFaults } from "#simulator/world/run/fault-run";
 
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { Faults } from "#simulator/world/engine/faults";
 import { ProcessLifetime } from "#simulator/world/engine/process-lifetime";
 import { World } from "#simulator/world/engine/world";
-import { Network } from "#simulator/world/surroundings/network";
+import { Network } from "#simulator/world/surroundings/faulty-network";
 
 const DEVICE = "00".repeat(20);
 

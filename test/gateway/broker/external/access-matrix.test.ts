@@ -3,7 +3,7 @@
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { mayPublish, maySubscribe } from "#gateway/broker/auth/access";
+import { mayPublish, maySubscribe } from "#gateway/broker/auth/topic-access";
 import { type EmbeddedBroker, openEmbeddedBroker } from "#gateway/broker/embedded/embedded";
 import { emqxFiles, mosquittoFiles } from "#gateway/broker/external/acl-files";
 import { rabbitmqFiles } from "#gateway/broker/external/rabbitmq-files";

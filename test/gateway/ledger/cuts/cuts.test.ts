@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { Journal, readJournal } from "#gateway/ledger/journal/journal";
+import { Journal, readJournal } from "#gateway/ledger/journal/append-journal";
 import { cutDisk, ENDS, lay } from "./cut-disk.ts";
 import { expectSteps, expectWholeAfterCuts } from "./cut-ledger.ts";
 

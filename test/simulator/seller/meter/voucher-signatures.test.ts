@@ -10,8 +10,8 @@ import { nativeCurve, nobleCurve } from "#node/key/native-curve";
 import { channelIdOf } from "#payment/channel";
 import { BATCH_SETTLEMENT_ADDRESS } from "#simulator/chain/deploy";
 import { ChannelIds } from "#simulator/seller/scheme/channel-ids";
-import { type Keccak, keccakInWasm } from "#simulator/seller/scheme/keccak";
 import { VoucherSignatures } from "#simulator/seller/scheme/voucher-signatures";
+import { type Keccak, keccakInWasm } from "#simulator/seller/scheme/wasm-keccak";
 
 const CHAIN_ID = 31_337;
 const ORDER = secp256k1.Point.Fn.ORDER;

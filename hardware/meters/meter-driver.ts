@@ -6,7 +6,7 @@
  */
 import type { Quality, Reading } from "#core/events";
 import type { Clock, Meter } from "#core/ports";
-import type { SimulatedLamp } from "../lamps/simulated.ts";
+import type { SimulatedLamp } from "../lamps/simulated-lamp.ts";
 
 export interface MeterDriver extends Meter {
   /** What it is, as gateways read it: "sdm120"; at most 64 characters. */

@@ -9,7 +9,7 @@ import type { Clock } from "#core/ports";
 import type { DeviceConfig } from "#node/config/device-config";
 import { type LampContext, type OpenedLamp, openLamp } from "../lamps/open-lamp.ts";
 import { openSysfs } from "../lamps/pwm/sysfs.ts";
-import type { SimulatedLamp } from "../lamps/simulated.ts";
+import type { SimulatedLamp } from "../lamps/simulated-lamp.ts";
 import type { SteadyLamp } from "../lamps/steady-lamp.ts";
 import { type MeterContext, type MeterDriver, openMeter } from "../meters/open-meter.ts";
 

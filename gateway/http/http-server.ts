@@ -11,13 +11,13 @@ import { isDeviceName } from "#protocol/topics";
 import { sourceOf } from "../broker/limits/admission.ts";
 import { type Rate, RateLimits } from "../broker/limits/rate-limit.ts";
 import type { Metrics } from "../telemetry/metrics/metrics.ts";
-import { type Access, type AccessRefusal, openAccess } from "./access.ts";
 import type { Answer } from "./answers.ts";
 import { type Api, registerApi } from "./api.ts";
 import type { PageFiles } from "./dashboard-files.ts";
 import { registerEnrolments } from "./enrolments.ts";
 import { type Feed, type FrameWish, VIEWERS_MAX } from "./feed.ts";
 import type { Health } from "./health.ts";
+import { type Access, type AccessRefusal, openAccess } from "./token-access.ts";
 
 export interface HttpParts extends Api {
   readonly host: string;

@@ -5,8 +5,8 @@
  * events came. The browser joins a broken connection again, and the feed begins from the start.
  */
 
-import type { BornRow, LightRow } from "../http/rows.ts";
-import type { Frame } from "../telemetry/frames.ts";
+import type { BornRow, LightRow } from "../http/light-rows.ts";
+import type { Frame } from "../telemetry/decoded-frames.ts";
 import { CONDITIONS, type Condition } from "../telemetry/labels.ts";
 import type { FleetSummary } from "../telemetry/shapes.ts";
 

@@ -4,8 +4,8 @@
  * Promise: its counter is whole milliwatt-hours and never falls while the process lives; like a real
  * volatile one it begins at zero again after a restart.
  */
-import type { SimulatedLamp } from "../lamps/simulated.ts";
-import type { MeterDriver } from "./driver.ts";
+import type { SimulatedLamp } from "../lamps/simulated-lamp.ts";
+import type { MeterDriver } from "./meter-driver.ts";
 
 export function simulatedMeter(lamp: SimulatedLamp): MeterDriver {
   return {
