@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Hex } from "viem";
 import { generatePrivateKey } from "viem/accounts";
 import type { Checkpoint, Effect, Grant } from "#core/events";
+import type { Settings } from "#core/state";
 import { type Config, checkConfig } from "#gateway/config/config";
 import { type Gateway, startGateway } from "#gateway/gateway";
 import type { Logger } from "#gateway/purchase/ports";
@@ -165,6 +166,31 @@ export interface Light {
 const LOAD_MILLIWATTS = 7_200_000;
 const POLL_MS = 10;
 
+function settingsOf(ground: Ground, options: LightOptions, loadMilliwatts: number, unit: string): Settings {
+  const token = ground.contracts.token.toLowerCase();
+  return {
+    policy: {
+      schemes: options.schemes ?? ["batch-settlement", "exact"],
+      network: ground.network,
+      asset: token,
+      contracts: [BATCH_SETTLEMENT_ADDRESS, token],
+      payees: [],
+      unit,
+      priceCeiling: options.priceCeiling ?? 1_000_000,
+      quantumMaxAtomic: 10_000,
+      dailyBudgetAtomic: 1_000_000_000,
+      unpaid: { kind: "off" },
+    },
+    meter: { rollOverAt: 0, powerMaxMilliwatts: 2 * loadMilliwatts },
+    ratedMilliwatts: loadMilliwatts,
+    lowMarkPermille: 500,
+    retry: { firstMs: 100, maxMs: 1000 },
+    tickMs: 1000,
+    readingMs: options.readingMs ?? 5000,
+    levelWithoutClock: 100,
+  };
+}
+
 function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Light {
   const key = options.key ?? openKey(fromHex(generatePrivateKey()));
   const memory = options.memory ?? { meterUnits: 0, checkpoint: null };
@@ -181,29 +207,8 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
     memory.meterUnits += (((loadMilliwatts * level) / 100) * (nowMs - since)) / 3_600_000;
     since = nowMs;
   };
-  const token = ground.contracts.token.toLowerCase();
   const host = startHost({
-    settings: {
-      policy: {
-        schemes: options.schemes ?? ["batch-settlement", "exact"],
-        network: ground.network,
-        asset: token,
-        contracts: [BATCH_SETTLEMENT_ADDRESS, token],
-        payees: [],
-        unit,
-        priceCeiling: options.priceCeiling ?? 1_000_000,
-        quantumMaxAtomic: 10_000,
-        dailyBudgetAtomic: 1_000_000_000,
-        unpaid: { kind: "off" },
-      },
-      meter: { rollOverAt: 0, powerMaxMilliwatts: 2 * loadMilliwatts },
-      ratedMilliwatts: loadMilliwatts,
-      lowMarkPermille: 500,
-      retry: { firstMs: 100, maxMs: 1000 },
-      tickMs: 1000,
-      readingMs: options.readingMs ?? 5000,
-      levelWithoutClock: 100,
-    },
+    settings: settingsOf(ground, options, loadMilliwatts, unit),
     key,
     gatewayPublicKey,
     clock,

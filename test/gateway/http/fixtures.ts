@@ -106,6 +106,91 @@ const CLUSTER: ClusterStatus = {
   ],
 };
 
+const HELLO = {
+  v: 1,
+  publicKey: `0x02${"11".repeat(32)}`,
+  model: "LED 60",
+  firmware: "1.0",
+  meter: "SDM120",
+  unit: "mWh",
+  wantedUnits: 500,
+  register: 0,
+} as const;
+
+function paymentRecord({ id, charged, granted }: ChannelRecord, atSeconds: number): PaymentRecord {
+  return {
+    channelId: id,
+    maxClaimable: charged,
+    amountAtomic: QUANTUM,
+    charged,
+    granted,
+    pricePerMillionUnits: PRICE,
+    register: charged * 5,
+    signature: `0x${"ee".repeat(65)}`,
+    transaction: "",
+    atSeconds,
+  };
+}
+
+/** The payment of the light with this index, and its answer. */
+function purchaseEvents(index: number, channel: ChannelRecord): GatewayEvent[] {
+  const { charged, granted } = channel;
+  const device = deviceName(index);
+  const channelTag = index + 1;
+  const pay = {
+    again: false,
+    channelTag,
+    maxClaimable: charged,
+    register: charged * 5,
+    validBeforeSeconds: 0,
+    signature: new Uint8Array(65).fill(0xee),
+  };
+  const grant = {
+    refusal: null,
+    channelTag,
+    charged,
+    granted,
+    pricePerMillionUnits: PRICE,
+    validUntilSeconds: 0,
+  };
+  return [
+    { type: "pay", device, pay },
+    { type: "answered", device, channel, grant, tookSeconds: 0.012 },
+  ];
+}
+
+function depositRecord(channelId: string, atSeconds: number) {
+  return {
+    channelId,
+    index: 0,
+    amountAtomic: 200_000,
+    validBeforeSeconds: 2_000_000_000,
+    signature: `0x${"dd".repeat(65)}`,
+    state: "confirmed",
+    isNewcomer: false,
+    atSeconds,
+  } as const;
+}
+
+/** What the stage's lights have paid, as a ledger answers. */
+function ledgerOf(
+  fleet: Fleet,
+  charged: ReadonlyMap<number, number>,
+  payments: ReadonlyMap<string, PaymentRecord[]>,
+  now: () => number,
+) {
+  return {
+    enrolments: () => [],
+    channelsOf: async (device: string) => {
+      const light = fleet.light(device);
+      return light ? [channelRecord(light.index, charged.get(light.index) ?? 0)] : [];
+    },
+    paymentsAfter: async (id: string, after: number, limit: number) =>
+      (payments.get(id) ?? []).filter(({ maxClaimable }) => maxClaimable > after).slice(0, limit),
+    deposits: async (channelId: string) => [depositRecord(channelId, Math.floor(now() - DAY_SECONDS))],
+  };
+}
+
 export interface StageOptions {
   readonly locations?: ReadonlyMap<string, Location>;
   readonly token?: string | null;
@@ -170,16 +255,7 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
       tell({
         type: "hello",
         device: deviceName(index),
-        hello: {
-          v: 1,
-          publicKey: `0x02${"11".repeat(32)}`,
-          model: "LED 60",
-          firmware: "1.0",
-          meter: "SDM120",
-          unit: "mWh",
-          wantedUnits: 500,
-          register: 0,
-        },
+        hello: HELLO,
       });
       tell({ type: "offered", device: deviceName(index), channel: channelRecord(index, 0), tariff: TARIFF });
     },
@@ -190,45 +266,10 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
     pay(index: number, promised = 200_000) {
       const after = (charged.get(index) ?? 0) + QUANTUM;
       charged.set(index, after);
-      const device = deviceName(index);
-      const channelTag = index + 1;
-      const pay = {
-        again: false,
-        channelTag,
-        maxClaimable: after,
-        register: after * 5,
-        validBeforeSeconds: 0,
-        signature: new Uint8Array(65).fill(0xee),
-      };
-      tell({ type: "pay", device, pay });
       const channel = channelRecord(index, after, promised);
-      const record: PaymentRecord = {
-        channelId: channel.id,
-        maxClaimable: after,
-        amountAtomic: QUANTUM,
-        charged: after,
-        granted: channel.granted,
-        pricePerMillionUnits: PRICE,
-        register: after * 5,
-        signature: `0x${"ee".repeat(65)}`,
-        transaction: "",
-        atSeconds: Math.floor(now()),
-      };
-      payments.set(channel.id, [...(payments.get(channel.id) ?? []), record]);
-      tell({
-        type: "answered",
-        device,
-        channel,
-        grant: {
-          refusal: null,
-          channelTag,
-          charged: after,
-          granted: channel.granted,
-          pricePerMillionUnits: PRICE,
-          validUntilSeconds: 0,
-        },
-        tookSeconds: 0.012,
-      });
+      const known = payments.get(channel.id) ?? [];
+      payments.set(channel.id, [...known, paymentRecord(channel, Math.floor(now()))]);
+      for (const event of purchaseEvents(index, channel)) tell(event);
     },
     url: "",
     async close() {
@@ -247,27 +288,7 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
     health,
     metrics,
     cluster: () => CLUSTER,
-    ledger: {
-      enrolments: () => [],
-      channelsOf: async (device) => {
-        const light = fleet.light(device);
-        return light ? [channelRecord(light.index, charged.get(light.index) ?? 0)] : [];
-      },
-      paymentsAfter: async (id, after, limit) =>
-        (payments.get(id) ?? []).filter(({ maxClaimable }) => maxClaimable > after).slice(0, limit),
-      deposits: async (channelId) => [
-        {
-          channelId,
-          index: 0,
-          amountAtomic: 200_000,
-          validBeforeSeconds: 2_000_000_000,
-          signature: `0x${"dd".repeat(65)}`,
-          state: "confirmed" as const,
-          isNewcomer: false,
-          atSeconds: Math.floor(now() - DAY_SECONDS),
-        },
-      ],
-    },
+    ledger: ledgerOf(fleet, charged, payments, now),
     money: { symbol: "USDC", decimals: 6 },
     unit: "mWh",
     sellers: () => sellers,

@@ -9,7 +9,7 @@ import { channelTagOf } from "#core/rungs";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { LampModel } from "#simulator/city/lamp-model";
 import { seededRandom } from "#simulator/city/random";
-import { newAccount, purchase } from "#simulator/seller/accounts/accounts";
+import { type Account, newAccount, purchase } from "#simulator/seller/accounts/accounts";
 import { NETWORK, RECEIVER, TOKEN } from "#simulator/world/engine/world-terms";
 import { drawnTown } from "#simulator/world/fast/drawn-town";
 import { reconcile, runFastCity, type Town, termsOf } from "#simulator/world/fast/fast-city";
@@ -20,6 +20,31 @@ import type { Site } from "#simulator/world/surroundings/simulated-site";
 
 type Line = readonly [atMs: number, what: string, value: number];
 const CHANNEL = `0x${"12".repeat(32)}`;
+
+function offerOf(
+  { prices, balanceAtomic }: ReturnType<typeof termsOf>,
+  index: number,
+  { charged, granted }: Account,
+): Offer {
+  return {
+    revision: index + 1,
+    channelId: CHANNEL,
+    terms: {
+      scheme: "batch-settlement",
+      network: NETWORK,
+      asset: TOKEN,
+      payTo: RECEIVER,
+      contract: BATCH_SETTLEMENT_ADDRESS,
+      tokenName: "World Dollar",
+      tokenVersion: "1",
+    },
+    unit: "mWh",
+    quantumAtomic: prices[index]!.quantumAtomic,
+    pricePerMillionUnits: prices[index]!.pricePerMillionUnits,
+    balance: balanceAtomic,
+    ...{ charged, granted },
+  };
+}
 
 /** The same night by the machine itself, with the seller's own arithmetic. */
 function byMachine(site: Site, town: Town): Line[] {
@@ -66,25 +91,7 @@ function byMachine(site: Site, town: Town): Line[] {
     planDay = day;
     hear({ type: "plan", at: at(), plan: site.almanac.plan(wallSeconds!) });
   };
-  const nextOffer = (): Offer => ({
-    revision: offers + 1,
-    channelId: CHANNEL,
-    terms: {
-      scheme: "batch-settlement",
-      network: NETWORK,
-      asset: TOKEN,
-      payTo: RECEIVER,
-      contract: BATCH_SETTLEMENT_ADDRESS,
-      tokenName: "World Dollar",
-      tokenVersion: "1",
-    },
-    unit: "mWh",
-    quantumAtomic: terms.prices[offers]!.quantumAtomic,
-    pricePerMillionUnits: terms.prices[offers++]!.pricePerMillionUnits,
-    balance: terms.balanceAtomic,
-    charged: account.charged,
-    granted: account.granted,
-  });
+  const nextOffer = () => offerOf(terms, offers++, account);
   hear({ type: "power-up", at: at(), reading: reading() });
   hearPlan();
   hear({ type: "link", at: at(), up: true });
