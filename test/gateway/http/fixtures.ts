@@ -172,6 +172,8 @@ function depositRecord(channelId: string, atSeconds: number) {
   } as const;
 }
 
+const VERSION = (JSON.parse(readFileSync("package.json", "utf8")) as { version: string }).version;
+
 /** What the stage's lights have paid, as a ledger answers. */
 function ledgerOf(
   fleet: Fleet,
@@ -252,11 +254,7 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
       offsetSeconds += seconds;
     },
     hello(index: number) {
-      tell({
-        type: "hello",
-        device: deviceName(index),
-        hello: HELLO,
-      });
+      tell({ type: "hello", device: deviceName(index), hello: HELLO });
       tell({ type: "offered", device: deviceName(index), channel: channelRecord(index, 0), tariff: TARIFF });
     },
     state(index: number, patch: Partial<StateMessage> = {}) {
@@ -294,7 +292,7 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
     sellers: () => sellers,
     treasuryAtomic: () => health.treasuryAtomic,
     treasuryAddress: `0x${"7e".repeat(20)}`,
-    version: (JSON.parse(readFileSync("package.json", "utf8")) as { version: string }).version,
+    version: VERSION,
     page: dashboardFiles(),
   });
   stage.url = server.url;
