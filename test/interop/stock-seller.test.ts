@@ -1,6 +1,11 @@
 // Sellers who have never heard of this project are paid by configuration alone, and an answer that gets lost
 // after they charged costs nobody anything.
 
+import {
+  declarePaymentIdentifierExtension,
+  extractPaymentIdentifier,
+  validatePaymentIdentifierRequirement,
+} from "@x402/extensions/payment-identifier";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openLossyProxy } from "../gateway/faults/lossy-proxy.ts";
 import { type Ground, prepareGround } from "../gateway/fixtures.ts";
@@ -47,6 +52,44 @@ test("a stock seller by batch-settlement is paid by lights, and gets on chain ex
   await road.close();
   await seller.close();
 });
+
+test.each(["batch-settlement", "exact"] as const)(
+  "a stock seller by %s that asks for identifiers gets one for each payment, the same when an answer was lost",
+  async (scheme) => {
+    const identifiers = new Map<string, Set<string | null>>();
+    const seller = await startStockSeller(ground, scheme, {
+      amountAtomic: AMOUNT,
+      accounts: [6, 7],
+      extensions: { "payment-identifier": declarePaymentIdentifierExtension(true) },
+      onPayment(payment) {
+        expect(validatePaymentIdentifierRequirement(payment, true)).toEqual({ valid: true });
+        const { voucher, authorization } = payment.payload as Record<
+          string,
+          Record<string, string> | undefined
+        >;
+        const signed = voucher ? `${voucher.channelId} ${voucher.maxClaimableAmount}` : authorization!.nonce!;
+        identifiers.set(
+          signed,
+          (identifiers.get(signed) ?? new Set()).add(extractPaymentIdentifier(payment)),
+        );
+      },
+    });
+    const proxy = await openLossyProxy(seller.url, (payment) => payment % 4 === 2);
+    const gateway = await ground.gateway(ground.config(`${proxy.url}/energy`, { seller: fixed }));
+    const light = ground.light(gateway.brokerUrl, { loadMilliwatts: LOAD_MILLIWATTS });
+    await light.untilCharged(8 * AMOUNT, 40_000);
+    await light.stop();
+    await gateway.stop();
+    await proxy.close();
+    await seller.close();
+
+    expect(proxy.lost).toBeGreaterThan(1);
+    const each = [...identifiers.values()].map((names) => [...names]);
+    expect(each.length).toBeGreaterThanOrEqual(8);
+    expect(each.filter((names) => names.length !== 1)).toEqual([]);
+    expect(new Set(each.flat()).size).toBe(each.length);
+  },
+);
 
 test("a stock seller by exact is paid by lights from their own wallets, one transfer for each portion", async () => {
   const seller = await startStockSeller(ground, "exact", { amountAtomic: AMOUNT, accounts: [4, 5] });

@@ -4,7 +4,9 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { decodePaymentSignatureHeader } from "@x402/core/http";
 import type { FacilitatorClient } from "@x402/core/server";
+import type { PaymentPayload } from "@x402/core/types";
 import {
   type BatchSettlementChannelManager,
   BatchSettlementEvmScheme,
@@ -57,6 +59,10 @@ export interface StockOptions {
   readonly priceAtomic?: () => number;
   /** What stands between the seller and its facilitator. */
   readonly through?: (facilitator: FacilitatorClient) => FacilitatorClient;
+  /** What its 402 declares, and takes an echo of. */
+  readonly extensions?: Record<string, unknown>;
+  /** Hears each payment that is presented. */
+  readonly onPayment?: (payment: PaymentPayload) => void;
   /** How long the seller believes what it last read of a channel on the chain; the SDK's own when absent. */
   readonly onchainStateTtlMs?: number;
 }
@@ -95,6 +101,11 @@ export async function startStockSeller(
     .register(network, batch);
 
   const app = express();
+  app.use((request, _response, next) => {
+    const header = request.get("payment-signature");
+    if (header !== undefined) options.onPayment?.(decodePaymentSignatureHeader(header));
+    next();
+  });
   app.use(
     paymentMiddleware(
       {
@@ -113,6 +124,7 @@ export async function startStockSeller(
               : { extra: { minDeposit: String(options.minDepositAtomic) } }),
           },
           description: "one portion of energy",
+          ...(options.extensions === undefined ? {} : { extensions: options.extensions }),
         },
       },
       resourceServer,

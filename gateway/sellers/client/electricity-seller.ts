@@ -15,7 +15,7 @@ import {
   type Seller,
   type SellerCounters,
 } from "../../purchase/ports.ts";
-import { ownPaymentHeader } from "./payment-header.ts";
+import { ExtensionEcho } from "./extension-echo.ts";
 import { chargedInRequired, chooseRequirements, otherVersionIn, type Payable } from "./requirements.ts";
 import { type Answer, type Http, isElsewhere, refusalIn } from "./seller-http.ts";
 
@@ -35,6 +35,7 @@ const ACCOUNT = z.object({ charged: counter, granted: counter });
 /** @param baseUrl of the API, as "http://127.0.0.1:4021" */
 export function electricitySeller(http: Http, baseUrl: string, payable: Payable): Seller {
   const base = baseUrl.replace(/\/+$/, "");
+  const echo = new ExtensionEcho();
   const energyUrl = (quantumAtomic: number) => `${base}/v1/energy?quantum=${quantumAtomic}`;
   return {
     async tariff() {
@@ -52,12 +53,13 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
         if (other !== null) return { ...other, quote: null, reason: `${url}: ${other.reason}` };
         return { quote: null, reason: `${url}: expected payment requirements, ${found(answer)}` };
       }
+      echo.heard(url, answer.required);
       const { requirements, ...others } = chooseRequirements(answer.required, payable);
       const quote = requirements && { resource: url, requirements };
       return { ...others, quote, reason: `${url}: ${others.reason}` };
     },
     async pay(channel, amountAtomic, payload): Promise<Sale> {
-      const answer = await http.call("POST", energyUrl(amountAtomic), ownPaymentHeader(payload));
+      const answer = await echo.present(http, "POST", energyUrl(amountAtomic), payload, channel.charged);
       if (answer.kind === "unavailable") return answer;
       if (answer.kind === "payment-required") {
         return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };

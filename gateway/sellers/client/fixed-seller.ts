@@ -7,7 +7,7 @@
  */
 import { PRICED_UNITS } from "#core/units";
 import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../../purchase/ports.ts";
-import { ownPaymentHeader } from "./payment-header.ts";
+import { ExtensionEcho } from "./extension-echo.ts";
 import {
   chargedInReceipt,
   chargedInRequired,
@@ -27,6 +27,7 @@ export interface FixedSale {
 
 export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Seller {
   const { url, method, unit, unitsPerPayment } = sale;
+  const echo = new ExtensionEcho();
 
   async function quote(): ReturnType<Seller["quote"]> {
     const answer = await http.call(method, url, null);
@@ -39,6 +40,7 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
         reason: `${method} ${url}: expected HTTP 402 with payment requirements, ${found}`,
       };
     }
+    echo.heard(url, answer.required);
     const { requirements, ...others } = chooseRequirements(answer.required, payable);
     // The resource is named as the seller names it: it may compare it with what it was paid for.
     const resource = answer.required.resource?.url ?? url;
@@ -65,7 +67,7 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
     },
     quote,
     async pay(channel, amountAtomic, payload): Promise<Sale> {
-      const answer = await http.call(method, url, ownPaymentHeader(payload));
+      const answer = await echo.present(http, method, url, payload, channel.charged);
       if (answer.kind === "unavailable") return answer;
       if (answer.kind === "payment-required") {
         return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };

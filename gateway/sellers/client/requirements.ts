@@ -2,12 +2,14 @@
  * Choosing among a seller's payment requirements, and reading its counters out of x402 answers.
  *
  * Promise: only what the gateway can pay is chosen: version 2, one of the operator's schemes, networks
- * and tokens, by EIP-3009 with the token's domain named, an amount that a device can pay at once.
+ * and tokens, by EIP-3009 under the token's own domain, an amount that a device can pay at once; of several, the
+ * cheapest by the scheme that the operator prefers.
  */
 import { isCounter, QUANTUM_MAX } from "#core/units";
 import type { OfferedRequirements } from "#protocol/messages";
 import type { PaymentRequired, SettleResponse } from "#protocol/x402";
 import type { NoTerms } from "../../purchase/ports.ts";
+import { echoTrouble } from "./extension-echo.ts";
 
 export interface Payable {
   /** In order of preference. */
@@ -22,16 +24,15 @@ export function chooseRequirements(
   required: PaymentRequired,
   payable: Payable,
 ): { readonly requirements: OfferedRequirements | null } & NoTerms {
+  const trouble = echoTrouble(required);
+  if (trouble !== "") return { requirements: null, reason: trouble, isUnpayable: true };
+  const fitting = required.accepts.filter((option) => fits(option, payable));
   for (const scheme of payable.schemes) {
-    for (const option of required.accepts) {
-      const fits =
-        option.scheme === scheme &&
-        option.network === payable.network &&
-        option.asset.toLowerCase() === payable.asset.toLowerCase() &&
-        methodOf(option) === METHOD &&
-        lackOf(option) === "";
-      if (fits) return { requirements: { ...option, extra: option.extra ?? {} }, reason: "" };
-    }
+    const [first, ...others] = fitting.filter((option) => option.scheme === scheme);
+    if (first === undefined) continue;
+    // All buy the same resource, so the amount is the price; of equal ones the seller's order decides.
+    const best = others.reduce((low, next) => (Number(next.amount) < Number(low.amount) ? next : low), first);
+    return { requirements: { ...best, extra: best.extra ?? {} }, reason: "" };
   }
   const found = required.accepts.slice(0, TOLD_MAX).map(shownOption);
   const more = required.accepts.length - found.length;
@@ -52,12 +53,21 @@ const WORD_MAX = 64;
 
 type Option = PaymentRequired["accepts"][number];
 
+function fits(option: Option, { network, asset }: Payable): boolean {
+  const isOurs = option.network === network && option.asset.toLowerCase() === asset.toLowerCase();
+  return isOurs && methodOf(option) === METHOD && lackOf(option) === "";
+}
+
 function methodOf({ extra }: Option): string {
   return shown(extra?.assetTransferMethod ?? METHOD);
 }
 
 /** What an option lacks to be paid, apart from scheme, method, network and token; empty when nothing. */
-function lackOf({ amount, extra }: Option): string {
+function lackOf({ amount, asset, extra }: Option): string {
+  // Another contract's domain (Circle's GatewayWalletBatched): a signature under the token's would be worth nothing there.
+  const { verifyingContract } = extra ?? {};
+  if (verifyingContract !== undefined && shown(verifyingContract).toLowerCase() !== asset.toLowerCase())
+    return `, signed under contract ${shown(verifyingContract)} in the token's place`;
   if (typeof extra?.name !== "string" || typeof extra.version !== "string")
     return ", without the token's name and version in extra";
   if (!/^[1-9][0-9]{0,14}$/.test(amount)) return `, amount ${shown(amount)}`;
