@@ -7,7 +7,6 @@ import { PaymentPayloadV2Schema } from "@x402/core/schemas";
 import type { x402ResourceServer } from "@x402/core/server";
 import type { PaymentPayload, PaymentRequirements, SettleResponse } from "@x402/core/types";
 import { SettleError } from "@x402/core/types";
-import { Watt402Error } from "#payment/watt402-error";
 import type { ChainWatch } from "../claims/chain-watch.ts";
 import type { AccountStore, Chain, StoredAnswer } from "../ports.ts";
 import { presentedVoucher } from "../scheme/presented-voucher.ts";
@@ -228,7 +227,7 @@ export class EnergySale {
     if (acknowledgement !== undefined) return { kind: "acknowledged", body: acknowledgement.body, receipt };
     if (receipt.transaction !== "") await store.recordDeposit(identity.account, identity.reference, receipt);
     const stored = store.answer(identity.account, identity.reference);
-    if (stored === undefined) throw new Watt402Error("file-invalid", "settled, but not in the store");
+    if (stored === undefined) throw new Error("settled, but not in the store");
     return { kind: "sold", stored, isRepetition: false };
   }
 
