@@ -10,6 +10,8 @@ import { guardProcess } from "#node/process-guard";
 import { Watt402Error } from "#payment/watt402-error";
 import { positive, readBy, whole } from "../arguments.ts";
 import type { Scheme } from "./accounts/accounts.ts";
+import type { HeaderSource } from "./claims/facilitator-headers.ts";
+import type { FacilitatorOptions } from "./claims/facilitators-elsewhere.ts";
 import type { Clock } from "./ports.ts";
 import { DEFAULT_MENU, flatTariff, type Tariff } from "./sale/tariff.ts";
 import { SERIES_BYTES_MAX, tariffFromCsv, tariffFromToml } from "./sale/tariff-text.ts";
@@ -31,7 +33,8 @@ interface Flags {
   readonly data: string;
   readonly receiverKey?: string;
   readonly facilitatorKey?: string;
-  readonly facilitator?: string;
+  readonly facilitator?: readonly string[];
+  readonly facilitatorHeaders: readonly OriginHeaders[];
   readonly token: Address;
   readonly tariff: string;
   readonly tariffEpoch?: number;
@@ -96,7 +99,17 @@ function readFlags(argv: readonly string[]): Flags {
     )
     .option("--receiver-key <file>", `private key of the payee (or ${RECEIVER_KEY_VARIABLE})`)
     .option("--facilitator-key <file>", `private key that pays gas (or ${FACILITATOR_KEY_VARIABLE})`)
-    .option("--facilitator <url>", "an x402 facilitator instead of the built-in one")
+    .option(
+      "--facilitator <url>",
+      "an x402 facilitator instead of the built-in one; repeated, in order of preference",
+      (text: string, before: readonly string[] = []) => [...before, readBy(readFacilitator)(text)],
+    )
+    .option(
+      "--facilitator-headers <origin=file>",
+      "a facilitator's authentication, lines `Name: value`; origin=!command for what a command prints",
+      (text: string, before: readonly OriginHeaders[]) => [...before, readBy(readOriginHeaders)(text)],
+      [],
+    )
     .option("--token <address>", "EIP-3009 token to be paid in", address)
     .option(
       "--tariff <kind>",
@@ -166,10 +179,51 @@ function optionsOf(flags: Flags): SellerOptions {
     ...(flags.chainId === undefined ? {} : { expectedChainId: flags.chainId }),
     ...(flags.watchInterval === undefined ? {} : { watchIntervalSeconds: flags.watchInterval }),
     ...(facilitatorKey === undefined ? {} : { facilitatorKey }),
-    ...(flags.facilitator === undefined ? {} : { facilitatorUrl: flags.facilitator }),
+    ...(flags.facilitator === undefined && flags.facilitatorHeaders.length === 0
+      ? {}
+      : { facilitators: facilitatorsOf(flags) }),
     publicUrl: flags.publicUrl,
     trustedProxies: flags.trustProxy,
   };
+}
+
+interface OriginHeaders {
+  readonly origin: string;
+  readonly source: HeaderSource;
+}
+
+function readFacilitator(text: string): string {
+  const url = URL.parse(text);
+  if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "")
+    return text;
+  throw new Watt402Error("config-invalid", "expected an http or https URL without a user");
+}
+
+function readOriginHeaders(text: string): OriginHeaders {
+  const [, origin, isCommand, rest] = /^(https?:\/\/[^/=?#@]+)=(!?)(.+)$/.exec(text) ?? [];
+  if (origin === undefined || rest === undefined) {
+    throw new Watt402Error("config-invalid", "expected https://facilitator.example=FILE, or =!COMMAND");
+  }
+  const source: HeaderSource =
+    isCommand === "!" ? { kind: "command", command: rest } : { kind: "file", file: rest };
+  return { origin: new URL(origin).origin, source };
+}
+
+/** Each facilitator with the headers of its origin, which go to no other. */
+function facilitatorsOf({ facilitator = [], facilitatorHeaders }: Flags): FacilitatorOptions[] {
+  const stray = facilitatorHeaders.find(
+    ({ origin }) => !facilitator.some((url) => new URL(url).origin === origin),
+  );
+  if (stray !== undefined) {
+    throw new Watt402Error(
+      "config-invalid",
+      `--facilitator-headers: expected the origin of a --facilitator, found ${stray.origin}`,
+    );
+  }
+  return facilitator.map((url) => {
+    const headers = facilitatorHeaders.find(({ origin }) => origin === new URL(url).origin)?.source;
+    return headers === undefined ? { url } : { url, headers };
+  });
 }
 
 /** `flat:PRICE`, `tou:FILE` or `csv:FILE`. Throws `TariffError` or one line about the file. */

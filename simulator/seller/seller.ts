@@ -16,7 +16,8 @@ import type { Scheme } from "./accounts/accounts.ts";
 import { SqliteAccounts } from "./accounts/sqlite-accounts.ts";
 import { authorizationCheck, type ChainConnection, openChainConnection } from "./claims/chain-connection.ts";
 import { Claims } from "./claims/claims.ts";
-import { facilitatorAt, facilitatorInProcess } from "./claims/facilitator.ts";
+import { facilitatorInProcess } from "./claims/facilitator.ts";
+import { type FacilitatorOptions, FacilitatorsElsewhere } from "./claims/facilitators-elsewhere.ts";
 import { startRounds } from "./claims/rounds.ts";
 import { EvmChain } from "./claims/settlement-chain.ts";
 import type { Clock } from "./ports.ts";
@@ -55,8 +56,8 @@ export interface SellerOptions extends PublicBaseOptions {
   readonly receiverKey: Hex;
   /** Pays the gas; the receiver's own key when absent. */
   readonly facilitatorKey?: Hex;
-  /** A facilitator elsewhere instead of the one in this process. */
-  readonly facilitatorUrl?: string;
+  /** Facilitators elsewhere instead of the one in this process, in order of preference. */
+  readonly facilitators?: readonly FacilitatorOptions[];
   readonly token: Address;
   readonly tariff: Tariff;
   readonly clock?: Clock;
@@ -124,9 +125,9 @@ async function serve(opened: Opened): Promise<SellerService> {
   const { network, client, watch } = connection;
   const receiver = privateKeyToAccount(options.receiverKey);
   const facilitator =
-    options.facilitatorUrl === undefined
+    options.facilitators === undefined
       ? facilitatorInProcess(network, connection.wallet, client)
-      : facilitatorAt(options.facilitatorUrl);
+      : new FacilitatorsElsewhere(options.facilitators, log, () => performance.now());
   const withdrawDelay = options.withdrawDelaySeconds ?? DEFAULT_WITHDRAW_DELAY_SECONDS;
   const official = new BatchSettlementEvmScheme(receiver.address, {
     storage: store,

@@ -1,8 +1,8 @@
 // The x402 facilitator that verifies payments against the chain and sends the transactions: the official one
-// in this process with a wallet of ours, or any other by its URL.
+// in this process, with a wallet of the seller's.
 
 import { x402Facilitator } from "@x402/core/facilitator";
-import { type FacilitatorClient, HTTPFacilitatorClient } from "@x402/core/server";
+import type { FacilitatorClient } from "@x402/core/server";
 import type { Network } from "@x402/core/types";
 import { toFacilitatorEvmSigner } from "@x402/evm";
 import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/facilitator";
@@ -13,10 +13,6 @@ export type Wallet = WalletClient<Transport, Chain, Account>;
 
 /** How long a transaction may take to be mined before the payment is answered "pending". */
 export const CONFIRMATION_TIMEOUT_MS = 60_000;
-
-export function facilitatorAt(url: string): FacilitatorClient {
-  return new HTTPFacilitatorClient({ url });
-}
 
 /** The official facilitator for both schemes, paying gas from `wallet`. */
 export function facilitatorInProcess(

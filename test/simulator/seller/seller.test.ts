@@ -126,9 +126,13 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
     expect(await utility.stop()).toMatchObject({ claims: { transactions: 1 }, settles: { transactions: 1 } });
   });
 
-  test("a facilitator elsewhere, reached by URL, verifies, deposits, claims and settles as well", async () => {
+  test("a facilitator elsewhere verifies, deposits, claims and settles as well; while it is down nobody is told to pay", async () => {
     const facilitator = facilitatorBeside(ground, 4);
     const server = fastify();
+    let isDown = false;
+    server.addHook("onRequest", async (_request, reply) =>
+      isDown ? reply.code(502).send("bad gateway") : undefined,
+    );
     type Posted = { Body: { paymentPayload: PaymentPayload; paymentRequirements: PaymentRequirements } };
     server.get("/supported", () => facilitator.getSupported());
     server.post<Posted>("/verify", ({ body }) =>
@@ -138,12 +142,16 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
       facilitator.settle(body.paymentPayload, body.paymentRequirements),
     );
     const facilitatorUrl = await server.listen({ port: 0, host: "127.0.0.1" });
-    const utility = await ground.start({ facilitatorUrl });
+    const utility = await ground.start({ facilitators: [{ url: facilitatorUrl }] });
     const payer = await ground.payer();
     for (const buyer of [payer.batch(), payer.exact()]) {
       const response = await buyer.fetch(`${utility.url}/v1/energy?quantum=500`, { method: "POST" });
       expect(response.status).toBe(200);
     }
+    isDown = true;
+    const away = await payer.exact().fetch(`${utility.url}/v1/energy?quantum=500`, { method: "POST" });
+    expect([away.status, away.headers.get("retry-after")]).toEqual([503, "1"]);
+    isDown = false;
     expect(await utility.stop()).toMatchObject({
       deposits: { transactions: 1 },
       settles: { amountAtomic: 500 },
