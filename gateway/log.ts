@@ -1,7 +1,7 @@
 /**
  * The gateway's log: one JSON object a line, on standard output.
  *
- * Promise: a member that is named like a secret is never written, whoever passes it.
+ * Promise: a member that is named like a secret is never written, whichever caller passes it.
  */
 import { type DestinationStream, type Logger, pino } from "pino";
 

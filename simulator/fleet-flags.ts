@@ -1,7 +1,7 @@
 /**
  * Flags of a simulated run: what `watt402-simulate` reads from its command line, and what they are when absent.
  *
- * Promise: each flag is checked as it is read, and a wrong one is told with what was expected; nothing of a run is
+ * Promise: each flag is checked as it is read, and a wrong one is reported with what was expected; nothing of a run is
  * loaded for that.
  */
 import { Command, InvalidArgumentError, Option } from "commander";

@@ -14,7 +14,7 @@ export interface Bought {
   /** The name of what says nothing within the limit; null while all answer. */
   silent(limitMs: number): Promise<string | null>;
   /** What was bought so far, in words. */
-  told(): string;
+  text(): string;
   /** Gateway and seller end, each as well as it can. */
   stop(): Promise<void>;
 }
@@ -34,7 +34,7 @@ const TERM_MAX_MS = 4_000;
 /** For gateway and seller to end when the run leaves. */
 const LEAVE_MS = 700;
 
-/** Of a run that was left at once, as shells tell of Ctrl-C. */
+/** Of a run that was left at once, as shells report Ctrl-C. */
 const LEFT_AT_ONCE = 130;
 
 /** @param say one line that stays */
@@ -46,7 +46,7 @@ export function catchInterrupt(say: (text: string) => void): Interrupt {
   const onSignal = (signal: NodeJS.Signals) => {
     times++;
     if (bought === null) return end("stopped before the lights were connected; nothing was bought", 1);
-    if (times > 1) return end(leftWithout(bought, "told to leave at once"), LEFT_AT_ONCE);
+    if (times > 1) return end(leftWithout(bought, "asked to leave at once"), LEFT_AT_ONCE);
     say("stopping: the lights finish what they pay for (once more to leave at once)");
     detach(leaveWhenSilent(bought), throwUncaught);
     if (signal !== "SIGTERM") return;
@@ -61,7 +61,7 @@ export function catchInterrupt(say: (text: string) => void): Interrupt {
     }
   };
   const leave = (of: Bought, why: string) => {
-    // A run that came to its result meanwhile has told it.
+    // A run that came to its result meanwhile has printed it.
     const left = () => {
       if (!isReleased) end(leftWithout(of, why), 1);
     };
@@ -85,7 +85,7 @@ export function catchInterrupt(say: (text: string) => void): Interrupt {
 }
 
 function leftWithout(bought: Bought, why: string): string {
-  return `left without a result, ${why}: ${bought.told()}; it was not reconciled, and may not be claimed`;
+  return `left without a result, ${why}: ${bought.text()}; it was not reconciled, and may not be claimed`;
 }
 
 /** Listeners for "exit" remove the files and end the processes of the run. */

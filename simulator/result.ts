@@ -52,7 +52,7 @@ export interface Result {
   readonly scenario: string;
   /** Stages that began, at simulated minutes. */
   readonly stages: readonly { readonly minute: number; readonly name: string; readonly lights: number }[];
-  /** What cabinets supplied and their lights' registers told, mWh, and the cabinets where rounding does not explain the difference. */
+  /** What cabinets supplied and their lights' registers reported, mWh, and the cabinets where rounding does not explain the difference. */
   readonly feeders: {
     readonly suppliedMilliwattHours: number;
     readonly registeredMilliwattHours: number;
@@ -223,38 +223,38 @@ export function resultLines(result: Result): string[] {
   if (result.gas !== null) lines.push(`gas for each payment     ${result.gas.perPayment}`);
   lines.push("", ...notBoughtLines(result));
   if (result.conserved) return [...lines, "Conserved: every counter agrees to the last atomic unit."];
-  const told = result.violations.map(
+  const shown = result.violations.map(
     ({ invariant, light, expected, actual }) =>
       `  ${invariant} ${light}: expected ${expected}, found ${actual}`,
   );
-  return [...lines, `NOT conserved, ${told.length} violations:`, ...told];
+  return [...lines, `NOT conserved, ${shown.length} violations:`, ...shown];
 }
 
-/** Lights listed; of a fleet that bought nothing the first ones tell why. */
+/** Lights listed; of a fleet that bought nothing the first ones show why. */
 const NOT_BOUGHT_MAX = 8;
 
 function notBoughtLines({ notBought }: Result): string[] {
   if (notBought.length === 0) return [];
-  const told = notBought
+  const shown = notBought
     .slice(0, NOT_BOUGHT_MAX)
     .map(
       ({ light, signed, cause }) => `  ${light}: signed ${signed}, no money moved: ${cause ?? "no answer"}`,
     );
-  const more = notBought.length - told.length;
-  if (more > 0) told.push(`  and ${more} more`);
-  return [`Not bought, ${notBought.length} lights:`, ...told];
+  const more = notBought.length - shown.length;
+  if (more > 0) shown.push(`  and ${more} more`);
+  return [`Not bought, ${notBought.length} lights:`, ...shown];
 }
 
 function cheatLines({ cheats, feeders }: Result): string[] {
   if (cheats.length === 0 && feeders.suspected.length === 0) return [];
-  const told = cheats.map(({ cheat, lights, frames, gainedMilliwattHours }) =>
+  const shown = cheats.map(({ cheat, lights, frames, gainedMilliwattHours }) =>
     frames > 0
       ? `cheats     ${cheat}: ${lights} lights, ${frames} messages, nothing gained`
       : `cheats     ${cheat}: ${lights} lights drew ${(gainedMilliwattHours / 1e6).toFixed(6)} kWh past their meters`,
   );
   const missing = `${(feeders.missingMilliwattHours / 1e6).toFixed(6)} kWh missing`;
   const where = feeders.suspected.length === 0 ? "as rounding explains" : feeders.suspected.join(", ");
-  return [...told, `feeders    ${missing}: ${where}`];
+  return [...shown, `feeders    ${missing}: ${where}`];
 }
 
 function boardLines({ boards }: Result): string[] {

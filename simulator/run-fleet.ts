@@ -41,7 +41,7 @@ const DEPOSIT_ATOMIC = 200_000;
 const SHOW_EVERY_MS = 200;
 
 /** Between two words to the seller about what time it is, real milliseconds. */
-const TELL_TIME_MS = 100;
+const SEND_TIME_MS = 100;
 
 /** Longest wait for a seller elsewhere to claim by its own interval, milliseconds. */
 const FOREIGN_CLAIMS_MS = 120_000;
@@ -196,7 +196,7 @@ async function openServices(
   const text = flags.seller === undefined ? "starting seller and gateway" : "starting the gateway";
   const services = await view.during(text, starting);
   // Its own clock has run since it started; an evening's prices are counted from the evening's beginning.
-  services.tellSellerTime(plan.epochSeconds);
+  services.sendSellerTime(plan.epochSeconds);
   const processes = [`gateway ${services.gatewayPid()}`];
   if (services.sellerPid() > 0) processes.push(`seller ${services.sellerPid()}`);
   view.say(`broker ${services.brokerUrl}, seller ${services.sellerUrl}`);
@@ -310,7 +310,7 @@ function boughtBy(fleet: Fleet, services: Services, chain: RunChain): Bought {
       ]);
       return isChainWell ? service : "chain";
     },
-    told() {
+    text() {
       const { made, spentAtomic } = fleet.progress();
       return `${fleet.lights.length} lights had bought ${made} times for ${spentAtomic} atomic units`;
     },
@@ -327,7 +327,7 @@ async function runLights(
 ): Promise<Progress> {
   let drainMs = 0;
   let timer: NodeJS.Timeout | undefined;
-  const tellTime = setInterval(() => services.tellSellerTime(fleet.wallSeconds()), TELL_TIME_MS);
+  const sendTime = setInterval(() => services.sendSellerTime(fleet.wallSeconds()), SEND_TIME_MS);
   try {
     await fleet.connect((bought) => view.connecting(bought), interrupt.happened);
     if (!interrupt.happened()) view.say(`all ${fleet.lights.length} lights have bought; the evening begins`);
@@ -343,7 +343,7 @@ async function runLights(
     return atEnd;
   } finally {
     clearInterval(timer);
-    clearInterval(tellTime);
+    clearInterval(sendTime);
     await fleet.stop(drainMs);
   }
 }

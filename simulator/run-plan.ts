@@ -20,7 +20,7 @@ import { readTariff } from "./seller/run-seller.ts";
 import type { Tariff } from "./seller/sale/tariff.ts";
 import { type BrokerAccount, readBrokerAccount } from "./services/broker-account.ts";
 
-/** What an evening is, whoever plays it. */
+/** What an evening is, on real sockets and in a world alike. */
 export interface EveningPlan {
   readonly scenario: Scenario;
   readonly city: City;
@@ -92,8 +92,8 @@ export function planEvening(
   defaults: Omit<Settings, "startSeconds"> & { readonly startSeconds: number | ((city: City) => number) },
 ): { readonly plan: EveningPlan; readonly settings: Settings } {
   const scenario = flags.scenario === undefined ? CALM : openScenario(flags.scenario);
-  const told = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
-  const settings: typeof defaults = { ...defaults, ...scenario.run, ...told };
+  const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
+  const settings: typeof defaults = { ...defaults, ...scenario.run, ...given };
   const { lights, seed, minutes, interval } = settings;
   refuseLateStages(scenario, minutes);
   const city = openCity({
@@ -175,7 +175,7 @@ function refuseLateStages({ name, stages }: Scenario, minutes: number): void {
   }
 }
 
-/** Time after the evening in which a price is still told: answers under way, and the way to the first purchase. */
+/** Time after the evening in which a price is still quoted: answers under way, and the way to the first purchase. */
 const MARGIN_SECONDS = 3_600;
 
 function writePrices(prices: Tariff, startSeconds: number, minutes: number) {

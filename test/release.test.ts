@@ -1,4 +1,4 @@
-// What release 0.1.0 wrote, and what it could be told, still works.
+// What release 0.1.0 wrote, and the options it took, still work.
 
 import { execFile } from "node:child_process";
 import { chmodSync, copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";

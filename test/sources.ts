@@ -13,7 +13,7 @@ const WAITS = /\.(then|finally)\(/;
 const NOTE_CALL = /(^|[.#])(note|everyNote)$/;
 const LOG_CALL = /(^|\.)log(ger)?\.(info|warn|error|fatal|debug)$/;
 
-/** A log that limits or marks another, and what a process tells that it survived, in fixed words both. */
+/** A log that limits or marks another, and what a process reports as survived, in fixed words both. */
 const PASSED_ON = ["text of level, text, fields", "what of what, error"];
 
 function filesUnder(folder: string): string[] {
@@ -56,7 +56,7 @@ export function breaking(
   });
 }
 
-/** Statements that end a chain of promises by `then` or `finally`: a rejection goes through both and meets nobody. */
+/** Statements that end a chain of promises by `then` or `finally`: a rejection goes through both unhandled. */
 export function endlessChains(path: string, text: string): string[] {
   if (!WAITS.test(text)) return [];
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest);
@@ -93,7 +93,7 @@ export function varyingTexts(path: string, source: string): string[] {
 
 function logTextOf({ expression, arguments: given }: ts.CallExpression): ts.Expression | undefined {
   const called = expression.getText();
-  // What tells of a part's trouble by name has a level neither first nor at all: it is no log.
+  // What reports a part's trouble by name has a level neither first nor at all: it is no log.
   if (NOTE_CALL.test(called) && !called.includes("troubles.")) return given[1];
   if (!LOG_CALL.test(called)) return undefined;
   return given.length > 1 ? given[1] : given[0];

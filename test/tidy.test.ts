@@ -298,7 +298,7 @@ describe("the house", () => {
     expect(breaking(others, /\b(it|test|describe)(\.\w+)*\.(skip|only|todo)\(/)).toEqual([]);
   });
 
-  it("lets no rejection go: work that nobody waits for is handed to detach", () => {
+  it("handles every rejection: work without an awaiting caller is handed to detach", () => {
     const processes = sources.filter((path) => !NO_PROCESS.test(path) && !FAILS_LOUDLY.test(path));
     const code = (path: string) => withoutComments(read(path));
     expect(breaking(processes, LET_GO, code)).toEqual([]);
@@ -343,7 +343,7 @@ describe("the house", () => {
     expect(varyingTexts("a.ts", fixed)).toEqual([]);
   });
 
-  it("tells in CONTRIBUTING every package it stands on", () => {
+  it("names in CONTRIBUTING every package it depends on", () => {
     const { dependencies } = JSON.parse(read("package.json")) as { dependencies: Record<string, string> };
     const [, section] = /^## What it is built on\n([\s\S]*)/m.exec(read(".github/CONTRIBUTING.md")) ?? [];
     const rows = section!.split("\n").filter((line) => line.startsWith("| `"));

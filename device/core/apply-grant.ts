@@ -17,7 +17,7 @@ export function takeGrant(state: State, grant: Grant, at: Moment): State {
   // It names no channel, so it answers a hello, and changes nothing but what this device reports: an offer ends it.
   if (channel === null && grant.channelTag === 0) return { ...state, offerRefusal: grant.refusal };
   if (channel === null || channelTagOf(channel.id) !== grant.channelTag) return takeLateGrant(state, grant);
-  // Only what this device signed can have been charged; whoever says otherwise is not believed in anything.
+  // Only what this device signed can have been charged; a grant that says otherwise is ignored as a whole.
   const strange = refuseCharged(closedMarkOf(channel), grant.charged);
   if (strange !== null) return askForOffer({ ...state, answerRefusal: strange }, at);
 

@@ -27,7 +27,7 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
   const refusal = refuseOffer(state.settings.policy, offer);
   if (refusal !== null) {
     const refused = { ...answered, offerRefusal: refusal, halted: state.halted || same };
-    // Nobody else knows that this device stands still.
+    // Only this device knows that it has halted.
     return refused.halted || current === null ? askForBetterOffer(refused, at) : refused;
   }
 
@@ -64,7 +64,7 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
 }
 
 /**
- * One that stands still or refused something goes on asking: neither an old offer is an answer to it, nor
+ * One that has halted or refused something goes on asking: neither an old offer is an answer to it, nor
  * one whose revision a lie has used up.
  */
 function lacksOffer({ channel, halted, offerRefusal, answerRefusal }: State): boolean {

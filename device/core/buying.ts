@@ -1,5 +1,5 @@
 /**
- * When to buy, and what stands against it.
+ * When to buy, and what prevents it.
  *
  * Promise (M1, P1): a rung leaves here only within deposit, policy and the day's budget, and only behind
  * a checkpoint that covers it.
@@ -78,7 +78,7 @@ function beginDay(state: State, channel: Channel, at: Moment): State {
   return budget === state.budget ? state : { ...state, budget, persistDue: true };
 }
 
-/** Why a rung may not be signed now; the standing reasons, besides link and back-off. */
+/** Why a rung may not be signed now, besides link and back-off. */
 function refuseRung(state: State, channel: Channel, rung: number, at: Moment): Refusal | null {
   const policy = state.settings.policy;
   if (rung > channel.balance) return "deposit-exhausted";

@@ -1,8 +1,8 @@
 /**
- * Work that nobody waits for.
+ * Work without an awaiting caller.
  *
- * Promise: it never goes without an end. What it fails with is counted for the process and told once; a failure
- * that nobody named does not leave the process as an unhandled rejection.
+ * Promise: it always ends. Its failure is counted for the process and reported once; a failure
+ * without a handler does not leave the process as an unhandled rejection.
  */
 
 let failures = 0;

@@ -11,7 +11,7 @@ import type { Register } from "./register.ts";
 
 export type Scheme = "batch-settlement" | "exact";
 
-/** When something happened, as the host's ports told it. */
+/** When something happened, as the host's ports report it. */
 export interface Moment {
   /** Monotonic clock, milliseconds since some start of the host; never steps back. */
   readonly nowMs: number;
@@ -21,7 +21,7 @@ export interface Moment {
   readonly random: number;
 }
 
-/** What is signed and for whom: the part of an offer that policy judges and the signer needs. */
+/** What is signed and for whom: the part of an offer that policy checks and the signer needs. */
 export interface Terms {
   readonly scheme: Scheme;
   /** CAIP-2, as "eip155:8453". */
@@ -64,7 +64,7 @@ export interface Grant {
   readonly charged: number;
   readonly granted: number;
   readonly pricePerMillionUnits: number;
-  /** Unix seconds until which the price holds; 0 when not told. */
+  /** Unix seconds until which the price holds; 0 when not given. */
   readonly validUntilSeconds: number;
 }
 
@@ -117,7 +117,7 @@ export type Event =
 /** What a device remembers of a channel it buys on. */
 export interface ChannelMark {
   readonly id: string;
-  /** Atomic units, as the seller's latest answer or offer told. */
+  /** Atomic units, as the seller's latest answer or offer states. */
   readonly charged: number;
   /** Most that was surely signed, atomic units. */
   readonly signed: number;

@@ -40,8 +40,8 @@ export function stepMachine(before: State, event: Event): Step {
   const heard = hear(reckonUntil(before, at.nowMs), event, effects);
   const lit = lightLamp(heard, at, effects);
   const bought = buy(lit, at);
-  let state = tell(bought.state, at, effects);
-  // All that needs no durable memory stands before the persist, whose failure forbids what is behind it.
+  let state = sendReport(bought.state, at, effects);
+  // All that needs no durable memory comes before the persist, whose failure forbids what is behind it.
   effects.push({ type: "wake", atMs: wakeAtMs(state, at) });
   if (state.persistDue && state.hostRefusal !== "journal-failed") {
     effects.push({ type: "persist", checkpoint: finalCheckpoint(state) });
@@ -116,9 +116,9 @@ function lightLamp(state: State, at: Moment, effects: Effect[]): State {
   return { ...state, wantedPercent, levelPercent };
 }
 
-// ---- telling, waking ----
+// ---- reporting, waking ----
 
-function tell(before: State, at: Moment, effects: Effect[]): State {
+function sendReport(before: State, at: Moment, effects: Effect[]): State {
   let state = before;
   // Before the meter was believed, the register is that of the last checkpoint.
   if (isCounting(state) && at.nowMs - state.readingAtMs >= state.settings.readingMs) {

@@ -2,7 +2,7 @@
  * What a device's owner allows it to sign.
  *
  * Promise (P1): an offer outside the policy is refused with a code before anything is signed, and no
- * day's signatures exceed the day's budget, whoever asks.
+ * day's signatures exceed the day's budget, whichever peer asks.
  */
 import type { Budget, Offer } from "./events.ts";
 import type { DeviceRefusal } from "./refusal.ts";
@@ -59,7 +59,7 @@ export function refusePrice(policy: Policy, pricePerMillionUnits: number): Devic
 }
 
 /**
- * The budget of the day that the wall clock tells. Days only move on: a clock set back, or not set at
+ * The budget of the day that the wall clock shows. Days only move on: a clock set back, or not set at
  * all, keeps the day that has begun, so no step of the clock refills it twice.
  */
 export function budgetOn(budget: Budget, wallSeconds: number | null, signed: number): Budget {

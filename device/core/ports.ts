@@ -27,7 +27,7 @@ export interface Lamp {
   /** @param levelPercent 0 (relay open) to 100 */
   set(levelPercent: number): void;
   /**
-   * Told in one line when the light does not follow, and null when it does again. A lamp that cannot fail
+   * Called with one line when the light does not follow, and with null when it does again. A lamp that cannot fail
    * has none; one that does goes on trying the newest level by itself.
    */
   onTrouble?(take: (trouble: string | null) => void): void;

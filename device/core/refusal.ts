@@ -44,7 +44,7 @@ export type DeviceRefusal =
   | "signer-failed"
   | "lamp-failed";
 
-/** What a host tells the machine of its own parts. */
+/** What a host reports to the machine about its own parts. */
 export type HostRefusal = "journal-failed" | "signer-failed" | "lamp-failed";
 
 export type Refusal = WireRefusal | DeviceRefusal;
@@ -69,7 +69,7 @@ export const WIRE_REFUSALS: readonly WireEntry[] = [
   { status: 11, code: "not-enrolled", reaction: "again" },
 ];
 
-/** The refusal of a status byte; null for 0 (granted) and for numbers nobody assigned. */
+/** The refusal of a status byte; null for 0 (granted) and for unassigned numbers. */
 export function refusalOfStatus(status: number): WireRefusal | null {
   for (const entry of WIRE_REFUSALS) if (entry.status === status) return entry.code;
   return null;

@@ -36,7 +36,7 @@ export type RegisterNote = "first" | "counted" | "roll-over" | "reset" | "implau
 /** Readings that must agree before an impossible jump is taken for a meter exchanged or reprogrammed. */
 const REBASE_AFTER = 3;
 
-/** After power-up nobody knows the time since the last reading: so much of full load is believed at once. */
+/** After power-up the time since the last reading is unknown: so much of full load is believed at once. */
 const UNKNOWN_ELAPSED_MS = 86400000;
 
 /** Steps smaller than this are never suspected: resolution and polling jitter of coarse meters. */
@@ -78,7 +78,7 @@ export function takeReading(
     if (step <= stepMax) return accept(register, raw, step, register.epoch + 1, "roll-over");
   }
   // A meter that starts again at zero has counted `raw` since; the estimate covers what it forgot. After
-  // power-up a lower counter is as likely another meter's, and what that one counted is nobody's debt here.
+  // power-up a lower counter is as likely another meter's, and what that one counted is no debt here.
   if (raw <= (known ? stepMax : PLAUSIBLE_SLACK))
     return accept(register, raw, Math.max(raw, estimatedUnits), register.epoch + 1, "reset");
   return doubt(register, raw, stepMax, estimatedUnits, known);

@@ -87,7 +87,7 @@ export function renewChannel(channel: Channel, offer: Offer): Channel {
 
 /**
  * Why a seller's counter cannot be: only rungs of this ladder were signed, so nothing else can have been
- * charged. What is not above the counters known needs no judging, it changes nothing.
+ * charged. What is not above the counters known needs no check, it changes nothing.
  */
 export function refuseCharged(mark: ChannelMark, charged: number): DeviceRefusal | null {
   if (charged <= mark.charged) return null;
@@ -95,9 +95,9 @@ export function refuseCharged(mark: ChannelMark, charged: number): DeviceRefusal
   return (mark.reserved - charged) % mark.quantumAtomic === 0 ? null : "counter-off-ladder";
 }
 
-/** The channel after an authentic answer. The caller has judged `charged`. */
+/** The channel after an authentic answer. The caller has checked `charged`. */
 export function answerChannel(channel: Channel, grant: Grant): Channel {
-  // The price of an echo is an old one; 0 tells none.
+  // The price of an echo is an old one; 0 is no price.
   const news = grant.refusal === null && grant.charged > channel.charged && grant.pricePerMillionUnits > 0;
   return {
     ...channel,

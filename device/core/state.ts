@@ -50,7 +50,7 @@ export interface State {
   /** When to say hello again while no offer came; Infinity once one did. */
   readonly helloAtMs: number;
   readonly helloAttempts: number;
-  /** Of the latest offer judged since power-up, taken or refused: an older one is an echo. */
+  /** Of the latest offer checked since power-up, taken or refused: an older one is an echo. */
   readonly offerRevision: number;
   /** The channel said stop: wait for a newer offer. */
   readonly halted: boolean;
@@ -97,7 +97,7 @@ export function bootMachine(settings: Settings, checkpoint: Checkpoint | null): 
   };
 }
 
-/** True once the meter was believed since power-up; before, nobody knows what was used since the checkpoint. */
+/** True once the meter was believed since power-up; before, what was used since the checkpoint is unknown. */
 export function isCounting(state: State): boolean {
   return state.countedAtMs > -Infinity;
 }

@@ -30,7 +30,7 @@ import { createKeccak } from "./signer/keccak.ts";
 import type { Convolve } from "./signer/limbs.ts";
 import { createVoucherSigner } from "./signer/voucher-signer.ts";
 
-/** What a board is told when it is flashed, as JSON. */
+/** A board's configuration, flashed as JSON. */
 export interface BoardConfig {
   readonly v: 1;
   /** 40 lower-case hex digits. */
@@ -69,9 +69,9 @@ export interface BoardPorts {
   readonly lamp: Lamp;
   /** Kicks the watchdog. */
   readonly kick: () => void;
-  /** One line for whoever looks at the console. */
+  /** One line for the console. */
   readonly say: (text: string) => void;
-  /** Told of every step of the machine, before its effects are carried out. */
+  /** Called at every step of the machine, before its effects are carried out. */
   readonly observe?: (event: Event, effects: readonly Effect[], state: State) => void;
 }
 

@@ -1,5 +1,5 @@
 /**
- * A message from the gateway, judged before the machine hears of it.
+ * A message from the gateway, checked before the machine receives it.
  *
  * Promise (T1): what comes out was sealed by this device's gateway for this leaf and has the exact shape
  * of its kind; everything else is named and dropped, never thrown.
@@ -26,7 +26,7 @@ export type Opened =
   | { readonly kind: "offer-refused"; readonly refusal: DeviceRefusal }
   | Foreign
   | Malformed
-  /** A leaf of the general transport, which is nobody's business here. */
+  /** A leaf of the general transport, which this module ignores. */
   | { readonly kind: "other" };
 
 export function openGrant(tagger: Tagger, payload: Uint8Array): Opened {
@@ -35,7 +35,7 @@ export function openGrant(tagger: Tagger, payload: Uint8Array): Opened {
   return frame === null ? { kind: "malformed", error } : { kind: "grant", grant: frame };
 }
 
-/** An offer's message, its channel id not judged yet. */
+/** An offer's message, its channel id not checked yet. */
 export function openOffer(
   tagger: Tagger,
   payload: Uint8Array,

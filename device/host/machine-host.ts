@@ -67,7 +67,7 @@ export class MachineHost {
 
   /** Throws what `journal.load` throws, with the lamp dark. */
   constructor(parts: MachineParts) {
-    // Nobody knows how the relay stood when the power went, and the machine begins at level 0.
+    // The relay's state at the power cut is unknown, and the machine begins at level 0.
     parts.lamp.set(0);
     this.parts = parts;
     this.outbox = new Outbox(parts);
@@ -300,7 +300,7 @@ export class MachineHost {
       this.cancelSigning = null;
       const recovered = () =>
         this.hear({ type: "host-recovered", at: this.moment(), refusal: "signer-failed" });
-      // What was allowed then may be forbidden by now; the next rung allowed will tell whether the signer works.
+      // What was allowed then may be forbidden by now; the next rung allowed shows whether the signer works.
       if (!this.isWanted(request)) return recovered();
       this.sign(request, (signature) => {
         if (signature !== null) recovered();

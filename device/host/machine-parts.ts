@@ -31,7 +31,7 @@ export interface MachineParts {
   /** Compressed, 0x and 66 hex digits. */
   readonly publicKey: string;
   readonly tagger: Tagger;
-  /** Judges one message of the gateway; answers at once or later, once or never. */
+  /** Checks one message of the gateway; answers at once or later, once or never. */
   readonly open: (leaf: string, payload: Uint8Array, take: (opened: Opened) => void) => void;
   /** Its wall clock is the lamp plan's; simulated lights live in a simulated day. */
   readonly clock: Clock;
@@ -46,11 +46,11 @@ export interface MachineParts {
   readonly almanac: Almanac;
   readonly describe: Description;
   readonly signer: Signer;
-  /** What is wrong with a part and how to mend it, in one line; told with every state. */
+  /** What is wrong with a part and how to mend it, in one line; sent with every state. */
   readonly trouble?: (() => string | null) | undefined;
-  /** Told with every state. */
+  /** Sent with every state. */
   readonly ladder?: () => LadderReport | null;
-  /** Told of every step before its effects are carried out. */
+  /** Called at every step before its effects are carried out. */
   readonly observe?: ((event: Event, effects: readonly Effect[], state: State) => void) | undefined;
 }
 

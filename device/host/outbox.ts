@@ -18,8 +18,8 @@ export const TROUBLE_APART_MS = 5000;
 export class Outbox {
   private readonly parts: MachineParts;
   private latest: Reading | null = null;
-  private toldTrouble: string | null = null;
-  private toldAtMs = -Infinity;
+  private sentTrouble: string | null = null;
+  private sentAtMs = -Infinity;
 
   constructor(parts: MachineParts) {
     this.parts = parts;
@@ -37,18 +37,18 @@ export class Outbox {
 
   state(status: "online" | "lost", report: Report): void {
     const trouble = this.parts.trouble?.() ?? null;
-    this.toldTrouble = trouble;
-    this.toldAtMs = this.parts.clock.nowMs();
-    const told = trouble === null ? {} : { trouble: plainLine(trouble) };
+    this.sentTrouble = trouble;
+    this.sentAtMs = this.parts.clock.nowMs();
+    const reason = trouble === null ? {} : { trouble: plainLine(trouble) };
     const ladder = this.parts.ladder?.() ?? {};
-    this.send("state", { v: 1, status, ...report, ...told, ...ladder });
+    this.send("state", { v: 1, status, ...report, ...reason, ...ladder });
   }
 
   /** The state again, when its trouble is another by now. */
   retellTrouble(report: Report): void {
     const trouble = this.parts.trouble?.() ?? null;
-    if (trouble === this.toldTrouble) return;
-    if (this.parts.clock.nowMs() - this.toldAtMs >= TROUBLE_APART_MS) this.state("online", report);
+    if (trouble === this.sentTrouble) return;
+    if (this.parts.clock.nowMs() - this.sentAtMs >= TROUBLE_APART_MS) this.state("online", report);
   }
 
   /** Remembers what the meter showed, for the next reading. */

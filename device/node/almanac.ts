@@ -1,5 +1,5 @@
 /**
- * The lamp's plan for a day: the same steps every day, or dusk and dawn where the lamp stands.
+ * The lamp's plan for a day: the same steps every day, or dusk and dawn at the lamp's place.
  *
  * Promise: every place and every day has a plan. Where the sun does not cross the edge of civil twilight
  * that day, the lamp is at its night level all day or at its day level all day, by the sun's height at noon.

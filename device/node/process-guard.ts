@@ -23,11 +23,11 @@ const NETWORK_CALLS = new Set(["read", "write", "shutdown"]);
 export function guardProcess({ survived, end }: ProcessGuard): void {
   process.on("unhandledRejection", (error) => {
     countFailure();
-    survived("a rejection that nobody handled", error);
+    survived("an unhandled rejection", error);
   });
   process.on("uncaughtException", (error) => {
     countFailure();
-    if (isOfConnection(error)) survived("a network error that nobody listened to", error);
+    if (isOfConnection(error)) survived("a network error without a listener", error);
     else end(error);
   });
 }

@@ -36,7 +36,7 @@ const ACCOUNT_DOMAIN = utf8ToBytes("watt402 exact account");
 const NONCE_DOMAIN = utf8ToBytes("watt402 exact nonce");
 
 /**
- * The account that stands for a channel under `exact`: what one device pays one seller in one token.
+ * The account that takes a channel's place under `exact`: what one device pays one seller in one token.
  * @param epoch an account's generation, 0 for the first: raised when counters must begin anew
  */
 export function exactAccountOf(device: string, payTo: string, token: Token, epoch: number): Hex {

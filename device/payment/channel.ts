@@ -1,7 +1,7 @@
 /**
  * The identity of an x402 batch-settlement channel: the EIP-712 digest of its configuration.
  *
- * Promise: whoever knows the configuration can recompute the id, so nobody has to be believed about it.
+ * Promise: the id can be recomputed from the configuration alone, so no peer has to be believed about it.
  */
 import type { ChannelConfig } from "#protocol/messages";
 import { type Hex, toHex, wordOfAddress, wordOfBytes32, wordOfInteger } from "./bytes.ts";

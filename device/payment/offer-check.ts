@@ -1,6 +1,6 @@
 /**
- * An offer message judged by what it says, not by who says it, in the language that boards run: whoever
- * calls brings the channel id, recomputed.
+ * An offer message checked by its content, not by its sender, in the language that boards run: the caller
+ * brings the channel id, recomputed.
  *
  * Promise: the core sees only offers whose channel names this device as signer, this seller as receiver
  * and this token; everything it signs for later follows from the recomputed id.
@@ -17,7 +17,7 @@ export type CheckedOffer =
 /**
  * @param device 0x and 40 lower-case hex digits
  * @param idOf the channel's id, or for exact the account's; asked only for what is this device's to sign, and
- *   null where nobody can tell
+ *   null where it is unknown
  */
 export function checkOfferBy(
   message: OfferMessage,

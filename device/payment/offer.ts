@@ -1,5 +1,5 @@
 /**
- * An offer message judged with its channel id recomputed here.
+ * An offer message checked with its channel id recomputed here.
  *
  * Promise: that of offer-check.ts, at once.
  */

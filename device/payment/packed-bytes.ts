@@ -1,7 +1,7 @@
 /**
  * Few bytes of which there are many, each kept for long: keys.
  *
- * Promise: what is laid down here is a copy that nobody else writes. Bytes that lie alone weigh three hundred more
+ * Promise: what is laid down here is a copy that no other code writes. Bytes that lie alone weigh three hundred more
  * where buffers are kept outside the heap; so they lie side by side, and go when all their neighbours have gone.
  */
 

@@ -1,7 +1,7 @@
 /**
  * Errors that a caller may handle.
  *
- * Promise: each carries a code of a closed list beside its text, so that nobody has to read the text to decide.
+ * Promise: each carries a code of a closed list beside its text, so that no program has to read the text to decide.
  * An error without a code is a fault of the program itself, or one of a library's.
  */
 

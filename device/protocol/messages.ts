@@ -119,11 +119,11 @@ export interface ReadingMessage {
   readonly voltageMillivolts?: number;
   readonly currentMilliamps?: number;
   readonly frequencyMillihertz?: number;
-  /** Of the latest look: only a good one was metered. Missing where the meter does not judge itself. */
+  /** Of the latest look: only a good one was metered. Missing where the meter reports no quality. */
   readonly quality?: "good" | "suspect" | "stale";
 }
 
-/** The general transport: x402's own flow, one resource at a time, told apart by `id`. */
+/** The general transport: x402's own flow, one resource at a time, identified by `id`. */
 export interface RequestMessage {
   readonly v: 1;
   readonly id: string;
@@ -258,7 +258,7 @@ export type Read<Message> =
 export function readHello(json: string): Read<Hello> {
   return read(json, HELLO);
 }
-/** How deep it nests is its reader's to bound: boards hear it of nobody but their own gateway. */
+/** Its reader bounds how deep it nests: boards take it only from their own gateway. */
 export function readOffer(json: string): Read<OfferMessage> {
   return readBounded(json, OFFER);
 }

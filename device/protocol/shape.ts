@@ -1,7 +1,7 @@
 /**
  * Strict reading of JSON objects: every member named, typed and bounded, none unknown.
  *
- * Promise: what passes has exactly the shape's members; what fails is told by path, with what was
+ * Promise: what passes has exactly the shape's members; what fails is reported by path, with what was
  * expected and found. Small enough to run on Espruino, where no schema library does.
  */
 import { isCounter } from "../core/units.ts";
@@ -60,7 +60,7 @@ export function orNull(check: Check): Check {
   return (value, path) => (value === null ? null : check(value, path));
 }
 
-/** Any JSON value: for x402 objects that travel unchanged and are judged by their own schema. */
+/** Any JSON value: for x402 objects that travel unchanged and are checked by their own schema. */
 export const anything: Check = (value, path) =>
   value === undefined ? `${path}: expected a value, found nothing` : null;
 

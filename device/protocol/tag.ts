@@ -3,7 +3,7 @@
  *
  * Promise: a payload whose tag is right was made by the holder of the tag key for this leaf, byte for
  * byte. Frames carry the tag as their last 16 bytes; JSON messages as their last member,
- * `,"tag":"<32 hex digits>"}`, over the bytes before it, so nobody has to serialise JSON twice alike.
+ * `,"tag":"<32 hex digits>"}`, over the bytes before it, so no peer has to serialise JSON twice alike.
  */
 import type { Hmac } from "../core/ports.ts";
 import { TAG_BYTES } from "./frames.ts";
@@ -64,7 +64,7 @@ function tagOver(tagger: Tagger, leaf: string, payload: Uint8Array): Uint8Array 
   return tagger.hmac(tagger.key, joinBytes(asciiBytes(`${leaf}\0`), payload)).slice(0, TAG_BYTES);
 }
 
-/** Compares without telling by its duration where the first difference is. */
+/** Compares in constant time: its duration does not depend on where the first difference is. */
 function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
   if (left.length !== right.length) return false;
   let difference = 0;

@@ -1,7 +1,7 @@
 /**
  * Topic names: `x402/1/<device>/<leaf>`.
  *
- * Promise: a topic built here is one this module reads back; anything else is nobody's topic. A device
+ * Promise: a topic built here is one this module reads back; anything else is no topic of the protocol. A device
  * name is its address in 40 lower-case hex digits, so no wildcard or separator can hide in it.
  */
 

@@ -76,7 +76,7 @@ export interface Cluster {
   close(): Promise<void>;
 }
 
-/** Why a member cannot do its work as it should; empty when it can, standing by included. */
+/** Why a member cannot do its work as it should; empty when it can, as a standby too. */
 export function clusterTrouble({ state, members, leaseLeftSeconds }: ClusterStatus): string {
   if (state === "lapsed")
     return "the lease has ended: the membership in the ledger's database is out of reach";

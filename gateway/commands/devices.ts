@@ -16,7 +16,7 @@ export function devicesCommand(load: () => LoadedConfig): Command {
   const devices = new Command("devices");
   devices
     .command("list")
-    .description("devices that said hello or were decided on, with where their enrolment stands")
+    .description("devices that said hello or were decided on, with the state of their enrolment")
     .addOption(new Option("--state <state>", "only those").choices(STATES))
     .option("--json", "as one JSON document")
     .action((options: { state?: EnrolmentRecord["state"]; json?: true }) =>

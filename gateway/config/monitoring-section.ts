@@ -78,7 +78,7 @@ export function checkMonitoring(config: MonitoringConfig, brokerKind: string, so
     throw new Watt402Error(
       "config-invalid",
       `config ${source}: homeAssistant.enabled: expected broker.kind "external", the broker of Home Assistant; ` +
-        "found the embedded one, which lets devices in and nobody else",
+        "found the embedded one, which admits only devices",
     );
   }
 }

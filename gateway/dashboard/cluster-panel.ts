@@ -25,6 +25,6 @@ function sentence({ state, members, slotsOfAll }: Answer<"Duty">): string {
     const part = isLive ? `${Math.round((100 * slots) / slotsOfAll)} % of the fleet` : "vanished";
     return `${name}${isSelf ? " (this one)" : ""}: ${part}`;
   });
-  const own = { standby: "stands by · ", lapsed: "takes no payments, its lease has ended · " };
+  const own = { standby: "standby · ", lapsed: "takes no payments, its lease has ended · " };
   return `${state === "standby" || state === "lapsed" ? own[state] : ""}${shown.join(" · ")}`;
 }

@@ -2,7 +2,7 @@
  * The file of devices that may buy: one address a line.
  *
  * Promise: one line that is no address, and the file is refused whole with the number of that line; a
- * misspelt address must not mean a dark light that nobody told of.
+ * misspelt address must not mean a dark light without a message.
  */
 
 import { readText } from "#node/config/text-file";

@@ -2,7 +2,7 @@
  * Who may look: every program of this machine while the gateway listens on loopback only, else a holder of the token.
  *
  * Promise: the token is compared in constant time and never sent back; a browser keeps a cookie that says
- * it knew the token, good for this run of the gateway; a web page elsewhere cannot look through a visitor's
+ * it knew the token, good for this run of the gateway; a web page elsewhere cannot look through a user's
  * browser (its host name is refused, its cookie is not sent).
  */
 

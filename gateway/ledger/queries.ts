@@ -2,7 +2,7 @@
  * The ledger's reads and its writes of enrolments, in the SQL that both databases understand.
  *
  * Promise: a channel's balance is derived, never stored; revisions of enrolments rise with every change, provided
- * that one is written after the other; `?` stands for each parameter, in order.
+ * that one is written after the other; `?` marks each parameter, in order.
  */
 
 const SUM = (table: string, where: string) => `(SELECT coalesce(sum(amount), 0) FROM ${table} ${where})`;

@@ -18,7 +18,7 @@ export const SELLER_STATUS = z.object({
     .describe(
       "why it is not good, as that its terms are not the chain's (chain id, code at an address, EIP-712 name and version); empty when it is",
     ),
-  forSeconds: count("seconds in this standing"),
+  forSeconds: count("seconds in this state"),
   circuit: z.enum(["closed", "open", "half-open"]),
   pricePerMillionUnits: count("atomic units for a million metered units; null before a tariff").nullable(),
   unit: z.string().describe("the metered unit; null before a tariff").nullable(),

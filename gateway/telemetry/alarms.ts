@@ -27,7 +27,7 @@ export interface AlarmLimits {
   readonly treasuryMinAtomic: number;
 }
 
-/** What the alarms judge by, beside the fleet. */
+/** What the alarms depend on, beside the fleet. */
 export interface AlarmConditions {
   readonly sellerDown: string | null;
   /** Null while unknown. */

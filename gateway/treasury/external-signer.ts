@@ -59,7 +59,7 @@ export function externalSigner(options: SignerOptions): Treasury {
       if (!answer.success) throw failed("another answer");
       const signature = fromHex(answer.data.signature.toLowerCase() as Hex);
       const signer = recoverAddress(digest, signature);
-      if (signer !== address) throw failed(`one of ${signer ?? "nobody"}`);
+      if (signer !== address) throw failed(`one of ${signer ?? "no account"}`);
       return signature;
     },
   };

@@ -1,7 +1,7 @@
 /**
- * What wallets paid by EIP-3009, as the chain's own events tell it.
+ * What wallets paid by EIP-3009, as the chain's own events record it.
  *
- * Promise: every transfer that the node still tells of is found, each with the nonce that was used for it.
+ * Promise: every transfer that the node still has events of is found, each with the nonce that was used for it.
  */
 import { getAbiItem, type Hex, parseAbi } from "viem";
 import type { EvmConnection } from "./evm-client.ts";

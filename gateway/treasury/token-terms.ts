@@ -2,7 +2,7 @@
  * A seller's terms held against the chain: would what the treasury and a device are to sign be worth anything there?
  *
  * Promise: a fault is one line that says what was expected and what was found; while the node does not answer nothing
- * is held against anybody; a chain is asked at most once in a few seconds, whoever wants to know.
+ * is held against anybody; a chain is asked at most once in a few seconds, however many callers ask.
  */
 
 import {
@@ -22,7 +22,7 @@ import { hasCode } from "#payment/watt402-error";
 import type { OfferedRequirements } from "#protocol/messages";
 import type { EvmConnection } from "./evm-client.ts";
 
-/** Why nobody here can pay by these requirements, one line for people; empty when nothing is known against them. */
+/** Why these requirements cannot be paid here, one line for people; empty when nothing is known against them. */
 export type TermsTrouble = (requirements: OfferedRequirements) => Promise<string>;
 
 const DOMAIN_ABI = parseAbi([
@@ -105,10 +105,10 @@ function codeTrouble(treasury: string, code: string): string {
   );
 }
 
-/** A token that tells nothing of its domain is believed to be as its seller says. */
+/** A token that does not state its domain is believed to be as its seller says. */
 async function domainTrouble(reader: PublicClient, domain: Domain): Promise<string> {
   const token = { address: domain.verifyingContract as Hex, abi: DOMAIN_ABI } as const;
-  const separator = await told(reader.readContract({ ...token, functionName: "DOMAIN_SEPARATOR" }));
+  const separator = await answered(reader.readContract({ ...token, functionName: "DOMAIN_SEPARATOR" }));
   if (separator === toHex(domainSeparator(domain))) return "";
   const own = await ownDomain(reader, domain);
   if (separator === null && (own === null || isSame(own, domain))) return "";
@@ -124,12 +124,12 @@ async function ownDomain(
   { verifyingContract, chainId }: Domain,
 ): Promise<Domain | null> {
   const token = { address: verifyingContract as Hex, abi: DOMAIN_ABI } as const;
-  const whole = await told(reader.readContract({ ...token, functionName: "eip712Domain" }));
+  const whole = await answered(reader.readContract({ ...token, functionName: "eip712Domain" }));
   if (whole !== null) {
     return { name: whole[1], version: whole[2], chainId: Number(whole[3]), verifyingContract: whole[4] };
   }
-  const name = await told(reader.readContract({ ...token, functionName: "name" }));
-  const version = await told(reader.readContract({ ...token, functionName: "version" }));
+  const name = await answered(reader.readContract({ ...token, functionName: "name" }));
+  const version = await answered(reader.readContract({ ...token, functionName: "version" }));
   return name === null || version === null ? null : { name, version, chainId, verifyingContract };
 }
 
@@ -147,7 +147,7 @@ function shown({ name, version }: Domain): string {
 }
 
 /** Null when the contract has no such function, or answers it otherwise; rejects when the node does not answer. */
-async function told<Value>(reading: Promise<Value>): Promise<Value | null> {
+async function answered<Value>(reading: Promise<Value>): Promise<Value | null> {
   try {
     return await reading;
   } catch (error) {

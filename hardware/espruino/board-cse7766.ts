@@ -2,7 +2,7 @@
  * Frames of a CSE7766 as a board hears them: 24 bytes at 4800 baud, even parity.
  *
  * Promise: only a frame whose head and checksum are right is counted, and none of a chip that says it failed; energy
- * is the chip's own pulses over their 16-bit wrap. Pulses before the first frame are nobody's.
+ * is the chip's own pulses over their 16-bit wrap. Pulses before the first frame are not counted.
  */
 
 const FRAME_BYTES = 24;

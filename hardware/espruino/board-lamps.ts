@@ -13,7 +13,7 @@ type SetLevel = (levelPercent: number) => void;
 /** One for each kind, so that a board's program holds the one that was ordered. */
 export type LampMaker = (settings: BoardLamp) => SetLevel;
 
-/** @param shown told of every level, for a simulated meter */
+/** @param shown called with every level, for a simulated meter */
 export function shownLamp(set: SetLevel, shown: SetLevel): Lamp {
   return {
     set(levelPercent) {

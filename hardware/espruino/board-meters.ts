@@ -2,7 +2,7 @@
  * The meter on a board's pins, by its configuration.
  *
  * Promise: one that does not answer gives no reading, which the machine takes for consumption at full load.
- * Counters begin at zero with the board: what was used without its power, nobody counted.
+ * Counters begin at zero with the board: what was used while it had no power is not counted.
  */
 import type { Reading } from "#core/events";
 import type { Meter } from "#core/ports";
@@ -16,7 +16,7 @@ import { type BoardMeter, otherPart } from "./parts.ts";
 const MILLIWATT_HOURS_PER_KILOWATT_HOUR = 1e6;
 const MILLIWATT_SECONDS_PER_MILLIWATT_HOUR = 3600;
 
-/** What a simulated lamp draws now, milliwatts, told by the lamp. */
+/** What a simulated lamp draws now, milliwatts, as the lamp reports it. */
 export interface SimulatedLoad {
   powerMilliwatts: number;
   energyMilliwattHours: number;

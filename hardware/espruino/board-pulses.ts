@@ -6,7 +6,7 @@
  */
 import type { Reading } from "#core/events";
 
-/** Without an edge for so long there is no load worth telling. */
+/** Without an edge for so long there is no load worth reporting. */
 const IDLE_SECONDS = 600;
 
 const MILLIWATT_SECONDS_PER_MILLIWATT_HOUR = 3600;

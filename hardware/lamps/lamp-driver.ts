@@ -24,7 +24,7 @@ export interface LampDriver {
   check?(): Promise<void> | undefined;
   /** Looks without changing the light; what was found, a line each. Rejects as `apply` does. */
   probe(): Promise<readonly string[]>;
-  /** Told when the light was lost by itself: its child ended, its cable was pulled. */
+  /** Called when the light was lost by itself: its child ended, its cable was pulled. */
   onLost?(take: (trouble: string) => void): void;
   /** Releases what it holds, bounded; the level stays where `afterDeath` says. */
   close(): Promise<void>;

@@ -81,7 +81,7 @@ export type PwmSettings = z.output<typeof pwm>;
 export type AnalogSettings = z.output<typeof analog>;
 export type DaliSettings = z.output<typeof dali>;
 
-/** Judges the table. Throws one line for each fault, or returns settings with every default filled in. */
+/** Checks the table. Throws one line for each fault, or returns settings with every default filled in. */
 export function readLampSettings(found: Readonly<Record<string, unknown>>): LampSettings {
   const kind = String(found.kind);
   if (!isKind(kind)) {

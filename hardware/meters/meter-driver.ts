@@ -35,7 +35,7 @@ export interface MeterContext {
   readonly powerMaxMilliwatts: number;
   /** Where meters that forget at power-off keep their counter; null keeps it in memory, for a look only. */
   readonly stateDirectory: string | null;
-  /** Where the kernel shows its devices: "/sys", or a tree that stands for it. */
+  /** Where the kernel shows its devices: "/sys", or a tree in its place. */
   readonly sysfsRoot: string;
   /** The lamp that a simulated meter meters; null when the lamp is a real one. */
   readonly simulatedLamp: SimulatedLamp | null;

@@ -113,7 +113,7 @@ export const METER_KINDS = {
 
 export type MeterSettings = z.output<(typeof METER_KINDS)[keyof typeof METER_KINDS]>;
 
-/** Judges the table. Throws one line for each fault, or returns settings with every default filled in. */
+/** Checks the table. Throws one line for each fault, or returns settings with every default filled in. */
 export function readMeterSettings(table: Readonly<Record<string, unknown>>): MeterSettings {
   const kind = String(table.kind);
   if (!isKind(kind)) {

@@ -2,7 +2,7 @@
  * The two archives that a Debian package is made of: ar around tar, written here so that a package can
  * be built on any machine that runs Node.
  *
- * Promise: the same entries give the same bytes, whoever builds them, where and when.
+ * Promise: the same entries give the same bytes on every machine, at any time.
  */
 
 import { gzipSync } from "node:zlib";

@@ -42,7 +42,7 @@ program
   .action(({ json }: { readonly json?: true }) => finish((config) => doctorCommand(config, json ?? false)));
 program
   .command("status")
-  .description("tell what the running light is doing")
+  .description("print what the running light is doing")
   .option("--json", "print one JSON document")
   .action(({ json }: { readonly json?: true }) => finish((config) => statusCommand(config, json ?? false)));
 program
@@ -54,7 +54,7 @@ program
   );
 program
   .command("policy")
-  .description("tell in words what the light will sign and what it refuses")
+  .description("explain in words what the light will sign and what it refuses")
   .action(() =>
     finish(async (config) => {
       console.log(policyInWords(config));

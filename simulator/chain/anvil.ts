@@ -138,7 +138,7 @@ function listeningPort(node: ChildProcess, askedPort: number): Promise<number> {
   });
 }
 
-/** The node logs every call; the log is ended rather than read, for nobody would read it. */
+/** The node logs every call; the log is ended, for it has no reader. */
 async function silence(rpcUrl: string): Promise<void> {
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "anvil_setLoggingEnabled", params: [false] });
   const signal = AbortSignal.timeout(START_TIMEOUT_MS);

@@ -1,5 +1,5 @@
 /**
- * Which columns of an inventory hold what: as told, or by the names that inventories commonly use.
+ * Which columns of an inventory hold what: as given, or by the names that inventories commonly use.
  *
  * Promise: a column that was named and is not there is an error that lists those that are.
  */
@@ -7,7 +7,7 @@
 import { cut } from "#node/config/shown";
 import { Watt402Error } from "#payment/watt402-error";
 
-/** What a light's inventory may tell; latitude and longitude are needed unless the geometry has them. */
+/** What a light's inventory may contain; latitude and longitude are needed unless the geometry has them. */
 export const COLUMN_KINDS = ["name", "latitude", "longitude", "watts", "street", "feeder"] as const;
 export type ColumnKind = (typeof COLUMN_KINDS)[number];
 
@@ -50,16 +50,16 @@ export function findColumns(
 ): ColumnMapping {
   const found: Partial<Record<ColumnKind, string>> = {};
   for (const kind of COLUMN_KINDS) {
-    const told = mapping[kind];
+    const given = mapping[kind];
     const column =
-      told === undefined
+      given === undefined
         ? present.find((name) => USUAL_NAMES[kind].includes(name.toLowerCase()))
-        : present.find((name) => name === told);
+        : present.find((name) => name === given);
     if (column !== undefined) found[kind] = column;
-    else if (told !== undefined) {
+    else if (given !== undefined) {
       throw new Watt402Error(
         "file-invalid",
-        `${where}: expected a column "${told}" for ${kind}, found ${listed(present)}`,
+        `${where}: expected a column "${given}" for ${kind}, found ${listed(present)}`,
       );
     } else if (needed.includes(kind)) {
       throw new Watt402Error(

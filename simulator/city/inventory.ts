@@ -2,7 +2,7 @@
  * A city from a municipality's own inventory of lights: CSV, or GeoJSON points.
  *
  * Promise: every light of the file is in the city or an error says which line or feature, which column,
- * what was expected and what was found. What an inventory does not tell is drawn from the seed.
+ * what was expected and what was found. What an inventory does not contain is drawn from the seed.
  */
 
 import { shown } from "#node/config/shown";
@@ -26,13 +26,13 @@ export interface InventoryOptions {
   /** The file's name, for complaints and for the city. */
   readonly file: string;
   readonly mapping: ColumnMapping;
-  /** Draws what the inventory does not tell. */
+  /** Draws what the inventory does not contain. */
   readonly seed: number;
   /** IANA name; by longitude when absent. */
   readonly timeZone?: string;
 }
 
-/** One light as a file tells of it, not yet understood. */
+/** One light as a file describes it, not yet parsed. */
 interface Entry {
   /** "line 12" or "feature 3". */
   readonly where: string;
@@ -93,10 +93,10 @@ function cityOf(entries: readonly Entry[], options: InventoryOptions): City {
   const lights = entries.map((entry, index): CityLight => {
     const latitude = degreesOf(entry, "latitude", 90, file);
     const longitude = degreesOf(entry, "longitude", 180, file);
-    const told = milliwattsOf(entry, file);
+    const ratedMilliwatts = milliwattsOf(entry, file);
     // Without a wattage a side street's lamp is the likeliest.
-    const roadClass = told === null ? "residential" : roadClassOf(told);
-    const street = entry.cell("street")?.text || "no street told";
+    const roadClass = ratedMilliwatts === null ? "residential" : roadClassOf(ratedMilliwatts);
+    const street = entry.cell("street")?.text || "no street given";
     const nth = onStreet.get(street) ?? 0;
     onStreet.set(street, nth + 1);
     const road = roads.get(street) ?? drawRoad(roadClass, draw);
@@ -108,7 +108,7 @@ function cityOf(entries: readonly Entry[], options: InventoryOptions): City {
       roadClass,
       latitude,
       longitude,
-      ...drawFitting(told === null ? road : { ...road, ratedMilliwatts: told }, draw),
+      ...drawFitting(ratedMilliwatts === null ? road : { ...road, ratedMilliwatts }, draw),
     };
   });
   return middleFirst(lights, options);
@@ -138,7 +138,7 @@ function degreesOf(entry: Entry, kind: "latitude" | "longitude", most: number, f
   );
 }
 
-/** Null when the inventory does not tell. */
+/** Null when the inventory does not contain it. */
 function milliwattsOf(entry: Entry, file: string): number | null {
   const cell = entry.cell("watts");
   if (cell === null || cell.text === "") return null;

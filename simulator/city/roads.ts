@@ -85,7 +85,7 @@ export function drawRoad(roadClass: RoadClass, draw: Draw): RoadFitting {
   return { ratedMilliwatts: 1000 * pick(watts, draw), dimming: { name, steps } };
 }
 
-/** What stands on one pole. */
+/** What one pole carries. */
 export function drawFitting(
   { ratedMilliwatts, dimming }: RoadFitting,
   draw: Draw,

@@ -97,7 +97,7 @@ function zoneFormat(timeZone: string): Intl.DateTimeFormat {
   }
 }
 
-/** The zone of a place that nobody named one for: by its longitude, without summer time. */
+/** The zone of a place without a named one: by its longitude, without summer time. */
 export function nauticalZone(longitude: number): string {
   const hours = Math.round(longitude / 15);
   if (hours === 0) return "Etc/GMT";

@@ -53,7 +53,7 @@ export class ClockThrottle {
     this.outages--;
   }
 
-  /** Simulated time from which on the clock runs at real speed; Infinity when nobody waits. */
+  /** Simulated time from which on the clock runs at real speed; Infinity when no light waits. */
   atMs(): number {
     if (this.outages > 0) return Number.POSITIVE_INFINITY;
     const outage = this.realMs() - OUTAGE_MS;

@@ -35,7 +35,7 @@ export async function openFaultProxy(brokerUrl: string): Promise<FaultProxy> {
     };
     for (const socket of [near, far]) {
       socket.setNoDelay(true);
-      // What broke it is the light's to tell: it sees its own end.
+      // The light reports what broke it: it sees its own end.
       socket.on("error", end);
       socket.on("close", end);
     }

@@ -3,7 +3,7 @@
  *
  * Promise: timers fire in order, each at exactly its simulated instant, however late the machine is; time
  * never passes a timer that has not fired. While a throttle is on, time runs at real speed beyond it, so that
- * a fleet whose answers are late slows down instead of burning energy nobody sold.
+ * a fleet whose answers are late slows down instead of burning unsold energy.
  */
 import type { Clock } from "#core/ports";
 import { TimerHeap } from "../timer-heap.ts";

@@ -1,17 +1,17 @@
 /**
- * What goes wrong on many lights at once, told once.
+ * What goes wrong on many lights at once, reported once.
  *
- * Promise: the first light with a trouble is told of at once; the others with the same trouble are
- * counted and told of together, at most once in some seconds, however many they are.
+ * Promise: the first light with a trouble is reported at once; the others with the same trouble are
+ * counted and reported together, at most once in some seconds, however many they are.
  */
 
-const TELL_EVERY_MS = 5_000;
+const REPORT_EVERY_MS = 5_000;
 
 /** Different troubles remembered; beyond it the oldest is new again. */
 const KINDS_MAX = 32;
 
 interface Kind {
-  toldAtMs: number;
+  reportedAtMs: number;
   readonly lights: Set<string>;
 }
 
@@ -31,15 +31,15 @@ export class Troubles {
     const kind = this.kinds.get(kindName);
     if (kind === undefined) {
       if (this.kinds.size >= KINDS_MAX) this.kinds.delete(this.kinds.keys().next().value!);
-      this.kinds.set(kindName, { toldAtMs: this.nowMs(), lights: new Set() });
+      this.kinds.set(kindName, { reportedAtMs: this.nowMs(), lights: new Set() });
       this.say(`${light}: ${text}`);
       return;
     }
     kind.lights.add(light);
-    if (this.nowMs() - kind.toldAtMs < TELL_EVERY_MS) return;
+    if (this.nowMs() - kind.reportedAtMs < REPORT_EVERY_MS) return;
     const { size } = kind.lights;
     this.say(`${size === 1 ? light : `${size} lights`}: ${kindName}`);
-    kind.toldAtMs = this.nowMs();
+    kind.reportedAtMs = this.nowMs();
     kind.lights.clear();
   }
 }

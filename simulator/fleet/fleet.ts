@@ -116,7 +116,7 @@ export class Fleet implements Evening {
   /**
    * Connects every light and waits until each has bought once, boards until their ladder is signed, or until `isEnough` says so; simulated time
    * runs at real speed meanwhile. Throws when a light cannot buy.
-   * @param onConnected told again and again how many lights have bought
+   * @param onConnected called repeatedly with how many lights have bought
    */
   async connect(onConnected: (lights: number) => void, isEnough: () => boolean): Promise<void> {
     const { sites } = this.options;
@@ -153,7 +153,7 @@ export class Fleet implements Evening {
     const members = this.lights.filter(({ name }) => group === EVERYONE || this.groupOf(name) === group);
     for (const light of members) {
       light.cheat(cheat);
-      // Nobody waits for the answer to a bad signature.
+      // A bad signature gets no answer to wait for.
       if (cheat === "bad-signatures") this.throttle.end(light.name);
     }
     return members.length;
@@ -165,8 +165,8 @@ export class Fleet implements Evening {
   }
 
   /**
-   * Time runs at real speed until what was out has recovered, as programs start in real time. Then nobody
-   * waits for the lights: they present again what was not answered by a back-off in simulated time.
+   * Time runs at real speed until what was out has recovered, as programs start in real time. Then the clock
+   * does not wait for the lights: they present again what was not answered by a back-off in simulated time.
    */
   endOutage(recovered: Promise<void>): void {
     const recovery = `recovery ${this.outages++}`;

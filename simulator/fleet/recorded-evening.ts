@@ -1,5 +1,5 @@
 /**
- * An evening as those see it who record it, count it and tell of it, whoever plays it: a fleet on real
+ * An evening as recorder, counters and report see it, played by a fleet on real
  * sockets, or a world in virtual time.
  */
 import type { State } from "#core/machine";
@@ -11,7 +11,7 @@ export interface EveningLight {
   readonly name: string;
   readonly site: { readonly lamp: LampType; readonly meter: MeterType };
   readonly monitor: InvariantMonitor;
-  /** Cheats it was told to use so far. */
+  /** Cheats in use so far. */
   readonly cheats: ReadonlySet<Cheat>;
   state(): State;
   /** Frames sent or bent by cheats. */
@@ -30,7 +30,7 @@ export interface EveningLight {
   accountId(): string;
 }
 
-/** How an evening stands. */
+/** The progress of an evening. */
 export interface Progress {
   readonly simulatedMs: number;
   readonly lit: number;

@@ -1,7 +1,7 @@
 /**
  * Carries out a scenario's stages on a fleet with real sockets and real processes.
  *
- * Promise: what was done is told as it happens, and the clock does not slow down for an outage that is meant.
+ * Promise: what was done is reported as it happens, and the clock does not slow down for an outage that is meant.
  */
 import type { ScenarioRunner, Stage } from "../scenario/actions.ts";
 import { EVERYONE } from "../scenario/actions.ts";

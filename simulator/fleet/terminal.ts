@@ -10,7 +10,7 @@ import type { Progress } from "./recorded-evening.ts";
 export interface View {
   /** A line that stays. */
   say(text: string): void;
-  /** Tells what is being done, and that it still is, until the work ends. */
+  /** Shows what is being done, and that it still is, until the work ends. */
   during<Outcome>(text: string, work: Promise<Outcome>): Promise<Outcome>;
   /** How many lights have bought, while they connect. */
   connecting(bought: number): void;
@@ -92,10 +92,10 @@ function liveView(stream: NodeJS.WriteStream, options: ViewOptions): View {
 
 async function whileWorking<Outcome>(
   work: Promise<Outcome>,
-  tell: (seconds: number) => void,
+  show: (seconds: number) => void,
 ): Promise<Outcome> {
   const startedAt = Date.now();
-  const timer = setInterval(() => tell(Math.floor((Date.now() - startedAt) / 1000)), LIVE_EVERY_MS);
+  const timer = setInterval(() => show(Math.floor((Date.now() - startedAt) / 1000)), LIVE_EVERY_MS);
   try {
     return await work;
   } finally {

@@ -41,7 +41,7 @@ export class FlashChip {
   /**
    * The power goes within the n-th operation from now, 1 being the next.
    * @param random which bits it leaves
-   * @param onCut told when it went
+   * @param onCut called when it went
    */
   cutAfter(operations: number, random: () => number, onCut: () => void = () => {}): void {
     this.cutAt = this.operations + operations;

@@ -2,7 +2,7 @@
  * `watt402-simulate modbus-server`: a Modbus meter that is not there, for a device that does not know.
  *
  * Promise: ready is one JSON line on standard output; its counter rises in real time with the load that
- * it is told of, or with a lamp's own brightness file; SIGTERM and SIGINT end it with 0.
+ * it is given, or with a lamp's own brightness file; SIGTERM and SIGINT end it with 0.
  */
 
 import { readFileSync } from "node:fs";

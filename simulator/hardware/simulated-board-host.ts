@@ -44,9 +44,9 @@ export interface BoardSite {
   /** What lasts when its power goes. */
   readonly chip: FlashChip;
   readonly longestNightMs: number;
-  /** Told what the board prints. */
+  /** Called with what the board prints. */
   readonly say: (text: string) => void;
-  /** Told when an answer to its connection begins to be missing (true), and when one is there. */
+  /** Called when an answer to its connection begins to be missing (true), and when one is there. */
   readonly onWait?: (waits: boolean) => void;
 }
 
@@ -131,7 +131,7 @@ export function startBoardHost(parts: HostParts, site: BoardSite): BoardRun {
   };
 }
 
-/** A server that tells the time of day in its answers' Date header, as any does. */
+/** A server that states the time of day in its answers' Date header, as any does. */
 export async function startTimeServer(): Promise<{ readonly port: number; readonly server: Server }> {
   const server = createServer((_, answer) => answer.end());
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,5 +1,5 @@
 /**
- * An evening as a report tells it: the run's result, and where each light stands.
+ * An evening as a report shows it: the run's result, and each light's place.
  */
 import type { Feeder } from "../fleet/reconciliation/feeders.ts";
 import type { Evening } from "../fleet/recorded-evening.ts";

@@ -75,7 +75,7 @@ function definitions(model: ReportModel): TimeChart[] {
       id: "price",
       title: "Price",
       unit: "of a kilowatt-hour",
-      note: "What the seller asked. Below zero it asks its least price: nobody is paid for burning.",
+      note: "What the seller asked. Below zero it asks its least price: a buyer is never paid.",
       series: [{ name: "price", values: price, draw: "steps" }],
       say: (value) => (value < 0.01 && value > 0 ? `$${decimal(value, 6)}` : `$${value.toFixed(2)}`),
     },
@@ -137,12 +137,12 @@ function ratesOf(samples: readonly Sample[]): number[] {
 
 function readoutsOf({ series, band, say, minutes }: TimeChart): string[] {
   return minutes.map((_, index) => {
-    const told = series.map(({ name, values }) => {
+    const texts = series.map(({ name, values }) => {
       const value = values[index] ?? null;
       return `${name} ${value === null ? "not known" : say(value)}`;
     });
-    if (band !== null) told.push(`eight of ten from ${say(band.low[index]!)} to ${say(band.high[index]!)}`);
-    return told.join(", ");
+    if (band !== null) texts.push(`eight of ten from ${say(band.low[index]!)} to ${say(band.high[index]!)}`);
+    return texts.join(", ");
   });
 }
 

@@ -1,7 +1,7 @@
 /**
  * The lights where they stand, drawn from their coordinates alone.
  *
- * Promise: what a light is, is told by its shape as well as by its colour; above MAP_LIGHTS_MAX lights,
+ * Promise: a light's kind is shown by its shape as well as by its colour; above MAP_LIGHTS_MAX lights,
  * neighbours share a dot as large as they are many.
  */
 import { decimal, dollars, duration, escaped, inUnits } from "./figures.ts";
@@ -94,12 +94,12 @@ function projection(lights: readonly LightReport[]): { place: Place; height: num
 
 function dotOf({ x, y, kind, size, title }: Dot, radius: number): string {
   const r = tenth(radius * size);
-  const told = `<title>${escaped(title)}</title>`;
+  const tooltip = `<title>${escaped(title)}</title>`;
   if (kind === "cheated") {
     const d = tenth(1.5 * r);
-    return `<path class="cheated" d="M${x},${tenth(y - d)}l${d},${d}l${-d},${d}l${-d},${-d}z">${told}</path>`;
+    return `<path class="cheated" d="M${x},${tenth(y - d)}l${d},${d}l${-d},${d}l${-d},${-d}z">${tooltip}</path>`;
   }
-  return `<circle class="${kind}" cx="${x}" cy="${y}" r="${r}">${told}</circle>`;
+  return `<circle class="${kind}" cx="${x}" cy="${y}" r="${r}">${tooltip}</circle>`;
 }
 
 function titleOf(light: LightReport): string {

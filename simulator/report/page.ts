@@ -14,7 +14,7 @@ import { table } from "./table.ts";
 const STYLE = readFileSync(new URL("page.css", import.meta.url), "utf8");
 const SCRIPT = readFileSync(new URL("cursor.js", import.meta.url), "utf8");
 
-/** Rows of a table that are shown at most; the rest is told as a number. */
+/** Rows of a table that are shown at most; the rest is shown as a number. */
 const ROWS_MAX = 12;
 
 export function pageOf(model: ReportModel): string {
@@ -40,7 +40,7 @@ export function pageOf(model: ReportModel): string {
 <h1>${escaped(title)}</h1>
 <p class="story">${escaped(model.story)}</p>
 <p class="where">${place} · ${span}</p>
-${verdict(violations.length)}
+${outcome(violations.length)}
 </header>
 <main>
 ${keyFigures(model)}
@@ -64,11 +64,11 @@ ${violationSection(model)}
 `;
 }
 
-function verdict(violations: number): string {
+function outcome(violations: number): string {
   if (violations === 0) {
-    return `<p class="verdict good"><span aria-hidden="true">✓</span> Conserved: every counter agrees to the last atomic unit.</p>`;
+    return `<p class="outcome good"><span aria-hidden="true">✓</span> Conserved: every counter agrees to the last atomic unit.</p>`;
   }
-  return `<p class="verdict bad"><span aria-hidden="true">✕</span> Not conserved: ${decimal(violations)} broken promises, <a href="#violations">listed below</a>.</p>`;
+  return `<p class="outcome bad"><span aria-hidden="true">✕</span> Not conserved: ${decimal(violations)} broken promises, <a href="#violations">listed below</a>.</p>`;
 }
 
 function keyFigures({ figures, money, energy, samples }: ReportModel): string {
@@ -170,7 +170,7 @@ function cheatSection({ cheats, feeders }: ReportModel): string {
       `± ${inUnits(feeder.toleranceMilliwattHours, "Wh")}`,
       feeder.suspected ? "suspected" : "",
     ]);
-  const heads = ["feeder", "lights", "supplied", "registered", "missing", "rounding", "verdict"];
+  const heads = ["feeder", "lights", "supplied", "registered", "missing", "rounding", "outcome"];
   const shown =
     feeders.length > ROWS_MAX ? `<p>and ${decimal(feeders.length - ROWS_MAX)} more feeders.</p>` : "";
   return `<section aria-labelledby="h-feeders"><h2 id="h-feeders">What the cabinets' meters saw</h2>${found}

@@ -1,5 +1,5 @@
 /**
- * What a report tells of an evening: plain data, from a fleet on real sockets or from anything else that
+ * What a report contains of an evening: plain data, from a fleet on real sockets or from anything else that
  * knows as much. Times are simulated.
  */
 import type { Stage } from "../scenario/actions.ts";
@@ -9,7 +9,7 @@ export interface Sample {
   /** Since the evening's beginning. */
   readonly minute: number;
   readonly powerMilliwatts: number;
-  /** Atomic units per kWh; null when nobody knows. */
+  /** Atomic units per kWh; null when unknown. */
   readonly pricePerMillionUnits: number | null;
   /** Purchases and their money so far. */
   readonly made: number;

@@ -2,7 +2,7 @@
  * One quantity over the evening, as SVG that stretches to any width: lines keep their thickness, and all
  * text is HTML beside it, so that it stays readable on a phone.
  *
- * Promise: colours come from the page's style by class names; a chart tells its range and unit in words
+ * Promise: colours come from the page's style by class names; a chart states its range and unit in words
  * for those who do not see it, and its values one by one to the keyboard.
  */
 import { escaped, ticks } from "./figures.ts";
@@ -155,7 +155,7 @@ function stepsOf(
     .join("");
 }
 
-/** A bar stands for the time since the sample before. */
+/** A bar covers the time since the sample before. */
 function barsOf(
   values: readonly (number | null)[],
   index: number,

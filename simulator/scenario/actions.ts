@@ -49,7 +49,7 @@ export interface Group {
   readonly dailyBudgetAtomic: number | null;
 }
 
-/** Whoever can carry out stages: a fleet on real sockets, or a world. */
+/** Carries out stages: a fleet on real sockets, or a world. */
 export interface ScenarioRunner {
   begin(stage: Stage): void;
   end(stage: Stage): void;

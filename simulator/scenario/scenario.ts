@@ -177,11 +177,11 @@ function groupOf(
   { name, share, count, street, daily_budget_atomic: budget }: GroupRow,
   where: string,
 ): Group {
-  const told = [share, count, street].filter((one) => one !== undefined).length;
-  if (told !== 1)
+  const given = [share, count, street].filter((one) => one !== undefined).length;
+  if (given !== 1)
     throw new Watt402Error(
       "file-invalid",
-      `${where}: expected one of share, count and street, found ${told || "none"}`,
+      `${where}: expected one of share, count and street, found ${given || "none"}`,
     );
   const pick: Group["pick"] =
     share !== undefined

@@ -85,7 +85,7 @@ export type ClaimOutcome =
   | { readonly kind: "claimed"; readonly transaction: string; readonly gas: number }
   /** The contract would revert: at least one entry is bad. */
   | { readonly kind: "refused"; readonly reason: string }
-  /** Nobody knows: the chain or the facilitator did not answer. */
+  /** Unknown: the chain or the facilitator did not answer. */
   | { readonly kind: "unavailable"; readonly reason: string };
 
 /** The seller's view of the chain; its promises reject when the chain cannot be asked. */

@@ -56,10 +56,10 @@ export async function runSeller(argv: readonly string[]): Promise<number> {
     guardSeller();
     const utility = await startSeller(optionsOf(flags));
     const stopped = signalled();
-    tell({ ready: true, url: utility.url, vouchersVerifiedBy: utility.vouchersVerifiedBy });
+    announce({ ready: true, url: utility.url, vouchersVerifiedBy: utility.vouchersVerifiedBy });
     await stopped;
     const report = await utility.stop();
-    tell({ stopped: true, report });
+    announce({ stopped: true, report });
     return report.interrupted === undefined ? 0 : 1;
   } catch (error) {
     // Commander has printed its own complaint or help.
@@ -70,14 +70,14 @@ export async function runSeller(argv: readonly string[]): Promise<number> {
 }
 
 function guardSeller(): void {
-  const tellFailure = (what: string, error: unknown) =>
+  const logFailure = (what: string, error: unknown) =>
     process.stderr.write(
       `utility: ${what}: ${String(error).slice(0, 300)} (${failureCount()} since it started)\n`,
     );
   guardProcess({
-    survived: tellFailure,
+    survived: logFailure,
     end(error) {
-      tellFailure("an exception that nobody caught", error);
+      logFailure("an uncaught exception", error);
       process.exit(1);
     },
   });
@@ -91,7 +91,7 @@ function readFlags(argv: readonly string[]): Flags {
     .option("--port <number>", "port to listen on, 0 for any free one", whole(0, 65_535), 0)
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--data <directory>", "where accounts.db is kept")
-    .option("--public-url <url>", "where buyers reach the API, as told in its terms", readBy(readPublicUrl))
+    .option("--public-url <url>", "where buyers reach the API, as stated in its terms", readBy(readPublicUrl))
     .option(
       "--trust-proxy <addresses>",
       "proxies whose X-Forwarded-Proto and -Host are believed",
@@ -248,18 +248,18 @@ export function movedClock(epochSeconds: number | undefined, speed: number): Clo
 
 /** A parent that sends `{tariffSeconds}` over its channel decides what time it is; before it does, `own` does. */
 function followingClock(own: Clock): Clock {
-  let told: number | null = null;
+  let newest: number | null = null;
   process.on("message", (message) => {
     if (typeof message !== "object" || message === null) return;
     if ("tariffSeconds" in message && typeof message.tariffSeconds === "number") {
-      told = Math.floor(message.tariffSeconds);
+      newest = Math.floor(message.tariffSeconds);
     }
     // It may ask whether this one still runs.
     if ("ask" in message) process.send?.({ running: true }, () => undefined);
   });
-  // A listener holds the channel, and the channel would hold a seller that was told to stop.
+  // A listener holds the channel, and the channel would hold a seller that was asked to stop.
   process.channel?.unref();
-  return { nowSeconds: () => told ?? own.nowSeconds() };
+  return { nowSeconds: () => newest ?? own.nowSeconds() };
 }
 
 function readKey(file: string | undefined, variable: string): Hex | undefined {
@@ -290,9 +290,9 @@ function signalled(): Promise<void> {
   });
 }
 
-function tell(message: Record<string, unknown>): void {
+function announce(message: Record<string, unknown>): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
-  // A parent that leaves at this very moment is told of by "disconnect", not by a failure to send.
+  // "disconnect" reports a parent that leaves at this very moment, not a failure to send.
   if (process.connected) process.send?.(message, () => undefined);
 }
 

@@ -2,7 +2,7 @@
  * What a broker elsewhere wants from a run: an authority for its certificate, and one account for the gateway and
  * all lights.
  *
- * Promise: files are read and judged before anything is started; no password is shown.
+ * Promise: files are read and checked before anything is started; no password is shown.
  */
 
 import { readFileSync } from "node:fs";

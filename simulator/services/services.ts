@@ -51,7 +51,7 @@ export interface Services {
   interruptGateway(): () => Promise<void>;
   interruptSeller(): () => Promise<void>;
   /** Sets the tariff's clock of a seller of our own: the lights' clock is the one that counts. */
-  tellSellerTime(seconds: number): void;
+  sendSellerTime(seconds: number): void;
   /** Lets the gateway finish its payments, so that nothing is charged any more. */
   stopGateway(): Promise<void>;
   /** Lets the seller claim and settle; null when it runs elsewhere, or ended without a report. */
@@ -89,7 +89,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       sellerPid: () => seller?.pid() ?? 0,
       interruptGateway: () => gateway.interrupt(),
       interruptSeller: () => seller?.interrupt() ?? (() => Promise.resolve()),
-      tellSellerTime: (tariffSeconds) => seller?.send({ tariffSeconds }),
+      sendSellerTime: (tariffSeconds) => seller?.send({ tariffSeconds }),
       async stopGateway() {
         await gateway.stop();
       },

@@ -1,4 +1,4 @@
-// The bench tells the truth about its own numbers: its arithmetic, and the shape of what it prints.
+// The bench reports its own numbers truthfully: its arithmetic, and the shape of what it prints.
 
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";

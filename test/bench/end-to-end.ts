@@ -157,7 +157,7 @@ export async function benchEndToEnd(ground: BenchGround, ours: OurSide, stock: S
   await oursRound();
   await stockRound();
   for (let round = 0; round < plan.rounds; round++) {
-    // Whoever comes first gets what the machine was doing before: they take turns in that, too.
+    // The one that comes first gets what the machine was doing before: they take turns in that, too.
     const isOursFirst = round % 2 === 0;
     const first = await (isOursFirst ? oursRound() : stockRound());
     const second = await (isOursFirst ? stockRound() : oursRound());

@@ -53,7 +53,7 @@ export interface BenchGround {
 
 /** $10,000,000: no bench comes near. */
 const TREASURY_ATOMIC = 10_000_000_000_000n;
-/** Longest time that one part has to end before the next is told to. */
+/** Longest time that one part has to end before the next is asked to. */
 const HEAD_START_MS = 1_000;
 
 export const PRICE_PER_MILLION_UNITS = 200_000;
@@ -147,7 +147,7 @@ export async function openBenchGround(
       for (const part of parts.splice(0).reverse()) {
         const stopped = part.stop().catch(() => undefined);
         stopping.push(stopped);
-        // Who buys ends before who sells; but nobody is waited for by all others for long.
+        // Who buys ends before who sells; but no process delays all others for long.
         await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, HEAD_START_MS))]);
       }
       await Promise.allSettled(stopping);

@@ -1,4 +1,4 @@
-// The AsyncAPI document: well formed by the official parser, and its schemas judge as the strict decoding does.
+// The AsyncAPI document: well formed by the official parser, and its schemas accept what the strict decoding does.
 
 import { readFileSync } from "node:fs";
 import { Parser } from "@asyncapi/parser";
@@ -114,7 +114,7 @@ const KINDS: Readonly<Record<string, { good: Message; read: (json: string) => Re
 const TAG = "ab".repeat(16);
 const ajv = new Ajv({ strict: false });
 
-function judges(name: string): (message: Message) => boolean {
+function accepts(name: string): (message: Message) => boolean {
   const schema = document.components.schemas[name]!;
   const validate = ajv.compile(schema);
   const isSealed = "tag" in schema.properties;
@@ -199,7 +199,7 @@ function changed(good: Message): fc.Arbitrary<Message> {
 test.each(Object.entries(KINDS))(
   "the schema of %s says yes and no exactly where the decoding does",
   (name, { good, read }) => {
-    const isGood = judges(name);
+    const isGood = accepts(name);
     expect(isGood(good)).toBe(true);
     expect(read(JSON.stringify(good)).error).toBeNull();
     let refused = 0;

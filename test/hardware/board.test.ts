@@ -12,7 +12,7 @@ const MIDNIGHT_SECONDS = Date.UTC(2026, 11, 21, 23) / 1000;
 const NOON_SECONDS = Date.UTC(2026, 11, 21, 12) / 1000;
 
 describe("a board's clock", () => {
-  it("is not believed in 1970, nor before this runtime was built, and the remedy is told", () => {
+  it("is not believed in 1970, nor before this runtime was built, and the remedy is named", () => {
     const check = checkClock(3000);
     expect(check.verdict).toBe("wrong");
     expect(check.text).toBe(
@@ -40,7 +40,7 @@ describe("a lamp's safe level", () => {
   });
 });
 
-describe("what is told at the pole", () => {
+describe("what an installer reads on site", () => {
   it("has words and a remedy for every refusal on the wire, and for the lamp's own", () => {
     for (const code of [...WIRE_REFUSALS.map((entry) => entry.code), "lamp-failed" as const]) {
       const { meaning, remedy } = explain(code);
@@ -49,7 +49,7 @@ describe("what is told at the pole", () => {
     }
   });
 
-  it("is one trouble a part, the one to mend first before the others, each change told once", () => {
+  it("is one trouble a part, the one to mend first before the others, each change printed once", () => {
     const changes: string[] = [];
     const troubles = new Troubles((part, text) => changes.push(`${part}: ${text}`));
     troubles.note("broker", "gone");

@@ -39,7 +39,7 @@ export interface TestGateway {
   readonly broker: TestBroker;
   /** Cumulative amounts of the vouchers that checked, in their order of arrival. */
   readonly vouchers: number[];
-  /** The register that each hello and each right PAY told, in their order of arrival. */
+  /** The register that each hello and each right PAY carried, in their order of arrival. */
   readonly registers: number[];
   /** What arrived and was not right, in words. */
   readonly wrong: string[];

@@ -67,7 +67,7 @@ function customMap(change: (registers: Record<string, Record<string, unknown>>) 
   return file;
 }
 
-/** What doctor says of the meter: by itself, or as the running device tells it. */
+/** What doctor says of the meter: by itself, or as the running device reports it. */
 async function doctorsWord(): Promise<string> {
   const check = (await examine(loadConfig(pole.config))).find(({ name }) => name === "meter")!;
   return `${check.verdict}: ${check.text}`;

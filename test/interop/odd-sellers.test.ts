@@ -71,7 +71,7 @@ test("a light whose seller speaks another version knows that it has no offer, an
   const gateway = await ground.gateway(ground.config(url, { seller, http: { port: 0 } }));
   const light = ground.light(gateway.brokerUrl);
   const isTold = () => light.host.state().offerRefusal === "seller-refused";
-  await until(isTold, 10_000, () => "a light that was told why it has no offer");
+  await until(isTold, 10_000, () => "a light that received why it has no offer");
   const shown = await (await fetch(`${gateway.httpUrl}/api/v1/lights/${light.device}`)).json();
   expect(shown).toMatchObject({
     refusal: "seller-refused",

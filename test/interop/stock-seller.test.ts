@@ -1,5 +1,5 @@
 // Sellers who have never heard of this project are paid by configuration alone, and an answer that gets lost
-// after they charged costs nobody anything.
+// after they charged costs no party anything.
 
 import {
   declarePaymentIdentifierExtension,

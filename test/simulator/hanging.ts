@@ -1,4 +1,4 @@
-/** Processes of a run that hang, stopped by the system, and a run that is told to end meanwhile. */
+/** Processes of a run that hang, stopped by the system, and a run that is asked to end meanwhile. */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { descendantsOf, isRunning, pidOf, type Run, until } from "./process.ts";

@@ -148,7 +148,7 @@ test.each([
   ["csv", CSV, CSV_READERS],
   ["json", JSON_FILES, JSON_READERS],
 ] as const)(
-  "an odd .%s is told in a few lines, by every reader, and never by a crash",
+  "an odd .%s is reported in a few lines, by every reader, and never by a crash",
   (kind, files, readers) => {
     const bad = complaints(files, readers, kind).flatMap(([what, error, tookMs]) => {
       const { message } = error;
@@ -170,7 +170,7 @@ test.each([
   },
 );
 
-test("what is as deep as it may be is read, and one deeper is told with its place", () => {
+test("what is as deep as allowed is read, and one deeper is reported with its place", () => {
   const file = join(folder, "depth.toml");
   const about = (toml: string) => {
     writeFileSync(file, toml);
@@ -184,7 +184,7 @@ test("what is as deep as it may be is read, and one deeper is told with its plac
   );
 });
 
-test("a NUL, another encoding and too long a file are told with the line", () => {
+test("a NUL, another encoding and too long a file are reported with the line", () => {
   const file = join(folder, "text.toml");
   const about = (content: string | Buffer) => {
     writeFileSync(file, content);

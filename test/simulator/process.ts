@@ -43,7 +43,7 @@ export async function documentOf(run: Run): Promise<Result> {
   return JSON.parse(lines[0]!) as Result;
 }
 
-/** The pid that a run told of on standard error: "gateway" or "seller". */
+/** The pid that a run printed on standard error: "gateway" or "seller". */
 export function pidOf(run: Run, name: string): number {
   return Number(new RegExp(`processes:.*\\b${name} (\\d+)`).exec(run.stderr())?.[1] ?? 0);
 }

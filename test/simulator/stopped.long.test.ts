@@ -10,7 +10,7 @@ afterEach(endRuns);
 const said = (words: string) => (started: Run) =>
   until(`"${words}"`, () => started.stderr().includes(words), RUN_MS);
 
-/** What a run says when it is so far; at the end it is told of the hang and the signal both. */
+/** What a run says when it is so far; at the end it names the hang and the signal both. */
 const PHASES: Record<string, { readonly minutes: string; begun(started: Run): Promise<unknown> }> = {
   "while its lights connect": { minutes: "600", begun: said("processes:") },
   "in its evening": { minutes: "600", begun: evening },
@@ -48,13 +48,13 @@ test(
     await evening(started);
     const processes = await hang(started, "gateway");
     expect(await endedSoon(started, processes, "SIGINT", "SIGINT")).toBe(130);
-    expect(lastLine(started)).toContain("left without a result, told to leave at once: ");
+    expect(lastLine(started)).toContain("left without a result, asked to leave at once: ");
   },
   RUN_MS,
 );
 
 test(
-  "a run that is told by SIGTERM to end has its result soon, or says that there was no time for one",
+  "a run that is ended by SIGTERM has its result soon, or says that there was no time for one",
   async () => {
     const started = run("--lights", "2", "--minutes", "600");
     const processes = await evening(started);

@@ -1,4 +1,4 @@
-// Runs that are told to end while one of their processes hangs: what is awaited is 5 s at most.
+// Runs that are asked to end while one of their processes hangs: what is awaited is 5 s at most.
 
 import { afterEach, expect, test } from "vitest";
 import { endRuns, RUN_MS, run } from "./evening.ts";
@@ -10,7 +10,7 @@ afterEach(endRuns);
 const EVENING = ["--lights", "2", "--minutes", "600"];
 
 test(
-  "a run that is told to end while it starts on a chain that hangs leaves at once: nothing was bought",
+  "a run that is ended while it starts on a chain that hangs leaves at once: nothing was bought",
   async () => {
     const started = run(...EVENING);
     await until("the services' start", () => started.stderr().includes("starting seller"), RUN_MS);

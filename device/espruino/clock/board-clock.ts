@@ -1,8 +1,8 @@
 /**
- * Time on a board: a steady count from its loop's clock, and Unix time once somebody told it.
+ * Time on a board: a steady count from its loop's clock, and Unix time once it is set.
  *
  * Promise: `nowMs` never steps back and is not carried away when the board's clock is set; a wall clock that
- * nobody set, or set to before this runtime was built, is not believed.
+ * is unset, or set to before this runtime was built, is not believed.
  */
 import type { Clock } from "#core/ports";
 

@@ -2,7 +2,7 @@
  * The time of day from any HTTP server's `Date` header (RFC 9110 section 6.6.1).
  *
  * Promise: asked once at the start, again with back-off until it is known, then once a day. It is not
- * authenticated: whoever owns the network can set a lamp's plan and its budget's day, as with NTP; what is
+ * authenticated: the network's owner can set a lamp's plan and its budget's day, as with NTP; what is
  * signed stays within deposit, price and quantum.
  */
 import type { Random } from "#core/ports";

@@ -12,7 +12,7 @@ export type Slice = () => boolean;
 /** Work of one turn, milliseconds; a slice that is longer ends the turn. */
 const TURN_MS = 10;
 
-/** Slices of one turn at most, where the clock stands still meanwhile. */
+/** Slices of one turn at most, during which the clock does not advance. */
 const TURN_SLICES_MAX = 64;
 
 /** Between two turns, for everything else. */

@@ -161,7 +161,7 @@ export class LadderKeeper implements Signer {
     return night === null ? 0 : ladderLength(night);
   }
 
-  /** Rungs within deposit and one day's budget: stored ones can be spent by whoever takes the board. */
+  /** Rungs within deposit and one day's budget: a thief of the board can spend stored ones. */
   private affordable(state: State): number {
     const { balance, charged, quantumAtomic } = state.channel!;
     const budget = state.settings.policy.dailyBudgetAtomic;

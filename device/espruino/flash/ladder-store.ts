@@ -6,7 +6,7 @@
  * before the signature is handed out; a page is erased only when nothing on it can be released any more.
  *
  *   page  magic 4 | sequence 4 | channel id 32 | base 8 | quantum 8 | CRC-32 4
- *   slot  r 32 | s 32, its free top bit telling v | CRC-32 over amount and signature 4 | release 4
+ *   slot  r 32 | s 32, its free top bit holding v | CRC-32 over amount and signature 4 | release 4
  *
  * The n-th whole slot of a page holds the rung `base + n * quantum`. A slot that a cut tore stays unused: each
  * word is written once between two erases.

@@ -1,7 +1,7 @@
 /**
- * A message from the gateway, judged on a board: an offer's channel id is recomputed in slices.
+ * A message from the gateway, checked on a board: an offer's channel id is recomputed in slices.
  *
- * Promise (T1, P1): that of host/inbox.ts. One offer is judged at a time, the newest; a configuration whose id
+ * Promise (T1, P1): that of host/inbox.ts. One offer is checked at a time, the newest; a configuration whose id
  * was computed before is not hashed again.
  */
 import { type Opened, openGrant, openOffer } from "#host/inbox";
@@ -17,10 +17,10 @@ export interface InboxParts {
   readonly device: string;
   /** EIP-712 separator of the settlement contract on the network that policy allows, 32 bytes. */
   readonly domainSeparator: Uint8Array;
-  /** CAIP-2, the only network whose channels can be judged. */
+  /** CAIP-2, the only network whose channels can be checked. */
   readonly network: string;
   readonly keccak: Keccak;
-  /** Called when an offer waits to be judged. */
+  /** Called when an offer waits to be checked. */
   readonly wake: () => void;
 }
 
@@ -93,7 +93,7 @@ export class BoardInbox {
       this.answer(message, this.known.id, take);
       return;
     }
-    // A newer offer takes the place of one that is still being judged.
+    // A newer offer takes the place of one that is still being checked.
     this.waiting = { message, take, key, phase: "begin" };
     this.parts.wake();
   }
@@ -103,7 +103,7 @@ export class BoardInbox {
     return checkOfferBy(message, this.parts.device, () => "").offer !== null;
   }
 
-  /** @param id null where no id can be told: another scheme or network */
+  /** @param id null where no id can be computed: another scheme or network */
   private answer(message: OfferMessage, id: string | null, take: (opened: Opened) => void): void {
     const isOther = message.requirements.network !== this.parts.network;
     const { offer, refusal } = checkOfferBy(message, this.parts.device, () => id);

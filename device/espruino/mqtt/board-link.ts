@@ -51,7 +51,7 @@ export interface BoardLinkOptions {
   readonly bytes: ByteStrings;
   readonly clock: Clock;
   readonly random: Random;
-  /** Told in one line why there is no connection. */
+  /** Called with one line why there is no connection. */
   readonly onTrouble: (text: string) => void;
 }
 
@@ -65,7 +65,7 @@ export interface BoardLinkCounters {
 
 export interface BoardLink extends Link {
   readonly counters: Readonly<BoardLinkCounters>;
-  /** Says goodbye in good order, so that no last will is told. */
+  /** Disconnects in good order, so that the broker publishes no last will. */
   close(): void;
 }
 

@@ -2,7 +2,7 @@
  * MQTT 3.1.1 packets as byte strings, the form in which Espruino's sockets carry them.
  *
  * Promise: whole packets come out however the network split or joined them; a length that no leaf of ours has
- * is an error, so nobody can make a board gather bytes for ever. Section numbers are those of the OASIS
+ * is an error, so no peer can make a board gather bytes for ever. Section numbers are those of the OASIS
  * standard.
  */
 

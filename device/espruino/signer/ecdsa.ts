@@ -142,7 +142,7 @@ export function createEcdsa({ table, key, hmac, convolve }: EcdsaParts): Ecdsa {
     scalar.step,
     () => {
       s = scalar.result();
-      // One digest in 2^256, which RFC 6979 would sign with the next nonce; nobody will meet it.
+      // One digest in 2^256, which RFC 6979 would sign with the next nonce; it does not occur in practice.
       if (isZero(r) || isZero(s))
         throw new Error("expected r and s above zero, found a zero; sign another rung");
       if (compareLimbs(s, ORDER_HALF) > 0) {

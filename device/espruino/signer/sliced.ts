@@ -4,7 +4,7 @@
 export interface Sliced {
   /**
    * Does one slice of bounded work; true when it was the last one. Not to be called after that. A plain
-   * function, no method: whoever joins works passes it on as it is, for a call costs a board 10,000 instructions.
+   * function, no method: a caller that joins works passes it on as it is, for a call costs a board 10,000 instructions.
    */
   readonly step: () => boolean;
 }

@@ -41,7 +41,7 @@ export function list<Item extends z.ZodType>(item: Item, least: number) {
 /**
  * Every fault of a document, a line each.
  * @param raw the document as it was read
- * @param prefix stands before each key path: a file's name, or the path of the table that is checked
+ * @param prefix goes before each key path: a file's name, or the path of the table that is checked
  */
 export function faultsOf(error: z.core.$ZodError, raw: unknown, prefix: string): string[] {
   return error.issues.flatMap((issue) => linesOf(issue, raw, prefix));

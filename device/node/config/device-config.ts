@@ -35,7 +35,7 @@ export interface DeviceConfig {
   readonly journalFile: string;
   /** Where the running device serves its status. */
   readonly statusSocket: string;
-  /** Where the kernel shows its devices: "/sys", or a tree that stands for it. */
+  /** Where the kernel shows its devices: "/sys", or a tree in its place. */
   readonly sysfsRoot: string;
   readonly unit: string;
   readonly wantedUnits: number;
@@ -175,7 +175,7 @@ export function loadConfig(file: string): DeviceConfig {
   return readConfig(readText(file), file);
 }
 
-/** Judges a configuration's text; `file` names it in errors. */
+/** Checks a configuration's text; `file` names it in errors. */
 export function readConfig(toml: string, file: string): DeviceConfig {
   const raw = parseToml(toml, file);
   const { data, error } = CONFIG.safeParse(raw);

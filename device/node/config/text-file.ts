@@ -16,32 +16,32 @@ const FIRST_PIECE_BYTES = 64 * 1024;
 const LINE_FEED = 10;
 
 /**
- * @param told how errors name the file
+ * @param name how errors name the file
  * @throws one line
  */
-export function readText(file: string, told: string = file, bytesMax: number = TEXT_BYTES_MAX): string {
-  const bytes = readBytes(file, told, bytesMax);
+export function readText(file: string, name: string = file, bytesMax: number = TEXT_BYTES_MAX): string {
+  const bytes = readBytes(file, name, bytesMax);
   // UTF-16 has a mark, and its letters have zeros: the mark says more.
   if (bytes.length >= 2 && ["fffe", "feff"].includes(bytes.toString("hex", 0, 2))) {
-    throw new Watt402Error("file-invalid", `${told}: expected UTF-8 text, found UTF-16; save it as UTF-8`);
+    throw new Watt402Error("file-invalid", `${name}: expected UTF-8 text, found UTF-16; save it as UTF-8`);
   }
   const zero = bytes.indexOf(0);
   if (zero >= 0) {
     throw new Watt402Error(
       "file-invalid",
-      `${told}: line ${lineAt(bytes, zero)}: expected text, found a NUL byte`,
+      `${name}: line ${lineAt(bytes, zero)}: expected text, found a NUL byte`,
     );
   }
   if (!isUtf8(bytes)) {
     throw new Watt402Error(
       "file-invalid",
-      `${told}: line ${brokenLine(bytes)}: expected UTF-8 text, found other bytes; save it as UTF-8`,
+      `${name}: line ${brokenLine(bytes)}: expected UTF-8 text, found other bytes; save it as UTF-8`,
     );
   }
   return bytes.toString("utf8").replace(/^\uFEFF/, "");
 }
 
-function readBytes(file: string, told: string, bytesMax: number): Buffer {
+function readBytes(file: string, name: string, bytesMax: number): Buffer {
   const pieces: Buffer[] = [];
   let length = 0;
   try {
@@ -60,11 +60,11 @@ function readBytes(file: string, told: string, bytesMax: number): Buffer {
   } catch (error) {
     throw new Watt402Error(
       "file-inaccessible",
-      `${told}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}`,
+      `${name}: expected a readable file, found ${(error as NodeJS.ErrnoException).code}`,
     );
   }
   if (length > bytesMax)
-    throw new Watt402Error("file-invalid", `${told}: expected at most ${bytesMax} bytes, found more`);
+    throw new Watt402Error("file-invalid", `${name}: expected at most ${bytesMax} bytes, found more`);
   return Buffer.concat(pieces, length);
 }
 
@@ -80,7 +80,7 @@ function lineAt(bytes: Buffer, at: number): number {
   return line;
 }
 
-/** No character of UTF-8 contains a line feed, so each line is judged alone. */
+/** No character of UTF-8 contains a line feed, so each line is checked alone. */
 function brokenLine(bytes: Buffer): number {
   for (let line = 1, from = 0; ; line += 1) {
     const feed = bytes.indexOf(LINE_FEED, from);

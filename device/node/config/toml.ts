@@ -17,17 +17,17 @@ const TOO_DEEP = `expected TOML nested at most ${NESTING_MAX} deep, found deeper
 const REASON_MAX = 120;
 
 /**
- * @param told how errors name the document
+ * @param name how errors name the document
  * @throws one line
  */
-export function parseToml(toml: string, told: string): TomlTable {
-  const document = parsed(toml, told);
+export function parseToml(toml: string, name: string): TomlTable {
+  const document = parsed(toml, name);
   const deep = tooDeep(document);
-  if (deep !== null) throw new Watt402Error("file-invalid", `${told}: ${cut(deep)}: ${TOO_DEEP}`);
+  if (deep !== null) throw new Watt402Error("file-invalid", `${name}: ${cut(deep)}: ${TOO_DEEP}`);
   return document;
 }
 
-function parsed(toml: string, told: string): TomlTable {
+function parsed(toml: string, name: string): TomlTable {
   try {
     return parse(toml, { maxDepth: NESTING_MAX, unsafeKeyBehaviour: "throw" });
   } catch (error) {
@@ -35,7 +35,7 @@ function parsed(toml: string, told: string): TomlTable {
     const [first] = error.message.split("\n");
     const reason = cut(first!.replace(/^Invalid TOML document: /, ""), REASON_MAX);
     const what = reason.includes("excessively nested") ? TOO_DEEP : `expected TOML, found: ${reason}`;
-    throw new Watt402Error("file-invalid", `${told}: line ${error.line}, column ${error.column}: ${what}`);
+    throw new Watt402Error("file-invalid", `${name}: line ${error.line}, column ${error.column}: ${what}`);
   }
 }
 

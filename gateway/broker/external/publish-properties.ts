@@ -12,7 +12,7 @@ import { type Leaf, topicOf } from "#protocol/topics";
 
 export type PublishProperties = NonNullable<IClientPublishOptions["properties"]>;
 
-/** Where in a PAY or GRANT its correlation stands: channel tag and cumulative amount, as devices send it. */
+/** Where in a PAY or GRANT its correlation is: channel tag and cumulative amount, as devices send it. */
 const CORRELATION = [2, 12] as const;
 
 /** An answer of the general transport is waited for no longer; the request is repeated then. */
@@ -50,7 +50,7 @@ export function publishPropertiesOf(
   };
 }
 
-/** 0 seconds is not told: it does not expire. What is over already lives for a second, for it carries counters. */
+/** 0 seconds is not sent: it does not expire. What is over already lives for a second, for it carries counters. */
 function expiryOf(
   validUntilSeconds: number,
   nowSeconds: number,

@@ -44,7 +44,7 @@ export class PaymentJournal {
   #folding: Promise<void> | null = null;
   #folded = 0;
 
-  /** @param onTrouble told, at every attempt, why the tables cannot be written, or what of the journal is damaged */
+  /** @param onTrouble called, at every attempt, with why the tables cannot be written, or what of the journal is damaged */
   constructor(
     journal: Journal,
     writer: SqliteWriter,

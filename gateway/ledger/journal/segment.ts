@@ -4,7 +4,7 @@
  *
  * Promise: what `readSegment` gives are entries of groups that were written whole; a group that a power cut tore, or
  * that the disk changed, gives nothing, and whole groups behind it are still found, whatever of it was changed, its
- * length too. What was changed is told, but for a last group that looks as one does whose writing was cut off.
+ * length too. What was changed is reported, but for a last group that looks as one does whose writing was cut off.
  */
 import { crc32 } from "node:zlib";
 

@@ -1,6 +1,6 @@
 // Many small writes, few disk flushes: whatever queued while the last commit ran goes into the next
 // transaction. A promise resolves only after COMMIT returned, so what was answered is on disk (with
-// synchronous=FULL). Each work has a savepoint of its own: one that throws undoes itself and nobody else.
+// synchronous=FULL). Each work has a savepoint of its own: one that throws undoes only itself.
 // The queue is bounded; a full one refuses. Works run synchronously and must not start transactions.
 
 import type Libsql from "libsql";

@@ -11,7 +11,7 @@ export interface PostgresOptions {
   /** "postgres://user@host:5432/database", without a password. */
   readonly url: string;
   readonly password: string | null;
-  /** Told when a connection breaks; the next use makes a new one. */
+  /** Called when a connection breaks; the next use makes a new one. */
   readonly onTrouble: (reason: string) => void;
 }
 
@@ -40,7 +40,7 @@ export function openPool({ url, password, onTrouble }: PostgresOptions, bounds: 
       getTypeParser: (oid, format) => (oid === INT8_OID ? Number : types.getTypeParser(oid, format)),
     },
   });
-  // A connection that breaks tells so itself, idle or in use; the pool repeats it for idle ones.
+  // A connection that breaks emits the error itself, idle or in use; the pool repeats it for idle ones.
   pool.on("connect", (client) => client.on("error", (error) => onTrouble(error.message)));
   pool.on("error", () => undefined);
   return pool;

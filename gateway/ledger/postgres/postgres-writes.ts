@@ -3,7 +3,7 @@
  * next one, as one statement a table.
  *
  * Promise: a write resolves after COMMIT was answered, never before; the queue is bounded, a full one
- * refuses; a value that the database rejects fails its own write and nobody else's, and so does a write
+ * refuses; a value that the database rejects fails its own write alone, and so does a write
  * for a device that another gateway holds.
  */
 

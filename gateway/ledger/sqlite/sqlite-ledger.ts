@@ -2,7 +2,7 @@
  * The gateway's ledger in one SQLite file, and a journal of payments beside it.
  *
  * Promise (M4): a write that resolved is on disk: payments in the journal, all else in the file; a payment is keyed by
- * its money, so the same rung is recorded once, whoever presents it. Writes wait for the disk in other threads, and
+ * its money, so the same rung is recorded once, however often it is presented. Writes wait for the disk in other threads, and
  * for locks of other processes; reads wait for neither, and see all that resolved before them.
  */
 
@@ -75,7 +75,7 @@ export interface SqliteLedgerOptions {
   /** The gateway records payments and folds them; other processes read, and write all that is not a payment. */
   readonly isGateway?: boolean;
   readonly disk?: SegmentDisk;
-  /** Told why payments stay in the journal for now, or what of it is damaged. */
+  /** Called with why payments stay in the journal for now, or what of it is damaged. */
   readonly onTrouble?: (reason: string) => void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The thread that writes an SQLite file: it waits for the disk and for other processes' locks, so that nobody else has
- * to.
+ * The thread that writes an SQLite file: it waits for the disk and for other processes' locks, so that no other thread
+ * has to.
  *
  * Promise: works of one turn share a transaction and its flush (synchronous=FULL); one that fails undoes itself alone;
  * an answer leaves after the commit. A guarded work writes only while its queries give the rows it was decided on.
@@ -59,7 +59,7 @@ async function answer(id: number, work: Work): Promise<void> {
 
 port.on("message", (message: { id: number; work: Work } | "close") => {
   if (message !== "close") {
-    // An answer that cannot be sent ends this thread, and whoever waits for it hears that.
+    // An answer that cannot be sent ends this thread, and its callers receive that error.
     detach(answer(message.id, message.work), throwUncaught);
     return;
   }

@@ -36,7 +36,7 @@ export interface Reconciliation {
 
 export interface ReconcileParts {
   readonly ledger: LedgerStore;
-  /** A seller's counters of a channel; null when it cannot tell; "none": it keeps none to ask for, the chain tells. */
+  /** A seller's counters of a channel; null when unknown; "none": it keeps none to ask for, the chain has them. */
   readonly sellerCounters: (channel: ChannelRecord) => Promise<SellerCounters | "none" | null>;
   readonly chain: Chain;
   readonly receipts: Receipts;

@@ -41,7 +41,7 @@ export async function compareTransfers(
     const { maxClaimable, amountAtomic } = payment;
     const nonce = purchaseNonce(id as Hex, payment.charged - amountAtomic);
     const transfer = byNonce.get(nonce);
-    // What is older than the node tells of can still be asked for by its nonce.
+    // What is older than the node's events can still be asked for by its nonce.
     const isOld =
       transfer === undefined && !reachesBack && (await chain.authorizationUsed(asset, `0x${device}`, nonce));
     takenAtomic += isOld ? amountAtomic : (transfer?.amountAtomic ?? 0);

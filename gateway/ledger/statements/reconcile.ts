@@ -133,7 +133,7 @@ function compareRow(
   if (signer !== `0x${channel.device}`) {
     differ(
       `a signature of 0x${channel.device} over ${maxClaimable}`,
-      `one of ${signer ?? "nobody"}`,
+      `one of ${signer ?? "no account"}`,
       "amount or signature of the row was changed: the device signed something else",
     );
   }
@@ -210,7 +210,7 @@ async function compareChain(
       "ledger and chain",
       `balance ${deposited - withdrawn}: deposits ${deposited} less withdrawals ${withdrawn}`,
       `balance ${onChain.balance}`,
-      `money moved that the ledger does not know; the chain tells: ${await eventsOf(escrow, channel)}`,
+      `money moved that the ledger does not know; the chain's events: ${await eventsOf(escrow, channel)}`,
     );
   }
   if (onChain.totalClaimed > channel.charged) {
@@ -235,8 +235,8 @@ async function compareChain(
 
 async function eventsOf(escrow: Escrow, { id }: ChannelRecord): Promise<string> {
   const events = await escrow.events(id);
-  const told = events.map(
+  const lines = events.map(
     ({ name, amountAtomic, transaction }) => `${name} ${amountAtomic} in ${transaction}`,
   );
-  return told.join("; ") || "nothing lately";
+  return lines.join("; ") || "nothing lately";
 }

@@ -53,7 +53,7 @@ export interface BoardProgram extends BoardBundle {
 }
 
 /**
- * Parts of the light for whoever calls them by their names.
+ * Parts of the light for callers by name.
  * @param entry a module's text, as `export * from "#hardware/espruino/main";`
  * @param globalName the variable that takes the entry's exports
  */
@@ -75,8 +75,8 @@ export async function bundleForBoard(entry: string, globalName: string): Promise
 }
 
 /**
- * The program that is flashed. Nobody calls it, so that names of members that only it knows are short, and it
- * stands at the top: a function around everything would cost each of its functions one to three variables.
+ * The program that is flashed. No module imports it, so that names of members that only it knows are short, and it
+ * is at the top level: a function around everything would cost each of its functions one to three variables.
  * @param entry a module's text
  */
 export async function programForBoard(entry: string): Promise<BoardProgram> {

@@ -2,7 +2,7 @@
  * One of our files in the language of a board: TypeScript's own lowering to ES5, and what a board has beyond it.
  *
  * Promise: types are erased, not checked; what a module computes when it is loaded has no effect beside its
- * value, so that a bundler may leave out what nobody uses. What Espruino has and ES5 has not stays where it
+ * value, so that a bundler may leave out what is unused. What Espruino has and ES5 has not stays where it
  * saves flash or memory: a class (a function around it would cost a board five variables for every method), a
  * loop over an array, a constant that a bundler writes where it is used.
  */
@@ -80,7 +80,7 @@ function loopIn(node: ts.Node): ts.Statement | null {
   const [one, ...others] = first.declarationList.declarations;
   if (one?.initializer === undefined || !ts.isElementAccessExpression(one.initializer)) return null;
   const { expression, argumentExpression } = one.initializer;
-  // The very nodes, as only the compiler writes them twice: its index and list are seen by nobody else.
+  // The very nodes, as only the compiler writes them twice: no other code sees its index and list.
   if (expression !== list.name || argumentExpression !== index.name || !ts.isIdentifier(one.name))
     return null;
   const declared = factory.updateVariableDeclaration(one, one.name, undefined, undefined, undefined);

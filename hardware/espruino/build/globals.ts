@@ -114,7 +114,7 @@ export const timers = {
   setTimeout: (call: () => void, delayMs: number) => setTimeout(call, delayMs),
   clearTimeout: (timer: unknown) => clearTimeout(timer),
 };
-/** Whoever sits at the board's console can call it. */
+/** Callable from the board's console. */
 export const onConsole = (light: () => ConsoleReport) => {
   global.light = light;
 };

@@ -36,7 +36,7 @@ interface Declaration extends Use {
 }
 
 /** As a person reads it: `device/core/machine.ts:12:7: spread fails on Espruino; use .slice(), .concat() or .apply()`. */
-export function tellFault({ file, line, column, construct, instead }: Fault): string {
+export function faultLine({ file, line, column, construct, instead }: Fault): string {
   return `${file}:${line}:${column}: ${construct} fails on Espruino; ${instead}`;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Which names of members are nobody's but the program's own, so that a board may have shorter ones for them.
+ * Which names of members are the program's own, so that a board may have shorter ones for them.
  *
  * Promise: a name stays when anything outside knows it, anywhere in the program: JavaScript's library, the
  * firmware, JSON that is read or written, a member looked up by a string. That is read from the types, by

@@ -57,7 +57,7 @@ function pieceOf(token: Token, code: string, before: Token | null): string {
   return String.fromCharCode(FIRST_WORD + word);
 }
 
-/** Told by acorn, and not by its types. */
+/** Given by acorn, and not by its types. */
 function textOf(token: Token & { readonly value?: unknown }): string {
   return String(token.value);
 }

@@ -15,7 +15,7 @@ import { openKey } from "#payment/key";
 import { Watt402Error } from "#payment/watt402-error";
 import { BOARDS, type BoardBudget, budgetFaults, budgetOf } from "../../espruino/build/boards.ts";
 import type { BoardProgram } from "../../espruino/build/bundle.ts";
-import { tellFault } from "../../espruino/build/lint.ts";
+import { faultLine } from "../../espruino/build/lint.ts";
 import { lightProgram } from "../../espruino/build/program.ts";
 import { FILES } from "../../espruino/parts.ts";
 import { type BoardOrder, boardFiles } from "../../espruino/provision.ts";
@@ -58,7 +58,7 @@ export function espruinoCommand(): Command {
     .requiredOption("--key <file>", "the light's key, 0x and 64 hex digits; made when there is no such file")
     .option(
       "--time <host[:port]>",
-      "any HTTP server, whose Date header tells the time; else the gateway's host",
+      "any HTTP server, whose Date header gives the time; else the gateway's host",
     )
     .option("--wifi-ssid <name>", "Wi-Fi network")
     .option("--wifi-password-file <file>", "file of its password, one line")
@@ -92,7 +92,7 @@ async function run(options: Options): Promise<void> {
   const firstNight = options.firstNight === undefined ? null : readFirstNight(options.firstNight);
   const built = await lightProgram(file.meter.kind, file.lamp.kind);
   if (built.faults.length > 0)
-    throw new Watt402Error("config-invalid", built.faults.map(tellFault).join("\n"));
+    throw new Watt402Error("config-invalid", built.faults.map(faultLine).join("\n"));
   const secret = secretIn(options.key, dryRun === true);
   const key = openKey(secret);
   const gatewayPublicKey = fromHex(loadConfig(options.config).gateway.publicKey as Hex);

@@ -50,7 +50,7 @@ function recordBefore(manifest: Manifest | null): Pick<Change, "path" | "before"
   return { path: MANIFEST, before: manifest === null ? null : Buffer.from(manifestText(manifest)) };
 }
 
-/** The manifest that stands while files change: every file may have its old bytes or its new ones. */
+/** The manifest on the card while files change: every file may have its old bytes or its new ones. */
 function underWay(changes: readonly Change[], before: Manifest | null): Buffer {
   const files: Record<string, string[]> = { ...before?.files };
   for (const { path, owner, content, before: found } of changes) {

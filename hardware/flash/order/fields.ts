@@ -8,7 +8,7 @@ export interface Field {
   readonly name: FieldName;
   /** For the help, the questions and the page. */
   readonly about: string;
-  /** What stands for the value in the help. */
+  /** The value's placeholder in the help. */
   readonly shape: string;
   /** Used when nothing is said; null when something must be said; "" when it may stay unsaid. */
   readonly fallback: string | null;
@@ -72,11 +72,11 @@ const rows: readonly (readonly [FieldName, string, string, string | null])[] = [
   ["lamp", 'kind with its keys: "led,gpio=17", "pwm,gpio=18"', "<part>", null],
   ["rated-watts", "what the lamp draws at full light", "<watts>", null],
   ["supply-watts", "the most its supply can carry; without it five thirds of the rating", "<watts>", ""],
-  ["sun", 'where it stands, to be lit from dusk to dawn: "52.52,13.405"', "<lat,lon>", ""],
+  ["sun", 'its place, to be lit from dusk to dawn: "52.52,13.405"', "<lat,lon>", ""],
   ["steps", 'or when it is lit, in UTC: "16:30=100 23:00=40 06:30=0"', "<steps>", ""],
   ["payees", "sellers it may pay, addresses with spaces between; without them any", "<addresses>", ""],
   ["user", "account for the installer", "<name>", "installer"],
-  ["ssh-key", "public key that may log in, or its file; without it nobody can", "<key>", ""],
+  ["ssh-key", "public key that may log in, or its file; without it no login is possible", "<key>", ""],
   ["wifi-ssid", "Wi-Fi network; without it the cable", "<ssid>", ""],
   ["wifi-password", "its password", "<password>", ""],
   ["wifi-country", "country whose radio rules hold: DE, US, ...", "<code>", ""],

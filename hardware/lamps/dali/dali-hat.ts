@@ -14,7 +14,7 @@ import type { ForwardFrame } from "./dali-gear.ts";
 export interface SerialLines {
   write(text: string): void;
   onLine(take: (line: string) => void): void;
-  /** Told once when the port is gone. */
+  /** Called once when the port is gone. */
   onGone(take: (found: string) => void): void;
   close(): Promise<void>;
 }

@@ -64,11 +64,11 @@ export function openDali(
     );
   };
   const expectWell = async (): Promise<void> => {
-    // Several gears answer a broadcast at once, and nobody can be understood.
+    // Several gears answer a broadcast at once, and no answer can be read.
     if (address < 0) return;
-    judge(await ask(QUERY_STATUS));
+    checkGear(await ask(QUERY_STATUS));
   };
-  const judge = (status: number): void => {
+  const checkGear = (status: number): void => {
     const trouble = gearTrouble(status);
     if (trouble !== null)
       throw new Watt402Error("unreachable", `${name}: expected gear and lamp to be well, found ${trouble}`);
@@ -87,7 +87,7 @@ export function openDali(
         return;
       }
       const status = await ask(QUERY_STATUS);
-      judge(status);
+      checkGear(status);
       if (!hasForgotten(status)) return;
       throw new Watt402Error(
         "unreachable",

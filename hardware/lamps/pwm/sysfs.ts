@@ -2,7 +2,7 @@
  * The kernel's devices as files.
  *
  * Promise: every call is one system call's worth of work and is done when it returns; a failing one
- * throws the platform's error with its code. The root may be a tree that stands for /sys.
+ * throws the platform's error with its code. The root may be a tree in place of /sys.
  */
 
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ export interface Sysfs {
   isWritable(path: string): boolean;
 }
 
-/** @param root "/sys", or a tree that stands for it */
+/** @param root "/sys", or a tree in its place */
 export function openSysfs(root: string): Sysfs {
   return {
     root,

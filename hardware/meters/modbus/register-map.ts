@@ -109,7 +109,7 @@ export function mapSchema(): unknown {
 }
 
 /**
- * Judges a map.
+ * Checks a map.
  * @param name what it is called in errors: its file, or its name
  * @throws one line for each fault
  */

@@ -104,7 +104,7 @@ export function hlwMeter(settings: HlwSettings, context: MeterContext): MeterDri
   return meter;
 }
 
-/** Milliwatts that one pulse a second on CF stands for. */
+/** Milliwatts that one pulse a second on CF means. */
 export function milliwattsPerHertzOf(settings: HlwSettings): number {
   const { part, voltageDivider, shuntMicroohms, calibration } = settings;
   return (1e9 * PARTS[part].power * voltageDivider * calibration) / shuntMicroohms;

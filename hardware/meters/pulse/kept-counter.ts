@@ -60,7 +60,7 @@ export class KeptCounter {
     return Math.floor(Math.min(this.#counted, this.#mark));
   }
 
-  /** Why the counter stands still, or null. */
+  /** Why the counter does not advance, or null. */
   trouble(): string | null {
     return this.#counted > this.#mark ? this.#fault : null;
   }

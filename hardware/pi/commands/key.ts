@@ -2,7 +2,7 @@
  * `watt402-device key backup|restore|encrypt|rotate`: custody of the one secret.
  *
  * Promise: a secret leaves the device encrypted or not at all, never over another key; a key is changed
- * only while the device stands still and nothing that it signed is unanswered.
+ * only while the device is stopped and nothing that it signed is unanswered.
  */
 
 import { readFileSync } from "node:fs";

@@ -3,7 +3,7 @@
  *
  * Promise: what is flashed is what runs, built once for a run and refused when it has a fault for a board's
  * language. A board is plugged in by day: it has DAY_MS of darkness to sign its night's ladder, nothing of it
- * signed elsewhere, and its dusk comes after. While an answer to its connection is missing, `onWait` is told.
+ * signed elsewhere, and its dusk comes after. `onWait` is called while an answer to its connection is missing.
  */
 
 import type { PlanStep } from "#core/events";
@@ -13,7 +13,7 @@ import type { HostLink, HostParts } from "#node/host";
 import { Watt402Error } from "#payment/watt402-error";
 import { ladderLength } from "../../../device/espruino/flash/ladder-length.ts";
 import { bundleForBoard } from "../../../hardware/espruino/build/bundle.ts";
-import { tellFault } from "../../../hardware/espruino/build/lint.ts";
+import { faultLine } from "../../../hardware/espruino/build/lint.ts";
 import type { MeterType } from "../../city/lamp-model.ts";
 import { ESP32_PAGES, FlashChip } from "../../hardware/flash-chip.ts";
 import {
@@ -71,7 +71,7 @@ export interface BoardsResult {
 
 export interface Boards {
   readonly count: number;
-  /** What stands in the places of a light's own meter and link. */
+  /** What replaces a light's own meter and link. */
   readonly meter: MeterType;
   readonly link: HostLink;
   /** True once a board has all the rungs of its night in store, or no place for more. */
@@ -86,7 +86,7 @@ export async function openBoards(options: BoardsOptions): Promise<Boards> {
   if (bundle.faults.length > 0) {
     throw new Watt402Error(
       "file-invalid",
-      `--espruino: expected a bundle for a board, found ${tellFault(bundle.faults[0]!)}`,
+      `--espruino: expected a bundle for a board, found ${faultLine(bundle.faults[0]!)}`,
     );
   }
   const { port, server } = await startTimeServer();

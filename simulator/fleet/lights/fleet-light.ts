@@ -32,7 +32,7 @@ export interface LightParts {
   readonly wantedUnits: number;
   /** What carries the machine: the host on Linux when absent. */
   readonly start?: (parts: HostParts) => Host;
-  /** Told of every purchase that begins (true) or ends, with its round trip in real milliseconds. */
+  /** Called at every purchase that begins (true) or ends, with its round trip in real milliseconds. */
   readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
 }
 
@@ -41,7 +41,7 @@ export class Light implements EveningLight {
   readonly address: string;
   readonly monitor: InvariantMonitor;
   readonly site: Site;
-  /** Cheats it was told to use so far. */
+  /** Cheats in use so far. */
   readonly cheats = new Set<Cheat>();
   private readonly model: LampModel;
   private readonly link: CheatingLink;

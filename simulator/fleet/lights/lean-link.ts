@@ -144,7 +144,7 @@ class LeanSocket extends Socket {
     this.link = link;
     this.on("connect", login);
     this.on("close", lost);
-    // Told when it is closed.
+    // Reported when it is closed.
     this.on("error", nothing);
   }
 }

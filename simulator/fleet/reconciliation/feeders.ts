@@ -1,5 +1,5 @@
 /**
- * What the meters in the cabinets saw, held against what the lights on them told.
+ * What the meters in the cabinets saw, held against what the lights on them reported.
  *
  * Promise: a feeder is suspected only when more is missing than the resolution of its lights' meters
  * explains; who cheats on its own meter cannot hide from the one before it.
@@ -26,7 +26,7 @@ export interface FeederLight {
   readonly feeder: string;
   /** What it really drew until its own meter was read, mWh: the feeder's meter is beyond its reach. */
   readonly drawnMilliwattHours: number;
-  /** What its own register told, mWh. */
+  /** What its own register reported, mWh. */
   readonly registeredMilliwattHours: number;
   readonly resolutionMilliwattHours: number;
 }

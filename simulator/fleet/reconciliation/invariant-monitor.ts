@@ -17,13 +17,13 @@ export interface InvariantMonitorParts {
   readonly nowMs: () => number;
   /** What the lamp really drew since its birth, mWh. */
   readonly deliveredMilliwattHours: () => number;
-  /** Told of every purchase that begins (true) or ends, with its round trip by `answersMs`. */
+  /** Called at every purchase that begins (true) or ends, with its round trip by `answersMs`. */
   readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
   /** Clock that answers are timed by, milliseconds; real time when absent. */
   readonly answersMs?: () => number;
 }
 
-/** Violations kept of one light: the first ones tell the story. */
+/** Violations kept of one light: the first ones show the cause. */
 const VIOLATIONS_MAX = 8;
 
 export class InvariantMonitor {

@@ -30,7 +30,7 @@ export async function payeeOf(sellerUrl: string): Promise<Hex> {
   if (payTo) return payTo.toLowerCase() as Hex;
   throw new Watt402Error(
     "unexpected-answer",
-    `seller ${sellerUrl}: expected payment requirements, found HTTP ${terms.status} (${error ?? "nobody to pay"})`,
+    `seller ${sellerUrl}: expected payment requirements, found HTTP ${terms.status} (${error ?? "no payee"})`,
   );
 }
 

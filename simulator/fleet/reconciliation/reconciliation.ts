@@ -1,9 +1,9 @@
 /**
- * The end of a run: every counter of device/GLOSSARY.md, from whoever writes it, held against the others.
+ * The end of a run: every counter of device/GLOSSARY.md, from its writer, held against the others.
  *
  * Promise: money is what the chain's events and balances say, charges are what the seller's accounts
  * say, signatures and energy are what the lights did; a difference of one atomic unit is a violation. A light for
- * which no money moved at all bought nothing, and is told with the cause.
+ * which no money moved at all bought nothing, and is reported with the cause.
  */
 
 import type { ChainTruth } from "./chain-truth.ts";
@@ -124,7 +124,7 @@ function compare(light: LightCounters, account: SellerAccount | undefined, chain
   return found;
 }
 
-/** It signed its first rung, which waits for a deposit that never came: nothing moved, and nobody counts anything. */
+/** It signed its first rung, which waits for a deposit that never came: nothing moved, and no party counts anything. */
 function boughtNothing(light: LightCounters, account: SellerAccount | undefined, chain: ChainTruth): boolean {
   const { monitor } = light;
   const moved = [chain.depositedBy, chain.paidBy].some((sums) => (sums.get(light.accountId()) ?? 0n) !== 0n);

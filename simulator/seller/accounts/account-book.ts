@@ -216,7 +216,7 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
     );
   }
 
-  /** Until `turn` is over, whoever wants to change this channel waits behind it. */
+  /** Until `turn` is over, other changes of this channel wait behind it. */
   #inTurn<T>(id: string, turn: Promise<T>): Promise<T> {
     const settled: Promise<unknown> = turn.then(
       () => this.#isOver(id, settled),

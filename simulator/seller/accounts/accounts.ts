@@ -21,7 +21,7 @@ export interface Account {
   readonly purchases: number;
 }
 
-/** What a buyer is told about one purchase, word for word the body of the 200. */
+/** The answer to a buyer about one purchase, word for word the body of the 200. */
 export interface Answer {
   readonly account: string;
   readonly charged: number;

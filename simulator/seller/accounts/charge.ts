@@ -1,4 +1,4 @@
-// One voucher charged: what becomes of its account and channel, what its buyer is told, and the same in 189
+// One voucher charged: what becomes of its account and channel, what its buyer is answered, and the same in 189
 // bytes, as a journal keeps it. Nothing here knows a database, a socket or a clock.
 
 import type { Channel, SettleResponse, StoredAnswer } from "../ports.ts";

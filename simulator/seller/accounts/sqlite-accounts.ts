@@ -2,7 +2,7 @@
  * The account book's rows: a journal file that every write goes to, group-committed off the event loop, and behind it
  * one SQLite file, written by a thread.
  *
- * Promise: what was answered is in the journal, on disk; nobody waits for the tables. What is in memory is what journal
+ * Promise: what was answered is in the journal, on disk; no answer waits for the tables. What is in memory is what journal
  * and tables say together. A write that fails fails alone, and leaves nothing behind. One process has the directory.
  */
 

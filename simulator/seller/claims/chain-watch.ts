@@ -2,7 +2,7 @@
  * Whether the node answers, known before a payment has to wait for it.
  *
  * Promise: asking costs nothing while somebody asked within the last second, and ends within LOOK_TIMEOUT_MS; a change
- * is logged once, with the node's origin: the rest of its URL may hold a key and is told to nobody.
+ * is logged once, with the node's origin: the rest of its URL may hold a key and is never written.
  */
 import { within } from "#node/deadline";
 

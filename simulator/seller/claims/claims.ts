@@ -1,6 +1,6 @@
 // Turning vouchers into money: which channels to claim, when, and how one bad channel is kept from stopping
 // the others. Channels are read from the chain just before a claim; what a channel can no longer pay is left
-// out, and a batch the contract refuses is halved until the culprit stands alone.
+// out, and a batch the contract refuses is halved until the failing claim is alone.
 
 import { Watt402Error } from "#payment/watt402-error";
 import type { AccountStore, Chain, Channel, ChannelOnChain, ClaimEntry } from "../ports.ts";
@@ -47,7 +47,7 @@ export function selectClaims(
       due.push({ channel, totalClaimedAtomic: payable, claimedBeforeAtomic: state.totalClaimed });
     }
   }
-  // Whoever is leaving comes first.
+  // Channels with a withdrawal come first.
   due.sort((a, b) => leaving(onChain, b) - leaving(onChain, a));
   return { due, excluded };
 }
@@ -65,7 +65,7 @@ export class Claims {
     this.#nowMs = nowMs;
   }
 
-  /** Reads every known channel once: withdrawals asked for while nobody watched are seen before serving. */
+  /** Reads every known channel once: withdrawals requested while no seller ran are seen before serving. */
   async catchUp(): Promise<void> {
     this.#watchedThroughBlock = await this.#chain.latestBlock();
     await this.#refresh(this.#store.channels().map((channel) => channel.channelId));

@@ -1,7 +1,7 @@
 // One purchase, from payment to answer, without a transport: the official x402 resource server verifies and
 // settles, the account store commits charge and grant in one step, and only then is there an answer. The same
 // payment presented again, by however many at once, is charged once and answered alike, and the answer says that
-// it is a repetition; a voucher that is not its channel's newest is told where the channel stands instead.
+// it is a repetition; a voucher that is not its channel's newest is answered with the channel's counters instead.
 
 import { PaymentPayloadV2Schema } from "@x402/core/schemas";
 import type { x402ResourceServer } from "@x402/core/server";
@@ -82,7 +82,7 @@ export interface EnergySaleParts {
     payment: PaymentPayload,
     requirements: PaymentRequirements,
   ) => Promise<boolean>;
-  /** One line about something that went wrong and cannot be told to the buyer. */
+  /** One line about something that went wrong and cannot be answered to the buyer. */
   readonly warn: (line: string) => void;
 }
 
@@ -128,7 +128,7 @@ export class EnergySale {
     return this.#inTime(identity, sale);
   }
 
-  /** Nobody waits for a node that fell silent; the sale itself goes on, and is found when presented again. */
+  /** No request waits for a node that fell silent; the sale itself goes on, and is found when presented again. */
   async #inTime({ type }: PaymentIdentity, sale: Promise<SaleOutcome>): Promise<SaleOutcome> {
     const { node } = this.#parts;
     // A voucher needs no node.
@@ -180,9 +180,9 @@ export class EnergySale {
       const away = identity.type === "voucher" ? undefined : this.#parts.node?.trouble;
       if (away !== undefined) return presentAgain(away);
       const outcome = await this.#sellAnew(payment, offers, identity);
-      const isJudged =
+      const isDecided =
         outcome.kind === "sold" || (outcome.kind === "unpaid" && BY_SELLER.has(outcome.reason));
-      const trouble = isJudged ? undefined : await this.#parts.node?.look();
+      const trouble = isDecided ? undefined : await this.#parts.node?.look();
       return trouble === undefined ? outcome : presentAgain(trouble);
     } catch (error) {
       const reason = (error as Error).message.split("\n")[0] ?? "unknown";
@@ -322,7 +322,7 @@ function repetition(outcome: SaleOutcome): SaleOutcome {
   return outcome.kind === "sold" ? { ...outcome, isRepetition: true } : outcome;
 }
 
-/** What a sold payment was charged, atomic units; undefined in the rows of before exact answers told it. */
+/** What a sold payment was charged, atomic units; undefined in the rows of before exact answers stated it. */
 function amountOf({ receipt }: StoredAnswer): unknown {
   return receipt.extra?.chargedAmount ?? receipt.amount;
 }

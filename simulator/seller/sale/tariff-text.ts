@@ -26,7 +26,7 @@ export const SERIES_BYTES_MAX = 8 * 1024 * 1024;
  *
  * One EUR/MWh is EUR 0.001 per kWh; with `tokensPerEuro` whole tokens of 10^6 atomic units to a euro
  * (default 1) that is 1000 atomic units per kWh, so price = EUR/MWh x 1000 x tokensPerEuro. Negative
- * exchange prices become the floor: nobody is paid for burning.
+ * exchange prices become the floor: a buyer is never paid.
  */
 export function tariffFromCsv(text: string, options: { readonly tokensPerEuro?: number } = {}): Tariff {
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);

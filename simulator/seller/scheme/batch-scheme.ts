@@ -60,7 +60,7 @@ export function batchScheme(parts: BatchSchemeParts): SchemeNetworkServer {
 async function beforeVerify(parts: BatchSchemeParts, context: VerifyContext): Promise<HookResult> {
   const { official, ids } = parts;
   const payment = channelPayment(context.paymentPayload.payload);
-  // What is not of the common form, and a channel whose signer only the chain can tell, go the official way.
+  // What is not of the common form, and a channel whose signer only the chain knows, go the official way.
   if (payment === undefined || payment.config.payerAuthorizer === ZERO_ADDRESS)
     return officially(parts, context);
   if (ids.idOf(payment.config) !== payment.channelId) return refuse("channel_id_mismatch");

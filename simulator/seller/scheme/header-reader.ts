@@ -1,5 +1,5 @@
 // From a PAYMENT-SIGNATURE header to the voucher in it. All a channel's headers are one text but for the voucher
-// itself; that text is parsed and judged once, and known again by its bytes. What is not in the clients' common
+// itself; that text is parsed and checked once, and known again by its bytes. What is not in the clients' common
 // form is parsed each time, and what is no plain voucher is left to others.
 
 import type { ChannelConfig } from "#protocol/messages";
@@ -23,7 +23,7 @@ export class HeaderReader {
 
   /** Undefined for whatever is no plain voucher. Throws nothing. */
   read(header: string): PresentedVoucher | undefined {
-    // Byte for byte: what is not ASCII fits no offer of ours, and is read properly by whoever it is left to.
+    // Byte for byte: what is not ASCII fits no offer of ours, and is read properly by the framework.
     const text = Buffer.from(header, "base64").toString("latin1");
     const keyAt = text.indexOf(KEY);
     VOUCHER.lastIndex = keyAt + KEY.length;

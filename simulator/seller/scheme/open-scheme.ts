@@ -1,4 +1,4 @@
-// The seller at meter grade, put together: the scheme for the x402 resource server and the till before it,
+// The seller at meter grade, put together: the scheme for the x402 resource server and the voucher service before it,
 // on the fastest curve this platform has.
 
 import type { SchemeNetworkServer } from "@x402/core/types";

@@ -19,7 +19,7 @@ export interface VoucherServiceParts {
   readonly nowMs: () => number;
   /** How long what was read of a channel from the chain is relied on. */
   readonly onchainStateTtlMs: number;
-  /** One line about something that went wrong and cannot be told to the buyer. */
+  /** One line about something that went wrong and cannot be answered to the buyer. */
   readonly warn: (line: string) => void;
 }
 
@@ -66,7 +66,7 @@ export class VoucherService {
     this.#parts = parts;
   }
 
-  /** Sells for a plain voucher; undefined, now or later, when it is not the till's to decide. */
+  /** Sells for a plain voucher; undefined, now or later, when another path decides it. */
   sell(
     voucher: PresentedVoucher,
     offers: readonly PaymentRequirements[],
@@ -131,7 +131,7 @@ export class VoucherService {
       readAtMs !== undefined &&
       atMs - readAtMs <= this.#parts.onchainStateTtlMs &&
       config.withdrawDelay === offer.extra.withdrawDelay &&
-      // A channel without an authorizer may be a contract's; who signs for it only the chain can tell.
+      // A channel without an authorizer may be a contract's; who signs for it only the chain knows.
       config.payerAuthorizer !== ZERO_ADDRESS
     );
   }

@@ -1,6 +1,6 @@
 // The one request that comes every minute from every lamp, POST /v1/energy with a plain voucher, answered on
 // node:http before the framework is asked: there it has nothing to route, to validate or to serialise. Whatever
-// is not exactly that request, or is not sold at the till, goes to the framework untouched.
+// is not exactly that request, or is not sold by the voucher service, goes to the framework untouched.
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { PaymentRequirements } from "@x402/core/types";
@@ -38,7 +38,7 @@ export function fastPath(parts: FastPathParts, framework: RequestListener): Requ
     const voucher = offers === undefined ? undefined : reader.read(payment);
     return voucher === undefined ? undefined : parts.voucherService.sell(voucher, offers!);
   };
-  /** Whether it was charged nobody can tell here: the client presents it again, and what was sold is answered then. */
+  /** Whether it was charged is unknown here: the client presents it again, and what was sold is answered then. */
   const failed = (response: ServerResponse, error: unknown) => {
     parts.log(`a payment could not be answered: ${String(error).slice(0, FAILURE_MAX)}`);
     if (response.headersSent) response.destroy();

@@ -1,7 +1,7 @@
 /**
  * What every HTTP resource owes its callers beside its own answers.
  *
- * Promise: a method that a path does not have is answered 405 with those it has, OPTIONS tells them, an unknown path is
+ * Promise: a method that a path does not have is answered 405 with those it has, OPTIONS lists them, an unknown path is
  * 404; a page of any origin may call the API and read the headers that x402 answers in.
  */
 import type { FastifyInstance, HTTPMethods } from "fastify";

@@ -1,7 +1,7 @@
 /**
  * Where buyers reach the API: the `resource.url` of what they are asked to pay for.
  *
- * Promise: it is the operator's word, or that of a proxy the operator named, and never that of whoever asks.
+ * Promise: it is set by the operator, or by a proxy the operator named, and never by the client.
  */
 
 import type { IncomingMessage } from "node:http";

@@ -1,5 +1,5 @@
 /**
- * Whoever else is on the broker: forgers, replayers, other lights' messages, and a gateway turned bad.
+ * The other clients of the broker: forgers, replayers, other lights' messages, and a gateway turned bad.
  *
  * Promise: forgeries carry a tag that is not theirs; hostile offers carry the right one and break exactly
  * one rule of the device's policy each.
@@ -44,7 +44,7 @@ export interface AdversaryParts {
   readonly knowsItsChannel: (device: string) => boolean;
   /** What every light of this world refuses to exceed. */
   readonly ceilings: Ceilings;
-  /** Marks a message that tells a lie under the right tag. */
+  /** Marks a false message under the right tag. */
   readonly hostile: (payload: Uint8Array) => void;
 }
 

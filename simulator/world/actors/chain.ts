@@ -179,12 +179,12 @@ export class ChainModel {
     };
   }
 
-  settle(told: (amountAtomic: number) => void): Apply {
+  settle(onSettled: (amountAtomic: number) => void): Apply {
     return () => {
       const amount = this.claimed - this.settled;
       this.settled += amount;
       this.mint(this.receiver, amount);
-      told(amount);
+      onSettled(amount);
       return {
         undo: () => {
           this.settled -= amount;
@@ -203,7 +203,7 @@ export class ChainModel {
     this.world.after(delaySeconds * 1000, () => this.takeBack(channelId, payer));
   }
 
-  /** What nobody claimed leaves the channel. */
+  /** What was not claimed leaves the channel. */
   takeBack(channelId: string, payer: string): void {
     const channel = this.channelOf(channelId);
     const left = channel.balance - channel.claimed;

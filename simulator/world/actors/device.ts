@@ -25,7 +25,7 @@ import type { Network } from "../surroundings/faulty-network.ts";
 import type { Memory, OpenMemory, Recovered } from "../surroundings/memory.ts";
 import { type Site, SiteMeter } from "../surroundings/simulated-site.ts";
 
-/** What a light's ports tell. */
+/** What a light's ports report. */
 export interface LightWatch {
   /** Something that others could see or that lasts. */
   acted(light: Light, what: string): void;
@@ -42,7 +42,7 @@ export interface Recovery extends Recovered {
   readonly allowed: readonly string[];
 }
 
-/** What whoever owns a light puts around it: something on its connection, and an eye on its machine. */
+/** What a light's owner puts around it: something on its connection, and an observer of its machine. */
 export interface LightOwner {
   /** For each of the light's lives. */
   bend(link: HostLink): HostLink;
@@ -76,7 +76,7 @@ export class Light {
   readonly clock: WorldClock;
   /** Its disk became another than it left: what it remembers is not to be relied on. */
   memoryLost = false;
-  /** The meter forgot what it had counted before anybody could store it: its energy is nobody's to know. */
+  /** The meter forgot what it had counted before it could be stored: its energy is unknown. */
   get meterForgot(): boolean {
     return this.forgot || this.meter.hidReset;
   }
@@ -289,8 +289,8 @@ export class WorldClock implements Clock {
   frozenUntilMs = 0;
   /** Relative error of both clocks. */
   drift = 0;
-  /** Latest Unix day that the device was ever told. */
-  dayTold = 0;
+  /** Latest Unix day that the device's clock ever showed. */
+  latestDay = 0;
   private readonly world: World;
   private readonly epochSeconds: number;
   private readonly acted: () => void;
@@ -315,7 +315,7 @@ export class WorldClock implements Clock {
   wallSeconds(): number | null {
     if (this.world.nowMs < this.frozenUntilMs) return null;
     const seconds = this.trueSeconds() + this.offsetSeconds + (this.drift * this.world.nowMs) / 1000;
-    this.dayTold = Math.max(this.dayTold, Math.floor(seconds / 86_400));
+    this.latestDay = Math.max(this.latestDay, Math.floor(seconds / 86_400));
     return seconds;
   }
 

@@ -32,7 +32,7 @@ export class FaultyLink {
     this.seller = seller;
   }
 
-  /** The client of one gateway process. @param calling told of every call */
+  /** The client of one gateway process. @param calling called at every call */
   from(life: ProcessLifetime, calling: () => void): Http {
     return {
       call: (method, url, payment) => {
@@ -81,8 +81,8 @@ export class FaultyLink {
   private back(answer: Answer, done: (answer: Answer) => void): void {
     if (this.faults.strikes("answer-lost", 0.06)) return;
     const lateMs = this.faults.strikes("answer-late", 0.04) ? TIMEOUT_MS * 1.5 * this.random() : 0;
-    const told = this.bent(answer);
-    this.world.after(lateMs, () => done(told));
+    const received = this.bent(answer);
+    this.world.after(lateMs, () => done(received));
   }
 
   /** A corrective 402 that lies about what was charged. */

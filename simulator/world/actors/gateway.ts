@@ -98,7 +98,7 @@ export class Gateway {
       },
       PRICE_PAUSE_MAX_MS,
     );
-    // A world has one seller: nobody could go elsewhere for its refusals.
+    // A world has one seller: no device could go elsewhere for its refusals.
     const client: SellerClient = {
       name: "seller",
       seller,

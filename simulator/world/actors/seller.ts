@@ -28,7 +28,7 @@ const WATCH_MS = 5 * 60_000;
 /** Until a started seller serves. */
 const START_MS = 800;
 
-/** What is told of every charge the tables commit, and every answer sent. */
+/** Observes every charge the tables commit, and every answer sent. */
 export interface SellerWatch {
   charged(before: AccountRecord | undefined, after: AccountRecord, reference: string): void;
   answered(account: string, reference: string, charged: number): void;
@@ -151,7 +151,7 @@ export class Seller {
     try {
       await claims.catchUp();
     } catch {
-      // No seller without a node: it is started again by whoever watches over it.
+      // No seller without a node: its supervisor starts it again.
       life.after(START_MS * 10, () => {
         life.world.touch();
         void this.begin(life, sale);
@@ -187,7 +187,7 @@ function body(value: object): Answer {
   return { kind: "paid", status: 200, body: JSON.stringify(value), receipt: null };
 }
 
-/** A 402; with a payment whose base was wrong it tells what was charged on its channel. */
+/** A 402; with a payment whose base was wrong it states what was charged on its channel. */
 function required(
   offer: PaymentRequirements,
   error: string,

@@ -99,13 +99,13 @@ export class Settlement {
     const isFresh = snapshot?.onchainSyncedAt !== undefined && nowMs() - snapshot.onchainSyncedAt <= FRESH_MS;
     const isLocal = !isDeposit(payment) && isFresh;
     const found = isLocal
-      ? await life.later(LOCAL_MS, () => this.judge(payment, requirements, snapshot!))
-      : await life.later(NODE_MS, () => this.judgeByNode(payment, requirements));
+      ? await life.later(LOCAL_MS, () => this.check(payment, requirements, snapshot!))
+      : await life.later(NODE_MS, () => this.checkByNode(payment, requirements));
     if (found.reason !== null) return invalid(found.reason);
     return this.reserve(payment, requirements, { ...found, isLocal });
   }
 
-  private judge(payment: PaymentPayload, requirements: PaymentRequirements, state: OnChain): Judged {
+  private check(payment: PaymentPayload, requirements: PaymentRequirements, state: OnChain): Checked {
     const { channelConfig, voucher } = payment.payload as unknown as Payload;
     const max = Number(voucher.maxClaimableAmount);
     const chainId = chainIdOf(requirements.network);
@@ -113,15 +113,15 @@ export class Settlement {
     const { signing } = this.parts;
     const signed = isVoucherSigned(signing, device, chainId, voucher.channelId, max, voucher.signature);
     const { balance, totalClaimed, withdrawRequestedAt } = state;
-    const judged = { balance, totalClaimed, withdrawRequestedAt };
-    if (!signed) return { ...judged, reason: "voucher_signature" };
-    if (max > Number(balance)) return { ...judged, reason: "cumulative_exceeds_balance" };
-    if (max <= Number(totalClaimed)) return { ...judged, reason: "cumulative_below_claimed" };
-    return { ...judged, reason: null };
+    const checked = { balance, totalClaimed, withdrawRequestedAt };
+    if (!signed) return { ...checked, reason: "voucher_signature" };
+    if (max > Number(balance)) return { ...checked, reason: "cumulative_exceeds_balance" };
+    if (max <= Number(totalClaimed)) return { ...checked, reason: "cumulative_below_claimed" };
+    return { ...checked, reason: null };
   }
 
-  /** As the facilitator judges: by the chain's state, a deposit counted as made. */
-  private judgeByNode(payment: PaymentPayload, requirements: PaymentRequirements): Judged {
+  /** As the facilitator checks: by the chain's state, a deposit counted as made. */
+  private checkByNode(payment: PaymentPayload, requirements: PaymentRequirements): Checked {
     const { chain } = this.parts;
     chain.ask();
     const { channelConfig, voucher, deposit } = payment.payload as unknown as Payload;
@@ -140,7 +140,7 @@ export class Settlement {
         return { ...onChain, reason: "payload_authorization_valid_before" };
       }
     }
-    return this.judge(payment, requirements, onChain);
+    return this.check(payment, requirements, onChain);
   }
 
   private async reserve(
@@ -295,7 +295,7 @@ interface OnChain {
   readonly withdrawRequestedAt: number;
 }
 
-type Judged = OnChain & { readonly reason: string | null };
+type Checked = OnChain & { readonly reason: string | null };
 
 function isDeposit(payment: PaymentPayload): boolean {
   return (payment.payload as unknown as Payload).type === "deposit";

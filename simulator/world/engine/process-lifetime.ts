@@ -46,7 +46,7 @@ export class ProcessLifetime {
     try {
       act();
     } catch (error) {
-      // The power went in the middle of a call: whoever called it has ended too.
+      // The power went in the middle of a call: its caller has ended too.
       if (this.alive || !(error instanceof PowerCut)) throw error;
     }
   }

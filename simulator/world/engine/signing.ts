@@ -71,7 +71,7 @@ export function isDigestSigned(
   return toHex(standIn(address, `digest ${toHex(digest)}`)) === signature;
 }
 
-/** Nobody in a world derives it from an address but this file. */
+/** Only this file derives it from an address in a world. */
 function standIn(address: string, message: string): Uint8Array {
   const signature = new Uint8Array(65);
   const half = createHash("sha256").update(`${address} ${message}`).digest();

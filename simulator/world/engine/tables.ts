@@ -58,8 +58,8 @@ export class Tables {
   }
 
   /** Inside `commit` only: calls back once the commit is durable. */
-  onceCommitted(tell: () => void): void {
-    this.committed.push(tell);
+  onceCommitted(listener: () => void): void {
+    this.committed.push(listener);
   }
 
   /** Runs the work when the disk gets to it; resolves a moment after it is durable. */
@@ -70,7 +70,7 @@ export class Tables {
     const delayMs = (slow ? SLOW_MS : COMMIT_MS) * (0.5 + this.random());
     try {
       const value = await life.later(delayMs, () => this.attempt(work));
-      // Between the two the power may go: durable, and nobody knows.
+      // Between the two the power may go: durable, but not known to be.
       return await life.later(ANSWER_MS, () => value);
     } finally {
       this.queued--;
@@ -85,7 +85,7 @@ export class Tables {
       if (this.faults.strikes("disk-full", 0.02)) throw new Error("database or disk is full");
       if (this.faults.strikes("sync-failed", 0.02)) throw new Error("disk I/O error");
       this.log.push(...this.group);
-      for (const tell of this.committed) tell();
+      for (const listener of this.committed) listener();
       return value;
     } catch (error) {
       for (const put of this.group.toReversed()) this.set(put.table, put.key, put.before);

@@ -54,9 +54,9 @@ export class World {
 
   /** One line of the trace. */
   note(line: string): void {
-    const told = `${Math.round(this.nowMs)} ${line}`;
-    this.hash.update(told).update("\n");
-    this.lines.push(told);
+    const entry = `${Math.round(this.nowMs)} ${line}`;
+    this.hash.update(entry).update("\n");
+    this.lines.push(entry);
     if (this.lines.length > 2 * TRACE_KEPT) this.lines.splice(0, TRACE_KEPT);
   }
 

@@ -32,7 +32,7 @@ export interface FastLights {
   readonly delivered: Float64Array;
   readonly starvedMs: Float64Array;
   readonly longestStarvedMs: Float64Array;
-  /** What the register told at the end, and what was drawn when it was read last. */
+  /** What the register reported at the end, and what was drawn when it was read last. */
   readonly registered: Float64Array;
   readonly drawnWhenRead: Float64Array;
 }

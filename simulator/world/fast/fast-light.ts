@@ -18,7 +18,7 @@ import { type FastPrice, FastSales } from "./fast-sales.ts";
 
 /** From a PAY to its GRANT, milliseconds. */
 export const ROUND_TRIP_MS = 120;
-/** From a change of price to the offer that tells of it, milliseconds. */
+/** From a change of price to the offer that states it, milliseconds. */
 export const OFFER_MS = 1000;
 /** The machine's jitter, in the middle. */
 export const JITTER = 0.5;
@@ -78,7 +78,7 @@ export interface FastSampler {
 
 const NO_SAMPLER: FastSampler = { nextMs: () => Number.POSITIVE_INFINITY, sample: () => {} };
 
-/** What the machine would be told: the first offer comes after the link. A tick brings a reading of the meter. */
+/** The machine's events: the first offer comes after the link. A tick brings a reading of the meter. */
 type FastEvent = "tick" | "plan" | "link" | "first-offer" | "offer" | "grant";
 
 /** One light's nights, from power-up to the end of its terms. @param watch null when nothing is compared */

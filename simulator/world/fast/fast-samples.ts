@@ -79,7 +79,7 @@ export function addSampleSums(sum: SampleSums, more: SampleSums): void {
   }
 }
 
-/** As a report tells it. @param priceAt atomic units per kWh at a world time in milliseconds */
+/** As a report shows it. @param priceAt atomic units per kWh at a world time in milliseconds */
 export function samplesOf(looks: SampleSums, priceAt: (atMs: number) => number): Sample[] {
   return Array.from({ length: looks.lit.length }, (_, at): Sample => {
     const [lit, starved] = [looks.lit[at]!, looks.starved[at]!];

@@ -2,7 +2,7 @@
  * A world's books when nothing moves any more: chain, seller and ledger held against each other.
  *
  * Promise: everything charged that its channel can pay is claimed, everything claimed is settled, and the
- * ledger's payments add up to what it says was charged; every difference is told.
+ * ledger's payments add up to what it says was charged; every difference is reported.
  */
 import type { ChannelRecord, PaymentRecord } from "#gateway/purchase/ports";
 import type { AccountRecord } from "../../seller/accounts/account-book.ts";
@@ -11,7 +11,7 @@ import type { Tables } from "../engine/tables.ts";
 
 export interface ViolationAtRest {
   readonly invariant: "M2" | "M3" | "M4";
-  readonly told: string;
+  readonly text: string;
 }
 
 /** @param chargedMax the most that the oracle saw charged, by account */
@@ -30,7 +30,7 @@ function moneyBreaches(
   chargedMax: ReadonlyMap<string, number>,
 ): ViolationAtRest[] {
   const found: ViolationAtRest[] = [];
-  const violate = (told: string) => found.push({ invariant: "M2", told });
+  const violate = (text: string) => found.push({ invariant: "M2", text });
   if (chain.settled !== chain.claimed) {
     violate(`at rest ${chain.settled} settled of ${chain.claimed} claimed`);
   }
@@ -51,7 +51,7 @@ function moneyBreaches(
 function ledgerBreaches(ledger: Tables): ViolationAtRest[] {
   const found: ViolationAtRest[] = [];
   const sums = new Map<string, number>();
-  // A rung that was charged in part is kept by what was signed, and tells what was charged.
+  // A rung that was charged in part is kept by what was signed, and states what was charged.
   const counters = new Set<string>();
   for (const { channelId, amountAtomic, charged } of ledger.rows<PaymentRecord>("payment")) {
     sums.set(channelId, (sums.get(channelId) ?? 0) + amountAtomic);
@@ -60,10 +60,10 @@ function ledgerBreaches(ledger: Tables): ViolationAtRest[] {
   for (const channel of ledger.rows<ChannelRecord>("channel")) {
     const sum = sums.get(channel.id) ?? 0;
     if (sum > channel.charged) {
-      found.push({ invariant: "M3", told: `ledger: payments of ${sum} for ${channel.charged} charged` });
+      found.push({ invariant: "M3", text: `ledger: payments of ${sum} for ${channel.charged} charged` });
     }
     if (channel.charged > 0 && !counters.has(`${channel.id} ${channel.charged}`)) {
-      found.push({ invariant: "M4", told: `ledger: ${channel.charged} charged without its payment` });
+      found.push({ invariant: "M4", text: `ledger: ${channel.charged} charged without its payment` });
     }
   }
   return found;

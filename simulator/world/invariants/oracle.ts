@@ -1,5 +1,5 @@
 /**
- * Judges a world by device/INVARIANTS.md, from physics, bytes on the wire, disks and the chain: never from
+ * Checks a world against device/INVARIANTS.md, from physics, bytes on the wire, disks and the chain: never from
  * what a program believes.
  *
  * Promise: the first violation is kept with its letter and stops the world. What a fault destroyed for good
@@ -170,7 +170,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     }
   }
 
-  /** M4: what a grant tells is in the ledger; E2: it tells of no more than was sold. */
+  /** M4: what a grant states is in the ledger; E2: it grants no more than was sold. */
   private granted(
     seen: Observations,
     channelTag: number,
@@ -216,7 +216,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     if (leaf === "offer" || !this.hostile.has(payload)) this.heard(this.seen.get(device)!, leaf, payload);
   }
 
-  /** T1: whoever was just handed a forgery does nothing. */
+  /** T1: the receiver of a forgery does nothing. */
   acted(who: Light | "gateway", what: string): void {
     if (this.silent === null) return;
     if (this.silent.who !== (who === "gateway" ? who : who.device)) return;
@@ -250,28 +250,28 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     const seen = this.seen.get(light.device)!;
     const { terms, channelId, maxClaimable, amountAtomic } = request;
     const { policy } = light.site.settings;
-    const told = `${light.name} signs ${maxClaimable} for`;
-    if (terms.network !== NETWORK) this.broken("P1", `${told} network ${terms.network}`);
-    if (terms.asset !== TOKEN) this.broken("P1", `${told} token ${terms.asset}`);
-    if (terms.payTo !== RECEIVER) this.broken("P1", `${told} payee ${terms.payTo}`);
-    if (terms.scheme !== "batch-settlement") this.broken("P1", `${told} scheme ${terms.scheme}`);
-    if (terms.contract !== BATCH_SETTLEMENT_ADDRESS) this.broken("P1", `${told} contract ${terms.contract}`);
-    if (amountAtomic > policy.quantumMaxAtomic) this.broken("P1", `${told} ${amountAtomic} at once`);
+    const signs = `${light.name} signs ${maxClaimable} for`;
+    if (terms.network !== NETWORK) this.broken("P1", `${signs} network ${terms.network}`);
+    if (terms.asset !== TOKEN) this.broken("P1", `${signs} token ${terms.asset}`);
+    if (terms.payTo !== RECEIVER) this.broken("P1", `${signs} payee ${terms.payTo}`);
+    if (terms.scheme !== "batch-settlement") this.broken("P1", `${signs} scheme ${terms.scheme}`);
+    if (terms.contract !== BATCH_SETTLEMENT_ADDRESS) this.broken("P1", `${signs} contract ${terms.contract}`);
+    if (amountAtomic > policy.quantumMaxAtomic) this.broken("P1", `${signs} ${amountAtomic} at once`);
     const before = this.signedMax.get(channelId);
     seen.channelIds.add(channelId);
     if (before !== undefined && maxClaimable <= before) return;
     this.signedMax.set(channelId, maxClaimable);
     const price = seen.prices.tooHigh(channelId, this.parts.world.nowMs, HEARD_MS);
-    if (price !== null) this.broken("P1", `${told} a price of ${price}, above ${policy.priceCeiling}`);
-    const day = light.clock.dayTold;
+    if (price !== null) this.broken("P1", `${signs} a price of ${price}, above ${policy.priceCeiling}`);
+    const day = light.clock.latestDay;
     const today = (seen.signedByDay.get(day) ?? 0) + maxClaimable - (before ?? maxClaimable - amountAtomic);
     seen.signedByDay.set(day, today);
     if (today > policy.dailyBudgetAtomic && !light.memoryLost) {
-      this.broken("P1", `${told} ${today} on one day, above ${policy.dailyBudgetAtomic}`);
+      this.broken("P1", `${signs} ${today} on one day, above ${policy.dailyBudgetAtomic}`);
     }
   }
 
-  /** M1, P1: whoever takes the board can spend what it signed ahead. */
+  /** M1, P1: a thief of the board can spend what it signed ahead. */
   signingAhead(light: Light, channelTag: number, maxClaimable: number): void {
     const offered = this.balanceOffered.get(channelTag) ?? 0;
     if (maxClaimable > offered) {
@@ -354,7 +354,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   hasMoney(light: Light): boolean {
     const seen = this.seen.get(light.device)!;
     const { dailyBudgetAtomic } = light.site.settings.policy;
-    const today = seen.signedByDay.get(light.clock.dayTold) ?? 0;
+    const today = seen.signedByDay.get(light.clock.latestDay) ?? 0;
     // A day that the clock only visited was begun with money of the day before.
     let sum = 0;
     for (const signed of seen.signedByDay.values()) sum += signed;
@@ -386,15 +386,15 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   /** What must hold when nothing moves any more: at-rest.ts. */
   atRest(): void {
     const { gatewayTables, sellerTables, chain } = this.parts;
-    for (const { invariant, told } of brokenAtRest(chain(), sellerTables, gatewayTables, this.chargedMax)) {
-      this.broken(invariant, told);
+    for (const { invariant, text } of brokenAtRest(chain(), sellerTables, gatewayTables, this.chargedMax)) {
+      this.broken(invariant, text);
     }
   }
 
-  private broken(invariant: Invariant, told: string): void {
+  private broken(invariant: Invariant, text: string): void {
     if (this.violation !== null) return;
-    this.violation = { invariant, atMs: this.parts.world.nowMs, told };
-    this.parts.world.note(`BREACH ${invariant} ${told}`);
+    this.violation = { invariant, atMs: this.parts.world.nowMs, told: text };
+    this.parts.world.note(`BREACH ${invariant} ${text}`);
     this.parts.world.stop();
   }
 }

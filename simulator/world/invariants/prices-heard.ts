@@ -1,9 +1,9 @@
 /**
- * Which price a light was told last on each of its channels since its power came back.
+ * Which price a light received last on each of its channels since its power came back.
  *
  * Promise: from authentic messages alone, by what their bytes say: an offer's price is its own channel's, and
- * so is a grant's; an offer no newer than one heard, true or a lie, is an echo, for nobody without the
- * gateway's memory can tell them apart.
+ * so is a grant's; an offer no newer than one heard, true or a lie, is an echo, for without the
+ * gateway's memory the two look alike.
  */
 import type { Grant, Offer } from "#core/events";
 import { channelTagOf } from "#core/rungs";
@@ -41,14 +41,14 @@ export class PricesHeard {
     this.revision = offer.revision;
     const heard = this.of(channelTagOf(offer.channelId));
     heard.charged = Math.max(heard.charged, offer.charged);
-    this.told(heard, offer.pricePerMillionUnits, nowMs);
+    this.priced(heard, offer.pricePerMillionUnits, nowMs);
   }
 
   granted(grant: Grant, nowMs: number): void {
     const heard = this.of(grant.channelTag);
     if (grant.refusal !== null || grant.charged <= heard.charged) return;
     heard.charged = grant.charged;
-    if (grant.pricePerMillionUnits > 0) this.told(heard, grant.pricePerMillionUnits, nowMs);
+    if (grant.pricePerMillionUnits > 0) this.priced(heard, grant.pricePerMillionUnits, nowMs);
   }
 
   /** The price on a channel when it has been above the ceiling for longer than `graceMs`, else null. */
@@ -57,7 +57,7 @@ export class PricesHeard {
     return price > this.ceiling && nowMs - sinceMs > graceMs ? price : null;
   }
 
-  private told(heard: Heard, price: number, nowMs: number): void {
+  private priced(heard: Heard, price: number, nowMs: number): void {
     if (price > this.ceiling !== heard.price > this.ceiling) heard.sinceMs = nowMs;
     heard.price = price;
   }

@@ -1,5 +1,5 @@
 /**
- * A city's nights on the fast path, as a report tells them.
+ * A city's nights on the fast path, as a report shows them.
  *
  * Promise: every light that was finished is counted; on the map those that stand together share a dot.
  */

@@ -1,5 +1,5 @@
 /**
- * A light of a world as an evening tells of it: its monitor, what its owner does to its messages, and how
+ * A light of a world as an evening's report sees it: its monitor, what its owner does to its messages, and how
  * it stood when it was last alive.
  *
  * Promise: nothing of the device is changed but what its owner could change: its link, and a wire around
@@ -33,7 +33,7 @@ export class ObservedLight implements EveningLight, LightOwner {
 
   /**
    * @param nowMs the world's time @param untilMs when the evening ends, and time without light counts no more
-   * @param answered told of every round trip, virtual milliseconds
+   * @param answered called with every round trip, virtual milliseconds
    */
   constructor(
     name: string,
@@ -87,7 +87,7 @@ export class ObservedLight implements EveningLight, LightOwner {
 
   state(): State {
     const light = this.joined();
-    // A light without a process has no link, and its relay stands as it was left.
+    // A light without a process has no link, and its relay is as it was left.
     return light.state() ?? { ...this.last, linkUp: false, levelPercent: light.meter.levelPercent };
   }
 

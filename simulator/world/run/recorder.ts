@@ -1,8 +1,8 @@
 /**
- * What is told of one world: its lights with their monitors, samples through the evening, the stages that
+ * The record of one world: its lights with their monitors, samples through the evening, the stages that
  * were played, and at the end the books of seller and chain.
  *
- * Promise: watching changes nothing of a world but the number of its events; what it tells is physics,
+ * Promise: watching changes nothing of a world but the number of its events; what it records is physics,
  * tables and chain, never what a program believes.
  */
 import { GRANT_BYTES, PAY_BYTES } from "#protocol/frames";
@@ -76,7 +76,7 @@ export class ScenarioRecorder implements Evening {
     return this.plan.epochSeconds + (this.world.nowMs - this.beginMs) / 1000;
   }
 
-  /** Everything stands, nothing has moved yet. */
+  /** Everything is built, no time has passed yet. */
   begin(parts: FaultTargets): void {
     for (const [index, light] of parts.lights.entries()) this.lights[index]!.join(light);
     const { scenario, groups, minutes } = this.plan;
@@ -124,18 +124,18 @@ export class ScenarioRecorder implements Evening {
    */
   result(violation: WorldViolation | null, calm: boolean, wallMs: number): Result {
     const { accounts, truth } = this.books!;
-    const told = reconcile(this.lights, accounts, truth, false);
+    const reconciled = reconcile(this.lights, accounts, truth, false);
     // A violation stops its world: what was under way then is no difference of its own.
     const broken = violation && {
       ...{ invariant: violation.invariant, light: "world", expected: "no breach", actual: violation.told },
     };
-    const violations = broken === null ? (calm ? told.violations : []) : [broken];
+    const violations = broken === null ? (calm ? reconciled.violations : []) : [broken];
     return resultOf({
       lights: this.lights.length,
       wallMs,
       evening: this,
       atEnd: this.atEnd ?? this.progress(),
-      reconciliation: { ...told, violations },
+      reconciliation: { ...reconciled, violations },
       stopReport: null,
       payBytes: PAY_BYTES,
       grantBytes: GRANT_BYTES,

@@ -3,7 +3,7 @@
  * without faults at once.
  *
  * Promise: the result on standard output, progress and stories on standard error; exit code 0 only when no
- * invariant broke and every counter reconciled. Interrupted, it tells what was done so far.
+ * invariant broke and every counter reconciled. Interrupted, it reports what was done so far.
  */
 
 import { CommanderError } from "commander";
@@ -58,20 +58,20 @@ async function runWorlds(flags: WorldFlags): Promise<number> {
   };
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
-  let toldAtMs = startedAtMs;
+  let reportedAtMs = startedAtMs;
   const results = await pool.work(jobs, (finished, result) => {
     if (result.kind === "night" && result.outcome.violation !== null && jobs.length > 1) {
       const { seed, violation } = result.outcome;
       process.stderr.write(`seed ${seed} broke ${violation.invariant}; its story follows when all is done\n`);
     }
-    if (Date.now() - toldAtMs < PROGRESS_MS) return;
-    toldAtMs = Date.now();
+    if (Date.now() - reportedAtMs < PROGRESS_MS) return;
+    reportedAtMs = Date.now();
     process.stderr.write(`${finished} of ${jobs.length} done\n`);
   });
   process.off("SIGINT", interrupt);
   process.off("SIGTERM", interrupt);
   const report = reportOf(flags, results, Date.now() - startedAtMs);
-  if (flags.report !== undefined) tell(flags.report, flags, results, report);
+  if (flags.report !== undefined) writePage(flags.report, flags, results, report);
   if (flags.json) process.stdout.write(`${JSON.stringify(report)}\n`);
   else process.stdout.write(`${worldLines(report).join("\n")}\n`);
   const isWhole = results.every((result) => result !== null);
@@ -96,8 +96,8 @@ function jobsOf(flags: WorldFlags): Job[] {
   if (!isFast) {
     return numbers.map((number, index): Job => {
       const options: WorldOptions = { seed: number, lights, nights, faults, signing, boards };
-      const isTold = request !== null || (flags.report !== undefined && index === 0);
-      if (!isTold) return { kind: "night", options };
+      const isObserved = request !== null || (flags.report !== undefined && index === 0);
+      if (!isObserved) return { kind: "night", options };
       return { kind: "evening", options, request, command: commandOf(flags, number) };
     });
   }
@@ -113,7 +113,7 @@ function jobsOf(flags: WorldFlags): Job[] {
 }
 
 /** Writes the page: the first world's evening, and the faults and violations of all. */
-function tell(
+function writePage(
   file: string,
   flags: WorldFlags,
   results: readonly (JobResult | null)[],

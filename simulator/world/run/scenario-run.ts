@@ -1,5 +1,5 @@
 /**
- * One world that is told of: a scenario's evening, a city's nights, or a night drawn from its seed.
+ * One observed world: a scenario's evening, a city's nights, or a night drawn from its seed.
  *
  * Promise: the outcome is the oracle's; the result is counted as a fleet's on real sockets is, and the
  * model is for the same report.
@@ -36,7 +36,7 @@ export interface ObservedWorld {
 const WARM_UP_MS = 60_000;
 /** For purchases under way when an evening ends. */
 const DRAIN_MS = 20_000;
-/** After a scenario's last stage, until whoever can pay is lit, when nothing else goes wrong. */
+/** After a scenario's last stage, until each light that can pay is lit, when nothing else goes wrong. */
 const LIT_AGAIN_MS = 5 * 60_000;
 /** Evenings of so many times the peace have it within, shorter ones behind them. */
 const PEACES_MIN = 3;
@@ -102,7 +102,7 @@ function drawn(options: WorldOptions, world: World, faults: Faults): Placed {
   const plan: EveningPlan = {
     scenario: {
       ...CALM,
-      title: isCalm ? "A calm night in virtual time" : "A night of misfortune",
+      title: isCalm ? "A calm night in virtual time" : "A night of faults",
       story: isCalm
         ? "Lights, broker, gateway, seller and chain through one night in which nothing goes wrong."
         : "Network, disks, processes, clocks, meters, seller and chain fail as chance has it, and then leave the lights in peace.",
@@ -136,7 +136,7 @@ function planned({ faults }: WorldOptions, plan: EveningPlan): Placed {
 
 type Times = Pick<Setting, "peaceAtMs" | "litFromMs" | "endMs">;
 
-/** Whoever can pay is lit again soon after the last stage. */
+/** Each light that can pay is lit again soon after the last stage. */
 function untroubled(plan: EveningPlan, beginMs: number, eveningEndMs: number): Times {
   const calmMs = beginMs + lastStageEndMs(plan);
   const endMs = eveningEndMs + DRAIN_MS;

@@ -1,7 +1,7 @@
 /**
  * Workers that share out the jobs of a run.
  *
- * Promise: results come back by job, whoever did them and however many there are; a stop lets no further
+ * Promise: results come back by job, whichever worker did them and however many there are; a stop lets no further
  * job begin, and what was finished is kept.
  */
 import { Worker } from "node:worker_threads";
@@ -10,7 +10,7 @@ import type { Job, JobResult } from "./world-worker.ts";
 export interface WorkerPool {
   /**
    * Does the jobs in order; resolves with one result for each that was finished, in the jobs' order.
-   * @param done told of each result as it comes, and how many there are by then
+   * @param done called with each result as it comes, and how many there are by then
    */
   work(
     jobs: readonly Job[],

@@ -37,7 +37,7 @@ export const DRAWN_LIGHTS = 8;
 export function readWorldFlags(argv: readonly string[]): WorldFlags {
   const command = new Command("watt402-simulate world")
     .description(
-      "Whole nights in virtual time, with everything going wrong, judged from physics, wire, disks and chain.",
+      "Whole nights in virtual time, with everything going wrong, checked against physics, wire, disks and chain.",
     )
     .option("--seed <number>", "one world", whole(0, 4_294_967_295))
     .option("--seeds <number>", "so many worlds, from seed 1", whole(1, 1_000_000))
@@ -104,9 +104,9 @@ function contradictionOf(flags: WorldFlags): string | null {
 export function requestOf(flags: WorldFlags): EveningRequest | null {
   const { lights, minutes, interval, scenario, city, columns: mapping, tariff, nights = 1 } = flags;
   if (scenario === undefined && city === undefined) return null;
-  const told = { lights, minutes, interval, scenario, city, columns: mapping, tariff };
+  const given = { lights, minutes, interval, scenario, city, columns: mapping, tariff };
   return {
-    flags: Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined)),
+    flags: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
     nights,
   };
 }
@@ -120,7 +120,7 @@ export function faultsOf({ faults: chosen, scenario }: WorldFlags): FaultChoice 
 export function commandOf(flags: WorldFlags, seed: number): string {
   const { lights, nights, minutes, interval, scenario, city, tariff, boards } = flags;
   const chosen = faultsOf(flags);
-  const told = {
+  const given = {
     scenario,
     city,
     tariff,
@@ -129,7 +129,7 @@ export function commandOf(flags: WorldFlags, seed: number): string {
     ...{ minutes, interval, boards },
     faults: typeof chosen === "string" ? chosen : chosen.join(","),
   };
-  const options = Object.entries(told).flatMap(([name, value]) =>
+  const options = Object.entries(given).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name} ${value}`],
   );
   return ["npx watt402-simulate world", `--seed ${seed}`, ...options].join(" ");

@@ -36,7 +36,7 @@ export interface Setting {
   readonly epochSeconds: number;
   /** From then on nothing new goes wrong, world milliseconds. */
   readonly peaceAtMs: number;
-  /** From then on whoever can pay is lit; beyond `endMs` for a night in which nobody looks. */
+  /** From then on each light that can pay is lit; beyond `endMs` for a night without that check. */
   readonly litFromMs: number;
   /** The lights' fuse is out. */
   readonly endMs: number;
@@ -46,7 +46,7 @@ export interface Setting {
   readonly tariff: Tariff;
   readonly sites: readonly Site[];
   readonly ownerOf: (index: number) => LightOwner;
-  /** Everything stands, nothing has moved yet. */
+  /** Everything is built, no time has passed yet. */
   begin(parts: FaultTargets): void;
   /** Nothing moves any more. */
   end(parts: FaultTargets): void;

@@ -23,7 +23,7 @@ export interface WorldReport {
   readonly wallMs: number;
   readonly peakMiB: number;
   readonly conserved: boolean;
-  /** Of a scenario or city: each world's counters, as a fleet's on real sockets are told. */
+  /** Of a scenario or city: each world's counters, as a fleet's on real sockets are reported. */
   readonly evenings?: readonly Result[];
 }
 
@@ -35,7 +35,7 @@ interface WorldViolation {
   readonly replay: string;
 }
 
-/** @param results null where a job was not finished. Tells of every violation on standard error. */
+/** @param results null where a job was not finished. Prints every violation on standard error. */
 export function reportOf(
   flags: WorldFlags,
   results: readonly (JobResult | null)[],
@@ -57,7 +57,7 @@ export function reportOf(
       city += sums.lights;
       hash.update(`${sums.digest} ${sums.charged} ${sums.granted}\n`);
       conserved &&= sums.violations.length === 0;
-      for (const told of sums.violations) violations.push(cityViolation(flags, told));
+      for (const line of sums.violations) violations.push(cityViolation(flags, line));
       continue;
     }
     const { outcome, evening } = result;
@@ -67,7 +67,7 @@ export function reportOf(
     hash.update(`${outcome.seed} ${outcome.traceHash}\n`);
     for (const [kind, count] of outcome.fired) fired.set(kind, (fired.get(kind) ?? 0) + count);
     conserved &&= outcome.violation === null && outcome.money.claimed === outcome.money.settled;
-    if (outcome.violation !== null) violations.push(told(flags, outcome));
+    if (outcome.violation !== null) violations.push(worldViolation(flags, outcome));
     if (evening === null) continue;
     evenings.push(evening);
     conserved &&= evening.conserved;
@@ -91,8 +91,8 @@ export function reportOf(
   };
 }
 
-/** Tells the story of a violation on standard error, and how to see it again. */
-function told(flags: WorldFlags, { seed, violation, latest }: WorldOutcome): WorldViolation {
+/** Prints the last steps before a violation on standard error, and how to see it again. */
+function worldViolation(flags: WorldFlags, { seed, violation, latest }: WorldOutcome): WorldViolation {
   const { invariant, atMs, told: text } = violation!;
   const replay = commandOf(flags, seed);
   const story = latest.map((line) => `  ${line}`).join("\n");

@@ -33,7 +33,7 @@ export interface BoardMemoryParts {
   /** The light's. */
   readonly name: string;
   readonly sign: (channelId: string, maxClaimable: number) => Uint8Array;
-  /** Told of each rung that is signed ahead. */
+  /** Called with each rung that is signed ahead. */
   readonly signedAhead: (channelTag: number, maxClaimable: number) => void;
 }
 

@@ -32,8 +32,8 @@ export class DiskMemory implements Memory {
     this.signer = signer;
   }
 
-  set onUnsynced(told: () => void) {
-    this.disk.onUnsynced = told;
+  set onUnsynced(listener: () => void) {
+    this.disk.onUnsynced = listener;
   }
 
   open(life: ProcessLifetime, touched: () => void): OpenMemory {

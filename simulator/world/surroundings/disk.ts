@@ -2,7 +2,7 @@
  * A disk that loses power: what was written and not synced may be gone, whole or in part.
  *
  * Promise: synced bytes survive every power cut; of unsynced bytes a prefix does. Renames last once their
- * folder was synced. It fails, slows down, flips a bit or becomes an older image of itself when told to.
+ * folder was synced. It fails, slows down, flips a bit or becomes an older image of itself on request.
  */
 import type { DiskFile, JournalDisk } from "#node/journal/journal-disk";
 import type { Draw } from "../../city/random.ts";
@@ -40,7 +40,7 @@ export class Disk {
     this.random = random;
   }
 
-  /** The disk as one process sees it. `touchedBy` is told of every call that may change something. */
+  /** The disk as one process sees it. `touchedBy` is called at every call that may change something. */
   mount(life: ProcessLifetime, touchedBy: () => void): JournalDisk {
     const delayMs = (syncs: boolean) => {
       if (this.faults.strikes("disk-slow", 0.05)) return SLOW_MS * (0.5 + this.random());

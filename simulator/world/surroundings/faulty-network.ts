@@ -38,7 +38,7 @@ interface Client {
   change: (up: boolean) => void;
 }
 
-/** What the network tells of what passes it. */
+/** Observes what passes the network. */
 export interface Wiretap {
   /** A light or the gateway published, before anything could happen to it. */
   published(from: "light" | "gateway", device: string, leaf: Leaf, payload: Uint8Array): void;
@@ -184,7 +184,7 @@ export class Network {
   /** Payloads that are not what anybody entitled published: a broker may keep one for long. */
   private readonly forged = new WeakSet<Uint8Array>();
 
-  /** What the broker will show to whoever subscribes. */
+  /** What the broker will show to a later subscriber. */
   retain(device: string, leaf: Leaf, payload: Uint8Array, forged: boolean): void {
     this.retained.set(`${device}/${leaf}`, payload);
     if (forged) this.forged.add(payload);

@@ -18,14 +18,14 @@ export interface Recovered {
 export interface OpenMemory {
   readonly journal: Journal;
   readonly signer: Signer;
-  /** Told of the device after each of its steps. */
+  /** Called with the device's state after each of its steps. */
   follow(state: State): void;
 }
 
 export interface Memory {
   /** Called when something was written that a power cut could undo. */
   onUnsynced: () => void;
-  /** Throws why a light cannot start on it. @param touched told of every call that may change something */
+  /** Throws why a light cannot start on it. @param touched called at every call that may change something */
   open(life: ProcessLifetime, touched: () => void): OpenMemory;
   /** Recovery tried on copies. */
   recover(): Recovered;

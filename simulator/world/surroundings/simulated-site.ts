@@ -1,5 +1,5 @@
 /**
- * What stands on one site of a world: a lamp, a meter that may fail, a plan and a budget, drawn from chance.
+ * What is on one site of a world: a lamp, a meter that may fail, a plan and a budget, drawn from chance.
  *
  * Promise: energy delivered is the lamp model's exact integral; the meter's faults change what is read of
  * it and nothing else.
@@ -98,7 +98,7 @@ export class SiteMeter implements Lamp, Meter {
   private isSilent = false;
   private lastRaw = -1;
   private resetUnseen = false;
-  /** It began again at zero where no device could see it: what it had counted is nobody's to know. */
+  /** It began again at zero where no device could see it: what it had counted is unknown. */
   hidReset = false;
   private doubtedUntilMs = 0;
   private readonly nowMs: () => number;

@@ -263,7 +263,7 @@ answerParent(
       starved.longestMs = 0;
       return found;
     },
-    /** What nobody holds any more is not weighed; needs --expose-gc. */
+    /** What is not referenced any more is not weighed; needs --expose-gc. */
     collect: () => globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" }),
     /** Payload up and down of one payment, bytes. */
     payloadBytes: () => gate.payloadBytes / gate.answers,

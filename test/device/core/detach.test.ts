@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { detach, failureCount } from "#core/detach";
 
-it("work that nobody waits for tells and counts what it fails with, once", async () => {
+it("detached work reports and counts its failure once", async () => {
   const before = failureCount();
   const told: unknown[] = [];
   const work = Promise.reject(new Error("no disk"));

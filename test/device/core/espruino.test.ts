@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type BoardBundle, bundleForBoard } from "#hardware/espruino/build/bundle";
-import { tellFault } from "#hardware/espruino/build/lint";
+import { faultLine } from "#hardware/espruino/build/lint";
 import vectors from "../../../device/protocol/vectors.json";
 import { runWithout } from "./es5.ts";
 import { faults } from "./faults.ts";
@@ -60,7 +60,7 @@ describe("the device's files on Espruino", () => {
   });
 
   it("hold nothing that it lacks or does wrong, file by file and bundled", () => {
-    expect(bundle.faults.map(tellFault)).toEqual([]);
+    expect(bundle.faults.map(faultLine)).toEqual([]);
   });
 
   it("do what the originals do, event by event, among any faults", () => {

@@ -1,4 +1,4 @@
-/** A device that an offer made stand still: nobody but itself knows, so it has to ask for the one that helps. */
+/** A device that an offer halted: only the device knows, so it has to ask for the one that helps. */
 import { describe, expect, it } from "vitest";
 import { Surroundings } from "./fixtures.ts";
 
@@ -65,7 +65,7 @@ describe("a device that refused a newer offer", () => {
 });
 
 describe("a device that began without a clock", () => {
-  it("counts what it signed then to the first day it is told", () => {
+  it("counts what it signed then to the first day it knows", () => {
     const world = new Surroundings();
     world.wallOffset = null;
     world.setLink(true);
@@ -79,7 +79,7 @@ describe("a device that began without a clock", () => {
 });
 
 describe("a device whose deposit is used up", () => {
-  it("asks for an offer, since the one that told of the next deposit may have been lost", () => {
+  it("asks for an offer, since the one with the next deposit may have been lost", () => {
     const world = new Surroundings();
     world.seller.channels[0]!.balance = 500;
     world.setLink(true);
@@ -132,7 +132,7 @@ describe("a device whose deposit is used up, again", () => {
   });
 });
 
-describe("a device that was told of a price above its ceiling", () => {
+describe("a device that received a price above its ceiling", () => {
   it("asks for an offer until the price is one it pays", () => {
     const world = lit();
     world.seller.pricePerMillionUnits = 2_000_000;
@@ -145,7 +145,7 @@ describe("a device that was told of a price above its ceiling", () => {
 });
 
 describe("a device whose meter is silent since power-up", () => {
-  it("tells no reading, for it would be that of its last checkpoint", () => {
+  it("sends no reading, for it would be that of its last checkpoint", () => {
     const world = lit();
     world.meterMode = "silent";
     world.powerCut();

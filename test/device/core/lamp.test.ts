@@ -18,7 +18,7 @@ describe("the lamp's plan", () => {
     expect(plannedLevel([], minute(0))).toBe(0);
   });
 
-  it("tells the time of its next step, so that the level there is the new one", () => {
+  it("gives the time of its next step, so that the level there is the new one", () => {
     expect(msUntilNextStep(PLAN, minute(1_019))).toBe(60_000);
     expect(msUntilNextStep(PLAN, minute(1_020))).toBe(360 * 60_000);
     expect(msUntilNextStep([DUSK], minute(0))).toBe(Infinity);

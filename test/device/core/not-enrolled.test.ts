@@ -13,7 +13,7 @@ const NOT_ENROLLED: Grant = {
   validUntilSeconds: 0,
 };
 
-it("is told in the state while there is no channel, and an offer ends it", () => {
+it("is reported in the state while there is no channel, and an offer ends it", () => {
   const world = new Surroundings();
   world.lose = 1e9;
   world.setLink(true);
@@ -39,7 +39,7 @@ it("replayed to a device that buys, changes nothing", () => {
   expect(reportOf(world.state).refusal).toBeNull();
 });
 
-it("is told in the same way that its seller cannot be bought from, and goes on asking", () => {
+it("reports in the same way that its seller cannot be bought from, and goes on asking", () => {
   for (const refusal of ["seller-unavailable", "seller-refused"] as const) {
     const world = new Surroundings();
     world.lose = 1e9;

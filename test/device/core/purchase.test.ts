@@ -157,7 +157,7 @@ describe("refusals", () => {
     ]);
   });
 
-  it("are told to channels by the first four bytes of their id, unsigned", () => {
+  it("are assigned to channels by the first four bytes of their id, unsigned", () => {
     expect(channelTagOf(`0xffeeddcc${"00".repeat(28)}`)).toBe(0xffeeddcc);
   });
 });

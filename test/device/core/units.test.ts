@@ -68,7 +68,7 @@ describe("energy and time", () => {
     expect(msUntilCreditEnds(-5, 60_000)).toBe(0);
   });
 
-  it("agree: what is used in the time told is all of it, and a millisecond less is not", () => {
+  it("agree: what is used in the time computed is all of it, and a millisecond less is not", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 1e9 }), fc.integer({ min: 1, max: 1e7 }), (units, power) => {
         const ms = msUntilUsed(units, power);

@@ -58,7 +58,7 @@ describe("the field of a board", () => {
     );
   });
 
-  it("adds what it was told to a product, also into the addend itself", () => {
+  it("adds its addend to a product, also into the addend itself", () => {
     fc.assert(
       fc.property(
         differences,

@@ -21,7 +21,7 @@ function inbox(): BoardInbox {
   });
 }
 
-function judged(
+function checked(
   box: BoardInbox,
   message: OfferMessage,
 ): { readonly opened: Opened | null; readonly slices: number } {
@@ -39,7 +39,7 @@ const address = fc
   .map((bytes) => `0x${Buffer.from(bytes).toString("hex")}`);
 
 describe("the board's inbox", () => {
-  it("judges any offer as the Pi does, channel id and all", () => {
+  it("checks any offer as the Pi does, channel id included", () => {
     const bench = new Bench();
     const offers = fc.record({
       payer: address,
@@ -55,7 +55,7 @@ describe("the board's inbox", () => {
       fc.property(offers, (changed) => {
         const message = bench.offerMessage({ channel: { ...CHANNEL, ...changed } });
         const onPi = openMessage(TAGGER, DEVICE_KEY.address, "offer", sealJson(TAGGER, "offer", message));
-        expect(judged(inbox(), message).opened).toEqual(onPi);
+        expect(checked(inbox(), message).opened).toEqual(onPi);
       }),
       { numRuns: 100 },
     );
@@ -64,10 +64,10 @@ describe("the board's inbox", () => {
   it("hashes a configuration once, in slices, and drops an offer for a newer one", () => {
     const bench = new Bench();
     const box = inbox();
-    const first = judged(box, bench.offerMessage());
+    const first = checked(box, bench.offerMessage());
     expect(first.opened?.kind).toBe("offer");
     expect(first.slices).toBeGreaterThan(100);
-    expect(judged(box, bench.offerMessage({ charged: 100 })).slices).toBe(0);
+    expect(checked(box, bench.offerMessage({ charged: 100 })).slices).toBe(0);
     const heard: string[] = [];
     const other = { ...CHANNEL, salt: `0x${"02".repeat(32)}` };
     box.open("offer", sealJson(TAGGER, "offer", bench.offerMessage({ channel: other })), () =>
@@ -75,13 +75,13 @@ describe("the board's inbox", () => {
     );
     for (let n = 0; n < 10; n++) box.step();
     const newer = bench.offerMessage({ channel: { ...CHANNEL, salt: `0x${"03".repeat(32)}` } });
-    expect(judged(box, newer).opened?.kind).toBe("offer");
+    expect(checked(box, newer).opened?.kind).toBe("offer");
     expect(heard).toEqual([]);
   });
 
-  it("refuses what it cannot judge, and takes nothing that the gateway did not seal", () => {
+  it("refuses what it cannot check, and takes nothing that the gateway did not seal", () => {
     const bench = new Bench();
-    const told = (message: OfferMessage) => judged(inbox(), message).opened;
+    const told = (message: OfferMessage) => checked(inbox(), message).opened;
     const requirements = bench.offerMessage().requirements;
     expect(told(bench.offerMessage({ requirements: { ...requirements, network: "eip155:1" } }))).toEqual({
       kind: "offer-refused",

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Payment } from "#core/events";
 import { bundleForBoard } from "#hardware/espruino/build/bundle";
-import { tellFault } from "#hardware/espruino/build/lint";
+import { faultLine } from "#hardware/espruino/build/lint";
 import { systemClock } from "#node/clock";
 import type { HostParts } from "#node/host";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
@@ -25,7 +25,7 @@ let ground: Ground;
 let bundle = "";
 beforeAll(async () => {
   const built = await bundleForBoard(SIMULATED_LIGHT, "Light");
-  expect(built.faults.map(tellFault)).toEqual([]);
+  expect(built.faults.map(faultLine)).toEqual([]);
   bundle = built.code;
   ground = await prepareGround();
 }, 180_000);

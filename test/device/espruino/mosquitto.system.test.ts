@@ -81,16 +81,16 @@ test("a board pays and is answered through Mosquitto, byte for byte, and hears a
   await client.publishAsync(topic("offer"), "", { qos: 1, retain: true });
 });
 
-test("Mosquitto keeps a silent board's connection by its pings, and tells its will when it is cut", async () => {
+test("Mosquitto keeps a silent board's connection by its pings, and publishes its will when it is cut", async () => {
   const cut = { now: () => {} };
   const { published } = await listener();
   const { ups } = board(cut);
   await until("it is up", () => ups.length === 1);
-  // Mosquitto ends whoever is silent for one and a half of its keep-alive times.
+  // Mosquitto disconnects a client that is silent for one and a half of its keep-alive times.
   await new Promise((resolve) => setTimeout(resolve, 5_000));
   expect(ups).toEqual([true]);
   cut.now();
-  await until("the will is told", () => published.some(({ text }) => text === LOST));
+  await until("the will is published", () => published.some(({ text }) => text === LOST));
   await until("it is up again", () => ups.length === 3);
 });
 

@@ -125,12 +125,12 @@ describe("the board's link", () => {
     expect(of(found, "state")).toEqual([]);
   });
 
-  it("tells its will when it dies, and comes back by itself", async () => {
+  it("has its will published when it dies, and comes back by itself", async () => {
     const found = await broker();
     const { ups } = linkTo(found.port);
     await until("it is up", () => ups.length === 1);
     found.cut();
-    await until("its will is told", () => of(found, "state").includes('{"v":1,"status":"lost"}'));
+    await until("its will is published", () => of(found, "state").includes('{"v":1,"status":"lost"}'));
     await until("it is up again", () => ups.length === 3);
     expect(ups).toEqual([true, false, true]);
   });
@@ -194,7 +194,7 @@ describe("the board's link", () => {
     await until("it is up", () => ups.length === 1);
   });
 
-  it("says why it has no connection where nobody listens", async () => {
+  it("says why it has no connection where no broker listens", async () => {
     const found = await startBroker();
     await found.close();
     const { troubles } = linkTo(found.port);

@@ -97,12 +97,12 @@ describe("a configuration", () => {
     );
   });
 
-  it("tells every fault at once", () => {
+  it("reports every fault at once", () => {
     const toml = changed("policy.unpaid", "dark").replace("tick_ms = 60000", "tick_ms = 0");
     expect(() => readConfig(toml, "c.toml")).toThrow(/policy\.unpaid.*\n.*timing\.tick_ms/);
   });
 
-  it("tells where TOML itself is broken, and which file is missing", () => {
+  it("reports where TOML itself is broken, and which file is missing", () => {
     expect(() => readConfig("[device\n", "c.toml")).toThrow(
       /^c\.toml: line 1, column \d+: expected TOML, found/,
     );

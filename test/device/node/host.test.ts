@@ -79,7 +79,7 @@ describe("a host whose ports answer at once", () => {
     }
   });
 
-  it("greets on every connect and tells its state retained", () => {
+  it("sends hello on every connect and publishes its state retained", () => {
     const bench = new Bench();
     bench.start();
     bench.link(true);

@@ -19,7 +19,7 @@ function breakable() {
 }
 
 describe("a lamp that does not follow", () => {
-  it("is told in the state, is not paid for any longer, and is paid for again once it follows", async () => {
+  it("is reported in the state, is not paid for any longer, and is paid for again once it follows", async () => {
     const bench = new Bench();
     const broken = breakable();
     const host = bench.start({ lamp: broken.lamp });

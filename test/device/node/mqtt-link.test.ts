@@ -190,7 +190,7 @@ describe("a link to a broker", () => {
     expect(watched.link.counters.refused).toBe(1);
   });
 
-  it("refuses to pile up publishes that nobody acknowledges", async () => {
+  it("refuses to pile up unacknowledged publishes", async () => {
     const started = await broker({ acknowledges: false });
     const watched = listen(watch(started.port));
     await until("the link is up", isUp(watched));
@@ -224,7 +224,7 @@ describe("a link that cannot connect", () => {
     expect(watched.changes).toEqual([]);
   });
 
-  it("says that nobody listens there", async () => {
+  it("says that no broker listens there", async () => {
     const started = await startBroker();
     await started.close();
     const watched = listen(watch(started.port));

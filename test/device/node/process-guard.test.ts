@@ -1,4 +1,4 @@
-// What nobody caught, in a process of its own: told and counted; a rejection and a lost connection are survived, the
+// Uncaught errors, in a process of its own: reported and counted; a rejection and a lost connection are survived, the
 // rest ends it.
 
 import { spawn } from "node:child_process";
@@ -24,15 +24,15 @@ async function meeting(what: string) {
 }
 
 test.each([
-  ["rejection", "a rejection that nobody handled"],
-  ["reset", "a network error that nobody listened to"],
-])("a %s that nobody caught is told, counted and survived", async (what, words) => {
+  ["rejection", "an unhandled rejection"],
+  ["reset", "a network error without a listener"],
+])("an uncaught %s is reported, counted and survived", async (what, words) => {
   const { code, lines, err } = await meeting(what);
   expect(lines).toEqual([`survived: ${words}: ${what}`, "still here, 1 failure"]);
   expect([code, err]).toEqual([0, ""]);
 });
 
-test.each(["exception", "EPIPE"])("an %s that nobody caught is told, and ends the process", async (what) => {
+test.each(["exception", "EPIPE"])("an uncaught %s is reported, and ends the process", async (what) => {
   const { code, lines } = await meeting(what);
   expect(lines).toEqual([`ends: ${what}, 1 failure`]);
   expect(code).toBe(7);

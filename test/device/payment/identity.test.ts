@@ -121,32 +121,32 @@ describe("login tokens", () => {
   });
 });
 
-describe("an offer judged by what it says (P1)", () => {
+describe("an offer checked by its content (P1)", () => {
   const message = vectors.json.find(({ leaf }) => leaf === "offer")!.message as OfferMessage;
   const channel = message.channel!;
-  const judge = (changes: Partial<OfferMessage>) =>
+  const check = (changes: Partial<OfferMessage>) =>
     checkOffer({ ...message, ...changes }, vectors.device.address);
   const refused = { offer: null, refusal: "channel-id-mismatch" };
 
   it("has its channel id recomputed, not read", () => {
-    const judged = judge({});
-    expect(judged.offer!.channelId).toBe(vectors.channel.id);
-    expect(judged.offer).toMatchObject({ quantumAtomic: 100, terms: { payTo: message.requirements.payTo } });
-    const salted = judge({ channel: { ...channel, salt: `0x${"09".repeat(32)}` } });
+    const checked = check({});
+    expect(checked.offer!.channelId).toBe(vectors.channel.id);
+    expect(checked.offer).toMatchObject({ quantumAtomic: 100, terms: { payTo: message.requirements.payTo } });
+    const salted = check({ channel: { ...channel, salt: `0x${"09".repeat(32)}` } });
     expect(salted.offer!.channelId).not.toBe(vectors.channel.id);
   });
 
   it("is refused when the channel has another signer, seller or token, or is missing", () => {
     const other = `0x${"99".repeat(20)}`;
-    expect(judge({ channel: { ...channel, payerAuthorizer: other } })).toEqual(refused);
-    expect(judge({ channel: { ...channel, receiver: other } })).toEqual(refused);
-    expect(judge({ channel: { ...channel, token: other } })).toEqual(refused);
-    expect(judge({ channel: null })).toEqual(refused);
+    expect(check({ channel: { ...channel, payerAuthorizer: other } })).toEqual(refused);
+    expect(check({ channel: { ...channel, receiver: other } })).toEqual(refused);
+    expect(check({ channel: { ...channel, token: other } })).toEqual(refused);
+    expect(check({ channel: null })).toEqual(refused);
   });
 
   it("is refused on what is no EVM network", () => {
     for (const network of ["solana:x", "eip155:0", "eip155:1e3", ""]) {
-      expect(judge({ requirements: { ...message.requirements, network } })).toEqual({
+      expect(check({ requirements: { ...message.requirements, network } })).toEqual({
         offer: null,
         refusal: "network-not-allowed",
       });
@@ -156,8 +156,8 @@ describe("an offer judged by what it says (P1)", () => {
   it("means the same in capitals, and names the token as the contract under exact", () => {
     const upper = (text: string) => `0x${text.slice(2).toUpperCase()}`;
     const requirements = { ...message.requirements, payTo: upper(message.requirements.payTo) };
-    expect(judge({ requirements })).toEqual(judge({}));
-    const exact = judge({ channel: null, requirements: { ...requirements, scheme: "exact" } });
+    expect(check({ requirements })).toEqual(check({}));
+    const exact = check({ channel: null, requirements: { ...requirements, scheme: "exact" } });
     expect(exact.offer!.terms).toMatchObject({ scheme: "exact", contract: message.requirements.asset });
     expect(exact.offer!.channelId).toBe(vectors.exact.account);
   });
@@ -170,8 +170,8 @@ describe("an offer judged by what it says (P1)", () => {
         const changed = { ...message, requirements: { ...message.requirements, extra, network, scheme } };
         const read = readOffer(JSON.stringify(changed));
         expect(read.error).toBeNull();
-        const judged = checkOffer(read.message!, vectors.device.address);
-        expect(judged.offer === null).toBe(judged.refusal !== null);
+        const checked = checkOffer(read.message!, vectors.device.address);
+        expect(checked.offer === null).toBe(checked.refusal !== null);
       }),
     );
   });

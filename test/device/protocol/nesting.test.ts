@@ -14,7 +14,7 @@ import { counter, object, readJson } from "#protocol/shape";
 
 const deep = (depth: number, [open, close] = ["[", "]"]) => open!.repeat(depth) + close!.repeat(depth);
 
-/** How deep a value nests, told by another way than the reader's. */
+/** How deep a value nests, computed otherwise than by the reader. */
 function depthOf(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
   return 1 + Math.max(0, ...Object.values(value).map(depthOf));

@@ -1,4 +1,4 @@
-// What is left to the certificates in use, as Prometheus is told.
+// The time left to the certificates in use, as Prometheus reads it.
 
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,7 +34,7 @@ async function keepOneOf(days: number): Promise<void> {
   copyFileSync(issued.keyFile, files.keyFile);
 }
 
-async function told(broker: Parameters<typeof certificatesOf>[0]): Promise<Record<string, number>> {
+async function secondsLeft(broker: Parameters<typeof certificatesOf>[0]): Promise<Record<string, number>> {
   const registry = new Registry();
   registerAccess(new Scrape(registry), {
     broker: () => null,
@@ -48,7 +48,7 @@ async function told(broker: Parameters<typeof certificatesOf>[0]): Promise<Recor
   return Object.fromEntries([...lines].map(([, which, seconds]) => [which, Number(seconds)]));
 }
 
-test("the broker's certificate and its clients' authority are told by what is left, renewed ones once they are taken over", async () => {
+test("the broker's certificate and its clients' authority are reported by the time left, renewed ones once they are loaded", async () => {
   const door = {
     port: 0,
     ...files,
@@ -56,29 +56,29 @@ test("the broker's certificate and its clients' authority are told by what is le
     clientCertificates: "optional",
   } as const;
   const broker = EMBEDDED.parse({ kind: "embedded", tls: door });
-  expect(await told(broker)).toEqual({});
+  expect(await secondsLeft(broker)).toEqual({});
   await keepOneOf(10);
   readCertificates(door);
-  const { broker: left, clientCa } = await told(broker);
+  const { broker: left, clientCa } = await secondsLeft(broker);
   expect(left).toBe(10 * DAY);
   expect(clientCa).toBeGreaterThan(20 * DAY);
 
   await keepOneOf(60);
   writeFileSync(files.keyFile, (await authority.issue("another")).key);
   expect(() => readCertificates(door)).toThrow("expected a certificate and its key");
-  expect((await told(broker)).broker).toBe(10 * DAY);
+  expect((await secondsLeft(broker)).broker).toBe(10 * DAY);
 
   await keepOneOf(60);
   // A chain serves as long as the first of its certificates to end.
   const { cert } = await authority.issue("in the middle", [], inDays(40));
   writeFileSync(files.certFile, `\n${cert}`, { flag: "a" });
   readCertificates(door);
-  expect((await told(broker)).broker).toBe(40 * DAY);
+  expect((await secondsLeft(broker)).broker).toBe(40 * DAY);
 });
 
-test("the gateway's own certificate at a broker of others is told, past its end by less than nothing", async () => {
+test("the gateway's own certificate at a broker of others is reported, past its end as a negative time", async () => {
   const broker = EXTERNAL.parse({ kind: "external", url: "mqtts://b.example.org", ...files });
   await keepOneOf(-1);
   readLogin("broker", broker);
-  expect(await told(broker)).toEqual({ externalBroker: -DAY });
+  expect(await secondsLeft(broker)).toEqual({ externalBroker: -DAY });
 });

@@ -220,7 +220,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     expect(notes.filter((note) => note.startsWith("publish refused"))).toHaveLength(wrong.length);
   });
 
-  test("a device hears its own grants and nobody else's, whatever it subscribes to", async () => {
+  test("a device receives only its own grants, whatever it subscribes to", async () => {
     const { broker } = await newBroker();
     const [one, two] = [newKey(), newKey()];
     const client = await logged(broker, one);
@@ -243,7 +243,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     expect(got).toEqual([own]);
   });
 
-  test("a will on another's topic, or one that no leaf allows, is no login at all; one's own state is told", async () => {
+  test("a will on another's topic, or one that no leaf allows, refuses the login; the device's own state is published", async () => {
     const { broker, heard, notes } = await newBroker();
     const key = newKey();
     const own = topicOf(key.address.slice(2), "state");
@@ -317,7 +317,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     expect(await logIn(broker, newKey())).toBeInstanceOf(mqtt.MqttClient);
   });
 
-  test("of two logins of one device that wait together the later connection stays, whichever is judged first", async () => {
+  test("of two logins of one device that wait together the later connection stays, whichever is authenticated first", async () => {
     const { broker } = await newBroker();
     const key = newKey();
     const device = key.address.slice(2);
@@ -424,7 +424,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     expect(times.sort((a, b) => a - b)[7]).toBeLessThan(35);
   });
 
-  test("a busy port is told with its number and what to change", async () => {
+  test("a busy port is reported with its number and what to change", async () => {
     const { broker } = await newBroker();
     const port = Number(new URL(broker.url).port);
     await expect(openEmbeddedBroker({ ...PLAIN, server: spoken, port }, () => {})).rejects.toThrow(

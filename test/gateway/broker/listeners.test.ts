@@ -155,7 +155,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     expect(await logIn(urlOf("mqtts"), two, alternative)).toBeInstanceOf(mqtt.MqttClient);
   });
 
-  test("with device A's certificate nobody logs in as B, not even with B's password", async () => {
+  test("device A's certificate gives no login as B, not even with B's password", async () => {
     const { broker, urlOf, notes } = await newBroker("optional");
     const [a, b] = [newKey(), newKey()];
     const ofA = certificate(await authority.issue(nameOf(a)));
@@ -251,7 +251,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     );
   });
 
-  test("new certificates hold for new connections; wrong ones change nothing and are told", async () => {
+  test("new certificates hold for new connections; wrong ones change nothing and are reported", async () => {
     const [first, second] = [
       await authority.issue("localhost"),
       await authority.issue("localhost", ["second"]),

@@ -74,7 +74,7 @@ test("a length that never ends is refused before anything is kept", () => {
   expect(readThrough([...endless].map((byte) => Buffer.from([byte]))).fault).toMatch(/at most 300 bytes/);
 });
 
-test("a reader that is told to wait goes on where it stopped", () => {
+test("a paused reader goes on where it stopped", () => {
   const reader = new PacketReader();
   const all = Buffer.concat([publishOf(1), publishOf(2), publishOf(3)]);
   const sizes: number[] = [];

@@ -121,7 +121,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
   test.each([
     [5, "MQTT"],
     [3, "MQIsdp"],
-  ] as const)("MQTT of another version, %i, is told so by code 1", async (level, name) => {
+  ] as const)("MQTT of another version, %i, is refused with code 1", async (level, name) => {
     const { port } = await newBroker(server);
     const socket = connectTcp(port, "127.0.0.1");
     open.push({ close: async () => socket.destroy() });
@@ -135,7 +135,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     await once(socket, "close");
   });
 
-  test("a device that logs in over and over is told to come later, not that its key is wrong", async () => {
+  test("a device that logs in over and over is refused as too frequent, not for a wrong key", async () => {
     const { urlOf, notes } = await newBroker(server);
     const key = newKey();
     const codes = [await codeOf(urlOf("mqtt"), key)];

@@ -1,4 +1,4 @@
-// The name of the group among which a broker shares messages: the same for gateways with one key, told by nothing public.
+// The name of the group among which a broker shares messages: the same for gateways with one key, derived from nothing public.
 
 import { generatePrivateKey } from "viem/accounts";
 import { expect, test } from "vitest";

@@ -75,7 +75,7 @@ test.each<[string, string, unknown, RegExp]>([
   ["chain", "rpc", "localhost", /expected an http or https URL/],
   ["limits", "purchases", 0, />=1/],
   ["forward", "origins", ["example.org"], /expected an http or https URL/],
-])("%s.%s = %j is told in one line with its file", (section, member, value, expected) => {
+])("%s.%s = %j is reported in one line with its file", (section, member, value, expected) => {
   const check = () => checkConfig(withMember(section, member, value), "/etc/x.toml");
   expect(check).toThrow(expected);
   expect(check).toThrow(new RegExp(`^config /etc/x.toml: ${section}`));
@@ -95,7 +95,7 @@ test("every wrong value has a line of its own, and a missing section is named", 
   );
 });
 
-test("a syntax error is told with its line, a missing file by name", () => {
+test("a syntax error is reported with its line, a missing file by name", () => {
   const file = join(directory, "broken.toml");
   writeFileSync(file, '[gateway]\nkey = "a"\ndata = = 3\n');
   expect(() => readConfig(file)).toThrow(new RegExp(`^config ${file}: line 3, column 8: [^\\n]+$`));

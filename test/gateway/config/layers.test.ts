@@ -87,7 +87,7 @@ test("a value is a number, a boolean or an array where it reads like one, else t
   });
 });
 
-test("a wrong value, a typo and a secret in a variable are told; variables of other programs are left alone", () => {
+test("a wrong value, a typo and a secret in a variable are refused; variables of other programs are left alone", () => {
   expect(() => load({ WATT402_SELLER_URL: "seller" })).toThrow("seller.url: expected an http or https URL");
   expect(() => load({ WATT402_SELLER_ULR: "http://x" })).toThrow(/config .*: seller: .*ulr/);
   expect(() => load({}, ["seller.url"])).toThrow('--set: expected section.member=value, found "seller.url"');
@@ -170,7 +170,7 @@ test("--check shows what is in effect, --init writes a sample that is good and i
 test("with no configuration at all it starts on this machine, says what it assumed, makes its keys, and waits", async () => {
   process.env.XDG_STATE_HOME = join(directory, "state");
   process.env.WATT402_BROKER_PORT = "0";
-  // Nobody is there: port 9 discards.
+  // No server is there: port 9 discards.
   process.env.WATT402_CHAIN_RPC = "http://127.0.0.1:9";
   process.env.WATT402_SELLER_URL = "http://127.0.0.1:9";
   const keys = ["gateway.key", "treasury.key"].map((name) => join(directory, "state", "watt402", name));

@@ -77,7 +77,7 @@ test("a light that waits gets no offer and no deposit and says why; approved, it
 
   const notEnrolled = async () =>
     Number(/^watt402_dropped_total\{reason="not-enrolled"\} (\d+)/m.exec(await get("/metrics"))?.[1] ?? 0);
-  // While it waited, what it told was dropped too.
+  // While it waited, what it sent was dropped too.
   const droppedBefore = await notEnrolled();
   expect(await command("devices", "refuse", light.device)).toContain("refused, approved before");
   for (let tries = 0; tries < 200 && (await notEnrolled()) === droppedBefore; tries += 1) {
@@ -97,7 +97,7 @@ test("a light that waits gets no offer and no deposit and says why; approved, it
   );
 }, 120_000);
 
-test("an allow-list lets its lights in and nobody else, and a line more lets another in", async () => {
+test("an allow-list admits only its lights, and a line more admits another", async () => {
   const file = join(ground.directory(), "devices.txt");
   writeFileSync(file, "# nobody yet\n");
   const { gateway } = await operated({ mode: "allow-list", allowFile: file });

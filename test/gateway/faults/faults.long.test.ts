@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => ground.stop());
 
-test("a clock set a day ahead and back is told, stops no light that is connected, and pays nothing twice", async () => {
+test("a clock set a day ahead and back is reported, stops no light that is connected, and pays nothing twice", async () => {
   const utility = await startSeller(ground);
   const preload = new URL("./clock-step.mjs", import.meta.url).href;
   const operated = await operate(
@@ -37,7 +37,7 @@ test("a clock set a day ahead and back is told, stops no light that is connected
   expect((await utility.stop()).settles.amountAtomic).toBe(total);
 });
 
-test("a chain node that is gone stops no payment that needs no deposit, is told, and is used again when it is back", async () => {
+test("a chain node that is gone stops no payment that needs no deposit, is reported, and is used again when it is back", async () => {
   const utility = await startSeller(ground);
   const road = await openRoad(ground.anvil.rpcUrl);
   const operated = await operate(ground, utility.url, { chain: { rpc: road.url } });

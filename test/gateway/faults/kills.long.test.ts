@@ -1,5 +1,5 @@
 // A gateway killed five hundred times under load, at any moment: while it starts, recovers, asks the seller,
-// writes, answers. Nothing that a device was told is missing from the ledger, nothing is paid twice.
+// writes, answers. Nothing that a device was granted is missing from the ledger, nothing is paid twice.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,7 +39,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const heard = (lights: readonly Light[]) =>
   lights.reduce((sum, { grants }) => sum + grants.filter(({ refusal }) => refusal === null).length, 0);
 
-/** M4: what a grant told is in the ledger, though its gateway died right behind it. */
+/** M4: what a grant stated is in the ledger, though its gateway died right behind it. */
 function expectHeardIsWritten(lights: readonly Light[], data: string): void {
   const { channels } = ledgerRows(data);
   for (const { grants } of lights) {

@@ -15,7 +15,7 @@ export interface LossyProxy {
   close(): Promise<void>;
 }
 
-/** @param isLost told of every answer to a paid request: its number, from 0, and its status */
+/** @param isLost called at every answer to a paid request: its number, from 0, and its status */
 export async function openLossyProxy(
   target: string,
   isLost: (payment: number, status: number) => boolean,

@@ -1,4 +1,4 @@
-// A gateway that is told to end, while all it talks to hangs.
+// A gateway that is asked to end, while all it talks to hangs.
 
 import { writeFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";

@@ -1,4 +1,4 @@
-// A gateway's lookout without the gateway: a fleet that is told what happens, and the HTTP server on a free port.
+// A gateway's telemetry without the gateway: a fleet that observes events, and the HTTP server on a free port.
 
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -87,7 +87,7 @@ test("an answer that is not as described is noticed", async () => {
   expect(validate(less)).toBe(false);
 });
 
-test("lights and payments are walked page by page, each once; a wrong query is told", async () => {
+test("lights and payments are walked page by page, each once; a wrong query is refused", async () => {
   const { url } = await lively();
   const seen: string[] = [];
   let after: number | null = -1;
@@ -112,7 +112,7 @@ test("lights and payments are walked page by page, each once; a wrong query is t
   expect(await (await fetch(`${payments}?limit=1&after=100`)).json()).toMatchObject({
     payments: [{ maxClaimable: 200 }],
   });
-  // Another light's channel is not told under this one's name.
+  // Another light's channel is not shown under this one's name.
   expect((await fetch(`${payments}?channel=${channelOf(4)}`)).status).toBe(404);
   const wrong = await fetch(`${url}/api/v1/lights?limit=0`);
   expect([wrong.status, await wrong.json()]).toMatchObject([
@@ -121,7 +121,7 @@ test("lights and payments are walked page by page, each once; a wrong query is t
   ]);
 });
 
-test("no answer carries a signature: it is money to whoever can present it", async () => {
+test("no answer carries a signature: anyone could present it for money", async () => {
   const { url } = await lively();
   for (const path of ["", "/payments", "/deposits"]) {
     const text = await (await fetch(`${url}/api/v1/lights/${deviceName(3)}${path}`)).text();
@@ -162,7 +162,7 @@ test("ready means every part is good, and the part that is not says why", async 
   expect((await fetch(`${url}/livez`)).status).toBe(200);
 });
 
-test("with a token nothing but health and version is told without it; a login is a cookie that scripts cannot read", async () => {
+test("with a token only health and version are answered without it; a login is a cookie that scripts cannot read", async () => {
   const { url } = await staged({ token: TOKEN });
   for (const path of ["/livez", "/readyz", "/version", "/login"]) {
     expect([path, (await fetch(url + path)).status]).toEqual([path, 200]);

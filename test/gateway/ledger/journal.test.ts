@@ -182,7 +182,7 @@ test("any prefix of a segment gives the entries of its whole groups, and nothing
   );
 });
 
-test("bytes that the disk changed spoil at most their group, its length nothing, and are told", () => {
+test("bytes that the disk changed spoil at most their group, its length nothing, and are reported", () => {
   fc.assert(
     fc.property(
       GROUPS,
@@ -223,7 +223,7 @@ test("a stretch that the disk lost, over lengths and checksums of several groups
   );
 });
 
-test("a tail that is no torn group is told", () => {
+test("a tail that is no torn group is reported", () => {
   const [first, second, third] = ["a", "b", "c"].map((text) => groupOf([entry(text)]));
   second!.fill(0xa5, 0, 8);
   third!.fill(0xa5, 4);

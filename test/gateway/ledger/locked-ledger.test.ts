@@ -136,7 +136,7 @@ test("pages of the tables and of the journal come together, each payment once an
   await unlock();
 });
 
-test("deposits that are decided at once never pass a limit together, whoever decides", async () => {
+test("deposits that are decided at once never pass a limit together, whichever process decides", async () => {
   const [one, other] = [open(), open({ isGateway: false })];
   const { id, device } = channelNumbered(0);
   const ask = (ledger: SqliteLedger, index: number) =>

@@ -139,7 +139,7 @@ test("a payment that was removed, a deposit that never was and a counter set by 
   expect(await differences()).toEqual([]);
 });
 
-test("a seller or a node that does not answer is told, never taken for agreement", async () => {
+test("a seller or a node that does not answer is reported, never taken for agreement", async () => {
   const args = ["ledger", "reconcile", "--set", "seller.url=http://127.0.0.1:9"];
   const { code, stdout } = await run(...args, "--set", "chain.rpc=http://127.0.0.1:9");
   expect(code).toBe(1);
@@ -176,7 +176,7 @@ test("an export has every payment once, as CSV and as JSON, of all devices or on
   });
 });
 
-test("a statement tells a month's purchases, prices, energy and counters, for people and for programs", async () => {
+test("a statement lists a month's purchases, prices, energy and counters, for people and for programs", async () => {
   const { device } = lights[0]!;
   const month = new Date().toISOString().slice(0, 7);
   const { stdout: json } = await run("ledger", "statement", device, "--month", month, "--json");

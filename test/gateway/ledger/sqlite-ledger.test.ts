@@ -204,7 +204,7 @@ test("after it is closed a ledger takes nothing more, and says so", async () => 
   await expect(ledger.saveChannel(channelNumbered(1))).rejects.toThrow("closed");
 });
 
-test("what waits in the journal is told by count, bytes and age, and is nothing once it is folded", async () => {
+test("payments in the journal are reported by count, bytes and age, and are none once they are folded", async () => {
   const folder = mkdtempSync(join(tmpdir(), "watt402-waiting-"));
   const ledger = openSqliteLedger(folder);
   expect(ledger.waiting).toEqual({ payments: 0, bytes: 0, sinceSeconds: null });

@@ -1,4 +1,4 @@
-// Records payments as fast as it can and tells each number once its promise has resolved. Ends when killed.
+// Records payments as fast as it can and prints each number once its promise has resolved. Ends when killed.
 // Arguments: directory, or the URL of a PostgreSQL; first number; file of the password.
 
 import { readFileSync, writeSync } from "node:fs";

@@ -25,7 +25,7 @@ test.each([
   ["prometheus-alerts.yml", 8],
   ["prometheus-alerts.test.yml", 7],
   ["grafana-dashboard.json", 12],
-])("every metric that %s asks for is told by the gateway", (file, atLeast) => {
+])("every metric that %s asks for is exported by the gateway", (file, atLeast) => {
   const asked = metricsIn(readFileSync(`${FOLDER}/${file}`, "utf8"));
   expect([...asked].filter((name) => !names.has(name))).toEqual([]);
   expect(asked.size).toBeGreaterThanOrEqual(atLeast);
@@ -64,7 +64,7 @@ test("metrics end in their unit, and no label grows with the fleet", async () =>
   expect(counters.filter((name) => !name.endsWith("_total"))).toEqual([]);
 });
 
-test("payments that are in the journal alone are told with their bytes and their age", async () => {
+test("payments that are in the journal alone are reported with their bytes and their age", async () => {
   const text = await (await fetch(`${stage.url}/metrics`)).text();
   expect(text).toMatch(/^watt402_journal_payments 3$/m);
   expect(text).toMatch(/^watt402_journal_bytes 900$/m);

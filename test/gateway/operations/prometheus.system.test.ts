@@ -30,7 +30,7 @@ test("a rule that says something else is noticed", () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-test("promtool reads what the gateway tells, and finds nothing to mend in our metrics", async () => {
+test("promtool reads the gateway's metrics, and finds no fault in ours", async () => {
   const stage = await openStage();
   stage.hello(1);
   stage.pay(1);

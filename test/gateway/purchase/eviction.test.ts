@@ -75,7 +75,7 @@ test("who has paid stays before who has not, who is present stays at all, and wh
   expect(emptied()).toEqual([buyer.device, strangers[3]!.device, strangers[5]!.device]);
 });
 
-test("at a broker of others silence tells who left: newcomers after two minutes, buyers after a quarter of an hour", async () => {
+test("at a broker of others silence means that a device left: newcomers after two minutes, buyers after a quarter of an hour", async () => {
   const { hello, buy, said, pass } = full(null);
   const buyer = await hello();
   await buy(buyer);

@@ -128,7 +128,7 @@ test.each([
   expect(calls).toHaveLength(0);
 });
 
-test("an answer too long is told with its settlement, not dropped", async () => {
+test("an answer too long is reported with its settlement, not dropped", async () => {
   for (const body of ["x".repeat(60_000), '"'.repeat(49_000)]) {
     const { say, request } = newForward((payment) =>
       payment === null ? REQUIRED : ({ ...PAID, body } as Fetched),
@@ -139,7 +139,7 @@ test("an answer too long is told with its settlement, not dropped", async () => 
   }
 });
 
-test("requirements too long are told, not dropped", async () => {
+test("requirements too long are reported, not dropped", async () => {
   const { request } = newForward(() => ({
     kind: "payment-required",
     paymentRequired: { text: "x".repeat(20_000) },

@@ -1,11 +1,11 @@
-// An answer of long ago, which a seller that keeps them all tells to a ledger from a backup.
+// An answer of long ago, which a seller that keeps them all gives to a ledger from a backup.
 
 import { expect, test } from "vitest";
 import type { Sale, Seller } from "#gateway/purchase/ports";
 import { purchase } from "#gateway/purchase/purchase";
 import { newBench, newKey, openChannelOf, PRICE, payOf, QUANTUM, UNITS } from "./fixtures.ts";
 
-test("is not counted as a new sale: the units it tells of are granted already", async () => {
+test("is not counted as a new sale: its units are granted already", async () => {
   const bench = newBench();
   const key = newKey();
   const channel = await openChannelOf(bench, key);

@@ -76,7 +76,7 @@ test("a rung is charged once, granted once and in the ledger once, whatever is l
             charged: Math.max(heard.charged, grant.charged),
             granted: Math.max(heard.granted, grant.granted),
           };
-          // What a device is told of was charged, granted and stored before.
+          // What a device is granted was charged, granted and stored before.
           const sold = bench.seller.accounts.get(channel.id) ?? { charged: 0, granted: 0 };
           expect(grant.charged).toBeLessThanOrEqual(Math.min(sold.charged, signed));
           expect(grant.granted).toBeLessThanOrEqual(sold.granted);
@@ -236,7 +236,7 @@ test("a deposit is in the ledger before the treasury's signature leaves", async 
 
 // ---- limits ----
 
-test("limits per channel and per day hold, and a device beyond them is told unfunded", async () => {
+test("limits per channel and per day hold, and a device beyond them is refused as unfunded", async () => {
   const bench = newBench({ depositAtomic: 200, perChannelAtomic: 400, perDayAtomic: 600 });
   const buy = async (key: Key, from: ChannelRecord, rungs: number) => {
     let channel = from;
@@ -337,7 +337,7 @@ test("a seller that lost its accounts whole still delivers what it sells now", a
   expect(bench.notes.join()).toContain("behind the ledger");
 });
 
-test("a counter told in passing is no part of a rung charged, unless the seller's account says so too", async () => {
+test("a counter in a refusal does not charge part of a rung, unless the seller's account confirms it", async () => {
   for (const [account, refusal] of [
     [QUANTUM, "counter-mismatch"],
     [QUANTUM + 50, "seller-refused"],
@@ -359,7 +359,7 @@ test("a counter told in passing is no part of a rung charged, unless the seller'
   }
 });
 
-test("a rung that only a counter told in passing calls charged is not booked: its device is told to present it again", async () => {
+test("a rung that only a refusal's counter calls charged is not booked: its device presents it again", async () => {
   const bench = newBench();
   const { key, channel } = await newPayer(bench);
   const { channel: first } = await purchase(bench.parts(), channel, payOf(key, channel, QUANTUM));
@@ -471,7 +471,7 @@ test("a nonce that paid a smaller purchase counts as that purchase, not as the o
 test.each([
   ["a voucher on an exact account", "exact", 0],
   ["an authorization on a channel", "batch-settlement", 1_900_000_000],
-] as const)("%s is a counter mismatch, and nobody is asked", async (_, scheme, validBeforeSeconds) => {
+] as const)("%s is a counter mismatch, and no seller is asked", async (_, scheme, validBeforeSeconds) => {
   const bench = newBench();
   bench.seller.scheme = scheme;
   const { key, channel } = await newPayer(bench);

@@ -60,7 +60,7 @@ test("every channel of a device is one seller's, whatever is offered, left and o
   }
 });
 
-test("a device whose channels are all used up is told so", async () => {
+test("a device whose channels are all used up is refused with that reason", async () => {
   const bench = newBench();
   for (let salt = 0; salt < 128; salt++) await bench.ledger.saveChannel(await channel(bench, "a", salt > 0));
   await expect(channel(bench, "a", true)).rejects.toThrow(
@@ -112,7 +112,7 @@ function partial(bench: Bench, chargedAtomic: number): Bench["seller"] {
   });
 }
 
-test("a rung charged in part gives its units, ends its channel, and is told without a counter off the ladder", async () => {
+test("a rung charged in part gives its units, ends its channel, and is answered without a counter off the ladder", async () => {
   const bench = newBench();
   const opened = await openChannelOf(bench, key);
   const parts = bench.parts({ seller: partial(bench, 70) });

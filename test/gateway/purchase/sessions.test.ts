@@ -71,7 +71,7 @@ test("a PAY sent a hundred times while its answer is on the way is carried once"
   expect(speaker.grantsIn(said)).toHaveLength(2);
 });
 
-test("a PAY with a wrong tag, of another length or of a device nobody knows gets no answer", async () => {
+test("a PAY with a wrong tag, of another length or of an unknown device gets no answer", async () => {
   const bench = newBench();
   const { said, sessions, speaker, offer, id, counts, gateway, settled } = await enrolled(bench);
   const frame = speaker.pay(offer, id, QUANTUM);
@@ -87,7 +87,7 @@ test("a PAY with a wrong tag, of another length or of a device nobody knows gets
   expect(bench.seller.presented).toBe(0);
 });
 
-test("a PAY on a channel nobody offered is told so", async () => {
+test("a PAY on a channel that was not offered gets that refusal", async () => {
   const { said, sessions, speaker, offer, settled } = await enrolled(newBench());
   sessions.receive(speaker.device, "pay", speaker.pay(offer, `0x${"99".repeat(32)}`, QUANTUM));
   await settled();
@@ -299,7 +299,7 @@ test("an offer wanted while another is being made is made after it, and one serv
   expect(held).toHaveLength(2);
 });
 
-test("a price that moved on the menu of one is told before the next rung is signed", async () => {
+test("a changed price is offered before the next rung is signed", async () => {
   const bench = newBench();
   bench.seller.menu = [QUANTUM];
   const { said, sessions, speaker, offer, id, settled } = await enrolled(bench);

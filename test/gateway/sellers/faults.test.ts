@@ -65,7 +65,7 @@ const REASONS: Readonly<Record<Fault, RegExp>> = {
 };
 
 test.each(FAULTS)(
-  "%s is told with the seller's name, nothing is paid twice, and buying goes on",
+  "%s is reported with the seller's name, nothing is paid twice, and buying goes on",
   async (fault) => {
     const before = { failed: await callsFailed(), charged: light.charged(), noted: notes.length };
     const usedBefore = process.memoryUsage();

@@ -28,7 +28,7 @@ export interface FaultyRoad {
 }
 
 const PIECE = Buffer.alloc(65_536, "x");
-/** An end after all, for whoever would take everything. */
+/** An end after all, for a client that would take everything. */
 const ENDLESS_BYTES = 128 * 1024 * 1024;
 const DRIP_MS = 50;
 

@@ -1,4 +1,4 @@
-// Whatever a seller answers to payments: as long as it sells to nobody it is left for one that sells.
+// Whatever a seller answers to payments: as long as it sells to no device it is left for one that sells.
 
 import type { ServerResponse } from "node:http";
 import { encodePaymentRequiredHeader, encodePaymentResponseHeader } from "@x402/core/http";
@@ -41,7 +41,7 @@ const ODD: Readonly<Record<string, (response: ServerResponse) => void>> = {
     response.writeHead(402, required("Facilitator verify failed (503): no healthy upstream")).end("{}"),
   "a facilitator's sentence with a device's word in it": (response) =>
     response.writeHead(402, required("Facilitator verify failed (502): signature service expired")).end("{}"),
-  "a settlement that nobody made": (response) => response.writeHead(402, failure("fetch failed")).end("{}"),
+  "a settlement that was not made": (response) => response.writeHead(402, failure("fetch failed")).end("{}"),
   "an empty 402": (response) => response.writeHead(402).end("{}"),
   "a 402 with nonsense": (response) => response.writeHead(402, { "payment-required": "%%%" }).end(),
   "400 for ever": (response) => response.writeHead(400).end('{"error":"bad request"}'),
@@ -135,7 +135,7 @@ const success = {
   "payment-response": encodePaymentResponseHeader({ success: true, transaction: "0x01", network: NETWORK }),
 };
 
-/** Answers after which nobody knows whether money moved. */
+/** Answers after which it is unknown whether money moved. */
 const UNKNOWN: Readonly<Record<string, (response: ServerResponse) => void>> = {
   "402 with a receipt of success": (response) => response.writeHead(402, success).end("{}"),
   "terms with a receipt of success": (response) =>

@@ -1,4 +1,4 @@
-// A seller that sells to nobody is in trouble whatever it says; what it refuses to one device moves no other.
+// A seller that sells to no device is in trouble whatever it says; what it refuses to one device moves no other.
 
 import { expect, test } from "vitest";
 import { SellerHealth } from "#gateway/sellers/seller-health";
@@ -29,7 +29,7 @@ test("a seller that refuses all payments, of one device or of many, is left afte
   }
 });
 
-test("what one device is refused moves nobody while others are sold to", () => {
+test("one device's refusals move no device while others are sold to", () => {
   const { health, timer } = standingOf();
   for (let minute = 0; minute < 60; minute++) {
     health.paid("b");

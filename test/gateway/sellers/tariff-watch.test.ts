@@ -1,4 +1,4 @@
-// Terms are asked for again as seldom as may be, and whoever got none hears of them when there are some.
+// Terms are asked for again as seldom as may be, and a device without terms gets them when there are some.
 
 import { expect, test } from "vitest";
 import type { AskedQuote, Seller, Tariff } from "#gateway/purchase/ports";
@@ -65,7 +65,7 @@ test("a seller that refuses for an hour is asked for its terms once a minute, an
   expect(seller.tariffs).toBe(changed + 1);
 });
 
-test("whoever got no quote is told soon after the seller quotes again, though its tariff never failed", async () => {
+test("a device without a quote gets one soon after the seller quotes again, though its tariff never failed", async () => {
   const { watch, seller, pass, changes } = watched();
   await pass(1);
   seller.isQuoting = false;

@@ -1,4 +1,4 @@
-// Terms that nobody here can pay are named by what was found and what is spoken, in few words, to the device, too.
+// Terms that cannot be paid here are named by what was found and what is spoken, in few words, to the device, too.
 
 import { encodePaymentRequiredHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -46,7 +46,7 @@ const client = () =>
 
 const SPOKEN = `spoken: batch-settlement by eip3009, exact by eip3009 on ${NETWORK} in token ${TOKEN}`;
 
-test("what a seller accepts and what is spoken are told apart by version, scheme, method, network and token", async () => {
+test("what a seller accepts and what is spoken are distinguished by version, scheme, method, network and token", async () => {
   const found: [typeof answer, string][] = [
     [
       { headers: {}, body: JSON.stringify(VERSION_1) },

@@ -1,5 +1,5 @@
-// Devices that nobody knows, a process of their own: each makes up a key, logs in by a bare socket, says what a light
-// says, asks for a resource, pays what is not on sale, and goes without a goodbye. They come when told, some at a time.
+// Unknown devices, a process of their own: each makes up a key, logs in by a bare socket, says what a light
+// says, asks for a resource, pays what is not on sale, and goes without a goodbye. They come on command, some at a time.
 
 import { connect } from "node:net";
 import { generate, type IPublishPacket, parser } from "mqtt-packet";

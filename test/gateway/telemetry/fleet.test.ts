@@ -82,7 +82,7 @@ test("sums kept as things happen are the sums over all lights, whatever happens"
   );
 });
 
-test("whoever asks for changes since a revision, in parts, ends with every changed light once", () => {
+test("a client that reads changes since a revision, in parts, gets every changed light once", () => {
   fc.assert(
     fc.property(
       fc.array(occurrence, { maxLength: 120 }),
@@ -115,7 +115,7 @@ test("a rung answered again is paid once", () => {
   expect(fleet.light(deviceName(1))).toMatchObject({ payments: 2, spentAtomic: 200, charged: 200 });
 });
 
-test("days left follow what was spent over a day, and nobody guesses from a minute", () => {
+test("days left follow what was spent over a day, never an extrapolated minute", () => {
   const { fleet, pass, now } = bench();
   fleet.observe({
     type: "offered",
@@ -148,7 +148,7 @@ test("lights beyond the limit and samples beyond two days are not kept", () => {
   expect(minutes.at(-1)!.atSeconds - minutes[0]!.atSeconds).toBe((SAMPLES_MAX.minutes - 1) * 60);
 });
 
-test("whoever sends what must be dropped is counted and is no light", () => {
+test("a client whose messages must be dropped is counted and is no light", () => {
   const { fleet } = bench();
   fleet.observe({ type: "dropped", device: deviceName(1), leaf: "hello", reason: "wrong-tag" });
   expect(fleet.lights).toHaveLength(0);
@@ -174,7 +174,7 @@ test("a frame shows counters, never a signature", () => {
   expect(JSON.stringify(frame)).not.toMatch(/abab|171/);
 });
 
-test("an alarm has to hold for a minute to begin and to end, and is told once", () => {
+test("an alarm has to hold for a minute to begin and to end, and is raised once", () => {
   const { fleet, now, pass } = bench();
   const alarms = new Alarms({ lowBalanceDays: 1, treasuryMinAtomic: 0 });
   const around: AlarmConditions = { sellerDown: null, treasuryAtomic: null, differences: 0 };
@@ -216,7 +216,7 @@ test("one refusal reason of a whole fleet is one line, with a count in the next"
   expect(lines[2]).toBe("the seller did not sell 499");
 });
 
-test("places are read with their names, and a wrong line is told by its number", () => {
+test("places are read with their names, and a wrong line is reported by its number", () => {
   const device = deviceName(1);
   const head = "device,name,latitude,longitude\n";
   expect(

@@ -106,7 +106,7 @@ test("beyond loopback a token is asked for, and Home Assistant needs a broker th
   expect(checkConfig(config, "f").http).toBeUndefined();
 });
 
-test("a token file that is too short, and a place that is none, are told before anything starts", async () => {
+test("a token file that is too short, and a place that is none, are refused before anything starts", async () => {
   const directory = ground.directory();
   const file = (name: string, text: string) => {
     writeFileSync(join(directory, name), text);

@@ -71,7 +71,7 @@ test("an alarm arrives signed, and one that is not wanted does not leave", async
   expect(JSON.parse(body)).toMatchObject({ kind: "starved", phase: "begins", id: expect.any(String) });
 });
 
-test("a receiver that fails is told again, with the same id, until it takes it, and in order", async () => {
+test("an alarm is delivered again with the same id, in order, until its receiver accepts it", async () => {
   const { url, heard } = await receiver((count) => (count <= 3 ? 503 : 200));
   const notes: string[] = [];
   const hooks = hook(url, ["starved", "low-balance"], notes);
@@ -88,7 +88,7 @@ test("a receiver that fails is told again, with the same id, until it takes it, 
   expect(notes).toContain("a webhook did not arrive; it is sent again");
 });
 
-test("a receiver that is away for ever costs a bounded queue, and what is lost is told", async () => {
+test("an unreachable receiver costs a bounded queue, and lost alarms are reported", async () => {
   const notes: string[] = [];
   const hooks = hook("http://127.0.0.1:9/none", ["starved"], notes);
   for (let i = 0; i < QUEUE_MAX + 50; i++) hooks.send(alarm("starved", i));

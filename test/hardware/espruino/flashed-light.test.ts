@@ -16,7 +16,7 @@ import { LinuxBoard } from "./linux-board.ts";
 const LOAD_MILLIWATTS = 600_000;
 const BUDGET_RUNGS = 30;
 
-/** Typed on the board's console: it tells what it is, again and again. */
+/** Typed on the board's console: it prints its report, again and again. */
 const TELL = 'setInterval(function(){print("@@"+JSON.stringify(light()));},1000)';
 const ASKED_AGAIN_MS = 20_000;
 

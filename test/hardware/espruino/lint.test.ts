@@ -1,9 +1,9 @@
 /** Every trap of the board's language that we know has a sample here, and the lint finds it. */
 import { describe, expect, it } from "vitest";
 import { toEs5 } from "#hardware/espruino/build/es5";
-import { lintForBoard, tellFault } from "#hardware/espruino/build/lint";
+import { faultLine, lintForBoard } from "#hardware/espruino/build/lint";
 
-const told = (text: string) => lintForBoard(text, "a.js").map(tellFault);
+const told = (text: string) => lintForBoard(text, "a.js").map(faultLine);
 
 /** A sample, and what its error must name. */
 const TRAPS: readonly (readonly [sample: string, named: string])[] = [

@@ -2,7 +2,7 @@
  * A board whose silicon is the interpreter's Linux build: flash in a directory, console on a TCP port.
  *
  * When the program ends, or is killed, it starts again a moment later as a board does, with what its flash
- * holds. Whoever holds the console's connection keeps it meanwhile, as with a USB adapter.
+ * holds. The client of the console's connection keeps it meanwhile, as with a USB adapter.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type BoardBundle, bundleForBoard } from "#hardware/espruino/build/bundle";
-import { tellFault } from "#hardware/espruino/build/lint";
+import { faultLine } from "#hardware/espruino/build/lint";
 import { combTable } from "#hardware/espruino/comb-table";
 import { toHex } from "#payment/bytes";
 import { batchSettlementSeparator } from "#payment/channel";
@@ -27,8 +27,8 @@ const ENTRY = [
 const key = openKey(SECRET);
 const wanted = AMOUNTS.map((amount) => toHex(key.sign(voucherDigest(toHex(CHANNEL), amount, CHAIN_ID))));
 
-/** Written in the board's language: signs every amount, tells slices and signature of each to `told`. */
-const SIGN = `function (bytes, sha256, convolve, told) {
+/** Written in the board's language: signs every amount, passes slices and signature of each to `signed`. */
+const SIGN = `function (bytes, sha256, convolve, signed) {
   var signer = Signer.createVoucherSigner({
     table: bytes.table, key: new Uint8Array([${SECRET}]), domainSeparator: new Uint8Array([${SEPARATOR}]),
     hmac: Signer.hmacOver(sha256), convolve: convolve
@@ -40,7 +40,7 @@ const SIGN = `function (bytes, sha256, convolve, told) {
     var text = "0x";
     var signature = job.signature();
     for (var at = 0; at < signature.length; at++) text += ("0" + signature[at].toString(16)).slice(-2);
-    told(slices, text);
+    signed(slices, text);
   });
 }`;
 
@@ -51,7 +51,7 @@ beforeAll(async () => {
 
 describe("the signer's bundle", () => {
   it("holds nothing that a board lacks or gets wrong, and is the same each time", async () => {
-    expect(bundle.faults.map(tellFault)).toEqual([]);
+    expect(bundle.faults.map(faultLine)).toEqual([]);
     expect((await bundleForBoard(ENTRY, "Signer")).code).toBe(bundle.code);
   });
 

@@ -1,4 +1,4 @@
-/** What an installer is told when the board on the line is none, or not the one that was named. */
+/** What an installer reads when the board on the line is none, or not the one that was named. */
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { expect, it } from "vitest";
 import { uploadToBoard } from "#hardware/flash/board/board-upload";
@@ -63,7 +63,7 @@ async function refusalOf(firmware: Firmware): Promise<string> {
   return told.replace(`--port ${port}: `, "");
 }
 
-it("no port and no board are told in one line, though the CLI ends well", async () => {
+it("no port and no board are reported in one line, though the CLI ends well", async () => {
   expect(await refusal("/dev/no-such-board")).toBe(
     "--port: expected a serial port, found no /dev/no-such-board; is the board plugged in?",
   );
@@ -72,7 +72,7 @@ it("no port and no board are told in one line, though the CLI ends well", async 
   );
 });
 
-it("another board, an old firmware, a flash without room, and a line that loses bytes are told apart", async () => {
+it("another board, an old firmware, a flash without room, and a line that loses bytes are distinguished", async () => {
   const others = { ...GOOD, fileBytes: 917_400, trashBytes: 50 };
   const torn = { ...GOOD, fileBytes: 900_000, files: { ".bootcde": [100, 1] as const } };
   const [board, version, flash, line] = await Promise.all([
@@ -86,7 +86,7 @@ it("another board, an old firmware, a flash without room, and a line that loses 
   expect(flash).toBe(
     "expected 260 bytes free in the board's flash, found 104; delete files of others, or erase it",
   );
-  // Told only after it was sent twice.
+  // Reported only after it was sent twice.
   expect(line).toBe(
     "expected .bootcde, w402.key whole on the board, found another length or checksum, sent twice; " +
       "is the line too long or too noisy?",

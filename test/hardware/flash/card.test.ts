@@ -110,7 +110,7 @@ describe("a card", () => {
     expect(second!.instanceId).not.toBe(first!.instanceId);
   });
 
-  it("a dry run tells the same changes and writes none of them", async () => {
+  it("a dry run prints the same changes and writes none of them", async () => {
     const card = freshCard(folder);
     const before = filesUnder(card);
     const [dry] = await flashed("pi", "--out", card, "--dry-run", ...lightOptions(folder));
@@ -144,7 +144,7 @@ describe("a card", () => {
     expect(errors.join("\n")).toContain("watt402/device.toml: expected a file of the image or of ours");
   });
 
-  it("takes along the light's password at its broker, and the board puts it where nobody else reads it", async () => {
+  it("takes along the light's password at its broker, and the board puts it where no other account reads it", async () => {
     const card = freshCard(folder);
     const file = join(folder, "password");
     writeFileSync(file, "lamp-light\n");
@@ -220,7 +220,7 @@ describe("a folder that is no card", () => {
 });
 
 describe("a key made here", () => {
-  it("is encrypted, opens to the address that was told, and is made once", async () => {
+  it("is encrypted, opens to the address that was printed, and is made once", async () => {
     const card = freshCard(folder);
     const args = ["pi", "--out", card, "--provision-key", ...lightOptions(folder)];
     const [light] = await flashed(...args);
@@ -245,7 +245,7 @@ describe("a key made here", () => {
     expect(read(card, "watt402/device.key")).toBe(key);
   });
 
-  it("without its passphrase is told, not replaced", async () => {
+  it("without its passphrase is reported, not replaced", async () => {
     const card = freshCard(folder);
     await flashed("pi", "--out", card, "--provision-key", ...lightOptions(folder));
     chmodSync(join(card, "watt402/key-passphrase"), 0o600);

@@ -40,7 +40,7 @@ it("keys made for many lights are many keys", async () => {
   expect(new Set(lights.map(({ address }) => address)).size).toBe(3);
 });
 
-it("faults are told by line and column, all of them, and nothing is written", async () => {
+it("all faults are reported by line and column, and nothing is written", async () => {
   writeFileSync(
     file,
     'hostname;meter;rated-watts\npole-1;sdm120;60\n"two\nlines";sdm120;60\npole-3;sdm999;a lot\npole-1;pulse;60\n',

@@ -1,4 +1,4 @@
-/** The installer's page: what it tells to type must be what the command takes. */
+/** The installer's page: the options it shows must be options of the command. */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -45,7 +45,7 @@ function answered(args: readonly string[], answers: readonly (readonly [string, 
   });
 }
 
-it("asked nothing, it asks for all it needs, judges each answer at once, and writes the card", async () => {
+it("without options it asks for all it needs, checks each answer at once, and writes the card", async () => {
   const card = freshCard(folder);
   const debian = lightOptions(folder).slice(-2);
   const down = "\u001b[B";

@@ -129,7 +129,7 @@ describe("a lamp on a DALI bus", () => {
     expect(bus.sent).toEqual(["h0790\n"]);
     bus.gear.status = 0b10;
     await expect(lamp.check!()).rejects.toThrow("found a failure of its lamp");
-    // Its mains was away: it shines as it was told at the factory.
+    // Its mains was away: it shines as configured at the factory.
     bus.gear.status = 0b1000_0000;
     await expect(lamp.check!()).rejects.toThrow("expected the gear to keep its level");
     bus.gear.status = 0;

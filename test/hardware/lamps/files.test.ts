@@ -20,7 +20,7 @@ const context = () => ({ clock: systemClock(), ratedMilliwatts: 60_000, sysfs: t
 const brightness = () => tree.read("class/leds/lamp/brightness");
 
 describe("a relay that the kernel knows as an LED", () => {
-  it("closes at every level above 0, opens at 0, and keeps its state when nobody holds it", async () => {
+  it("closes at every level above 0, opens at 0, and keeps its state when no process holds it", async () => {
     tree.led("lamp", 1);
     const led = openLed({ label: "lamp" }, tree.sysfs);
     for (const [level, found] of [

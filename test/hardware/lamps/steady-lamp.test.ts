@@ -36,7 +36,7 @@ describe("a steady lamp", () => {
     expect(applied).toEqual([10, 40]);
   });
 
-  it("tries a level until it holds, backing off to half a minute, and tells both ends of the trouble once", async () => {
+  it("tries a level until it holds, backing off to half a minute, and reports begin and end of the trouble once", async () => {
     const clock = new BenchClock();
     const { applied, driver, settle } = heldDriver();
     const lamp = new SteadyLamp(driver, clock, () => 1);

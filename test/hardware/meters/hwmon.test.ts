@@ -63,7 +63,7 @@ describe("a chip of the kernel's hwmon", () => {
     expect(reading!.raw).toBeLessThanOrEqual(most + 1);
   });
 
-  it("is told from another of its name by bus and address", async () => {
+  it("is distinguished from another of its name by bus and address", async () => {
     for (const [hwmon, device, power] of [
       ["hwmon0", "1-0040", "1000000"],
       ["hwmon1", "1-0044", "2000000"],
@@ -142,7 +142,7 @@ describe("a chip of the kernel's hwmon", () => {
     await until("the reason", async () => reasonOf(await readOnce(one)).includes("found ENOENT"));
   });
 
-  it("fills a gap in its samples, marks the next reading alone, and tells it", async () => {
+  it("fills a gap in its samples, marks the next reading alone, and reports it", async () => {
     const path = chip("hwmon0", "ina226");
     const one = meter();
     await until("a good reading", () => isGood(one));

@@ -141,7 +141,7 @@ describe("the energy of sampled power", () => {
     );
   });
 
-  it("counts a gap at the higher of its ends, and tells its length", () => {
+  it("counts a gap at the higher of its ends, and reports its length", () => {
     const integral = new PowerIntegral(1000);
     integral.take(60_000, 0);
     expect(integral.take(0, 60_000)).toEqual({ milliwattHours: 1000, gapMs: 60_000 });

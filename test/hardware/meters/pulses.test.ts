@@ -12,7 +12,7 @@ const watched = (one: MeterDriver) =>
   until("a watched line", async () => reasonOf(await readOnce(one)) === "good", 10_000);
 
 describe("an S0 meter", () => {
-  it("counts each pulse once and tells power from their spacing", async () => {
+  it("counts each pulse once and derives power from their spacing", async () => {
     const gpio = fakeGpiomon(pi.path);
     const one = meter(S0);
     await watched(one);

@@ -12,7 +12,7 @@ function afterPowerUp(reading: Reading) {
 const FIVE_WATTS = { raw: 1234, powerMilliwatts: 5000 };
 
 describe("the machine", () => {
-  it("meters a good reading, and one that tells no quality", () => {
+  it("meters a good reading, and one that has no quality", () => {
     for (const reading of [FIVE_WATTS, { ...FIVE_WATTS, quality: { kind: "good" } as const }]) {
       const { register, meterRefusal } = afterPowerUp(reading);
       expect({ raw: register.raw, meterRefusal }).toEqual({ raw: 1234, meterRefusal: null });

@@ -10,7 +10,7 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** What the package depends on, and what judges the files of a card. */
+/** What the package depends on, and what checks the files of a card. */
 const PACKAGES =
   "nodejs gpiod libatomic1 passwd udev systemd ca-certificates cloud-init python3-netplan man-db";
 

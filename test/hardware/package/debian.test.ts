@@ -82,7 +82,7 @@ it("brings serialport's binary for each board, and each is for that board", () =
   expect(machineOf("linux-x64/@serialport+bindings-cpp.glibc.node")).toBe(62);
 });
 
-it("tells the licence of every package inside", () => {
+it("names the licence of every package inside", () => {
   const told = readFileSync(inRoot("usr/share/doc/watt402-device/copyright"), "utf8");
   for (const name of ["mqtt", "pino", "zod", "@noble/curves", "smol-toml", "suncalc"]) {
     expect(told).toMatch(new RegExp(`^-{78}\n${name} \\d[^\n]*\n\n[^-\n]`, "m"));

@@ -33,7 +33,7 @@ function manager(more: NodeJS.ProcessEnv, troubles: string[] = []) {
 }
 
 describe("the service manager", () => {
-  it("is told when the device is up, and its watchdog is fed only while the machine advances", async () => {
+  it("is notified when the device is up, and its watchdog is fed only while the machine advances", async () => {
     const { told, life } = manager({ NOTIFY_SOCKET: "/run/notify", WATCHDOG_USEC: "200000" });
     told.ready();
     await until("the first word", () => said().length > 0);
@@ -60,7 +60,7 @@ describe("the service manager", () => {
     await until("the last word", () => said().some((line) => line.includes("STOPPING=1")));
   });
 
-  it("is told nothing where there is none", async () => {
+  it("is not notified where there is none", async () => {
     const { told } = manager({});
     told.ready();
     told.stopping();
@@ -68,7 +68,7 @@ describe("the service manager", () => {
     expect(said()).toEqual([]);
   });
 
-  it("is told of in one line when it cannot be told", async () => {
+  it("is reported in one line when it cannot be notified", async () => {
     const troubles: string[] = [];
     const { told } = manager({ NOTIFY_SOCKET: "/run/notify", PATH: join(folder, "none") }, troubles);
     told.ready();

@@ -80,7 +80,7 @@ async function withGateway(act: (gateway: TestGateway) => Promise<void>): Promis
 }
 
 describe("watt402-device on a pole", () => {
-  it("lights a real relay while its meter's energy is paid for, tells its status, and leaves it safe", async () => {
+  it("lights a real relay while its meter's energy is paid for, reports its status, and leaves it safe", async () => {
     await withGateway(async (gateway) => {
       configure(gateway.broker.port);
       const device = start();

@@ -1,4 +1,4 @@
-// A light that is told to end, while the parts and people around it hang.
+// A light that is asked to end, while the parts and people around it hang.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
@@ -13,7 +13,7 @@ import { type FakeGpio, fakeGpio } from "../lamps/tree.ts";
 import { bundledDevice, type Program, type Run, runDevice } from "./device-process.ts";
 import { type Pole, raisePole } from "./simulated-light.ts";
 
-/** What the service manager of a pole that is switched off may be told to wait. */
+/** What the service manager of a pole that is switched off may be asked to wait. */
 const ENDED_WITHIN_MS = 5_000;
 /** The longest allowed: a look at a silent meter takes several of them. */
 const METER_TIMEOUT_MS = 1_000;
@@ -98,7 +98,7 @@ function start(lamp: string): Run {
   return light;
 }
 
-/** So long one purchase lights it that it is still lit when it is told to end: 5 s. */
+/** So long one purchase lights it that it is still lit when it is asked to end: 5 s. */
 const LOAD_WATTS = 14;
 const isLit = (holds: () => boolean) =>
   until("a lamp that is paid for", () => gateway.charged > 0 && holds(), 20_000);

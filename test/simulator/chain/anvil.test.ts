@@ -60,7 +60,7 @@ test("an asked port is the port", async () => {
   expect(anvil.rpcUrl).toBe(`http://127.0.0.1:${port}`);
 });
 
-test("a platform without a binary is told which package to install", () => {
+test("a platform without a binary gets the name of the package to install", () => {
   expect(() => anvilBinary("darwin", "riscv64")).toThrow("npm install @foundry-rs/anvil-darwin-riscv64");
   expect(() => anvilBinary("win32", "x64")).toThrow("npm install @foundry-rs/anvil-win32-amd64");
 });

@@ -21,7 +21,7 @@ const received = async () => {
   return { totalClaimed, totalSettled };
 };
 
-test("receiver and receiverAuthorizer claim, nobody else does, and no token moves", async () => {
+test("only receiver and receiverAuthorizer claim, and no token moves", async () => {
   const { config, deposit, claimOf, transact, receiver, authorizer, state, channelId, balanceOf } = chain;
   const { payer, device, stranger } = chain;
   const channel = config();

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 
 const LAUNCHER = fileURLToPath(new URL("../../../simulator/watt402-simulate.mjs", import.meta.url));
 
-test("a development chain alone answers until it is told to stop, and takes its node with it", async () => {
+test("a development chain alone answers until it is stopped, and stops its node too", async () => {
   const chain = spawn(process.execPath, [LAUNCHER, "chain", "--port", "0"], {
     stdio: ["ignore", "pipe", "inherit"],
   });

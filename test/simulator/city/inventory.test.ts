@@ -35,12 +35,12 @@ describe("an inventory in CSV", () => {
     expect(timeZone).toBe("Etc/GMT-1");
   });
 
-  it("is read with columns told by name, from semicolons and with a byte order mark", () => {
+  it("is read with columns given by name, from semicolons and with a byte order mark", () => {
     const mapping = readMapping("latitude=Breite,longitude=Länge,watts=P,name=Nr");
     const { lights } = csv("\uFEFFNr;Breite;Länge;P\r\nA1;47.37;8.54;36\r\nA2;47.38;8.55;\r\n", mapping);
     expect(lights.map(({ name }) => name).toSorted()).toEqual(["A1", "A2"]);
     expect(lights.find(({ name }) => name === "A1")!.lamp.ratedMilliwatts).toBe(36_000);
-    // A wattage that is not told is drawn.
+    // A wattage that is not given is drawn.
     expect(lights.find(({ name }) => name === "A2")!.lamp.ratedMilliwatts).toBeGreaterThanOrEqual(30_000);
   });
 

@@ -150,7 +150,7 @@ describe("a city's clock", () => {
     expect(offsetMinutes("America/St_Johns")(day(1, 1))).toBe(-210);
   });
 
-  it("goes by the longitude where nobody named a zone", () => {
+  it("goes by the longitude where no zone is named", () => {
     expect([nauticalZone(13.4), nauticalZone(-78.5), nauticalZone(2)]).toEqual([
       "Etc/GMT-1",
       "Etc/GMT+5",

@@ -14,7 +14,7 @@ function throttleAt(): { throttle: ClockThrottle; pass: (ms: number) => void } {
   };
 }
 
-test("nobody waiting, nothing holds the clock", () => {
+test("the clock is not held while no light waits", () => {
   expect(throttleAt().throttle.atMs()).toBe(Number.POSITIVE_INFINITY);
 });
 
@@ -30,7 +30,7 @@ test("the light that has waited longest decides, however often it begins again",
   expect(throttle.atMs()).toBe(Number.POSITIVE_INFINITY);
 });
 
-test("after half a minute of real time a wait is an outage and holds nobody; one that is renewed is none", () => {
+test("after half a minute of real time a wait is an outage and does not hold the clock; one that is renewed is none", () => {
   const { throttle, pass } = throttleAt();
   throttle.begin("start", Number.NEGATIVE_INFINITY);
   throttle.begin("cut off", 1_000);

@@ -91,7 +91,7 @@ test("it is heard and hears, its kept state first, and an offer that waited", as
   expect(got).toEqual(["offer waited", ...Array.from({ length: 200 }, (_, count) => `grant ${count}`)]);
 });
 
-test("a broken connection is told and made again; the broker tells the will, and a goodbye takes it back", async () => {
+test("a broken connection is reported and made again; the broker publishes the will, and a disconnect discards it", async () => {
   const { broker, heard } = await newBroker();
   const relay = await openFaultProxy(broker.url);
   open.push(relay);
@@ -154,7 +154,7 @@ test("a broker ends a connection that is silent for one and a half keep-alive ti
   expect(heard[0]).toBe('state {"v":1,"status":"lost"}');
 });
 
-test("a broker that is not there, or lets nobody in, is told in a line and tried again", async () => {
+test("a broker that is absent, or refuses every login, is reported in a line and tried again", async () => {
   const { link, changes, troubles } = newLink("mqtt://127.0.0.1:1");
   link.onChange((isUp) => changes.push(isUp));
   await until(

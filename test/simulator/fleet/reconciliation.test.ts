@@ -174,14 +174,17 @@ describe("one atomic unit off", () => {
       ["M2 fleet: seller's balance = settled 800; balance 799"],
     ],
   };
-  test.each(Object.entries(falsified))("%s is told, and nothing else", (_where, [falsify, violations]) => {
-    const run = honestRun();
-    falsify(run);
-    expect(found(run)).toEqual(violations);
-  });
+  test.each(Object.entries(falsified))(
+    "%s is reported, and nothing else",
+    (_where, [falsify, violations]) => {
+      const run = honestRun();
+      falsify(run);
+      expect(found(run)).toEqual(violations);
+    },
+  );
 });
 
-test("a rung charged twice is told with what was bought and what was charged", () => {
+test("a rung charged twice is reported with what was bought and what was charged", () => {
   const run = honestRun();
   run.accounts.set("light-1", { charged: 400, granted: 1_500 });
   (run.chain.paidBy as Map<string, bigint>).set("light-1", 400n);
@@ -192,13 +195,13 @@ test("a rung charged twice is told with what was bought and what was charged", (
   ]);
 });
 
-test("a light that credits one milliwatt-hour more than the seller granted is told", () => {
+test("a light that credits one milliwatt-hour more than the seller granted is reported", () => {
   const run = honestRun();
   run.lights[0] = light("light-1", { signed: 300, made: 300, granted: 1_501 });
   expect(found(run)).toEqual(["E2 light-1: granted by the seller 1500 mWh; credited 1501 mWh"]);
 });
 
-test("money charged to a light that the seller's accounts do not know is told", () => {
+test("money charged to a light that the seller's accounts do not know is reported", () => {
   const run = honestRun();
   run.accounts.delete("light-1");
   expect(found(run)).toContain("M3 light-1: charged = rungs bought 300; charged 0");

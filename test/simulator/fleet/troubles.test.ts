@@ -3,7 +3,7 @@ import { Troubles } from "#simulator/fleet/fleet-troubles";
 
 const REFUSED = "broker mqtt://127.0.0.1:1: connect ECONNREFUSED";
 
-test("a thousand lights with one trouble are told of in two lines, not in a thousand", () => {
+test("a thousand lights with one trouble are reported in two lines, not in a thousand", () => {
   const said: string[] = [];
   let nowMs = 0;
   const troubles = new Troubles(
@@ -17,7 +17,7 @@ test("a thousand lights with one trouble are told of in two lines, not in a thou
   expect(said).toEqual([`light-1: ${REFUSED}`, `1000 lights: ${REFUSED}`]);
 });
 
-test("troubles that differ only in the light's address are one; another trouble is told at once", () => {
+test("troubles that differ only in the light's address are one; another trouble is reported at once", () => {
   const said: string[] = [];
   const troubles = new Troubles(
     (text) => said.push(text),

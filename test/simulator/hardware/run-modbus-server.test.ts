@@ -24,7 +24,7 @@ function simulate(...args: string[]) {
 }
 
 describe("watt402-simulate modbus-server", () => {
-  it("serves a map until it is told to stop, and says what its counter showed", async () => {
+  it("serves a map until it is stopped, and prints its last counter", async () => {
     const served = run("--map", "sdm120", "--tcp", "0", "--watts", "60", "--start-kwh", "7");
     try {
       await until("the ready line", () => served.said().includes("\n"), 30_000);

@@ -153,7 +153,7 @@ describe("the charts", () => {
     expect(html.match(/<span class="badge">/g)).toHaveLength(2);
   });
 
-  it("leave a gap where nobody knows", () => {
+  it("leave a gap where the value is unknown", () => {
     const samples = evening().samples.map((sample) => ({ ...sample, pricePerMillionUnits: null }));
     const { html, values } = chartsOf(evening({ samples }));
     expect(html).toContain("price: not known.");
@@ -237,7 +237,7 @@ describe("a recorder", () => {
 });
 
 describe("numbers", () => {
-  it("are told with their units", () => {
+  it("are shown with their units", () => {
     expect(plain(inUnits(1_635_000, "Wh"))).toBe("1.64 kWh");
     expect(plain(inUnits(0, "W"))).toBe("0 W");
     expect(plain(inUnits(999, "Wh"))).toBe("999 mWh");

@@ -1,4 +1,4 @@
-/** What worlds tell, in a real browser: an evening by scenario, a night of misfortune, a city; light, dark and on a phone. */
+/** Reports of worlds, in a real browser: an evening by scenario, a night of faults, a city; light, dark and on a phone. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -100,7 +100,7 @@ do = "stop-gateway"
 `;
 
 test(
-  "an evening of storms, outages, dear power and cheaters is conserved, told in the result, and on a page",
+  "an evening of storms, outages, dear power and cheaters is conserved, and reported in the result and on a page",
   async () => {
     const file = join(home, "everything.toml");
     const page = join(home, "everything.html");
@@ -170,7 +170,7 @@ describe("a run is planned", () => {
     ]);
   });
 
-  it("from an inventory with the columns told, nearest to its middle", () => {
+  it("from an inventory with the columns given, nearest to its middle", () => {
     const file = join(home, "lights.csv");
     writeFileSync(file, "nr;b;l;p\na;52.5;13.4;70\nb;52.6;13.4;70\nc;52.51;13.4;70\n");
     const columns = { name: "nr", latitude: "b", longitude: "l", watts: "p" };

@@ -77,7 +77,7 @@ describe("the API", () => {
     }
   });
 
-  test("tells a client of version 1 which header it is paid by", async () => {
+  test("names to a client of version 1 the header it is paid by", async () => {
     const { url } = await ground.start();
     const answer = await present(url, 100, { "X-PAYMENT": "eyJ4NDAyVmVyc2lvbiI6MX0=" });
     expect(answer.status).toBe(402);
@@ -85,7 +85,7 @@ describe("the API", () => {
     expect(decodePaymentRequiredHeader(answer.required!).error).toBe(answer.body.error);
   });
 
-  test("names its resource by the public URL, or as a trusted proxy says, and never as whoever asks says", async () => {
+  test("names its resource by the public URL, or as a trusted proxy says, and never as the client says", async () => {
     const forwarded = {
       "x-forwarded-proto": "https",
       "x-forwarded-host": "evil.example, energy.example:8443",

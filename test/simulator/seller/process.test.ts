@@ -54,7 +54,7 @@ describe("the process", () => {
   });
 });
 
-test("a utility whose parent is gone ends as if it had been told to", async () => {
+test("a seller whose parent is gone ends as if it had been asked to", async () => {
   const utility = spawnUtility(bundle, await utilityArguments(ground, await ground.directory()));
   await utility.ready;
   utility.child.disconnect();

@@ -1,5 +1,5 @@
-// Payments presented again: the newest one is answered as it was and marked, every other one is told where the
-// channel stands, so that no buyer takes an old answer for a new purchase.
+// Payments presented again: the newest one is answered as it was and marked, every other one is answered with the
+// channel's counters, so that no buyer takes an old answer for a new purchase.
 
 import {
   decodePaymentRequiredHeader,
@@ -44,7 +44,7 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
     return { charged: channelState!.chargedCumulativeAmount, voucherState };
   }
 
-  test("a voucher older than the newest is told the newest, and not sold the purchase of then", async () => {
+  test("a voucher older than the newest is answered with the newest, and not sold its former purchase", async () => {
     const buyer = (await ground.payer()).batch();
     const older = [];
     for (let rung = 0; rung < 2; rung += 1) {
@@ -64,7 +64,7 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
     expect(await chargedOf(newest.body.account)).toBe(300);
   });
 
-  test("the newest voucher asked for another quantum is told where the channel stands", async () => {
+  test("the newest voucher presented for another quantum is answered with the channel's counters", async () => {
     const buyer = (await ground.payer()).batch();
     const headers = await signPayment(url, 100, buyer);
     const { body } = await present(url, 100, headers);
@@ -121,7 +121,7 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
     expect(asked.status).toBe(402);
   });
 
-  test("a payment presented by many at once is sold to one of them, and the others are told that they repeat it", async () => {
+  test("a payment presented by many at once is sold to one of them, and the others are answered that they repeat it", async () => {
     const buyer = (await ground.payer()).batch();
     const deposit = await signPayment(url, 100, buyer);
     const post = (headers: Record<string, string>) => fetch(buyAt(100), { ...buying, headers });
@@ -133,7 +133,7 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
     expect(answers.filter((answer) => !isRepetition(answer))).toHaveLength(1);
   });
 
-  test("another deposit with the same voucher is another purchase: it is told where the channel stands", async () => {
+  test("another deposit with the same voucher is another purchase: it is answered with the channel's counters", async () => {
     const payer = await ground.payer();
     const one = await signPayment(url, 100, payer.batch());
     const other = await signPayment(url, 100, payer.batch());
@@ -147,7 +147,7 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
     expect(report.transaction).not.toBe("");
   });
 
-  test("stock clients that lost their count, or buy at once, are each sold a purchase or told that they repeat one", async () => {
+  test("stock clients that lost their count, or buy at once, are each sold a purchase or answered that they repeat one", async () => {
     const payer = await ground.payer();
     const shared = payer.batch();
     const answers = await Promise.all(
@@ -175,9 +175,9 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
     expect(isRepetition(later)).toBe(false);
   });
 
-  // The official scheme tells whoever names a channel.
+  // The official scheme answers any client that names a channel.
   test.runIf(schemeServer === "meter")(
-    "who cannot sign for the channel is not told its voucher",
+    "a client that cannot sign for the channel does not get its voucher",
     async () => {
       const buyer = (await ground.payer()).batch();
       await buyer.fetch(buyAt(100), buying).then((answer) => answer.text());

@@ -1,4 +1,4 @@
-/** A program to be supervised: says what it was given and is ready, or fails as it is told to. */
+/** A program to be supervised: says what it was given and is ready, or fails as its mode says. */
 import { appendFileSync } from "node:fs";
 import { createServer } from "node:http";
 

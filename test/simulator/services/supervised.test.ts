@@ -42,7 +42,7 @@ async function raise(mode: string, restartsMax?: number): Promise<Supervised<{ p
 
 const started = () => readFileSync(pidFile, "utf8").trim().split("\n").map(Number);
 
-test("a child that is killed comes back on the same port, and its end is told", async () => {
+test("a child that is killed comes back on the same port, and its end is reported", async () => {
   const program = await raise("runs");
   const first = program.pid();
   process.kill(first, "SIGKILL");

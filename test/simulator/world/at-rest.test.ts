@@ -10,8 +10,8 @@ import { brokenAtRest } from "#simulator/world/invariants/at-rest";
 
 const ID = `0x${"12".repeat(32)}`;
 
-/** What is told of a ledger with one channel and its payments: money signed, money of it charged, counter then. */
-async function told(charged: number, payments: readonly (readonly [number, number, number])[]) {
+/** What is reported of a ledger with one channel and its payments: money signed, money of it charged, counter then. */
+async function violationsOf(charged: number, payments: readonly (readonly [number, number, number])[]) {
   const world = new World(1);
   const faults = new Faults("none", () => 0);
   const receiver = keyOf("seller").address;
@@ -35,10 +35,10 @@ it("a ledger whose last rung was charged in part is whole: the payment is kept b
     [24_000, 24_000, 24_000],
     [40_000, 14_000, 38_000],
   ] as const;
-  expect(await told(38_000, whole)).toEqual([]);
+  expect(await violationsOf(38_000, whole)).toEqual([]);
 });
 
-it("a counter that no payment led to, or payments beyond it, are told", async () => {
-  expect(await told(38_000, [[24_000, 24_000, 24_000]])).toEqual(["M4"]);
-  expect(await told(24_000, [[24_000, 30_000, 24_000]])).toEqual(["M3"]);
+it("a counter that no payment led to, or payments beyond it, are reported", async () => {
+  expect(await violationsOf(38_000, [[24_000, 24_000, 24_000]])).toEqual(["M4"]);
+  expect(await violationsOf(24_000, [[24_000, 30_000, 24_000]])).toEqual(["M3"]);
 });

@@ -149,7 +149,7 @@ do = "stop-seller"
     expect(result.atEnd).toMatchObject({ lit: 4, offline: 0 });
   });
 
-  it("is not kept when lights stay dark after the last stage: L1 is broken, and told", async () => {
+  it("breaks L1, and reports it, when lights stay dark after the last stage", async () => {
     const end = vi.spyOn(WorldScenarioRunner.prototype, "end").mockImplementation(() => {});
     const { outcome, result, model } = await play(file).finally(() => end.mockRestore());
     expect(outcome.violation).toMatchObject({ invariant: "L1" });
@@ -158,7 +158,7 @@ do = "stop-seller"
     expect(pageOf(model)).toContain("Not conserved: 1 broken promises");
   });
 
-  it("ends what its last stage left broken, and is judged by the evening alone", async () => {
+  it("ends what its last stage left broken, and is checked over the evening alone", async () => {
     const broken = join(home, "broken.toml");
     writeFileSync(
       broken,
@@ -187,8 +187,8 @@ describe("a city in a world", () => {
   });
 });
 
-describe("a drawn night that is told of", () => {
-  it("is the same world as one that nobody looks at", async () => {
+describe("a drawn night that is observed", () => {
+  it("is the same world as one that is not observed", async () => {
     const options = { seed: 4, lights: 4, nights: 1, faults: "all", signing: "stand-in" } as const;
     const [told, untold] = [await runObservedWorld(options, null, "again"), await runFaults(options)];
     expect(told.outcome.traceHash).toBe(untold.traceHash);

@@ -191,7 +191,7 @@ export const MUTATIONS: readonly Mutation[] = [
     seed: 2,
   },
   {
-    name: "a light that was told a price above its ceiling does not ask",
+    name: "a light that received a price above its ceiling does not ask",
     file: "device/core/buying.ts",
     guard: 'refusal === "deposit-exhausted" || refusal === "price-above-ceiling" ||',
     instead: 'refusal === "deposit-exhausted" ||',
@@ -199,7 +199,7 @@ export const MUTATIONS: readonly Mutation[] = [
     seed: 67,
   },
   {
-    name: "a light tells its register before its meter was heard",
+    name: "a light reports its register before its meter was heard",
     file: "device/core/machine.ts",
     guard: "if (isCounting(state) && at.nowMs - state.readingAtMs >= state.settings.readingMs) {",
     instead: "if (at.nowMs - state.readingAtMs >= state.settings.readingMs) {",

@@ -1,4 +1,4 @@
-/** What a light was told of prices: by channel, by news and echoes, by lies under the right tag. */
+/** Prices that a light received: by channel, by news and echoes, by false messages under the right tag. */
 import { describe, expect, it } from "vitest";
 import type { Grant, Offer } from "#core/events";
 import { PricesHeard } from "#simulator/world/invariants/prices-heard";
@@ -43,8 +43,8 @@ function heard(tell: (prices: PricesHeard) => void, channelId = A): number | nul
   return prices.tooHigh(channelId, 100_000, GRACE_MS);
 }
 
-describe("the price a light was told last", () => {
-  it("is held against its ceiling once the grace is over, whether an offer or a grant told it", () => {
+describe("the price a light received last", () => {
+  it("is held against its ceiling once the grace is over, whether an offer or a grant stated it", () => {
     expect(heard((prices) => prices.offered(offer(A, 1, HIGH), 0))).toBe(HIGH);
     expect(heard((prices) => prices.granted(grant(0xaaaaaaaa, 100, HIGH), 0))).toBe(HIGH);
     expect(heard((prices) => prices.offered(offer(A, 1, HIGH), 90_000))).toBeNull();
@@ -78,7 +78,7 @@ describe("the price a light was told last", () => {
     expect(heard(tell)).toBe(HIGH);
   });
 
-  it("is not told by an offer whose revision a lie used up, and is by the next one", () => {
+  it("is not set by an offer whose revision a false one used up, and is by the next one", () => {
     const prices = new PricesHeard(CEILING);
     prices.offered(offer(A, 1, LOW), 0);
     prices.lied(offer(A, 2, LOW));

@@ -77,7 +77,7 @@ describe("watt402-simulate world", () => {
     expect(report.purchases).toBeGreaterThan(100_000);
   });
 
-  it("plays a scenario: its counters as a fleet tells them, and a page that can be read", async () => {
+  it("plays a scenario: its counters as a fleet reports them, and a page that can be read", async () => {
     const page = join(home, "outage.html");
     const args = ["--scenario", "seller-outage", "--lights", "8", "--json", "--report", page];
     const { code, out } = await runHere(args);
@@ -98,7 +98,7 @@ describe("watt402-simulate world", () => {
     );
   });
 
-  it("tells of a drawn night with its faults, and of the violations and faults of all worlds", async () => {
+  it("reports a drawn night with its faults, and the violations and faults of all worlds", async () => {
     const page = join(home, "night.html");
     const { code, out } = await runHere(["--seeds", "2", "--lights", "2", "--json", "--report", page]);
     expect(code).toBe(0);
@@ -150,7 +150,7 @@ describe("watt402-simulate world", () => {
     }
   });
 
-  it("tells what was done so far when it is interrupted", async () => {
+  it("reports what was done so far when it is interrupted", async () => {
     const ended = await run(["--seeds", "5000", "--lights", "1", "--json"], (child) => {
       child.stderr!.once("data", () => child.kill("SIGINT"));
     });

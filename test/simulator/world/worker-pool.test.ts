@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { openWorkerPool } from "#simulator/world/run/worker-pool";
 import type { Job, JobResult } from "#simulator/world/run/world-worker";
 
-describe("a crew", () => {
-  it("tells of each result as it comes, so that a run of an hour shows its first violation at once", async () => {
+describe("a worker pool", () => {
+  it("reports each result as it comes, so that a run of an hour shows its first violation at once", async () => {
     const jobs = [1, 2].map(
       (seed): Job => ({
         kind: "night",

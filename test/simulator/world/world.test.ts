@@ -17,11 +17,11 @@ const REGRESSIONS: readonly { readonly told: string; readonly options: Partial<W
     options: { seed: 2, faults: ["loss", "reordering", "corruption", "price-change"] },
   },
   {
-    told: "the price heard last was above the ceiling, and nobody told that it fell",
+    told: "the price heard last was above the ceiling, and no message said that it fell",
     options: { seed: 3, faults: ["price-spike", "price-change", "corruption", "hostile-channel-id"] },
   },
   {
-    told: "a light told the register of its last checkpoint while its meter was silent",
+    told: "a light sent the register of its last checkpoint while its meter was silent",
     options: { seed: 4, faults: ["device-killed", "device-power-cut", "meter-silent", "meter-spike"] },
   },
   {

@@ -25,7 +25,7 @@ export interface Cuts {
   cuts: number;
   stored: number;
   released: number;
-  /** Rungs whose release was committed and that nobody was handed: one at each cut, at most. */
+  /** Rungs whose release was committed and that were not handed out: one at each cut, at most. */
   inFlight: number;
   erases: number;
   readonly broken: string[];
@@ -69,10 +69,10 @@ class CutNights {
     this.found.cuts++;
     this.chip.powerUp();
     this.ladder = this.boot();
-    this.judge();
+    this.check();
   }
 
-  private judge(): void {
+  private check(): void {
     const { channelId, quantumAtomic, charged } = this.terms;
     const top = this.ladder.top();
     if (top < this.storedTop) this.say(`rungs up to ${this.storedTop} were stored, found ${top}`);

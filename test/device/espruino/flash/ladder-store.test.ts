@@ -84,7 +84,7 @@ describe("the ladder in flash", () => {
     expect(ladder.release(800)).toEqual(signatureOf(CHANNEL, 800));
   });
 
-  it("refuses a rung that is not the next, and tells a worn page", () => {
+  it("refuses a rung that is not the next, and reports a worn page", () => {
     const chip = new FlashChip(ESP32_PAGES);
     const ladder = ladderOn(chip);
     expect(ladder.put(200, signatureOf(CHANNEL, 200))).toContain("expected the rung above 0");

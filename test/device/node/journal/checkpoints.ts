@@ -1,4 +1,4 @@
-/** Checkpoints to store: made from a number, so that one read back tells which it was. */
+/** Checkpoints to store: made from a number, so that one read back shows which it was. */
 import type { Checkpoint } from "#core/events";
 
 export function checkpointOf(total: number): Checkpoint {

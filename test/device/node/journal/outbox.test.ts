@@ -6,7 +6,7 @@ import { Bench, SETTINGS } from "../fixtures.ts";
 const QUICK = { ...SETTINGS, tickMs: 500 };
 
 describe("a device's trouble", () => {
-  it("is told again when its words change, and not while they stay, nor without a link", async () => {
+  it("is sent again when its words change, and not while they stay, nor without a link", async () => {
     const bench = new Bench();
     let trouble: string | null = null;
     const host = bench.start({ settings: QUICK, trouble: () => trouble });
@@ -33,7 +33,7 @@ describe("a device's trouble", () => {
     await host.stop();
   });
 
-  it("with other words at every look is told every few seconds at most", async () => {
+  it("with other words at every look is sent every few seconds at most", async () => {
     const bench = new Bench();
     let looks = 0;
     const host = bench.start({ settings: QUICK, trouble: () => `voltage: found ${++looks} V` });
@@ -75,7 +75,7 @@ describe("a device's reading", () => {
     expect(Object.keys(told(() => odd).last())).toEqual(["v", "register", "powerMilliwatts", "atSeconds"]);
   });
 
-  it("of a look that was not good tells that, and not its values", () => {
+  it("of a look that was not good has that quality, and not its values", () => {
     let look: Reading | null = { raw: 5, powerMilliwatts: 0, ...shown, quality: { kind: "good" } };
     const { bench, last } = told(() => look);
     for (const kind of ["suspect", "stale"] as const) {

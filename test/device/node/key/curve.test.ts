@@ -126,7 +126,7 @@ describe("who signed", () => {
     );
   });
 
-  test("is nobody when the signature has another length", () => {
+  test("is null when the signature has another length", () => {
     const { digest, ...signed } = signedBy(wordOfInteger(7n), new Uint8Array(32).fill(9));
     const whole = bytesOf({ ...signed, digest });
     for (let length = 0; length < whole.length; length++) {
@@ -170,7 +170,7 @@ describe("the curve", () => {
     expect(fastestCurve()).toMatchObject({ curve: { name: "native" }, reason: undefined });
   });
 
-  test("is noble where the binary does not load, and the reason is told", () => {
+  test("is noble where the binary does not load, and the reason is reported", () => {
     const found = fastestCurve(() =>
       nativeCurve(() => {
         throw new Error("No native build was found\nfor this platform");

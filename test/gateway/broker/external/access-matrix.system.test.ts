@@ -92,7 +92,7 @@ async function deviceClient(name: string, instead: IClientOptions = {}): Promise
   return client;
 }
 
-/** What Mosquitto can judge of a pair: neither sizes nor retention. */
+/** What Mosquitto can check of a pair: neither sizes nor retention. */
 const isListedFor = (pair: Pair) =>
   isListed({ ...pair, bytes: 1, action: pair.action === "retained" ? "publish" : pair.action });
 
@@ -173,32 +173,35 @@ test.runIf(isInstalled)(
   },
 );
 
-test.runIf(isInstalled)("a will on another's topic is told to nobody, one's own state is", async () => {
-  const gateway = (await logIn(urls.gateway, await gateways.issue("gateway"))) as MqttClient;
-  const arrived: string[] = [];
-  gateway.on("message", (topic, payload) => arrived.push(`${topic} ${payload}`));
-  await gateway.subscribeAsync(
-    API_LEAVES.map(({ name }) => `x402/1/+/${name}`),
-    { qos: 1 },
-  );
-  const [one, two] = [SPEAKERS[2]!, SPEAKERS[3]!];
-  const will = (topic: string) => ({ will: { topic, payload: Buffer.from("a will"), qos: 1 as const } });
-  for (const { name } of API_LEAVES) {
-    const hostile = await deviceClient(one, will(`x402/1/${two}/${name}`));
-    hostile.stream.destroy();
-  }
-  const client = await deviceClient(one, will(`x402/1/${one}/state`));
-  client.stream.destroy();
-  await until(
-    () => arrived.includes(`x402/1/${one}/state a will`),
-    5_000,
-    () => "the will",
-  );
-  expect(arrived.filter((said) => said.includes(two) && said.includes("a will"))).toEqual([]);
-});
+test.runIf(isInstalled)(
+  "a will on another's topic is published to no client, the device's own state is",
+  async () => {
+    const gateway = (await logIn(urls.gateway, await gateways.issue("gateway"))) as MqttClient;
+    const arrived: string[] = [];
+    gateway.on("message", (topic, payload) => arrived.push(`${topic} ${payload}`));
+    await gateway.subscribeAsync(
+      API_LEAVES.map(({ name }) => `x402/1/+/${name}`),
+      { qos: 1 },
+    );
+    const [one, two] = [SPEAKERS[2]!, SPEAKERS[3]!];
+    const will = (topic: string) => ({ will: { topic, payload: Buffer.from("a will"), qos: 1 as const } });
+    for (const { name } of API_LEAVES) {
+      const hostile = await deviceClient(one, will(`x402/1/${two}/${name}`));
+      hostile.stream.destroy();
+    }
+    const client = await deviceClient(one, will(`x402/1/${one}/state`));
+    client.stream.destroy();
+    await until(
+      () => arrived.includes(`x402/1/${one}/state a will`),
+      5_000,
+      () => "the will",
+    );
+    expect(arrived.filter((said) => said.includes(two) && said.includes("a will"))).toEqual([]);
+  },
+);
 
 test.runIf(isInstalled)(
-  "nobody comes in without a certificate, by the gateways' door, or under another's client id",
+  "no client logs in without a certificate, on the gateways' listener, or under another's client id",
   async () => {
     const [one, two] = [SPEAKERS[4]!, SPEAKERS[5]!];
     expect(typeof (await logIn(urls.device, {}))).toBe("string");

@@ -205,7 +205,7 @@ test("the files for RabbitMQ let each device pass the listed pairs alone, on que
     const rule = (action === "subscribe" ? read : write).replaceAll("{username}", speaker);
     return new RegExp(rule).test(topic.replaceAll("/", ".").replaceAll("+", "*"));
   };
-  // Neither sizes nor retention are judged there.
+  // Neither sizes nor retention are checked there.
   const isListedThere = (pair: Pair) =>
     isListed({ ...pair, bytes: 1, action: pair.action === "retained" ? "publish" : pair.action });
   expect(pairsOf(SPEAKERS).filter((pair) => passesRules(pair) !== isListedThere(pair))).toEqual([]);

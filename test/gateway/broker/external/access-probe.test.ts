@@ -35,8 +35,8 @@ async function brokerWith(rules: Rules): Promise<string> {
   return `mqtt://127.0.0.1:${(server.address() as { port: number }).port}`;
 }
 
-/** The gateway's verdict on a broker, and what it logged of it. */
-async function verdictOn(url: string, password: string | null) {
+/** The gateway's finding on a broker, and what it logged of it. */
+async function findingOn(url: string, password: string | null) {
   const notes: string[] = [];
   const login = { username: DEVICE, password: password ?? "" };
   const broker: ExternalBroker = await openExternalBroker(
@@ -60,7 +60,7 @@ async function verdictOn(url: string, password: string | null) {
       return !found.reason.includes("not reached yet");
     },
     30_000,
-    () => `a verdict, found ${notes}`,
+    () => `a finding, found ${notes}`,
   );
   return { ...found, said: notes.filter((note) => / read|kept|keeps/.test(note)) };
 }
@@ -76,7 +76,7 @@ const ownTopics: AuthorizeSubscribeHandler = (client, subscription, done) => {
 };
 
 test("a broker at which anybody may read messages to devices is reported as open, with a warning", async () => {
-  const found = await verdictOn(await brokerWith({}), null);
+  const found = await findingOn(await brokerWith({}), null);
   expect(found).toMatchObject({
     kind: "open",
     reason: "anybody without a login receives messages to another device by x402/1/+/grant",
@@ -96,7 +96,7 @@ test("a broker that believes any name and keeps each to its own topics is open, 
       done(null, isOwn ? subscription : null);
     },
   };
-  const found = await verdictOn(await brokerWith(anyName), null);
+  const found = await findingOn(await brokerWith(anyName), null);
   expect(found.kind).toBe("open");
   expect(found.reason).toMatch(
     /^anybody with an invented login receives messages to another device by x402\/1\/[0-9a-f]{40}\/grant$/,
@@ -104,7 +104,7 @@ test("a broker that believes any name and keeps each to its own topics is open, 
 });
 
 test("a broker that admits devices alone and lets each read all is open to the account that tests it", async () => {
-  const found = await verdictOn(await brokerWith({ authenticate: byPassword }), "right");
+  const found = await findingOn(await brokerWith({ authenticate: byPassword }), "right");
   expect(found.reason).toBe(
     "the account in broker.probe receives messages to another device by x402/1/+/grant",
   );
@@ -112,7 +112,7 @@ test("a broker that admits devices alone and lets each read all is open to the a
 
 test("a broker that keeps the account to its own topics is closed", async () => {
   const url = await brokerWith({ authenticate: byPassword, authorizeSubscribe: ownTopics });
-  const found = await verdictOn(url, "right");
+  const found = await findingOn(url, "right");
   expect(found).toMatchObject({ kind: "closed", reason: "" });
   expect(found.said).toEqual(["info the broker keeps devices to their own topics"]);
 });
@@ -124,12 +124,12 @@ test.each([
   ],
   ["wrong", "the account in broker.probe: Connection refused: Not authorized"],
 ])("what cannot be tested is not called closed, and is said once: account %s", async (password, reason) => {
-  const found = await verdictOn(await brokerWith({ authenticate: byPassword }), password);
+  const found = await findingOn(await brokerWith({ authenticate: byPassword }), password);
   expect(found).toMatchObject({ kind: "not-tested", reason });
   expect(found.said).toEqual([`info what the broker lets devices read was not tested ${reason}`]);
 });
 
-test("an open broker is told where operators look, and takes no gateway out of service", async () => {
+test("an open broker is reported in log, readiness and metrics, and takes no gateway out of service", async () => {
   const health = new Health({
     brokerIsUp: () => true,
     brokerWarning: () => "anybody without a login hears",

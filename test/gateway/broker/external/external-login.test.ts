@@ -117,7 +117,7 @@ test("the gateway shows its certificate to a broker that asks for one, and the r
 
 const EXTERNAL = { kind: "external", url: "mqtts://b.example.org", version: "auto" } as const;
 
-test("files that do not fit are told by their member before anything starts", () => {
+test("files that do not fit are reported by their member before anything starts", () => {
   keep(first, "one");
   const reading = (login: object) => () => readExternalFiles({ ...EXTERNAL, ...login });
   expect(reading({ certFile, keyFile, passwordFile, username: "gate" })()).toEqual({ probe: null });

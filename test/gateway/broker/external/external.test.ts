@@ -173,7 +173,7 @@ test("a broker that grants shared subscriptions and delivers nothing is found ou
   await until(
     () => broker.delivery() !== null,
     20_000,
-    () => "a verdict",
+    () => "a finding",
   );
   expect(broker.delivery()).toBe("whole");
   expect(notes.find((note) => note.startsWith("the broker does not share"))).toContain("16 probes");

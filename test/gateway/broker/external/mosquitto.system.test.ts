@@ -166,7 +166,7 @@ test("a group hears each message once; what is handed over reaches its member; s
   await known.publishAsync(topicOf(OTHER, "state"), "", { qos: 1, retain: true });
 });
 
-test("MQTT 5 tells content type, expiry and what is answered; nothing of it stands in the payload's way", async () => {
+test("MQTT 5 carries content type, expiry and correlation, and the payload stays as it is", async () => {
   const { broker } = await adapter("five", { version: 5 });
   const device = await client(5);
   const got = new Map<string, IPublishPacket>();

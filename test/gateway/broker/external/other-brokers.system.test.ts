@@ -231,7 +231,7 @@ test.runIf(hasRabbitmq)(
       await until(
         () => gateway.delivery() !== null,
         30_000,
-        () => `a verdict, found ${notes}`,
+        () => `a finding, found ${notes}`,
       );
       expect(gateway.delivery()).toBe("whole");
       gateway.subscribe("whole");
@@ -250,7 +250,7 @@ test.runIf(hasRabbitmq)(
         10_000,
         () => "the next state",
       );
-      // A device asks by its own topics, and is told what was retained.
+      // A device asks by its own topics, and gets what was retained.
       gateway.publish(idle, "offer", Buffer.from('{"v":1}'), true);
       const got: string[] = [];
       device.on("message", (topic) => got.push(topic));

@@ -119,7 +119,7 @@ test("an allowance that was used up comes back, and a million names take the roo
   expect(allowances.size).toBeLessThanOrEqual(200);
 });
 
-test("where failures are used up only devices that buy are judged, each at a rate, and all of them at one", () => {
+test("where failures are used up only devices that buy are authenticated, each at a rate, and all of them at one", () => {
   let nowMs = 0;
   const admission = new Admission({ connectionsMax: 20_000, nowMs: () => nowMs });
   const arriveCheaply = () => admission.arrive("192.0.2.1", null, true) as ConnectionSlot;
@@ -129,14 +129,14 @@ test("where failures are used up only devices that buy are judged, each at a rat
   expect(failing.fail()).toBe(false);
   const place = arriveCheaply();
   expect(place.mayAuthenticate("a", true)).toBe(false);
-  const judged = (device: string) => Array.from({ length: 20 }, () => place.mayAuthenticate(device, false));
-  expect(judged("a").filter(Boolean)).toHaveLength(5);
-  expect(judged("b").filter(Boolean)).toHaveLength(5);
+  const attempts = (device: string) => Array.from({ length: 20 }, () => place.mayAuthenticate(device, false));
+  expect(attempts("a").filter(Boolean)).toHaveLength(5);
+  expect(attempts("b").filter(Boolean)).toHaveLength(5);
   const all = Array.from({ length: 1_000 }, (_, device) => place.mayAuthenticate(`${device}`, false));
   expect(all.filter(Boolean)).toHaveLength(490);
   nowMs += 2_000;
   for (let count = 0; count < 100; count += 1) failing.fail();
-  expect(judged("a").filter(Boolean)).toHaveLength(1);
+  expect(attempts("a").filter(Boolean)).toHaveLength(1);
 });
 
 test("newcomers leave a sixteenth of the places free, and the one that has been in for longest makes room", () => {

@@ -187,7 +187,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     expect(notes.length).toBeLessThan(20);
   });
 
-  test("a device that does not read is ended, and holds up nobody while it lasts", async () => {
+  test("a device that does not read is disconnected, and delays no other device meanwhile", async () => {
     const { broker } = await newBroker({ perSecond: 1_000, burst: 1_000 });
     const key = newKey();
     const deaf = await rawLogIn(broker, key);
@@ -231,7 +231,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     expect(broker.refused.packet).toBe(1);
   });
 
-  test("the second connection of a device takes the place of its first; nobody else can, and taking turns for ever is stopped", async () => {
+  test("the second connection of a device replaces its first; no other client's does, and endless replacing is stopped", async () => {
     const { broker } = await newBroker();
     const key = newKey();
     const first = await logIn(broker, key);
@@ -256,7 +256,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
     }
     expect(broker.refused["login-rate"]).toBe(1);
     expect(broker.takeOvers).toBeGreaterThan(20);
-    // Whoever was in stays in, and so does everybody else.
+    // All connected devices stay connected.
     expect(second.connected).toBe(true);
     expect((await logIn(broker)).connected).toBe(true);
   });
@@ -271,7 +271,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
         const socket = connectTcp(port, "127.0.0.1");
         socket.on("error", () => undefined);
         const closed = closedOf(socket);
-        // What it is told at the door has to be read, or its end is never seen.
+        // The listener's answer has to be read, or its end is never seen.
         socket.resume();
         socket.write(noise);
         await closed;

@@ -1,4 +1,4 @@
-// Many lights in a process of their own, each a bare socket: they come when told, all at once, and come
+// Many lights in a process of their own, each a bare socket: they come on command, all at once, and come
 // again with back-off, as device hosts do, until they are in.
 
 import { connect, type Socket } from "node:net";

@@ -140,15 +140,15 @@ const ALLOWED: Readonly<Record<string, readonly [Buffer, readonly number[]]>> = 
 };
 
 const LOGINS: Readonly<Record<string, readonly [Buffer, readonly number[]]>> = {
-  "of level 6 is told the version": [
+  "of level 6 is answered with the version": [
     packet(0x10, ...text("MQTT"), 6, 2, 0, 60, ...text("x")),
     [0x20, 2, 0, 1],
   ],
-  "of a bridge is told the version": [
+  "of a bridge is answered with the version": [
     packet(0x10, ...text("MQTT"), 0x84, 2, 0, 60, ...text("x")),
     [0x20, 2, 0, 1],
   ],
-  "of another protocol is told the version": [
+  "of another protocol is answered with the version": [
     packet(0x10, ...text("HTTP"), 4, 2, 0, 60, ...text("x")),
     [0x20, 2, 0, 1],
   ],

@@ -20,7 +20,7 @@ export function expectSteps(cuts: readonly Cut[]): void {
     ).toBeGreaterThan(3);
 }
 
-/** Keys of the payments in a ledger, as whoever reads it sees them. */
+/** Keys of the payments in a ledger, as its readers see them. */
 async function paymentsIn(folder: string): Promise<number[]> {
   const ledger = openSqliteLedger(folder, { isGateway: false });
   const found: number[] = [];

@@ -32,7 +32,7 @@ test("a thousand writes queued together take one commit", async () => {
   expect(names()).toHaveLength(1_000);
 });
 
-test("a write that fails undoes itself wholly and nobody else", async () => {
+test("a write that fails undoes itself wholly and no other write", async () => {
   const commit = new GroupCommit(db);
   const results = await Promise.allSettled([
     commit.run(insert("first")),

@@ -197,7 +197,7 @@ test("a row that the database refuses fails alone; a server that went away and c
   await ledger.close();
 });
 
-test("a later program's schema and a wrong password are told in one line without the password", async () => {
+test("a later program's schema and a wrong password are reported in one line without the password", async () => {
   await (await open()).close();
   await postgres.query("INSERT INTO schema_version VALUES (99)");
   await expect(open()).rejects.toThrow(

@@ -102,7 +102,7 @@ describe("a Modbus meter", () => {
     expect((await readOnce(meter))!.raw).toBe(5000);
   });
 
-  it("tells when a float32 counter has grown coarse", async () => {
+  it("reports when a float32 counter has grown coarse", async () => {
     const port = await serve("tcp", new Map([[1, image("sdm120", 20_000 * 1e6)]]));
     const meter = open({ map: "sdm120", tcp: `127.0.0.1:${port}` });
     await readOnce(meter);
@@ -223,7 +223,7 @@ describe("a Modbus meter in trouble", () => {
     expect(reasonOf(reading)).toContain("expected an answer of slave 1, found one of slave 9; set slave");
   });
 
-  it("with swapped words is refused, and told in which order they would be right", async () => {
+  it("with swapped words is refused, with the order in which they would be right", async () => {
     const swapped = openRegisterMap("sdm120");
     const turned = {
       ...swapped,

@@ -108,7 +108,7 @@ describe("a register map with a fault", () => {
     expect(faultOf(value)).toBe(message);
   });
 
-  it("is told all its faults at once", () => {
+  it("is refused with all its faults at once", () => {
     const value = spoilt(({ registers }) => {
       registers.energy!.address = 343;
       registers.current!.address = 12;

@@ -16,7 +16,7 @@ describe.each(SCHEME_SERVERS)("served by the %s scheme", (schemeServer) => {
   });
   afterAll(() => ground.stop());
 
-  /** Settles a payment as the seller's facilitator would, and tells the seller nothing. */
+  /** Settles a payment as the seller's facilitator would, without a message to the seller. */
   async function settleBehindItsBack(headers: Record<string, string>): Promise<void> {
     const payment = decodePaymentSignatureHeader(headers["PAYMENT-SIGNATURE"]!);
     const facilitator = facilitatorBeside(ground, 2);

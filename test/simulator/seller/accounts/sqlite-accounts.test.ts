@@ -35,7 +35,7 @@ const open = (directory: string, foldEveryMs = 60_000, liveMax = 100, disk?: Tro
     ...(disk === undefined ? {} : { disk }),
   });
 
-/** What a process that is killed leaves: the files, in the middle of everything, and a lock that nobody holds. */
+/** What a process that is killed leaves: the files, in the middle of everything, and a lock that no process holds. */
 async function crashOf(directory: string): Promise<string> {
   const copy = await newDirectory();
   await cp(directory, copy, { recursive: true, filter: (path) => !/\.lock|\.draft/.test(path) });

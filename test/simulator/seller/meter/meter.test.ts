@@ -129,7 +129,7 @@ describe("one channel", () => {
     const presented = await Promise.all(
       rungs.flatMap((headers) => [present(utility.url, 100, headers), present(utility.url, 100, headers)]),
     );
-    // A rung that overtook the one before it was told so; none was lost, and none was charged twice.
+    // A rung that overtook the one before it was refused so; none was lost, and none was charged twice.
     for (const one of presented) expect([200, 402]).toContain(one.status);
     const sold = new Map<unknown, unknown>();
     for (const headers of rungs) {

@@ -1,4 +1,4 @@
-// Who signed a voucher is one answer, whoever computes it: libsecp256k1, noble, viem. Where viem takes more than
+// Every library recovers the same signer of a voucher: libsecp256k1, noble, viem. Where viem takes more than
 // the contract does, the seller is with the contract: such a voucher could never be claimed.
 
 import { secp256k1 } from "@noble/curves/secp256k1.js";
@@ -109,7 +109,7 @@ describe("a voucher's signature", () => {
     noble = new VoucherSignatures(nobleCurve(), keccak, CHAIN_ID);
   });
 
-  test("is judged alike by libsecp256k1, noble and viem, and by the contract's rules for s and v", async () => {
+  test("is verified alike by libsecp256k1, noble and viem, and by the contract's rules for s and v", async () => {
     let good = 0;
     let bad = 0;
     const voucher = fc.tuple(secret, secret, bytes32, bytes32, amount, tampering);

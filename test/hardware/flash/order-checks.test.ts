@@ -39,7 +39,7 @@ function bootLines(more: Values): readonly string[] {
 }
 
 describe("an order", () => {
-  it("judges a register map of the installer's own as the device will, and that the meter is the map's", () => {
+  it("checks a register map of the installer's own as the device will, and that the meter is the map's", () => {
     const folder = tempFolder();
     try {
       const map = ownMap(folder, (json) => ({ ...json, name: "my-meter" }));
