@@ -97,7 +97,7 @@ describe("an evening in a world", () => {
   writeFileSync(
     file,
     `title = "T"
-model = "S"
+story = "S"
 [run]
 lights = 6
 minutes = 18
