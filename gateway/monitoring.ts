@@ -36,7 +36,7 @@ import type { AccessSources } from "./telemetry/metrics/access-metrics.ts";
 import { Metrics } from "./telemetry/metrics/metrics.ts";
 import { openWebhooks, type Webhooks } from "./telemetry/webhooks.ts";
 
-export interface MonitoringParts {
+interface MonitoringParts {
   readonly broker: Pick<Broker, "isUp" | "retain">;
   readonly cluster: () => ClusterStatus;
   /** Atomic units; rejects while the chain does not answer. */

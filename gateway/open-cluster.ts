@@ -15,7 +15,7 @@ import type { GeneralTransport } from "./purchase/forward.ts";
 import type { Devices, Logger } from "./purchase/ports.ts";
 import type { Sessions } from "./purchase/sessions.ts";
 
-export interface ClusterWork {
+interface ClusterWork {
   readonly sessions: Pick<Sessions, "leave">;
   readonly forward: Pick<GeneralTransport, "forget">;
   readonly receive: Sessions["receive"];

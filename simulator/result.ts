@@ -68,7 +68,7 @@ export interface Result {
   readonly notBought: readonly NotBought[];
 }
 
-export interface CheatResult {
+interface CheatResult {
   readonly cheat: Cheat;
   readonly lights: number;
   /** Messages that an honest light would not have sent. */
@@ -77,7 +77,7 @@ export interface CheatResult {
   readonly gainedMilliwattHours: number;
 }
 
-export interface ResultParts {
+interface ResultParts {
   readonly lights: number;
   readonly wallMs: number;
   readonly evening: Pick<Evening, "lights" | "latenciesMs">;

@@ -6,7 +6,7 @@
  */
 
 /** What a device does about a refused rung: present it again when its time has come, or wait for a new offer. */
-export type Reaction = "again" | "halt";
+type Reaction = "again" | "halt";
 
 /** Refusals a gateway sends in the status byte of a GRANT. Status 0 is a grant. */
 export type WireRefusal =

@@ -31,7 +31,7 @@ export interface Register {
   readonly left: { readonly raw: number; readonly total: number } | null;
 }
 
-export type RegisterNote = "first" | "counted" | "roll-over" | "reset" | "implausible" | "rebased";
+type RegisterNote = "first" | "counted" | "roll-over" | "reset" | "implausible" | "rebased";
 
 /** Readings that must agree before an impossible jump is taken for a meter exchanged or reprogrammed. */
 const REBASE_AFTER = 3;

@@ -47,14 +47,14 @@ export interface BoardConfig {
 }
 
 /** What it must keep to itself, and what only saves it work. */
-export interface BoardSecrets {
+interface BoardSecrets {
   readonly key: Uint8Array;
   readonly tagKey: Uint8Array;
   readonly domainSeparator: Uint8Array;
   readonly combTable: Uint8Array;
 }
 
-export interface BoardPorts {
+interface BoardPorts {
   readonly net: BoardNet;
   readonly timers: BoardTimers;
   readonly sha256: Sha256;

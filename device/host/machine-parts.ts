@@ -20,7 +20,7 @@ export interface Description {
 }
 
 /** What a device that signs ahead has in store. */
-export interface LadderReport {
+interface LadderReport {
   readonly ladderRungs: number;
   /** Time that these keep the lamp lit at full light, at the present price. */
   readonly ladderMinutes: number;

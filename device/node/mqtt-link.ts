@@ -46,7 +46,7 @@ export interface PasswordLogin {
   readonly password: string;
 }
 
-export interface MqttLinkCounters {
+interface MqttLinkCounters {
   connections: number;
   /** Not sent: offline, too many unacknowledged, or too large. */
   refused: number;

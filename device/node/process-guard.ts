@@ -8,7 +8,7 @@
  */
 import { countFailure } from "#core/detach";
 
-export interface ProcessGuard {
+interface ProcessGuard {
   /** Survived. @param what in a few fixed words */
   readonly survived: (what: string, error: unknown) => void;
   /** Not to be survived: reports it, and ends the process. */
@@ -33,7 +33,7 @@ export function guardProcess({ survived, end }: ProcessGuard): void {
 }
 
 /** EPIPE is not among them: of standard output it would come back with every line that reports it. */
-export function isOfConnection(error: unknown): boolean {
+function isOfConnection(error: unknown): boolean {
   const { code, syscall } = error as NodeJS.ErrnoException;
   return NETWORK_CODES.has(code ?? "") && NETWORK_CALLS.has(syscall ?? "");
 }

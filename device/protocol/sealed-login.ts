@@ -10,13 +10,6 @@ import { type Tagger, tagOfText } from "./tag.ts";
 /** What the tag covers beside the text; no leaf has this name. */
 const LEAF = "login";
 
-export interface SealedLogin {
-  readonly seconds: number;
-  /** 0x and 66 hex digits, compressed. */
-  readonly publicKey: string;
-  readonly tag: string;
-}
-
 /**
  * The password of one connection.
  * @param device 40 lower-case hex digits

@@ -8,7 +8,7 @@
 export const TOPIC_PREFIX = "x402/1/";
 
 /** Who speaks on a leaf, and whether the broker keeps the last word. */
-export interface LeafRule {
+interface LeafRule {
   readonly direction: "up" | "down";
   readonly retained: boolean;
   /** Largest payload in bytes that either side accepts. */

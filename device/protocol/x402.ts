@@ -20,7 +20,7 @@ export const PAYMENT_RESPONSE_HEADER = "payment-response";
 /** Longest header value accepted, characters. */
 export const HEADER_MAX = 16384;
 
-export type HeaderRead<Value> =
+type HeaderRead<Value> =
   | { readonly value: Value; readonly error: null }
   | { readonly value: null; readonly error: string };
 

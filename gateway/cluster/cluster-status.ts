@@ -16,7 +16,6 @@ const MEMBER_STATUS = z.object({
   delivery: z.enum(["shared", "whole"]).describe("how the broker brings it messages"),
   slots: count("parts of the fleet"),
 });
-export type MemberStatus = Readonly<z.infer<typeof MEMBER_STATUS>>;
 
 export const CLUSTER_STATUS = z.object({
   state: z

@@ -50,7 +50,7 @@ export const TAKEOVER_MAX_MS = LEASE_MS + TURN_MS + STALLED_WRITE_MS;
 /** A broker away for less is no reason to move devices. */
 const DEAF_GRACE_MS = 3_000;
 
-export interface ClusterParts {
+interface ClusterParts {
   readonly membership: Membership;
   readonly member: string;
   /** How the broker delivers; null while it is away, or has not shown yet. */

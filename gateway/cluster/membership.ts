@@ -65,7 +65,7 @@ export function slotOf(device: string): number {
   return Number.parseInt(device.slice(-4), 16) % SLOTS;
 }
 
-export interface Wish {
+interface Wish {
   readonly claims: readonly number[];
   /** Held slots that another member should have. */
   readonly leaves: readonly number[];

@@ -40,7 +40,7 @@ export function watchCommand(load: () => LoadedConfig): Command {
 }
 
 /** What a watcher draws on. */
-export interface WatchView {
+interface WatchView {
   fleet(summary: FleetSummary): void;
   frames(frames: readonly Frame[], missed: number): void;
 }
@@ -108,7 +108,7 @@ function jsonView(): WatchView {
 }
 
 /** A live view on a terminal, a line for each message anywhere else. */
-export function viewOn(stream: NodeJS.WriteStream): WatchView {
+function viewOn(stream: NodeJS.WriteStream): WatchView {
   const isLive = stream.isTTY && !process.env.NO_COLOR;
   if (!isLive) {
     return {
@@ -131,7 +131,7 @@ export function viewOn(stream: NodeJS.WriteStream): WatchView {
 }
 
 /** The figures, as the dashboard has them. */
-export function fleetLines(summary: FleetSummary): readonly string[] {
+function fleetLines(summary: FleetSummary): readonly string[] {
   const { lights, powerMilliwatts, paymentsPerSecond, spentAtomic, pricePerMillionUnits } = summary;
   const { lit, dark, starved, lost } = lights;
   return [

@@ -28,7 +28,7 @@ export type Withdrawn =
   | { readonly kind: "nothing"; readonly reason: string };
 
 /** Asks a seller for its signature under a refund; resolves with its refusal, or null when it agreed. */
-export type AskRefund = (payload: PaymentPayload) => Promise<string | null>;
+type AskRefund = (payload: PaymentPayload) => Promise<string | null>;
 
 export function isEscrowed(channel: ChannelRecord): channel is EscrowedChannel {
   return channel.config !== null;

@@ -59,7 +59,7 @@ export const EMBEDDED = z.strictObject({
   messagesBurst: z.number().int().min(10).max(1_000_000).default(100),
 });
 
-export const ENROLMENT_MODES = ["open", "allow-list", "pending"] as const;
+const ENROLMENT_MODES = ["open", "allow-list", "pending"] as const;
 
 export const ENROLMENT = z.strictObject({
   /** Absent: "open" on this machine alone; who listens to others says whom he lets in. */

@@ -63,7 +63,7 @@ export const MONITORING_SECTIONS = {
 };
 
 const SECTIONS = z.object(MONITORING_SECTIONS);
-export type MonitoringConfig = z.infer<typeof SECTIONS>;
+type MonitoringConfig = z.infer<typeof SECTIONS>;
 
 /** What may be looked at from elsewhere needs a token; who is to be announced needs a broker that lets others in. Throws one line. */
 export function checkMonitoring(config: MonitoringConfig, brokerKind: string, source: string): void {

@@ -31,7 +31,7 @@ export interface EnrolmentFilterParts extends Pick<SessionParts, "key" | "hmac">
   readonly observe: Observe;
 }
 
-export interface EnrolmentFilterLimits {
+interface EnrolmentFilterLimits {
   /** Devices whose state is remembered. */
   readonly devicesMax: number;
   /** Hellos kept for devices that wait for approval. */

@@ -41,7 +41,7 @@ export interface Enrolments {
   decideEnrolment(device: string, decision: Decision, atSeconds: number): Promise<EnrolmentRecord>;
 }
 
-export interface EnrolmentOptions {
+interface EnrolmentOptions {
   readonly mode: "open" | "allow-list" | "pending";
   readonly pendingMax: number;
   readonly ledger: Pick<Enrolments, "enrolment" | "awaitApproval">;

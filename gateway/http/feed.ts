@@ -12,7 +12,7 @@ import type { Light } from "../telemetry/light-view.ts";
 import { bornRow, lightRow } from "./light-rows.ts";
 
 /** One connection that watches. */
-export interface Viewer {
+interface Viewer {
   send(chunk: string): void;
   /** Bytes given to `send` that have not left yet. */
   backlogBytes(): number;

@@ -23,7 +23,7 @@ const STEP_MAX_SECONDS = 60;
 /** This version did not exist before. */
 const EARLIEST_SECONDS = Date.UTC(2026, 0, 1) / 1000;
 
-export interface HealthParts {
+interface HealthParts {
   readonly brokerIsUp: () => boolean;
   /** What an operator should know of a broker that works; empty when nothing. */
   readonly brokerWarning: () => string;

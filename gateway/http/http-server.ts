@@ -19,7 +19,7 @@ import { type Feed, type FrameWish, VIEWERS_MAX } from "./feed.ts";
 import type { Health } from "./health.ts";
 import { type Access, type AccessRefusal, openAccess } from "./token-access.ts";
 
-export interface HttpParts extends Api {
+interface HttpParts extends Api {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;

@@ -9,7 +9,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { isLoopback } from "../config/loopback.ts";
 
-export const COOKIE = "watt402";
+const COOKIE = "watt402";
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 

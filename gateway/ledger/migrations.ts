@@ -8,7 +8,7 @@
 import { Watt402Error } from "#payment/watt402-error";
 
 /** What databases call differently. */
-export interface Dialect {
+interface Dialect {
   /** A whole number of 63 bits. */
   readonly integer: string;
   /** After a table's closing bracket. */

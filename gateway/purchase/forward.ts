@@ -28,7 +28,7 @@ export type Fetched =
 /** One HTTP exchange with a resource, with or without a payment. */
 export type FetchResource = (request: RequestMessage, payment: PaymentPayload | null) => Promise<Fetched>;
 
-export interface ForwardParts {
+interface ForwardParts {
   readonly devices: Devices;
   readonly fetch: FetchResource;
   /** Origins that devices may reach, as "https://api.example.org". */
@@ -42,7 +42,7 @@ export interface Forward {
 }
 
 /** Why a message of the general transport is not looked at. */
-export type Unread = "unknown-device" | "overloaded";
+type Unread = "unknown-device" | "overloaded";
 
 const UNREAD: Readonly<Record<Unread, { readonly status: number; readonly error: string }>> = {
   "unknown-device": { status: 403, error: "this gateway does not know the device: say hello first" },
@@ -53,7 +53,7 @@ const UNREAD: Readonly<Record<Unread, { readonly status: number; readonly error:
 const EXCHANGES_MAX = 8;
 
 /** And of all devices, whether they left or not: beyond, one that was never paid goes, then the oldest. */
-export const EXCHANGES_OF_ALL_MAX = 2_000;
+const EXCHANGES_OF_ALL_MAX = 2_000;
 
 /** Devices looked at for an exchange that was never paid. */
 const LOOKS_MAX = 64;

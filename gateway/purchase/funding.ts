@@ -136,7 +136,7 @@ async function useAtomic(
 }
 
 /** The smallest deposit a seller announces, atomic units; 0 when it announces none. */
-export function minDepositOf(extra: Readonly<Record<string, unknown>>): number {
+function minDepositOf(extra: Readonly<Record<string, unknown>>): number {
   const announced = extra.minDeposit;
   return typeof announced === "string" && /^[0-9]{1,15}$/.test(announced) ? Number(announced) : 0;
 }

@@ -17,8 +17,8 @@ export interface Presence {
 }
 
 /** Silence after which a device counts as absent: lights send a reading about every minute. */
-export const NEWCOMER_SILENT_SECONDS = 120;
-export const BUYER_SILENT_SECONDS = 900;
+const NEWCOMER_SILENT_SECONDS = 120;
+const BUYER_SILENT_SECONDS = 900;
 
 /** Sessions looked at for one that arrives: one message must not cost a walk through the whole fleet. */
 const LOOKS_MAX = 256;

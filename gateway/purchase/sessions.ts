@@ -24,7 +24,7 @@ import {
 } from "./session.ts";
 import { SessionTable } from "./session-table.ts";
 
-export interface SessionLimits {
+interface SessionLimits {
   /** Devices remembered at once. */
   readonly devicesMax: number;
   /** Purchases under way at once. */

@@ -12,7 +12,7 @@ import type { HealthName } from "./seller-health.ts";
 import type { SellerStatus } from "./seller-status.ts";
 import { TariffWatch } from "./tariff-watch.ts";
 
-export interface SellerClientOptions extends SellerLimits {
+interface SellerClientOptions extends SellerLimits {
   readonly kind: "electricity" | "fixed";
   /** For people: without passwords. */
   readonly url: string;

@@ -11,7 +11,7 @@ import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { AskedQuote, Logger, NoTerms, Quote, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
 
 /** Time as the watch needs it. */
-export interface WatchClock {
+interface WatchClock {
   /** Unix time in milliseconds. */
   nowMs(): number;
   /** Calls back once after a delay; returns the cancellation. */

@@ -20,7 +20,7 @@ export interface Alarm {
   readonly devices: readonly string[];
 }
 
-export interface AlarmLimits {
+interface AlarmLimits {
   /** Days left of a deposit below which the balance is low. */
   readonly lowBalanceDays: number;
   /** Of the treasury, atomic units; 0 watches deposits only. */

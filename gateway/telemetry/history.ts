@@ -6,7 +6,7 @@
  */
 import type { Sample } from "./shapes.ts";
 
-export type Span = "seconds" | "minutes";
+type Span = "seconds" | "minutes";
 
 export const SAMPLES_MAX: Readonly<Record<Span, number>> = { seconds: 900, minutes: 2_880 };
 

@@ -9,9 +9,9 @@ import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFile
 import { topicOf } from "#protocol/topics";
 
 /** Publishes a retained message outside x402's topics; an empty text deletes it. */
-export type Retain = (topic: string, text: string) => void;
+type Retain = (topic: string, text: string) => void;
 
-export interface LightDescription {
+interface LightDescription {
   readonly device: string;
   readonly name: string | null;
   readonly model: string;
@@ -19,7 +19,7 @@ export interface LightDescription {
   readonly unit: string;
 }
 
-export interface HomeAssistantOptions {
+interface HomeAssistantOptions {
   readonly isEnabled: boolean;
   /** Home Assistant's discovery prefix, by default "homeassistant". */
   readonly prefix: string;
@@ -94,7 +94,7 @@ function readMemory(file: string): string[] {
   return existsSync(file) ? readFileSync(file, "utf8").split("\n").filter(Boolean) : [];
 }
 
-export function configTopic(prefix: string, device: string, entity: Entity): string {
+function configTopic(prefix: string, device: string, entity: Entity): string {
   const component = entity === "starved" ? "binary_sensor" : "sensor";
   return `${prefix}/${component}/watt402_${device}/${entity}/config`;
 }

@@ -16,13 +16,13 @@ import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { Logger } from "../purchase/ports.ts";
 import type { Alarm } from "./alarms.ts";
 
-export interface WebhookOptions {
+interface WebhookOptions {
   readonly url: string;
   readonly events: readonly AlarmKind[];
   readonly secret: string;
 }
 
-export interface WebhookPace {
+interface WebhookPace {
   readonly firstDelayMs: number;
   readonly maxDelayMs: number;
 }

@@ -43,14 +43,14 @@ const BLOCKS_PER_LOG_READ = 5_000n;
 const LOOK_BACK_BLOCKS = 50_000n;
 
 /** All amounts in atomic units. */
-export interface EscrowChannel {
+interface EscrowChannel {
   readonly balance: number;
   readonly totalClaimed: number;
   /** Null when none is pending. */
   readonly withdrawal: { readonly amountAtomic: number; readonly initiatedAtSeconds: number } | null;
 }
 
-export interface EscrowEvent {
+interface EscrowEvent {
   readonly name: "Deposited" | "Claimed" | "Refunded" | "WithdrawFinalized";
   readonly amountAtomic: number;
   readonly transaction: string;

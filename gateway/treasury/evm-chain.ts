@@ -37,7 +37,7 @@ const LOOK_BACK_BLOCKS = 20_000n;
 /** An absent node is looked for this often, until it was seen once. */
 const LOOK_AGAIN_MS = 5_000;
 
-export interface WatchedChain extends Chain {
+interface WatchedChain extends Chain {
   stop(): void;
 }
 

@@ -37,7 +37,7 @@ export interface EvmConnection {
   chainId(): Promise<number>;
 }
 
-export interface EvmClients {
+interface EvmClients {
   readonly reader: PublicClient;
   readonly writer: WalletClient<Transport, ViemChain, LocalAccount>;
 }

@@ -17,7 +17,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { Treasury } from "../purchase/ports.ts";
 
-export interface SignerOptions {
+interface SignerOptions {
   readonly url: string;
   readonly token: string;
   /** Of the treasury, 0x and 40 hex digits. */

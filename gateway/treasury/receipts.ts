@@ -15,7 +15,7 @@ const TOKEN_ABI = parseAbi([
 const BLOCKS_PER_LOG_READ = 5_000n;
 const LOOK_BACK_BLOCKS = 50_000n;
 
-export interface PaidTransfer {
+interface PaidTransfer {
   readonly nonce: string;
   readonly amountAtomic: number;
   readonly transaction: string;

@@ -20,7 +20,7 @@ export interface Light {
   readonly out: string;
 }
 
-export interface FlashOptions {
+interface FlashOptions {
   /** Make the light's key here when its card has none yet. */
   readonly provisionKey: boolean;
   /** Replace files of others, keeping a copy. */

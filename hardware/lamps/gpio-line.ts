@@ -16,7 +16,7 @@ import type { LampDriver } from "./lamp-driver.ts";
 import type { GpioSettings } from "./settings.ts";
 
 /** Longest wait for gpioset to have its line, milliseconds. */
-export const GPIOSET_MS = 3000;
+const GPIOSET_MS = 3000;
 
 /** Longest wait for it to let go of its line before it is killed, milliseconds. */
 const RELEASE_MS = 1000;

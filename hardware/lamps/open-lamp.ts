@@ -17,7 +17,7 @@ import { SteadyLamp } from "./steady-lamp.ts";
 export type { LampContext } from "./lamp-driver.ts";
 
 /** The table as TOML gave it; null means simulated. */
-export type LampTable = Readonly<Record<string, unknown>> | null;
+type LampTable = Readonly<Record<string, unknown>> | null;
 
 export interface OpenedLamp {
   readonly lamp: SteadyLamp;
@@ -26,7 +26,7 @@ export interface OpenedLamp {
 }
 
 /** What a look at the lamp found. */
-export interface LampProbe {
+interface LampProbe {
   readonly name: string;
   /** One line each, for people. */
   readonly found: readonly string[];

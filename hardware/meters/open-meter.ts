@@ -24,7 +24,7 @@ import { simulatedMeter } from "./simulated-meter.ts";
 export type { MeterContext, MeterDriver } from "./meter-driver.ts";
 
 /** The table as TOML gave it; null means simulated. */
-export type MeterTable = Readonly<Record<string, unknown>> | null;
+type MeterTable = Readonly<Record<string, unknown>> | null;
 
 /** What a look at the meter found. */
 export interface MeterProbe {

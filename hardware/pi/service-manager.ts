@@ -13,14 +13,14 @@ const NOTIFY_MS = 5000;
 const STATUS_MS = 30_000;
 const MS_PER_MICROSECOND = 1 / 1000;
 
-export interface ServiceManager {
+interface ServiceManager {
   /** The service is up; from now on the watchdog is fed. */
   ready(): void;
   stopping(): void;
   close(): void;
 }
 
-export interface ServiceSources {
+interface ServiceSources {
   /** True while the work goes on. */
   readonly isAlive: () => boolean;
   /** One line for `systemctl status`. */

@@ -17,9 +17,9 @@ import { HDKey, privateKeyToAddress } from "viem/accounts";
 import { Watt402Error } from "#payment/watt402-error";
 
 export const DEFAULT_CHAIN_ID = 31_337;
-export const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 20_000;
 /** A node that hangs is killed then: it keeps nothing that could be lost. */
-export const STOP_TIMEOUT_MS = 2_000;
+const STOP_TIMEOUT_MS = 2_000;
 /** How much of the node's output is kept to explain a failed start. */
 const START_OUTPUT_LIMIT_CHARACTERS = 8_000;
 const ACCOUNT_COUNT = 10;
@@ -38,7 +38,7 @@ export type Anvil = {
   stop(): Promise<void>;
 };
 
-export type AnvilOptions = {
+type AnvilOptions = {
   readonly chainId?: number;
   /** 0 or absent: a free one, chosen by the node itself when it binds, so two starts never race for it. */
   readonly port?: number;

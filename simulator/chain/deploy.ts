@@ -38,7 +38,7 @@ const RPC_TIMEOUT_MS = 10_000;
 const RECEIPT_POLL_MS = 20;
 
 /** What x402 needs of a chain, whatever the token. */
-export type ChainContracts = {
+type ChainContracts = {
   readonly chainId: number;
   readonly batchSettlement: Address;
   readonly depositCollector: Address;

@@ -7,7 +7,7 @@ import type { LampType, MeterType } from "./lamp-model.ts";
 export type RoadClass = "residential" | "secondary" | "main";
 
 /** Local clock time from which on a lamp that shines has this level, 0..100 per cent. */
-export interface DimStep {
+interface DimStep {
   /** 0..1439 */
   readonly localMinute: number;
   readonly levelPercent: number;

@@ -8,7 +8,7 @@ import { cut } from "#node/config/shown";
 import { Watt402Error } from "#payment/watt402-error";
 
 /** What a light's inventory may contain; latitude and longitude are needed unless the geometry has them. */
-export const COLUMN_KINDS = ["name", "latitude", "longitude", "watts", "street", "feeder"] as const;
+const COLUMN_KINDS = ["name", "latitude", "longitude", "watts", "street", "feeder"] as const;
 export type ColumnKind = (typeof COLUMN_KINDS)[number];
 
 /** Names of columns by what they hold. */

@@ -9,13 +9,13 @@ import { CsvError, parse } from "csv-parse/sync";
 import { cut, shown } from "#node/config/shown";
 import { Watt402Error } from "#payment/watt402-error";
 
-export interface CsvRow {
+interface CsvRow {
   /** 1 is the header's. */
   readonly line: number;
   readonly fields: readonly string[];
 }
 
-export interface Csv {
+interface Csv {
   readonly header: readonly string[];
   readonly rows: readonly CsvRow[];
 }

@@ -14,7 +14,7 @@ import { cityFromCsv, cityFromGeoJson, type InventoryOptions } from "./inventory
 /** Largest inventory read, bytes. */
 const FILE_BYTES_MAX = 256 * 1024 * 1024;
 
-export interface CitySource {
+interface CitySource {
   /** A seed in digits, or the path of a .csv, .geojson or .json file; null draws one from `seed`. */
   readonly city: string | null;
   readonly seed: number;

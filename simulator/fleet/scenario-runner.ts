@@ -9,7 +9,7 @@ import type { Services } from "../services/services.ts";
 import type { FaultProxy } from "./fault-proxy.ts";
 import type { Fleet } from "./fleet.ts";
 
-export interface ScenarioRunnerParts {
+interface ScenarioRunnerParts {
   readonly fleet: Pick<Fleet, "beginOutage" | "endOutage" | "cheat">;
   readonly services: Pick<Services, "interruptGateway" | "interruptSeller">;
   /** One for each group whose connections a stage breaks, EVERYONE's for lights in none of them. */

@@ -19,7 +19,7 @@ export interface View {
   end(): void;
 }
 
-export interface ViewOptions {
+interface ViewOptions {
   readonly simulatedMs: number;
   readonly epochSeconds: number;
   readonly speed: number;

@@ -14,9 +14,8 @@ export interface ChipShape {
   readonly pages: number;
 }
 
-/** The runtime's own pages on each board (Espruino 2v29): ESP32's partition "flash", Espruino WiFi's sectors 1 to 3. */
+/** The runtime's own pages on an ESP32 (Espruino 2v29): the partition "flash". */
 export const ESP32_PAGES: ChipShape = { pageBytes: 4096, pages: 16 };
-export const ESPRUINO_WIFI_PAGES: ChipShape = { pageBytes: 16_384, pages: 3 };
 
 export class PowerCut extends Error {}
 

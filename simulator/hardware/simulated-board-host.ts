@@ -34,7 +34,7 @@ export const SIMULATED_LIGHT = `
   export const main = (observe) => start(cseMeter, pwmLamp, observe);
 `;
 
-export interface BoardSite {
+interface BoardSite {
   /** The bundle of SIMULATED_LIGHT. */
   readonly bundle: string;
   /** The key's own 32 bytes. */

@@ -12,7 +12,7 @@ import type { Clock } from "#core/ports";
 import { type FlashChip, PowerCut } from "./flash-chip.ts";
 import type { StorageStandIn } from "./storage.ts";
 
-export interface BoardSurroundings {
+interface BoardSurroundings {
   readonly clock: Clock;
   readonly storage: StorageStandIn;
   readonly chip: FlashChip;

@@ -7,7 +7,7 @@ import type { Result } from "../result.ts";
 import type { EveningPlan, RunPlan } from "../run-plan.ts";
 import type { Counter, FaultReport, LightReport, ReportModel, Sample } from "./report-model.ts";
 
-export interface ReportParts {
+interface ReportParts {
   readonly plan: Pick<EveningPlan, "scenario" | "city" | "groups" | "epochSeconds">;
   readonly result: Result;
   readonly evening: Pick<Evening, "lights">;

@@ -6,7 +6,7 @@ import type { ReportModel, Sample } from "./report-model.ts";
 import { type Mark, type TimeChart, timeChart } from "./time-chart.ts";
 
 /** What the cursor reads out: by chart, and the clock. */
-export interface ChartValues {
+interface ChartValues {
   /** Share of the evening at each sample, 0..1. */
   readonly at: readonly number[];
   readonly clock: readonly string[];

@@ -17,7 +17,7 @@ const HEIGHT_MOST = 900;
 /** Cells of a side when neighbours share a dot. */
 const CELLS = 56;
 
-export type MapKind = "lit" | "starved" | "cheated";
+type MapKind = "lit" | "starved" | "cheated";
 
 interface Dot {
   readonly x: number;

@@ -40,7 +40,7 @@ export interface LightReport {
   readonly cheats: readonly string[];
 }
 
-export interface FeederReport {
+interface FeederReport {
   readonly name: string;
   readonly lights: number;
   readonly suppliedMilliwattHours: number;
@@ -50,7 +50,7 @@ export interface FeederReport {
   readonly suspected: boolean;
 }
 
-export interface CheatReport {
+interface CheatReport {
   readonly cheat: string;
   readonly lights: number;
   /** Messages that an honest light would not have sent. */

@@ -7,7 +7,7 @@
  */
 import { escaped, ticks } from "./figures.ts";
 
-export interface Series {
+interface Series {
   readonly name: string;
   /** One for each sample; null leaves a gap. */
   readonly values: readonly (number | null)[];

@@ -23,8 +23,6 @@ export type Action =
   /** The group cheats while the stage lasts. */
   | { readonly kind: "cheat"; readonly group: string; readonly cheat: Cheat };
 
-export type ActionKind = Action["kind"];
-
 /** The group of all lights. */
 export const EVERYONE = "everyone";
 

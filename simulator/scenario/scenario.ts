@@ -13,7 +13,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import { type Action, CHEATS, EVERYONE, type Group, type Stage } from "./actions.ts";
 
 /** What a scenario sets of a run; options of the command line come before it. */
-export interface RunSettings {
+interface RunSettings {
   readonly lights?: number;
   readonly minutes?: number;
   readonly speed?: number;

@@ -20,8 +20,8 @@ import { type SellerOptions, startSeller } from "./seller.ts";
 import { readProxies, readPublicUrl } from "./server/public-base.ts";
 
 /** Keys may come from the environment instead of files, as 0x and 64 hex digits. */
-export const RECEIVER_KEY_VARIABLE = "WATT402_RECEIVER_KEY";
-export const FACILITATOR_KEY_VARIABLE = "WATT402_FACILITATOR_KEY";
+const RECEIVER_KEY_VARIABLE = "WATT402_RECEIVER_KEY";
+const FACILITATOR_KEY_VARIABLE = "WATT402_FACILITATOR_KEY";
 
 interface Flags {
   readonly rpc: string;
@@ -240,7 +240,7 @@ export function readTariff(argument: string, tokensPerEuro: number): Tariff {
 }
 
 /** Wall time, or a clock that showed `epochSeconds` at this call and runs `speed` times as fast. */
-export function movedClock(epochSeconds: number | undefined, speed: number): Clock {
+function movedClock(epochSeconds: number | undefined, speed: number): Clock {
   const startMs = Date.now();
   const epochMs = epochSeconds === undefined ? startMs : epochSeconds * 1000;
   return { nowSeconds: () => Math.floor((epochMs + (Date.now() - startMs) * speed) / 1000) };

@@ -31,16 +31,16 @@ import type { PublicBaseOptions } from "./server/public-base.ts";
 import { type StopReport, stopInOrder } from "./server/stop.ts";
 
 /** A week of one lamp's light: one deposit (120k gas) carries some ten thousand purchases. */
-export const DEFAULT_MIN_DEPOSIT_ATOMIC = 1_000_000;
+const DEFAULT_MIN_DEPOSIT_ATOMIC = 1_000_000;
 /**
  * A day. From the moment a payer asks to withdraw the seller has this long to claim, so it must outlast an
  * outage of node or seller that someone repairs next morning; longer would lock the payer's money for nothing.
  */
-export const DEFAULT_WITHDRAW_DELAY_SECONDS = 86_400;
-export const DEFAULT_CLAIM_INTERVAL_SECONDS = 3_600;
+const DEFAULT_WITHDRAW_DELAY_SECONDS = 86_400;
+const DEFAULT_CLAIM_INTERVAL_SECONDS = 3_600;
 /** Withdrawals are looked for at least this often, however rarely claims are made. */
-export const MAX_WATCH_INTERVAL_SECONDS = 30;
-export const DEFAULT_STOP_TIMEOUT_MS = 60_000;
+const MAX_WATCH_INTERVAL_SECONDS = 30;
+const DEFAULT_STOP_TIMEOUT_MS = 60_000;
 /** How long a buyer's authorization of a transfer stays good: long enough to be presented again after a restart. */
 const MAX_TIMEOUT_SECONDS = 300;
 

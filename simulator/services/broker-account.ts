@@ -11,7 +11,7 @@ import type { TlsFiles } from "#node/broker-socket";
 import type { PasswordLogin } from "#node/mqtt-link";
 import { Watt402Error } from "#payment/watt402-error";
 
-export interface AccountFlags {
+interface AccountFlags {
   readonly broker?: string;
   readonly brokerUser?: string;
   readonly brokerPasswordFile?: string;

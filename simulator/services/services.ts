@@ -16,7 +16,7 @@ import type { StopReport } from "../seller/seller.ts";
 import { freePort } from "./free-port.ts";
 import { type Supervised, supervise } from "./supervised.ts";
 
-export interface ServicesOptions {
+interface ServicesOptions {
   readonly chain: RunChain;
   readonly schemes: readonly ("batch-settlement" | "exact")[];
   /** As `watt402-simulate seller --scheme-server`; its default when absent. */

@@ -10,7 +10,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Watt402Error } from "#payment/watt402-error";
 
-export interface SupervisedOptions {
+interface SupervisedOptions {
   readonly name: string;
   /** Launcher, relative to this file, or an absolute file URL. */
   readonly launcher: string;

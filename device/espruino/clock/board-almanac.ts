@@ -59,7 +59,7 @@ export function boardAlmanac(plan: BoardPlan): Almanac {
 }
 
 /** Which of the year's weeks a Unix time is in, 0..52. */
-export function weekOf(wallSeconds: number): number {
+function weekOf(wallSeconds: number): number {
   const dayOfYear = Math.floor(wallSeconds / SECONDS_PER_DAY) % DAYS_PER_YEAR;
   return Math.min(WEEKS - 1, Math.floor(dayOfYear / DAYS_PER_WEEK));
 }

@@ -21,7 +21,7 @@ export interface SlicedSigner {
   };
 }
 
-export interface KeeperParts {
+interface KeeperParts {
   readonly store: LadderStore;
   readonly signer: SlicedSigner;
   /** Longest time the lamp is expected to be lit, milliseconds. */
@@ -33,7 +33,7 @@ export interface KeeperParts {
 }
 
 /** Rungs kept in store while the lamp is lit: the one to be released next, and one being signed. */
-export const LIT_RUNGS = 2;
+const LIT_RUNGS = 2;
 
 interface Rung {
   readonly channelId: string;

@@ -11,7 +11,7 @@ import type { Tagger } from "#protocol/tag";
 import { CHANNEL_TYPE_HASH } from "../signer/channel-type.ts";
 import type { Keccak } from "../signer/keccak.ts";
 
-export interface InboxParts {
+interface InboxParts {
   readonly tagger: Tagger;
   /** 0x and 40 lower-case hex digits. */
   readonly device: string;

@@ -39,7 +39,7 @@ export interface BoardNet {
   connect(to: { readonly host: string; readonly port: number }, connected: () => void): BoardSocket;
 }
 
-export interface BoardLinkOptions {
+interface BoardLinkOptions {
   readonly net: BoardNet;
   readonly host: string;
   readonly port: number;
@@ -55,7 +55,7 @@ export interface BoardLinkOptions {
   readonly onTrouble: (text: string) => void;
 }
 
-export interface BoardLinkCounters {
+interface BoardLinkCounters {
   connections: number;
   /** Publishes sent again on a later connection. */
   resent: number;

@@ -23,7 +23,7 @@ export interface Packet {
   readonly body: string;
 }
 
-export interface ConnectOptions {
+interface ConnectOptions {
   readonly clientId: string;
   readonly username: string;
   readonly password: string;

@@ -23,7 +23,7 @@ export const COMB_TABLE_BYTES = COMB_TABLES * COMB_POINTS * COMB_POINT_BYTES;
 
 const TOP_DIGIT = COMB_TABLES * COMB_TEETH * COMB_ROWS - 1;
 
-export interface Comb extends Sliced {
+interface Comb extends Sliced {
   /** Begins. @param scalar 1..n-1 */
   start(scalar: Limbs): void;
   /** The point (x / z^2, y / z^3), once step has returned true. */

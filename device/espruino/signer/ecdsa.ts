@@ -29,7 +29,7 @@ const SIGNATURE_BYTES = 65;
 /** Ethereum's v for recovery id 0. */
 const V_BASE = 27;
 
-export interface EcdsaParts {
+interface EcdsaParts {
   /** The comb's points, COMB_TABLE_BYTES. */
   readonly table: Uint8Array;
   /** The secret, 32 bytes, 1..n-1. */

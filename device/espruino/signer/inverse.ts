@@ -14,7 +14,7 @@ const FACTOR_MAX = 0x2000000;
 
 const LIMB = 0x1000000;
 
-export interface Inverse extends Sliced {
+interface Inverse extends Sliced {
   /** Begins; throws on zero. @param value 1..modulus-1 @param modulus a prime between 2^255 and 2^256 */
   start(value: Limbs, modulus: Limbs): void;
   /** The inverse, 1..modulus-1, once step has returned true. */

@@ -11,7 +11,7 @@ import type { Sliced } from "./sliced.ts";
 const FOLDS = 3;
 const COLUMNS = 2 * LIMBS - 1;
 
-export interface ScalarProduct extends Sliced {
+interface ScalarProduct extends Sliced {
   start(left: Limbs, right: Limbs): void;
   /** 0..n-1, once step has returned true. */
   result(): Limbs;

@@ -18,7 +18,7 @@ const VOUCHER_TYPE_HASH: readonly number[] = [
   0x7e, 0xc4, 0x97, 0xc5, 0x51, 0x91, 0xa4, 0xa5, 0x87, 0x42, 0x94, 0x60, 0x9a, 0x69,
 ];
 
-export interface VoucherSignerParts {
+interface VoucherSignerParts {
   /** The comb's points, COMB_TABLE_BYTES: made when the board is flashed. */
   readonly table: Uint8Array;
   /** The device's secret, 32 bytes. */
@@ -31,12 +31,12 @@ export interface VoucherSignerParts {
 }
 
 /** One signature under way. */
-export interface VoucherJob extends Sliced {
+interface VoucherJob extends Sliced {
   /** 65 bytes r, s, v, once step has returned true. */
   signature(): Uint8Array;
 }
 
-export interface VoucherSigner {
+interface VoucherSigner {
   /**
    * Begins to sign a rung. There is one job at a time: starting another ends the one before.
    * @param channelId 32 bytes @param maxClaimableAtomic cumulative, atomic units, a safe integer

@@ -17,9 +17,9 @@ const CHECK_BYTES = 8;
 const HEAD_BYTES = LENGTH_BYTES + CHECK_BYTES;
 
 /** Longest record, bytes: a checkpoint of five channels has about a thousand. */
-export const RECORD_BYTES_MAX = 65_536;
+const RECORD_BYTES_MAX = 65_536;
 
-export type JournalRead =
+type JournalRead =
   /** `goodBytes` is where the last whole record ends. */
   | { readonly kind: "good"; readonly latest: string; readonly goodBytes: number }
   | { readonly kind: "damaged"; readonly offset: number; readonly found: string };

@@ -18,14 +18,14 @@ const SECRET_BYTES = 32;
 /** A plain key has 67 bytes, an encrypted one about 500. */
 const KEY_FILE_BYTES_MAX = 4096;
 
-export interface OpenedKey {
+interface OpenedKey {
   readonly key: Key;
   /** True when there was no file and a new key was made. */
   readonly created: boolean;
 }
 
 /** How a key lies in its file. */
-export type KeyForm =
+type KeyForm =
   | { readonly kind: "none" }
   | { readonly kind: "plain" }
   /** The address is what the file says; only the passphrase proves it. */

@@ -14,7 +14,7 @@ export const PASSPHRASE_CREDENTIAL = "watt402.key-passphrase";
 
 const PASSPHRASE_BYTES_MAX = 1024;
 
-export interface Passphrase {
+interface Passphrase {
   readonly text: string;
   /** The file it was read from. */
   readonly file: string;

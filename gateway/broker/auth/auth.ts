@@ -36,7 +36,7 @@ export interface Will {
   readonly retain: boolean;
 }
 
-export interface Credentials {
+interface Credentials {
   readonly clientId: string;
   readonly username: string;
   readonly password: string;

@@ -26,7 +26,7 @@ const LINES = {
 
 export type BrokerRefusal = keyof typeof LINES;
 
-export const BROKER_REFUSALS = Object.keys(LINES) as readonly BrokerRefusal[];
+const BROKER_REFUSALS = Object.keys(LINES) as readonly BrokerRefusal[];
 
 export interface Refusals {
   readonly counts: Readonly<Record<BrokerRefusal, number>>;

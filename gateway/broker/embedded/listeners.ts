@@ -38,7 +38,7 @@ export interface ListenerOptions {
   readonly connectTimeoutMs?: number;
 }
 
-export interface WebSocketListener {
+interface WebSocketListener {
   readonly port: number | null;
   readonly securePort: number | null;
   readonly path: string;

@@ -19,7 +19,7 @@ export interface Access {
   readonly reason: string;
 }
 
-export interface AccessProbe {
+interface AccessProbe {
   readonly url: string;
   /** How the gateway itself connects, without its credentials. */
   readonly options: IClientOptions;

@@ -10,7 +10,7 @@ import { decodeGrant } from "#protocol/frames";
 import { parseJson } from "#protocol/nesting";
 import { type Leaf, topicOf } from "#protocol/topics";
 
-export type PublishProperties = NonNullable<IClientPublishOptions["properties"]>;
+type PublishProperties = NonNullable<IClientPublishOptions["properties"]>;
 
 /** Where in a PAY or GRANT its correlation is: channel tag and cumulative amount, as devices send it. */
 const CORRELATION = [2, 12] as const;

@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
 import { openProbeClient, until } from "./probe-client.ts";
 
-export interface SharedSubscriptionFinding {
+interface SharedSubscriptionFinding {
   readonly isShared: boolean;
   /** Why not; empty when it is. */
   readonly reason: string;

@@ -30,7 +30,7 @@ export interface ConnectionSlot {
 /** Why a connection makes room for another. */
 export type MakesRoom = "silent" | "displaced";
 
-export interface AdmissionOptions {
+interface AdmissionOptions {
   readonly connectionsMax: number;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
@@ -190,7 +190,7 @@ export class Admission {
 }
 
 /** An authenticated connection of a device that had not bought when it connected. */
-export interface Newcomer {
+interface Newcomer {
   readonly device: string;
   /** It has bought since: it makes room for no other any more. */
   hasBought(): void;

@@ -12,7 +12,7 @@ import { PacketReader } from "../mqtt-packets.ts";
 import { loginFault, OTHER_PROTOCOL, packetFault } from "./packet-fault.ts";
 import { PACKETS_BURST, type PacketCount, TOO_MANY_PACKETS, takePacket } from "./packet-rate-limit.ts";
 
-export interface PacketBounds {
+interface PacketBounds {
   /** Largest remaining length now: little before the login, more after it. */
   readonly bytesMax: () => number;
   /** Monotonic milliseconds. */

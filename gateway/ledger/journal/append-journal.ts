@@ -20,7 +20,7 @@ const SEGMENT_BYTES_MAX = 8 * 1024 * 1024;
 /** All segments together. */
 const JOURNAL_BYTES_MAX = 128 * 1024 * 1024;
 
-export interface JournalOptions {
+interface JournalOptions {
   readonly folder: string;
   /** Files are called `<name>-<number>.journal`; lower-case letters. */
   readonly name: string;
@@ -31,7 +31,7 @@ export interface JournalOptions {
 }
 
 /** An entry as it lies on the disk. */
-export interface JournalEntry {
+interface JournalEntry {
   /** Number of its segment; segments rise in the order of writing. */
   readonly segment: number;
   readonly bytes: Buffer;

@@ -23,7 +23,7 @@ const FOLD_EVERY_MS = 1_000;
 const FOLD_SLICE = 2_000;
 
 /** What a fold writes. */
-export interface FoldStatements {
+interface FoldStatements {
   /** A payment that is not there yet. */
   readonly payment: string;
   /** A channel's whole row; its terms only where the row there has no later revision. */

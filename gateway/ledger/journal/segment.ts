@@ -11,7 +11,7 @@ import { crc32 } from "node:zlib";
 const HEADER_BYTES = 8;
 const LENGTH_BYTES = 4;
 
-export interface ReadSegment {
+interface ReadSegment {
   readonly entries: readonly Buffer[];
   /** Bytes of groups that are not as they were written, but for a torn last one. */
   readonly damagedBytes: number;

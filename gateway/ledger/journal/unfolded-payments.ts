@@ -42,7 +42,7 @@ const channelCells = (row: JournalRow): readonly Cell[] | null =>
   row.length > CHANNEL_AT ? row.slice(CHANNEL_AT) : null;
 
 /** Rows of a fold, in the order of their columns. */
-export interface FoldRows {
+interface FoldRows {
   readonly payments: readonly (readonly Cell[])[];
   readonly channels: readonly (readonly Cell[])[];
   /** The counters, then the channel that they are of. */

@@ -6,7 +6,7 @@
 import type Libsql from "libsql";
 import { Watt402Error } from "#payment/watt402-error";
 
-export interface GroupCommitOptions {
+interface GroupCommitOptions {
   /** Works waiting for the next commit; one more is refused with `CommitQueueFull`. */
   readonly maxQueued?: number;
 }

@@ -15,7 +15,7 @@ export interface PostgresOptions {
   readonly onTrouble: (reason: string) => void;
 }
 
-export interface PoolBounds {
+interface PoolBounds {
   readonly connectionsMax: number;
   readonly connectTimeoutMs: number;
   /** Longer than this a statement is given up. */

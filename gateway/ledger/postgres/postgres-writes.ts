@@ -15,7 +15,7 @@ import { CommitQueueFull, DEFAULT_MAX_QUEUED } from "./group-commit.ts";
 import type { FencingCheck } from "./postgres-membership.ts";
 
 /** One durable step: a device's description, or a channel with the payment that moved it. */
-export type Write =
+type Write =
   | { readonly device: DeviceRecord; readonly channel?: undefined; readonly payment?: undefined }
   | { readonly device?: undefined; readonly channel: ChannelRecord; readonly payment?: PaymentRecord };
 

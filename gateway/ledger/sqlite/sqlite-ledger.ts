@@ -71,7 +71,7 @@ const DECISIONS_MAX = 20;
 /** Files of the journal: payments-0000000001.journal. */
 const JOURNAL_NAME = "payments";
 
-export interface SqliteLedgerOptions {
+interface SqliteLedgerOptions {
   /** The gateway records payments and folds them; other processes read, and write all that is not a payment. */
   readonly isGateway?: boolean;
   readonly disk?: SegmentDisk;

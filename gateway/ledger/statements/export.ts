@@ -6,7 +6,7 @@
 import type { ChannelRecord, PaymentRecord } from "../../purchase/ports.ts";
 import type { LedgerStore } from "../store.ts";
 
-export interface ExportFilter {
+interface ExportFilter {
   /** 40 lower-case hex digits; null: all devices. */
   readonly device: string | null;
   readonly fromSeconds: number;

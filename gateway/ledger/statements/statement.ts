@@ -16,7 +16,7 @@ export interface Counters {
   readonly register: number;
 }
 
-export interface ChannelStatement {
+interface ChannelStatement {
   readonly channel: string;
   readonly resource: string;
   readonly scheme: string;
@@ -30,7 +30,7 @@ export interface ChannelStatement {
   readonly prices: readonly PriceLine[];
 }
 
-export interface PriceLine {
+interface PriceLine {
   readonly pricePerMillionUnits: number;
   readonly purchases: number;
   readonly spentAtomic: number;
@@ -131,7 +131,7 @@ function countersOf(payment: PaymentRecord | null): Counters | null {
 }
 
 /** First and last second of a month, UTC. Throws on another form. */
-export function monthOf(month: string): { readonly fromSeconds: number; readonly toSeconds: number } {
+function monthOf(month: string): { readonly fromSeconds: number; readonly toSeconds: number } {
   const [, year, number] = /^(\d{4})-(0[1-9]|1[0-2])$/.exec(month) ?? [];
   if (year === undefined)
     throw new Watt402Error("value-invalid", `--month: expected YYYY-MM, found "${month.slice(0, 20)}"`);

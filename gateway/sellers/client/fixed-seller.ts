@@ -17,7 +17,7 @@ import {
 } from "./requirements.ts";
 import { type Http, isElsewhere, refusalIn } from "./seller-http.ts";
 
-export interface FixedSale {
+interface FixedSale {
   readonly url: string;
   readonly method: "GET" | "POST";
   readonly unit: string;

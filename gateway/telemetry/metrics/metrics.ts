@@ -13,7 +13,7 @@ import { Scrape } from "./scrape.ts";
 import { registerSellers } from "./seller-metrics.ts";
 
 /** What is read at each scrape. */
-export interface MetricSources extends FleetSources {
+interface MetricSources extends FleetSources {
   readonly lightsMax: number;
   readonly sellers: () => readonly SellerStatus[];
   readonly access: AccessSources;

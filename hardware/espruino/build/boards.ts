@@ -68,7 +68,7 @@ export const BOARDS = {
 } as const satisfies Readonly<Record<string, BoardKind>>;
 
 /** Variables of the light while it runs and buys, between two messages: measured in the interpreter. */
-export const LIGHT_VARIABLES = 5500;
+const LIGHT_VARIABLES = 5500;
 
 /** Those that messages and sockets need beside it: an offer and its parsed form are the largest. */
 const MESSAGE_VARIABLES = 1950;

@@ -29,7 +29,7 @@ export interface BoardPin {
   mode(mode: string): void;
 }
 
-export interface BoardSerial {
+interface BoardSerial {
   setup(baud: number, options: Readonly<Record<string, unknown>>): void;
   on(event: "data", take: (bytes: string) => void): void;
   write(bytes: Uint8Array): void;

@@ -25,7 +25,7 @@ const MS_PER_MINUTE = 60_000;
 /** 2027-01-01: any year's twilight is the next one's, to a minute or two. */
 const YEAR_SECONDS = Date.UTC(2027, 0, 1) / 1000;
 
-export interface BoardChoice {
+interface BoardChoice {
   readonly board: BoardKind;
   readonly meter: BoardMeter;
   readonly lamp: BoardLamp;

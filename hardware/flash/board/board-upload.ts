@@ -39,7 +39,7 @@ const CANNOT_OPEN = /Unable to connect|RECEIVE ERROR|annot open/;
 /** How much of what the CLI said is looked at. */
 const SAID_MAX = 20_000;
 
-export interface Upload {
+interface Upload {
   /** A serial port, or tcp://host and perhaps a port. */
   readonly port: string;
   readonly board: BoardKind;

@@ -12,7 +12,7 @@ const BEGIN = "# watt402 begin: made by watt402-flash, which replaces it as a wh
 const END = "# watt402 end";
 
 /** What the kernel's command line must say. */
-export interface KernelWords {
+interface KernelWords {
   readonly instanceId: string;
   /** Two letters; null leaves the radio's rules as they are. */
   readonly country: string | null;

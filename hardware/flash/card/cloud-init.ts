@@ -9,7 +9,7 @@ import { stringify } from "yaml";
 import { BROKER_PASSWORD_FILE } from "../order/device-toml.ts";
 
 /** Where the boot partition is mounted, and our folder on it. */
-export const CARD_FOLDER = "/boot/firmware/watt402";
+const CARD_FOLDER = "/boot/firmware/watt402";
 
 const INSTALLER = "/usr/local/sbin/watt402-install";
 

@@ -23,7 +23,7 @@ const CA_FILE = "/etc/watt402/gateway-ca.pem";
 export const BROKER_PASSWORD_FILE = "/var/lib/watt402/broker.password";
 
 /** What lies on the card beside device.toml. */
-export interface CardFiles {
+interface CardFiles {
   readonly authority: boolean;
   readonly brokerPassword: boolean;
 }

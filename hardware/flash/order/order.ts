@@ -30,7 +30,7 @@ export interface Order {
   readonly freeUart: boolean;
 }
 
-export type OrderOrFaults = { readonly order: Order } | { readonly faults: readonly Fault[] };
+type OrderOrFaults = { readonly order: Order } | { readonly faults: readonly Fault[] };
 
 /** Checks one light's fields; nothing is written. */
 export function readOrder(fields: Fields): OrderOrFaults {

@@ -29,7 +29,7 @@ type Schema = z.ZodObject;
 const RS485_PORT = "/dev/ttyUSB0";
 
 /** The UART on the header's GPIO 14 and 15, with the boot lines that `boot-lines.ts` writes. */
-export const HEADER_UART = "/dev/ttyAMA0";
+const HEADER_UART = "/dev/ttyAMA0";
 
 const RELAY_GPIO = 17;
 

@@ -25,7 +25,7 @@ export const LAST_ADDRESS = 63;
 /** Bit 7 of QUERY STATUS: its mains was away, and no level was set since. */
 const POWER_CYCLE_SEEN = 0x80;
 
-export const LEVEL_MAX = 254;
+const LEVEL_MAX = 254;
 /** MASK: keep the level there is. */
 const LEVEL_MASK = 255;
 

@@ -27,7 +27,7 @@ export interface DaliBus {
 export const HAT_BAUD = 19_200;
 
 /** Longest wait for the HAT's answer: forward frame, settling and backward frame are below 50 ms. */
-export const HAT_ANSWER_MS = 300;
+const HAT_ANSWER_MS = 300;
 export const SENDS_MAX = 3;
 
 const COLLISION_PAUSE_MS = 100;

@@ -17,7 +17,7 @@ const HEADER_CHIPS: Readonly<Record<string, Readonly<Record<number, number>>>> =
   "1f00098000.pwm": { 12: 0, 13: 1, 18: 2, 19: 3 },
 };
 
-export interface PwmPlace {
+interface PwmPlace {
   /** Folder under the root, as class/pwm/pwmchip0. */
   readonly folder: string;
   readonly device: string;

@@ -10,12 +10,12 @@ import { Watt402Error } from "#payment/watt402-error";
 import { findPwm, type PwmWanted } from "./pwm-chip.ts";
 import { codeOf, fileTrouble, type Sysfs } from "./sysfs.ts";
 
-export interface PwmOptions extends PwmWanted {
+interface PwmOptions extends PwmWanted {
   readonly frequency_hertz: number;
   readonly inverted: boolean;
 }
 
-export interface PwmOutput {
+interface PwmOutput {
   /** @param duty share of the period that the output is on, 0..1 */
   set(duty: number): Promise<void>;
   /** Throws when chip or channel are gone, or no longer as they were set. */
@@ -24,7 +24,7 @@ export interface PwmOutput {
 }
 
 /** Longest wait for the kernel's files, and udev's permissions on them, after an export, milliseconds. */
-export const EXPORT_MS = 1000;
+const EXPORT_MS = 1000;
 const EXPORT_LOOK_MS = 20;
 
 const NANOSECONDS = 1_000_000_000;

@@ -25,7 +25,7 @@ const PERIOD = [0x01, 0x0e];
 /** Clock of the period register, hertz. */
 const PERIOD_HERTZ = 223_750;
 
-export interface Ade7953Settings {
+interface Ade7953Settings {
   readonly bus: number;
   readonly address: number;
   /** Steps of the registers to a unit, from a calibration against a reference meter. */

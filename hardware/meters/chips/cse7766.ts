@@ -26,7 +26,7 @@ const PULSES_WRAP = 0x10000;
 /** Bytes of noise in a row that mean a wrong line format. */
 const NOISE_BYTES = 240;
 
-export interface Cse7766Settings {
+interface Cse7766Settings {
   readonly serial: string;
   /** Reference over shown, energy and power alike. */
   readonly calibration: number;

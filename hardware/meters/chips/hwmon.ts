@@ -19,7 +19,7 @@ const VOLTS_MAX = { ina219: 26, ina226: 36, ina228: 85 } as const;
 
 const MICROJOULES_PER_MILLIWATT_HOUR = 3.6e6;
 
-export interface HwmonSettings {
+interface HwmonSettings {
   readonly chip: keyof typeof VOLTS_MAX;
   /** Decides where several chips have the same name. */
   readonly bus: number;

@@ -19,7 +19,7 @@ export type BusFailure =
   | { readonly kind: "exception"; readonly code: number }
   | { readonly kind: "full" };
 
-export type BusAnswer =
+type BusAnswer =
   | { readonly words: readonly number[]; readonly failure: null }
   | { readonly words: null; readonly failure: BusFailure };
 

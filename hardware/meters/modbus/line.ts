@@ -15,7 +15,7 @@ import { type OpenStream, RtuPort } from "./rtu-port.ts";
 /** Longest wait for a port or a connection, milliseconds. */
 const OPEN_MS = 1500;
 
-export interface SerialFormat {
+interface SerialFormat {
   readonly baud: number;
   readonly parity: "none" | "even" | "odd";
   readonly stopBits: 1 | 2;

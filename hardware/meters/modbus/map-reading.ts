@@ -13,7 +13,7 @@ import { decodeWords } from "./words.ts";
 /** The words of one register as the meter gave them. */
 export type WordsOf = (register: MapRegister) => readonly number[];
 
-export type ReadingOrFault =
+type ReadingOrFault =
   | { readonly reading: Reading; readonly fault: null }
   | { readonly reading: null; readonly fault: string };
 

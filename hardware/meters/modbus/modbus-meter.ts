@@ -30,7 +30,7 @@ const SEARCH_MS = 120;
 /** Above this a counter's step is worth reporting, mWh. */
 const COARSE_MILLIWATT_HOURS = 1000;
 
-export interface ModbusMeterSettings {
+interface ModbusMeterSettings {
   readonly map: RegisterMap;
   readonly line: LineSettings;
   readonly slave: number;

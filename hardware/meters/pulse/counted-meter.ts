@@ -33,7 +33,7 @@ export interface Sample {
   readonly frequencyMillihertz?: number;
 }
 
-export interface CountedPart {
+interface CountedPart {
   readonly name: string;
   readonly location: string;
   /** How long after opening the first reading may fail to come, milliseconds. */

@@ -17,14 +17,14 @@ const RESTART_MS = 1000;
 const TEXT_MAX = 4096;
 const COMPLAINT_MAX = 160;
 
-export interface EdgeSettings {
+interface EdgeSettings {
   readonly chip: string;
   readonly lines: readonly number[];
   readonly debounceMicroseconds: number;
   readonly bias: "pull-up" | "as-is";
 }
 
-export interface EdgeListener {
+interface EdgeListener {
   /** @param atSeconds kernel's monotonic clock, with nanoseconds */
   edge(line: number, atSeconds: number): void;
   /** The lines are watched. */

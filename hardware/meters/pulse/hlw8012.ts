@@ -26,7 +26,7 @@ const BUNCH_SECONDS = 2;
 /** Without a pulse for so long there is no load worth reporting. */
 const IDLE_SECONDS = 60;
 
-export interface HlwSettings {
+interface HlwSettings {
   readonly part: keyof typeof PARTS;
   readonly chip: string;
   readonly cfLine: number;

@@ -19,7 +19,7 @@ const IDLE_SECONDS = 600;
 /** Power is reckoned again this often while no pulse comes. */
 const FADE_MS = 1000;
 
-export interface PulseSettings {
+interface PulseSettings {
   readonly chip: string;
   readonly line: number;
   readonly impulsesPerKilowattHour: number;

@@ -34,7 +34,7 @@ export function checkClock(unixMs: number, synchronised = existsSync(SYNCHRONISE
   );
 }
 
-export interface DiskLook {
+interface DiskLook {
   readonly check: Check;
   /** What the journal remembers; null for a new device or one whose journal cannot be read. */
   readonly checkpoint: Checkpoint | null;
@@ -64,7 +64,7 @@ export function checkDisk(journalFile: string): DiskLook {
   return { check: well("disk", `${folder} is writable; journal: ${known}`), checkpoint };
 }
 
-export interface KeyLook {
+interface KeyLook {
   readonly check: Check;
   /** Null when there is none, or it cannot be opened. */
   readonly key: Key | null;

@@ -154,7 +154,7 @@ function checksOf(config: DeviceConfig, heard: Heard, checkpoint: Checkpoint | n
 }
 
 /** The offer by the policy's and the ladder's own rules. */
-export function checkChannel(config: DeviceConfig, offer: Offer, checkpoint: Checkpoint | null): Check {
+function checkChannel(config: DeviceConfig, offer: Offer, checkpoint: Checkpoint | null): Check {
   const mark = checkpoint?.channels.find(({ id }) => id === offer.channelId);
   const refusal =
     refuseOffer(config.settings.policy, offer) ??

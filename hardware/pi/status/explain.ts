@@ -5,7 +5,7 @@
  */
 import type { Refusal } from "#core/refusal";
 
-export interface Explanation {
+interface Explanation {
   readonly meaning: string;
   readonly remedy: string;
 }

@@ -52,7 +52,7 @@ export interface Status {
   readonly counters: Readonly<HostCounters>;
 }
 
-export interface StatusSources {
+interface StatusSources {
   readonly config: DeviceConfig;
   readonly device: string;
   readonly host: Host;

@@ -42,7 +42,7 @@ const CLOCK_SECONDS = 3;
 
 const MINUTES_PER_DAY = 1440;
 
-export interface BoardsOptions {
+interface BoardsOptions {
   /** Lights that are boards: the first ones of the fleet. */
   readonly count: number;
   /** The simulated evening: its beginning in Unix seconds, its length in milliseconds. */
@@ -51,7 +51,7 @@ export interface BoardsOptions {
   readonly onTrouble: (text: string) => void;
 }
 
-export interface BoardPlug {
+interface BoardPlug {
   readonly name: string;
   /** The key's own 32 bytes. */
   readonly secret: Uint8Array;

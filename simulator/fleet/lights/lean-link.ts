@@ -31,7 +31,7 @@ import { loginToken } from "#payment/login";
 import { Watt402Error } from "#payment/watt402-error";
 import { isLeaf, LEAVES, type Leaf, topicOf } from "#protocol/topics";
 
-export interface LeanLinksOptions {
+interface LeanLinksOptions {
   /** mqtt://host:port */
   readonly brokerUrl: string;
   /** Whom the logins are for: 0x and 40 lower-case hex digits. */

@@ -11,7 +11,7 @@ import type { State } from "#core/machine";
 import { unitsForQuantum } from "#core/units";
 import type { Violation } from "./violation.ts";
 
-export interface InvariantMonitorParts {
+interface InvariantMonitorParts {
   readonly name: string;
   /** Simulated milliseconds. */
   readonly nowMs: () => number;

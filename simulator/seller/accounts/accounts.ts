@@ -35,7 +35,7 @@ export const MAX_COUNTER = 2 ** 48 - 1;
 
 const UNITS_PER_PRICE = 1_000_000n;
 
-export class CounterOverflow extends Watt402Error {
+class CounterOverflow extends Watt402Error {
   constructor(account: string, counter: string) {
     super("limit-reached", `account ${account}: ${counter} would pass ${MAX_COUNTER}; open a new channel`);
   }

@@ -6,7 +6,7 @@ import type { Quote } from "../sale/tariff.ts";
 import type { Account } from "./accounts.ts";
 
 /** What was known of the channel on the chain when the voucher was charged. */
-export type OnChainThen = Pick<Channel, "balance" | "totalClaimed" | "withdrawRequestedAt" | "refundNonce">;
+type OnChainThen = Pick<Channel, "balance" | "totalClaimed" | "withdrawRequestedAt" | "refundNonce">;
 
 export interface Charge {
   /** after it */

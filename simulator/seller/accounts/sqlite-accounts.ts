@@ -46,7 +46,7 @@ const NUMBER_BYTES_MAX = 2 ** 48 - 1;
 /** Ranges that an entry names; more come only of a disk that fails every other time. */
 const REFUSED_MAX = 1_000;
 
-export interface SqliteAccountsOptions {
+interface SqliteAccountsOptions {
   readonly directory: string;
   readonly identity: SellerIdentity;
   /** The price at the moment of charging. */

@@ -29,7 +29,7 @@ export type StoreWrite =
 /** Entries, first and last, that were refused. */
 export type Range = readonly [number, number];
 
-export interface ReadEntry {
+interface ReadEntry {
   readonly number: number;
   readonly refused: readonly Range[];
   /** A charge's bytes, or what was written. */

@@ -12,7 +12,7 @@ export interface Live extends AccountRecord {
   readonly newest: Buffer | undefined;
 }
 
-export interface UnfoldedAnswer {
+interface UnfoldedAnswer {
   readonly account: string;
   readonly reference: string;
   readonly stored: StoredAnswer;

@@ -27,7 +27,7 @@ const RPC_TIMEOUT_MS = 10_000;
 /** A voucher whose channel has to be read anew waits for it. */
 const RPC_RETRIES = 1;
 
-export interface ChainConnectionOptions {
+interface ChainConnectionOptions {
   readonly rpcUrl: string;
   readonly expectedChainId: number | undefined;
   readonly token: Address;

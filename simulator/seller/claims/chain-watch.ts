@@ -12,7 +12,7 @@ export const LOOK_TIMEOUT_MS = 1_500;
 /** What was found is believed this long. */
 const FRESH_MS = 1_000;
 
-export interface ChainWatchParts {
+interface ChainWatchParts {
   readonly rpcUrl: string;
   /** Asks the node for anything; rejects when it does not answer. */
   readonly ask: () => Promise<unknown>;

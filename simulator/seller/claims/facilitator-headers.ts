@@ -18,7 +18,7 @@ export type HeaderSource =
 type Headers = Record<string, string>;
 
 /** As the official client wants them: by what is asked. */
-export interface HeadersByRequest {
+interface HeadersByRequest {
   readonly verify: Headers;
   readonly settle: Headers;
   readonly supported: Headers;

@@ -12,7 +12,7 @@ import type { Account, Chain, Hex, PublicClient, Transport, WalletClient } from 
 export type Wallet = WalletClient<Transport, Chain, Account>;
 
 /** How long a transaction may take to be mined before the payment is answered "pending". */
-export const CONFIRMATION_TIMEOUT_MS = 60_000;
+const CONFIRMATION_TIMEOUT_MS = 60_000;
 
 /** The official facilitator for both schemes, paying gas from `wallet`. */
 export function facilitatorInProcess(

@@ -8,7 +8,7 @@ import type { AccountStore, Chain } from "../ports.ts";
 import { type ChainWatch, LOOK_EVERY_MS } from "./chain-watch.ts";
 import type { Claims } from "./claims.ts";
 
-export interface RoundsParts {
+interface RoundsParts {
   readonly claims: Claims;
   readonly chain: Chain;
   readonly watch: ChainWatch;

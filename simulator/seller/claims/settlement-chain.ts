@@ -21,7 +21,7 @@ export const BLOCKS_PER_LOG_READ = 5_000n;
 /** How far back a payment is looked for whose settlement was interrupted. */
 const PAYMENT_LOOK_BACK_BLOCKS = 20_000n;
 
-export interface EvmChainOptions {
+interface EvmChainOptions {
   readonly client: PublicClient;
   readonly facilitator: FacilitatorClient;
   readonly scheme: BatchSettlementEvmScheme;

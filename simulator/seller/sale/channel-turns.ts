@@ -6,7 +6,7 @@
  */
 
 /** Payments of one channel that wait for another one of it, such as a deposit that waits for its block. */
-export const WAITING_PER_CHANNEL_MAX = 32;
+const WAITING_PER_CHANNEL_MAX = 32;
 
 interface Line {
   last: Promise<unknown>;

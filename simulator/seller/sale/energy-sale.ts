@@ -21,12 +21,12 @@ import {
 } from "./payment-identity.ts";
 
 /** Payments being worked on at once; one more is refused with status 503. */
-export const MAX_PAYMENTS_IN_FLIGHT = 10_000;
+const MAX_PAYMENTS_IN_FLIGHT = 10_000;
 
 /** Our own refusal beside the SDK's: the payer asked to withdraw, so this channel buys nothing more. */
-export const WITHDRAWAL_PENDING = "channel_withdrawal_pending";
-export const NO_MATCH = "No matching payment requirements";
-export const PAYLOAD_UNSUPPORTED = "payment_payload_unsupported";
+const WITHDRAWAL_PENDING = "channel_withdrawal_pending";
+const NO_MATCH = "No matching payment requirements";
+const PAYLOAD_UNSUPPORTED = "payment_payload_unsupported";
 
 const EXCEEDS_BALANCE = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
 const CHANNEL_BUSY = "invalid_batch_settlement_evm_channel_busy";
@@ -41,7 +41,7 @@ const BY_SELLER: ReadonlySet<string> = new Set([
   "invalid_batch_settlement_evm_channel_id_mismatch",
 ]);
 
-export type SaleOutcome =
+type SaleOutcome =
   /** `isRepetition`: this very payment was, or is being, sold to another request. */
   | { readonly kind: "sold"; readonly stored: StoredAnswer; readonly isRepetition: boolean }
   /** A refund was asked for and sent: nothing sold. */

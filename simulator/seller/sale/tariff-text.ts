@@ -14,7 +14,7 @@ import {
 } from "./tariff.ts";
 
 /** Longest series read: ten years of hours. */
-export const MAX_SERIES_LINES = 87_700;
+const MAX_SERIES_LINES = 87_700;
 
 /** Of such a file. */
 export const SERIES_BYTES_MAX = 8 * 1024 * 1024;

@@ -27,7 +27,7 @@ export interface Tariff {
 }
 
 /** A span of local clock time, `from` inclusive to `to` exclusive, in minutes after midnight; may cross it. */
-export interface Window {
+interface Window {
   readonly fromMinute: number;
   readonly toMinute: number;
   /** 0 Sunday ... 6 Saturday, of the day the minute itself lies in; all days when absent. */

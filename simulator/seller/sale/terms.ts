@@ -6,7 +6,7 @@ import type { x402ResourceServer } from "@x402/core/server";
 import type { Network, PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import type { Scheme } from "../accounts/accounts.ts";
 
-export interface TermsOptions {
+interface TermsOptions {
   readonly resourceServer: x402ResourceServer;
   /** in order of preference */
   readonly schemes: readonly Scheme[];

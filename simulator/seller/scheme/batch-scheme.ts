@@ -25,7 +25,7 @@ const REASON = "invalid_batch_settlement_evm_";
 const CUMULATIVE_MISMATCH = `${REASON}cumulative_amount_mismatch`;
 const ZERO_ADDRESS = `0x${"0".repeat(40)}`;
 
-export interface BatchSchemeParts {
+interface BatchSchemeParts {
   /** Carries out what is not a voucher; its storage is the seller's. */
   readonly official: BatchSettlementEvmScheme;
   readonly ids: ChannelIds;

@@ -4,7 +4,7 @@ import { channelIdOf } from "#payment/channel";
 import type { ChannelConfig } from "#protocol/messages";
 
 /** Configs whose ids are kept, some 700 bytes each; full means start again. */
-export const CONFIGS_MAX = 50_000;
+const CONFIGS_MAX = 50_000;
 
 export class ChannelIds {
   readonly #chainId: number;

@@ -11,7 +11,7 @@ import { VoucherService, type VoucherStore } from "./voucher-service.ts";
 import { VoucherSignatures } from "./voucher-signatures.ts";
 import { keccakInWasm } from "./wasm-keccak.ts";
 
-export interface OwnSchemeOptions {
+interface OwnSchemeOptions {
   readonly official: BatchSettlementEvmScheme;
   readonly chainId: number;
   readonly chain: Pick<Chain, "readChannels">;
@@ -22,7 +22,7 @@ export interface OwnSchemeOptions {
   readonly log: (line: string) => void;
 }
 
-export interface OwnScheme {
+interface OwnScheme {
   readonly scheme: SchemeNetworkServer;
   readonly voucherService: VoucherService;
   readonly curve: Curve["name"];

@@ -10,9 +10,9 @@ import type { VoucherSignatures } from "./voucher-signatures.ts";
 
 const ZERO_ADDRESS = `0x${"0".repeat(40)}`;
 
-export const BAD_SIGNATURE = "invalid_batch_settlement_evm_voucher_signature";
+const BAD_SIGNATURE = "invalid_batch_settlement_evm_voucher_signature";
 
-export interface VoucherServiceParts {
+interface VoucherServiceParts {
   readonly store: VoucherStore;
   readonly signatures: VoucherSignatures;
   /** Unix time in milliseconds. */

@@ -30,7 +30,7 @@ const VERSION_1 =
   "X-PAYMENT: expected the header PAYMENT-SIGNATURE of x402 version 2, found version 1's; pay as PAYMENT-REQUIRED says";
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-export interface ServerParts {
+interface ServerParts {
   readonly sale: EnergySale;
   /** Answers plain vouchers ahead of the framework; absent with the official scheme. */
   readonly voucherService: VoucherService | undefined;

@@ -11,7 +11,7 @@ import { HeaderReader } from "../scheme/header-reader.ts";
 import type { VoucherOutcome, VoucherService } from "../scheme/voucher-service.ts";
 import { CROSS_ORIGIN_HEADERS } from "./http-manners.ts";
 
-export interface FastPathParts {
+interface FastPathParts {
   readonly voucherService: VoucherService;
   readonly terms: Terms;
   /** Whether payments are still taken. */

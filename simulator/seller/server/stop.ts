@@ -2,7 +2,7 @@
  * The seller's end: no more payments, the last claims, the books closed.
  *
  * Promise: while the node answers, charged vouchers are claimed and settled, for `stopTimeoutMs` at most; once it does
- * not, all is over within STOP_MAX_MS of the word to stop, whatever hangs: what is missing stays in the database.
+ * not, all is over within four seconds of the word to stop, whatever hangs: what is missing stays in the database.
  */
 
 import type { FastifyInstance } from "fastify";
@@ -13,8 +13,6 @@ import { type Job, learnGas } from "../claims/rounds.ts";
 import type { AccountStore, Chain } from "../ports.ts";
 import type { EnergySale } from "../sale/energy-sale.ts";
 
-/** With a node that does not answer: 1.5 s until that is known, half a second twice for requests that hang. */
-export const STOP_MAX_MS = 4_000;
 /** For requests whose sender does not finish them. */
 const CLOSE_GRACE_MS = 500;
 const LAST_ROUND_PAUSE_MS = 1_000;
@@ -30,7 +28,7 @@ export interface StopReport {
   readonly interrupted: string | undefined;
 }
 
-export interface StopParts {
+interface StopParts {
   readonly app: FastifyInstance;
   readonly sale: EnergySale;
   readonly jobs: readonly Job[];

@@ -31,7 +31,7 @@ export interface Ceilings {
   readonly quantumMaxAtomic: number;
 }
 
-export interface AdversaryParts {
+interface AdversaryParts {
   readonly network: Network;
   readonly faults: Faults;
   readonly random: Draw;

@@ -18,7 +18,7 @@ const SLOW_BLOCK_MS = 120_000;
 const REORG_MS = 8000;
 const REORG_BACK_MS = 12_000;
 
-export interface ChannelOnLedger {
+interface ChannelOnLedger {
   balance: number;
   claimed: number;
   /** Unix seconds; 0 when the payer did not ask to withdraw. */
@@ -222,7 +222,7 @@ export class ChainModel {
   }
 }
 
-export interface ClaimedVoucher {
+interface ClaimedVoucher {
   readonly channelId: string;
   readonly device: string;
   readonly chainId: number;

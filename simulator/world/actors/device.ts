@@ -282,7 +282,7 @@ function memoryOf({ world, faults, signing, isBoard, watch }: LightParts, light:
 }
 
 /** A device's clocks: a monotonic one that may run fast or slow, and a wall clock that may be anything. */
-export class WorldClock implements Clock {
+class WorldClock implements Clock {
   /** Seconds by which the wall clock is wrong. */
   offsetSeconds = 0;
   /** The wall clock is not trusted before this world time. */

@@ -24,7 +24,7 @@ import { gatewayChain } from "./chain-ports.ts";
 import type { FaultyLink } from "./faulty-link.ts";
 import { SimulatedLedger } from "./ledger.ts";
 
-export interface GatewayParts {
+interface GatewayParts {
   readonly world: World;
   readonly tables: Tables;
   readonly chain: ChainModel;

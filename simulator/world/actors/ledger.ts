@@ -164,6 +164,6 @@ export class SimulatedLedger implements Ledger {
   }
 }
 
-export function paymentKey(channelId: string, maxClaimable: number): string {
+function paymentKey(channelId: string, maxClaimable: number): string {
   return `${channelId} ${maxClaimable}`;
 }

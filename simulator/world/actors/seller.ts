@@ -34,7 +34,7 @@ export interface SellerWatch {
   answered(account: string, reference: string, charged: number): void;
 }
 
-export interface SellerParts {
+interface SellerParts {
   readonly world: World;
   readonly faults: Faults;
   readonly tables: Tables;

@@ -47,7 +47,7 @@ interface Payload {
 
 type ResourceServer = EnergySaleParts["resourceServer"];
 
-export interface SettlementParts {
+interface SettlementParts {
   readonly life: ProcessLifetime;
   readonly chain: ChainModel;
   readonly storage: ChannelStorage;

@@ -9,7 +9,7 @@ import { type Draw, seededRandom } from "../../city/random.ts";
 import { TimerHeap } from "../../timer-heap.ts";
 
 /** Events kept for the report of a violation. */
-export const TRACE_KEPT = 50;
+const TRACE_KEPT = 50;
 
 export class World {
   readonly seed: number;

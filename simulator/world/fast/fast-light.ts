@@ -61,7 +61,7 @@ export interface FastResult {
 }
 
 /** Called for every purchase, grant and level: what a test compares with the machine's. */
-export type FastWatch = (atMs: number, what: "pay" | "grant" | "lamp", value: number) => void;
+type FastWatch = (atMs: number, what: "pay" | "grant" | "lamp", value: number) => void;
 
 /** Samples a light at instants of its own, in order: the light's state after the event before each. */
 export interface FastSampler {

@@ -9,7 +9,7 @@ import type { AccountRecord } from "../../seller/accounts/account-book.ts";
 import type { ChainModel } from "../actors/chain.ts";
 import type { Tables } from "../engine/tables.ts";
 
-export interface ViolationAtRest {
+interface ViolationAtRest {
   readonly invariant: "M2" | "M3" | "M4";
   readonly text: string;
 }

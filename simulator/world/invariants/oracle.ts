@@ -39,7 +39,7 @@ const DARK_MAX_MS = 150_000;
 /** Rounding of a sale to whole units, each time it is made. */
 const UNIT = 1;
 
-export interface OracleParts {
+interface OracleParts {
   readonly world: World;
   readonly gatewayTables: Tables;
   readonly sellerTables: Tables;

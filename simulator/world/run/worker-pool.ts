@@ -7,7 +7,7 @@
 import { Worker } from "node:worker_threads";
 import type { Job, JobResult } from "./world-worker.ts";
 
-export interface WorkerPool {
+interface WorkerPool {
   /**
    * Does the jobs in order; resolves with one result for each that was finished, in the jobs' order.
    * @param done called with each result as it comes, and how many there are by then

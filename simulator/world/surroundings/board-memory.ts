@@ -27,7 +27,7 @@ const LONGEST_NIGHT_MS = 14 * 3_600_000;
 /** Images kept for a roll-back. */
 const IMAGES_KEPT = 6;
 
-export interface BoardMemoryParts {
+interface BoardMemoryParts {
   readonly world: World;
   readonly faults: Faults;
   /** The light's. */
