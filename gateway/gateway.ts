@@ -188,7 +188,7 @@ async function openChain(
   return { connection, watch };
 }
 
-interface Opened {
+interface OpenedParts {
   readonly config: Config;
   readonly keys: Keys;
   readonly ledger: LedgerStore;
@@ -205,7 +205,14 @@ interface OpenBroker {
 }
 
 async function openBroker(
-  { config, keys, identity, ledger, enrolment, note }: Opened & { readonly identity: MemberIdentity | null },
+  {
+    config,
+    keys,
+    identity,
+    ledger,
+    enrolment,
+    note,
+  }: OpenedParts & { readonly identity: MemberIdentity | null },
   receive: ReceiveShared,
 ): Promise<OpenBroker> {
   const { broker, limits } = config;
@@ -241,7 +248,7 @@ async function openBroker(
   return { broker: external, external, embedded: null };
 }
 
-interface RulesParts extends Opened {
+interface RulesParts extends OpenedParts {
   readonly chain: OpenChain;
   readonly http: HttpPools;
   readonly cluster: ClusterIntake;

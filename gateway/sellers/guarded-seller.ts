@@ -57,7 +57,7 @@ interface Outcome<Result> {
   notMade(reason: string): Result;
 }
 
-const FENCED: Sale = { kind: "unavailable", reason: "another gateway has the duty of this device by now" };
+const FENCED: Sale = { kind: "unavailable", reason: "another gateway serves this device by now" };
 
 const TARIFF: Outcome<AskedTariff> = {
   failureIn: ({ tariff, reason }) => (tariff === null ? reason : null),
@@ -173,16 +173,25 @@ export class GuardedSeller implements Seller {
     try {
       const end = this.#circuit.begin(kind);
       if (typeof end === "string") return this.#refuse(outcome, `${end}; ${this.#lastFailure}`);
-      const result = await call();
-      const failure = outcome.failureIn(result);
-      if (failure === undefined) return result;
-      if (failure !== null) this.#lastFailure = failure;
-      this.#counts[failure === null ? "answered" : "failed"] += 1;
-      end(failure === null);
-      return result;
+      // A call that throws has failed: a circuit that heard nothing of its probe would stay half-open.
+      let failure: string | null | undefined = "its client failed";
+      try {
+        const result = await call();
+        failure = outcome.failureIn(result);
+        return result;
+      } finally {
+        if (failure !== undefined) this.#count(failure, end);
+      }
     } finally {
       leave();
     }
+  }
+
+  /** @param failure null: it answered */
+  #count(failure: string | null, end: (isGood: boolean) => void): void {
+    if (failure !== null) this.#lastFailure = failure;
+    this.#counts[failure === null ? "answered" : "failed"] += 1;
+    end(failure === null);
   }
 
   #refuse<Result>(outcome: Outcome<Result>, reason: string): Result {

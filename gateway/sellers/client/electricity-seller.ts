@@ -15,7 +15,7 @@ import {
   type Seller,
   type SellerCounters,
 } from "../../purchase/ports.ts";
-import { ExtensionEcho } from "./extension-echo.ts";
+import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
 import { chargedInRequired, chooseRequirements, otherVersionIn, type Payable } from "./requirements.ts";
 import { type Answer, type Http, isElsewhere, refusalIn } from "./seller-http.ts";
 
@@ -59,7 +59,8 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
       return { ...others, quote, reason: `${url}: ${others.reason}` };
     },
     async pay(channel, amountAtomic, payload): Promise<Sale> {
-      const answer = await echo.present(http, "POST", energyUrl(amountAtomic), payload, channel.charged);
+      const resource = { method: "POST", url: energyUrl(amountAtomic) } as const;
+      const answer = await presentPayment(http, echo, resource, payload, channel.charged);
       if (answer.kind === "unavailable") return answer;
       if (answer.kind === "payment-required") {
         return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };

@@ -34,22 +34,10 @@ export class ExtensionEcho {
   }
 
   /**
-   * Presents a payment; once more when the seller answers that it now declares other extensions.
+   * PAYMENT-SIGNATURE for a payment, with the echo beside it.
    * @param charged cumulative, atomic units: what the payment was signed on
    */
-  async present(
-    http: Http,
-    method: "GET" | "POST",
-    url: string,
-    payment: PaymentPayload,
-    charged: number,
-  ): Promise<Answer> {
-    const answer = await http.call(method, url, this.#header(url, payment, charged));
-    if (answer.kind !== "payment-required" || !this.heard(url, answer.required)) return answer;
-    return http.call(method, url, this.#header(url, payment, charged));
-  }
-
-  #header(url: string, payment: PaymentPayload, charged: number): string {
+  header(url: string, payment: PaymentPayload, charged: number): string {
     const declared = this.#declared.get(url);
     if (declared === undefined) return ownPaymentHeader(payment);
     const extensions = { ...declared.value };
@@ -59,6 +47,23 @@ export class ExtensionEcho {
     }
     return paymentHeader({ ...payment, extensions });
   }
+}
+
+/**
+ * Presents a payment; once more when the seller answers that it now declares other extensions.
+ * @param charged cumulative, atomic units: what the payment was signed on
+ */
+export async function presentPayment(
+  http: Http,
+  echo: ExtensionEcho,
+  resource: { readonly method: "GET" | "POST"; readonly url: string },
+  payment: PaymentPayload,
+  charged: number,
+): Promise<Answer> {
+  const { method, url } = resource;
+  const answer = await http.call(method, url, echo.header(url, payment, charged));
+  if (answer.kind !== "payment-required" || !echo.heard(url, answer.required)) return answer;
+  return http.call(method, url, echo.header(url, payment, charged));
 }
 
 /** Why a seller's extensions cannot be echoed; empty when they can. */

@@ -7,7 +7,7 @@
  */
 import { PRICED_UNITS } from "#core/units";
 import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../../purchase/ports.ts";
-import { ExtensionEcho } from "./extension-echo.ts";
+import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
 import {
   chargedInReceipt,
   chargedInRequired,
@@ -67,7 +67,7 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
     },
     quote,
     async pay(channel, amountAtomic, payload): Promise<Sale> {
-      const answer = await echo.present(http, method, url, payload, channel.charged);
+      const answer = await presentPayment(http, echo, sale, payload, channel.charged);
       if (answer.kind === "unavailable") return answer;
       if (answer.kind === "payment-required") {
         return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };

@@ -7,13 +7,14 @@ import {
 } from "@x402/extensions/payment-identifier";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { ExtensionEcho, echoTrouble } from "#gateway/sellers/client/extension-echo";
+import { ExtensionEcho, echoTrouble, presentPayment } from "#gateway/sellers/client/extension-echo";
 import { chooseRequirements } from "#gateway/sellers/client/requirements";
 import type { Answer, Http } from "#gateway/sellers/client/seller-http";
 import type { PaymentPayload, PaymentRequired } from "#protocol/x402";
 import { NETWORK, requirementsOf, TOKEN } from "../purchase/fixtures.ts";
 
 const URL = "http://seller/energy";
+const RESOURCE = { method: "POST", url: URL } as const;
 const official = new x402ResourceServer([]);
 
 type Extensions = PaymentRequired["extensions"];
@@ -49,7 +50,7 @@ async function echoed(extensions: Extensions, payment: PaymentPayload, charged: 
   const echo = new ExtensionEcho();
   const { http, sent } = sellerOf([PAID]);
   echo.heard(URL, requiredWith(extensions));
-  await echo.present(http, "POST", URL, payment, charged);
+  await presentPayment(http, echo, RESOURCE, payment, charged);
   return sent[0]!;
 }
 
@@ -110,10 +111,12 @@ test("a seller that declares something new is answered with it once, and never i
   const [first, second, third] = ["a", "b", "c"].map((info) => requiredWith({ bazaar: { info } }));
   echo.heard(URL, first!);
   const { http, sent } = sellerOf([unpaid(second!), unpaid(third!), PAID]);
-  expect(await echo.present(http, "POST", URL, voucherOf("0xaa", 100), 0)).toMatchObject({ required: third });
+  expect(await presentPayment(http, echo, RESOURCE, voucherOf("0xaa", 100), 0)).toMatchObject({
+    required: third,
+  });
   expect(sent.map(({ extensions }) => extensions)).toEqual([first!.extensions, second!.extensions]);
   const same = sellerOf([unpaid(second!), PAID]);
-  await echo.present(same.http, "POST", URL, voucherOf("0xaa", 100), 0);
+  await presentPayment(same.http, echo, RESOURCE, voucherOf("0xaa", 100), 0);
   expect(same.sent).toHaveLength(1);
 });
 

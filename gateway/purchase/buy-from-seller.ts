@@ -5,10 +5,10 @@
  * charged; its terms are asked for no more often than SellerClient.reconsider allows.
  */
 import type { Pay } from "#protocol/frames";
-import { chooseQuantum } from "../channels.ts";
-import type { ChannelRecord, SellerClient } from "../ports.ts";
-import type { PurchaseParts } from "../present.ts";
-import { type Purchase, purchase } from "../purchase.ts";
+import { chooseQuantum } from "./channels.ts";
+import type { ChannelRecord, SellerClient } from "./ports.ts";
+import type { PurchaseParts } from "./present.ts";
+import { type Purchase, purchase } from "./purchase.ts";
 
 /** @param wantedUnits what one purchase of the device should last for */
 export async function buyFrom(
