@@ -7,6 +7,8 @@
  */
 import { type FacilitatorClient, HTTPFacilitatorClient } from "@x402/core/server";
 import { VerifyError } from "@x402/core/types";
+import { cut } from "#node/config/shown";
+import { Watt402Error } from "#payment/watt402-error";
 import { type AuthenticationHeaders, type HeaderSource, openHeaders } from "./facilitator-headers.ts";
 
 export interface FacilitatorOptions {
@@ -97,6 +99,8 @@ export class FacilitatorsElsewhere implements FacilitatorClient {
 }
 
 function wasNotTaken(error: unknown): boolean {
+  // Our own: the headers could not be made, so nothing was sent.
+  if (error instanceof Watt402Error) return true;
   return NOT_TAKEN.test(String(error)) || NOT_SENT.test(causeOf(error));
 }
 
@@ -108,5 +112,5 @@ function causeOf(error: unknown): string {
 function reasonOf(error: unknown): string {
   const [line = ""] = String((error as Error).message ?? error).split("\n");
   const code = causeOf(error);
-  return `${line.slice(0, 160)}${code === "" ? "" : ` (${code})`}`;
+  return `${cut(line, 160)}${code === "" ? "" : ` (${code})`}`;
 }

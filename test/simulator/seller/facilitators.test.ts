@@ -145,6 +145,18 @@ test("each has its own headers: a file's are read again when it changed, a comma
   ]);
 });
 
+test("a settlement whose own headers cannot be made was not sent: the next one is asked", async () => {
+  const [first, second] = [await newFacilitator(), await newFacilitator()];
+  const file = join(folder, "headers");
+  writeFileSync(file, "Authorization: Bearer one\n");
+  const { client, lines } = clientOf({ url: first.url, headers: { kind: "file", file } }, second);
+  writeFileSync(file, "half a li");
+  utimesSync(file, 1, 1);
+  expect(await client.settle(PAYMENT, REQUIREMENTS)).toMatchObject(SETTLED);
+  expect([first.asked, second.asked]).toEqual([[], ["settle -"]]);
+  expect(lines[0]).toContain(`${file}: line 1: expected "Name: value"`);
+});
+
 test("headers that are none are named by their line, never by their value", () => {
   const file = join(folder, "headers");
   writeFileSync(file, "# of the seller\nAuthorization Bearer secret\n");
