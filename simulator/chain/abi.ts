@@ -65,7 +65,7 @@ export const batchSettlementAbi = parseAbi([
   "error ReentrancyGuardReentrantCall()",
 ]);
 
-/** A USDC-like token with EIP-3009. Amounts are atomic units (1e-6 dollar), validAfter and validBefore unix seconds. */
+/** A USDC-like token with EIP-3009 and EIP-2612. Amounts are atomic units (1e-6 dollar), validAfter and validBefore unix seconds. */
 export const tokenAbi = parseAbi([
   "function name() view returns (string)",
   "function version() view returns (string)",
@@ -74,6 +74,10 @@ export const tokenAbi = parseAbi([
   "function totalSupply() view returns (uint256)",
   "function balanceOf(address account) view returns (uint256)",
   "function transfer(address to, uint256 value) returns (bool)",
+  "function allowance(address owner, address spender) view returns (uint256)",
+  "function approve(address spender, uint256 value) returns (bool)",
+  "function nonces(address owner) view returns (uint256)",
+  "function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)",
   "function mint(address to, uint256 amount)",
   "function minter() view returns (address)",
   "function DOMAIN_SEPARATOR() view returns (bytes32)",
@@ -85,6 +89,7 @@ export const tokenAbi = parseAbi([
   "function cancelAuthorization(address authorizer, bytes32 nonce, bytes signature)",
   "function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
   "event Transfer(address indexed from, address indexed to, uint256 value)",
+  "event Approval(address indexed owner, address indexed spender, uint256 value)",
   "event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)",
   "event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce)",
   "error OnlyMinter()",
@@ -92,6 +97,8 @@ export const tokenAbi = parseAbi([
   "error AuthorizationNotYetValid()",
   "error AuthorizationExpired()",
   "error AuthorizationUsedOrCanceled()",
+  "error PermitExpired()",
   "error InvalidSignature()",
   "error ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed)",
+  "error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed)",
 ]);

@@ -7,6 +7,10 @@ import { parseJson } from "#protocol/nesting";
 export const ARTIFACT_NAMES = [
   "BatchSettlement",
   "Erc3009DepositCollector",
+  "Permit2DepositCollector",
+  "Permit2",
+  "ExactPermit2Proxy",
+  "UptoPermit2Proxy",
   "DevelopmentDollar",
   "Multicall3",
 ] as const;

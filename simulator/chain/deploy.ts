@@ -13,9 +13,8 @@ import {
   createPublicClient,
   createTestClient,
   createWalletClient,
-  encodeAbiParameters,
-  type Hex,
   http,
+  pad,
   publicActions,
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
@@ -27,7 +26,11 @@ import { type ArtifactName, loadArtifact } from "./artifact.ts";
 /** Fixed by the x402 SDK on every chain. */
 export const BATCH_SETTLEMENT_ADDRESS: Address = "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003";
 export const DEPOSIT_COLLECTOR_ADDRESS: Address = "0x4020806089470a89826cB9fB1f4059150b550004";
+export const PERMIT2_DEPOSIT_COLLECTOR_ADDRESS: Address = "0x4020425FAf3B746C082C2f942b4E5159887B0005";
+export const EXACT_PERMIT2_PROXY_ADDRESS: Address = "0x402085c248EeA27D92E8b30b2C58ed07f9E20001";
+export const UPTO_PERMIT2_PROXY_ADDRESS: Address = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002";
 /** Fixed by custom on every chain. */
+export const PERMIT2_ADDRESS: Address = "0x000000000022D473030F116dDEE9F6B43aC78BA3";
 export const MULTICALL3_ADDRESS: Address = "0xcA11bde05977b3631167028862bE2a173976CA11";
 /** Fixed by us, on development nodes only. */
 export const DEVELOPMENT_DOLLAR_ADDRESS: Address = "0xD0114a0000000000000000000000000000000402";
@@ -48,14 +51,19 @@ type ChainContracts = {
 /** A development chain, with its own dollar (6 decimals). */
 export type Contracts = ChainContracts & { readonly token: Address };
 
-/** Places the four contracts on a node; one that is there already is left as it is. */
+/** Places the contracts on a node; one that is there already is left as it is. */
 export async function deployContracts(anvil: Anvil): Promise<Contracts> {
-  const collectorArguments = encodeAbiParameters([{ type: "address" }], [BATCH_SETTLEMENT_ADDRESS]);
-  const tokenArguments = encodeAbiParameters([{ type: "address" }], [minterOf(anvil).address]);
   await Promise.all([
     place(anvil, "BatchSettlement", BATCH_SETTLEMENT_ADDRESS),
-    place(anvil, "Erc3009DepositCollector", DEPOSIT_COLLECTOR_ADDRESS, collectorArguments),
-    place(anvil, "DevelopmentDollar", DEVELOPMENT_DOLLAR_ADDRESS, tokenArguments),
+    place(anvil, "Erc3009DepositCollector", DEPOSIT_COLLECTOR_ADDRESS, [BATCH_SETTLEMENT_ADDRESS]),
+    place(anvil, "Permit2DepositCollector", PERMIT2_DEPOSIT_COLLECTOR_ADDRESS, [
+      BATCH_SETTLEMENT_ADDRESS,
+      PERMIT2_ADDRESS,
+    ]),
+    place(anvil, "ExactPermit2Proxy", EXACT_PERMIT2_PROXY_ADDRESS, [PERMIT2_ADDRESS]),
+    place(anvil, "UptoPermit2Proxy", UPTO_PERMIT2_PROXY_ADDRESS, [PERMIT2_ADDRESS]),
+    place(anvil, "Permit2", PERMIT2_ADDRESS),
+    place(anvil, "DevelopmentDollar", DEVELOPMENT_DOLLAR_ADDRESS, [minterOf(anvil).address]),
     place(anvil, "Multicall3", MULTICALL3_ADDRESS),
   ]);
   return { ...chainContracts(anvil.chainId), token: DEVELOPMENT_DOLLAR_ADDRESS };
@@ -137,13 +145,14 @@ async function place(
   anvil: Anvil,
   name: ArtifactName,
   address: Address,
-  constructorArguments?: Hex,
+  constructorArguments: readonly Address[] = [],
 ): Promise<void> {
   const transport = http(anvil.rpcUrl, { timeout: RPC_TIMEOUT_MS });
   const client = createTestClient({ mode: "anvil", transport }).extend(publicActions);
   if ((await client.getCode({ address })) !== undefined) return;
   const { bytecode } = await loadArtifact(name);
-  await client.setCode({ address, bytecode: concatHex([bytecode, constructorArguments ?? "0x"]) });
+  const words = constructorArguments.map((argument) => pad(argument));
+  await client.setCode({ address, bytecode: concatHex([bytecode, ...words]) });
   const { data: runtimeCode } = await client.call({ to: address });
   if (runtimeCode === undefined)
     throw new Watt402Error("reverted", `contract ${name}: its constructor returned no code`);

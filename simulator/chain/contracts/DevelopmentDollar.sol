@@ -4,10 +4,11 @@ pragma solidity ^0.8.28;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 
 /// A dollar for development chains that behaves to x402 like USDC: 6 decimals, domain "USD Coin" version "2",
-/// EIP-3009 in both signature forms. Only the minter, fixed at construction, makes new ones.
-contract DevelopmentDollar is ERC20, EIP712 {
+/// EIP-3009 in both signature forms, EIP-2612. Only the minter, fixed at construction, makes new ones.
+contract DevelopmentDollar is ERC20, EIP712, Nonces {
     bytes32 public constant TRANSFER_WITH_AUTHORIZATION_TYPEHASH = keccak256(
         "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
     );
@@ -16,6 +17,8 @@ contract DevelopmentDollar is ERC20, EIP712 {
     );
     bytes32 public constant CANCEL_AUTHORIZATION_TYPEHASH =
         keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
+    bytes32 public constant PERMIT_TYPEHASH =
+        keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
 
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
     event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
@@ -25,6 +28,7 @@ contract DevelopmentDollar is ERC20, EIP712 {
     error AuthorizationNotYetValid();
     error AuthorizationExpired();
     error AuthorizationUsedOrCanceled();
+    error PermitExpired();
     error InvalidSignature();
 
     address public immutable minter;
@@ -128,6 +132,17 @@ contract DevelopmentDollar is ERC20, EIP712 {
 
     function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external {
         cancelAuthorization(authorizer, nonce, abi.encodePacked(r, s, v));
+    }
+
+    /// EIP-2612: anyone may bring the owner's signed approval, once, in the order of nonces(owner).
+    function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+    {
+        if (block.timestamp > deadline) revert PermitExpired();
+        bytes32 structHash =
+            keccak256(abi.encode(PERMIT_TYPEHASH, owner, spender, value, _useNonce(owner), deadline));
+        _requireSigned(owner, structHash, abi.encodePacked(r, s, v));
+        _approve(owner, spender, value);
     }
 
     function _authorize(
