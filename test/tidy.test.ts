@@ -240,7 +240,7 @@ describe("the house", () => {
 
   it("reads the arrows right: this file's own imports are seen", () => {
     expect(importsOf("test/tidy.test.ts")).toEqual(["node:fs", "node:path", "vitest", "test/sources.ts"]);
-    expect(importsOf("device/payment/offer-check.ts")).toContain("device/core/events.ts");
+    expect(importsOf("device/payment/offer/offer-check.ts")).toContain("device/core/events.ts");
     expect(sources.length).toBeGreaterThan(20);
   });
 

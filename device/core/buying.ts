@@ -82,7 +82,7 @@ function beginDay(state: State, channel: Channel, at: Moment): State {
 function refuseRung(state: State, channel: Channel, rung: number, at: Moment): Refusal | null {
   const policy = state.settings.policy;
   if (rung > channel.balance) return "deposit-exhausted";
-  if (channel.terms.scheme === "exact" && at.wallSeconds === null) return "clock-unset";
+  if (channel.terms.scheme !== "batch-settlement" && at.wallSeconds === null) return "clock-unset";
   // What was signed once may be sent again under any later price or budget: it adds nothing to what is owed.
   if (rung <= channel.signed) return null;
   const outside =

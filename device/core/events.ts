@@ -9,7 +9,7 @@ import type { Account } from "./credit.ts";
 import type { HostRefusal, Refusal, WireRefusal } from "./refusal.ts";
 import type { Register } from "./register.ts";
 
-export type Scheme = "batch-settlement" | "exact";
+export type Scheme = "batch-settlement" | "exact" | "upto";
 
 /** When something happened, as the host's ports report it. */
 export interface Moment {
@@ -30,11 +30,29 @@ export interface Terms {
   readonly asset: string;
   /** Seller's address, as asset. */
   readonly payTo: string;
-  /** Contract that verifies the signature: batch settlement, or for exact the token. */
+  /** Contract that verifies the signature: batch settlement, for exact the token, or Permit2. */
   readonly contract: string;
   /** EIP-712 name and version of the token (exact). */
   readonly tokenName: string;
   readonly tokenVersion: string;
+  /** By Permit2: the proxy that may move the tokens. */
+  readonly spender?: string;
+  /** By upto: the account that may say how much is charged. */
+  readonly facilitator?: string;
+  /** By Permit2: what goes with each payment, because the token's owner has not approved Permit2 yet. */
+  readonly approval?: Approval;
+}
+
+/** How Permit2 is approved: by an EIP-2612 permit, or by a transaction that its owner signs and others send. */
+export interface Approval {
+  readonly kind: "eip2612" | "erc20";
+  /** Of the token's permits, or of the owner's transactions. */
+  readonly nonce: number;
+  /** Of the transaction, wei; 0 for a permit. */
+  readonly maxFeePerGas: number;
+  readonly maxPriorityFeePerGas: number;
+  /** What a transaction approves at least, atomic units; what the payment needs when that is more. */
+  readonly atLeastAtomic: number;
 }
 
 /** An offer whose tag was right; its channel id was recomputed by the host, not read from the message. */

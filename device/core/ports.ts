@@ -47,11 +47,11 @@ export interface SigningRequest {
   readonly channelId: string;
   readonly maxClaimable: number;
   readonly amountAtomic: number;
-  /** Unix seconds until which an exact authorization may be used; 0 for vouchers. */
+  /** Unix seconds until which an authorization (exact, upto) may be used; 0 for vouchers. */
   readonly validBeforeSeconds: number;
 }
 
-/** Signs; holds the device's only key. Calls back with 65 bytes r, s, v, or null. */
+/** Signs; holds the device's only key. Calls back with 65 bytes r, s, v, behind them an approval that terms ask for; or null. */
 export interface Signer {
   sign(request: SigningRequest, done: (signature: Uint8Array | null) => void): void;
 }

@@ -1,19 +1,19 @@
 /**
  * From a payment the machine decided to the bytes of its PAY frame.
  *
- * Promise: a rung sent again carries the signature it had before. For `exact` that means one end of
- * validity per rung, kept until it is nearly over; signed anew then, it has the same nonce, so the
- * token pays at most one of the two.
+ * Promise: a rung sent again carries the signature it had before. For `exact` and `upto` that means one end of
+ * validity per rung, kept until it is nearly over; signed anew then, or because the terms changed, it has the
+ * same nonce, so the token pays at most one of the two.
  */
 import type { Payment } from "#core/events";
 import type { Signer, SigningRequest } from "#core/ports";
 import { channelTagOf } from "#core/rungs";
 import { encodePay } from "#protocol/frames";
 
-/** How long an exact authorization may be used, seconds of the chain's time. */
+/** How long an authorization may be used, seconds of the chain's time. */
 export const EXACT_WINDOW_SECONDS = 600;
 
-/** An exact authorization this near its end is signed anew: it might expire on its way to the chain. */
+/** An authorization this near its end is signed anew: it might expire on its way to the chain. */
 export const EXACT_RENEW_SECONDS = 60;
 
 export class RungSigner {
@@ -27,16 +27,16 @@ export class RungSigner {
     this.chainSeconds = chainSeconds;
   }
 
-  /** What is to be signed; null for an exact payment while the chain's time is unknown. */
+  /** What is to be signed; null for an authorization while the chain's time is unknown. */
   requestFor(payment: Payment): SigningRequest | null {
-    const exact = payment.terms.scheme === "exact";
-    const nowSeconds = exact ? this.chainSeconds() : 0;
+    const authorizes = payment.terms.scheme !== "batch-settlement";
+    const nowSeconds = authorizes ? this.chainSeconds() : 0;
     if (nowSeconds === null) return null;
     const before = this.latest;
     if (before !== null && isSameRung(before.request, payment)) {
       const leftSeconds = before.request.validBeforeSeconds - nowSeconds;
       // More than a whole window left means that the clock was set back since.
-      if (!exact || (leftSeconds > EXACT_RENEW_SECONDS && leftSeconds <= EXACT_WINDOW_SECONDS)) {
+      if (!authorizes || (leftSeconds > EXACT_RENEW_SECONDS && leftSeconds <= EXACT_WINDOW_SECONDS)) {
         return before.request;
       }
     }
@@ -45,13 +45,13 @@ export class RungSigner {
       channelId: payment.channelId,
       maxClaimable: payment.maxClaimable,
       amountAtomic: payment.amountAtomic,
-      validBeforeSeconds: exact ? Math.floor(nowSeconds) + EXACT_WINDOW_SECONDS : 0,
+      validBeforeSeconds: authorizes ? Math.floor(nowSeconds) + EXACT_WINDOW_SECONDS : 0,
     };
     this.latest = { request, signature: null };
     return request;
   }
 
-  /** Calls back with 65 bytes, or null when the signer failed. */
+  /** Calls back with what the signer signs, or null when it failed. */
   sign(request: SigningRequest, done: (signature: Uint8Array | null) => void): void {
     const latest = this.latest;
     if (latest !== null && latest.request === request && latest.signature !== null) {
@@ -82,8 +82,6 @@ function isSameRung(request: SigningRequest, payment: Payment): boolean {
     request.channelId === payment.channelId &&
     request.maxClaimable === payment.maxClaimable &&
     request.amountAtomic === payment.amountAtomic &&
-    request.terms.scheme === payment.terms.scheme &&
-    request.terms.tokenName === payment.terms.tokenName &&
-    request.terms.tokenVersion === payment.terms.tokenVersion
+    JSON.stringify(request.terms) === JSON.stringify(payment.terms)
   );
 }

@@ -7,6 +7,7 @@ import type { State } from "#core/machine";
 import type { Link, Signer } from "#core/ports";
 import type { HostCounters, MachineParts } from "#host/machine-parts";
 import type { Key } from "#payment/key";
+import type { Permit2Rules } from "#payment/permit2/permit2-offer";
 
 /** A link that says goodbye: `close` resolves when what was published is delivered or given up. */
 export interface HostLink extends Link {
@@ -18,6 +19,8 @@ export interface HostParts extends Omit<MachineParts, "publicKey" | "tagger" | "
   /** Compressed, 33 bytes. */
   readonly gatewayPublicKey: Uint8Array;
   readonly link: HostLink;
+  /** What may be signed under Permit2; nothing when absent. */
+  readonly permit2?: Permit2Rules | null;
   /** Signs with `key` in memory when absent. */
   readonly signer?: Signer;
 }

@@ -28,14 +28,14 @@ export function startHost(parts: HostParts): Host {
 
 /** Member by member: a copy by spreading gives every device a shape of its own, which in a fleet is half a kilobyte. */
 function machineParts(parts: HostParts): MachineParts {
-  const { key } = parts;
+  const { key, permit2 } = parts;
   const tagger = { hmac: hmacSha256, key: tagKeyBetween(key, parts.gatewayPublicKey) };
   return {
     settings: parts.settings,
     publicKey: toHex(key.publicKey),
     tagger,
     open(leaf, payload, take) {
-      take(openMessage(tagger, key.address, leaf, payload));
+      take(openMessage(tagger, key.address, leaf, payload, permit2));
     },
     clock: parts.clock,
     chainSeconds: parts.chainSeconds,

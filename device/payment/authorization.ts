@@ -1,13 +1,16 @@
 /**
- * EIP-3009 authorizations for the scheme `exact`: one transfer per purchase.
+ * Accounts and nonces of purchases from a device's own wallet (schemes exact and upto), and EIP-3009 authorizations.
  *
  * Promise: a purchase has one nonce for ever, derived from the device's account and where on it the
- * purchase begins; the token admits a nonce once, so however often it is signed or sent, it is paid once.
+ * purchase begins; the contract admits a nonce once, so however often it is signed or sent, it is paid once.
  */
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import { type Hex, toHex, wordOfAddress, wordOfBytes32, wordOfInteger } from "./bytes.ts";
 import { domainSeparator, hashStruct, typedDataDigest, typeHash } from "./eip712.ts";
+
+/** How tokens are moved: x402's `assetTransferMethod`. */
+export type TransferMethod = "eip3009" | "permit2";
 
 export interface Token {
   readonly chainId: number;
@@ -32,18 +35,29 @@ const TRANSFER_TYPE_HASH = typeHash(
 const RECEIVE_TYPE_HASH = typeHash(
   "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)",
 );
-const ACCOUNT_DOMAIN = utf8ToBytes("watt402 exact account");
+/** Each has nonces of its own: what was signed by one is nothing under the other. */
+const ACCOUNT_DOMAINS = {
+  eip3009: utf8ToBytes("watt402 exact account"),
+  permit2: utf8ToBytes("watt402 permit2 account"),
+} as const;
 const NONCE_DOMAIN = utf8ToBytes("watt402 exact nonce");
 
 /**
- * The account that takes a channel's place under `exact`: what one device pays one seller in one token.
+ * The account that takes a channel's place under `exact` and `upto`: what one device pays one seller in one token.
  * @param epoch an account's generation, 0 for the first: raised when counters must begin anew
+ * @param method who checks the nonces: the token, or Permit2
  */
-export function exactAccountOf(device: string, payTo: string, token: Token, epoch: number): Hex {
+export function exactAccountOf(
+  device: string,
+  payTo: string,
+  token: Pick<Token, "chainId" | "address">,
+  epoch: number,
+  method: TransferMethod = "eip3009",
+): Hex {
   return toHex(
     keccak_256(
       concatBytes(
-        ACCOUNT_DOMAIN,
+        ACCOUNT_DOMAINS[method],
         wordOfAddress(device),
         wordOfAddress(payTo),
         wordOfInteger(token.chainId),

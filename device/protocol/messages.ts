@@ -49,6 +49,16 @@ export interface OfferedRequirements {
   readonly extra: Readonly<Record<string, unknown>>;
 }
 
+/** What the chain lacks before Permit2 can move a device's tokens: a payment brings it. */
+export interface AskedApproval {
+  /** As x402's gas sponsorings have it: a permit of the token, or a transaction of the device's. */
+  readonly kind: "eip2612" | "erc20";
+  readonly nonce: number;
+  /** Of a transaction, wei. */
+  readonly maxFeePerGas?: number;
+  readonly maxPriorityFeePerGas?: number;
+}
+
 /** x402 batch-settlement ChannelConfig. */
 export interface ChannelConfig {
   readonly payer: string;
@@ -65,7 +75,7 @@ export interface OfferMessage {
   readonly revision: number;
   readonly resource: string;
   readonly requirements: OfferedRequirements;
-  /** Null for exact: there is no channel but the device's own wallet. */
+  /** Null for exact and upto: there is no channel but the device's own wallet. */
   readonly channel: ChannelConfig | null;
   readonly unit: string;
   readonly pricePerMillionUnits: number;
@@ -73,8 +83,10 @@ export interface OfferMessage {
   readonly balance: number;
   readonly charged: number;
   readonly granted: number;
-  /** Of exact: which of the device's accounts with this seller it is; the first, 0, when missing. */
+  /** Of exact and upto: which of the device's accounts with this seller it is; the first, 0, when missing. */
   readonly epoch?: number;
+  /** By Permit2: missing where the device has approved it. */
+  readonly approval?: AskedApproval;
 }
 
 export interface StateMessage {
@@ -171,7 +183,7 @@ const HELLO = object({
 });
 
 const REQUIREMENTS = object({
-  scheme: oneOf(["batch-settlement", "exact"]),
+  scheme: oneOf(["batch-settlement", "exact", "upto"]),
   network: text(64),
   amount: decimal,
   asset: ADDRESS,
@@ -190,6 +202,11 @@ const CHANNEL = object({
   salt: hex(64),
 });
 
+const APPROVAL = object(
+  { kind: oneOf(["eip2612", "erc20"]), nonce: counter },
+  { maxFeePerGas: counter, maxPriorityFeePerGas: counter },
+);
+
 const OFFER = object(
   {
     v: VERSION,
@@ -204,7 +221,7 @@ const OFFER = object(
     charged: counter,
     granted: counter,
   },
-  { epoch: counter },
+  { epoch: counter, approval: APPROVAL },
 );
 
 const STATE = object(

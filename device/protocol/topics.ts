@@ -30,7 +30,7 @@ export type Leaf =
 export const LEAVES: Readonly<Record<Leaf, LeafRule>> = {
   hello: { direction: "up", retained: false, bytesMax: 1024 },
   offer: { direction: "down", retained: true, bytesMax: 4096 },
-  pay: { direction: "up", retained: false, bytesMax: 103 },
+  pay: { direction: "up", retained: false, bytesMax: 193 },
   grant: { direction: "down", retained: false, bytesMax: 42 },
   state: { direction: "up", retained: true, bytesMax: 1024 },
   reading: { direction: "up", retained: false, bytesMax: 512 },

@@ -5,7 +5,7 @@
  * was computed before is not hashed again.
  */
 import { type Opened, openGrant, openOffer } from "#host/inbox";
-import { checkOfferBy } from "#payment/offer-check";
+import { checkOfferBy } from "#payment/offer/offer-check";
 import type { ChannelConfig, OfferMessage } from "#protocol/messages";
 import type { Tagger } from "#protocol/tag";
 import { CHANNEL_TYPE_HASH } from "../signer/channel-type.ts";

@@ -25,6 +25,9 @@ export function text(lengthMax: number) {
 export function pattern(form: RegExp, error: string) {
   return z.string({ error }).regex(form, { error });
 }
+export const address = pattern(/^0x[0-9a-fA-F]{40}$/, "0x and 40 hex digits").transform((found) =>
+  found.toLowerCase(),
+);
 export function choice<const Word extends string>(words: readonly Word[]) {
   return z.enum(words, { error: `one of ${words.map((word) => `"${word}"`).join(", ")}` });
 }

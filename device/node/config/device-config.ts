@@ -12,9 +12,12 @@ import type { PlanStep } from "#core/events";
 import type { Settings } from "#core/machine";
 import { COUNTER_MAX } from "#core/units";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
+import type { Permit2Rules } from "#payment/permit2/permit2-offer";
 import { Watt402Error } from "#payment/watt402-error";
 import { readBrokerUrl } from "../broker-socket.ts";
-import { choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
+import { address, choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
+import { PERMIT2, permit2RulesOf, TRANSFER_METHODS } from "./permit2-config.ts";
 import { faultText } from "./shown.ts";
 import { readText } from "./text-file.ts";
 import { parseToml } from "./toml.ts";
@@ -54,6 +57,8 @@ export interface DeviceConfig {
     readonly servername: string | null;
   };
   readonly settings: Settings;
+  /** What may be signed under Permit2; null for nothing. */
+  readonly permit2: Permit2Rules | null;
   readonly plan: { readonly steps: readonly PlanStep[] } | { readonly sun: SunPlan };
   /** Tables of the hardware's drivers, checked by hardware/; null means simulated. */
   readonly meterDriver: Readonly<Record<string, unknown>> | null;
@@ -68,9 +73,6 @@ const DAY_MS = 86_400_000;
 /** Longest name of a Unix socket: unix(7), sun_path less its closing zero. */
 const SOCKET_PATH_MAX = 107;
 
-const address = pattern(/^0x[0-9a-fA-F]{40}$/, "0x and 40 hex digits").transform((found) =>
-  found.toLowerCase(),
-);
 const path = text(1024);
 const brokerUrl = z.string({ error: "mqtt(s)://host:port or ws(s)://host:port/path" }).refine(isBrokerUrl, {
   error: "mqtt(s)://host:port or ws(s)://host:port/path",
@@ -126,7 +128,8 @@ const CONFIG = table({
       error: 'a file beside login = "certificate"',
     }),
   policy: table({
-    schemes: list(choice(["batch-settlement", "exact"]), 1).default(["batch-settlement"]),
+    schemes: list(choice(["batch-settlement", "exact", "upto"]), 1).default(["batch-settlement"]),
+    transfer_methods: TRANSFER_METHODS,
     network: pattern(/^eip155:[1-9][0-9]{0,14}$/, 'a CAIP-2 network like "eip155:8453"'),
     asset: address,
     payees: list(address, 0),
@@ -135,7 +138,14 @@ const CONFIG = table({
     daily_budget_atomic: integer(1, COUNTER_MAX),
     unpaid: choice(["off", "dim", "on"]).default("off"),
     unpaid_level_percent: integer(0, 100).default(20),
-  }),
+    permit2: PERMIT2,
+  }).refine(
+    ({ schemes, transfer_methods }) => !schemes.includes("upto") || transfer_methods.includes("permit2"),
+    {
+      path: ["transfer_methods"],
+      error: '"permit2" beside the scheme upto',
+    },
+  ),
   meter: table({
     unit: text(16).default("mWh"),
     wanted_units: integer(1, COUNTER_MAX).default(500),
@@ -218,6 +228,7 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
       servername: servername ?? null,
     },
     settings: settingsOf(data),
+    permit2: permit2RulesOf(data.policy),
     plan: plan.steps === undefined ? { sun: sunOf(plan.sun!) } : { steps: stepsOf(plan.steps) },
     meterDriver: meter.driver ?? null,
     lampDriver: lamp.driver ?? null,
@@ -234,15 +245,20 @@ function loginOf({
 }
 
 function settingsOf({ policy, meter, lamp, timing }: z.output<typeof CONFIG>): Settings {
-  const exact = policy.schemes.includes("exact");
+  const exact = policy.schemes.includes("exact") && policy.transfer_methods.includes("eip3009");
   const batch = policy.schemes.includes("batch-settlement");
+  const permit2 = permit2RulesOf(policy) !== null;
   return {
     policy: {
       schemes: policy.schemes,
       network: policy.network,
       asset: policy.asset,
-      // Under exact the token itself verifies the signature.
-      contracts: [...(batch ? [BATCH_SETTLEMENT_ADDRESS] : []), ...(exact ? [policy.asset] : [])],
+      // By EIP-3009 the token itself verifies the signature.
+      contracts: [
+        ...(batch ? [BATCH_SETTLEMENT_ADDRESS] : []),
+        ...(exact ? [policy.asset] : []),
+        ...(permit2 ? [PERMIT2_ADDRESS] : []),
+      ],
       payees: policy.payees,
       unit: meter.unit,
       priceCeiling: policy.price_ceiling_per_million_units,

@@ -2,15 +2,17 @@
 import type { Policy } from "#core/policy";
 import { unitsForQuantum } from "#core/units";
 import type { DeviceConfig } from "#node/config/device-config";
+import type { Permit2Rules } from "#payment/permit2/permit2-offer";
 
 /** What the schemes put at stake when the key is stolen. */
 const STAKES: Readonly<Record<string, string>> = {
   "batch-settlement":
     "Vouchers of a channel: each is worth something to that channel's seller alone, and no more than the deposit.",
   exact: "Transfers from the device's own wallet: a holder of the key can take everything in that wallet.",
+  upto: "The same, each of as much as the seller charges, and no more than was signed.",
 };
 
-export function policyInWords({ settings, unit }: DeviceConfig): string {
+export function policyInWords({ settings, unit, permit2 }: DeviceConfig): string {
   const { policy } = settings;
   const { quantumMaxAtomic, priceCeiling, dailyBudgetAtomic } = policy;
   return [
@@ -23,9 +25,23 @@ export function policyInWords({ settings, unit }: DeviceConfig): string {
       `${unitsForQuantum(quantumMaxAtomic, priceCeiling)} ${unit}.`,
     `What it signs for: ${policy.contracts.join(", ")}.`,
     ...policy.schemes.map((scheme) => `${scheme}: ${STAKES[scheme]}`),
+    ...(permit2 === null ? [] : permit2InWords(permit2)),
     `Without credit its lamp is ${unpaidInWords(policy)}.`,
     "Whatever else is asked of it, by whomever, it refuses, and says so in its state.",
   ].join("\n");
+}
+
+function permit2InWords(rules: Permit2Rules): string[] {
+  const { spenders, facilitators, validityMaxSeconds, approvals, approveAtLeastAtomic } = rules;
+  const approved =
+    approveAtLeastAtomic === 0 ? "what the payment needs" : `what it needs, at least ${approveAtLeastAtomic}`;
+  return [
+    `Under Permit2 it lets these move its tokens, for ${validityMaxSeconds} s at most: ${spenders.join(", ")}.`,
+    ...(facilitators.length === 0 ? [] : [`By upto these alone charge: ${facilitators.join(", ")}.`]),
+    approvals.length === 0
+      ? "It does not approve Permit2 by itself."
+      : `It approves Permit2 by ${approvals.join(" or ")} for ${approved}.`,
+  ];
 }
 
 function unpaidInWords({ unpaid }: Policy): string {

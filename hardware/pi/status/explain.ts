@@ -56,7 +56,26 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
     meaning: "the offer pays a seller that is not allowed",
     remedy: "add the seller to policy.payees if it is the right one",
   },
-  "contract-not-allowed": { meaning: "the offer names another contract", remedy: AT_THE_GATEWAY },
+  "contract-not-allowed": {
+    meaning: "the offer names another contract",
+    remedy: `${AT_THE_GATEWAY}; a seller that is paid by Permit2 needs it in policy.transfer_methods`,
+  },
+  "spender-not-allowed": {
+    meaning: "the offer lets another contract than x402's move the tokens",
+    remedy: AT_THE_GATEWAY,
+  },
+  "facilitator-not-allowed": {
+    meaning: "the seller's facilitator is not one that may say how much is charged",
+    remedy: "add it to policy.permit2.facilitators if it is the right one",
+  },
+  "validity-too-long": {
+    meaning: "the seller wants a signature that holds longer than the owner allows",
+    remedy: "raise policy.permit2.validity_max_seconds, or take another seller",
+  },
+  "approval-not-allowed": {
+    meaning: "the wallet has not approved Permit2, and this device may not do so",
+    remedy: "add a kind to policy.permit2.approvals, or approve Permit2 for this wallet by hand",
+  },
   "unit-mismatch": {
     meaning: "the seller meters in another unit",
     remedy: "compare meter.unit with the gateway's seller",

@@ -10,7 +10,7 @@ import { channelTagOf } from "#core/rungs";
 import type { ChannelRecord } from "#gateway/purchase/ports";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
-import { checkOffer } from "#payment/offer";
+import { checkOffer } from "#payment/offer/offer";
 import { decodeGrant, decodePay } from "#protocol/frames";
 import { readOffer, readReading } from "#protocol/messages";
 import { peekJson } from "#protocol/tag";

@@ -5,7 +5,7 @@ import { hmacSha256 } from "#node/key/native-hmac";
 import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { LOGIN_WINDOW_SECONDS, loginToken, provenLogin, provenSealedLogin } from "#payment/login";
-import { checkOffer } from "#payment/offer";
+import { checkOffer } from "#payment/offer/offer";
 import { tagKeyBetween } from "#payment/tag-key";
 import type { OfferMessage } from "#protocol/messages";
 import { readOffer } from "#protocol/messages";

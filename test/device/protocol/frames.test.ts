@@ -99,9 +99,9 @@ describe("frames", () => {
   it("made of arbitrary bytes never throw, and what is taken is encoded back the same", () => {
     const shaped = fc
       .tuple(
-        fc.constantFrom(0x11, 0x12, 0x13),
-        fc.constantFrom(42, 99, 103),
-        fc.uint8Array({ minLength: 103, maxLength: 103 }),
+        fc.constantFrom(0x11, 0x12, 0x13, 0x14),
+        fc.constantFrom(42, 99, 103, 193),
+        fc.uint8Array({ minLength: 193, maxLength: 193 }),
       )
       .map(([first, length, bytes]) => Uint8Array.from([first, bytes[1]! & 1, ...bytes.slice(2, length)]));
     fc.assert(
@@ -122,8 +122,8 @@ describe("frames", () => {
       copy[index] = value;
       return decodePay(copy).error;
     };
-    expect(decodePay(new Uint8Array()).error).toBe("PAY begins with 0x11 or 0x13, found no byte");
-    expect(changed(0, 0x12)).toBe("PAY begins with 0x11 or 0x13, found 0x12");
+    expect(decodePay(new Uint8Array()).error).toBe("PAY begins with 0x11, 0x13 or 0x14, found no byte");
+    expect(changed(0, 0x12)).toBe("PAY begins with 0x11, 0x13 or 0x14, found 0x12");
     expect(changed(1, 2)).toBe("PAY flags may be 0 or 1, found 2");
     expect(changed(bytes.length - 17, 29)).toBe("PAY v may be 27 or 28, found 29");
     const grant = sealFrame(tagger, "grant", encodeGrant(fc.sample(grants, 1)[0]!));

@@ -16,10 +16,13 @@ import {
 } from "#payment/authorization";
 import { fromHex, toHex } from "#payment/bytes";
 import { batchSettlementSeparator, channelIdOf } from "#payment/channel";
-import { openKey } from "#payment/key";
+import { type Key, openKey } from "#payment/key";
 import { loginToken } from "#payment/login";
+import { approveDigest, signedApprove, tokenPermitDigest } from "#payment/permit2/approval";
+import { type Permit, permitDigest, spenderOf } from "#payment/permit2/permit";
 import { tagKeyBetween } from "#payment/tag-key";
 import { voucherDigest } from "#payment/voucher";
+import { encodeApproval } from "#protocol/approval-frame";
 import { encodeGrant, encodePay, type Pay } from "#protocol/frames";
 import { sealedLogin } from "#protocol/sealed-login";
 import { sealFrame, sealJson, type Tagger } from "#protocol/tag";
@@ -158,6 +161,78 @@ function grantsOf(channelId: string): Grant[] {
   ];
 }
 
+/** What is signed under Permit2, and what approves it. */
+function permit2Vectors(device: Key, channelId: string) {
+  const account = exactAccountOf(device.address, SELLER, TOKEN, 0, "permit2");
+  const purchase = {
+    chainId: CHAIN_ID,
+    token: TOKEN.address,
+    amountAtomic: 100,
+    nonce: purchaseNonce(account, 5_000),
+    deadlineSeconds: 1_800_000_000,
+  };
+  const signed = (permit: Permit) => {
+    const digest = permitDigest(permit);
+    return {
+      permit,
+      spender: spenderOf(permit.witness),
+      digest: toHex(digest),
+      signature: toHex(device.sign(digest)),
+    };
+  };
+  const tokenPermit = { owner: device.address, amountAtomic: 100, nonce: 3, deadlineSeconds: 1_800_000_000 };
+  const tokenDigest = tokenPermitDigest(TOKEN, tokenPermit);
+  const transaction = {
+    chainId: CHAIN_ID,
+    token: TOKEN.address,
+    amountAtomic: 1_000_000,
+    nonce: 9,
+    maxFeePerGas: 2_000_000_000,
+    maxPriorityFeePerGas: 1_000_000_000,
+  };
+  const approve = approveDigest(transaction);
+  const deposit = { ...purchase, nonce: depositNonce(channelId, 7) };
+  return {
+    payTo: SELLER,
+    account,
+    exact: signed({ ...purchase, witness: { kind: "exact", to: SELLER } }),
+    upto: signed({ ...purchase, witness: { kind: "upto", to: SELLER, facilitator: TREASURY } }),
+    deposit: signed({ ...deposit, witness: { kind: "deposit", channelId } }),
+    eip2612: { permit: tokenPermit, digest: toHex(tokenDigest), signature: toHex(device.sign(tokenDigest)) },
+    erc20: {
+      transaction,
+      digest: toHex(approve),
+      signature: toHex(device.sign(approve)),
+      signed: signedApprove(transaction, device.sign(approve)),
+    },
+  };
+}
+
+/** A permit with the approval that it needs. */
+function approvedPay(
+  account: string,
+  signature: string,
+  { transaction, signature: approved }: ReturnType<typeof permit2Vectors>["erc20"],
+): Pay {
+  const { amountAtomic, nonce, maxFeePerGas, maxPriorityFeePerGas } = transaction;
+  const approval = encodeApproval({
+    kind: "erc20",
+    approvedAtomic: amountAtomic,
+    nonce,
+    maxFeePerGas,
+    maxPriorityFeePerGas,
+    signature: fromHex(approved),
+  });
+  return {
+    again: false,
+    channelTag: channelTagOf(account),
+    maxClaimable: 5_100,
+    register: 1_482_000,
+    validBeforeSeconds: 1_800_000_000,
+    signature: Uint8Array.from([...fromHex(signature), ...approval]),
+  };
+}
+
 export function makeVectors() {
   const device = openKey(fromHex(DEVICE_SECRET));
   const gateway = openKey(fromHex(GATEWAY_SECRET));
@@ -189,6 +264,7 @@ export function makeVectors() {
     nonce: purchaseNonce(account, 5_000),
   };
   const transfer = transferDigest(TOKEN, authorization);
+  const permit2 = permit2Vectors(device, channelId);
 
   return {
     chainId: CHAIN_ID,
@@ -197,7 +273,10 @@ export function makeVectors() {
     sharedX: toHex(device.shareWith(gateway.publicKey)),
     tagKey: toHex(tagKey),
     topics: (Object.keys(LEAVES) as Leaf[]).map((leaf) => ({ leaf, topic: topicOf(name, leaf) })),
-    pay: paysOf(channelId, account, device.sign(voucher), device.sign(transfer)).map((pay) => ({
+    pay: [
+      ...paysOf(channelId, account, device.sign(voucher), device.sign(transfer)),
+      approvedPay(permit2.account, permit2.upto.signature, permit2.erc20),
+    ].map((pay) => ({
       ...pay,
       signature: toHex(pay.signature),
       frame: toHex(encodePay(pay)),
@@ -231,6 +310,7 @@ export function makeVectors() {
       digest: toHex(transfer),
       signature: toHex(device.sign(transfer)),
     },
+    permit2,
     deposit: {
       salt: 7,
       nonce: depositNonce(channelId, 7),

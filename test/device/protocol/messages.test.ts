@@ -206,7 +206,10 @@ describe("messages", () => {
     for (const amount of ["", "-1", "1e3", "1.5", 100, "281474976710656", "0x10", " 1"]) {
       expect(within({ amount })).toMatch(/^message\.requirements\.amount: expected a decimal string/);
     }
-    expect(within({ scheme: "upto" })).toMatch(/^message\.requirements\.scheme: expected one of/);
+    expect(within({ scheme: "auth-capture" })).toMatch(/^message\.requirements\.scheme: expected one of/);
+    expect(error("offer", { approval: { kind: "eip2612", nonce: 3 } })).toBeNull();
+    expect(error("offer", { approval: { kind: "eip2612" } })).toMatch(/^message\.approval\.nonce/);
+    expect(error("offer", { approval: { kind: "allowance", nonce: 3 } })).toMatch(/^message\.approval\.kind/);
     expect(error("offer", { channel: { ...channel, salt: "0x00" } })).toMatch(/^message\.channel\.salt/);
     expect(error("offer", { channel: null })).toBeNull();
   });

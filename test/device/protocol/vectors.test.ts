@@ -1,11 +1,14 @@
 import { createECDH, createHmac, hkdfSync } from "node:crypto";
+import * as stock from "@x402/evm";
 import {
   domainSeparator,
   encodeAbiParameters,
   type Hex,
   hashTypedData,
   keccak256,
+  parseTransaction,
   recoverMessageAddress,
+  recoverTransactionAddress,
   recoverTypedDataAddress,
   toHex,
 } from "viem";
@@ -58,8 +61,9 @@ describe("the published vectors", () => {
   it("lay out PAY and GRANT as the table says, tags by node:crypto", () => {
     for (const pay of vectors.pay) {
       const exact = pay.validBeforeSeconds > 0;
+      const approved = pay.signature.length > 2 + 2 * 65;
       const head = [
-        exact ? "13" : "11",
+        approved ? "14" : exact ? "13" : "11",
         pay.again ? "01" : "00",
         number(pay.channelTag, 4),
         number(pay.maxClaimable, 6),
@@ -68,7 +72,7 @@ describe("the published vectors", () => {
       ].join("");
       expect(pay.frame).toBe(`0x${head}${pay.signature.slice(2)}`);
       expect(pay.sealed).toBe(pay.frame + tagOf("pay", bytes(pay.frame)));
-      expect(bytes(pay.sealed)).toHaveLength(exact ? 103 : 99);
+      expect(bytes(pay.sealed)).toHaveLength(approved ? 193 : exact ? 103 : 99);
     }
     for (const grant of vectors.grant) {
       const fields = [
@@ -172,6 +176,80 @@ describe("the published vectors", () => {
         ),
       ),
     );
+  });
+
+  it("equal the stock package's Permit2 types under viem, approvals too", async () => {
+    const { account, payTo, exact, upto, eip2612, erc20 } = vectors.permit2;
+    const word = (type: string, value: unknown) => encodeAbiParameters([{ type }], [value]).slice(2);
+    const text = Buffer.from("watt402 permit2 account").toString("hex");
+    expect(account).toBe(
+      keccak256(
+        `0x${text}${word("address", device.address)}${word("address", payTo)}${word("uint256", BigInt(token.chainId))}${word("address", token.address)}${word("uint256", 0n)}`,
+      ),
+    );
+    const domain = {
+      name: "Permit2",
+      chainId: vectors.chainId,
+      verifyingContract: stock.PERMIT2_ADDRESS,
+    } as const;
+    const message = (found: typeof exact) => ({
+      permitted: { token: token.address, amount: BigInt(found.permit.amountAtomic) },
+      spender: found.spender as Hex,
+      nonce: BigInt(found.permit.nonce),
+      deadline: BigInt(found.permit.deadlineSeconds),
+    });
+    const primaryType = "PermitWitnessTransferFrom" as const;
+    const byExact = {
+      domain,
+      types: stock.permit2WitnessTypes,
+      primaryType,
+      message: { ...message(exact), witness: { to: payTo as Hex, validAfter: 0n } },
+    };
+    expect(exact.signature).toBe(await device.signTypedData(byExact));
+    const facilitator = upto.permit.witness.facilitator as Hex;
+    const byUpto = {
+      domain,
+      types: stock.uptoPermit2WitnessTypes,
+      primaryType,
+      message: { ...message(upto as never), witness: { to: payTo as Hex, facilitator, validAfter: 0n } },
+    };
+    expect(upto.signature).toBe(await device.signTypedData(byUpto));
+    const { permit } = eip2612;
+    const permitted = {
+      domain: {
+        name: token.name,
+        version: token.version,
+        chainId: token.chainId,
+        verifyingContract: token.address,
+      },
+      types: {
+        Permit: [
+          { name: "owner", type: "address" },
+          { name: "spender", type: "address" },
+          { name: "value", type: "uint256" },
+          { name: "nonce", type: "uint256" },
+          { name: "deadline", type: "uint256" },
+        ],
+      },
+      primaryType: "Permit" as const,
+      message: {
+        owner: device.address,
+        spender: stock.PERMIT2_ADDRESS as Hex,
+        value: BigInt(permit.amountAtomic),
+        nonce: BigInt(permit.nonce),
+        deadline: BigInt(permit.deadlineSeconds),
+      },
+    };
+    expect(eip2612.signature).toBe(await device.signTypedData(permitted));
+    const signed = erc20.signed as `0x02${string}`;
+    expect(parseTransaction(signed)).toMatchObject({
+      to: token.address,
+      chainId: vectors.chainId,
+      nonce: erc20.transaction.nonce,
+      gas: 70_000n,
+    });
+    const signer = await recoverTransactionAddress({ serializedTransaction: signed });
+    expect(signer).toBe(device.address);
   });
 
   it("log in with an EIP-191 message that viem signs alike", async () => {

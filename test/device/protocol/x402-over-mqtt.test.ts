@@ -8,12 +8,14 @@ import * as connack from "#gateway/broker/auth/connack";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS, DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
+import { encodeApproval } from "#protocol/approval-frame";
 import {
   decodeGrant,
   decodePay,
   encodeGrant,
   encodePay,
   GRANT_BYTES,
+  PAY_APPROVED_BYTES,
   PAY_BYTES,
   PAY_EXACT_BYTES,
   TAG_BYTES,
@@ -107,6 +109,7 @@ test("its status codes are the code's, with what a device does about each", () =
 test.each([
   ["bytes of PAY", PAY_BYTES],
   ["bytes of exact PAY", PAY_EXACT_BYTES],
+  ["bytes of approved PAY", PAY_APPROVED_BYTES],
   ["bytes of GRANT", GRANT_BYTES],
 ])("its table of the %s has no gap and ends at the frame's length, with the tag", (heading, length) => {
   let at = 0;
@@ -136,6 +139,14 @@ test("every field stands where its table says", () => {
     r: "aa".repeat(32),
     s: "bb".repeat(32),
     v: "1b",
+    kind: "02",
+    approved: "818283848586",
+    "approval nonce": "919293949596",
+    "max fee": "0a0b0c0d0e0f",
+    "priority fee": "010203040506",
+    "approval r": "cc".repeat(32),
+    "approval s": "dd".repeat(32),
+    "approval v": "1c",
   };
   const number = (name: string) => Number.parseInt(values[name]!, 16);
   const pay = {
@@ -145,7 +156,18 @@ test("every field stands where its table says", () => {
     register: number("register"),
     signature,
   };
+  const approval = encodeApproval({
+    kind: "erc20",
+    approvedAtomic: number("approved"),
+    nonce: number("approval nonce"),
+    maxFeePerGas: number("max fee"),
+    maxPriorityFeePerGas: number("priority fee"),
+    signature: Uint8Array.from({ length: 65 }, (_, index) => (index < 32 ? 0xcc : index < 64 ? 0xdd : 28)),
+  });
+  const validBeforeSeconds = number("valid before");
+  const approved = { ...pay, validBeforeSeconds, signature: Uint8Array.from([...signature, ...approval]) };
   const frames: [string, Uint8Array][] = [
+    ["bytes of approved PAY", encodePay(approved)],
     ["bytes of PAY", encodePay({ ...pay, validBeforeSeconds: 0 })],
     ["bytes of exact PAY", encodePay({ ...pay, validBeforeSeconds: number("valid before") })],
     [
@@ -270,4 +292,46 @@ test("its EIP-712 types are those that any implementation gets the vectors' dige
     message: { ...authorization, validAfter: 0, validBefore: validBeforeSeconds },
   });
   expect(transfer).toBe(exact.digest);
+
+  const { permit2 } = VECTORS;
+  const under = written.get("domain of Permit2")!.split(", ");
+  const named = {
+    name: under[0]!,
+    chainId: VECTORS.chainId,
+    verifyingContract: under[3]!.split(" ")[0] as Hex,
+  };
+  for (const found of [permit2.exact, permit2.upto]) {
+    const {
+      witness,
+      token: permitted,
+      amountAtomic: amount,
+      nonce,
+      deadlineSeconds: deadline,
+    } = found.permit;
+    const permit = hashTypedData({
+      domain: named,
+      primaryType: "PermitWitnessTransferFrom",
+      types: {
+        ...struct("permit").types,
+        ...struct("tokens of a permit").types,
+        ...struct(`witness of ${witness.kind}`).types,
+      },
+      message: {
+        permitted: { token: permitted, amount },
+        spender: found.spender,
+        nonce: BigInt(nonce),
+        deadline,
+        witness: { ...witness, validAfter: 0 },
+      },
+    });
+    expect(permit).toBe(found.digest);
+    expect(SPECIFICATION).toContain(found.spender);
+  }
+  const { amountAtomic: value, deadlineSeconds: deadline, ...approval } = permit2.eip2612.permit;
+  const approved = hashTypedData({
+    domain: { ...token, verifyingContract: address as Hex },
+    ...struct("approval"),
+    message: { ...approval, value, deadline, spender: named.verifyingContract },
+  });
+  expect(approved).toBe(permit2.eip2612.digest);
 });

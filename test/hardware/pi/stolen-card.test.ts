@@ -1,7 +1,7 @@
 /** What a thief has who reads the key off a card: x402's contract rules decide, on a real EVM node. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { refuseOffer } from "#core/policy";
-import { checkOffer } from "#payment/offer";
+import { checkOffer } from "#payment/offer/offer";
 import { Bench, DEVICE_KEY, SETTINGS } from "../../device/node/fixtures.ts";
 import { escrow, startEscrow } from "../../simulator/chain/escrow.ts";
 

@@ -8,7 +8,7 @@
 import type { Offer, Terms } from "#core/events";
 import type { DeviceRefusal } from "#core/refusal";
 import type { OfferMessage } from "#protocol/messages";
-import { BATCH_SETTLEMENT_ADDRESS, chainIdIn } from "./network.ts";
+import { BATCH_SETTLEMENT_ADDRESS, chainIdIn } from "../network.ts";
 
 export type CheckedOffer =
   | { readonly offer: Offer; readonly refusal: null }
@@ -28,7 +28,7 @@ export function checkOfferBy(
   const chainId = chainIdIn(requirements.network);
   if (chainId === null) return refused("network-not-allowed");
   const terms = termsOf(message);
-  if (terms.scheme !== "exact") {
+  if (terms.scheme === "batch-settlement") {
     if (channel === null) return refused("channel-id-mismatch");
     const ours =
       lower(channel.payerAuthorizer) === device &&
@@ -44,11 +44,11 @@ function termsOf(message: OfferMessage): Terms {
   const { scheme, network, asset, payTo, extra } = message.requirements;
   const token = lower(asset);
   return {
-    scheme: scheme === "exact" ? "exact" : "batch-settlement",
+    scheme: scheme as Terms["scheme"],
     network,
     asset: token,
     payTo: lower(payTo),
-    contract: scheme === "exact" ? token : BATCH_SETTLEMENT_ADDRESS,
+    contract: scheme === "batch-settlement" ? BATCH_SETTLEMENT_ADDRESS : token,
     tokenName: typeof extra.name === "string" ? extra.name : "",
     tokenVersion: typeof extra.version === "string" ? extra.version : "",
   };
