@@ -9,8 +9,8 @@ import { randomBytes } from "node:crypto";
 import { type Curve, fastestCurve, signersOn } from "#node/key/native-curve";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { type Hex, toHex } from "#payment/bytes";
-import { chainIdOf } from "#payment/eip712";
 import type { Key } from "#payment/key";
+import { tokenName } from "#protocol/payment-token";
 import type { Broker } from "./broker/broker.ts";
 import { type EmbeddedBroker, openEmbeddedBroker } from "./broker/embedded/embedded.ts";
 import { type ExternalBroker, openExternalBroker, type ReceiveShared } from "./broker/external/external.ts";
@@ -27,17 +27,15 @@ import { Monitoring, readMonitoringFiles } from "./monitoring.ts";
 import { ClusterIntake, fenceDevices, groupOf, memberIdentityOf } from "./open-cluster.ts";
 import { GeneralTransport } from "./purchase/forward.ts";
 import { isNewcomer } from "./purchase/funding.ts";
-import type { Logger } from "./purchase/ports.ts";
+import type { FindToken, Logger } from "./purchase/ports.ts";
 import type { Counts } from "./purchase/session.ts";
 import { Sessions } from "./purchase/sessions.ts";
 import { fetchResource } from "./sellers/client/resource.ts";
 import { type HttpPools, openHttpPools, openSellers, readAuthorities } from "./sellers/open-router.ts";
 import { EventHub } from "./telemetry/event-hub.ts";
 import { limitNotes } from "./telemetry/limited-log.ts";
-import { watchChain } from "./treasury/evm-chain.ts";
-import { connectEvm } from "./treasury/evm-client.ts";
+import { type OpenChains, openChains } from "./treasury/open-chains.ts";
 import { keyIn, openTreasury } from "./treasury/open-treasury.ts";
-import { termsOnChain } from "./treasury/token-terms.ts";
 
 export interface Gateway {
   /** Where devices connect. */
@@ -86,7 +84,8 @@ async function openGateway(
 ): Promise<Gateway> {
   const files = readFiles(config);
   const keys = await openKeys(config, note, mayCreateKeys);
-  const chain = await openChain(config, keys.treasury, note, closers);
+  const chains = await openChains(config.chains, keys.treasury, note);
+  closers.add("chain", () => chains.stop());
   const identity = memberIdentityOf(config, keys.gateway.address);
   const ledger = await openGatewayLedger(config, note, identity);
   // What was acknowledged is on the disk already; what the disk does not take in time stays in the journal.
@@ -100,13 +99,14 @@ async function openGateway(
   const { broker, embedded, external } = opened;
   closers.add("broker", () => broker.close());
   const events = new EventHub();
-  const rules = openRules({ config, keys, chain, ledger, enrolment, http, cluster, events, note }, opened);
+  const rules = openRules({ config, keys, chains, ledger, enrolment, http, cluster, events, note }, opened);
   closers.add("sellers", () => rules.sellers.stop());
   const monitoring = await Monitoring.open(config, files.monitoring, {
     broker,
     cluster: () => cluster.status(),
     sellers: () => rules.sellers.status(),
-    treasuryAtomic: () => chain.watch.tokenBalance(config.sellers[0]!.asset, keys.treasury.address),
+    treasuryAtomic: ({ network, asset }) =>
+      chains.watched.get(network)!.tokenBalance(asset, keys.treasury.address),
     treasuryAddress: keys.treasury.address,
     ledger,
     journal: () => ledger.waiting,
@@ -171,23 +171,6 @@ async function openKeys(config: Config, note: Logger, mayCreateKeys: boolean): P
   return { gateway, treasury: await openTreasury(config.treasury, mayCreateKeys), curve };
 }
 
-interface OpenChain {
-  readonly connection: ReturnType<typeof connectEvm>;
-  readonly watch: Awaited<ReturnType<typeof watchChain>>;
-}
-
-async function openChain(
-  config: Config,
-  treasury: Keys["treasury"],
-  note: Logger,
-  closers: Closers,
-): Promise<OpenChain> {
-  const connection = connectEvm(config.chain.rpc, chainIdOf(config.sellers[0]!.network), treasury);
-  const watch = await watchChain(connection, note);
-  closers.add("chain", () => watch.stop());
-  return { connection, watch };
-}
-
 interface OpenedParts {
   readonly config: Config;
   readonly keys: Keys;
@@ -249,7 +232,7 @@ async function openBroker(
 }
 
 interface RulesParts extends OpenedParts {
-  readonly chain: OpenChain;
+  readonly chains: OpenChains;
   readonly http: HttpPools;
   readonly cluster: ClusterIntake;
   readonly events: EventHub;
@@ -257,7 +240,7 @@ interface RulesParts extends OpenedParts {
 
 /** Sellers, enrolment filter, general transport and sessions: they call each other only once messages come in. */
 function openRules(
-  { config, keys, chain, ledger, enrolment, http, cluster, events, note }: RulesParts,
+  { config, keys, chains, ledger, enrolment, http, cluster, events, note }: RulesParts,
   { broker, embedded }: OpenBroker,
 ) {
   const { gateway: key, treasury } = keys;
@@ -268,7 +251,7 @@ function openRules(
     note,
     holds: (device) => cluster.holds(device),
     changed: () => sessions.renewOffers(),
-    termsTrouble: termsOnChain(chain.connection, treasury.address, () => performance.now()),
+    termsTrouble: chains.termsTrouble,
   });
   const filter = enrolment.openFilter({
     key,
@@ -291,8 +274,7 @@ function openRules(
       router: sellers.router,
       ledger,
       treasury,
-      chain: chain.watch,
-      limits: config.treasury,
+      findToken: findTokenOf(config, chains),
       isEnrolled: enrolment.isEnrolled,
       note,
       observe,
@@ -308,4 +290,12 @@ function openRules(
     },
   );
   return { sellers, filter, forward, sessions, counts };
+}
+
+/** The configured tokens, each with its chain and the limits of its deposits. */
+function findTokenOf({ tokens }: Config, { watched }: OpenChains): FindToken {
+  const parts = new Map(
+    tokens.map((token) => [tokenName(token), { chain: watched.get(token.network)!, limits: token }]),
+  );
+  return (token) => parts.get(tokenName(token)) ?? null;
 }

@@ -11,11 +11,14 @@ import { detach } from "#core/detach";
 import { readText } from "#node/config/text-file";
 import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
+import { isSameToken, type PaymentToken } from "#protocol/payment-token";
 import type { Broker } from "./broker/broker.ts";
 import type { Access } from "./broker/external/access-probe.ts";
 import { clusterTrouble } from "./cluster/cluster.ts";
 import type { ClusterStatus } from "./cluster/cluster-status.ts";
 import type { Config } from "./config/config.ts";
+import type { MoneySection } from "./config/monitoring-section.ts";
+import type { TokenConfig } from "./config/tokens-section.ts";
 import type { Api } from "./http/api.ts";
 import { dashboardFiles } from "./http/dashboard-files.ts";
 import { Feed } from "./http/feed.ts";
@@ -31,6 +34,7 @@ import { frameOf } from "./telemetry/decoded-frames.ts";
 import { Fleet } from "./telemetry/fleet-view.ts";
 import { type HomeAssistant, openHomeAssistant } from "./telemetry/home-assistant.ts";
 import type { CheckName } from "./telemetry/labels.ts";
+import type { Light } from "./telemetry/light-view.ts";
 import { readLocations } from "./telemetry/locations.ts";
 import type { AccessSources } from "./telemetry/metrics/access-metrics.ts";
 import { Metrics } from "./telemetry/metrics/metrics.ts";
@@ -39,8 +43,8 @@ import { openWebhooks, type Webhooks } from "./telemetry/webhooks.ts";
 interface MonitoringParts {
   readonly broker: Pick<Broker, "isUp" | "retain">;
   readonly cluster: () => ClusterStatus;
-  /** Atomic units; rejects while the chain does not answer. */
-  readonly treasuryAtomic: () => Promise<number>;
+  /** Of a token that sellers take, atomic units; rejects while its chain does not answer. */
+  readonly treasuryAtomic: (token: PaymentToken) => Promise<number>;
   readonly treasuryAddress: string;
   /** In the order of preference. */
   readonly sellers: () => readonly SellerStatus[];
@@ -98,37 +102,40 @@ export class Monitoring {
       this.#metrics.took(part, seconds, isGood);
       if (part === "ledger") this.#health.ledgerCommitted(isGood);
     },
-    deposited: (amountAtomic) => this.#metrics.deposited(amountAtomic),
+    deposited: (token, amountAtomic) => this.#metrics.deposited(token, amountAtomic),
   };
 
   private constructor(config: Config, files: MonitoringFiles, parts: MonitoringParts) {
-    const { limits, alarms, gateway, homeAssistant, money } = config;
+    const { limits, alarms, gateway, homeAssistant, tokens } = config;
     this.#config = config;
     this.#parts = parts;
-    this.#fleet = new Fleet({ locations: files.locations, lightsMax: limits.devices, now: wallSeconds });
+    this.#fleet = new Fleet({
+      locations: files.locations,
+      lightsMax: limits.devices,
+      tokens,
+      now: wallSeconds,
+    });
     this.#feed = new Feed(this.#fleet);
     this.#health = new Health({
       brokerIsUp: () => parts.broker.isUp(),
       brokerWarning: () => warningOf(parts.access.others()),
       clusterTrouble: () => clusterTrouble(parts.cluster()),
       sellers: parts.sellers,
+      tokens,
       treasuryAtomic: parts.treasuryAtomic,
       dataFolder: gateway.data,
       wallSeconds,
       monotonicSeconds,
     });
     this.#webhooks = openWebhooks(files.webhooks, parts.note);
-    this.#alarms = new Alarms({
-      lowBalanceDays: alarms.lowBalanceDays,
-      treasuryMinAtomic: config.treasury.lowBalanceAtomic,
-    });
+    this.#alarms = new Alarms({ lowBalanceDays: alarms.lowBalanceDays });
     this.#metrics = new Metrics({
       ...parts,
       fleet: this.#fleet,
       lightsMax: limits.devices,
       lowBalanceDays: alarms.lowBalanceDays,
       isUp: () => this.#isUp(),
-      treasuryAtomic: () => this.#health.treasuryAtomic,
+      treasury: () => this.#health.treasury,
       viewers: () => this.#feed.viewers,
       webhooksQueued: () => this.#webhooks.queued,
       now: wallSeconds,
@@ -136,7 +143,7 @@ export class Monitoring {
     this.#homeAssistant = openHomeAssistant({
       isEnabled: homeAssistant.enabled,
       prefix: homeAssistant.prefix,
-      ...money,
+      moneyOf: (light) => moneyOf(tokens, light),
       memoryFile: join(gateway.data, "home-assistant.txt"),
       retain: (topic, text) => parts.broker.retain(topic, text),
     });
@@ -164,7 +171,8 @@ export class Monitoring {
     this.#fleet.observe(event);
     this.#metrics.observe(event);
     if (event.type === "differs") this.#differences += 1;
-    if (event.type === "hello") {
+    // The token that it pays in is heard with its offer.
+    if (event.type === "hello" || event.type === "offered") {
       const light = this.#fleet.light(event.device);
       if (light !== null) this.#homeAssistant.announce({ ...light, name: light.location?.name ?? null });
     }
@@ -198,7 +206,7 @@ export class Monitoring {
     const { note, sellers } = this.#parts;
     const conditions: AlarmConditions = {
       sellerDown: sellersDown(sellers()),
-      treasuryAtomic: this.#health.treasuryAtomic,
+      treasury: this.#health.treasury,
       differences: this.#differences,
     };
     for (const alarm of this.#alarms.look(this.#fleet, conditions, wallSeconds())) {
@@ -218,7 +226,7 @@ export class Monitoring {
   }
 
   async #serve(token: string | null): Promise<HttpServer | null> {
-    const { http, money, sellers } = this.#config;
+    const { http, tokens, sellers } = this.#config;
     if (http === undefined) return null;
     return openHttpServer({
       ...this.#parts,
@@ -229,13 +237,22 @@ export class Monitoring {
       feed: this.#feed,
       health: this.#health,
       metrics: this.#metrics,
-      money,
+      tokens,
       unit: sellers[0]!.unit,
-      treasuryAtomic: () => this.#health.treasuryAtomic,
+      treasury: () => this.#health.treasury,
       version: packageVersion(),
       page: dashboardFiles(),
     });
   }
+}
+
+/** How amounts of a light's token are written; the first token's before it was offered any. */
+function moneyOf(
+  tokens: readonly TokenConfig[],
+  { network, asset }: Pick<Light, "network" | "asset">,
+): MoneySection {
+  const paid = network !== null && asset !== null ? { network, asset } : tokens[0]!;
+  return tokens.find((token) => isSameToken(token, paid)) ?? tokens[0]!;
 }
 
 /** Every seller that does not sell, with its reason; null when all do. */

@@ -13,6 +13,7 @@ import { openSqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import { loadConfig as loadDeviceConfig } from "#node/config/device-config";
 import { openJournal } from "#node/journal/journal";
 import { loadKey } from "#node/key/keystore";
+import { tokenName } from "#protocol/payment-token";
 import { SqliteAccounts } from "#simulator/seller/accounts/sqlite-accounts";
 
 const RELEASE = fileURLToPath(new URL("./fixtures/0.1.0", import.meta.url));
@@ -48,6 +49,21 @@ test("its ledger opens with every payment, those in the journal included", async
   expect(payments).toBeGreaterThan(FOLDED);
   expect(ledger.channels().map(({ charged }) => charged)).toEqual([expect.any(Number), expect.any(Number)]);
   expect(ledger.channels().reduce((sum, { charged }) => sum + charged, 0)).toBe(payments * QUANTUM);
+  await ledger.close();
+});
+
+test("its ledger's deposits are in the token of their channels, and count in no other", async () => {
+  const ledger = openSqliteLedger(copyOf("ledger.sqlite", "payments-"));
+  const channels = ledger.channels();
+  for (const channel of channels) {
+    const [deposit] = ledger.deposits(channel.id);
+    expect(deposit!.token).toBe(tokenName(channel.requirements));
+    const { channelAtomic, fleetAtomic } = ledger.depositTotals(channel, 0);
+    expect(channelAtomic).toBe(deposit!.amountAtomic);
+    expect(fleetAtomic).toBe(channels.length * deposit!.amountAtomic);
+    const other = { ...channel, requirements: { ...channel.requirements, network: "eip155:1" } };
+    expect(ledger.depositTotals(other, 0)).toMatchObject({ fleetAtomic: 0, deviceDayAtomic: 0 });
+  }
   await ledger.close();
 });
 

@@ -6,8 +6,8 @@
  */
 
 import { Command } from "commander";
-import { chainIdOf } from "#payment/eip712";
 import { Watt402Error } from "#payment/watt402-error";
+import { isSameToken, tokenName } from "#protocol/payment-token";
 import type { LoadedConfig } from "../config/layers.ts";
 import type { LedgerStore } from "../ledger/store.ts";
 import { nextDepositAtomic } from "../purchase/funding.ts";
@@ -15,7 +15,7 @@ import type { ChannelRecord } from "../purchase/ports.ts";
 import { refusalIn } from "../sellers/client/seller-http.ts";
 import { openSellerHttp, readAuthorities, refundUrl, sellerOf } from "../sellers/open-router.ts";
 import { escrowOn } from "../treasury/escrow.ts";
-import { connectEvm } from "../treasury/evm-client.ts";
+import { connectChains } from "../treasury/open-chains.ts";
 import { openTreasury } from "../treasury/open-treasury.ts";
 import { deviceIn, withLedger } from "./ledger.ts";
 import {
@@ -46,8 +46,10 @@ export function channelsCommand(load: () => LoadedConfig): Command {
     .action((device: string) =>
       withLedger(load, async (ledger, { config }) => {
         for (const channel of await escrowedOf(ledger, deviceIn(device))) {
+          const limits = config.tokens.find((token) => isSameToken(token, channel.requirements));
+          if (limits === undefined) throw unnamedToken(channel);
           // Whom an operator names is no stranger.
-          const parts = { ledger, limits: config.treasury, isEnrolled: () => true };
+          const parts = { ledger, limits, isEnrolled: () => true };
           const amount = await nextDepositAtomic(parts, channel, Date.now() / 1000);
           if (amount === 0) {
             throw new Watt402Error(
@@ -115,15 +117,25 @@ async function withEscrow(
   await withLedger(load, async (ledger, loaded) => {
     const { config } = loaded;
     const treasury = await openTreasury(config.treasury, false);
-    const connection = connectEvm(config.chain.rpc, chainIdOf(config.sellers[0]!.network), treasury);
-    const parts = { ledger, escrow: escrowOn(connection), now: () => Date.now() / 1000 };
+    const connections = connectChains(config.chains, treasury);
     const channels = await escrowedOf(ledger, device);
     for (const channel of channels.filter((one) => seller === undefined || one.seller === seller)) {
+      const connection = connections.get(channel.requirements.network);
+      if (connection === undefined) throw unnamedToken(channel);
+      const parts = { ledger, escrow: escrowOn(connection), now: () => Date.now() / 1000 };
       const done = await work(parts, channel, loaded);
       process.stdout.write(`${channel.id}: ${sentenceOf(done)}\n`);
       if (done.kind === "nothing") process.exitCode = 1;
     }
   });
+}
+
+function unnamedToken({ id, requirements }: ChannelRecord): Watt402Error {
+  return new Watt402Error(
+    "config-invalid",
+    `channel ${id}: expected a seller that is paid in ${tokenName(requirements)}, and its chain, in the ` +
+      "configuration, found none; name them as they were",
+  );
 }
 
 function sentenceOf(done: Withdrawn): string {
@@ -149,6 +161,8 @@ interface Described {
   readonly channel: string;
   readonly seller: string;
   readonly scheme: string;
+  readonly network: string;
+  readonly asset: string;
   readonly balance: number;
   readonly promised: number;
   readonly charged: number;
@@ -167,6 +181,8 @@ async function describe(ledger: LedgerStore, channel: ChannelRecord): Promise<De
     channel: id,
     seller,
     scheme: requirements.scheme,
+    network: requirements.network,
+    asset: requirements.asset,
     balance,
     promised,
     charged,
@@ -186,6 +202,8 @@ function table(channels: readonly Described[]): string {
     "charged",
     "left",
     "withdrawing",
+    "network",
+    "asset",
   ] as const;
   const rows = [names.map(String), ...channels.map((channel) => names.map((name) => String(channel[name])))];
   const widths = names.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));

@@ -6,7 +6,6 @@
 
 import { once } from "node:events";
 import { Command } from "commander";
-import { chainIdOf } from "#payment/eip712";
 import { Watt402Error } from "#payment/watt402-error";
 import type { LoadedConfig } from "../config/layers.ts";
 import { openLedger } from "../ledger/open-ledger.ts";
@@ -18,7 +17,7 @@ import type { LedgerStore } from "../ledger/store.ts";
 import { clientOf, openSellerHttp, readAuthorities, sellerOf } from "../sellers/open-router.ts";
 import { escrowOn } from "../treasury/escrow.ts";
 import { chainOn } from "../treasury/evm-chain.ts";
-import { connectEvm } from "../treasury/evm-client.ts";
+import { connectChains } from "../treasury/open-chains.ts";
 import { openTreasury } from "../treasury/open-treasury.ts";
 import { receiptsOn } from "../treasury/receipts.ts";
 
@@ -61,7 +60,7 @@ export function ledgerCommand(load: () => LoadedConfig): Command {
       withLedger(load, async (store, { config }) => {
         const statement = await statementOf(store, deviceIn(device), options.month);
         process.stdout.write(
-          options.json ? `${JSON.stringify(statement, null, 2)}\n` : statementText(statement, config.money),
+          options.json ? `${JSON.stringify(statement, null, 2)}\n` : statementText(statement, config.tokens),
         );
       }),
     );
@@ -98,9 +97,14 @@ export async function withLedger(
 }
 
 async function reconcileAll(ledger: LedgerStore, { config }: LoadedConfig): Promise<Reconciliation> {
-  const { sellers, limits, chain } = config;
+  const { sellers, limits, chains } = config;
   const treasury = await openTreasury(config.treasury, false);
-  const connection = connectEvm(chain.rpc, chainIdOf(sellers[0]!.network), treasury);
+  const nodes = new Map(
+    [...connectChains(chains, treasury)].map(([network, connection]) => [
+      network,
+      { chain: chainOn(connection), receipts: receiptsOn(connection), escrow: escrowOn(connection) },
+    ]),
+  );
   const authorities = readAuthorities(sellers);
   const asked = new Map(
     sellers.map((seller) => {
@@ -118,9 +122,7 @@ async function reconcileAll(ledger: LedgerStore, { config }: LoadedConfig): Prom
           ? "none"
           : asked.get(seller)!.client.recover(channel, channel.charged, Number(channel.requirements.amount));
       },
-      chain: chainOn(connection),
-      receipts: receiptsOn(connection),
-      escrow: escrowOn(connection),
+      nodeOf: (network) => nodes.get(network) ?? null,
       treasury: treasury.address,
     });
   } finally {
@@ -137,10 +139,11 @@ function reconciliationText(found: Reconciliation): string {
     `  meaning  ${meaning}`,
   ]);
   for (const reason of unasked) lines.push(`not compared: ${reason}`);
-  for (const { seller, chargedAtomic, takenAtomic } of sellers) {
+  const isOneToken = new Set(sellers.map(({ token }) => token)).size <= 1;
+  for (const { seller, token, chargedAtomic, takenAtomic } of sellers) {
     lines.push(
-      `seller ${seller || "(unnamed)"}: charged ${chargedAtomic}, took ${takenAtomic} on chain, ` +
-        `${chargedAtomic - takenAtomic} to come`,
+      `seller ${seller || "(unnamed)"}${isOneToken ? "" : ` in ${token}`}: charged ${chargedAtomic}, ` +
+        `took ${takenAtomic} on chain, ${chargedAtomic - takenAtomic} to come`,
     );
   }
   const count = differences.length === 1 ? "1 difference" : `${differences.length} differences`;

@@ -11,6 +11,7 @@ import { createLogUpdate } from "log-update";
 import { request } from "undici";
 import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
+import { tokenName } from "#protocol/payment-token";
 import type { LoadedConfig } from "../config/layers.ts";
 import type { Frame } from "../telemetry/decoded-frames.ts";
 import type { FleetSummary } from "../telemetry/shapes.ts";
@@ -132,11 +133,17 @@ function viewOn(stream: NodeJS.WriteStream): WatchView {
 
 /** The figures, as the dashboard has them. */
 function fleetLines(summary: FleetSummary): readonly string[] {
-  const { lights, powerMilliwatts, paymentsPerSecond, spentAtomic, pricePerMillionUnits } = summary;
+  const { lights, powerMilliwatts, paymentsPerSecond, tokens } = summary;
+  const isOneToken = tokens.length === 1;
+  const money = tokens.map(
+    (token) =>
+      `spent ${token.spentAtomic} atomic units${isOneToken ? "" : ` of ${tokenName(token)}`}   ` +
+      `price ${token.pricePerMillionUnits} a million units   `,
+  );
   const { lit, dark, starved, lost } = lights;
   return [
     `lit ${lit}   dark ${dark}   new ${lights.new}   starved ${starved}   lost ${lost}   ${(powerMilliwatts / 1e6).toFixed(2)} kW`,
-    `${paymentsPerSecond.toFixed(1)} payments/s   spent ${spentAtomic} atomic units   price ${pricePerMillionUnits} a million units   ` +
+    `${paymentsPerSecond.toFixed(1)} payments/s   ${money.join("")}` +
       `refused ${summary.refusals}   dropped ${summary.dropped}`,
   ];
 }

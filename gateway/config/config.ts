@@ -6,7 +6,6 @@
  */
 
 import { z } from "zod";
-import { COUNTER_MAX } from "#core/units";
 import { cut, faultText } from "#node/config/shown";
 import { readText } from "#node/config/text-file";
 import { parseToml } from "#node/config/toml";
@@ -15,9 +14,16 @@ import { checkAccess, EMBEDDED, ENROLMENT, type Enrolment } from "./broker-secti
 import { checkExternal, EXTERNAL } from "./external-broker-section.ts";
 import { checkMonitoring, MONITORING_SECTIONS } from "./monitoring-section.ts";
 import { SELLER_SECTIONS, type SellerConfig, sellersIn } from "./sellers-section.ts";
+import {
+  type ChainConfig,
+  chainsIn,
+  TOKEN_LIMITS,
+  TOKEN_SECTIONS,
+  type TokenConfig,
+  tokensIn,
+} from "./tokens-section.ts";
 
 const address = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits");
-const atomic = z.number().int().min(1).max(COUNTER_MAX);
 const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
 
 const SQLITE = z.strictObject({ kind: z.literal("sqlite") });
@@ -37,17 +43,7 @@ const TREASURY = z.strictObject({
   signerUrl: httpUrl.optional(),
   signerTokenFile: z.string().optional(),
   signerAddress: address.optional(),
-  depositAtomic: atomic.default(200_000),
-  /** Days of a device's own use that a deposit pays for once that is known; 0: always `depositAtomic`. */
-  depositDays: z.number().int().min(0).max(366).default(7),
-  perChannelAtomic: atomic.default(20_000_000),
-  perDevicePerDayAtomic: atomic.default(20_000_000),
-  perDayAtomic: atomic.default(1_000_000_000),
-  fleetAtomic: atomic.default(100_000_000_000),
-  /** A tenth of the fleet's day when absent, or one deposit; 0: nothing for devices that are not enrolled. */
-  newcomersPerDayAtomic: z.number().int().min(0).max(COUNTER_MAX).optional(),
-  /** Below this the operator is warned; 0: never. */
-  lowBalanceAtomic: z.number().int().min(0).max(COUNTER_MAX).default(10_000_000),
+  ...TOKEN_LIMITS,
 });
 
 /** A section that names no kind is of the usual one. */
@@ -71,7 +67,7 @@ const CONFIG = z.strictObject({
   ledger: ofKind("sqlite", z.discriminatedUnion("kind", [SQLITE, POSTGRES])),
   ...SELLER_SECTIONS,
   treasury: TREASURY,
-  chain: z.strictObject({ rpc: httpUrl }),
+  ...TOKEN_SECTIONS,
   limits: z
     .strictObject({
       devices: z.number().int().min(1).max(1_000_000).default(20_000),
@@ -93,18 +89,21 @@ const CONFIG = z.strictObject({
   ...MONITORING_SECTIONS,
 });
 
-/** A checked configuration: whether it had one seller or several, here they are a list. */
-export type Config = Omit<z.infer<typeof CONFIG>, "seller" | "sellers" | "treasury" | "enrolment"> & {
+/** A checked configuration: whether it had one seller, chain and token or several, here they are lists. */
+export type Config = Omit<
+  z.infer<typeof CONFIG>,
+  "seller" | "sellers" | "chain" | "chains" | "tokens" | "money" | "treasury" | "enrolment"
+> & {
   readonly sellers: readonly SellerConfig[];
-  readonly treasury: z.infer<typeof TREASURY> & { readonly newcomersPerDayAtomic: number };
+  readonly chains: readonly ChainConfig[];
+  /** Never empty. */
+  readonly tokens: readonly TokenConfig[];
+  readonly treasury: Omit<z.infer<typeof TREASURY>, keyof typeof TOKEN_LIMITS>;
   readonly enrolment: Enrolment;
 };
 
 /** Of a key's path, and of what is wrong there, characters. */
 const FAULT_MAX = 400;
-
-/** Of the fleet's day, for devices that were never seen to buy. */
-const NEWCOMERS_SHARE = 10;
 
 /** Names of the sections, as a file has them. */
 export const SECTIONS: readonly string[] = Object.keys(CONFIG.shape);
@@ -136,16 +135,27 @@ export function checkConfig(value: unknown, source: string): Config {
   const enrolment = checkAccess(checked.data.broker, checked.data.enrolment, source);
   if (checked.data.broker.kind === "external") checkExternal(checked.data.broker, source);
   checkMonitoring(checked.data, checked.data.broker.kind, source);
-  const { seller: _one, sellers: _several, ...others } = checked.data;
+  const { seller: _one, sellers: _several, chain: _chain, money: _money, ...others } = checked.data;
   const sellers = sellersIn(checked.data, source);
-  checkTreasury(others.treasury, source);
-  const { depositAtomic, perDayAtomic } = others.treasury;
-  const usual = Math.max(depositAtomic, Math.floor(perDayAtomic / NEWCOMERS_SHARE));
-  const newcomersPerDayAtomic = others.treasury.newcomersPerDayAtomic ?? usual;
-  return { ...others, enrolment, treasury: { ...others.treasury, newcomersPerDayAtomic }, sellers };
+  const { key, passwordFile, signerUrl, signerTokenFile, signerAddress } = others.treasury;
+  const treasury = { key, passwordFile, signerUrl, signerTokenFile, signerAddress };
+  checkTreasury(treasury, source);
+  const named = { ...checked.data, sellers };
+  const tokens = tokensIn(named, source);
+  checkMarket(others.market, tokens, source);
+  return { ...others, enrolment, treasury, sellers, chains: chainsIn(named, source), tokens };
 }
 
-function checkTreasury(treasury: z.infer<typeof TREASURY>, source: string): void {
+function checkMarket({ choose }: Config["market"], tokens: readonly TokenConfig[], source: string): void {
+  if (choose === "order" || tokens.length === 1) return;
+  throw new Watt402Error(
+    "config-invalid",
+    `config ${source}: market.choose: expected "order", as prices in ${tokens.length} tokens cannot be compared, ` +
+      'found "cheapest"',
+  );
+}
+
+function checkTreasury(treasury: Config["treasury"], source: string): void {
   const { key, signerUrl, signerTokenFile, signerAddress } = treasury;
   if ((key === undefined) === (signerUrl === undefined)) {
     const found = key === undefined ? "neither" : "both";
@@ -159,21 +169,5 @@ function checkTreasury(treasury: z.infer<typeof TREASURY>, source: string): void
       "config-invalid",
       `config ${source}: treasury: expected signerAddress and signerTokenFile beside signerUrl`,
     );
-  }
-  const { depositAtomic, perChannelAtomic, perDevicePerDayAtomic, perDayAtomic, fleetAtomic } = treasury;
-  const limits = [
-    ["treasury.depositAtomic", depositAtomic, "treasury.perChannelAtomic", perChannelAtomic],
-    ["treasury.depositAtomic", depositAtomic, "treasury.perDevicePerDayAtomic", perDevicePerDayAtomic],
-    ["treasury.perDevicePerDayAtomic", perDevicePerDayAtomic, "treasury.perDayAtomic", perDayAtomic],
-    ["treasury.perChannelAtomic", perChannelAtomic, "treasury.fleetAtomic", fleetAtomic],
-    ["treasury.perDayAtomic", perDayAtomic, "treasury.fleetAtomic", fleetAtomic],
-  ] as const;
-  for (const [member, atomic, bound, boundAtomic] of limits) {
-    if (atomic > boundAtomic) {
-      throw new Watt402Error(
-        "config-invalid",
-        `config ${source}: ${member}: expected at most ${bound} (${boundAtomic}), found ${atomic}`,
-      );
-    }
   }
 }

@@ -62,8 +62,9 @@ function firstLook({ XDG_STATE_HOME: state }: Layers["environment"]): Sections {
   };
 }
 
-function assumptions({ gateway, treasury, broker, sellers, chain }: Config): string[] {
+function assumptions({ gateway, treasury, broker, sellers, chains }: Config): string[] {
   const seller = sellers[0]!;
+  const paidIn = seller.tokens.map(({ network, asset }) => `${asset} on ${network}`).join(" or ");
   const keys = [gateway.key, ...(treasury.key ? [treasury.key] : [])];
   const made = keys.filter((path) => !existsSync(path)).join(" and ");
   return [
@@ -72,8 +73,8 @@ function assumptions({ gateway, treasury, broker, sellers, chain }: Config): str
     broker.kind === "embedded"
       ? `the broker is here, on ${broker.host}:${broker.port}`
       : `the broker is ${shownUrl(broker.url)}`,
-    `the seller is ${seller.url}, paid in token ${seller.asset} on ${seller.network}`,
-    `the chain is asked at ${shownUrl(chain.rpc)}`,
+    `the seller is ${seller.url}, paid in token ${paidIn}`,
+    `the chain is asked at ${chains.map(({ rpc }) => shownUrl(rpc)).join(", ")}`,
   ];
 }
 

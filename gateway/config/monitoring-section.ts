@@ -14,6 +14,13 @@ export type AlarmKind = (typeof ALARM_KINDS)[number];
 
 const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
 
+const MONEY = z.strictObject({
+  symbol: z.string().min(1).max(12).default("USDC"),
+  decimals: z.number().int().min(0).max(18).default(6),
+});
+/** How a token's amounts are written. */
+export type MoneySection = z.infer<typeof MONEY>;
+
 export const MONITORING_SECTIONS = {
   /** Health, metrics, API and dashboard; without this section no port is opened. */
   http: z
@@ -26,12 +33,7 @@ export const MONITORING_SECTIONS = {
   /** CSV with the header device,name,latitude,longitude. */
   map: z.strictObject({ places: z.string() }).optional(),
   /** How the token is written for people. */
-  money: z
-    .strictObject({
-      symbol: z.string().min(1).max(12).default("USDC"),
-      decimals: z.number().int().min(0).max(18).default(6),
-    })
-    .prefault({}),
+  money: MONEY.prefault({}),
   alarms: z
     .strictObject({
       /** A deposit that lasts less is low. */

@@ -1,13 +1,15 @@
 /**
  * The configuration's sellers: one as `[seller]`, or several as `[[sellers]]`, the most wanted first.
  *
- * Promise: a checked configuration has `sellers`, never empty, all of one chain and token,
- * each with a name of its own.
+ * Promise: a checked configuration has `sellers`, never empty, each with a name of its own and the tokens that it is
+ * paid in.
  */
 
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";
 import { Watt402Error } from "#payment/watt402-error";
+import type { PaymentToken } from "#protocol/payment-token";
+import { PAYMENT_TOKEN } from "./tokens-section.ts";
 
 const httpUrl = z.url({ protocol: /^https?$/, error: "expected an http or https URL" });
 const name = z.string().regex(/^[A-Za-z][\w-]{0,31}$/, "expected a letter, then letters, digits, _ and -");
@@ -20,9 +22,10 @@ const SELLER = z.strictObject({
   name: name.default("seller"),
   kind: z.enum(["electricity", "fixed"]).default("electricity"),
   url: httpUrl,
-  /** CAIP-2 */
-  network: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'expected a network like "eip155:8453"'),
-  asset: z.string().regex(/^0x[0-9a-fA-F]{40}$/, "expected an address, 0x and 40 hex digits"),
+  /** What it is paid in: one token, or in their place `tokens`, the most wanted first. */
+  network: PAYMENT_TOKEN.network.optional(),
+  asset: PAYMENT_TOKEN.asset.optional(),
+  tokens: z.array(z.strictObject(PAYMENT_TOKEN)).min(1).max(8).optional(),
   schemes: z
     .array(z.enum(["batch-settlement", "exact"]))
     .min(1)
@@ -41,7 +44,12 @@ const SELLER = z.strictObject({
   allowPrivate: z.boolean().default(false),
 });
 
-export type SellerConfig = z.infer<typeof SELLER>;
+type SellerSection = z.infer<typeof SELLER>;
+
+export type SellerConfig = Omit<SellerSection, "network" | "asset" | "tokens"> & {
+  /** In the order of preference; never empty. */
+  readonly tokens: readonly PaymentToken[];
+};
 
 export const SELLER_SECTIONS = {
   seller: SELLER.optional(),
@@ -75,20 +83,12 @@ export function sellersIn(sections: SellerSections, source: string): readonly Se
     );
   }
   const all = seller === undefined ? sellers : [seller];
-  const [first] = all;
-  for (const [index, { name, kind, unit, unitsPerPayment, network, asset, devices = [] }] of all.entries()) {
+  for (const [index, { name, kind, unit, unitsPerPayment, devices = [] }] of all.entries()) {
     const member = seller === undefined ? `sellers.${index}` : "seller";
     if (all.findIndex((other) => other.name === name) !== index) {
       throw new Watt402Error(
         "config-invalid",
         `config ${source}: ${member}.name: expected a name of its own, found "${name}" again`,
-      );
-    }
-    if (network !== first!.network || asset.toLowerCase() !== first!.asset.toLowerCase()) {
-      throw new Watt402Error(
-        "config-invalid",
-        `config ${source}: ${member}: expected ${first!.asset} on ${first!.network}, as the first seller ` +
-          `takes, found ${asset} on ${network}; run another gateway for it`,
       );
     }
     if (kind === "fixed" && unitsPerPayment === undefined) {
@@ -105,12 +105,35 @@ export function sellersIn(sections: SellerSections, source: string): readonly Se
       );
     }
   }
-  return all;
+  return all.map((section, index) => {
+    const { network: _network, asset: _asset, tokens: _tokens, ...others } = section;
+    return {
+      ...others,
+      tokens: tokensOf(section, seller === undefined ? `sellers.${index}` : "seller", source),
+    };
+  });
+}
+
+/** Both forms of what a seller is paid in. Throws one line. */
+function tokensOf(
+  { network, asset, tokens }: SellerSection,
+  member: string,
+  source: string,
+): readonly PaymentToken[] {
+  const isSingle = network !== undefined && asset !== undefined;
+  if (isSingle && tokens === undefined) return [{ network, asset }];
+  if (tokens !== undefined && network === undefined && asset === undefined) return tokens;
+  const lacking = network === undefined ? "network" : "asset";
+  const found = tokens === undefined ? `no ${lacking}` : "both";
+  throw new Watt402Error(
+    "config-invalid",
+    `config ${source}: ${member}: expected network and asset, or tokens in their place, found ${found}`,
+  );
 }
 
 /** Devices that a seller names, by themselves or by group; null when it sells to all. */
 export function devicesOf(
-  { devices }: SellerConfig,
+  { devices }: Pick<SellerConfig, "devices">,
   groups: Readonly<Record<string, readonly string[]>>,
 ): ReadonlySet<string> | null {
   if (devices === undefined) return null;

@@ -1,10 +1,40 @@
 /** Numbers as people read them: few digits, always a unit. */
+import type { Answer } from "../http/answers.ts";
 
 export interface Units {
   readonly symbol: string;
   readonly decimals: number;
   readonly unit: string;
+  /** Of the token, where the fleet pays in several; else empty. */
+  readonly network: string;
 }
+
+/** The tokens that a fleet pays in, by their index and by their names. */
+export class TokenUnits {
+  readonly #tokens: readonly (Units & { readonly asset: string; readonly chain: string })[];
+
+  constructor({ tokens, unit }: Pick<Answer<"Fleet">, "tokens" | "unit">) {
+    const network = (chain: string) => (tokens.length > 1 ? chain : "");
+    this.#tokens = tokens.map(({ symbol, decimals, asset, network: chain }) => ({
+      ...{ symbol, decimals, unit, asset, chain, network: network(chain) },
+    }));
+  }
+
+  /** The first one's where there is no such token. */
+  at(index: number): Units {
+    return this.#tokens[index] ?? this.#tokens[0] ?? FIRST;
+  }
+
+  of({ network, asset }: { readonly network: string | null; readonly asset: string | null }): Units {
+    const token = this.#tokens.findIndex(
+      (one) => one.chain === network && one.asset.toLowerCase() === asset?.toLowerCase(),
+    );
+    return this.at(token);
+  }
+}
+
+/** Before the gateway said what it pays in. */
+const FIRST: Units = { symbol: "USDC", decimals: 6, unit: "mWh", network: "" };
 
 function digits(value: number, most = 3): string {
   const places = Math.max(0, most - Math.max(1, Math.floor(Math.log10(Math.abs(value) || 1)) + 1));

@@ -14,7 +14,7 @@ const REFRESH_MS = 3_000;
 const PAYMENTS_SHOWN = 40;
 const FRAMES_MAX = 60;
 
-export function openLightPage(units: () => Units, closes: () => void) {
+export function openLightPage(units: (light: Answer<"Light">) => Units, closes: () => void) {
   const box = find("light");
   const frames = make("ul", { class: "frames", "aria-live": "off" });
   const body = make("div");
@@ -33,7 +33,7 @@ export function openLightPage(units: () => Units, closes: () => void) {
     // The last rungs: as many as are shown, were all of one quantum.
     const after = Math.max(0, light.charged - PAYMENTS_SHOWN * Math.max(1, light.quantumAtomic));
     const page = await ask<Answer<"Payments">>(`/api/v1/lights/${asked}/payments?limit=500&after=${after}`);
-    if (asked === device) body.replaceChildren(...contents(light, page?.payments ?? [], units()));
+    if (asked === device) body.replaceChildren(...contents(light, page?.payments ?? [], units(light)));
   }
 
   return {
@@ -122,6 +122,7 @@ function contents(light: Answer<"Light">, payments: readonly Payment[], units: U
       ["Credit", energy(light.credit, light.unit)],
       ["Price", money(light.pricePerMillionUnits, named) + (light.unit === "mWh" ? "/kWh" : "")],
       ["Seller", light.seller ?? "–"],
+      ...(units.network === "" ? [] : [["Pays in", `${units.symbol} on ${units.network}`] as const]),
       ["Paid", ago(light.paidSeconds, now)],
       ["Heard", ago(light.heardSeconds, now)],
       ["Payments, refusals", `${light.payments}, ${light.refusals}`],

@@ -16,7 +16,7 @@ type Order = "worst" | "days" | "name";
 
 export class LightList {
   readonly #store: Store;
-  readonly #units: () => Units;
+  readonly #units: (tokenIndex: number) => Units;
   readonly #opens: (device: string) => void;
   readonly #box = find("list");
   readonly #search = find<HTMLInputElement>("search");
@@ -30,7 +30,7 @@ export class LightList {
   #sortedMs = Number.NEGATIVE_INFINITY;
   #timer = 0;
 
-  constructor(store: Store, units: () => Units, opens: (device: string) => void) {
+  constructor(store: Store, units: (tokenIndex: number) => Units, opens: (device: string) => void) {
     this.#store = store;
     this.#units = units;
     this.#opens = opens;
@@ -126,7 +126,7 @@ export class LightList {
     const refusal = light.refusal === null ? "" : ` · ${light.refusal}`;
     write(left, light.name, `${light.condition}${refusal}`);
     left.lastElementChild!.className = light.condition === "starved" ? "warn" : "";
-    const balance = money(light.promised - light.charged, this.#units());
+    const balance = money(light.promised - light.charged, this.#units(light.tokenIndex));
     write(
       right,
       power(light.powerMilliwatts).join(" "),

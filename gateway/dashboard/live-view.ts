@@ -26,6 +26,8 @@ export interface Light {
   refusal: string | null;
   paidSeconds: number;
   heardSeconds: number;
+  /** Of the fleet's tokens, what it pays in. */
+  tokenIndex: number;
 }
 
 export interface Store {
@@ -116,6 +118,7 @@ function lightOf([index, device, name, latitude, longitude]: BornRow, before: Li
     refusal: null,
     paidSeconds: 0,
     heardSeconds: 0,
+    tokenIndex: 0,
   };
 }
 
@@ -131,4 +134,5 @@ function update(light: Light | undefined, row: LightRow): void {
   light.refusal = row[8];
   light.paidSeconds = row[9];
   light.heardSeconds = row[10];
+  light.tokenIndex = row[11];
 }

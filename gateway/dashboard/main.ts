@@ -6,9 +6,10 @@
  */
 import type { Answer } from "../http/answers.ts";
 import { CONDITIONS, type Condition } from "../telemetry/labels.ts";
+import type { FleetSummary } from "../telemetry/shapes.ts";
 import { showCluster } from "./cluster-panel.ts";
 import { find, make } from "./element.ts";
-import { money, power, price, type Units } from "./format.ts";
+import { money, power, price, TokenUnits } from "./format.ts";
 import { openCharts } from "./history-charts.ts";
 import { openLightPage } from "./light-page.ts";
 import { LightList } from "./list.ts";
@@ -16,7 +17,7 @@ import { openStore, type Store } from "./live-view.ts";
 import { LightMap } from "./map/map.ts";
 import { openSellers } from "./sellers.ts";
 
-let units: Units = { symbol: "USDC", decimals: 6, unit: "mWh" };
+let units = new TokenUnits({ tokens: [], unit: "mWh" });
 let condition: Condition | null = null;
 
 const { store, open, follow } = openStore({
@@ -26,11 +27,11 @@ const { store, open, follow } = openStore({
 const go = (device: string | null) => {
   location.hash = device === null ? "#/" : `#/light/${device}`;
 };
-const list = new LightList(store, () => units, go);
+const list = new LightList(store, (index) => units.at(index), go);
 const map = new LightMap(store, go);
-const charts = openCharts(() => units);
+const charts = openCharts(() => units.at(0));
 const page = openLightPage(
-  () => units,
+  (light) => units.of(light),
   () => close(),
 );
 
@@ -55,8 +56,7 @@ function drawFigures({ summary }: Store): void {
     ["Starved", lights.starved.toLocaleString("en"), "", lights.starved > 0 ? "bad" : ""],
     ["Lost", lights.lost.toLocaleString("en"), "", lights.lost > 0 ? "off" : ""],
     ["Power", ...power(summary.powerMilliwatts), ""],
-    ["Price", ...price(summary.pricePerMillionUnits, units), ""],
-    ["Spent", money(summary.spentAtomic, units), "since start", ""],
+    ...summary.tokens.flatMap(moneyFigures),
     ["Payments", rate.toLocaleString("en", { maximumFractionDigits: rate < 10 ? 1 : 0 }), "/s", ""],
   ];
   find("figures").replaceChildren(
@@ -69,6 +69,19 @@ function drawFigures({ summary }: Store): void {
       ),
     ),
   );
+}
+
+/** Price and spending of each token by itself: amounts of two make no sum. */
+function moneyFigures(
+  { pricePerMillionUnits, spentAtomic }: FleetSummary["tokens"][number],
+  index: number,
+): readonly (readonly [string, string, string, string])[] {
+  const token = units.at(index);
+  const where = token.network === "" ? "" : ` on ${token.network}`;
+  return [
+    [`Price${where}`, ...price(pricePerMillionUnits, token), ""],
+    [`Spent${where}`, money(spentAtomic, token), "since start", ""],
+  ];
 }
 
 function drawLegend({ summary }: Store): void {
@@ -144,9 +157,8 @@ void showCluster();
 
 const fleet = await fetch("/api/v1/fleet");
 if (fleet.ok) {
-  const { money: token, unit } = (await fleet.json()) as Answer<"Fleet">;
-  units = { ...token, unit };
+  units = new TokenUnits((await fleet.json()) as Answer<"Fleet">);
 }
-openSellers(() => units);
+openSellers((seller) => units.of(seller));
 await charts.load();
 draw();

@@ -11,7 +11,7 @@ const REFRESH_MS = 5_000;
 
 type Row = Answer<"Sellers">["sellers"][number];
 
-export function openSellers(units: () => Units): void {
+export function openSellers(units: (seller: Row) => Units): void {
   const list = find("sellers");
 
   async function load(): Promise<void> {
@@ -20,7 +20,7 @@ export function openSellers(units: () => Units): void {
       const response = await fetch("/api/v1/sellers");
       if (!response.ok) return;
       const { sellers } = (await response.json()) as Answer<"Sellers">;
-      list.replaceChildren(...sellers.map((seller) => row(seller, units())));
+      list.replaceChildren(...sellers.map((seller) => row(seller, units(seller))));
     } catch {
       // The page says by itself that the gateway is away.
     }

@@ -30,7 +30,6 @@ const MONEY = z.object({
   symbol: text("the token's symbol"),
   decimals: count("atomic units are 10^-decimals"),
 });
-export type Money = z.infer<typeof MONEY>;
 
 const SPENDING = {
   spentPerDayAtomic: z.number().min(0).describe("atomic units spent a day, when known").nullable(),
@@ -63,6 +62,7 @@ const DEPOSIT = z.object({
   state: z.enum(["intended", "confirmed", "expired"]),
   atSeconds: unixSeconds("when it was intended"),
   isNewcomer: z.boolean().describe("signed for a device that had never bought"),
+  token: text("CAIP-19; empty where only the channel says it"),
 });
 const ENROLMENT = z.object({
   device,
@@ -78,11 +78,17 @@ const CHECK = z.object({
 export const ANSWERS = {
   Fleet: z.object({
     ...FLEET_SUMMARY.shape,
-    money: MONEY,
+    tokens: list(
+      FLEET_SUMMARY.shape.tokens.unwrap().element.extend({
+        ...MONEY.shape,
+        balanceAtomic: atomic("the treasury's").nullable(),
+      }),
+    ),
+    money: MONEY.describe("of the first of the tokens"),
     unit: text("the metered unit"),
     treasury: z.object({
       address: text("the payer of all channels"),
-      balanceAtomic: atomic("its tokens").nullable(),
+      balanceAtomic: atomic("what it holds of the first of the tokens").nullable(),
     }),
   }),
   Light: LIGHT,

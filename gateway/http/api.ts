@@ -6,14 +6,17 @@
  */
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { z } from "zod";
+import type { PaymentToken } from "#protocol/payment-token";
 import { isDeviceName } from "#protocol/topics";
 import type { ClusterStatus } from "../cluster/cluster-status.ts";
+import type { MoneySection } from "../config/monitoring-section.ts";
 import type { Enrolments } from "../enrolment/enrolment.ts";
 import type { Ledger } from "../purchase/ports.ts";
 import type { SellerStatus } from "../sellers/seller-status.ts";
+import type { TreasuryBalance } from "../telemetry/alarms.ts";
 import type { Fleet } from "../telemetry/fleet-view.ts";
 import { daysLeft, type Light } from "../telemetry/light-view.ts";
-import type { Answer, Money } from "./answers.ts";
+import type { Answer } from "./answers.ts";
 import { channelBody, lightBody } from "./light-rows.ts";
 import { OPENAPI } from "./openapi.ts";
 import { CHANNELS_QUERY, HISTORY_QUERY, LIGHTS_QUERY, PAYMENTS_QUERY, queryOf } from "./query.ts";
@@ -21,12 +24,13 @@ import { CHANNELS_QUERY, HISTORY_QUERY, LIGHTS_QUERY, PAYMENTS_QUERY, queryOf } 
 export interface Api {
   readonly fleet: Fleet;
   readonly ledger: Pick<Ledger, "channelsOf" | "paymentsAfter" | "deposits"> & Pick<Enrolments, "enrolments">;
-  readonly money: Money;
+  /** That sellers take, in their order. */
+  readonly tokens: readonly (PaymentToken & MoneySection)[];
   readonly unit: string;
   readonly sellers: () => readonly SellerStatus[];
   readonly cluster: () => ClusterStatus;
-  /** Atomic units; null while the chain does not answer. */
-  readonly treasuryAtomic: () => number | null;
+  /** In the order of the tokens. */
+  readonly treasury: () => readonly TreasuryBalance[];
   readonly treasuryAddress: string;
 }
 
@@ -44,15 +48,22 @@ export function registerApi(app: FastifyInstance, api: Api): void {
 /** What concerns the whole fleet. */
 function registerFleet(app: FastifyInstance, api: Api): void {
   const { fleet } = api;
-  app.get(
-    "/api/v1/fleet",
-    (): Answer<"Fleet"> => ({
-      ...fleet.summary(),
-      money: api.money,
+  app.get("/api/v1/fleet", (): Answer<"Fleet"> => {
+    const summary = fleet.summary();
+    const balances = api.treasury();
+    const tokens = summary.tokens.map((sums, index) => {
+      const { symbol, decimals } = api.tokens[index]!;
+      return { ...sums, symbol, decimals, balanceAtomic: balances[index]!.balanceAtomic };
+    });
+    const [{ symbol, decimals, balanceAtomic }] = tokens as [(typeof tokens)[number]];
+    return {
+      ...summary,
+      tokens,
+      money: { symbol, decimals },
       unit: api.unit,
-      treasury: { address: api.treasuryAddress, balanceAtomic: api.treasuryAtomic() },
-    }),
-  );
+      treasury: { address: api.treasuryAddress, balanceAtomic },
+    };
+  });
 
   app.get("/api/v1/sellers", (): Answer<"Sellers"> => {
     const lights = new Map<string, number>();

@@ -5,8 +5,10 @@
  */
 
 import { statfs } from "node:fs/promises";
+import type { PaymentToken } from "#protocol/payment-token";
 import { isSelling } from "../sellers/seller-health.ts";
 import type { SellerStatus } from "../sellers/seller-status.ts";
+import type { TreasuryBalance } from "../telemetry/alarms.ts";
 import type { Answer } from "./answers.ts";
 
 export type Checks = Answer<"Ready">["checks"];
@@ -23,6 +25,8 @@ const STEP_MAX_SECONDS = 60;
 /** This version did not exist before. */
 const EARLIEST_SECONDS = Date.UTC(2026, 0, 1) / 1000;
 
+type WatchedToken = Omit<TreasuryBalance, "balanceAtomic">;
+
 interface HealthParts {
   readonly brokerIsUp: () => boolean;
   /** What an operator should know of a broker that works; empty when nothing. */
@@ -30,8 +34,10 @@ interface HealthParts {
   /** Why this member of the cluster cannot do its work; empty when it can. */
   readonly clusterTrouble: () => string;
   readonly sellers: () => readonly Pick<SellerStatus, "name" | "standing" | "reason">[];
-  /** Balance of the treasury, atomic units; rejects while the chain does not answer. */
-  readonly treasuryAtomic: () => Promise<number>;
+  /** Tokens that sellers take. */
+  readonly tokens: readonly WatchedToken[];
+  /** The treasury's balance of a token, atomic units; rejects while its chain does not answer. */
+  readonly treasuryAtomic: (token: PaymentToken) => Promise<number>;
   readonly dataFolder: string;
   readonly wallSeconds: () => number;
   readonly monotonicSeconds: () => number;
@@ -40,7 +46,7 @@ interface HealthParts {
 export class Health {
   readonly #parts: HealthParts;
   #clockOffset: number;
-  #treasuryAtomic: number | null = null;
+  #treasury: readonly TreasuryBalance[];
   #commit = GOOD;
   #disk = GOOD;
   #clock = GOOD;
@@ -48,12 +54,13 @@ export class Health {
 
   constructor(parts: HealthParts) {
     this.#parts = parts;
+    this.#treasury = parts.tokens.map((token) => balanceOf(token, null));
     this.#clockOffset = this.#offset();
   }
 
-  /** Null until the chain answered, and while it does not. */
-  get treasuryAtomic(): number | null {
-    return this.#treasuryAtomic;
+  /** In the order of the sellers; without a balance until a token's chain answered, and while it does not. */
+  get treasury(): readonly TreasuryBalance[] {
+    return this.#treasury;
   }
 
   checks(): Checks {
@@ -84,12 +91,22 @@ export class Health {
   }
 
   async #lookAtChain(): Promise<void> {
-    try {
-      this.#treasuryAtomic = await this.#parts.treasuryAtomic();
-      this.#chain = GOOD;
-    } catch (error) {
-      this.#treasuryAtomic = null;
-      this.#chain = bad(`the node does not answer: ${firstLine(error)}`);
+    const { tokens, treasuryAtomic } = this.#parts;
+    const asked = await Promise.allSettled(tokens.map(treasuryAtomic));
+    this.#treasury = tokens.map((token, index) => {
+      const answer = asked[index]!;
+      return balanceOf(token, answer.status === "fulfilled" ? answer.value : null);
+    });
+    const silent = asked.flatMap((answer, index) =>
+      answer.status === "fulfilled" ? [] : [{ ...tokens[index]!, reason: firstLine(answer.reason) }],
+    );
+    if (silent.length === asked.length) this.#chain = bad(`the node does not answer: ${silent[0]!.reason}`);
+    // What is paid on the others goes on.
+    else {
+      const reasons = silent.map(
+        ({ network, reason }) => `the node of ${network} does not answer: ${reason}`,
+      );
+      this.#chain = { isGood: true, reason: reasons.join("; ") };
     }
   }
 
@@ -122,6 +139,13 @@ export class Health {
   #offset(): number {
     return this.#parts.wallSeconds() - this.#parts.monotonicSeconds();
   }
+}
+
+function balanceOf(
+  { network, asset, lowBalanceAtomic }: WatchedToken,
+  balanceAtomic: number | null,
+): TreasuryBalance {
+  return { network, asset, balanceAtomic, lowBalanceAtomic };
 }
 
 /** One that sells is enough to take payments. */

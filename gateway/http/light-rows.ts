@@ -13,7 +13,7 @@ export type BornRow = readonly [number, string, string | null, number | null, nu
 /**
  * What changes: index, condition (its index in CONDITIONS), power in milliwatts, level and wanted level in
  * percent, charged and promised in atomic units, days left, refusal, unix seconds of the last payment and
- * of the last message.
+ * of the last message, and what it pays in: its index among the fleet's tokens.
  */
 export type LightRow = readonly [
   number,
@@ -25,6 +25,7 @@ export type LightRow = readonly [
   number,
   number | null,
   string | null,
+  number,
   number,
   number,
 ];
@@ -47,12 +48,22 @@ export function lightRow(light: Light, nowSeconds: number): LightRow {
     light.refusal,
     Math.floor(light.paidSeconds),
     Math.floor(light.heardSeconds),
+    light.tokenIndex,
   ];
 }
 
 /** One light in full. */
 export function lightBody(light: Light, nowSeconds: number): Answer<"Light"> {
-  const { index: _, revision: _r, bornRevision: _n, location, before: _b, since: _s, ...status } = light;
+  const {
+    index: _,
+    revision: _r,
+    bornRevision: _n,
+    tokenIndex: _t,
+    location,
+    before: _b,
+    since: _s,
+    ...status
+  } = light;
   return {
     ...status,
     ...spendingOf(light, nowSeconds),
@@ -64,9 +75,11 @@ export function lightBody(light: Light, nowSeconds: number): Answer<"Light"> {
 
 /** The credit line of one light. */
 export function channelBody(light: Light, nowSeconds: number): Answer<"Channel"> {
-  const { channelId, device, seller, scheme, resource, quantumAtomic, promised, charged, granted } = light;
+  const { channelId, device, seller, scheme, network, asset, resource } = light;
+  const { quantumAtomic, promised, charged, granted } = light;
   return {
-    ...{ channelId, device, seller, scheme, resource, quantumAtomic, promised, charged, granted },
+    ...{ channelId, device, seller, scheme, network, asset, resource },
+    ...{ quantumAtomic, promised, charged, granted },
     ...spendingOf(light, nowSeconds),
     name: light.location?.name ?? null,
   };

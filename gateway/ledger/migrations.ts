@@ -16,6 +16,8 @@ interface Dialect {
   readonly keyed: string;
   /** Payments waited in a table of this database, before they had a file of their own. */
   readonly journal: boolean;
+  /** A text member of a column of JSON text. */
+  readonly member: (column: string, name: string) => string;
 }
 
 export const SQLITE: Dialect = {
@@ -23,8 +25,15 @@ export const SQLITE: Dialect = {
   strict: " STRICT",
   keyed: " STRICT, WITHOUT ROWID",
   journal: true,
+  member: (column, name) => `json_extract(${column}, '$.${name}')`,
 };
-export const POSTGRES: Dialect = { integer: "BIGINT", strict: "", keyed: "", journal: false };
+export const POSTGRES: Dialect = {
+  integer: "BIGINT",
+  strict: "",
+  keyed: "",
+  journal: false,
+  member: (column, name) => `(${column}::json ->> '${name}')`,
+};
 
 /** Numbers of the steps a database took, kept in its own table. */
 export const VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)";
@@ -93,6 +102,12 @@ DROP TABLE payment_journal;`
   ({ integer }) => `
 -- Deposits of before there was a newcomers' budget count as those of known devices.
 ALTER TABLE deposit ADD COLUMN newcomer ${integer} NOT NULL DEFAULT 0;`,
+  ({ member }) => `
+-- Limits are a token's: its CAIP-19 name, as payment-token.ts writes it. A deposit without a channel counts in each token.
+ALTER TABLE deposit ADD COLUMN token TEXT NOT NULL DEFAULT '';
+UPDATE deposit SET token = coalesce((
+  SELECT ${member("c.requirements", "network")} || '/erc20:' || lower(${member("c.requirements", "asset")})
+  FROM channel c WHERE c.id = deposit.channel_id), '');`,
 ];
 
 /** Members of an entry of the journal that was a table, from one index up to another. */

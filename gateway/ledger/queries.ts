@@ -19,6 +19,9 @@ const OF_DEVICE = "(channel_id = ? OR channel_id IN (SELECT id FROM channel WHER
 /** One whose authorization ended unused moves nothing any more. */
 const COUNTS = "state <> 'expired'";
 
+/** Rows of before there were several tokens that have no channel count in each. */
+const OF_TOKEN = "token IN (?, '')";
+
 /** Of a device that had bought nothing when it was signed, and has bought nothing since. */
 const OF_NEWCOMER =
   "(d.newcomer = 1 AND NOT EXISTS (SELECT 1 FROM channel c JOIN channel b ON b.device = c.device" +
@@ -43,13 +46,13 @@ export const READS = {
   balance: `SELECT CAST(${BALANCE_OF("c.id")} AS BIGINT) AS balance FROM (SELECT CAST(? AS TEXT) AS id) c`,
   overdue:
     "SELECT d.*, c.device, c.requirements FROM deposit d JOIN channel c ON c.id = d.channel_id" +
-    " WHERE d.state = 'intended' AND d.valid_before <= ? ORDER BY d.valid_before LIMIT ?",
-  /** Parameters: channel, since, channel, device, since, since. */
-  totals: `SELECT CAST(${SUM("deposit", `WHERE channel_id = ? AND ${COUNTS}`)} AS BIGINT) AS channel,
-    CAST(${SUM("deposit", `WHERE at_seconds >= ? AND ${OF_DEVICE} AND ${COUNTS}`)} AS BIGINT) AS device_day,
-    CAST(${SUM("deposit d", `WHERE at_seconds >= ? AND ${COUNTS} AND NOT ${OF_NEWCOMER}`)} AS BIGINT) AS fleet_day,
-    CAST(${SUM("deposit d", `WHERE ${COUNTS} AND NOT ${OF_NEWCOMER}`)} AS BIGINT) AS fleet,
-    CAST(${SUM("deposit d", `WHERE at_seconds >= ? AND ${COUNTS} AND ${OF_NEWCOMER}`)} AS BIGINT) AS newcomers_day`,
+    ` WHERE d.state = 'intended' AND d.${OF_TOKEN} AND d.valid_before <= ? ORDER BY d.valid_before LIMIT ?`,
+  /** Parameters: channel, token, since, token, channel, device, since, token, token, since, token. */
+  totals: `SELECT CAST(${SUM("deposit", `WHERE channel_id = ? AND ${OF_TOKEN} AND ${COUNTS}`)} AS BIGINT) AS channel,
+    CAST(${SUM("deposit", `WHERE at_seconds >= ? AND ${OF_TOKEN} AND ${OF_DEVICE} AND ${COUNTS}`)} AS BIGINT) AS device_day,
+    CAST(${SUM("deposit d", `WHERE at_seconds >= ? AND ${OF_TOKEN} AND ${COUNTS} AND NOT ${OF_NEWCOMER}`)} AS BIGINT) AS fleet_day,
+    CAST(${SUM("deposit d", `WHERE ${OF_TOKEN} AND ${COUNTS} AND NOT ${OF_NEWCOMER}`)} AS BIGINT) AS fleet,
+    CAST(${SUM("deposit d", `WHERE at_seconds >= ? AND ${OF_TOKEN} AND ${COUNTS} AND ${OF_NEWCOMER}`)} AS BIGINT) AS newcomers_day`,
   paymentCount: "SELECT count(*) AS payments FROM payment",
 } as const;
 

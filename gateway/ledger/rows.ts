@@ -4,6 +4,7 @@
  * Promise: what is written as a record is read back as that record; integers stay below 2^53.
  */
 import { parseJson } from "#protocol/nesting";
+import { tokenName } from "#protocol/payment-token";
 import type { EnrolmentRecord } from "../enrolment/enrolment.ts";
 import type {
   ChannelKey,
@@ -46,7 +47,17 @@ export const COLUMNS = {
     "tx",
     "at_seconds",
   ],
-  deposit: ["channel_id", "idx", "amount", "valid_before", "signature", "state", "at_seconds", "newcomer"],
+  deposit: [
+    "channel_id",
+    "idx",
+    "amount",
+    "valid_before",
+    "signature",
+    "state",
+    "at_seconds",
+    "newcomer",
+    "token",
+  ],
   withdrawal: ["channel_id", "idx", "kind", "amount", "state", "tx", "at_seconds"],
 } as const;
 
@@ -113,9 +124,8 @@ export function paymentIn(row: Row): PaymentRecord {
 }
 
 export function depositRow(record: DepositRecord): Cell[] {
-  const { channelId, index, amountAtomic, validBeforeSeconds, signature, state, atSeconds, isNewcomer } =
-    record;
-  const about = [signature, state, atSeconds, isNewcomer ? 1 : 0];
+  const { channelId, index, amountAtomic, validBeforeSeconds, signature, state, atSeconds } = record;
+  const about = [signature, state, atSeconds, record.isNewcomer ? 1 : 0, record.token];
   return [channelId, index, amountAtomic, validBeforeSeconds, ...about];
 }
 
@@ -129,23 +139,22 @@ export function depositIn(row: Row): DepositRecord {
     state: row.state as DepositRecord["state"],
     atSeconds: row.at_seconds as number,
     isNewcomer: row.newcomer === 1,
+    token: row.token as string,
   };
 }
 
 /** Of a deposit beside its channel. */
 export function overdueIn(row: Row): OverdueDeposit {
   const deposit = depositIn(row);
-  return {
-    deposit,
-    channel: { id: deposit.channelId, device: row.device as string },
-    token: (parseJson(row.requirements as string) as ChannelRecord["requirements"]).asset,
-  };
+  const requirements = parseJson(row.requirements as string) as ChannelRecord["requirements"];
+  return { deposit, channel: { id: deposit.channelId, device: row.device as string, requirements } };
 }
 
 /** Parameters of `READS.totals`. */
-export function totalsCells({ id, device }: ChannelKey, daySinceSeconds: number): Cell[] {
+export function totalsCells({ id, device, requirements }: ChannelKey, daySinceSeconds: number): Cell[] {
   const since = Math.floor(daySinceSeconds);
-  return [id, since, id, device, since, since];
+  const token = tokenName(requirements);
+  return [id, token, since, token, id, device, since, token, token, since, token];
 }
 
 export function totalsIn(row: Row): DepositTotals {

@@ -4,6 +4,8 @@
  * Promise: where `select` answers at once, so does every read here. A deposit is decided on all rows that the
  * limits are about, which the database keeps unchanged until the deposit is stored.
  */
+
+import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import type { Decision, EnrolmentRecord, Enrolments } from "../enrolment/enrolment.ts";
 import type {
   ChannelKey,
@@ -63,8 +65,9 @@ export abstract class SqlLedger implements Enrolments {
     return after(this.select(READS.totals, ...cells), ([row]) => totalsIn(row!));
   }
 
-  overdueDeposits(nowSeconds: number, limit: number): Read<readonly OverdueDeposit[]> {
-    return after(this.select(READS.overdue, Math.floor(nowSeconds), limit), (rows) => rows.map(overdueIn));
+  overdueDeposits(token: PaymentToken, nowSeconds: number, limit: number): Read<readonly OverdueDeposit[]> {
+    const cells = [tokenName(token), Math.floor(nowSeconds), limit];
+    return after(this.select(READS.overdue, ...cells), (rows) => rows.map(overdueIn));
   }
 
   enrolment(device: string): Read<EnrolmentRecord | null> {

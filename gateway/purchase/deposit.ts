@@ -17,12 +17,22 @@ import { fromHex, toHex } from "#payment/bytes";
 import { DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
 import { Watt402Error } from "#payment/watt402-error";
+import { tokenName } from "#protocol/payment-token";
 import { DAY_SECONDS, type FundingParts, isNewcomer, isWithin, nextDepositAtomic } from "./funding.ts";
-import type { Chain, ChannelRecord, DepositRecord, Ledger, Timing, Treasury, WallClock } from "./ports.ts";
+import type {
+  ChannelKey,
+  ChannelRecord,
+  DepositRecord,
+  Ledger,
+  Timing,
+  TokenParts,
+  Treasury,
+  WallClock,
+} from "./ports.ts";
 
-export interface DepositParts extends FundingParts {
+/** Chain and limits are those of the channel's token. */
+export interface DepositParts extends FundingParts, TokenParts {
   readonly treasury: Treasury;
-  readonly chain: Chain;
   readonly timing: Timing;
   readonly now: WallClock;
 }
@@ -75,6 +85,7 @@ export async function intendDeposit(
     state: "intended",
     atSeconds: open ? open.atSeconds : now,
     isNewcomer: open ? open.isNewcomer : await isNewcomer(parts, channel.device),
+    token: tokenName(channel.requirements),
   };
   return parts.ledger.intendDeposit(channel, index, now - DAY_SECONDS, (there, totals) => {
     // Another gateway may have been first.
@@ -93,26 +104,26 @@ export async function depositSize(parts: DepositParts, channel: ChannelRecord): 
   const open = await openDeposit(parts.ledger, channel.id);
   if (open !== null) return open.amountAtomic;
   const amount = await nextDepositAtomic(parts, channel, parts.now());
-  if (amount > 0 || (await closeOverdue(parts)) === 0) return amount;
+  if (amount > 0 || (await closeOverdue(parts, channel)) === 0) return amount;
   return nextDepositAtomic(parts, channel, parts.now());
 }
 
 /**
- * Learns from the chain what became of intended deposits whose authorization has ended: one that was never used can
- * be used no more, and its money is free again.
+ * Learns from the chain what became of intended deposits in a channel's token whose authorization has ended: one that
+ * was never used can be used no more, and its money is free again.
  * @returns how many are under way no more; what the chain cannot be asked about stays
  */
-async function closeOverdue(parts: DepositParts): Promise<number> {
+async function closeOverdue(parts: DepositParts, { requirements }: ChannelKey): Promise<number> {
   const now = Math.floor(parts.now());
-  const overdue = await parts.ledger.overdueDeposits(now, OVERDUE_AT_ONCE);
+  const overdue = await parts.ledger.overdueDeposits(requirements, now, OVERDUE_AT_ONCE);
   let closed = 0;
   try {
     // Read before the nonces: one that is unused after this moment stays so.
     const chainSeconds = overdue.length === 0 ? 0 : await parts.chain.timeSeconds();
-    for (const { deposit, channel, token } of overdue) {
+    for (const { deposit, channel } of overdue) {
       if (deposit.validBeforeSeconds > chainSeconds) continue;
       const nonce = depositNonce(channel.id, deposit.index);
-      const isUsed = await parts.chain.authorizationUsed(token, parts.treasury.address, nonce);
+      const isUsed = await parts.chain.authorizationUsed(requirements.asset, parts.treasury.address, nonce);
       const ended = await parts.ledger.intendDeposit(channel, deposit.index, now - DAY_SECONDS, (there) => {
         // Another payment may have had it signed anew meanwhile.
         const isSame = there?.state === "intended" && there.signature === deposit.signature;
@@ -133,7 +144,7 @@ export async function confirmDeposit(
   deposit: DepositRecord,
 ): Promise<ChannelRecord> {
   await parts.ledger.saveDeposit({ ...deposit, state: "confirmed" });
-  parts.timing.deposited(deposit.amountAtomic);
+  parts.timing.deposited(channel.requirements, deposit.amountAtomic);
   const balance = channel.balance + deposit.amountAtomic;
   return { ...channel, balance, promised: Math.max(channel.promised, balance) };
 }

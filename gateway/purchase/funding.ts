@@ -5,24 +5,8 @@
  * intended deposit counts as spent until the chain says otherwise. Devices that were never seen to buy share a budget
  * of their own, so that keys that are free to generate take nothing from devices that buy.
  */
-import type { ChannelRecord, DepositRecord, DepositTotals, Ledger, Read } from "./ports.ts";
-
-export interface FundingLimits {
-  /** Money of one deposit while a device's use is unknown, atomic units. A seller's minimum raises it. */
-  readonly depositAtomic: number;
-  /** Days of the device's own use that later deposits pay for; 0 keeps to `depositAtomic`. */
-  readonly depositDays: number;
-  /** Most ever deposited into one channel, atomic units. */
-  readonly perChannelAtomic: number;
-  /** Most deposited for one device within 24 hours, atomic units. */
-  readonly perDevicePerDayAtomic: number;
-  /** Most deposited into all channels within 24 hours, atomic units. */
-  readonly perDayAtomic: number;
-  /** Most ever deposited into all channels, atomic units. */
-  readonly fleetAtomic: number;
-  /** Most deposited within 24 hours for all devices that never bought and are not enrolled, atomic units. */
-  readonly newcomersPerDayAtomic: number;
-}
+import { type PaymentToken, tokenName } from "#protocol/payment-token";
+import type { ChannelRecord, DepositRecord, DepositTotals, FundingLimits, Ledger, Read } from "./ports.ts";
 
 /** What the size of a deposit is decided on. */
 export interface FundingParts {
@@ -95,8 +79,13 @@ export interface CountedDeposit {
   readonly hasBought: boolean;
 }
 
-/** The sums of deposits, as every ledger counts them. */
-export function totalsOf(counted: Iterable<CountedDeposit>, daySinceSeconds: number): DepositTotals {
+/** The sums of deposits in one token, as every ledger counts them; one that names no token counts in each. */
+export function totalsOf(
+  counted: Iterable<CountedDeposit>,
+  daySinceSeconds: number,
+  token: PaymentToken,
+): DepositTotals {
+  const name = tokenName(token);
   const sums = {
     channelAtomic: 0,
     deviceDayAtomic: 0,
@@ -105,7 +94,8 @@ export function totalsOf(counted: Iterable<CountedDeposit>, daySinceSeconds: num
     newcomersDayAtomic: 0,
   };
   for (const { deposit, isOfChannel, isOfDevice, hasBought } of counted) {
-    if (deposit.state === "expired") continue;
+    const isOther = deposit.token !== "" && deposit.token !== name;
+    if (deposit.state === "expired" || isOther) continue;
     const { amountAtomic } = deposit;
     const isToday = deposit.atSeconds >= daySinceSeconds;
     if (isOfChannel) sums.channelAtomic += amountAtomic;

@@ -14,6 +14,7 @@ import type {
   ReadingMessage,
   StateMessage,
 } from "#protocol/messages";
+import type { PaymentToken } from "#protocol/payment-token";
 import type { Leaf } from "#protocol/topics";
 import type { PaymentPayload } from "#protocol/x402";
 
@@ -51,7 +52,8 @@ export interface ChannelRecord {
   readonly revision: number;
 }
 
-export type ChannelKey = Pick<ChannelRecord, "id" | "device">;
+/** A channel, whose it is and what it is paid in. */
+export type ChannelKey = Pick<ChannelRecord, "id" | "device"> & { readonly requirements: PaymentToken };
 
 /** One paid quantum, keyed by the money: channel and cumulative amount. */
 export interface PaymentRecord {
@@ -82,17 +84,18 @@ export interface DepositRecord {
   readonly atSeconds: number;
   /** Signed for a device that was never seen to buy: it counts against the newcomers' budget until one does. */
   readonly isNewcomer: boolean;
+  /** CAIP-19 name of what was deposited; empty in rows of before there were several, whose channel says it. */
+  readonly token: string;
 }
 
 /** An intended deposit whose authorization has ended by the gateway's clock. */
 export interface OverdueDeposit {
   readonly deposit: DepositRecord;
   readonly channel: ChannelKey;
-  readonly token: string;
 }
 
 /**
- * Sums of deposits, intended or confirmed, atomic units: what a limit is held against. A deposit of a newcomer that
+ * Sums of deposits in one token, intended or confirmed, atomic units: what a limit is held against. A deposit of a newcomer that
  * has not bought counts for its channel, its device and the newcomers, and for the fleet only once it buys.
  */
 export interface DepositTotals {
@@ -132,7 +135,7 @@ export interface Ledger {
   deposits(channelId: string): Read<readonly DepositRecord[]>;
   /** What a channel holds for its vouchers, atomic units: confirmed deposits less what was withdrawn. */
   balanceOf(channelId: string): Read<number>;
-  /** @param daySinceSeconds when the day of the daily sums began */
+  /** In the channel's token. @param daySinceSeconds when the day of the daily sums began */
   depositTotals(channel: ChannelKey, daySinceSeconds: number): Read<DepositTotals>;
   /**
    * Stores a deposit before its signature leaves. Sums, decision and write are one transaction, so devices
@@ -146,8 +149,8 @@ export interface Ledger {
     daySinceSeconds: number,
     decide: DecideDeposit,
   ): Promise<DepositRecord | null>;
-  /** Intended deposits whose authorization has ended, the longest ago first, at most `limit`. */
-  overdueDeposits(nowSeconds: number, limit: number): Read<readonly OverdueDeposit[]>;
+  /** Intended deposits in a token whose authorization has ended, the longest ago first, at most `limit`. */
+  overdueDeposits(token: PaymentToken, nowSeconds: number, limit: number): Read<readonly OverdueDeposit[]>;
   /** Replaces what is known of a deposit. */
   saveDeposit(record: DepositRecord): Promise<void>;
 }
@@ -251,7 +254,7 @@ export interface SellerRouter {
   clientOf(channel: ChannelRecord): SellerClient | null;
 }
 
-/** The operator's money, and the chain it is on. */
+/** Who pays deposits, on whatever chain. */
 export interface Treasury {
   /** 0x and 40 lower-case hex digits. */
   readonly address: string;
@@ -279,6 +282,33 @@ export interface Chain {
   /** Submits a signed EIP-3009 transfer and resolves when it is mined (exact: a wallet is funded). */
   submitTransfer(token: string, authorization: Authorization, signature: Uint8Array): Promise<void>;
 }
+
+/** What the treasury may put into channels, in one token. */
+export interface FundingLimits {
+  /** Money of one deposit while a device's use is unknown, atomic units. A seller's minimum raises it. */
+  readonly depositAtomic: number;
+  /** Days of the device's own use that later deposits pay for; 0 keeps to `depositAtomic`. */
+  readonly depositDays: number;
+  /** Most ever deposited into one channel, atomic units. */
+  readonly perChannelAtomic: number;
+  /** Most deposited for one device within 24 hours, atomic units. */
+  readonly perDevicePerDayAtomic: number;
+  /** Most deposited into all channels within 24 hours, atomic units. */
+  readonly perDayAtomic: number;
+  /** Most ever deposited into all channels, atomic units. */
+  readonly fleetAtomic: number;
+  /** Most deposited within 24 hours for all devices that never bought and are not enrolled, atomic units. */
+  readonly newcomersPerDayAtomic: number;
+}
+
+/** What paying in one token needs. */
+export interface TokenParts {
+  readonly chain: Chain;
+  readonly limits: FundingLimits;
+}
+
+/** What the configuration says of a token; null when it does not name it. */
+export type FindToken = (token: PaymentToken) => TokenParts | null;
 
 /** The way back to devices. */
 export interface Devices {
@@ -349,7 +379,7 @@ export interface Timing {
   nowSeconds(): number;
   /** A payment at the seller, or a payment's commit in the ledger. */
   took(part: "seller" | "ledger", seconds: number, isGood: boolean): void;
-  deposited(amountAtomic: number): void;
+  deposited(token: PaymentToken, amountAtomic: number): void;
 }
 
 export const UNTIMED: Timing = { nowSeconds: () => 0, took: () => {}, deposited: () => {} };

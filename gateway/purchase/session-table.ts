@@ -1,11 +1,50 @@
 /**
- * The sessions that are remembered, and which of them makes room for another device.
+ * The sessions that are remembered, what each holds, and which of them makes room for another device.
  *
  * Promise: never more than the bound. When the table is full, a device that is absent and never paid is forgotten
  * first, then one that is absent and has paid; one that is present, or has work under way, is never forgotten. A
  * forgotten device loses nothing: what it bought is in the ledger, and is read again with its next message.
  */
-import type { Session } from "./session.ts";
+import { channelTagOf } from "#core/rungs";
+import type { Tagger } from "#protocol/tag";
+import type { BehindChain } from "./faults/behind-chain.ts";
+import type { ChannelRecord, DeviceRecord } from "./ports.ts";
+
+/** What is remembered of one device's conversation with the gateway. */
+export interface Session {
+  record: DeviceRecord;
+  readonly tagger: Tagger;
+  /** The channel offered last; null until an offer could be made. */
+  channel: ChannelRecord | null;
+  /** All channels of this device: few, and found by the tag that their frames carry. */
+  readonly channels: ChannelRecord[];
+  /** A payment is under way or waits its turn. */
+  paying: boolean;
+  /** An offer waits its turn: it serves all who want one meanwhile, and none who want one while it is made. */
+  offerWaits: boolean;
+  /** Its seller does not know a deposit that the chain knows: how long it is left alone with this channel. */
+  behind: BehindChain | null;
+  /** Money of the last rung, atomic units, when the seller refused it: its terms may have changed. Else null. */
+  refusedAtomic: number | null;
+  /** Ends when all work of this session so far has: payments and offers read and write the same channel. */
+  turn: Promise<void>;
+  /** Why the device, as it said last, does not buy; null when it does. */
+  refusal: string | null;
+  register: number;
+  /** Unix seconds of its last message. */
+  heardSeconds: number;
+}
+
+export function channelBy({ channels }: Session, tag: number): ChannelRecord | undefined {
+  return channels.find(({ id }) => channelTagOf(id) === tag);
+}
+
+export function keepChannel({ channels }: Session, channel: ChannelRecord): void {
+  const tag = channelTagOf(channel.id);
+  const at = channels.findIndex(({ id }) => channelTagOf(id) === tag);
+  if (at < 0) channels.push(channel);
+  else channels[at] = channel;
+}
 
 export interface Presence {
   /** Whether a device is connected; null with an external broker: there a silent device counts as absent. */

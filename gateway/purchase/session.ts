@@ -9,28 +9,45 @@ import { detach } from "#core/detach";
 import type { Grant } from "#core/events";
 import type { Hmac } from "#core/ports";
 import type { WireRefusal } from "#core/refusal";
-import { channelTagOf } from "#core/rungs";
 import { fromHex } from "#payment/bytes";
 import { addressOf, type Key } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
 import { decodePay, encodeGrant, type Pay } from "#protocol/frames";
 import { type Hello, readHello, readLost, readReading, readState } from "#protocol/messages";
-import { isSealedFrame, openJson, peekJson, sealFrame, sealJson, type Tagger } from "#protocol/tag";
+import { type PaymentToken, tokenName } from "#protocol/payment-token";
+import { isSealedFrame, openJson, peekJson, sealFrame, sealJson } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { buyFrom } from "./buy-from-seller.ts";
 import { channelFor, chooseQuantum, mayPromise, offerOf, pricedAt, promiseDeposit } from "./channels.ts";
-import { type BehindChain, isLeftAlone, pauseAfter } from "./faults/behind-chain.ts";
+import type { DepositParts } from "./deposit.ts";
+import { isLeftAlone, pauseAfter } from "./faults/behind-chain.ts";
 import { noteFailure } from "./faults/note-failure.ts";
-import type { ChannelRecord, DeviceRecord, Devices, Drop, SellerRouter } from "./ports.ts";
+import type {
+  ChannelRecord,
+  DeviceRecord,
+  Devices,
+  Drop,
+  FindToken,
+  SellerRouter,
+  TokenParts,
+} from "./ports.ts";
 import type { PurchaseParts } from "./present.ts";
 import { refuse } from "./purchase.ts";
+import { channelBy, keepChannel, type Session } from "./session-table.ts";
 
-export interface SessionParts extends Omit<PurchaseParts, "seller" | "isOnSale"> {
+export interface SessionParts extends Omit<PurchaseParts, "seller" | "isOnSale" | keyof TokenParts> {
   readonly key: Key;
   readonly hmac: Hmac;
   readonly devices: Devices;
   readonly router: SellerRouter;
+  readonly findToken: FindToken;
   readonly counts: Counts;
+}
+
+/** The parts for paying in one token; null when the configuration names it no more: then nothing is paid in it. */
+function partsFor(parts: SessionParts, token: PaymentToken): (SessionParts & DepositParts) | null {
+  const found = parts.findToken(token);
+  return found && { ...parts, ...found };
 }
 
 /** What happened since the gateway started; every number only rises. */
@@ -42,30 +59,6 @@ export interface Counts {
   refusals: number;
   /** Frames and messages dropped: wrong tag, malformed, from an unknown device. */
   dropped: number;
-}
-
-export interface Session {
-  record: DeviceRecord;
-  readonly tagger: Tagger;
-  /** The channel offered last; null until an offer could be made. */
-  channel: ChannelRecord | null;
-  /** All channels of this device: few, and found by the tag that their frames carry. */
-  readonly channels: ChannelRecord[];
-  /** A payment is under way or waits its turn. */
-  paying: boolean;
-  /** An offer waits its turn: it serves all who want one meanwhile, and none who want one while it is made. */
-  offerWaits: boolean;
-  /** Its seller does not know a deposit that the chain knows: how long it is left alone with this channel. */
-  behind: BehindChain | null;
-  /** Money of the last rung, atomic units, when the seller refused it: its terms may have changed. Else null. */
-  refusedAtomic: number | null;
-  /** Ends when all work of this session so far has: payments and offers read and write the same channel. */
-  turn: Promise<void>;
-  /** Why the device, as it said last, does not buy; null when it does. */
-  refusal: string | null;
-  register: number;
-  /** Unix seconds of its last message. */
-  heardSeconds: number;
 }
 
 /** The session of a device that the ledger knows. */
@@ -86,17 +79,6 @@ export async function openSession(parts: SessionParts, record: DeviceRecord): Pr
     register: 0,
     heardSeconds: parts.now(),
   };
-}
-
-function channelBy({ channels }: Session, tag: number): ChannelRecord | undefined {
-  return channels.find(({ id }) => channelTagOf(id) === tag);
-}
-
-function keepChannel({ channels }: Session, channel: ChannelRecord): void {
-  const tag = channelTagOf(channel.id);
-  const at = channels.findIndex(({ id }) => channelTagOf(id) === tag);
-  if (at < 0) channels.push(channel);
-  else channels[at] = channel;
 }
 
 /**
@@ -197,7 +179,9 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   // Its price may come back: the channel is remembered at the price of what was signed on it.
   if (leaves) await parts.ledger.saveChannel(pricedAt(before, refusedAtomic));
   const buyer = { device: session.record, client, leaves };
-  const channel = await promiseDeposit(parts, await channelFor(parts, buyer, quote, parts.now() * 1000));
+  const paying = partsFor(parts, quote.requirements);
+  if (paying === null) throw new Error(`a quote in ${tokenName(quote.requirements)}, which no section names`);
+  const channel = await promiseDeposit(paying, await channelFor(parts, buyer, quote, parts.now() * 1000));
   if (leaves) {
     parts.note("warn", "the seller has no more on sale what a device signed: another channel is offered", {
       device,
@@ -264,14 +248,22 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     return;
   }
   const client = parts.router.clientOf(channel);
+  const paying = partsFor(parts, channel.requirements);
+  if (paying === null) {
+    parts.note("warn", "a channel is paid in a token that the configuration names no more", {
+      device: session.record.device,
+      channelId: channel.id,
+      token: tokenName(channel.requirements),
+    });
+  }
   const isWaiting = isLeftAlone(session.behind, channel.id, sinceSeconds);
   const {
     channel: after,
     grant,
     fault,
-  } = client === null || isWaiting
+  } = client === null || paying === null || isWaiting
     ? refuse(channel, "seller-unavailable")
-    : await buyFrom(parts, client, session.record.wantedUnits, channel, pay);
+    : await buyFrom(paying, client, session.record.wantedUnits, channel, pay);
   if (!isWaiting) {
     session.behind = fault?.isBehindChain ? pauseAfter(session.behind, channel.id, parts.now()) : null;
   }
@@ -362,7 +354,8 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
 
 async function offerIfAllowed(parts: SessionParts, session: Session, channel: ChannelRecord): Promise<void> {
   try {
-    if (await mayPromise(parts, channel)) await makeOffer(parts, session);
+    const paying = partsFor(parts, channel.requirements);
+    if (paying === null || (await mayPromise(paying, channel))) await makeOffer(parts, session);
   } catch (error) {
     parts.note("warn", "the ledger could not be read", {
       device: session.record.device,

@@ -17,12 +17,11 @@ import {
   openSession,
   proveHello,
   refuseOverloaded,
-  type Session,
   type SessionParts,
   takePay,
   takeTelemetry,
 } from "./session.ts";
-import { SessionTable } from "./session-table.ts";
+import { type Session, SessionTable } from "./session-table.ts";
 
 interface SessionLimits {
   /** Devices remembered at once. */

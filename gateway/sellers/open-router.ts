@@ -67,6 +67,7 @@ export function openSellers(
       name: seller.name,
       kind: seller.kind,
       url: shownUrl(seller.url),
+      tokens: seller.tokens,
       callsMax: limits.sellerConnections,
       queueMax: limits.sellerQueue,
       awayAfterMs: market.awayAfterMs,
@@ -103,7 +104,7 @@ export function openSellerHttp(
 /** The client that speaks a seller's language. */
 export function clientOf(seller: SellerConfig, http: Http): Seller {
   const { kind, url, method, unit, unitsPerPayment } = seller;
-  const payable = { schemes: seller.schemes, network: seller.network, asset: seller.asset };
+  const payable = { schemes: seller.schemes, tokens: seller.tokens };
   if (kind === "electricity") return electricitySeller(http, url, payable);
   return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment! }, payable);
 }

@@ -5,6 +5,7 @@
  */
 
 import { detach } from "#core/detach";
+import type { PaymentToken } from "#protocol/payment-token";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { AskedQuote, NoTerms, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
 import { GuardedSeller, type SellerGuards, type SellerLimits } from "./guarded-seller.ts";
@@ -16,6 +17,8 @@ interface SellerClientOptions extends SellerLimits {
   readonly kind: "electricity" | "fixed";
   /** For people: without passwords. */
   readonly url: string;
+  /** What it is paid in, the most wanted first. */
+  readonly tokens: readonly PaymentToken[];
   /** Also owns the channels of before there were several sellers. */
   readonly isFirst: boolean;
 }
@@ -25,6 +28,8 @@ export class RunningSellerClient implements SellerClient {
   readonly #guards: SellerGuards;
   readonly #seller: GuardedSeller;
   readonly #watch: TariffWatch;
+  /** Of its last quote. */
+  #token: PaymentToken;
 
   /** @param seller speaks the seller's language */
   constructor(seller: Seller, options: SellerClientOptions, guards: SellerGuards) {
@@ -33,6 +38,7 @@ export class RunningSellerClient implements SellerClient {
       guards.note(level, text, { seller: name, ...fields });
     const { timer, changed } = guards;
     this.#options = options;
+    this.#token = options.tokens[0]!;
     this.#guards = guards;
     this.#seller = new GuardedSeller(seller, options, { ...guards, note }, () =>
       detach(this.#watch.refresh(), noteFailure(note, "asking a seller for its tariff")),
@@ -74,6 +80,7 @@ export class RunningSellerClient implements SellerClient {
   async quote(quantumAtomic: number): Promise<AskedQuote> {
     const asked = await this.#watch.quote(quantumAtomic);
     if (asked.quote === null) return asked;
+    this.#token = asked.quote.requirements;
     if ((await this.#guards.termsTrouble(asked.quote.requirements)) === "") return asked;
     // The terms are as they were and the chain is not: asked anew, it is looked at until that is over.
     this.#watch.forgetQuotes();
@@ -96,6 +103,8 @@ export class RunningSellerClient implements SellerClient {
       reason: health.reason,
       forSeconds: Math.floor((this.#guards.timer.nowMs() - health.sinceMs) / 1000),
       pricePerMillionUnits: heard?.pricePerMillionUnits ?? null,
+      network: this.#token.network,
+      asset: this.#token.asset,
       unit: heard?.unit ?? null,
       ...this.#seller.load(),
     };

@@ -21,6 +21,8 @@ export const SELLER_STATUS = z.object({
   forSeconds: count("seconds in this state"),
   circuit: z.enum(["closed", "open", "half-open"]),
   pricePerMillionUnits: count("atomic units for a million metered units; null before a tariff").nullable(),
+  network: z.string().describe("the chain that it is paid on, CAIP-2; of several the one quoted last"),
+  asset: z.string().describe("the token that it is paid in; of several the one quoted last"),
   unit: z.string().describe("the metered unit; null before a tariff").nullable(),
   answered: count("calls answered since the gateway started"),
   failed: count("calls that failed"),

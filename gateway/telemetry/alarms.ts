@@ -4,6 +4,8 @@
  * Promise: a flicker makes no alarm: its cause has to hold for a minute to begin it, and to be gone for
  * a minute to end it. A light that starves alone is one alarm, a hundred are one alarm with a count.
  */
+
+import type { PaymentToken } from "#protocol/payment-token";
 import { ALARM_KINDS, type AlarmKind } from "../config/monitoring-section.ts";
 import type { Fleet } from "./fleet-view.ts";
 import { daysLeft } from "./light-view.ts";
@@ -23,15 +25,20 @@ export interface Alarm {
 interface AlarmLimits {
   /** Days left of a deposit below which the balance is low. */
   readonly lowBalanceDays: number;
-  /** Of the treasury, atomic units; 0 watches deposits only. */
-  readonly treasuryMinAtomic: number;
+}
+
+/** What the treasury holds of one token. */
+export interface TreasuryBalance extends PaymentToken {
+  /** Atomic units; null while the chain does not answer. */
+  readonly balanceAtomic: number | null;
+  /** Below this the operator is warned, atomic units; 0 watches deposits only. */
+  readonly lowBalanceAtomic: number;
 }
 
 /** What the alarms depend on, beside the fleet. */
 export interface AlarmConditions {
   readonly sellerDown: string | null;
-  /** Null while unknown. */
-  readonly treasuryAtomic: number | null;
+  readonly treasury: readonly TreasuryBalance[];
   /** Channels on which ledger and seller were found to differ, since the start. */
   readonly differences: number;
 }
@@ -106,9 +113,15 @@ function lowBalance(
   limits: AlarmLimits,
   nowSeconds: number,
 ): Finding | null {
-  if (conditions.treasuryAtomic !== null && conditions.treasuryAtomic < limits.treasuryMinAtomic) {
-    const text = `the treasury holds ${conditions.treasuryAtomic} atomic units, expected at least ${limits.treasuryMinAtomic}`;
-    return { text, count: 0, devices: [] };
+  const short = conditions.treasury.filter(
+    ({ balanceAtomic, lowBalanceAtomic }) => balanceAtomic !== null && balanceAtomic < lowBalanceAtomic,
+  );
+  if (short.length > 0) {
+    const texts = short.map(
+      ({ network, asset, balanceAtomic, lowBalanceAtomic }) =>
+        `the treasury holds ${balanceAtomic} atomic units of ${asset} on ${network}, expected at least ${lowBalanceAtomic}`,
+    );
+    return { text: texts.join("; "), count: 0, devices: [] };
   }
   const low = fleet.lights.filter((light) => {
     const days = daysLeft(light, nowSeconds);

@@ -18,7 +18,7 @@ export class EventHub {
   readonly timing: Timing = {
     nowSeconds: () => performance.now() / 1000,
     took: (part, seconds, isGood) => this.#listener.timing.took(part, seconds, isGood),
-    deposited: (amountAtomic) => this.#listener.timing.deposited(amountAtomic),
+    deposited: (token, amountAtomic) => this.#listener.timing.deposited(token, amountAtomic),
   };
 
   report(listener: Listener): void {

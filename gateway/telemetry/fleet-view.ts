@@ -5,7 +5,8 @@
  * gives its position to one that comes; sums are kept as things happen, so that a summary costs nothing
  * however many lights there are.
  */
-import type { GatewayEvent, Tariff } from "../purchase/ports.ts";
+import { isSameToken, type PaymentToken } from "#protocol/payment-token";
+import type { ChannelRecord, GatewayEvent, Tariff } from "../purchase/ports.ts";
 import { History } from "./history.ts";
 import { CONDITIONS, type Condition } from "./labels.ts";
 import { type Light, newLight, spend, takeChannel } from "./light-view.ts";
@@ -15,8 +16,16 @@ import type { FleetSummary } from "./shapes.ts";
 export interface FleetOptions {
   readonly locations: ReadonlyMap<string, Location>;
   readonly lightsMax: number;
+  /** That sellers take, in their order. */
+  readonly tokens: readonly PaymentToken[];
   /** Unix seconds. */
   readonly now: () => number;
+}
+
+/** What was charged in one token, atomic units, and its tariff as offered last. */
+interface TokenSums extends PaymentToken {
+  spentAtomic: number;
+  pricePerMillionUnits: number;
 }
 
 /** Silence after which a light that never paid gives its position away, without being known to have left. */
@@ -36,8 +45,8 @@ export class Fleet {
   readonly #lights: Light[] = [];
   readonly #byDevice = new Map<string, Light>();
   readonly #conditions = Object.fromEntries(CONDITIONS.map((name) => [name, 0])) as Record<Condition, number>;
-  readonly #totals = { powerMilliwatts: 0, spentAtomic: 0, payments: 0, refusals: 0, dropped: 0 };
-  #tariff: Tariff | null = null;
+  readonly #totals = { powerMilliwatts: 0, payments: 0, refusals: 0, dropped: 0 };
+  readonly #tokens: readonly TokenSums[];
   #revision = 0;
   /** Lights by their last change: a light that changes moves to the end. */
   readonly #byChange = new Map<number, Light>();
@@ -48,6 +57,12 @@ export class Fleet {
 
   constructor(options: FleetOptions) {
     this.#options = options;
+    this.#tokens = options.tokens.map(({ network, asset }) => ({
+      network,
+      asset,
+      spentAtomic: 0,
+      pricePerMillionUnits: 0,
+    }));
   }
 
   /** The index is the light's position. */
@@ -85,11 +100,12 @@ export class Fleet {
   /** Takes a sample; to be called once a second. */
   sample(): void {
     const { lit, starved, lost } = this.#conditions;
-    const { powerMilliwatts, spentAtomic, payments } = this.#totals;
+    const { powerMilliwatts, payments } = this.#totals;
+    const { pricePerMillionUnits, spentAtomic } = this.#tokens[0]!;
     this.history.add({
       atSeconds: this.#options.now(),
       powerMilliwatts,
-      pricePerMillionUnits: this.#tariff?.pricePerMillionUnits ?? 0,
+      pricePerMillionUnits,
       spentAtomic,
       payments,
       lit,
@@ -102,11 +118,14 @@ export class Fleet {
     const samples = this.history.samples("seconds").slice(-RATE_SAMPLES);
     const [first, last] = [samples[0], samples.at(-1)];
     const seconds = first && last ? last.atSeconds - first.atSeconds : 0;
+    const { pricePerMillionUnits, spentAtomic } = this.#tokens[0]!;
     return {
       atSeconds: this.#options.now(),
       lights: { ...this.#conditions },
       ...this.#totals,
-      pricePerMillionUnits: this.#tariff?.pricePerMillionUnits ?? 0,
+      pricePerMillionUnits,
+      spentAtomic,
+      tokens: this.#tokens.map((token) => ({ ...token })),
       paymentsPerSecond: seconds > 0 ? (last!.payments - first!.payments) / seconds : 0,
     };
   }
@@ -208,10 +227,20 @@ export class Fleet {
         light.register = Math.max(light.register, event.pay.register);
         break;
       case "offered":
-        this.#tariff = event.tariff;
-        light.noOffer = null;
-        takeChannel(light, event.channel, event.tariff);
+        this.#takeOffer(light, event);
     }
+  }
+
+  #takeOffer(light: Light, { channel, tariff }: EventOf<"offered">): void {
+    light.noOffer = null;
+    this.#takeChannel(light, channel, tariff);
+    const sums = this.#tokens[light.tokenIndex];
+    if (sums !== undefined) sums.pricePerMillionUnits = tariff.pricePerMillionUnits;
+  }
+
+  #takeChannel(light: Light, channel: ChannelRecord, tariff: Tariff | null): void {
+    takeChannel(light, channel, tariff, this.#options.now());
+    light.tokenIndex = this.#tokens.findIndex((token) => isSameToken(token, channel.requirements));
   }
 
   #takeAnswer(light: Light, { channel, grant }: EventOf<"answered">): void {
@@ -222,18 +251,21 @@ export class Fleet {
       return;
     }
     // A counter that did not rise is a rung answered again: nothing was paid.
-    const isKnown = channel !== null && light.channelId === channel.id;
-    const amount = isKnown ? Math.max(0, grant.charged - light.charged) : light.quantumAtomic;
-    if (channel !== null) takeChannel(light, channel, null);
+    // A grant is a channel's.
+    if (channel === null) return;
+    const isKnown = light.channelId === channel.id;
+    const amount = isKnown ? Math.max(0, grant.charged - light.charged) : Number(channel.requirements.amount);
+    const now = this.#options.now();
+    this.#takeChannel(light, channel, null);
     light.refusal = null;
     light.pricePerMillionUnits = grant.pricePerMillionUnits;
     if (amount === 0) return;
-    const now = this.#options.now();
     spend(light, amount, now);
     light.payments += 1;
     light.paidSeconds = now;
     this.#totals.payments += 1;
-    this.#totals.spentAtomic += amount;
+    const sums = this.#tokens[light.tokenIndex];
+    if (sums !== undefined) sums.spentAtomic += amount;
   }
 
   #takeHello(light: Light, { hello }: EventOf<"hello">): void {

@@ -7,6 +7,7 @@
  */
 import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { topicOf } from "#protocol/topics";
+import type { MoneySection } from "../config/monitoring-section.ts";
 
 /** Publishes a retained message outside x402's topics; an empty text deletes it. */
 type Retain = (topic: string, text: string) => void;
@@ -17,21 +18,24 @@ interface LightDescription {
   readonly model: string;
   readonly firmware: string;
   readonly unit: string;
+  /** What it pays in; null before its first offer. */
+  readonly network: string | null;
+  readonly asset: string | null;
 }
 
 interface HomeAssistantOptions {
   readonly isEnabled: boolean;
   /** Home Assistant's discovery prefix, by default "homeassistant". */
   readonly prefix: string;
-  readonly symbol: string;
-  readonly decimals: number;
+  /** How the amounts of a light's token are written. */
+  readonly moneyOf: (light: LightDescription) => MoneySection;
   /** Remembers which devices were announced. */
   readonly memoryFile: string;
   readonly retain: Retain;
 }
 
 export interface HomeAssistant {
-  /** Announces a light, once per run. */
+  /** Announces a light, once per run and again when it pays in another token. */
   announce(light: LightDescription): void;
   /** Takes a light's announcement back; it is announced again when it comes again. */
   forget(device: string): void;
@@ -49,7 +53,8 @@ const EXPIRE_SECONDS = 3_600;
 export function openHomeAssistant(options: HomeAssistantOptions): HomeAssistant {
   const { memoryFile, prefix, retain, isEnabled } = options;
   const remembered = new Set(readMemory(memoryFile));
-  const announced = new Set<string>();
+  /** By device: how its money was written. */
+  const announced = new Map<string, MoneySection>();
   let staleLines = 0;
 
   function takeBack(before: string, device: string): void {
@@ -65,14 +70,16 @@ export function openHomeAssistant(options: HomeAssistantOptions): HomeAssistant 
   }
   return {
     announce(light) {
-      if (!isEnabled || announced.has(light.device)) return;
-      announced.add(light.device);
+      if (!isEnabled) return;
+      const money = options.moneyOf(light);
+      if (announced.get(light.device) === money) return;
+      announced.set(light.device, money);
       const line = `${prefix} ${light.device}`;
       // Remembered before it is published: what is announced can always be taken back.
       if (!remembered.has(line)) appendFileSync(memoryFile, `${line}\n`);
       remembered.add(line);
       for (const entity of ENTITIES) {
-        retain(configTopic(prefix, light.device, entity), JSON.stringify(discovery(light, entity, options)));
+        retain(configTopic(prefix, light.device, entity), JSON.stringify(discovery(light, entity, money)));
       }
     },
     forget(device) {
@@ -103,7 +110,7 @@ function configTopic(prefix: string, device: string, entity: Entity): string {
 export function discovery(
   light: LightDescription,
   entity: Entity,
-  { symbol, decimals }: Pick<HomeAssistantOptions, "symbol" | "decimals">,
+  { symbol, decimals }: MoneySection,
 ): Readonly<Record<string, unknown>> {
   const { device, name, model, firmware, unit } = light;
   const state = topicOf(device, "state");

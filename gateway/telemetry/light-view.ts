@@ -4,6 +4,7 @@
  * Promise: bounded memory per light, counters that never fall, and a rate of spending measured over one
  * to two days, so that a night and a day both count.
  */
+import { isSameToken, type PaymentToken } from "#protocol/payment-token";
 import type { ChannelRecord, Tariff } from "../purchase/ports.ts";
 import type { Location } from "./locations.ts";
 import type { LightStatus } from "./shapes.ts";
@@ -12,6 +13,8 @@ export interface Light extends LightStatus {
   /** Position among the fleet's lights; it never changes. */
   readonly index: number;
   readonly device: string;
+  /** Of the fleet's tokens, what it pays in; the first before its first offer. */
+  tokenIndex: number;
   readonly location: Location | null;
   /** Of the fleet's changes, the one before it took the position of a light that left; 0 for the first there. */
   readonly bornRevision: number;
@@ -47,6 +50,7 @@ export function newLight(
     location,
     bornRevision,
     revision: 0,
+    tokenIndex: 0,
     condition: "new",
     model: "",
     firmware: "",
@@ -66,6 +70,8 @@ export function newLight(
     channelId: null,
     seller: null,
     scheme: null,
+    network: null,
+    asset: null,
     resource: null,
     quantumAtomic: 0,
     pricePerMillionUnits: 0,
@@ -83,8 +89,25 @@ export function newLight(
 }
 
 /** Takes over a channel's counters; another channel than before replaces them, the same one only raises them. */
-export function takeChannel(light: Light, channel: ChannelRecord, tariff: Tariff | null): void {
+export function takeChannel(
+  light: Light,
+  channel: ChannelRecord,
+  tariff: Tariff | null,
+  nowSeconds: number,
+): void {
   const isSame = light.channelId === channel.id;
+  const { network, asset } = channel.requirements;
+  if (
+    light.network !== null &&
+    light.asset !== null &&
+    !isSameToken(channel.requirements, light as PaymentToken)
+  ) {
+    // What was spent in another token is no part of a sum in this one.
+    light.spentAtomic = 0;
+    light.before = light.since = { atSeconds: nowSeconds, spentAtomic: 0 };
+  }
+  light.network = network;
+  light.asset = asset;
   light.channelId = channel.id;
   light.seller = channel.seller;
   light.scheme = channel.requirements.scheme;

@@ -20,6 +20,12 @@ export function each<Name extends string, Shape extends z.ZodType>(
   return z.object(Object.fromEntries(names.map((name) => [name, shapeOf(name)])) as Record<Name, Shape>);
 }
 
+/** CAIP-2, and the contract: what money is in. */
+const PAYMENT_TOKEN = {
+  network: text("the chain, CAIP-2"),
+  asset: text("the token's contract"),
+};
+
 const PRICE = count("atomic units for a million metered units; 0 before the first tariff");
 const POWER = z.number().min(0).describe("power of all lights, milliwatts");
 
@@ -27,8 +33,18 @@ export const FLEET_SUMMARY = z.object({
   atSeconds: unixSeconds("when it was so"),
   lights: each(CONDITIONS, (name) => count(`lights that are ${name}`)),
   powerMilliwatts: POWER,
-  pricePerMillionUnits: PRICE,
-  spentAtomic: atomic("charged since the gateway started"),
+  pricePerMillionUnits: PRICE.describe("of the first of the tokens"),
+  spentAtomic: atomic("charged since the gateway started, in the first of the tokens"),
+  tokens: z
+    .array(
+      z.object({
+        ...PAYMENT_TOKEN,
+        spentAtomic: atomic("charged in it since the gateway started"),
+        pricePerMillionUnits: PRICE,
+      }),
+    )
+    .readonly()
+    .describe("each token that sellers take, in their order"),
   payments: count("payments since the gateway started"),
   refusals: count("refusals since the gateway started"),
   dropped: count("messages dropped since the gateway started"),
@@ -63,6 +79,8 @@ export const CREDIT_LINE = z.object({
     .describe("the device's address"),
   seller: text("the seller that it buys from, by the configuration's name").nullable(),
   scheme: text("x402 scheme").nullable(),
+  network: PAYMENT_TOKEN.network.nullable(),
+  asset: PAYMENT_TOKEN.asset.nullable(),
   resource: text("what is bought").nullable(),
   quantumAtomic: atomic("one purchase"),
   promised: atomic("what the device may sign up to"),
@@ -94,7 +112,7 @@ export const LIGHT_STATUS = z.object({
   pricePerMillionUnits: count("atomic units for a million metered units"),
   payments: count("payments since the gateway started"),
   refusals: count("refusals since the gateway started"),
-  spentAtomic: atomic("charged since the gateway started"),
+  spentAtomic: atomic("charged since the gateway started, and since it pays in this token"),
   heardSeconds: unixSeconds("last message"),
   paidSeconds: unixSeconds("last payment; 0 before the first"),
 });

@@ -37,7 +37,7 @@ const LOOK_BACK_BLOCKS = 20_000n;
 /** An absent node is looked for this often, until it was seen once. */
 const LOOK_AGAIN_MS = 5_000;
 
-interface WatchedChain extends Chain {
+export interface WatchedChain extends Chain {
   stop(): void;
 }
 
@@ -48,11 +48,13 @@ export async function watchChain(connection: EvmConnection, note: Logger): Promi
   const look = async (before: string): Promise<void> => {
     try {
       await connection.verified();
-      if (before !== "") note("info", "the chain is there", {});
+      if (before !== "") note("info", "the chain is there", { network: connection.network });
     } catch (error) {
       if (before === "" && hasCode(error, "wrong-chain")) throw error;
       const reason = (error as Error).message;
-      if (reason !== before) note("warn", "no deposits until the chain answers", { reason });
+      if (reason !== before) {
+        note("warn", "no deposits until the chain answers", { network: connection.network, reason });
+      }
       const again = () => detach(look(reason), noteFailure(note, "looking for the chain's node"));
       if (!stopped) timer = setTimeout(again, LOOK_AGAIN_MS).unref();
     }

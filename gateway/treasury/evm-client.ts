@@ -31,6 +31,8 @@ const POLL_MS = 200;
 const RPC_TIMEOUT_MS = 10_000;
 
 export interface EvmConnection {
+  /** CAIP-2 */
+  readonly network: string;
   /** Resolves with the clients once the node is known to be of this chain; rejects when it is not, or absent. */
   verified(): Promise<EvmClients>;
   /** Asks the node anew for its chain; rejects when it is another one, or absent. */
@@ -42,7 +44,13 @@ interface EvmClients {
   readonly writer: WalletClient<Transport, ViemChain, LocalAccount>;
 }
 
-export function connectEvm(rpcUrl: string, chainId: number, treasury: Treasury): EvmConnection {
+/** @param member of the configuration that names the node, for messages */
+export function connectEvm(
+  rpcUrl: string,
+  chainId: number,
+  treasury: Treasury,
+  member = "chain.rpc",
+): EvmConnection {
   const transport = http(rpcUrl, { timeout: RPC_TIMEOUT_MS });
   const chain: ViemChain = defineChain({
     id: chainId,
@@ -57,16 +65,17 @@ export function connectEvm(rpcUrl: string, chainId: number, treasury: Treasury):
     const found = await reader.getChainId().catch((error: { shortMessage?: string }) => {
       throw new Watt402Error(
         "unreachable",
-        `chain.rpc ${rpcUrl}: expected a node, found none (${error.shortMessage ?? "no answer"})`,
+        `${member} ${rpcUrl}: expected a node, found none (${error.shortMessage ?? "no answer"})`,
       );
     });
     if (found === chainId) return found;
     throw new Watt402Error(
       "wrong-chain",
-      `chain.rpc ${rpcUrl}: expected chain id ${chainId}, found ${found}; check seller.network`,
+      `${member} ${rpcUrl}: expected chain id ${chainId}, found ${found}; check seller.network`,
     );
   }
   return {
+    network: chain.name,
     chainId: checkedChainId,
     async verified() {
       if (clients === null) {

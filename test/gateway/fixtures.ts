@@ -25,8 +25,11 @@ export const TREASURY_DOLLARS_ATOMIC = 1_000_000_000n;
 
 /** Any part of a configuration file; missing members are the ground's. */
 export type ConfigPatch = {
-  readonly [Section in Exclude<keyof Config, "sellers">]?: Partial<Config[Section]> | Record<string, unknown>;
+  readonly [Section in Exclude<keyof Config, "sellers" | "chains" | "tokens">]?:
+    | Partial<Config[Section]>
+    | Record<string, unknown>;
 } & {
+  readonly chain?: { readonly rpc: string };
   readonly seller?: Record<string, unknown>;
   /** In the place of the one seller; network and token are the ground's. */
   readonly sellers?: readonly Record<string, unknown>[];

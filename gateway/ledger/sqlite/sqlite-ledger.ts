@@ -10,6 +10,7 @@ import { chmodSync, closeSync, existsSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import Database from "libsql";
 import { Watt402Error } from "#payment/watt402-error";
+import type { PaymentToken } from "#protocol/payment-token";
 import type {
   ChannelKey,
   ChannelRecord,
@@ -60,7 +61,7 @@ export interface SqliteLedger extends LedgerStore {
   deposits(channelId: string): readonly DepositRecord[];
   balanceOf(channelId: string): number;
   depositTotals(channel: ChannelKey, daySinceSeconds: number): DepositTotals;
-  overdueDeposits(nowSeconds: number, limit: number): readonly OverdueDeposit[];
+  overdueDeposits(token: PaymentToken, nowSeconds: number, limit: number): readonly OverdueDeposit[];
   withdrawals(channelId: string): readonly WithdrawalRecord[];
 }
 

@@ -18,9 +18,11 @@ export interface Difference {
   readonly meaning: string;
 }
 
-/** What a seller is owed by the ledger, and what it took on chain: claims on channels, transfers by exact. */
+/** What a seller is owed in one token by the ledger, and what it took on chain: claims on channels, transfers by exact. */
 export interface SellerTotals {
   readonly seller: string;
+  /** CAIP-19 */
+  readonly token: string;
   readonly chargedAtomic: number;
   readonly takenAtomic: number;
 }
@@ -38,10 +40,16 @@ export interface ReconcileParts {
   readonly ledger: LedgerStore;
   /** A seller's counters of a channel; null when unknown; "none": it keeps none to ask for, the chain has them. */
   readonly sellerCounters: (channel: ChannelRecord) => Promise<SellerCounters | "none" | null>;
+  /** By CAIP-2 network; null when none is configured. */
+  readonly nodeOf: (network: string) => ChainNode | null;
+  readonly treasury: string;
+}
+
+/** What a chain is asked. */
+export interface ChainNode {
   readonly chain: Chain;
   readonly receipts: Receipts;
   readonly escrow: Escrow;
-  readonly treasury: string;
 }
 
 export type Differ = (where: string, expected: string, found: string, meaning: string) => void;

@@ -6,16 +6,18 @@
  */
 import { purchaseNonce } from "#payment/authorization";
 import type { Hex } from "#payment/bytes";
+import { tokenName } from "#protocol/payment-token";
 import type { ChannelRecord } from "../../purchase/ports.ts";
-import type { Differ, ReconcileParts } from "./differences.ts";
+import type { ChainNode, Differ, ReconcileParts } from "./differences.ts";
 
-/** Exact accounts that share a wallet: those of one device. */
+/** Exact accounts that share a wallet: those of one device in one token. */
 export function exactAccounts(channels: readonly ChannelRecord[]): readonly (readonly ChannelRecord[])[] {
   const wallets = new Map<string, ChannelRecord[]>();
   for (const channel of channels) {
     if (channel.config !== null) continue;
-    const accounts = wallets.get(channel.device) ?? [];
-    wallets.set(channel.device, accounts);
+    const wallet = `${channel.device} ${tokenName(channel.requirements)}`;
+    const accounts = wallets.get(wallet) ?? [];
+    wallets.set(wallet, accounts);
     accounts.push(channel);
   }
   return [...wallets.values()];
@@ -27,7 +29,7 @@ export function exactAccounts(channels: readonly ChannelRecord[]): readonly (rea
  * @returns what the seller took, atomic units
  */
 export async function compareTransfers(
-  { ledger, chain, receipts }: ReconcileParts,
+  { ledger, chain, receipts }: Pick<ReconcileParts, "ledger"> & ChainNode,
   channel: ChannelRecord,
   lacking: string,
   differ: Differ,
@@ -67,7 +69,7 @@ export async function compareTransfers(
 
 /** What was sent to a device's wallet is there, or was paid to one of its sellers. */
 export async function compareWallets(
-  { ledger, chain }: ReconcileParts,
+  { ledger, chain }: Pick<ReconcileParts, "ledger"> & ChainNode,
   channels: readonly ChannelRecord[],
   differ: Differ,
 ): Promise<void> {

@@ -11,10 +11,18 @@ import { fromHex, type Hex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
 import { recoverAddress } from "#payment/key";
 import { voucherDigest } from "#payment/voucher";
+import { tokenName } from "#protocol/payment-token";
 import type { ChannelRecord, PaymentRecord } from "../../purchase/ports.ts";
 import type { Escrow } from "../../treasury/escrow.ts";
 import type { LedgerStore } from "../store.ts";
-import type { Differ, Difference, ReconcileParts, Reconciliation } from "./differences.ts";
+import type {
+  ChainNode,
+  Differ,
+  Difference,
+  ReconcileParts,
+  Reconciliation,
+  SellerTotals,
+} from "./differences.ts";
 import { compareTransfers, compareWallets, exactAccounts } from "./reconcile-exact.ts";
 
 /** What became of a rung that a seller charged and the ledger lacks. @param isLeft its device buys elsewhere since */
@@ -39,37 +47,55 @@ export async function reconcile(parts: ReconcileParts): Promise<Reconciliation> 
         differences.push({ device, channel, where, expected, found, meaning });
       }
     };
+  /** Null when the channel's chain could not be asked. */
+  async function onNode<Found>(
+    { requirements: { network } }: ChannelRecord,
+    ask: (node: ReconcileParts & ChainNode) => Promise<Found>,
+  ): Promise<Found | null> {
+    const node = parts.nodeOf(network);
+    try {
+      if (node !== null) return await ask({ ...parts, ...node });
+      unasked.add(`chain: the configuration names no node of ${network}`);
+    } catch (error) {
+      unasked.add(`chain: ${(error as Error).message}`);
+    }
+    return null;
+  }
   const channels = await parts.ledger.channels();
   const present = new Map<string, ChannelRecord>();
   for (const channel of channels) {
     if (channel.revision > (present.get(channel.device)?.revision ?? -1))
       present.set(channel.device, channel);
   }
-  const totals = new Map<string, { chargedAtomic: number; takenAtomic: number }>();
+  const totals = new Map<string, SellerTotals>();
   for (const channel of channels) {
     const { device, id, seller } = channel;
     const isLeft = present.get(device) !== channel;
     const differ = differOf(device, id);
     payments += await compareRows(parts.ledger, channel, differ);
     await compareSeller(parts, channel, isLeft, differ, unasked);
-    const takenAtomic = await compareChain(parts, channel, isLeft, differ).catch((error: Error) => {
-      unasked.add(`chain: ${error.message}`);
-      return 0;
-    });
-    const before = totals.get(seller) ?? { chargedAtomic: 0, takenAtomic: 0 };
-    totals.set(seller, {
-      chargedAtomic: before.chargedAtomic + channel.charged,
-      takenAtomic: before.takenAtomic + takenAtomic,
+    const takenAtomic = await onNode(channel, (node) => compareChain(node, channel, isLeft, differ));
+    const token = tokenName(channel.requirements);
+    const key = `${seller} ${token}`;
+    const before = totals.get(key);
+    totals.set(key, {
+      seller,
+      token,
+      chargedAtomic: (before?.chargedAtomic ?? 0) + channel.charged,
+      takenAtomic: (before?.takenAtomic ?? 0) + (takenAtomic ?? 0),
     });
   }
   for (const accounts of exactAccounts(channels)) {
-    const { device, id } = accounts[0]!;
-    await compareWallets(parts, accounts, differOf(device, id)).catch((error: Error) =>
-      unasked.add(`chain: ${error.message}`),
-    );
+    const first = accounts[0]!;
+    await onNode(first, (node) => compareWallets(node, accounts, differOf(first.device, first.id)));
   }
-  const sellers = [...totals].map(([seller, sums]) => ({ seller, ...sums }));
-  return { channels: channels.length, sellers, payments, differences, unasked: [...unasked] };
+  return {
+    channels: channels.length,
+    sellers: [...totals.values()],
+    payments,
+    differences,
+    unasked: [...unasked],
+  };
 }
 
 /** Each row against the one before it and against its own signature. */
@@ -172,7 +198,7 @@ async function compareSeller(
 
 /** @returns what the seller took on chain from this channel, atomic units */
 async function compareChain(
-  parts: ReconcileParts,
+  parts: Pick<ReconcileParts, "ledger" | "treasury"> & ChainNode,
   channel: ChannelRecord,
   isLeft: boolean,
   differ: Differ,

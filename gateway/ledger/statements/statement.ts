@@ -5,7 +5,8 @@
  * token's configured symbol and decimals.
  */
 import { Watt402Error } from "#payment/watt402-error";
-import type { Config } from "../../config/config.ts";
+import { isSameToken, type PaymentToken, tokenName } from "#protocol/payment-token";
+import type { MoneySection } from "../../config/monitoring-section.ts";
 import type { ChannelRecord, DepositRecord, PaymentRecord } from "../../purchase/ports.ts";
 import type { LedgerStore } from "../store.ts";
 
@@ -16,7 +17,7 @@ export interface Counters {
   readonly register: number;
 }
 
-interface ChannelStatement {
+interface ChannelStatement extends PaymentToken {
   readonly channel: string;
   readonly resource: string;
   readonly scheme: string;
@@ -36,6 +37,10 @@ interface PriceLine {
   readonly spentAtomic: number;
 }
 
+interface TokenSum extends PaymentToken {
+  readonly spentAtomic: number;
+}
+
 export interface Statement {
   readonly device: string;
   readonly model: string;
@@ -43,7 +48,9 @@ export interface Statement {
   /** "2026-11" */
   readonly month: string;
   readonly purchases: number;
-  readonly spentAtomic: number;
+  /** Null when it paid in several tokens: amounts of different tokens make no sum. */
+  readonly spentAtomic: number | null;
+  readonly spent: readonly TokenSum[];
   readonly grantedUnits: number;
   /** By the meter's register, from the last payment before the month to the last one in it. */
   readonly consumedUnits: number;
@@ -66,17 +73,30 @@ export async function statementOf(ledger: LedgerStore, device: string, month: st
   }
   const sum = (pick: (channel: ChannelStatement) => number) =>
     channels.reduce((total, channel) => total + pick(channel), 0);
+  const spent = spentIn(channels);
   return {
     device,
     model: record.model,
     unit: record.unit,
     month,
     purchases: sum(({ purchases }) => purchases),
-    spentAtomic: sum(({ spentAtomic }) => spentAtomic),
+    spentAtomic: spent.length > 1 ? null : (spent[0]?.spentAtomic ?? 0),
+    spent,
     grantedUnits: sum(({ grantedUnits }) => grantedUnits),
     consumedUnits: registers.length === 0 ? 0 : Math.max(...registers) - Math.min(...registers),
     channels,
   };
+}
+
+/** One sum for each token. */
+function spentIn(channels: readonly ChannelStatement[]): TokenSum[] {
+  const sums = new Map<string, TokenSum>();
+  for (const { network, asset, spentAtomic } of channels) {
+    const name = tokenName({ network, asset });
+    const before = sums.get(name)?.spentAtomic ?? 0;
+    sums.set(name, { network, asset, spentAtomic: before + spentAtomic });
+  }
+  return [...sums.values()];
 }
 
 async function channelStatement(
@@ -112,6 +132,8 @@ async function channelStatement(
     channel: channel.id,
     resource: channel.resource,
     scheme: channel.requirements.scheme,
+    network: channel.requirements.network,
+    asset: channel.requirements.asset,
     opening: countersOf(before),
     closing: countersOf(last ?? before),
     purchases,
@@ -139,18 +161,28 @@ function monthOf(month: string): { readonly fromSeconds: number; readonly toSeco
   return { fromSeconds: startMs / 1000, toSeconds: Date.UTC(Number(year), Number(number)) / 1000 - 1 };
 }
 
-/** The statement as a page of text. @param token how money is written: the section `money` of the configuration */
-export function statementText(statement: Statement, token: Config["money"]): string {
+/** A token, and how its amounts are written. */
+type WrittenToken = PaymentToken & MoneySection;
+
+/** The statement as a page of text. @param tokens those that the configuration names */
+export function statementText(statement: Statement, tokens: readonly WrittenToken[]): string {
   const { unit } = statement;
-  const money = (atomic: number) => moneyText(atomic, token);
+  const isOneToken = statement.spent.length <= 1;
   const energy = (units: number) => (unit === "mWh" ? `${(units / 1e6).toFixed(6)} kWh` : `${units} ${unit}`);
-  const price = (perMillion: number) =>
-    unit === "mWh" ? `${money(perMillion)}/kWh` : `${money(perMillion)} per million ${unit}`;
+  const price = (perMillion: number, token: PaymentToken) => {
+    const money = moneyText(perMillion, token, tokens);
+    return unit === "mWh" ? `${money}/kWh` : `${money} per million ${unit}`;
+  };
   const lines = [
     `Statement for device ${statement.device} (${statement.model}), ${statement.month} (UTC)`,
     "",
     `  purchases   ${statement.purchases}`,
-    `  spent       ${money(statement.spentAtomic)} (${statement.spentAtomic} atomic units)`,
+    ...(statement.spent.length === 0 ? ["  spent       0"] : []),
+    ...statement.spent.map(
+      (sum) =>
+        `  spent       ${moneyText(sum.spentAtomic, sum, tokens)} (${sum.spentAtomic} atomic units` +
+        `${isOneToken ? "" : ` of ${tokenName(sum)}`})`,
+    ),
     `  bought      ${energy(statement.grantedUnits)}`,
     `  consumed    ${energy(statement.consumedUnits)} by the meter's register`,
   ];
@@ -165,11 +197,13 @@ export function statementText(statement: Statement, token: Config["money"]): str
       `    of       ${channel.resource}`,
       edge("opening", channel.opening),
       edge("closing", channel.closing),
-      `    deposited ${money(channel.depositedAtomic)}`,
+      ...(isOneToken ? [] : [`    in       ${tokenName(channel)}`]),
+      `    deposited ${moneyText(channel.depositedAtomic, channel, tokens)}`,
     );
     for (const line of channel.prices) {
       lines.push(
-        `    ${line.purchases} purchases at ${price(line.pricePerMillionUnits)}: ${money(line.spentAtomic)}`,
+        `    ${line.purchases} purchases at ${price(line.pricePerMillionUnits, channel)}: ` +
+          moneyText(line.spentAtomic, channel, tokens),
       );
     }
   }
@@ -177,7 +211,10 @@ export function statementText(statement: Statement, token: Config["money"]): str
 }
 
 /** Digit by digit: a token of 18 decimals has more of them than a division would keep. Dollars, as the dashboard has them. */
-function moneyText(atomic: number, { symbol, decimals }: Config["money"]): string {
+function moneyText(atomic: number, token: PaymentToken, tokens: readonly WrittenToken[]): string {
+  const written = tokens.find((one) => isSameToken(one, token));
+  if (written === undefined) return `${atomic} atomic units of ${tokenName(token)}`;
+  const { symbol, decimals } = written;
   const digits = String(atomic).padStart(decimals + 1, "0");
   const wholeDigits = digits.length - decimals;
   const fraction = decimals === 0 ? "" : `.${digits.slice(wholeDigits)}`;

@@ -3,10 +3,11 @@
  *
  * Promise: only what the gateway can pay is chosen: version 2, one of the operator's schemes, networks
  * and tokens, by EIP-3009 under the token's own domain, an amount that a device can pay at once; of several, the
- * cheapest by the scheme that the operator prefers.
+ * cheapest in the token and by the scheme that the operator prefers. Amounts of different tokens are not compared.
  */
 import { isCounter, QUANTUM_MAX } from "#core/units";
 import type { OfferedRequirements } from "#protocol/messages";
+import { isSameToken, type PaymentToken } from "#protocol/payment-token";
 import type { PaymentRequired, SettleResponse } from "#protocol/x402";
 import type { NoTerms } from "../../purchase/ports.ts";
 import { echoTrouble } from "./extension-echo.ts";
@@ -14,9 +15,8 @@ import { echoTrouble } from "./extension-echo.ts";
 export interface Payable {
   /** In order of preference. */
   readonly schemes: readonly ("batch-settlement" | "exact")[];
-  readonly network: string;
-  /** Token address, any case. */
-  readonly asset: string;
+  /** In order of preference, behind that of the schemes. */
+  readonly tokens: readonly PaymentToken[];
 }
 
 /** The requirements the operator likes best; null, and why, when none can be paid. */
@@ -27,8 +27,11 @@ export function chooseRequirements(
   const trouble = echoTrouble(required);
   if (trouble !== "") return { requirements: null, reason: trouble, isUnpayable: true };
   const fitting = required.accepts.filter((option) => fits(option, payable));
-  for (const scheme of payable.schemes) {
-    const [first, ...others] = fitting.filter((option) => option.scheme === scheme);
+  const wanted = payable.schemes.flatMap((scheme) => payable.tokens.map((token) => ({ scheme, token })));
+  for (const { scheme, token } of wanted) {
+    const [first, ...others] = fitting.filter(
+      (option) => option.scheme === scheme && isSameToken(option, token),
+    );
     if (first === undefined) continue;
     // All buy the same resource, so the amount is the price; of equal ones the seller's order decides.
     const best = others.reduce((low, next) => (Number(next.amount) < Number(low.amount) ? next : low), first);
@@ -53,8 +56,8 @@ const WORD_MAX = 64;
 
 type Option = PaymentRequired["accepts"][number];
 
-function fits(option: Option, { network, asset }: Payable): boolean {
-  const isOurs = option.network === network && option.asset.toLowerCase() === asset.toLowerCase();
+function fits(option: Option, { tokens }: Payable): boolean {
+  const isOurs = tokens.some((token) => isSameToken(token, option));
   return isOurs && methodOf(option) === METHOD && lackOf(option) === "";
 }
 
@@ -79,9 +82,10 @@ function shownOption(option: Option): string {
   return `${shown(scheme)} by ${methodOf(option)} on ${shown(network)} in token ${shown(asset)}${lackOf(option)}`;
 }
 
-function spoken({ schemes, network, asset }: Payable): string {
+function spoken({ schemes, tokens }: Payable): string {
   const each = schemes.map((scheme) => `${scheme} by ${METHOD}`);
-  return `spoken: ${each.join(", ")} on ${network} in token ${asset}`;
+  const places = tokens.map(({ network, asset }) => `on ${network} in token ${asset}`);
+  return `spoken: ${each.join(", ")} ${places.join(", or ")}`;
 }
 
 /** A piece of what a stranger wrote. */

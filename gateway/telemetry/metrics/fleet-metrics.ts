@@ -6,18 +6,19 @@
 import { failureCount } from "#core/detach";
 import type { ClusterStatus } from "../../cluster/cluster-status.ts";
 import type { WaitingPayments } from "../../ledger/store.ts";
+import type { TreasuryBalance } from "../alarms.ts";
 import type { Fleet } from "../fleet-view.ts";
 import { type CheckName, CONDITIONS } from "../labels.ts";
 import { daysLeft } from "../light-view.ts";
 import type { Scrape } from "./scrape.ts";
+import { labelsOf, TOKEN_LABELS } from "./token-labels.ts";
 
 export interface FleetSources {
   readonly fleet: Fleet;
   readonly lowBalanceDays: number;
   readonly isUp: () => Readonly<Record<CheckName, boolean>>;
   readonly cluster: () => ClusterStatus;
-  /** Null while unknown. */
-  readonly treasuryAtomic: () => number | null;
+  readonly treasury: () => readonly TreasuryBalance[];
   /** Payments that are in the journal alone. */
   readonly journal: () => WaitingPayments;
   readonly viewers: () => number;
@@ -30,10 +31,11 @@ export function registerFleet(scrape: Scrape, sources: FleetSources): void {
   registerLights(scrape, sources);
   registerCluster(scrape, sources.cluster);
   registerJournal(scrape, sources);
-  scrape.gauge(
+  scrape.gauges(
     "watt402_treasury_balance_atomic",
-    "The treasury's tokens; NaN while the chain does not answer",
-    () => sources.treasuryAtomic() ?? Number.NaN,
+    "The treasury's tokens; NaN while their chain does not answer",
+    TOKEN_LABELS,
+    () => sources.treasury().map((token) => [labelsOf(token), token.balanceAtomic ?? Number.NaN]),
   );
   scrape.total(
     "watt402_unforeseen_failures_total",
@@ -52,16 +54,18 @@ export function registerFleet(scrape: Scrape, sources: FleetSources): void {
 
 function registerLights(scrape: Scrape, { fleet, lowBalanceDays, now }: FleetSources): void {
   scrape.total("watt402_payments_total", "Payments granted", () => fleet.summary().payments);
-  scrape.total(
+  scrape.totals(
     "watt402_spent_atomic_total",
     "Money charged for grants, atomic units of the token",
-    () => fleet.summary().spentAtomic,
+    TOKEN_LABELS,
+    () => fleet.summary().tokens.map((token) => [labelsOf(token), token.spentAtomic]),
   );
   scrape.gauge("watt402_power_watts", "Power of all lights", () => fleet.summary().powerMilliwatts / 1000);
-  scrape.gauge(
+  scrape.gauges(
     "watt402_price_atomic_per_million_units",
-    "The tariff, atomic units per million metered units (for mWh: per kWh)",
-    () => fleet.summary().pricePerMillionUnits,
+    "The tariff offered last, atomic units of the token per million metered units (for mWh: per kWh)",
+    TOKEN_LABELS,
+    () => fleet.summary().tokens.map((token) => [labelsOf(token), token.pricePerMillionUnits]),
   );
   scrape.gauge(
     "watt402_low_balance_lights",

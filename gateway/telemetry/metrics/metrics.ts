@@ -5,12 +5,14 @@
  * as a single light.
  */
 import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import type { PaymentToken } from "#protocol/payment-token";
 import type { GatewayEvent, Timing } from "../../purchase/ports.ts";
 import type { SellerStatus } from "../../sellers/seller-status.ts";
 import { type AccessSources, registerAccess } from "./access-metrics.ts";
 import { type FleetSources, registerFleet } from "./fleet-metrics.ts";
 import { Scrape } from "./scrape.ts";
 import { registerSellers } from "./seller-metrics.ts";
+import { labelsOf, TOKEN_LABELS } from "./token-labels.ts";
 
 /** What is read at each scrape. */
 interface MetricSources extends FleetSources {
@@ -38,10 +40,11 @@ export class Metrics implements Omit<Timing, "nowSeconds"> {
     "watt402_ledger_differences_total",
     "Times that ledger and seller counted grants differently",
   );
-  readonly #deposits = this.#counter("watt402_deposits_total", "Deposits confirmed");
+  readonly #deposits = this.#counter("watt402_deposits_total", "Deposits confirmed", TOKEN_LABELS);
   readonly #deposited = this.#counter(
     "watt402_deposited_atomic_total",
     "Money deposited into channels and wallets, atomic units of the token",
+    TOKEN_LABELS,
   );
   readonly #stages = new Histogram({
     name: "watt402_stage_seconds",
@@ -59,6 +62,7 @@ export class Metrics implements Omit<Timing, "nowSeconds"> {
     this.#lightsMax = sources.lightsMax;
     collectDefaultMetrics({ register: this.#registry });
     const scrape = new Scrape(this.#registry);
+    for (const token of sources.treasury()) this.#deposited.inc(labelsOf(token), 0);
     registerAccess(scrape, sources.access);
     registerFleet(scrape, sources);
     registerSellers(scrape, sources.sellers);
@@ -116,9 +120,9 @@ export class Metrics implements Omit<Timing, "nowSeconds"> {
     if (stage === "ledger" && isGood) this.#paidSeconds = this.#now();
   }
 
-  deposited(amountAtomic: number): void {
-    this.#deposits.inc();
-    this.#deposited.inc(amountAtomic);
+  deposited(token: PaymentToken, amountAtomic: number): void {
+    this.#deposits.inc(labelsOf(token));
+    this.#deposited.inc(labelsOf(token), amountAtomic);
   }
 
   #answered({ device, grant, tookSeconds }: Extract<GatewayEvent, { type: "answered" }>): void {

@@ -6,8 +6,7 @@
  */
 
 import type { Forward } from "#gateway/purchase/forward";
-import type { FundingLimits } from "#gateway/purchase/funding";
-import { type SellerClient, UNTIMED } from "#gateway/purchase/ports";
+import { type FundingLimits, type SellerClient, UNTIMED } from "#gateway/purchase/ports";
 import { Sessions } from "#gateway/purchase/sessions";
 import { electricitySeller } from "#gateway/sellers/client/electricity-seller";
 import { TariffWatch } from "#gateway/sellers/tariff-watch";
@@ -82,7 +81,10 @@ export class Gateway {
     const life = new ProcessLifetime(world);
     this.life = life;
     const http = link.from(life, () => acted("asked the seller"));
-    const payable = { schemes: ["batch-settlement"] as const, network: NETWORK, asset: TOKEN };
+    const payable = {
+      schemes: ["batch-settlement"] as const,
+      tokens: [{ network: NETWORK, asset: TOKEN }],
+    };
     const seller = electricitySeller(http, SELLER_URL, payable);
     const watch = new TariffWatch(
       seller,
@@ -109,6 +111,7 @@ export class Gateway {
       reconsider: () => watch.reconsider(),
       quote: (quantumAtomic) => watch.quote(quantumAtomic),
     };
+    const token = { chain: gatewayChain(chain, life), limits: this.parts.limits };
     const sessions = new Sessions(
       {
         key: keyOf("gateway"),
@@ -126,8 +129,8 @@ export class Gateway {
           address: keyOf("treasury").address,
           sign: (digest) => signDigest(signing, "treasury", digest),
         },
-        chain: gatewayChain(chain, life),
-        limits: this.parts.limits,
+        // One token: a world's lights pay in no other.
+        findToken: () => token,
         isEnrolled: () => false,
         note: (_level, text, fields) => world.note(`gateway: ${text} ${String(fields.reason ?? "")}`),
         observe: () => {},

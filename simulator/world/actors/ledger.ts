@@ -15,6 +15,7 @@ import type {
   OverdueDeposit,
   PaymentRecord,
 } from "#gateway/purchase/ports";
+import type { PaymentToken } from "#protocol/payment-token";
 import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 import type { Tables } from "../engine/tables.ts";
 
@@ -81,17 +82,17 @@ export class SimulatedLedger implements Ledger {
     return balance;
   }
 
-  depositTotals({ id, device }: ChannelKey, daySinceSeconds: number): DepositTotals {
-    return totalsOf(this.#counted(id, this.#channelIdsOf(device)), daySinceSeconds);
+  depositTotals({ id, device, requirements }: ChannelKey, daySinceSeconds: number): DepositTotals {
+    return totalsOf(this.#counted(id, this.#channelIdsOf(device)), daySinceSeconds, requirements);
   }
 
-  overdueDeposits(nowSeconds: number, limit: number): OverdueDeposit[] {
+  overdueDeposits(_token: PaymentToken, nowSeconds: number, limit: number): OverdueDeposit[] {
     const overdue: OverdueDeposit[] = [];
     for (const deposits of this.#tables.rows<readonly DepositRecord[]>("deposits")) {
       for (const deposit of deposits) {
         if (deposit.state !== "intended" || deposit.validBeforeSeconds > nowSeconds) continue;
         const { id, device, requirements } = this.#tables.get<ChannelRecord>("channel", deposit.channelId)!;
-        overdue.push({ deposit, channel: { id, device }, token: requirements.asset });
+        overdue.push({ deposit, channel: { id, device, requirements } });
       }
     }
     overdue.sort((left, right) => left.deposit.validBeforeSeconds - right.deposit.validBeforeSeconds);

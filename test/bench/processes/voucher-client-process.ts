@@ -3,6 +3,7 @@
  *
  * Promise: vouchers are what a gateway would send, byte for byte; each channel has one request under way.
  */
+
 import { randomBytes } from "node:crypto";
 import { Agent, request } from "undici";
 import { voucherPayload } from "#gateway/purchase/payload";
@@ -14,6 +15,7 @@ import { fromHex, toHex, wordOfInteger } from "#payment/bytes";
 import { channelIdOf, DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { openKey } from "#payment/key";
 import { voucherDigest } from "#payment/voucher";
+import { tokenName } from "#protocol/payment-token";
 import { answerParent, optionsOfParent } from "./child.ts";
 import type { FleetMark } from "./fleet-process.ts";
 
@@ -43,8 +45,7 @@ const httpClient = openHttp({
 });
 const seller = electricitySeller(httpClient, sellerUrl, {
   schemes: ["batch-settlement"],
-  network,
-  asset: token,
+  tokens: [{ network, asset: token }],
 });
 const agent = new Agent({ connections: channels, pipelining: 1 });
 
@@ -93,6 +94,7 @@ async function openBuyer(): Promise<Buyer> {
     signature: toHex(treasury.sign(digest)),
     state: "intended",
     isNewcomer: false,
+    token: tokenName({ network, asset: token }),
     atSeconds: 0,
   };
   const counters = { balance: depositAtomic, promised: depositAtomic, charged: 0, granted: 0, revision: 0 };

@@ -44,9 +44,11 @@ const withMember = (section: string, member: string, value: unknown): Sections =
 };
 
 test("a configuration with only what has no default is complete", () => {
-  const { treasury, limits, forward, sellers } = checkConfig(good(), "x.toml");
+  const { tokens, chains, limits, forward, sellers } = checkConfig(good(), "x.toml");
   expect(sellers).toMatchObject([{ name: "seller", kind: "electricity" }]);
-  expect(treasury.depositAtomic).toBeLessThanOrEqual(treasury.perChannelAtomic);
+  expect(chains).toEqual([{ network: "eip155:31337", rpc: anvil.rpcUrl, member: "chain.rpc" }]);
+  expect(tokens).toMatchObject([{ network: "eip155:31337", symbol: "USDC", decimals: 6 }]);
+  expect(tokens[0]!.depositAtomic).toBeLessThanOrEqual(tokens[0]!.perChannelAtomic);
   expect(limits.purchases).toBeGreaterThan(0);
   expect(forward.origins).toEqual([]);
 });
@@ -84,6 +86,94 @@ test.each<[string, string, unknown, RegExp]>([
   } catch (error) {
     expect((error as Error).message.split("\n")).toHaveLength(1);
   }
+});
+
+describe("several chains and tokens", () => {
+  const [HERE, THERE] = ["eip155:31337", "eip155:31338"];
+  const [DOLLAR, EURO] = [`0x${"70".repeat(20)}`, `0x${"7E".repeat(20)}`];
+  const seller = (name: string, network: string, asset: string) => ({
+    ...{ name, network, asset },
+    url: `http://127.0.0.1/${name}`,
+  });
+  const token = (network: string, asset: string) => ({ network, asset, symbol: "USDC", decimals: 6 });
+  const both = (patch: Record<string, unknown> = {}) => {
+    const { seller: _, chain: __, ...others } = good();
+    return {
+      ...others,
+      sellers: [seller("here", HERE!, DOLLAR!), seller("there", THERE!, EURO!)],
+      chains: [
+        { network: THERE, rpc: "http://127.0.0.1:8" },
+        { network: HERE, rpc: "http://127.0.0.1:9" },
+      ],
+      tokens: [token(HERE!, DOLLAR!), { ...token(THERE!, EURO!.toLowerCase()), perDayAtomic: 30_000_000 }],
+      treasury: { key: keyFile, perDevicePerDayAtomic: 5_000_000 },
+      ...patch,
+    };
+  };
+
+  test("each seller has its chain, and each token its own limits or the usual ones", () => {
+    const { chains, tokens, sellers } = checkConfig(both(), "f");
+    expect(chains).toEqual([
+      { network: HERE, rpc: "http://127.0.0.1:9", member: "chains.1.rpc" },
+      { network: THERE, rpc: "http://127.0.0.1:8", member: "chains.0.rpc" },
+    ]);
+    expect(tokens).toMatchObject([
+      { network: HERE, asset: DOLLAR, perDayAtomic: 1_000_000_000, newcomersPerDayAtomic: 100_000_000 },
+      { network: THERE, asset: EURO, perDayAtomic: 30_000_000, newcomersPerDayAtomic: 3_000_000 },
+    ]);
+    expect(tokens.map(({ perDevicePerDayAtomic }) => perDevicePerDayAtomic)).toEqual([5_000_000, 5_000_000]);
+    expect(sellers.map(({ tokens: taken }) => taken)).toEqual([
+      [{ network: HERE, asset: DOLLAR }],
+      [{ network: THERE, asset: EURO }],
+    ]);
+  });
+
+  test("a seller may take several, in its order of preference", () => {
+    const several = { ...seller("one", HERE!, DOLLAR!), network: undefined, asset: undefined };
+    const tokens = [token(THERE!, EURO!), token(HERE!, DOLLAR!)].map(({ network, asset }) => ({
+      network,
+      asset,
+    }));
+    const config = checkConfig(both({ sellers: [{ ...several, tokens }] }), "f");
+    expect(config.sellers[0]!.tokens).toEqual(tokens);
+    expect(config.tokens.map(({ network }) => network)).toEqual([THERE, HERE]);
+    const twice = both({ sellers: [{ ...seller("one", HERE!, DOLLAR!), tokens }] });
+    expect(() => checkConfig(twice, "f")).toThrow(
+      "config f: sellers.0: expected network and asset, or tokens in their place, found both",
+    );
+  });
+
+  test.each<[Record<string, unknown>, string]>([
+    [{ chain: { rpc: "http://x" } }, "chain: expected either [chain] or [[chains]], found both"],
+    [{ chains: [] }, "chain: expected either [chain] or [[chains]], found neither"],
+    [
+      { chains: [], chain: { rpc: "http://x" } },
+      "chain: expected the node of one network, found sellers on eip155:31337 and eip155:31338; name each in [[chains]]",
+    ],
+    [
+      { chains: [{ network: HERE, rpc: "http://x" }] },
+      "chains: expected a node of eip155:31338, on which a seller is paid, found none",
+    ],
+    [
+      { tokens: [token(HERE!, DOLLAR!)] },
+      "tokens: expected symbol, decimals and limits of each of the sellers' 2 tokens in [[tokens]], found none for " +
+        `eip155:31338/erc20:${EURO!.toLowerCase()}`,
+    ],
+    [
+      { tokens: [token(HERE!, DOLLAR!), token(THERE!, EURO!), token(THERE!, EURO!.toLowerCase())] },
+      `tokens.2: expected each token once, found eip155:31338/erc20:${EURO!.toLowerCase()} again`,
+    ],
+    [
+      { tokens: [token(HERE!, DOLLAR!), { ...token(THERE!, EURO!), perDayAtomic: 4_000_000 }] },
+      "tokens.1.perDevicePerDayAtomic: expected at most tokens.1.perDayAtomic (4000000), found 5000000",
+    ],
+    [
+      { market: { choose: "cheapest" } },
+      'market.choose: expected "order", as prices in 2 tokens cannot be compared, found "cheapest"',
+    ],
+  ])("%j is refused by name", (patch, expected) => {
+    expect(() => checkConfig(both(patch), "f")).toThrow(`config f: ${expected}`);
+  });
 });
 
 test("every wrong value has a line of its own, and a missing section is named", () => {

@@ -59,12 +59,12 @@ const load = (environment: Record<string, string>, settings: readonly string[] =
 
 test("the command line goes before the environment, and that before the file", () => {
   const environment = { WATT402_TREASURY_DEPOSIT_ATOMIC: "6", WATT402_SELLER_URL: "http://seller:1" };
-  expect(load({}).treasury.depositAtomic).toBe(5);
+  expect(load({}).tokens[0]!.depositAtomic).toBe(5);
   expect(load(environment)).toMatchObject({
-    treasury: { depositAtomic: 6 },
+    tokens: [{ depositAtomic: 6 }],
     sellers: [{ url: "http://seller:1" }],
   });
-  expect(load(environment, ["treasury.depositAtomic=7"]).treasury.depositAtomic).toBe(7);
+  expect(load(environment, ["treasury.depositAtomic=7"]).tokens[0]!.depositAtomic).toBe(7);
   expect(load(environment).treasury.key).toBe("/keys/treasury");
 });
 
@@ -159,7 +159,7 @@ test("--check shows what is in effect, --init writes a sample that is good and i
   const target = join(directory, "new.toml");
   const init = () => spawnGateway(["--init", target], program).ended;
   expect(await init()).toMatchObject({ code: 0, stderr: "" });
-  expect(readConfig(target).treasury.depositDays).toBe(7);
+  expect(readConfig(target).tokens[0]!.depositDays).toBe(7);
   expect(statSync(target).mode & 0o077).toBe(0);
   expect(await init()).toMatchObject({
     code: 1,

@@ -14,12 +14,23 @@ import { Fleet } from "#gateway/telemetry/fleet-view";
 import type { Location } from "#gateway/telemetry/locations";
 import { Metrics } from "#gateway/telemetry/metrics/metrics";
 import type { StateMessage } from "#protocol/messages";
+import { tokenName } from "#protocol/payment-token";
 
 export const QUANTUM = 100;
 export const PRICE = 200_000;
 const UNITS = 500;
 const DAY_SECONDS = 86_400;
 const TICK_MS = 250;
+
+export const TOKENS = [
+  {
+    network: "eip155:8453",
+    asset: `0x${"a0".repeat(20)}`,
+    symbol: "USDC",
+    decimals: 6,
+    lowBalanceAtomic: 0,
+  },
+] as const;
 
 export const TARIFF: Tariff = {
   unit: "mWh",
@@ -40,9 +51,9 @@ export function channelRecord(index: number, charged: number, promised = 200_000
     resource: "https://electricity.example.org/v1/energy?quantum=100",
     requirements: {
       scheme: "batch-settlement",
-      network: "eip155:8453",
+      network: TOKENS[0].network,
       amount: String(QUANTUM),
-      asset: `0x${"a0".repeat(20)}`,
+      asset: TOKENS[0].asset,
       payTo,
       maxTimeoutSeconds: 60,
       extra: {},
@@ -80,6 +91,8 @@ const GRID: SellerStatus = {
   name: "grid",
   kind: "electricity",
   url: "https://electricity.example.org",
+  network: TOKENS[0].network,
+  asset: TOKENS[0].asset,
   standing: "good",
   reason: "",
   forSeconds: 0,
@@ -168,6 +181,7 @@ function depositRecord(channelId: string, atSeconds: number) {
     signature: `0x${"dd".repeat(65)}`,
     state: "confirmed",
     isNewcomer: false,
+    token: tokenName(TOKENS[0]),
     atSeconds,
   } as const;
 }
@@ -203,7 +217,7 @@ export type Stage = Awaited<ReturnType<typeof openStage>>;
 export async function openStage({ locations = new Map(), token = null }: StageOptions = {}) {
   let offsetSeconds = 0;
   const now = () => Date.now() / 1000 + offsetSeconds;
-  const fleet = new Fleet({ locations, lightsMax: 100_000, now });
+  const fleet = new Fleet({ locations, lightsMax: 100_000, tokens: TOKENS, now });
   const feed = new Feed(fleet);
   const sellers: SellerStatus[] = [GRID];
   const health = new Health({
@@ -211,6 +225,7 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
     brokerWarning: () => "",
     clusterTrouble: () => "",
     sellers: () => sellers,
+    tokens: TOKENS,
     treasuryAtomic: async () => 123_456_789,
     dataFolder: tmpdir(),
     wallSeconds: now,
@@ -224,7 +239,7 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
     isUp: () => ({ broker: true, seller: true, ledger: true, clock: true, chain: true, duty: true }),
     cluster: () => CLUSTER,
     sellers: () => sellers,
-    treasuryAtomic: () => health.treasuryAtomic,
+    treasury: () => health.treasury,
     access: { broker: () => null, others: () => null, devicesPending: () => 0, certificates: () => ({}) },
     journal: () => ({ payments: 3, bytes: 900, sinceSeconds: now() - 7 }),
     viewers: () => feed.viewers,
@@ -287,10 +302,10 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
     metrics,
     cluster: () => CLUSTER,
     ledger: ledgerOf(fleet, charged, payments, now),
-    money: { symbol: "USDC", decimals: 6 },
+    tokens: TOKENS,
     unit: "mWh",
     sellers: () => sellers,
-    treasuryAtomic: () => health.treasuryAtomic,
+    treasury: () => health.treasury,
     treasuryAddress: `0x${"7e".repeat(20)}`,
     version: VERSION,
     page: dashboardFiles(),

@@ -6,7 +6,7 @@ import { afterEach, expect, test } from "vitest";
 import { eventText, Feed, VIEWERS_MAX } from "#gateway/http/feed";
 import { OPENAPI } from "#gateway/http/openapi";
 import { Fleet } from "#gateway/telemetry/fleet-view";
-import { channelOf, deviceName, openStage, type Stage, type StageOptions } from "./fixtures.ts";
+import { channelOf, deviceName, openStage, type Stage, type StageOptions, TOKENS } from "./fixtures.ts";
 
 const TOKEN = "a-token-that-is-long-enough";
 const stages: Stage[] = [];
@@ -135,10 +135,12 @@ test("metrics tell payments, lights, stages and parts by their stated names", as
   expect(answer.headers.get("content-type")).toContain("text/plain");
   const text = await answer.text();
   expect(text).toMatch(/^watt402_payments_total 240$/m);
-  expect(text).toMatch(/^watt402_spent_atomic_total 24000$/m);
+  expect(text).toMatch(/^watt402_spent_atomic_total\{network="eip155:8453",asset="0x(a0){20}"\} 24000$/m);
   expect(text).toMatch(/^watt402_lights\{condition="starved"\} 1$/m);
   expect(text).toMatch(/^watt402_stage_seconds_count\{stage="purchase",outcome="good"\} 240$/m);
-  expect(text).toMatch(/^watt402_treasury_balance_atomic 123456789$/m);
+  expect(text).toMatch(
+    /^watt402_treasury_balance_atomic\{network="eip155:8453",asset="0x(a0){20}"\} 123456789$/m,
+  );
   expect(text).toMatch(/^watt402_up\{part="chain"\} 1$/m);
   // A second reading counts nothing twice.
   expect(await (await fetch(`${url}/metrics`)).text()).toMatch(/^watt402_payments_total 240$/m);
@@ -232,7 +234,12 @@ test("a viewer hears the whole fleet once, then only what changes", async () => 
 });
 
 test("a viewer who does not read costs a bounded backlog, catches up whole, and is dropped when it never reads", () => {
-  const fleet = new Fleet({ locations: new Map(), lightsMax: 10_000, now: () => 1_800_000_000 });
+  const fleet = new Fleet({
+    locations: new Map(),
+    lightsMax: 10_000,
+    tokens: TOKENS,
+    now: () => 1_800_000_000,
+  });
   const feed = new Feed(fleet);
   const sent: string[] = [];
   let backlog = 0;
@@ -286,7 +293,9 @@ test("a viewer who does not read costs a bounded backlog, catches up whole, and 
 });
 
 test("viewers beyond the bound are turned away", () => {
-  const feed = new Feed(new Fleet({ locations: new Map(), lightsMax: 10, now: () => 1_800_000_000 }));
+  const feed = new Feed(
+    new Fleet({ locations: new Map(), lightsMax: 10, tokens: TOKENS, now: () => 1_800_000_000 }),
+  );
   const viewer = { send() {}, backlogBytes: () => 0, close() {} };
   const joins = Array.from({ length: VIEWERS_MAX + 1 }, () => feed.join(viewer, { kind: "none" }));
   expect(joins.filter((leave) => leave === null)).toHaveLength(1);

@@ -138,15 +138,15 @@ test("pages of the tables and of the journal come together, each payment once an
 
 test("deposits that are decided at once never pass a limit together, whichever process decides", async () => {
   const [one, other] = [open(), open({ isGateway: false })];
-  const { id, device } = channelNumbered(0);
+  const channel = channelNumbered(0);
   const ask = (ledger: SqliteLedger, index: number) =>
-    ledger.intendDeposit({ id, device }, index, 0, (known, { fleetAtomic }) =>
+    ledger.intendDeposit(channel, index, 0, (known, { fleetAtomic }) =>
       known === null && fleetAtomic + 10 <= 100 ? { ...depositNumbered(index), amountAtomic: 10 } : null,
     );
   const asked = Array.from({ length: 30 }, (_, index) => ask(index % 2 === 0 ? one : other, index));
   const decided = (await Promise.all(asked)).filter((deposit) => deposit !== null);
   expect(decided).toHaveLength(10);
-  expect(one.depositTotals({ id, device }, 0).fleetAtomic).toBe(100);
+  expect(one.depositTotals(channel, 0).fleetAtomic).toBe(100);
 });
 
 test("terms that were saved later are not replaced by those of a payment before", async () => {

@@ -123,7 +123,7 @@ test("a payment that was removed, a deposit that never was and a counter set by 
   const channel = `(SELECT id FROM channel WHERE device = '${device}')`;
   inFile(`CREATE TABLE kept AS SELECT * FROM payment WHERE channel_id = ${channel} AND max_claimable = 300;
     DELETE FROM payment WHERE channel_id = ${channel} AND max_claimable = 300;
-    INSERT INTO deposit VALUES (${channel}, 1, 777, 1, '0x', 'confirmed', 1, 0);
+    INSERT INTO deposit VALUES (${channel}, 1, 777, 1, '0x', 'confirmed', 1, 0, '');
     UPDATE channel SET granted = granted + 1 WHERE device = '${device}'`);
   const found = await differences();
   inFile(`INSERT INTO payment SELECT * FROM kept; DROP TABLE kept;
@@ -276,8 +276,8 @@ test("a seller that vanished keeps nothing unspent: the withdrawal begins, waits
   await utility.stop();
   const before = await treasuryBalance();
   const held: number[] = [];
-  const { treasury } = checkConfig(config, "test");
-  expect(treasury.depositAtomic).toBe(DEPOSIT);
+  const { tokens } = checkConfig(config, "test");
+  expect(tokens[0]!.depositAtomic).toBe(DEPOSIT);
   for (const light of lights) {
     const ledger = openSqliteLedger(dataFolder());
     const channel = ledger.channelsOf(light.device).find(isEscrowed)!;

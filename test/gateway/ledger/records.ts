@@ -1,6 +1,7 @@
 // Ledger records by number: the same number is the same record in the writer's process and in the test's.
 
 import type { ChannelRecord, DepositRecord, PaymentRecord } from "#gateway/purchase/ports";
+import { tokenName } from "#protocol/payment-token";
 import { requirementsOf } from "../purchase/fixtures.ts";
 
 const CHANNEL_ID = `0x${"c1".repeat(32)}`;
@@ -53,6 +54,7 @@ export function depositNumbered(number: number): DepositRecord {
     amountAtomic: 1_000,
     validBeforeSeconds: 1_900_000_000,
     isNewcomer: false,
+    token: tokenName(channelNumbered(0).requirements),
     signature: `0x${"12".repeat(65)}`,
     state: "intended",
     atSeconds: 1_800_000_000,

@@ -11,6 +11,7 @@ import { SCHEMA_VERSION } from "#gateway/ledger/migrations";
 import { openSqliteLedger } from "#gateway/ledger/sqlite/sqlite-ledger";
 import { totalsOf } from "#gateway/purchase/funding";
 import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
+import { tokenName } from "#protocol/payment-token";
 import { bundleOf } from "../processes/bundle.ts";
 import { deviceOf, newKey, requirementsOf } from "../purchase/fixtures.ts";
 import { channelNumbered, depositNumbered, paymentNumbered } from "./records.ts";
@@ -79,6 +80,7 @@ test("everything is read back as it was after the file was closed and opened", a
     amountAtomic: 2 ** 48 - 1,
     validBeforeSeconds: 1_900_000_000,
     isNewcomer: false,
+    token: tokenName(channelNumbered(0).requirements),
     signature: `0x${"12".repeat(65)}`,
     state: "confirmed",
     atSeconds: 1_800_000_000,
@@ -128,9 +130,12 @@ test("everything is read back as it was after the file was closed and opened", a
   await again.close();
 });
 
-test("deposits are summed as the rules sum them: strangers' apart until they buy, expired ones nowhere", async () => {
+test("deposits are summed as the rules sum them: each token by itself, strangers' apart until they buy, expired ones nowhere", async () => {
   const ledger = openSqliteLedger(directory);
   const states = ["intended", "confirmed", "expired"] as const;
+  const paid = tokenName(channelNumbered(0).requirements);
+  const other = paid.replace(/0x.*/, `0x${"99".repeat(20)}`);
+  const names = [paid, paid, other, "", paid];
   const drawn = Array.from({ length: 24 }, (_, number) => ({
     channel: {
       ...channelNumbered(0),
@@ -144,6 +149,7 @@ test("deposits are summed as the rules sum them: strangers' apart until they buy
       amountAtomic: 3 ** (number % 12),
       state: states[number % 3]!,
       isNewcomer: number % 2 === 0,
+      token: names[number % names.length]!,
       atSeconds: 1_800_000_000 + (number % 4) * 100,
     },
   }));
@@ -151,19 +157,25 @@ test("deposits are summed as the rules sum them: strangers' apart until they buy
     await ledger.saveChannel({ ...channel, charged: hasBought ? 100 : 0 });
     await ledger.saveDeposit(deposit);
   }
-  const { id, device } = drawn[7]!.channel;
+  const { id, device, requirements } = drawn[7]!.channel;
   const counted = drawn.map(({ channel, deposit, hasBought }) => ({
     deposit,
     hasBought,
     isOfChannel: channel.id === id,
     isOfDevice: channel.device === device,
   }));
-  expect(ledger.depositTotals({ id, device }, 1_800_000_200)).toEqual(totalsOf(counted, 1_800_000_200));
-  const overdue = drawn.filter(({ deposit }) => deposit.state === "intended").map(({ deposit }) => deposit);
-  expect(ledger.overdueDeposits(1_900_000_000, 99).map(({ deposit }) => deposit)).toEqual(
-    expect.arrayContaining(overdue),
-  );
-  expect(ledger.overdueDeposits(1_899_999_999, 99)).toEqual([]);
+  for (const asset of [requirements.asset, `0x${"99".repeat(20)}`]) {
+    const token = { network: requirements.network, asset };
+    const totals = ledger.depositTotals({ id, device, requirements: token }, 1_800_000_200);
+    expect(totals).toEqual(totalsOf(counted, 1_800_000_200, token));
+  }
+  const overdue = drawn
+    .filter(({ deposit: { state, token } }) => state === "intended" && token !== other)
+    .map(({ deposit }) => deposit);
+  const found = ledger.overdueDeposits(requirements, 1_900_000_000, 99).map(({ deposit }) => deposit);
+  expect(found).toHaveLength(overdue.length);
+  expect(found).toEqual(expect.arrayContaining(overdue));
+  expect(ledger.overdueDeposits(requirements, 1_899_999_999, 99)).toEqual([]);
   await ledger.close();
 });
 

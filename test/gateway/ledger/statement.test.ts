@@ -3,6 +3,8 @@
 import { expect, test } from "vitest";
 import { type Statement, statementText } from "#gateway/ledger/statements/statement";
 
+const PAID = { network: "eip155:8453", asset: `0x${"a0".repeat(20)}` };
+
 const statement: Statement = {
   device: "ab".repeat(20),
   model: "test light",
@@ -10,6 +12,7 @@ const statement: Statement = {
   month: "2026-11",
   purchases: 2,
   spentAtomic: 1_234_567,
+  spent: [{ ...PAID, spentAtomic: 1_234_567 }],
   grantedUnits: 1_000_000,
   consumedUnits: 999_000,
   channels: [
@@ -17,6 +20,7 @@ const statement: Statement = {
       channel: `0x${"cd".repeat(32)}`,
       resource: "http://seller/energy",
       scheme: "exact",
+      ...PAID,
       opening: null,
       closing: null,
       purchases: 2,
@@ -44,7 +48,22 @@ test.each([
 ] as const)(
   "a statement gives money in the token's symbol and decimals: %s with %i",
   (symbol, decimals, found) => {
-    const text = statementText(statement, { symbol, decimals });
+    const text = statementText(statement, [{ ...PAID, symbol, decimals }]);
     for (const piece of found) expect(text).toContain(piece);
   },
 );
+
+test("a statement of two tokens gives each by itself, and no sum of both", () => {
+  const other = { network: "eip155:31338", asset: `0x${"b0".repeat(20)}` };
+  const [channel] = statement.channels;
+  const channels = [channel!, { ...channel!, ...other, spentAtomic: 5 }];
+  const spent = [...statement.spent, { ...other, spentAtomic: 5 }];
+  const text = statementText({ ...statement, spentAtomic: null, spent, channels }, [
+    { ...PAID, symbol: "USDC", decimals: 6 },
+    { ...other, symbol: "EURC", decimals: 2 },
+  ]);
+  expect(text).toContain(`spent       $1.234567 (1234567 atomic units of eip155:8453/erc20:${PAID.asset})`);
+  expect(text).toContain(`spent       0.05 EURC (5 atomic units of eip155:31338/erc20:${other.asset})`);
+  expect(text).toContain(`in       eip155:31338/erc20:${other.asset}`);
+  expect(text).not.toContain("1234572");
+});

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { GeneralTransport } from "#gateway/purchase/forward";
 import { Fleet } from "#gateway/telemetry/fleet-view";
 import { toHex } from "#payment/bytes";
-import { newBench, QUANTUM } from "./fixtures.ts";
+import { NETWORK, newBench, QUANTUM, TOKEN } from "./fixtures.ts";
 import { open, Speaker } from "./speaker.ts";
 
 const DEVICES_MAX = 20;
@@ -137,7 +137,12 @@ test("ten thousand strangers' requests leave no more exchanges than the bound, a
 
 test("the fleet's view gives the positions of lights that left to those that come, and shows them as new", () => {
   let nowSeconds = 1_800_000_000;
-  const fleet = new Fleet({ locations: new Map(), lightsMax: 3, now: () => nowSeconds });
+  const fleet = new Fleet({
+    locations: new Map(),
+    lightsMax: 3,
+    tokens: [{ network: NETWORK, asset: TOKEN }],
+    now: () => nowSeconds,
+  });
   const nameOf = (index: number) => toHex(new Uint8Array(20).fill(index)).slice(2);
   const lost = (index: number) => fleet.observe({ type: "lost", device: nameOf(index) });
   for (const index of [1, 2, 3, 4]) lost(index);

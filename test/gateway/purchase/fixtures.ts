@@ -6,7 +6,7 @@ import type { Hmac } from "#core/ports";
 import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
 import { channelFor } from "#gateway/purchase/channels";
-import { type FundingLimits, totalsOf } from "#gateway/purchase/funding";
+import { totalsOf } from "#gateway/purchase/funding";
 import {
   type Chain,
   type ChannelKey,
@@ -15,6 +15,7 @@ import {
   type DepositRecord,
   type DepositTotals,
   type DeviceRecord,
+  type FundingLimits,
   type Ledger,
   type OverdueDeposit,
   type PaymentRecord,
@@ -37,6 +38,7 @@ import { type Key, openKey, recoverAddress } from "#payment/key";
 import { voucherDigest } from "#payment/voucher";
 import type { Pay } from "#protocol/frames";
 import type { OfferedRequirements } from "#protocol/messages";
+import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import type { PaymentPayload } from "#protocol/x402";
 
 export const PRICE = 200_000;
@@ -146,16 +148,17 @@ export class MemoryLedger implements Ledger {
         ({ device, charged }) => device === deviceOf(deposit.channelId) && charged > 0,
       ),
     }));
-    return totalsOf(counted, daySinceSeconds);
+    return totalsOf(counted, daySinceSeconds, channel.requirements);
   }
-  overdueDeposits(nowSeconds: number, limit: number): readonly OverdueDeposit[] {
+  overdueDeposits(paid: PaymentToken, nowSeconds: number, limit: number): readonly OverdueDeposit[] {
     return [...this.depositRows.values()]
+      .filter(({ token }) => token === tokenName(paid))
       .filter(({ state, validBeforeSeconds }) => state === "intended" && validBeforeSeconds <= nowSeconds)
       .sort((left, right) => left.validBeforeSeconds - right.validBeforeSeconds)
       .slice(0, limit)
       .map((deposit) => {
         const { id, device, requirements } = this.channels.get(deposit.channelId)!;
-        return { deposit, channel: { id, device }, token: requirements.asset };
+        return { deposit, channel: { id, device, requirements } };
       });
   }
   balanceOf(channelId: string): number {

@@ -6,7 +6,18 @@ import { depositSize, intendDeposit } from "#gateway/purchase/deposit";
 import { isWithin, totalsOf } from "#gateway/purchase/funding";
 import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
 import { purchase } from "#gateway/purchase/purchase";
-import { type Bench, NOW_SECONDS, newBench, newKey, openChannelOf, payOf, QUANTUM } from "./fixtures.ts";
+import { tokenName } from "#protocol/payment-token";
+import {
+  type Bench,
+  NETWORK,
+  NOW_SECONDS,
+  newBench,
+  newKey,
+  openChannelOf,
+  payOf,
+  QUANTUM,
+  TOKEN,
+} from "./fixtures.ts";
 
 const HOUR_SECONDS = 3_600;
 
@@ -145,8 +156,8 @@ test("whatever strangers reserve, the sums that known lights are held against st
         ...one,
         deposit: { ...one.deposit, isNewcomer: true },
       }));
-      const before = totalsOf(others, NOW_SECONDS);
-      const after = totalsOf([...others, ...strangers], NOW_SECONDS);
+      const before = totalsOf(others, NOW_SECONDS, { network: NETWORK, asset: TOKEN });
+      const after = totalsOf([...others, ...strangers], NOW_SECONDS, { network: NETWORK, asset: TOKEN });
       expect({ ...after, newcomersDayAtomic: 0 }).toEqual({ ...before, newcomersDayAtomic: 0 });
       const { limits } = newBench();
       expect(isWithin(limits, after, 1, false)).toBe(isWithin(limits, before, 1, false));
@@ -167,6 +178,7 @@ function depositOf(
     amountAtomic,
     state,
     isNewcomer,
+    token: tokenName({ network: NETWORK, asset: TOKEN }),
     atSeconds,
     signature: "0x",
     validBeforeSeconds: 0,

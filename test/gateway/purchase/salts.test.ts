@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { channelFor } from "#gateway/purchase/channels";
 import type { ChannelRecord, Sale } from "#gateway/purchase/ports";
 import { purchase } from "#gateway/purchase/purchase";
+import { tokenName } from "#protocol/payment-token";
 import {
   type Bench,
   clientOf,
@@ -83,6 +84,7 @@ test("a price that comes back finds the channel that was left at it, unless that
       state: "confirmed",
       atSeconds: 0,
       isNewcomer: false,
+      token: tokenName(first.requirements),
     });
     const second = await channel(bench, "a", true, undefined, 150);
     await bench.ledger.saveChannel(second);

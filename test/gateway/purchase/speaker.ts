@@ -31,6 +31,7 @@ export function open(
   const counts = { hellos: 0, offers: 0, pays: 0, grants: 0, refusals: 0, dropped: 0 };
   const parts: SessionParts = {
     ...bench.parts(),
+    findToken: () => bench.parts(),
     key,
     hmac,
     devices: { publish: (device, leaf, payload, retained) => said.push({ device, leaf, payload, retained }) },

@@ -122,7 +122,7 @@ test("a seller that declares something new is answered with it once, and never i
 
 test("extensions too long for a header are named, and nothing is bought on such terms", () => {
   const required = requiredWith({ bazaar: { info: "x".repeat(6_000) } });
-  const payable = { schemes: ["exact"] as const, network: NETWORK, asset: TOKEN };
+  const payable = { schemes: ["exact"] as const, tokens: [{ network: NETWORK, asset: TOKEN }] };
   expect(chooseRequirements(required, payable)).toEqual({
     requirements: null,
     reason: "expected extensions of at most 6000 characters, found 6022",
@@ -152,7 +152,10 @@ test("of forty entries the cheapest that policy allows is taken, by the preferre
     fc.property(fc.array(ENTRY, { maxLength: 40 }), (entries) => {
       const accepts = entries.map((entry) => ({ ...requirementsOf("exact", 1), ...entry }));
       const required = requiredWith(undefined, accepts as PaymentRequired["accepts"]);
-      const { requirements } = chooseRequirements(required, { schemes, network: NETWORK, asset: TOKEN });
+      const { requirements } = chooseRequirements(required, {
+        schemes,
+        tokens: [{ network: NETWORK, asset: TOKEN }],
+      });
       const allowed = entries.filter(
         ({ network, asset, amount, extra }) =>
           network === NETWORK &&

@@ -10,7 +10,7 @@ import { NETWORK, requirementsOf, TOKEN } from "../purchase/fixtures.ts";
 
 const UNITS = 500;
 const sale = { url: "http://seller/energy", method: "GET", unit: "mWh", unitsPerPayment: UNITS } as const;
-const payable = { schemes: ["batch-settlement"], network: NETWORK, asset: TOKEN } as const;
+const payable = { schemes: ["batch-settlement"], tokens: [{ network: NETWORK, asset: TOKEN }] } as const;
 const payload = { payload: {} } as PaymentPayload;
 
 function sellerAnswering(charged: () => number) {

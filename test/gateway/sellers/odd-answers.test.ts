@@ -14,7 +14,7 @@ import { openStandIn, type StandIn } from "./stand-in.ts";
 import { testTimer } from "./timer.ts";
 
 const AWAY_AFTER_MS = 20_000;
-const PAYABLE = { schemes: ["batch-settlement"] as const, network: NETWORK, asset: TOKEN };
+const PAYABLE = { schemes: ["batch-settlement"] as const, tokens: [{ network: NETWORK, asset: TOKEN }] };
 
 const REQUIRED: PaymentRequired = {
   x402Version: 2,
@@ -84,7 +84,14 @@ async function between() {
   const { url, http } = standIn;
   const sale = { url, method: "GET", unit: "mWh", unitsPerPayment: UNITS } as const;
   const clientOf = (name: string, client: Seller, isFirst: boolean): RunningSellerClient =>
-    new RunningSellerClient(client, { ...options, name, kind: "fixed", url, isFirst }, guards);
+    new RunningSellerClient(
+      client,
+      {
+        ...options,
+        ...{ name, kind: "fixed", url, isFirst, tokens: PAYABLE.tokens },
+      },
+      guards,
+    );
   const router = openSellerRouter(
     [
       { client: clientOf("odd", fixedSeller(http, sale, PAYABLE), true), devices: null },

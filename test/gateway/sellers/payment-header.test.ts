@@ -83,6 +83,7 @@ test("deposits and authorizations are written so, too", () => {
         signature: `0x${"12".repeat(65)}`,
         state: "intended",
         isNewcomer: false,
+        token: "",
         atSeconds: 1,
       };
       const pay = payOf(100, fill);

@@ -135,7 +135,7 @@ const config = (sellers: object[], others: object = {}) =>
     "x.toml",
   );
 
-test("several sellers are named, of one token, and their groups are known", () => {
+test("several sellers are named, and their groups are known", () => {
   const one = { name: "grid", url: "http://127.0.0.1:1", ...paid };
   const two = {
     name: "park",
@@ -154,7 +154,11 @@ test("several sellers are named, of one token, and their groups are known", () =
     [[one, one], {}, /sellers\.1\.name: expected a name of its own, found "grid" again/],
     [[{ url: one.url, ...paid }], {}, /sellers\.0\.name/],
     [[one, { ...two, devices: ["blue"] }], {}, /expected a device or a name in \[groups\], found "blue"/],
-    [[one, { ...one, name: "b", asset: `0x${"71".repeat(20)}` }], {}, /run another gateway for it/],
+    [
+      [one, { ...one, name: "b", asset: `0x${"71".repeat(20)}` }],
+      {},
+      /symbol, decimals and limits of each of the sellers' 2 tokens in \[\[tokens\]\]/,
+    ],
     [[one, { ...one, name: "b", kind: "fixed" }], {}, /sellers\.1\.unitsPerPayment: expected how many mWh/],
     [[{ ...one, name: "a b" }], {}, /expected a letter, then letters, digits, _ and -/],
   ];

@@ -10,7 +10,10 @@ import { NETWORK, newBench, requirementsOf, TOKEN } from "../purchase/fixtures.t
 import { open, Speaker } from "../purchase/speaker.ts";
 import { openStandIn, type StandIn } from "./stand-in.ts";
 
-const PAYABLE = { schemes: ["batch-settlement", "exact"] as const, network: NETWORK, asset: TOKEN };
+const PAYABLE = {
+  schemes: ["batch-settlement", "exact"] as const,
+  tokens: [{ network: NETWORK, asset: TOKEN }],
+};
 
 let answer: { headers: Record<string, string>; body: string };
 let standIn: StandIn;

@@ -12,13 +12,14 @@ import { CONDITIONS } from "#gateway/telemetry/labels";
 import { daysLeft } from "#gateway/telemetry/light-view";
 import { limitNotes } from "#gateway/telemetry/limited-log";
 import { readLocations } from "#gateway/telemetry/locations";
-import { channelRecord, deviceName, PRICE, stateOf, TARIFF } from "../http/fixtures.ts";
+import { channelRecord, deviceName, PRICE, stateOf, TARIFF, TOKENS } from "../http/fixtures.ts";
 
 const START = 1_800_000_000;
+const [PAID] = TOKENS;
 
 function bench(lightsMax = 100) {
   let now = START;
-  const fleet = new Fleet({ locations: new Map(), lightsMax, now: () => now });
+  const fleet = new Fleet({ locations: new Map(), lightsMax, tokens: [PAID], now: () => now });
   return {
     fleet,
     pass: (seconds: number) => {
@@ -176,8 +177,8 @@ test("a frame shows counters, never a signature", () => {
 
 test("an alarm has to hold for a minute to begin and to end, and is raised once", () => {
   const { fleet, now, pass } = bench();
-  const alarms = new Alarms({ lowBalanceDays: 1, treasuryMinAtomic: 0 });
-  const around: AlarmConditions = { sellerDown: null, treasuryAtomic: null, differences: 0 };
+  const alarms = new Alarms({ lowBalanceDays: 1 });
+  const around: AlarmConditions = { sellerDown: null, treasury: [], differences: 0 };
   const look = (seconds: number, surroundings = around) => {
     const told = [];
     for (let second = 0; second < seconds; second += 5) {
@@ -197,7 +198,10 @@ test("an alarm has to hold for a minute to begin and to end, and is raised once"
   const down = { ...around, sellerDown: "ECONNREFUSED" };
   expect(look(120, down)).toEqual(["seller-down begins"]);
   expect(look(5, { ...down, differences: 1 })).toEqual(["ledger-differs begins"]);
-  expect(look(120, { ...around, treasuryAtomic: 5 })).toEqual(["ledger-differs ends", "seller-down ends"]);
+  expect(look(120, { ...around, treasury: [{ ...PAID, balanceAtomic: 5, lowBalanceAtomic: 0 }] })).toEqual([
+    "ledger-differs ends",
+    "seller-down ends",
+  ]);
 });
 
 test("one refusal reason of a whole fleet is one line, with a count in the next", () => {

@@ -10,13 +10,15 @@ import { deviceName, stateOf } from "../http/fixtures.ts";
 const folder = mkdtempSync(join(tmpdir(), "watt402-discovery-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const DOLLAR = { symbol: "USDC", decimals: 6 };
+const EURO = { symbol: "EURC", decimals: 2 };
+
 function run(isEnabled: boolean, file = "memory.txt", prefix = "homeassistant") {
   const retained = new Map<string, string>();
   const home = openHomeAssistant({
     isEnabled,
     prefix,
-    symbol: "USDC",
-    decimals: 6,
+    moneyOf: ({ network }) => (network === null ? DOLLAR : EURO),
     memoryFile: join(folder, file),
     retain: (topic, text) => retained.set(topic, text),
   });
@@ -31,7 +33,15 @@ interface Config {
   readonly availability_template: string;
 }
 
-const light = { device: deviceName(1), name: "Bridge 1", model: "LED 60", firmware: "1.2", unit: "mWh" };
+const light = {
+  device: deviceName(1),
+  name: "Bridge 1",
+  model: "LED 60",
+  firmware: "1.2",
+  unit: "mWh",
+  network: null,
+  asset: null,
+};
 
 /** The small part of Home Assistant's templates that is used: member paths, division, a condition. */
 function rendered(template: string, message: Readonly<Record<string, unknown>>): string {
@@ -55,6 +65,8 @@ test("a light is announced once, with entities that read its own messages", () =
   retained.clear();
   home.announce(light);
   expect(retained.size).toBe(0);
+  home.announce({ ...light, network: "eip155:31338", asset: `0x${"b0".repeat(20)}` });
+  expect([...retained.values()].filter((text) => text.includes("EURC"))).toHaveLength(1);
   const again = run(true);
   again.home.announce(light);
   const configs = [...again.retained].map(([topic, text]) => ({

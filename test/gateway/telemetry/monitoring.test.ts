@@ -72,8 +72,10 @@ test("a light that buys is seen on every side, and no answer or log line carries
   const metrics = await (await fetch(`${url}/metrics`)).text();
   expect(metrics).toMatch(new RegExp(`^watt402_payments_total ${ledgerPayments}$`, "m"));
   expect(metrics).toMatch(/^watt402_stage_seconds_count\{stage="ledger",outcome="good"\} [1-9]/m);
-  expect(metrics).toMatch(/^watt402_deposits_total 1$/m);
-  expect(metrics).toMatch(/^watt402_treasury_balance_atomic [1-9]/m);
+  expect(metrics).toMatch(/^watt402_deposits_total\{network="eip155:31337",asset="0x[0-9a-f]{40}"\} 1$/m);
+  expect(metrics).toMatch(
+    /^watt402_treasury_balance_atomic\{network="eip155:31337",asset="0x[0-9a-f]{40}"\} [1-9]/m,
+  );
   const page = await (await fetch(url)).text();
   const told = [...lines, metrics, page, await (await fetch(`${url}/dashboard.js`)).text(), watched].join(
     "\n",

@@ -135,6 +135,7 @@ test("an open broker is reported in log, readiness and metrics, and takes no gat
     brokerWarning: () => "anybody without a login hears",
     clusterTrouble: () => "",
     sellers: () => [{ name: "grid", standing: "good", reason: "" }],
+    tokens: [{ network: "eip155:1", asset: `0x${"a0".repeat(20)}`, lowBalanceAtomic: 0 }],
     treasuryAtomic: async () => 1,
     dataFolder: tmpdir(),
     wallSeconds: () => Date.now() / 1000,

@@ -7,11 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { SCHEMA_VERSION } from "#gateway/ledger/migrations";
+import { POSTGRES, SCHEMA_VERSION, stepsAfter, VERSION_TABLE } from "#gateway/ledger/migrations";
 import { openPostgresLedger } from "#gateway/ledger/postgres/postgres-ledger";
 import type { LedgerStore, PaymentFilter } from "#gateway/ledger/store";
 import { intendDeposit } from "#gateway/purchase/deposit";
 import type { DepositRecord, PaymentRecord } from "#gateway/purchase/ports";
+import { tokenName } from "#protocol/payment-token";
 import { bundleOf } from "../../processes/bundle.ts";
 import { deviceOf, newBench, newKey, openChannelOf } from "../../purchase/fixtures.ts";
 import { channelNumbered, paymentNumbered } from "../records.ts";
@@ -140,6 +141,7 @@ test("everything is read back as it was, page after page, and nothing is deposit
     amountAtomic: 2 ** 48 - 1,
     validBeforeSeconds: 1_900_000_000,
     isNewcomer: false,
+    token: tokenName(channelNumbered(0).requirements),
     signature: `0x${"12".repeat(65)}`,
     state: "confirmed",
     atSeconds: 1_800_000_000,
@@ -206,4 +208,31 @@ test("a later program's schema and a wrong password are reported in one line wit
   const wrong = openPostgresLedger({ url: postgres.url, password: "wrong horse", onTrouble: () => {} });
   await expect(wrong).rejects.toThrow(/^ledger .*password authentication failed.*check ledger\.url/);
   await expect(wrong).rejects.not.toThrow("wrong horse");
+});
+
+/** Steps before deposits named their token. */
+const BEFORE_TOKENS = 7;
+
+test("deposits of before there were several tokens are in that of their channel; one without counts in each", async () => {
+  const steps = stepsAfter(0, POSTGRES).slice(0, BEFORE_TOKENS);
+  await postgres.query([VERSION_TABLE, ...steps].join(";"));
+  const channel = channelNumbered(0);
+  const asset = "0xD0114A0000000000000000000000000000000402";
+  const requirements = JSON.stringify({ ...channel.requirements, asset });
+  await postgres.query(
+    "INSERT INTO channel (id, device, resource, requirements, config, promised, charged, granted, revision, seller)" +
+      ` VALUES ('${channel.id}', '${channel.device}', 'r', '${requirements}', NULL, 0, 1, 0, 1, '')`,
+  );
+  await postgres.query(
+    "INSERT INTO deposit (channel_id, idx, amount, valid_before, signature, state, at_seconds, newcomer) VALUES" +
+      ` ('${channel.id}', 0, 70, 9, '0x', 'confirmed', 1, 0), ('0xab', 0, 5, 9, '0x', 'intended', 1, 0)`,
+  );
+  const ledger = await open();
+  const paid = { ...channel.requirements, asset };
+  expect((await ledger.deposits(channel.id))[0]!.token).toBe(tokenName(paid));
+  const totals = (network: string) =>
+    ledger.depositTotals({ ...channel, requirements: { ...paid, network } }, 0);
+  expect(await totals(paid.network)).toMatchObject({ channelAtomic: 70, fleetAtomic: 75 });
+  expect(await totals("eip155:1")).toMatchObject({ channelAtomic: 0, fleetAtomic: 5 });
+  await ledger.close();
 });
