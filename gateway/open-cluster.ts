@@ -11,7 +11,7 @@ import type { ClusterStatus } from "./cluster/cluster-status.ts";
 import type { Config } from "./config/config.ts";
 import { postgresOf } from "./ledger/open-ledger.ts";
 import { type MemberIdentity, openPostgresMembership } from "./ledger/postgres/postgres-membership.ts";
-import type { GeneralTransport } from "./purchase/forward.ts";
+import type { GeneralTransport } from "./purchase/general/forward.ts";
 import type { Devices, Logger } from "./purchase/ports.ts";
 import type { Sessions } from "./purchase/sessions.ts";
 

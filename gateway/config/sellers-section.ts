@@ -30,6 +30,11 @@ const SELLER = z.strictObject({
     .array(z.enum(["batch-settlement", "exact"]))
     .min(1)
     .default(["batch-settlement", "exact"]),
+  /** How tokens are moved, in order of preference. */
+  transferMethods: z
+    .array(z.enum(["eip3009", "permit2"]))
+    .min(1)
+    .default(["eip3009", "permit2"]),
   method: z.enum(["GET", "POST"]).default("GET"),
   unit: z.string().max(16).default("mWh"),
   unitsPerPayment: z.number().int().min(1).max(COUNTER_MAX).optional(),

@@ -11,9 +11,11 @@ import { exactAccountOf } from "#payment/authorization";
 import { toHex, wordOfInteger } from "#payment/bytes";
 import { channelIdOf } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
+import { transferMethodOf } from "#payment/offer/offer";
 import { Watt402Error } from "#payment/watt402-error";
-import type { ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
+import type { AskedApproval, ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
 import { type DepositParts, depositSize, fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
+import { type ApprovalNeed, approvalNeed } from "./permit2/approval-needed.ts";
 import type { ChannelRecord, DeviceRecord, Ledger, Quote, SellerClient, Tariff } from "./ports.ts";
 
 /** Channels that differ in their salt alone, or exact accounts in their epoch: numbered 0, 1, 2, ... */
@@ -105,9 +107,28 @@ async function isSpoilt(ledger: Ledger, channel: ChannelRecord): Promise<boolean
   return (await ledger.paymentsAfter(channel.id, channel.charged, 1)).length > 0;
 }
 
+/** The channel that a quote leads to, funded as far as the limits allow, and what Permit2 needs before it is paid from. */
+export async function promisedChannel(
+  parts: DepositParts,
+  buyer: Buyer,
+  quote: Quote,
+): Promise<{ readonly channel: ChannelRecord; readonly need: ApprovalNeed }> {
+  const found = await channelFor(parts, buyer, quote, parts.now() * 1000);
+  const need = await approvalNeed(parts.chain, found, quote);
+  return { channel: await promiseDeposit(parts, found, need), need };
+}
+
 /** Raises what the device may sign up to, when little of it is left and the limits allow. */
-export async function promiseDeposit(parts: DepositParts, channel: ChannelRecord): Promise<ChannelRecord> {
+async function promiseDeposit(
+  parts: DepositParts,
+  channel: ChannelRecord,
+  { allowanceAtomic, approval }: ApprovalNeed,
+): Promise<ChannelRecord> {
   const ahead = channel.charged + PROMISE_AHEAD * Number(channel.requirements.amount);
+  if (channel.config === null && approval === null && Number.isFinite(allowanceAtomic)) {
+    const funded = await fundExact(parts, channel, ahead);
+    return { ...funded, promised: Math.min(funded.promised, channel.charged + allowanceAtomic) };
+  }
   if (channel.promised >= ahead) return channel;
   if (channel.config === null) return fundExact(parts, channel, ahead);
   if (channel.promised > channel.balance) return channel;
@@ -135,7 +156,11 @@ async function fundExact(parts: DepositParts, channel: ChannelRecord, ahead: num
 }
 
 /** The offer of a channel at its present counters. */
-export function offerOf(channel: ChannelRecord, tariff: Tariff): OfferMessage {
+export function offerOf(
+  channel: ChannelRecord,
+  tariff: Tariff,
+  approval: AskedApproval | null = null,
+): OfferMessage {
   // The members that x402 names; a device takes no others, and what else a seller adds is echoed to it only.
   const { scheme, network, amount, asset, payTo, maxTimeoutSeconds, extra } = channel.requirements;
   return {
@@ -151,6 +176,7 @@ export function offerOf(channel: ChannelRecord, tariff: Tariff): OfferMessage {
     charged: channel.charged,
     granted: channel.granted,
     ...epochIn(channel),
+    ...(approval === null ? {} : { approval }),
   };
 }
 
@@ -174,7 +200,7 @@ function lineOf(
   salt: number,
 ): Line {
   const chainId = chainIdOf(requirements.network);
-  if (requirements.scheme === "exact") {
+  if (requirements.scheme !== "batch-settlement") {
     return { id: exactIdOf(device.device, requirements, chainId, salt), config: null };
   }
   const config = configOf(treasury, device, requirements, salt);
@@ -212,11 +238,7 @@ function exactIdOf(
   chainId: number,
   epoch: number,
 ): string {
-  const token = {
-    chainId,
-    address: requirements.asset,
-    name: String(requirements.extra.name),
-    version: String(requirements.extra.version),
-  };
-  return exactAccountOf(`0x${device}`, requirements.payTo, token, epoch);
+  const token = { chainId, address: requirements.asset };
+  const method = transferMethodOf(requirements) ?? "eip3009";
+  return exactAccountOf(`0x${device}`, requirements.payTo, token, epoch, method);
 }

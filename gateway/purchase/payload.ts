@@ -8,8 +8,10 @@
 
 import { purchaseNonce } from "#payment/authorization";
 import { toHex, wordOfInteger } from "#payment/bytes";
-import type { Pay } from "#protocol/frames";
+import { transferMethodOf } from "#payment/offer/offer";
+import { type Pay, SIGNATURE_BYTES } from "#protocol/frames";
 import type { PaymentPayload } from "#protocol/x402";
+import { permitPayload } from "./permit2/permit-payload.ts";
 import type { ChannelRecord, DepositRecord } from "./ports.ts";
 
 /** Batch-settlement: a voucher, or the first one behind a new deposit. */
@@ -46,9 +48,13 @@ export function voucherPayload(
   return complete(channel, pay.maxClaimable - channel.charged, payload);
 }
 
-/** Exact: one EIP-3009 transfer from the device's wallet. */
+/** Exact and upto: one transfer from the device's wallet, by EIP-3009 or Permit2. */
 export function authorizationPayload(channel: ChannelRecord, pay: Pay): PaymentPayload {
   const amountAtomic = pay.maxClaimable - channel.charged;
+  if (transferMethodOf(channel.requirements) === "permit2") {
+    const { extensions, payload } = permitPayload(channel, pay, signatureText(pay));
+    return { ...complete(channel, amountAtomic, payload), ...extensions };
+  }
   const payload = {
     signature: signatureText(pay),
     authorization: {
@@ -63,9 +69,9 @@ export function authorizationPayload(channel: ChannelRecord, pay: Pay): PaymentP
   return complete(channel, amountAtomic, payload);
 }
 
-/** What the device signed with, 0x and 130 hex digits. */
+/** What the device signed the payment with, 0x and 130 hex digits. */
 export function signatureText({ signature }: Pay): string {
-  return `0x${Buffer.from(signature.buffer, signature.byteOffset, signature.length).toString("hex")}`;
+  return `0x${Buffer.from(signature.buffer, signature.byteOffset, SIGNATURE_BYTES).toString("hex")}`;
 }
 
 function complete(

@@ -8,6 +8,7 @@ import type { WireRefusal } from "#core/refusal";
 import type { Authorization } from "#payment/authorization";
 import type { Pay } from "#protocol/frames";
 import type {
+  AskedApproval,
   ChannelConfig,
   Hello,
   OfferedRequirements,
@@ -159,6 +160,8 @@ export interface Ledger {
 export interface Quote {
   readonly resource: string;
   readonly requirements: OfferedRequirements;
+  /** Approvals of Permit2 that the seller brings to the chain with a payment; none when absent. */
+  readonly sponsored?: readonly AskedApproval["kind"][];
 }
 
 /** Highest price that a GRANT has room for, atomic units per million metered units. */
@@ -279,6 +282,7 @@ export interface Chain {
    * elsewhere, or was used longer ago than the adapter looks back.
    */
   paidByAuthorization(token: string, from: string, nonce: string, payTo: string): Promise<number | null>;
+  readonly permit2: Permit2OnChain;
   /** Submits a signed EIP-3009 transfer and resolves when it is mined (exact: a wallet is funded). */
   submitTransfer(token: string, authorization: Authorization, signature: Uint8Array): Promise<void>;
 }
@@ -309,6 +313,17 @@ export interface TokenParts {
 
 /** What the configuration says of a token; null when it does not name it. */
 export type FindToken = (token: PaymentToken) => TokenParts | null;
+
+/** Permit2 as the chain has it; every call rejects while the node does not answer. */
+export interface Permit2OnChain {
+  /** What Permit2 may move of an owner's tokens, atomic units; COUNTER_MAX for all above. */
+  allowance(token: string, owner: string): Promise<number>;
+  isUsed(owner: string, nonce: string): Promise<boolean>;
+  /** As Chain.paidByAuthorization. */
+  paid(token: string, from: string, nonce: string, payTo: string): Promise<number | null>;
+  /** What an approval by this owner has to carry now; null where the token takes none of that kind. */
+  approvalTerms(kind: AskedApproval["kind"], token: string, owner: string): Promise<AskedApproval | null>;
+}
 
 /** The way back to devices. */
 export interface Devices {

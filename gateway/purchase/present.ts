@@ -9,6 +9,7 @@ import type { WireRefusal } from "#core/refusal";
 import { PRICED_UNITS } from "#core/units";
 import { purchaseNonce } from "#payment/authorization";
 import { fromHex } from "#payment/bytes";
+import { transferMethodOf } from "#payment/offer/offer";
 import type { Pay } from "#protocol/frames";
 import { confirmDeposit, type DepositParts, depositSize, hasArrived, intendDeposit } from "./deposit.ts";
 import { classifyRefusal, type NotSold, type SellerFault } from "./faults/seller-fault.ts";
@@ -201,7 +202,11 @@ async function presentAuthorization(
   let paidAtomic: number | null;
   try {
     // Used is not yet paid: the wallet's owner may have spent the nonce elsewhere, or on a smaller purchase.
-    paidAtomic = await parts.chain.paidByAuthorization(asset, `0x${channel.device}`, nonce, payTo);
+    const isByPermit2 = transferMethodOf(channel.requirements) === "permit2";
+    const { chain } = parts;
+    paidAtomic = isByPermit2
+      ? await chain.permit2.paid(asset, `0x${channel.device}`, nonce, payTo)
+      : await chain.paidByAuthorization(asset, `0x${channel.device}`, nonce, payTo);
   } catch (error) {
     return notSold(parts, channel, pay, { kind: "unavailable", reason: String(error) });
   }

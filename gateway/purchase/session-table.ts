@@ -24,6 +24,8 @@ export interface Session {
   offerWaits: boolean;
   /** Its seller does not know a deposit that the chain knows: how long it is left alone with this channel. */
   behind: BehindChain | null;
+  /** The last offer asks for an approval of Permit2, which serves one payment. */
+  asksApproval: boolean;
   /** Money of the last rung, atomic units, when the seller refused it: its terms may have changed. Else null. */
   refusedAtomic: number | null;
   /** Ends when all work of this session so far has: payments and offers read and write the same channel. */

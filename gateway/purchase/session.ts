@@ -18,10 +18,11 @@ import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import { isSealedFrame, openJson, peekJson, sealFrame, sealJson } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { buyFrom } from "./buy-from-seller.ts";
-import { channelFor, chooseQuantum, mayPromise, offerOf, pricedAt, promiseDeposit } from "./channels.ts";
+import { chooseQuantum, mayPromise, offerOf, pricedAt, promisedChannel } from "./channels.ts";
 import type { DepositParts } from "./deposit.ts";
 import { isLeftAlone, pauseAfter } from "./faults/behind-chain.ts";
 import { noteFailure } from "./faults/note-failure.ts";
+import { noteUnfunded } from "./permit2/approval-needed.ts";
 import type {
   ChannelRecord,
   DeviceRecord,
@@ -73,6 +74,7 @@ export async function openSession(parts: SessionParts, record: DeviceRecord): Pr
     paying: false,
     offerWaits: false,
     behind: null,
+    asksApproval: false,
     refusedAtomic: null,
     turn: Promise.resolve(),
     refusal: null,
@@ -181,7 +183,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const buyer = { device: session.record, client, leaves };
   const paying = partsFor(parts, quote.requirements);
   if (paying === null) throw new Error(`a quote in ${tokenName(quote.requirements)}, which no section names`);
-  const channel = await promiseDeposit(paying, await channelFor(parts, buyer, quote, parts.now() * 1000));
+  const { channel, need } = await promisedChannel(paying, buyer, quote);
   if (leaves) {
     parts.note("warn", "the seller has no more on sale what a device signed: another channel is offered", {
       device,
@@ -190,10 +192,9 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
       channelId: channel.id,
     });
   }
-  if (channel.promised < channel.charged + Number(quote.requirements.amount)) {
-    parts.note("warn", "the treasury's limits allow no deposit: the device cannot buy", { device });
-  }
-  const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff));
+  if (channel.promised < channel.charged + Number(quote.requirements.amount))
+    noteUnfunded(parts.note, channel, need);
+  const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff, need.approval));
   if (sealed.length > LEAVES.offer.bytesMax) {
     const reason = `expected an offer of at most ${LEAVES.offer.bytesMax} bytes, found ${sealed.length}: the seller's requirements are too long`;
     publishNoOffer(parts, session, "seller-refused", { seller: client.name, reason });
@@ -203,6 +204,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   session.channel = channel;
   keepChannel(session, channel);
   session.refusedAtomic = null;
+  session.asksApproval = need.approval !== null;
   parts.counts.offers += 1;
   parts.observe({ type: "offered", device, channel, tariff });
   parts.devices.publish(device, "offer", sealed, LEAVES.offer.retained);
@@ -273,8 +275,9 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     client.refused(session.record.device, fault.reason);
   }
   if (session.channel?.id === after.id) {
-    const isRefused = grant.refusal === "seller-refused";
-    session.refusedAtomic = isRefused ? amountAtomic : null;
+    session.refusedAtomic = grant.refusal === "seller-refused" ? amountAtomic : null;
+    // Its wallet's approval of Permit2 may be used up or withdrawn: the chain is asked again.
+    if (grant.refusal === "unfunded" && after.config === null) session.asksApproval = true;
   }
   keepChannel(session, after);
   if (session.channel?.id === after.id) session.channel = after;
@@ -299,8 +302,9 @@ export function refuseOverloaded(parts: SessionParts, session: Session, frame: U
 }
 
 /** The offer no longer fits: another seller's turn, its deposit runs out, it is refused, or another quantum is better. */
-function needsOffer(parts: SessionParts, { channel, record, refusedAtomic }: Session): boolean {
-  if (channel === null || refusedAtomic !== null) return true;
+function needsOffer(parts: SessionParts, session: Session): boolean {
+  const { channel, record, refusedAtomic, asksApproval } = session;
+  if (channel === null || refusedAtomic !== null || asksApproval) return true;
   const client = parts.router.clientFor(record, channel.seller, true);
   if (client === null) return false;
   if (!client.owns(channel.seller)) return true;

@@ -9,7 +9,7 @@ import { countFailure, detach } from "#core/detach";
 import type { Refusal } from "#core/refusal";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { noteFailure } from "./faults/note-failure.ts";
-import type { Forward } from "./forward.ts";
+import type { Forward } from "./general/forward.ts";
 import type { DeviceRecord } from "./ports.ts";
 import {
   drop,

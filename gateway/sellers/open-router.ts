@@ -104,7 +104,8 @@ export function openSellerHttp(
 /** The client that speaks a seller's language. */
 export function clientOf(seller: SellerConfig, http: Http): Seller {
   const { kind, url, method, unit, unitsPerPayment } = seller;
-  const payable = { schemes: seller.schemes, tokens: seller.tokens };
+  const { schemes, tokens, transferMethods: methods } = seller;
+  const payable = { schemes, tokens, methods };
   if (kind === "electricity") return electricitySeller(http, url, payable);
   return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment! }, payable);
 }

@@ -21,6 +21,7 @@ import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { Chain, Logger } from "../purchase/ports.ts";
 import { escrowOn } from "./escrow.ts";
 import type { EvmConnection } from "./evm-client.ts";
+import { permit2On } from "./permit2-chain.ts";
 
 const TOKEN_ABI = parseAbi([
   "function balanceOf(address owner) view returns (uint256)",
@@ -73,6 +74,7 @@ export async function watchChain(connection: EvmConnection, note: Logger): Promi
 export function chainOn(connection: EvmConnection): Chain {
   const escrow = escrowOn(connection);
   return {
+    permit2: permit2On(connection),
     async timeSeconds() {
       const { reader } = await connection.verified();
       return Number((await reader.getBlock()).timestamp);

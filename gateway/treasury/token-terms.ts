@@ -18,6 +18,8 @@ import { within } from "#node/deadline";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS, DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { type Domain, domainSeparator } from "#payment/eip712";
+import { transferMethodOf } from "#payment/offer/offer";
+import { PERMIT2_ADDRESS, PERMIT2_COLLECTOR_ADDRESS, spenderOf } from "#payment/permit2/permit";
 import { hasCode } from "#payment/watt402-error";
 import type { OfferedRequirements } from "#protocol/messages";
 import type { EvmConnection } from "./evm-client.ts";
@@ -51,7 +53,8 @@ export function termsOnChain(connection: EvmConnection, treasury: string, nowMs:
   const answers = new Map<string, { readonly atMs: number; readonly trouble: Promise<string> }>();
   return async (requirements) => {
     const { scheme, network, asset, extra } = requirements;
-    const key = JSON.stringify([scheme, network, asset, extra.name, extra.version]);
+    const { name, version, assetTransferMethod } = extra;
+    const key = JSON.stringify([scheme, network, asset, name, version, assetTransferMethod]);
     const known = answers.get(key);
     if (known !== undefined && nowMs() - known.atMs < ANSWER_LIFE_MS) return known.trouble;
     // A node that does not answer says nothing against the terms.
@@ -66,15 +69,23 @@ export function termsOnChain(connection: EvmConnection, treasury: string, nowMs:
 async function troubleOf(
   connection: EvmConnection,
   treasury: string,
-  { scheme, asset, extra }: OfferedRequirements,
+  requirements: OfferedRequirements,
 ): Promise<string> {
+  const { scheme, asset, extra } = requirements;
   try {
     const chainId = await connection.chainId();
     const { reader } = await connection.verified();
     const isBatch = scheme === "batch-settlement";
     const parts: [what: string, address: string][] = [["token", asset]];
     if (isBatch) parts.push(["batch-settlement contract", BATCH_SETTLEMENT_ADDRESS]);
-    if (isBatch) parts.push(["deposit collector", DEPOSIT_COLLECTOR_ADDRESS]);
+    const isByPermit2 = transferMethodOf(requirements) === "permit2";
+    if (isByPermit2) parts.push(["Permit2", PERMIT2_ADDRESS]);
+    if (isByPermit2 && !isBatch) {
+      parts.push([`x402's proxy of ${scheme}`, spenderOf({ kind: scheme === "upto" ? "upto" : "exact" })]);
+    }
+    if (isBatch) {
+      parts.push(["deposit collector", isByPermit2 ? PERMIT2_COLLECTOR_ADDRESS : DEPOSIT_COLLECTOR_ADDRESS]);
+    }
     for (const [what, address] of parts) {
       if ((await codeAt(reader, address)) === "") {
         return `${what} ${address}: expected a contract on chain ${chainId}, found none; check seller.network and chain.rpc`;
@@ -82,6 +93,8 @@ async function troubleOf(
     }
     const code = await codeAt(reader, treasury);
     if (code !== "") return codeTrouble(treasury, code);
+    // Through Permit2 the token's domain is signed for only where the seller names it.
+    if (isByPermit2 && typeof extra.name !== "string") return "";
     const domain = { name: String(extra.name), version: String(extra.version), chainId };
     return await domainTrouble(reader, { ...domain, verifyingContract: asset });
   } catch (error) {

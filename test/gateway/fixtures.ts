@@ -18,6 +18,8 @@ import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { type Key, openKey } from "#payment/key";
+import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
+import type { Permit2Rules } from "#payment/permit2/permit2-offer";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
 import { type Contracts, deployContracts, mint } from "#simulator/chain/deploy";
 
@@ -134,6 +136,8 @@ export interface LightOptions {
   readonly unit?: string;
   readonly readingMs?: number;
   readonly schemes?: readonly string[];
+  /** What it may sign under Permit2; nothing when absent. */
+  readonly permit2?: Permit2Rules;
   /** Memory of a light before; it goes on where that one was cut off. */
   readonly memory?: LightMemory;
   readonly gatewayPublicKey?: Uint8Array;
@@ -176,7 +180,7 @@ function settingsOf(ground: Ground, options: LightOptions, loadMilliwatts: numbe
       schemes: options.schemes ?? ["batch-settlement", "exact"],
       network: ground.network,
       asset: token,
-      contracts: [BATCH_SETTLEMENT_ADDRESS, token],
+      contracts: [BATCH_SETTLEMENT_ADDRESS, token, ...(options.permit2 ? [PERMIT2_ADDRESS] : [])],
       payees: [],
       unit,
       priceCeiling: options.priceCeiling ?? 1_000_000,
@@ -212,6 +216,7 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
   };
   const host = startHost({
     settings: settingsOf(ground, options, loadMilliwatts, unit),
+    permit2: options.permit2 ?? null,
     key,
     gatewayPublicKey,
     clock,

@@ -35,7 +35,7 @@ export async function classifyRefusal(
     return { refusal: "seller-unavailable", fault: { reason, isBehindChain: true } };
   }
   // The wallet's owner used the nonce: elsewhere, or longer ago than the chain adapter looks back.
-  const isSpent = sale.reason.endsWith("nonce_already_used");
+  const isSpent = /(nonce_already_used|permit2_invalid_nonce)$/.test(sale.reason);
   const isSellers = (refusal === "seller-refused" && !isSpent) || refusal === "seller-unavailable";
   return { refusal, fault: isSellers ? { reason: sale.reason, isBehindChain: false } : null };
 }
@@ -61,7 +61,9 @@ function refusalOf(reason: string): WireRefusal {
   if (/channel_busy|verification_state_unavailable|settlement_pending/.test(code))
     return "seller-unavailable";
   if (/valid_before|expired/.test(code)) return "expired";
-  if (/insufficient|exceeds_balance|deposit_simulation_failed|channel_not_found/.test(code))
+  if (
+    /insufficient|allowance_required|exceeds_balance|deposit_simulation_failed|channel_not_found/.test(code)
+  )
     return "unfunded";
   if (/withdraw/.test(code)) return "channel-closing";
   return "seller-refused";

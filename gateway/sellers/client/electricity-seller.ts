@@ -16,7 +16,13 @@ import {
   type SellerCounters,
 } from "../../purchase/ports.ts";
 import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
-import { chargedInRequired, chooseRequirements, otherVersionIn, type Payable } from "./requirements.ts";
+import {
+  chargedInRequired,
+  chooseRequirements,
+  otherVersionIn,
+  type Payable,
+  sponsoredBy,
+} from "./requirements.ts";
 import { type Answer, type Http, isElsewhere, refusalIn } from "./seller-http.ts";
 
 const counter = z.number().int().min(0).max(COUNTER_MAX);
@@ -55,7 +61,7 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
       }
       echo.heard(url, answer.required);
       const { requirements, ...others } = chooseRequirements(answer.required, payable);
-      const quote = requirements && { resource: url, requirements };
+      const quote = requirements && { resource: url, requirements, sponsored: sponsoredBy(answer.required) };
       return { ...others, quote, reason: `${url}: ${others.reason}` };
     },
     async pay(channel, amountAtomic, payload): Promise<Sale> {

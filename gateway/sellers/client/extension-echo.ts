@@ -39,8 +39,17 @@ export class ExtensionEcho {
    */
   header(url: string, payment: PaymentPayload, charged: number): string {
     const declared = this.#declared.get(url);
-    if (declared === undefined) return ownPaymentHeader(payment);
+    if (declared === undefined) {
+      return payment.extensions === undefined ? ownPaymentHeader(payment) : paymentHeader(payment);
+    }
     const extensions = { ...declared.value };
+    // What the payment brings of its own stands beside what was declared, and changes nothing of it.
+    for (const [name, own] of Object.entries(payment.extensions ?? {})) {
+      const asked = extensions[name];
+      const info = isObject(asked) && isObject(asked.info) ? asked.info : {};
+      const added = isObject(own) && isObject(own.info) ? own.info : {};
+      extensions[name] = { ...(isObject(asked) ? asked : {}), info: { ...added, ...info } };
+    }
     const asked = extensions[IDENTIFIER];
     if (isObject(asked) && isObject(asked.info) && !("id" in asked.info)) {
       extensions[IDENTIFIER] = { ...asked, info: { ...asked.info, id: identifierOf(payment, charged) } };
@@ -78,7 +87,7 @@ function textOf(extensions: Extensions | undefined): string {
 
 /** 64 hex digits: of the whole channel, its cumulative amount and what it was signed on; by exact of the nonce. */
 function identifierOf({ payload }: PaymentPayload, charged: number): string {
-  const { voucher, authorization } = payload;
+  const { voucher, authorization = payload.permit2Authorization } = payload;
   const signed = isObject(voucher)
     ? `${voucher.channelId}:${voucher.maxClaimableAmount}:${charged}`
     : String(isObject(authorization) ? authorization.nonce : "");

@@ -14,6 +14,7 @@ import {
   chooseRequirements,
   otherVersionIn,
   type Payable,
+  sponsoredBy,
 } from "./requirements.ts";
 import { type Http, isElsewhere, refusalIn } from "./seller-http.ts";
 
@@ -44,7 +45,7 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
     const { requirements, ...others } = chooseRequirements(answer.required, payable);
     // The resource is named as the seller names it: it may compare it with what it was paid for.
     const resource = answer.required.resource?.url ?? url;
-    const quoted = requirements && { resource, requirements };
+    const quoted = requirements && { resource, requirements, sponsored: sponsoredBy(answer.required) };
     return { ...others, quote: quoted, reason: `${method} ${url}: ${others.reason}` };
   }
 

@@ -2,21 +2,28 @@
  * Choosing among a seller's payment requirements, and reading its counters out of x402 answers.
  *
  * Promise: only what the gateway can pay is chosen: version 2, one of the operator's schemes, networks
- * and tokens, by EIP-3009 under the token's own domain, an amount that a device can pay at once; of several, the
- * cheapest in the token and by the scheme that the operator prefers. Amounts of different tokens are not compared.
+ * and tokens, by EIP-3009 under the token's own domain or by Permit2 under that contract's, an amount that a device can
+ * pay at once; of several, the cheapest in the token and by the scheme, then the transfer method, that the operator
+ * prefers. Amounts of different tokens are not compared.
  */
+import type { Scheme } from "#core/events";
 import { isCounter, QUANTUM_MAX } from "#core/units";
+import type { TransferMethod } from "#payment/authorization";
+import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
 import type { OfferedRequirements } from "#protocol/messages";
 import { isSameToken, type PaymentToken } from "#protocol/payment-token";
 import type { PaymentRequired, SettleResponse } from "#protocol/x402";
+import { SPONSORINGS } from "../../purchase/permit2/permit-payload.ts";
 import type { NoTerms } from "../../purchase/ports.ts";
 import { echoTrouble } from "./extension-echo.ts";
 
 export interface Payable {
   /** In order of preference. */
-  readonly schemes: readonly ("batch-settlement" | "exact")[];
+  readonly schemes: readonly Scheme[];
   /** In order of preference, behind that of the schemes. */
   readonly tokens: readonly PaymentToken[];
+  /** Likewise, behind the tokens; EIP-3009 alone when absent. upto is paid by Permit2 alone. */
+  readonly methods?: readonly TransferMethod[];
 }
 
 /** The requirements the operator likes best; null, and why, when none can be paid. */
@@ -27,10 +34,12 @@ export function chooseRequirements(
   const trouble = echoTrouble(required);
   if (trouble !== "") return { requirements: null, reason: trouble, isUnpayable: true };
   const fitting = required.accepts.filter((option) => fits(option, payable));
-  const wanted = payable.schemes.flatMap((scheme) => payable.tokens.map((token) => ({ scheme, token })));
-  for (const { scheme, token } of wanted) {
+  const wanted = payable.schemes.flatMap((scheme) =>
+    payable.tokens.flatMap((token) => methodsOf(payable).map((method) => ({ scheme, token, method }))),
+  );
+  for (const { scheme, token, method } of wanted) {
     const [first, ...others] = fitting.filter(
-      (option) => option.scheme === scheme && isSameToken(option, token),
+      (option) => option.scheme === scheme && isSameToken(option, token) && methodOf(option) === method,
     );
     if (first === undefined) continue;
     // All buy the same resource, so the amount is the price; of equal ones the seller's order decides.
@@ -47,32 +56,41 @@ export function chooseRequirements(
   };
 }
 
-/** How money is moved: x402's `assetTransferMethod`, when it names none. */
-const METHOD = "eip3009";
-
 /** Options of a seller that are named when none fits, and characters of each of their words. */
 const TOLD_MAX = 4;
 const WORD_MAX = 64;
 
 type Option = PaymentRequired["accepts"][number];
 
-function fits(option: Option, { tokens }: Payable): boolean {
-  const isOurs = tokens.some((token) => isSameToken(token, option));
-  return isOurs && methodOf(option) === METHOD && lackOf(option) === "";
+function fits(option: Option, payable: Payable): boolean {
+  const isOurs = payable.tokens.some((token) => isSameToken(token, option));
+  return isOurs && methodsOf(payable).some((method) => method === methodOf(option)) && lackOf(option) === "";
 }
 
-function methodOf({ extra }: Option): string {
-  return shown(extra?.assetTransferMethod ?? METHOD);
+function methodsOf({ methods = ["eip3009"] }: Payable): readonly TransferMethod[] {
+  return methods;
+}
+
+/** x402's `assetTransferMethod`, and what it is when none is named. */
+function methodOf({ scheme, extra }: Option): string {
+  return shown(extra?.assetTransferMethod ?? (scheme === "upto" ? "permit2" : "eip3009"));
 }
 
 /** What an option lacks to be paid, apart from scheme, method, network and token; empty when nothing. */
-function lackOf({ amount, asset, extra }: Option): string {
+function lackOf(option: Option): string {
+  const { scheme, amount, asset, extra } = option;
+  const isByPermit2 = methodOf(option) === "permit2";
   // Another contract's domain (Circle's GatewayWalletBatched): a signature under the token's would be worth nothing there.
   const { verifyingContract } = extra ?? {};
-  if (verifyingContract !== undefined && shown(verifyingContract).toLowerCase() !== asset.toLowerCase())
-    return `, signed under contract ${shown(verifyingContract)} in the token's place`;
-  if (typeof extra?.name !== "string" || typeof extra.version !== "string")
+  const expected = isByPermit2 ? PERMIT2_ADDRESS : asset.toLowerCase();
+  if (verifyingContract !== undefined && shown(verifyingContract).toLowerCase() !== expected)
+    return `, signed under contract ${shown(verifyingContract)} in ${isByPermit2 ? "Permit2's" : "the token's"} place`;
+  if (!isByPermit2 && (typeof extra?.name !== "string" || typeof extra.version !== "string"))
     return ", without the token's name and version in extra";
+  if (scheme === "batch-settlement" && isByPermit2) return ", by which no deposit is made";
+  if (scheme === "upto" && !isByPermit2) return ", which upto does not know";
+  if (scheme === "upto" && !/^0x[0-9a-fA-F]{40}$/.test(String(extra?.facilitatorAddress)))
+    return ", without facilitatorAddress in extra";
   if (!/^[1-9][0-9]{0,14}$/.test(amount)) return `, amount ${shown(amount)}`;
   return Number(amount) > QUANTUM_MAX ? `, amount ${amount} above ${QUANTUM_MAX}` : "";
 }
@@ -82,8 +100,14 @@ function shownOption(option: Option): string {
   return `${shown(scheme)} by ${methodOf(option)} on ${shown(network)} in token ${shown(asset)}${lackOf(option)}`;
 }
 
-function spoken({ schemes, tokens }: Payable): string {
-  const each = schemes.map((scheme) => `${scheme} by ${METHOD}`);
+function spoken(payable: Payable): string {
+  const { schemes, tokens } = payable;
+  const pairs = schemes.flatMap((scheme) => methodsOf(payable).map((method) => ({ scheme, method })));
+  const each = pairs
+    .filter(({ scheme, method }) =>
+      scheme === "exact" ? true : method === (scheme === "upto" ? "permit2" : "eip3009"),
+    )
+    .map(({ scheme, method }) => `${scheme} by ${method}`);
   const places = tokens.map(({ network, asset }) => `on ${network} in token ${asset}`);
   return `spoken: ${each.join(", ")} ${places.join(", or ")}`;
 }
@@ -102,6 +126,11 @@ export function otherVersionIn(status: number, body: string): NoTerms | null {
     reason: `found ${found}; spoken: version 2, terms in the PAYMENT-REQUIRED header`,
     isUnpayable: true,
   };
+}
+
+/** Approvals of Permit2 that a seller's facilitator brings to the chain with a payment. */
+export function sponsoredBy({ extensions = {} }: PaymentRequired): readonly (keyof typeof SPONSORINGS)[] {
+  return (["eip2612", "erc20"] as const).filter((kind) => SPONSORINGS[kind] in extensions);
 }
 
 /** What a corrective 402 says was charged on a channel; null when it says nothing. */

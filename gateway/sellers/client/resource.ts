@@ -1,9 +1,9 @@
 /**
  * One HTTP exchange with any resource, for the general transport.
  *
- * Promise: what the resource said comes back unchanged; see purchase/forward.ts.
+ * Promise: what the resource said comes back unchanged; see purchase/general/forward.ts.
  */
-import type { FetchResource } from "../../purchase/forward.ts";
+import type { FetchResource } from "../../purchase/general/forward.ts";
 import type { Http } from "./seller-http.ts";
 
 export function fetchResource(http: Http): FetchResource {

@@ -92,6 +92,12 @@ export function gatewayChain(chain: ChainModel, life: ProcessLifetime): GatewayC
     authorizationUsed: (_token, from, nonce) => ask(() => chain.isNonceUsed(from, nonce)),
     channelBalance: (id) => ask(() => chain.channelOf(id).balance),
     paidByAuthorization: () => ask(() => null),
+    permit2: {
+      allowance: () => ask(() => 0),
+      isUsed: () => ask(() => false),
+      paid: () => ask(() => null),
+      approvalTerms: () => ask(() => null),
+    },
     submitTransfer: () => Promise.reject(new Error("expected a channel, found an exact account")),
   };
 }

@@ -5,7 +5,7 @@
  * Promise: killed and started again it knows what its ledger knows.
  */
 
-import type { Forward } from "#gateway/purchase/forward";
+import type { Forward } from "#gateway/purchase/general/forward";
 import { type FundingLimits, type SellerClient, UNTIMED } from "#gateway/purchase/ports";
 import { Sessions } from "#gateway/purchase/sessions";
 import { electricitySeller } from "#gateway/sellers/client/electricity-seller";

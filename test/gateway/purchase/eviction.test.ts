@@ -1,7 +1,7 @@
 // What strangers fill is emptied again: sessions, exchanges and the fleet's view make room for those that come.
 
 import { expect, test } from "vitest";
-import { GeneralTransport } from "#gateway/purchase/forward";
+import { GeneralTransport } from "#gateway/purchase/general/forward";
 import { Fleet } from "#gateway/telemetry/fleet-view";
 import { toHex } from "#payment/bytes";
 import { NETWORK, newBench, QUANTUM, TOKEN } from "./fixtures.ts";

@@ -4,7 +4,7 @@
 import { generatePrivateKey } from "viem/accounts";
 import type { Hmac } from "#core/ports";
 import { channelTagOf } from "#core/rungs";
-import { unitsForQuantum } from "#core/units";
+import { COUNTER_MAX, unitsForQuantum } from "#core/units";
 import { channelFor } from "#gateway/purchase/channels";
 import { totalsOf } from "#gateway/purchase/funding";
 import {
@@ -19,6 +19,7 @@ import {
   type Ledger,
   type OverdueDeposit,
   type PaymentRecord,
+  type Permit2OnChain,
   type Quote,
   type Sale,
   type Seller,
@@ -194,6 +195,12 @@ export class MemoryChain implements Chain {
     const moved = this.used.get(`${from} ${nonce}`);
     return moved && moved.to === to ? moved.value : null;
   }
+  readonly permit2: Permit2OnChain = {
+    allowance: async () => COUNTER_MAX,
+    isUsed: async (owner, nonce) => this.used.has(`${owner} ${nonce}`),
+    paid: (token, from, nonce, to) => this.paidByAuthorization(token, from, nonce, to),
+    approvalTerms: async () => null,
+  };
   async submitTransfer(_token: string, authorization: Authorization): Promise<void> {
     const { from, to, value, nonce } = authorization;
     this.transfer(from, to, value, nonce);

@@ -2,8 +2,8 @@
 // that was paid for is dropped in silence.
 
 import { expect, test } from "vitest";
-import { type Fetched, GeneralTransport } from "#gateway/purchase/forward";
-import { idIn } from "#gateway/purchase/message-id";
+import { type Fetched, GeneralTransport } from "#gateway/purchase/general/forward";
+import { idIn } from "#gateway/purchase/general/message-id";
 import { type ResponseMessage, readPaymentRequired, readResponse } from "#protocol/messages";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import type { PaymentPayload } from "#protocol/x402";

@@ -1,8 +1,8 @@
 // What a stranger may send: JSON that is deep, wide or odd, good messages that were changed, and bytes of any kind;
 // and every decoder that such a thing comes to, of the gateway, the seller and the device.
 
-import { GeneralTransport } from "#gateway/purchase/forward";
-import { idIn } from "#gateway/purchase/message-id";
+import { GeneralTransport } from "#gateway/purchase/general/forward";
+import { idIn } from "#gateway/purchase/general/message-id";
 import { proveHello } from "#gateway/purchase/session";
 import { openMessage } from "#node/checked-inbox";
 import { hmacSha256 } from "#node/key/native-hmac";

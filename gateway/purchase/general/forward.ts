@@ -16,8 +16,8 @@ import {
 } from "#protocol/messages";
 import { LEAVES } from "#protocol/topics";
 import { isPaymentPayload, type PaymentPayload } from "#protocol/x402";
+import type { Devices } from "../ports.ts";
 import { idIn } from "./message-id.ts";
-import type { Devices } from "./ports.ts";
 
 /** What came back from a resource. */
 export type Fetched =

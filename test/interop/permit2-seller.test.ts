@@ -1,0 +1,86 @@
+// Sellers that take money through Permit2 alone are paid by lights from their own wallets, with and without approvals.
+
+import { type Hex, parseAbi } from "viem";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { fromHex } from "#payment/bytes";
+import { openKey } from "#payment/key";
+import { EXACT_PROXY_ADDRESS, PERMIT2_ADDRESS, UPTO_PROXY_ADDRESS } from "#payment/permit2/permit";
+import type { Permit2Rules } from "#payment/permit2/permit2-offer";
+import { openLossyProxy } from "../gateway/faults/lossy-proxy.ts";
+import { type Ground, prepareGround } from "../gateway/fixtures.ts";
+import { type Sponsoring, startPermit2Seller, walletOn } from "./permit2-seller.ts";
+
+const AMOUNT = 100;
+const UNITS = 500;
+/** 500 mWh in half a second: a transfer of its own for each purchase takes its time. */
+const LOAD_MILLIWATTS = 3_600_000;
+
+const RULES: Permit2Rules = {
+  spenders: [EXACT_PROXY_ADDRESS, UPTO_PROXY_ADDRESS],
+  facilitators: [],
+  validityMaxSeconds: 600,
+  approvals: ["eip2612", "erc20"],
+  approveAtLeastAtomic: 0,
+  gasPriceMaxWei: 100_000_000_000,
+};
+
+let ground: Ground;
+beforeAll(async () => {
+  ground = await prepareGround();
+});
+afterAll(() => ground.stop());
+
+/** What the wallet's owner does by hand where nobody sponsors it. */
+async function approveByHand(secret: Hex, amountAtomic: bigint): Promise<void> {
+  const account = privateKeyToAccount(secret);
+  const rich = walletOn(ground.anvil, privateKeyToAccount(ground.anvil.accounts[9]!.privateKey));
+  const funded = await rich.sendTransaction({ to: account.address, value: 10n ** 18n });
+  await rich.waitForTransactionReceipt({ hash: funded });
+  const owner = walletOn(ground.anvil, account);
+  const hash = await owner.writeContract({
+    address: ground.contracts.token,
+    abi: parseAbi(["function approve(address spender, uint256 amount) returns (bool)"]),
+    functionName: "approve",
+    args: [PERMIT2_ADDRESS, amountAtomic],
+  });
+  await owner.waitForTransactionReceipt({ hash });
+}
+
+test.each<[Sponsoring, readonly [number, number]]>([
+  ["none", [1, 2]],
+  ["eip2612", [4, 5]],
+  ["erc20", [6, 7]],
+])(
+  "a stock seller by exact through Permit2, approvals sponsored by %s, is paid once for each portion",
+  async (sponsoring, accounts) => {
+    const seller = await startPermit2Seller(ground, {
+      scheme: "exact",
+      sponsoring,
+      amountAtomic: AMOUNT,
+      accounts,
+    });
+    const proxy = await openLossyProxy(seller.url, (payment) => payment % 4 === 2);
+    const fixed = { kind: "fixed", unitsPerPayment: UNITS };
+    const gateway = await ground.gateway(ground.config(`${proxy.url}/energy`, { seller: fixed }));
+    const secret = generatePrivateKey();
+    const key = openKey(fromHex(secret));
+    if (sponsoring === "none") await approveByHand(secret, BigInt(20 * AMOUNT));
+    const light = ground.light(gateway.brokerUrl, { key, loadMilliwatts: LOAD_MILLIWATTS, permit2: RULES });
+    await light.untilCharged(3 * AMOUNT, 40_000);
+    await light.stop();
+    await gateway.stop();
+
+    expect(proxy.lost).toBeGreaterThan(0);
+    const { charged, granted, signed } = light.host.state().channel!;
+    expect(granted).toBe((charged / AMOUNT) * UNITS);
+    const received = await seller.received();
+    expect(received).toBeGreaterThanOrEqual(charged);
+    expect(received).toBeLessThanOrEqual(signed);
+    // Each approval was of one payment: nothing is left that Permit2 may move.
+    const left = await seller.allowance(key.address);
+    expect(left).toBe(sponsoring === "none" ? BigInt(20 * AMOUNT - received) : 0n);
+    await proxy.close();
+    await seller.close();
+  },
+);
