@@ -20,14 +20,27 @@ export interface StoredAnswer {
   readonly receipt: SettleResponse;
 }
 
-export interface ExactPurchase {
+/** What may be used once and was signed by `payer`: how the chain knows a payment that it has seen. */
+export interface OneTimeAuthorization {
+  readonly by: "eip3009" | "permit2";
   readonly payer: string;
+  /** of EIP-3009 in hex, of Permit2 in decimal digits */
   readonly nonce: string;
-  readonly signature: string;
-  readonly quantumAtomic: number;
-  readonly receipt: SettleResponse;
 }
 
+/** A purchase that was paid for by a transfer of its own. */
+export interface TransferPurchase {
+  readonly scheme: "exact" | "upto";
+  readonly payer: string;
+  readonly reference: string;
+  readonly signature: string;
+  readonly amountAtomic: number;
+  readonly receipt: SettleResponse;
+  /** The buyer's own name for it, when it gave one. */
+  readonly identifier?: string | undefined;
+}
+
+/** `exact`: a transfer for one purchase, by exact or by upto. */
 export type TransactionKind = "deposit" | "claim" | "settle" | "exact";
 
 /** A transaction this seller caused; the gas is learned from its receipt, maybe later. */
@@ -52,9 +65,9 @@ export interface AccountStore {
   account(id: string): Account | undefined;
   channel(id: string): Channel | undefined;
   channels(): Channel[];
-  /** `reference`: for a channel the voucher's maxClaimable, for exact the authorization's nonce. */
+  /** `reference`: for a channel the voucher's maxClaimable, else the authorization's nonce or the buyer's identifier. */
   answer(account: string, reference: string): StoredAnswer | undefined;
-  chargeExact(sale: ExactPurchase): Promise<StoredAnswer>;
+  chargeTransfer(sale: TransferPurchase): Promise<StoredAnswer>;
   /** Puts the deposit's own receipt beside the answer it paid for. */
   recordDeposit(account: string, reference: string, receipt: SettleResponse): Promise<void>;
   recordTransaction(transaction: SellerTransaction): Promise<void>;
@@ -88,6 +101,11 @@ export type ClaimOutcome =
   /** Unknown: the chain or the facilitator did not answer. */
   | { readonly kind: "unavailable"; readonly reason: string };
 
+export interface PaymentOnChain {
+  readonly transaction: string;
+  readonly amountAtomic: bigint;
+}
+
 /** The seller's view of the chain; its promises reject when the chain cannot be asked. */
 export interface Chain {
   readChannels(channelIds: readonly string[]): Promise<Map<string, ChannelOnChain>>;
@@ -99,8 +117,16 @@ export interface Chain {
   unsettledAtomic(): Promise<bigint>;
   settle(): Promise<{ readonly transaction: string; readonly gas: number; readonly amountAtomic: number }>;
   gasUsed(transaction: string): Promise<number>;
-  /** Whether the token has seen this EIP-3009 authorization of `payer` used (or cancelled). */
-  authorizationUsed(payer: string, nonce: string): Promise<boolean>;
-  /** The transaction that paid this authorization's amount to the receiver, if one is found. */
-  paymentByAuthorization(payer: string, nonce: string, amountAtomic: bigint): Promise<string | undefined>;
+  /** Whether this authorization was used, or cancelled by its payer. */
+  authorizationUsed(authorization: OneTimeAuthorization): Promise<boolean>;
+  /**
+   * What this authorization paid to the receiver, if its transaction is found.
+   * @param signature as the payer gave it, lower-case hex
+   * @param fits whether an amount is what it may have paid
+   */
+  paymentByAuthorization(
+    authorization: OneTimeAuthorization,
+    signature: string,
+    fits: (amountAtomic: bigint) => boolean,
+  ): Promise<PaymentOnChain | undefined>;
 }

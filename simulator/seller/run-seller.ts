@@ -13,6 +13,13 @@ import type { Scheme } from "./accounts/accounts.ts";
 import type { HeaderSource } from "./claims/facilitator-headers.ts";
 import type { FacilitatorOptions } from "./claims/facilitators-elsewhere.ts";
 import type { Clock } from "./ports.ts";
+import {
+  GAS_SPONSORINGS,
+  type GasSponsoring,
+  SCHEMES,
+  TRANSFER_METHODS,
+  type TransferMethod,
+} from "./sale/payment-ways.ts";
 import { DEFAULT_MENU, flatTariff, type Tariff } from "./sale/tariff.ts";
 import { SERIES_BYTES_MAX, tariffFromCsv, tariffFromToml } from "./sale/tariff-text.ts";
 import { SCHEME_SERVERS, type SchemeServer } from "./scheme/scheme-server.ts";
@@ -41,7 +48,10 @@ interface Flags {
   readonly speed: number;
   readonly tokensPerEuro: number;
   readonly menu: readonly number[];
-  readonly scheme: "both" | Scheme;
+  readonly scheme: "both" | "all" | Scheme;
+  readonly transferMethod: readonly TransferMethod[];
+  readonly gasSponsoring: readonly GasSponsoring[];
+  readonly discovery: boolean;
   readonly schemeServer: SchemeServer;
   readonly claimInterval: number;
   readonly watchInterval?: number;
@@ -122,9 +132,22 @@ function readFlags(argv: readonly string[]): Flags {
     .option("--menu <quanta>", "quanta sold, atomic units, comma separated", menu, [...DEFAULT_MENU])
     .addOption(
       new Option("--scheme <scheme>", "payment schemes offered")
-        .choices(["both", "batch-settlement", "exact"])
+        .choices(["both", "all", ...SCHEMES])
         .default("both"),
     )
+    .option(
+      "--transfer-method <methods>",
+      `what moves the token, of ${TRANSFER_METHODS.join(", ")}, in order of preference`,
+      listOf(TRANSFER_METHODS),
+      [TRANSFER_METHODS[0]],
+    )
+    .option(
+      "--gas-sponsoring <kinds>",
+      `gas of a payer's approval of Permit2 that is paid here, of ${GAS_SPONSORINGS.join(", ")}`,
+      listOf(GAS_SPONSORINGS),
+      [],
+    )
+    .option("--no-discovery", "declare nothing to catalogues; what is declared comes back with each payment")
     .addOption(
       new Option("--scheme-server <which>", "who verifies vouchers: meter-grade, or the official SDK")
         .choices(SCHEME_SERVERS)
@@ -171,7 +194,10 @@ function optionsOf(flags: Flags): SellerOptions {
     tariff: readTariff(flags.tariff, flags.tokensPerEuro),
     clock: followingClock(movedClock(flags.tariffEpoch, flags.speed)),
     menu: flags.menu,
-    schemes: flags.scheme === "both" ? ["batch-settlement", "exact"] : [flags.scheme],
+    schemes: schemesOf(flags.scheme),
+    transferMethods: flags.transferMethod,
+    gasSponsoring: flags.gasSponsoring,
+    isDiscoverable: flags.discovery,
     schemeServer: flags.schemeServer,
     claimIntervalSeconds: flags.claimInterval,
     withdrawDelaySeconds: flags.withdrawDelay,
@@ -185,6 +211,11 @@ function optionsOf(flags: Flags): SellerOptions {
     publicUrl: flags.publicUrl,
     trustedProxies: flags.trustProxy,
   };
+}
+
+function schemesOf(scheme: Flags["scheme"]): readonly Scheme[] {
+  if (scheme === "all") return SCHEMES;
+  return scheme === "both" ? ["batch-settlement", "exact"] : [scheme];
 }
 
 interface OriginHeaders {
@@ -299,6 +330,15 @@ function announce(message: Record<string, unknown>): void {
 function address(text: string): Address {
   if (/^0x[0-9a-fA-F]{40}$/.test(text)) return text as Address;
   throw new InvalidArgumentError("expected 0x and 40 hex digits");
+}
+
+function listOf<Word extends string>(words: readonly Word[]): (text: string) => Word[] {
+  return (text) =>
+    text.split(",").map((part) => {
+      const found = words.find((word) => word === part.trim());
+      if (found === undefined) throw new InvalidArgumentError(`expected some of ${words.join(", ")}`);
+      return found;
+    });
 }
 
 function menu(text: string): number[] {

@@ -7,6 +7,7 @@
 import { x402ResourceServer } from "@x402/core/server";
 import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
 import { ExactEvmScheme } from "@x402/evm/exact/server";
+import { UptoEvmScheme } from "@x402/evm/upto/server";
 import type { FastifyInstance } from "fastify";
 import type { Address, Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
@@ -14,14 +15,18 @@ import type { Curve } from "#node/key/native-curve";
 import { Watt402Error } from "#payment/watt402-error";
 import type { Scheme } from "./accounts/accounts.ts";
 import { SqliteAccounts } from "./accounts/sqlite-accounts.ts";
-import { authorizationCheck, type ChainConnection, openChainConnection } from "./claims/chain-connection.ts";
+import { type ChainConnection, openChainConnection } from "./claims/chain-connection.ts";
 import { Claims } from "./claims/claims.ts";
 import { facilitatorInProcess } from "./claims/facilitator.ts";
 import { type FacilitatorOptions, FacilitatorsElsewhere } from "./claims/facilitators-elsewhere.ts";
+import { requireSponsoring } from "./claims/gas-sponsor.ts";
 import { startRounds } from "./claims/rounds.ts";
 import { EvmChain } from "./claims/settlement-chain.ts";
+import { authorizationCheck } from "./claims/signed-authorization.ts";
 import type { Clock } from "./ports.ts";
+import { declaredExtensions } from "./sale/declared-extensions.ts";
 import { EnergySale } from "./sale/energy-sale.ts";
+import { type GasSponsoring, paymentWays, type TransferMethod } from "./sale/payment-ways.ts";
 import { DEFAULT_MENU, type Quote, quoting, type Tariff } from "./sale/tariff.ts";
 import { Terms } from "./sale/terms.ts";
 import { openOwnScheme } from "./scheme/open-scheme.ts";
@@ -62,7 +67,14 @@ export interface SellerOptions extends PublicBaseOptions {
   readonly tariff: Tariff;
   readonly clock?: Clock;
   readonly menu?: readonly number[];
+  /** In order of preference; batch-settlement and exact when absent. */
   readonly schemes?: readonly Scheme[];
+  /** What moves the token, in order of preference; EIP-3009 alone when absent. */
+  readonly transferMethods?: readonly TransferMethod[];
+  /** Gas of a first approval of Permit2 that this seller pays; none when absent. */
+  readonly gasSponsoring?: readonly GasSponsoring[];
+  /** Whether the 402 says how the resource is called, for catalogues; true when absent. */
+  readonly isDiscoverable?: boolean;
   /** Meter-grade when absent. */
   readonly schemeServer?: SchemeServer;
   readonly claimIntervalSeconds?: number;
@@ -123,10 +135,11 @@ export async function startSeller(options: SellerOptions): Promise<SellerService
 async function serve(opened: Opened): Promise<SellerService> {
   const { options, connection, store, quote, log } = opened;
   const { network, client, watch } = connection;
+  const { gasSponsoring = [] } = options;
   const receiver = privateKeyToAccount(options.receiverKey);
   const facilitator =
     options.facilitators === undefined
-      ? facilitatorInProcess(network, connection.wallet, client)
+      ? facilitatorInProcess(network, connection.wallet, client, gasSponsoring.includes("erc20-approval"))
       : new FacilitatorsElsewhere(options.facilitators, log, () => performance.now());
   const withdrawDelay = options.withdrawDelaySeconds ?? DEFAULT_WITHDRAW_DELAY_SECONDS;
   const official = new BatchSettlementEvmScheme(receiver.address, {
@@ -154,8 +167,10 @@ async function serve(opened: Opened): Promise<SellerService> {
       : await openOwnScheme({ official, chainId: connection.chainId, chain, store, nowMs, log });
   const resourceServer = new x402ResourceServer(facilitator)
     .register(network, own?.scheme ?? official)
-    .register(network, new ExactEvmScheme());
+    .register(network, new ExactEvmScheme())
+    .register(network, new UptoEvmScheme());
   await resourceServer.initialize();
+  await requireSponsoring(facilitator, gasSponsoring);
   const terms = await buildTerms(opened, resourceServer, receiver.address);
   const sale = new EnergySale({
     resourceServer,
@@ -165,6 +180,7 @@ async function serve(opened: Opened): Promise<SellerService> {
     voucherService: own?.voucherService,
     nowMs,
     authorizationIsSigned: authorizationCheck(connection, token),
+    echoesExtensions: (payment) => terms.echoesExtensions(payment),
     warn: log,
   });
   const claims = new Claims(store, chain, nowMs);
@@ -203,9 +219,18 @@ function buildTerms(
   resourceServer: x402ResourceServer,
   receiver: Address,
 ): Promise<Terms> {
+  const {
+    schemes = ["batch-settlement", "exact"],
+    transferMethods = ["eip3009"],
+    gasSponsoring = [],
+    isDiscoverable = true,
+    menu = DEFAULT_MENU,
+  } = options;
+  const ways = paymentWays(schemes, transferMethods, gasSponsoring);
   return Terms.build({
     resourceServer,
-    schemes: options.schemes ?? ["batch-settlement", "exact"],
+    ways,
+    extensions: declaredExtensions(ways, gasSponsoring, isDiscoverable, menu[0]!),
     network,
     token: options.token,
     tokenName,
@@ -213,7 +238,7 @@ function buildTerms(
     receiver,
     minDepositAtomic: options.minDepositAtomic ?? DEFAULT_MIN_DEPOSIT_ATOMIC,
     maxTimeoutSeconds: MAX_TIMEOUT_SECONDS,
-    menu: options.menu ?? DEFAULT_MENU,
+    menu,
   });
 }
 

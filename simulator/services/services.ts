@@ -153,6 +153,8 @@ async function startSeller(options: ServicesOptions, home: string): Promise<Supe
       ...["--tariff-epoch", String(options.epochSeconds)],
       ...["--speed", String(options.speed)],
       ...["--scheme", schemes.length === 2 ? "both" : schemes[0]!],
+      // Nobody looks for these sellers, and what they declare would come back with each payment.
+      "--no-discovery",
       ...(options.schemeServer === undefined ? [] : ["--scheme-server", options.schemeServer]),
       ...["--claim-interval", String(CLAIM_INTERVAL_SECONDS)],
       ...["--min-deposit", String(options.depositAtomic)],

@@ -10,12 +10,12 @@ import type {
   AccountStore,
   Channel,
   ChannelOnChain,
-  ExactPurchase,
   KindTotals,
   SellerTransaction,
   SettleResponse,
   StoredAnswer,
   TransactionKind,
+  TransferPurchase,
 } from "../ports.ts";
 import type { Quote } from "../sale/tariff.ts";
 import type { ChargedVoucher, VoucherStore } from "../scheme/voucher-service.ts";
@@ -88,29 +88,31 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
     return this.#rows.answer(account, reference);
   }
 
-  chargeExact(sale: ExactPurchase): Promise<StoredAnswer> {
+  chargeTransfer(sale: TransferPurchase): Promise<StoredAnswer> {
     const before = this.#turns.get(sale.payer) ?? Promise.resolve();
     return this.#inTurn(
       sale.payer,
-      before.then(() => this.#chargeExact(sale)),
+      before.then(() => this.#chargeTransfer(sale)),
     );
   }
 
-  #chargeExact(sale: ExactPurchase): Promise<StoredAnswer> {
+  #chargeTransfer(sale: TransferPurchase): Promise<StoredAnswer> {
     return this.#rows.commit(() => {
-      const known = this.answer(sale.payer, sale.nonce);
+      const { payer, reference, identifier } = sale;
+      const known = this.answer(payer, reference);
       if (known !== undefined) return known;
-      const before = this.account(sale.payer) ?? newAccount(sale.payer, "exact");
-      const { account, answer } = purchase(before, sale.quantumAtomic, this.#quote());
+      const before = this.account(payer) ?? newAccount(payer, sale.scheme);
+      const { account, answer } = purchase(before, sale.amountAtomic, this.#quote());
       const stored = { answer, signature: sale.signature, receipt: sale.receipt };
       this.#rows.putRecord({ account, channel: null });
       // A forgotten nonce could be charged anew from the same transfer, so these are kept for good.
-      this.#rows.putAnswer(sale.payer, sale.nonce, stored);
+      this.#rows.putAnswer(payer, reference, stored);
+      if (identifier !== undefined) this.#rows.putAnswer(payer, identifier, stored);
       this.#rows.putTransaction({
         hash: sale.receipt.transaction,
         kind: "exact",
         channels: 1,
-        amountAtomic: sale.quantumAtomic,
+        amountAtomic: sale.amountAtomic,
         gas: undefined,
       });
       return stored;

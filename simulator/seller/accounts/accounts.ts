@@ -4,12 +4,13 @@
 import { Watt402Error } from "#payment/watt402-error";
 import type { Quote } from "../sale/tariff.ts";
 
-export type Scheme = "batch-settlement" | "exact";
+export type Scheme = "batch-settlement" | "exact" | "upto";
 
 /** What the seller knows of one buyer. Every field only rises, but the remainder. */
 export interface Account {
-  /** channel id (0x and 64 hex digits) or, for exact, payer address (0x and 40), lower case */
+  /** channel id (0x and 64 hex digits) or, for exact and upto, payer address (0x and 40), lower case */
   readonly account: string;
+  /** By which it was opened: exact and upto of one payer share an account. */
   readonly scheme: Scheme;
   /** atomic units, cumulative, from 0 to MAX_COUNTER */
   readonly charged: number;

@@ -3,7 +3,6 @@
  *
  * Promise: connected means that the chain is the expected one and that the token is an EIP-3009 token on it.
  */
-import { authorizationTypes } from "@x402/evm";
 import {
   type Address,
   createPublicClient,
@@ -12,15 +11,13 @@ import {
   type Hex,
   http,
   type PublicClient,
-  verifyTypedData,
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { Watt402Error } from "#payment/watt402-error";
 import { tokenAbi } from "#simulator/chain/abi";
 import { connectChain, MULTICALL3_ADDRESS } from "#simulator/chain/deploy";
-import type { EnergySaleParts } from "../sale/energy-sale.ts";
 import { ChainWatch, LOOK_TIMEOUT_MS } from "./chain-watch.ts";
-import type { Wallet } from "./facilitator.ts";
+import type { Wallet } from "./wallet.ts";
 
 const RECEIPT_POLL_MS = 20;
 const RPC_TIMEOUT_MS = 10_000;
@@ -96,33 +93,4 @@ async function describeToken(
       `token ${token}: expected an EIP-3009 token with name() and version(), found neither`,
     );
   }
-}
-
-/** Checks that the payer has signed a transfer of this token. */
-export function authorizationCheck(
-  { chainId, tokenName: name, tokenVersion: version }: ChainConnection,
-  token: Address,
-): EnergySaleParts["authorizationIsSigned"] {
-  return async (payment) => {
-    const { signature, authorization } = payment.payload as {
-      signature: Hex;
-      authorization: Record<"from" | "to" | "nonce", Hex> &
-        Record<"value" | "validAfter" | "validBefore", string>;
-    };
-    return verifyTypedData({
-      address: authorization.from,
-      domain: { name, version, chainId, verifyingContract: token },
-      types: authorizationTypes,
-      primaryType: "TransferWithAuthorization",
-      message: {
-        from: authorization.from,
-        to: authorization.to,
-        value: BigInt(authorization.value),
-        validAfter: BigInt(authorization.validAfter),
-        validBefore: BigInt(authorization.validBefore),
-        nonce: authorization.nonce,
-      },
-      signature,
-    }).catch(() => false);
-  };
 }

@@ -9,17 +9,21 @@ import type { FacilitatorClient } from "@x402/core/server";
 import type { Network } from "@x402/core/types";
 import type { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
 import { type Address, getAbiItem, type Hex, isAddressEqual, type PublicClient, parseEventLogs } from "viem";
-import { batchSettlementAbi, tokenAbi } from "#simulator/chain/abi";
+import { batchSettlementAbi } from "#simulator/chain/abi";
 import { BATCH_SETTLEMENT_ADDRESS } from "#simulator/chain/deploy";
-import type { Chain, ChannelOnChain, ClaimEntry, ClaimOutcome } from "../ports.ts";
+import type {
+  Chain,
+  ChannelOnChain,
+  ClaimEntry,
+  ClaimOutcome,
+  OneTimeAuthorization,
+  PaymentOnChain,
+} from "../ports.ts";
+import { BLOCKS_PER_LOG_READ, PaymentSearch } from "./payment-search.ts";
 
 const SETTLEMENT = { address: BATCH_SETTLEMENT_ADDRESS, abi: batchSettlementAbi } as const;
 /** Channels read in one eth_call (three views each). */
 const CHANNELS_PER_READ = 200;
-/** Blocks asked for in one eth_getLogs; public nodes refuse much more. */
-export const BLOCKS_PER_LOG_READ = 5_000n;
-/** How far back a payment is looked for whose settlement was interrupted. */
-const PAYMENT_LOOK_BACK_BLOCKS = 20_000n;
 
 interface EvmChainOptions {
   readonly client: PublicClient;
@@ -35,12 +39,14 @@ export class EvmChain implements Chain {
   readonly #token: Address;
   readonly #receiver: Address;
   readonly #manager: ReturnType<BatchSettlementEvmScheme["createChannelManager"]>;
+  readonly #search: PaymentSearch;
 
   constructor({ client, facilitator, scheme, network, token, receiver }: EvmChainOptions) {
     this.#client = client;
     this.#token = token;
     this.#receiver = receiver;
     this.#manager = scheme.createChannelManager(facilitator, network, token);
+    this.#search = new PaymentSearch(client, token, receiver);
   }
 
   async gasUsed(transaction: string): Promise<number> {
@@ -129,44 +135,16 @@ export class EvmChain implements Chain {
     return { transaction, gas: Number(receipt.gasUsed), amountAtomic: Number(amountAtomic) };
   }
 
-  authorizationUsed(payer: string, nonce: string): Promise<boolean> {
-    return this.#client.readContract({
-      address: this.#token,
-      abi: tokenAbi,
-      functionName: "authorizationState",
-      args: [payer as Address, nonce as Hex],
-    });
+  authorizationUsed(authorization: OneTimeAuthorization): Promise<boolean> {
+    return this.#search.isUsed(authorization);
   }
 
-  async paymentByAuthorization(
-    payer: string,
-    nonce: string,
-    amountAtomic: bigint,
-  ): Promise<string | undefined> {
-    const latest = await this.#client.getBlockNumber({ cacheTime: 0 });
-    const oldest = latest > PAYMENT_LOOK_BACK_BLOCKS ? latest - PAYMENT_LOOK_BACK_BLOCKS : 0n;
-    for (let end = latest; end >= oldest && end >= 0n; end -= BLOCKS_PER_LOG_READ) {
-      const start = end - BLOCKS_PER_LOG_READ + 1n;
-      const [used] = await this.#client.getLogs({
-        address: this.#token,
-        event: getAbiItem({ abi: tokenAbi, name: "AuthorizationUsed" }),
-        args: { authorizer: payer as Address, nonce: nonce as Hex },
-        fromBlock: start > oldest ? start : oldest,
-        toBlock: end,
-      });
-      if (used === undefined) continue;
-      const receipt = await this.#client.getTransactionReceipt({ hash: used.transactionHash });
-      const transfers = parseEventLogs({ abi: tokenAbi, eventName: "Transfer", logs: receipt.logs });
-      const paid = transfers.some(
-        (log) =>
-          isAddressEqual(log.address, this.#token) &&
-          isAddressEqual(log.args.from, payer as Address) &&
-          isAddressEqual(log.args.to, this.#receiver) &&
-          log.args.value === amountAtomic,
-      );
-      return paid ? used.transactionHash : undefined;
-    }
-    return undefined;
+  paymentByAuthorization(
+    authorization: OneTimeAuthorization,
+    signature: string,
+    fits: (amountAtomic: bigint) => boolean,
+  ): Promise<PaymentOnChain | undefined> {
+    return this.#search.payment(authorization, signature, fits);
   }
 }
 

@@ -4,21 +4,22 @@
 // it is a repetition; a voucher that is not its channel's newest is answered with the channel's counters instead.
 
 import { PaymentPayloadV2Schema } from "@x402/core/schemas";
-import type { x402ResourceServer } from "@x402/core/server";
-import type { PaymentPayload, PaymentRequirements, SettleResponse } from "@x402/core/types";
-import { SettleError } from "@x402/core/types";
+import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import type { ChainWatch } from "../claims/chain-watch.ts";
 import type { AccountStore, Chain, StoredAnswer } from "../ports.ts";
 import { presentedVoucher } from "../scheme/presented-voucher.ts";
 import type { VoucherService } from "../scheme/voucher-service.ts";
+import { type SaleOutcome, verifyAndSettle } from "./attempt.ts";
+import { buyersIdentifier } from "./buyers-identifier.ts";
 import { ChannelTurns } from "./channel-turns.ts";
 import {
   depositAuthorization,
-  depositReference,
   identify,
   type PaymentIdentity,
+  type TransferIdentity,
   voucherAlone,
 } from "./payment-identity.ts";
+import { type Asked, sellTransfer, type TransferParts } from "./transfer-sale.ts";
 
 /** Payments being worked on at once; one more is refused with status 503. */
 const MAX_PAYMENTS_IN_FLIGHT = 10_000;
@@ -27,6 +28,8 @@ const MAX_PAYMENTS_IN_FLIGHT = 10_000;
 const WITHDRAWAL_PENDING = "channel_withdrawal_pending";
 const NO_MATCH = "No matching payment requirements";
 const PAYLOAD_UNSUPPORTED = "payment_payload_unsupported";
+/** The SDK's own word for extensions that were not echoed as they were declared. */
+const ECHO_MISMATCH = "extension_echo_mismatch";
 
 const EXCEEDS_BALANCE = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
 const CHANNEL_BUSY = "invalid_batch_settlement_evm_channel_busy";
@@ -36,39 +39,16 @@ const BY_SELLER: ReadonlySet<string> = new Set([
   NO_MATCH,
   WITHDRAWAL_PENDING,
   CHANNEL_BUSY,
+  ECHO_MISMATCH,
   "invalid_batch_settlement_evm_cumulative_amount_mismatch",
   "invalid_batch_settlement_evm_voucher_signature",
   "invalid_batch_settlement_evm_channel_id_mismatch",
 ]);
 
-type SaleOutcome =
-  /** `isRepetition`: this very payment was, or is being, sold to another request. */
-  | { readonly kind: "sold"; readonly stored: StoredAnswer; readonly isRepetition: boolean }
-  /** A refund was asked for and sent: nothing sold. */
-  | { readonly kind: "acknowledged"; readonly body: unknown; readonly receipt: SettleResponse }
-  /** Not paid; `payment` (when given) lets the official server add its corrective state. */
-  | { readonly kind: "unpaid"; readonly reason: string; readonly payment: PaymentPayload | undefined }
-  | { readonly kind: "unsettled"; readonly receipt: SettleResponse }
-  /** Nothing is known to be wrong with the payment: present the same one again. */
-  | { readonly kind: "unavailable"; readonly reason: string };
-
 /** What was presented is no x402 payment at all. */
 export type PresentOutcome = SaleOutcome | { readonly kind: "malformed" };
 
-/** A payment once through the official server; `acknowledgement` when it was no purchase but a refund. */
-type Attempt =
-  | Extract<SaleOutcome, { kind: "unpaid" | "unsettled" }>
-  | {
-      readonly kind: "settled";
-      readonly receipt: SettleResponse;
-      readonly acknowledgement: { readonly body?: unknown } | undefined;
-    };
-
-export interface EnergySaleParts {
-  readonly resourceServer: Pick<
-    x402ResourceServer,
-    "findMatchingRequirements" | "verifyPayment" | "settlePayment" | "createPaymentCancellationDispatcher"
-  >;
+export interface EnergySaleParts extends TransferParts {
   readonly store: AccountStore & { readonly isFull: boolean };
   readonly chain: Chain;
   /** Whether the node answers; absent where it always does. */
@@ -77,11 +57,8 @@ export interface EnergySaleParts {
   readonly voucherService?: VoucherService | undefined;
   /** Unix time in milliseconds. */
   readonly nowMs: () => number;
-  /** Whether the signature of an EIP-3009 authorization is its payer's. */
-  readonly authorizationIsSigned: (
-    payment: PaymentPayload,
-    requirements: PaymentRequirements,
-  ) => Promise<boolean>;
+  /** Whether a payment's extensions are those that were declared; absent where none are. */
+  readonly echoesExtensions?: (payment: PaymentPayload) => boolean;
   /** One line about something that went wrong and cannot be answered to the buyer. */
   readonly warn: (line: string) => void;
 }
@@ -90,23 +67,36 @@ export class EnergySale {
   readonly #parts: EnergySaleParts;
   readonly #inFlight = new Map<string, Promise<SaleOutcome>>();
   readonly #turns = new ChannelTurns();
+  /** Buyers' identifiers whose payments are worked on. */
+  readonly #names = new Set<string>();
 
   constructor(parts: EnergySaleParts) {
     this.#parts = parts;
   }
 
-  /** Sells one quantum for `presented`, what the JSON of a PAYMENT-SIGNATURE said. */
-  async present(presented: unknown, offers: readonly PaymentRequirements[]): Promise<PresentOutcome> {
+  /**
+   * Sells one quantum for `presented`, what the JSON of a PAYMENT-SIGNATURE said.
+   * @param usedAtomic of an upto payment, what is charged of it; all that was signed when absent
+   */
+  async present(
+    presented: unknown,
+    offers: readonly PaymentRequirements[],
+    usedAtomic?: number,
+  ): Promise<PresentOutcome> {
     const { voucherService } = this.#parts;
     const voucher = voucherService === undefined ? undefined : presentedVoucher(presented);
     const quick = voucher === undefined ? undefined : await voucherService?.sell(voucher, offers);
     if (quick !== undefined) return quick;
     const read = PaymentPayloadV2Schema.safeParse(presented);
-    return read.success ? this.sell(read.data as PaymentPayload, offers) : { kind: "malformed" };
+    return read.success ? this.sell(read.data as PaymentPayload, offers, usedAtomic) : { kind: "malformed" };
   }
 
   /** Sells one quantum, the amount of `offers`, for `payment`. */
-  async sell(payment: PaymentPayload, offers: readonly PaymentRequirements[]): Promise<SaleOutcome> {
+  async sell(
+    payment: PaymentPayload,
+    offers: readonly PaymentRequirements[],
+    usedAtomic?: number,
+  ): Promise<SaleOutcome> {
     const identity = identify(payment);
     if (identity === undefined) return { kind: "unpaid", reason: PAYLOAD_UNSUPPORTED, payment: undefined };
     const key = [
@@ -115,17 +105,46 @@ export class EnergySale {
       identity.reference,
       identity.signature,
       payment.accepted.amount,
-      identity.type === "deposit" ? depositReference(payment) : "",
+      identity.type === "deposit" ? JSON.stringify(payment.payload.deposit) : "",
     ].join(" ");
     const running = this.#inFlight.get(key);
     if (running !== undefined) return repetition(await this.#inTime(identity, running));
     if (this.#inFlight.size >= MAX_PAYMENTS_IN_FLIGHT) return TOO_MANY;
-    const work = () => this.#sell(payment, offers, identity);
-    const selling = identity.scheme === "exact" ? work() : this.#turns.run(identity.account, work);
+    const selling =
+      identity.scheme === "batch-settlement"
+        ? this.#turns.run(identity.account, () => this.#sell(payment, offers, identity))
+        : this.#sellNamed(payment, offers, identity, usedAtomic);
     if (selling === undefined) return { kind: "unpaid", reason: CHANNEL_BUSY, payment: undefined };
     const sale = selling.finally(() => this.#inFlight.delete(key));
     this.#inFlight.set(key, sale);
     return this.#inTime(identity, sale);
+  }
+
+  /**
+   * A payment by transfer, under the buyer's identifier when it gave one: of payments that have one identifier the first
+   * is sold, and the others are told so. A voucher needs none, for channel and amount are its name.
+   */
+  async #sellNamed(
+    payment: PaymentPayload,
+    offers: readonly PaymentRequirements[],
+    identity: TransferIdentity,
+    usedAtomic: number | undefined,
+  ): Promise<SaleOutcome> {
+    const named = buyersIdentifier(payment);
+    if (named.kind === "none") return this.#sell(payment, offers, identity, { usedAtomic });
+    if (named.kind === "invalid") return { kind: "identifier-invalid", reason: named.reason };
+    const { reference } = named;
+    const name = `${identity.account} ${reference}`;
+    const isTaken =
+      (this.#parts.store.answer(identity.account, reference)?.signature ?? identity.signature) !==
+      identity.signature;
+    if (isTaken || this.#names.has(name)) return IDENTIFIER_TAKEN;
+    this.#names.add(name);
+    try {
+      return await this.#sell(payment, offers, identity, { usedAtomic, identifier: reference });
+    } finally {
+      this.#names.delete(name);
+    }
   }
 
   /** No request waits for a node that fell silent; the sale itself goes on, and is found when presented again. */
@@ -160,6 +179,8 @@ export class EnergySale {
     if (stored?.signature !== signature) return undefined;
     const { amount } = payment.accepted;
     if (!offers.some((offer) => offer.amount === amount)) return undefined;
+    // What was signed is in the signature; of it upto may have charged less.
+    if (identity.scheme === "upto") return stored;
     if ((amountOf(stored) ?? amount) !== amount) return undefined;
     if (identity.scheme === "exact") return stored;
     if (store.channel(account)?.chargedCumulativeAmount !== reference) return undefined;
@@ -171,6 +192,7 @@ export class EnergySale {
     payment: PaymentPayload,
     offers: readonly PaymentRequirements[],
     identity: PaymentIdentity,
+    asked: Asked = {},
   ): Promise<SaleOutcome> {
     try {
       await this.#parts.voucherService?.underWay(identity.account);
@@ -179,7 +201,7 @@ export class EnergySale {
       if (this.#parts.store.isFull) return TOO_MANY;
       const away = identity.type === "voucher" ? undefined : this.#parts.node?.trouble;
       if (away !== undefined) return presentAgain(away);
-      const outcome = await this.#sellAnew(payment, offers, identity);
+      const outcome = await this.#sellAnew(payment, offers, identity, asked);
       const isDecided =
         outcome.kind === "sold" || (outcome.kind === "unpaid" && BY_SELLER.has(outcome.reason));
       const trouble = isDecided ? undefined : await this.#parts.node?.look();
@@ -195,11 +217,15 @@ export class EnergySale {
     payment: PaymentPayload,
     offers: readonly PaymentRequirements[],
     identity: PaymentIdentity,
+    asked: Asked,
   ): Promise<SaleOutcome> {
-    const { resourceServer, store } = this.#parts;
+    const { resourceServer, store, echoesExtensions } = this.#parts;
     const requirements = resourceServer.findMatchingRequirements([...offers], payment);
     if (requirements === undefined) return { kind: "unpaid", reason: NO_MATCH, payment: undefined };
-    if (identity.scheme === "exact") return this.#sellExact(payment, requirements, identity);
+    if (echoesExtensions?.(payment) === false)
+      return { kind: "unpaid", reason: ECHO_MISMATCH, payment: undefined };
+    if (identity.scheme !== "batch-settlement")
+      return sellTransfer(this.#parts, payment, requirements, identity, asked);
     const leaving = (store.channel(identity.account)?.withdrawRequestedAt ?? 0) !== 0;
     if (leaving && identity.type !== "refund") return { kind: "unpaid", reason: WITHDRAWAL_PENDING, payment };
     return this.#sellOnChannel(payment, requirements, identity);
@@ -210,8 +236,8 @@ export class EnergySale {
     requirements: PaymentRequirements,
     identity: PaymentIdentity,
   ): Promise<SaleOutcome> {
-    const { store, chain, nowMs } = this.#parts;
-    let attempt = await this.#verifyAndSettle(payment, requirements);
+    const { resourceServer, store, chain, nowMs } = this.#parts;
+    let attempt = await verifyAndSettle(resourceServer, payment, requirements);
     if (attempt.kind !== "settled" && identity.type !== "refund") {
       // The money may be on the channel without our having seen it come: a deposit whose answer was lost
       // before it was stored, or one made by others. Then the voucher alone is the payment.
@@ -219,7 +245,11 @@ export class EnergySale {
       if (deposited || (attempt.kind === "unpaid" && attempt.reason === EXCEEDS_BALANCE)) {
         const readAtMs = nowMs();
         await store.refreshChannels(await chain.readChannels([identity.account]), readAtMs);
-        attempt = await this.#verifyAndSettle(deposited ? voucherAlone(payment) : payment, requirements);
+        attempt = await verifyAndSettle(
+          resourceServer,
+          deposited ? voucherAlone(payment) : payment,
+          requirements,
+        );
       }
     }
     if (attempt.kind !== "settled") return attempt;
@@ -231,83 +261,9 @@ export class EnergySale {
     return { kind: "sold", stored, isRepetition: false };
   }
 
-  async #verifyAndSettle(payment: PaymentPayload, requirements: PaymentRequirements): Promise<Attempt> {
-    const verified = await this.#parts.resourceServer.verifyPayment(payment, requirements);
-    if (!verified.isValid) {
-      return { kind: "unpaid", reason: verified.invalidReason ?? "payment refused", payment };
-    }
-    const receipt = await this.#settle(payment, requirements);
-    if (!receipt.success) return { kind: "unsettled", receipt };
-    return { kind: "settled", receipt, acknowledgement: verified.skipHandler };
-  }
-
-  async #sellExact(
-    payment: PaymentPayload,
-    requirements: PaymentRequirements,
-    identity: PaymentIdentity,
-  ): Promise<SaleOutcome> {
-    const { store } = this.#parts;
-    const attempt = await this.#verifyAndSettle(payment, requirements);
-    let receipt: SettleResponse;
-    if (attempt.kind === "settled") receipt = attempt.receipt;
-    else {
-      // Used up, and unknown to the store: if that very transfer came to us, it was settled and the answer
-      // lost before it could be stored.
-      const found = await this.#paidBefore(payment, requirements, identity);
-      if (found === undefined) return attempt;
-      receipt = found;
-    }
-    const stored = await store.chargeExact({
-      payer: identity.account,
-      nonce: identity.reference,
-      signature: identity.signature,
-      quantumAtomic: Number(requirements.amount),
-      // Not every facilitator says what it settled; the payment is known again by it.
-      receipt: { ...receipt, amount: requirements.amount },
-    });
-    return { kind: "sold", stored, isRepetition: false };
-  }
-
-  async #settle(payment: PaymentPayload, requirements: PaymentRequirements): Promise<SettleResponse> {
-    const { resourceServer } = this.#parts;
-    const cancellation = resourceServer.createPaymentCancellationDispatcher(payment, requirements);
-    try {
-      return await resourceServer.settlePayment(payment, requirements);
-    } catch (error) {
-      // Else the channel stays reserved, and every further payment on it busy, until the reservation expires.
-      await cancellation.cancel({ reason: "handler_threw", error });
-      if (!(error instanceof SettleError)) throw error;
-      const { errorReason, errorMessage, transaction, network } = error;
-      return {
-        success: false,
-        transaction,
-        network,
-        ...(errorReason === undefined ? {} : { errorReason }),
-        ...(errorMessage === undefined ? {} : { errorMessage }),
-      };
-    }
-  }
-
   async #alreadyDeposited(payment: PaymentPayload): Promise<boolean> {
     const deposit = depositAuthorization(payment);
-    return deposit === undefined ? false : this.#parts.chain.authorizationUsed(deposit.payer, deposit.nonce);
-  }
-
-  async #paidBefore(
-    payment: PaymentPayload,
-    requirements: PaymentRequirements,
-    identity: PaymentIdentity,
-  ): Promise<SettleResponse | undefined> {
-    const { chain } = this.#parts;
-    if (!(await this.#parts.authorizationIsSigned(payment, requirements))) return undefined;
-    if (!(await chain.authorizationUsed(identity.account, identity.reference))) return undefined;
-    const transaction = await chain.paymentByAuthorization(
-      identity.account,
-      identity.reference,
-      BigInt(requirements.amount),
-    );
-    if (transaction === undefined) return undefined;
-    return { success: true, transaction, network: requirements.network, payer: identity.account };
+    return deposit === undefined ? false : this.#parts.chain.authorizationUsed(deposit);
   }
 }
 
@@ -316,6 +272,11 @@ function presentAgain(why: string): SaleOutcome {
 }
 
 const TOO_MANY = presentAgain("too many payments at once");
+
+const IDENTIFIER_TAKEN: SaleOutcome = {
+  kind: "identifier-taken",
+  reason: "payment-identifier: expected one of this payment's own, found that of another payment",
+};
 
 /** What a request hears that presented a payment while another one's was worked on. */
 function repetition(outcome: SaleOutcome): SaleOutcome {

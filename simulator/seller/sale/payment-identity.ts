@@ -5,6 +5,7 @@ import type { PaymentPayload } from "@x402/core/types";
 import { encodeAbiParameters, type Hex, keccak256 } from "viem";
 import { z } from "zod";
 import type { Scheme } from "../accounts/accounts.ts";
+import type { OneTimeAuthorization } from "../ports.ts";
 
 const hex = (digits: number) => z.string().regex(new RegExp(`^0x[0-9a-fA-F]{${digits}}$`));
 const anyHex = z.string().regex(/^0x[0-9a-fA-F]*$/);
@@ -28,15 +29,38 @@ const byAuthorization = z.object({
   }),
 });
 
-export interface PaymentIdentity {
-  readonly scheme: Scheme;
-  readonly type: "voucher" | "deposit" | "refund" | "authorization";
+const byPermit2 = z.object({
+  signature: anyHex,
+  permit2Authorization: z.object({
+    from: hex(40),
+    permitted: z.object({ token: hex(40), amount: uint256 }),
+    nonce: uint256,
+    deadline: uint256,
+  }),
+});
+
+interface IdentityBase {
   /** channel id or payer, lower case */
   readonly account: string;
-  /** maxClaimable in decimal digits, or the nonce in lower-case hex */
+  /** maxClaimable in decimal digits; the nonce in lower-case hex, of Permit2 `permit2:` and decimal digits */
   readonly reference: string;
   readonly signature: string;
 }
+
+/** A payment on a channel. */
+export interface ChannelIdentity extends IdentityBase {
+  readonly scheme: "batch-settlement";
+  readonly type: "voucher" | "deposit" | "refund";
+}
+
+/** A payment by a transfer of its own. */
+export interface TransferIdentity extends IdentityBase {
+  readonly scheme: Exclude<Scheme, "batch-settlement">;
+  readonly type: "authorization";
+  readonly authorization: OneTimeAuthorization;
+}
+
+export type PaymentIdentity = ChannelIdentity | TransferIdentity;
 
 /** `undefined` for a payload of a form this seller does not take. */
 export function identify(payment: PaymentPayload): PaymentIdentity | undefined {
@@ -52,59 +76,67 @@ export function identify(payment: PaymentPayload): PaymentIdentity | undefined {
       signature: voucher.signature.toLowerCase(),
     };
   }
-  if (payment.accepted.scheme === "exact") {
-    const read = byAuthorization.safeParse(payment.payload);
-    if (!read.success) return undefined;
-    const { signature, authorization } = read.data;
+  const { scheme } = payment.accepted;
+  if (scheme !== "exact" && scheme !== "upto") return undefined;
+  const transfer = transferOf(payment);
+  if (transfer === undefined) return undefined;
+  const { authorization, signature } = transfer;
+  const { by, payer, nonce } = authorization;
+  const reference = by === "eip3009" ? nonce : `permit2:${nonce}`;
+  return { scheme, type: "authorization", account: payer, reference, signature, authorization };
+}
+
+/** What a payload of exact or upto may be used once by; undefined for one of another form. */
+function transferOf({
+  payload,
+}: PaymentPayload): { authorization: OneTimeAuthorization; signature: string } | undefined {
+  const eip3009 = byAuthorization.safeParse(payload).data;
+  if (eip3009 !== undefined) {
+    const { from, nonce } = eip3009.authorization;
     return {
-      scheme: "exact",
-      type: "authorization",
-      account: authorization.from.toLowerCase(),
-      reference: authorization.nonce.toLowerCase(),
-      signature: signature.toLowerCase(),
+      authorization: { by: "eip3009", payer: from.toLowerCase(), nonce: nonce.toLowerCase() },
+      signature: eip3009.signature.toLowerCase(),
     };
   }
-  return undefined;
+  const permit2 = byPermit2.safeParse(payload).data;
+  if (permit2 === undefined) return undefined;
+  const { from, nonce } = permit2.permit2Authorization;
+  return {
+    authorization: { by: "permit2", payer: from.toLowerCase(), nonce: BigInt(nonce).toString() },
+    signature: permit2.signature.toLowerCase(),
+  };
 }
 
 const withDeposit = z.object({
   channelConfig: z.object({ payer: hex(40) }),
   voucher: z.object({ channelId: hex(64) }),
   deposit: z.object({
-    authorization: z.object({ erc3009Authorization: z.object({ salt: hex(64) }) }),
+    authorization: z.union([
+      z.object({ erc3009Authorization: z.object({ salt: hex(64) }) }),
+      z.object({ permit2Authorization: z.object({ nonce: uint256 }) }),
+    ]),
   }),
 });
 
-/** Whose EIP-3009 authorization a deposit payload carries: nonce = keccak256(abi.encode(channelId, salt)). */
-export function depositAuthorization(payment: PaymentPayload): { payer: string; nonce: string } | undefined {
+/**
+ * What a deposit payload can be used once by; two deposits of one voucher differ in it. Of EIP-3009 the nonce is
+ * keccak256(abi.encode(channelId, salt)).
+ */
+export function depositAuthorization(payment: PaymentPayload): OneTimeAuthorization | undefined {
   const read = withDeposit.safeParse(payment.payload);
   if (!read.success) return undefined;
   const { channelConfig, voucher, deposit } = read.data;
+  const { payer } = channelConfig;
+  if ("permit2Authorization" in deposit.authorization) {
+    const nonce = BigInt(deposit.authorization.permit2Authorization.nonce).toString();
+    return { by: "permit2", payer, nonce };
+  }
   const { salt } = deposit.authorization.erc3009Authorization;
   const encoded = encodeAbiParameters(
     [{ type: "bytes32" }, { type: "uint256" }],
     [voucher.channelId as Hex, BigInt(salt)],
   );
-  return { payer: channelConfig.payer, nonce: keccak256(encoded) };
-}
-
-const depositNonce = z.object({
-  deposit: z.object({
-    authorization: z.union([
-      z.object({ erc3009Authorization: z.object({ salt: z.string() }) }),
-      z.object({ permit2Authorization: z.object({ nonce: z.string() }) }),
-    ]),
-  }),
-});
-
-/** What a deposit payload can be used once by, as it is written; two deposits of one voucher differ in it. */
-export function depositReference(payment: PaymentPayload): string {
-  const read = depositNonce.safeParse(payment.payload);
-  if (!read.success) return "";
-  const { authorization } = read.data.deposit;
-  return "erc3009Authorization" in authorization
-    ? authorization.erc3009Authorization.salt
-    : authorization.permit2Authorization.nonce;
+  return { by: "eip3009", payer, nonce: keccak256(encoded) };
 }
 
 /** The voucher inside a deposit payload, as a payment of its own. */

@@ -1,15 +1,17 @@
-// The seller's terms: for each quantum on the menu the payment requirements of every scheme it takes, built
+// The seller's terms: for each quantum on the menu the payment requirements of every way it is paid, built
 // once by the official resource server, and the 402 that announces them.
 
 import { encodePaymentRequiredHeader } from "@x402/core/http";
 import type { x402ResourceServer } from "@x402/core/server";
 import type { Network, PaymentPayload, PaymentRequirements } from "@x402/core/types";
-import type { Scheme } from "../accounts/accounts.ts";
+import type { DeclaredExtensions } from "./declared-extensions.ts";
+import type { PaymentWay } from "./payment-ways.ts";
 
 interface TermsOptions {
   readonly resourceServer: x402ResourceServer;
   /** in order of preference */
-  readonly schemes: readonly Scheme[];
+  readonly ways: readonly PaymentWay[];
+  readonly extensions: DeclaredExtensions;
   readonly network: Network;
   readonly token: string;
   /** EIP-712 domain of the token */
@@ -34,28 +36,21 @@ export class Terms {
   static async build(options: TermsOptions): Promise<Terms> {
     const offers = new Map<number, readonly PaymentRequirements[]>();
     for (const quantum of options.menu) {
-      const extra = { name: options.tokenName, version: options.tokenVersion };
-      const perScheme = await Promise.all(
-        options.schemes.map((scheme) =>
-          options.resourceServer.buildPaymentRequirements({
-            scheme,
-            network: options.network,
-            payTo: options.receiver,
-            price: { amount: String(quantum), asset: options.token, extra },
-            maxTimeoutSeconds: options.maxTimeoutSeconds,
-            ...(scheme === "exact"
-              ? {}
-              : { extra: { minDeposit: String(Math.max(options.minDepositAtomic, quantum)) } }),
-          }),
-        ),
-      );
-      offers.set(quantum, perScheme.flat());
+      const perWay = await Promise.all(options.ways.map((way) => requirements(options, way, quantum)));
+      offers.set(quantum, perWay.flat());
     }
     return new Terms(options, offers);
   }
 
   get menu(): readonly number[] {
     return this.#options.menu;
+  }
+
+  /** Whether what a payment echoes of the extensions is what was declared; one without an echo is right, too. */
+  echoesExtensions(payment: PaymentPayload): boolean {
+    const { resourceServer, extensions } = this.#options;
+    const declared = { x402Version: 2, accepts: [], resource: { url: "" }, extensions };
+    return resourceServer.validateExtensions(declared, payment).valid;
   }
 
   /** `undefined` when the quantum is not on the menu. */
@@ -82,10 +77,28 @@ export class Terms {
         mimeType: "application/json",
       },
       error,
-      undefined,
+      this.#options.extensions,
       undefined,
       payment,
     );
     return encodePaymentRequiredHeader(required);
   }
+}
+
+function requirements(
+  options: TermsOptions,
+  { scheme, transferMethod }: PaymentWay,
+  quantum: number,
+): Promise<PaymentRequirements[]> {
+  const domain = { name: options.tokenName, version: options.tokenVersion };
+  const extra = transferMethod === "eip3009" ? domain : { ...domain, assetTransferMethod: transferMethod };
+  const minDeposit = String(Math.max(options.minDepositAtomic, quantum));
+  return options.resourceServer.buildPaymentRequirements({
+    scheme,
+    network: options.network,
+    payTo: options.receiver,
+    price: { amount: String(quantum), asset: options.token, extra },
+    maxTimeoutSeconds: options.maxTimeoutSeconds,
+    ...(scheme === "batch-settlement" ? { extra: { minDeposit } } : {}),
+  });
 }

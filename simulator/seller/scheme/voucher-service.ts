@@ -73,8 +73,8 @@ export class VoucherService {
   ): Promise<VoucherOutcome | undefined> | undefined {
     const running = this.#charges.get(voucher.channelId);
     if (running !== undefined) return this.#join(running, voucher, offers);
-    const offer = offers.find((one) => one.scheme === "batch-settlement");
-    if (offer === undefined || !echoes(offer, voucher.accepted)) return undefined;
+    const offer = offers.find((one) => one.scheme === "batch-settlement" && echoes(one, voucher.accepted));
+    if (offer === undefined) return undefined;
     const { store, signatures, nowMs } = this.#parts;
     const channel = store.channel(voucher.channelId);
     const atMs = nowMs();

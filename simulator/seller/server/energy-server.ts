@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage } from "node:http";
 import type { PaymentPayload } from "@x402/core/types";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
+import { cut } from "#node/config/shown";
 import { parseJson } from "#protocol/nesting";
 import type { ChainWatch } from "../claims/chain-watch.ts";
 import type { AccountStore } from "../ports.ts";
@@ -28,6 +29,8 @@ const KEEP_ALIVE_MS = 72_000;
 const RETRY_AFTER_SECONDS = 1;
 const VERSION_1 =
   "X-PAYMENT: expected the header PAYMENT-SIGNATURE of x402 version 2, found version 1's; pay as PAYMENT-REQUIRED says";
+/** Of what was found, characters in an answer. */
+const SHOWN_MAX = 20;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
 interface ServerParts {
@@ -114,15 +117,20 @@ function addEnergy(
 ): void {
   const { terms } = parts;
   const unpaid = new Map<string, string>();
-  app.post<{ Querystring: { quantum?: string } }>("/v1/energy", async (request, reply) => {
+  app.post<{ Querystring: { quantum?: string; units?: string } }>("/v1/energy", async (request, reply) => {
     const base = baseOf(request.raw);
     const quantum = /^\d{1,15}$/.test(request.query.quantum ?? "")
       ? Number(request.query.quantum)
       : Number.NaN;
     const offers = terms.offers(quantum);
     if (offers === undefined) {
-      const error = `quantum: expected one of the menu, found "${String(request.query.quantum).slice(0, 20)}"`;
+      const error = `quantum: expected one of the menu, found "${cut(String(request.query.quantum), SHOWN_MAX)}"`;
       return reply.code(400).send({ error, menu: terms.menu });
+    }
+    const used = usedAtomic(request.query.units, parts.quote().pricePerMillionUnits);
+    if (used === null) {
+      const error = `units: expected a whole number from 1, found "${cut(request.query.units!, SHOWN_MAX)}"`;
+      return reply.code(400).send({ error });
     }
     const header = request.headers["payment-signature"];
     if (typeof header !== "string") {
@@ -133,7 +141,7 @@ function addEnergy(
       unpaid.set(key, required);
       return paymentRequired(reply, required, error);
     }
-    const outcome = await parts.sale.present(jsonIn(header), offers);
+    const outcome = await parts.sale.present(jsonIn(header), offers, used);
     const require = (reason: string, payment?: PaymentPayload) =>
       terms.paymentRequired(base, quantum, reason, payment);
     return answer(reply, outcome, require);
@@ -166,9 +174,20 @@ async function answer(
         .header("cache-control", "no-store")
         .header("PAYMENT-RESPONSE", receiptHeader(outcome.receipt))
         .send({ error: outcome.receipt.errorReason ?? "settlement failed" });
+    case "identifier-taken":
+      return reply.code(409).send({ error: outcome.reason });
+    case "identifier-invalid":
+      return reply.code(400).send({ error: outcome.reason });
     case "unavailable":
       return reply.code(503).header("retry-after", RETRY_AFTER_SECONDS).send({ error: outcome.reason });
   }
+}
+
+/** What `units` cost, rounded up: of an upto payment no more is charged. Undefined when all is; null when it is no number. */
+function usedAtomic(units: string | undefined, pricePerMillionUnits: number): number | undefined | null {
+  if (units === undefined) return undefined;
+  if (!/^[1-9]\d{0,14}$/.test(units)) return null;
+  return Math.ceil((Number(units) * pricePerMillionUnits) / 1_000_000);
 }
 
 /** Undefined for what is no base64 of JSON. */

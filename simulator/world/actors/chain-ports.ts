@@ -74,7 +74,7 @@ export function sellerChain(chain: ChainModel, life: ProcessLifetime, faults: Fa
       if ("reverts" in receipt) throw new Error(receipt.reverts);
       return { transaction: receipt.hash, gas: CLAIM_GAS, amountAtomic };
     },
-    authorizationUsed: (payer, nonce) => ask(() => chain.isNonceUsed(payer, nonce)),
+    authorizationUsed: ({ payer, nonce }) => ask(() => chain.isNonceUsed(payer, nonce)),
     paymentByAuthorization: () => ask(() => undefined),
   };
 }

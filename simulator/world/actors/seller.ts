@@ -139,6 +139,9 @@ export class Seller {
         );
       case "unsettled":
         return { kind: "refused", status: 402, body: "", receipt: outcome.receipt };
+      case "identifier-taken":
+      case "identifier-invalid":
+        return { kind: "refused", status: 400, body: outcome.reason, receipt: null };
       case "unavailable":
         return { kind: "unavailable", reason: outcome.reason };
       case "acknowledged":

@@ -84,7 +84,7 @@ function storeOf(channels: readonly Channel[], recorded: SellerTransaction[]): A
     channel: (one) => channels.find((candidate) => candidate.channelId === one),
     channels: () => [...channels],
     answer: no,
-    chargeExact: no,
+    chargeTransfer: no,
     recordDeposit: no,
     recordTransaction: async (transaction) => void recorded.push(transaction),
     transactionsWithoutGas: () => [],

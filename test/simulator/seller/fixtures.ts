@@ -22,7 +22,8 @@ import {
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
 import { type Contracts, deployContracts, mint } from "#simulator/chain/deploy";
-import { facilitatorInProcess, type Wallet } from "#simulator/seller/claims/facilitator";
+import { facilitatorInProcess } from "#simulator/seller/claims/facilitator";
+import type { Wallet } from "#simulator/seller/claims/wallet";
 import { flatTariff } from "#simulator/seller/sale/tariff";
 import { type SellerOptions, type SellerService, startSeller } from "#simulator/seller/seller";
 

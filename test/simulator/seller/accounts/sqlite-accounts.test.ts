@@ -381,5 +381,12 @@ describe("the directory", () => {
 
 function recordExact(store: SqliteAccounts, nonce: string): Promise<StoredAnswer> {
   const receipt = { success: true, transaction: `0xtx${nonce}`, network: IDENTITY.network } as const;
-  return store.chargeExact({ payer: "0xee", nonce, signature: "0x5e", quantumAtomic: AMOUNT, receipt });
+  return store.chargeTransfer({
+    scheme: "exact",
+    payer: "0xee",
+    reference: nonce,
+    signature: "0x5e",
+    amountAtomic: AMOUNT,
+    receipt,
+  });
 }
