@@ -33,6 +33,7 @@ export interface FleetFlags {
   readonly scenario?: string;
   readonly city?: string;
   readonly columns?: ColumnMapping;
+  readonly chains?: number;
   readonly scheme: "batch-settlement" | "exact";
   readonly schemeServer?: SchemeServer;
   readonly tariff?: string;
@@ -75,6 +76,11 @@ export function readFleetFlags(argv: readonly string[]): FleetFlags {
       whole(1, 1_000),
     )
     .option("--lean", "lights speak MQTT by hand, not by the device's own client: for fleets of thousands")
+    .option(
+      "--chains <number>",
+      "development chains, each with a seller and a token of its own; lights are dealt out to them in turn (default: 1)",
+      whole(1, 4),
+    )
     .option(
       "--scenario <name|file>",
       `what happens in the evening: ${shippedScenarios().join(", ")}, or a TOML file`,

@@ -1,15 +1,36 @@
 /**
  * The result of a run: one JSON document, or the same as lines for people.
  */
+import type { PaymentToken } from "#protocol/payment-token";
 import type { BoardsResult } from "./fleet/lights/board-lights.ts";
 import type { Feeder } from "./fleet/reconciliation/feeders.ts";
 import type { InvariantMonitor } from "./fleet/reconciliation/invariant-monitor.ts";
-import type { NotBought, Reconciliation } from "./fleet/reconciliation/reconciliation.ts";
+import type { Amounts, NotBought, Reconciliation } from "./fleet/reconciliation/reconciliation.ts";
 import type { Violation } from "./fleet/reconciliation/violation.ts";
 import type { Evening, EveningLight, Progress } from "./fleet/recorded-evening.ts";
 import type { PlayedStage } from "./fleet/scenario-runner.ts";
 import { CHEATS, type Cheat } from "./scenario/actions.ts";
 import type { StopReport } from "./seller/seller.ts";
+
+/** Decimal strings, atomic token units. */
+type AmountsText = Readonly<Record<keyof Amounts, string>>;
+
+/** `perPayment` is claims, settlements and exact transfers over payments made. */
+interface Gas {
+  readonly deposit: number;
+  readonly claim: number;
+  readonly settle: number;
+  readonly perPayment: number;
+}
+
+/** What is of one of several chains. */
+interface ChainPart extends PaymentToken {
+  readonly lights: number;
+  readonly payments: number;
+  readonly amountAtomic: AmountsText;
+  readonly gas: Gas | null;
+  readonly conserved: boolean;
+}
 
 export interface Result {
   readonly lights: number;
@@ -17,25 +38,14 @@ export interface Result {
   readonly wallMs: number;
   readonly payments: { readonly made: number; readonly resent: number; readonly refused: number };
   readonly energyMilliwattHours: { readonly consumed: number; readonly granted: number };
-  /** Decimal strings, atomic token units. */
-  readonly amountAtomic: {
-    readonly deposited: string;
-    readonly signed: string;
-    readonly charged: string;
-    readonly claimed: string;
-    readonly settled: string;
-    readonly refunded: string;
-    readonly sellerBalance: string;
-  };
+  /** Null where there are several chains: amounts of different tokens make no sum. */
+  readonly amountAtomic: AmountsText | null;
+  /** Each chain by itself; null where there is only one. */
+  readonly chains: readonly ChainPart[] | null;
   /** From a PAY's first publication to its grant: real time, and in a world virtual time. */
   readonly latencyMs: { readonly p50: number; readonly p99: number };
-  /** `perPayment` is claims, settlements and exact transfers over payments made; null when the seller runs elsewhere. */
-  readonly gas: {
-    readonly deposit: number;
-    readonly claim: number;
-    readonly settle: number;
-    readonly perPayment: number;
-  } | null;
+  /** Null when the seller runs elsewhere, and where there are several chains. */
+  readonly gas: Gas | null;
   /** MQTT payload bytes of PAY and GRANT frames, repetitions included, over payments made. */
   readonly bytesPerPayment: { readonly up: number; readonly down: number };
   /** Lights at the end of the evening, before they were stopped. */
@@ -77,14 +87,21 @@ interface CheatResult {
   readonly gainedMilliwattHours: number;
 }
 
+/** How a run stood on one chain at its end. */
+interface Books extends PaymentToken {
+  readonly lights: readonly Pick<EveningLight, "monitor">[];
+  readonly reconciliation: Reconciliation;
+  readonly stopReport: StopReport | null;
+}
+
 interface ResultParts {
   readonly lights: number;
   readonly wallMs: number;
   readonly evening: Pick<Evening, "lights" | "latenciesMs">;
   /** As the evening ended. */
   readonly atEnd: Progress;
-  readonly reconciliation: Reconciliation;
-  readonly stopReport: StopReport | null;
+  /** Of each chain; never empty. */
+  readonly books: readonly Books[];
   readonly payBytes: number;
   readonly grantBytes: number;
   readonly scenario: string;
@@ -94,7 +111,7 @@ interface ResultParts {
 }
 
 export function resultOf(parts: ResultParts): Result {
-  const { evening, reconciliation, stopReport } = parts;
+  const { evening, books } = parts;
   const { lit, dark, starved, offline, simulatedMs } = parts.atEnd;
   const monitors = evening.lights.map((light) => light.monitor);
   const total = (of: (monitor: InvariantMonitor) => number) =>
@@ -102,25 +119,23 @@ export function resultOf(parts: ResultParts): Result {
   const made = total((monitor) => monitor.made);
   const resent = total((monitor) => monitor.resent);
   const refused = total((monitor) => monitor.refused);
-  const { amounts, consumed, granted, violations, notBought } = reconciliation;
+  const violations = books.flatMap(({ reconciliation }) => reconciliation.violations);
+  const several = books.length > 1 ? books.map(partOf) : null;
+  const [{ reconciliation, stopReport }] = books as [Books];
   const perPayment = (bytes: number, frames: number) => (made === 0 ? 0 : round((bytes * frames) / made, 2));
   return {
     lights: parts.lights,
     simulatedMinutes: round(simulatedMs / 60_000, 3),
     wallMs: parts.wallMs,
     payments: { made, resent, refused },
-    energyMilliwattHours: { consumed, granted },
-    amountAtomic: {
-      deposited: String(amounts.deposited),
-      signed: String(amounts.signed),
-      charged: String(amounts.charged),
-      claimed: String(amounts.claimed),
-      settled: String(amounts.settled),
-      refunded: String(amounts.refunded),
-      sellerBalance: String(amounts.sellerBalance),
+    energyMilliwattHours: {
+      consumed: books.reduce((sum, one) => sum + one.reconciliation.consumed, 0),
+      granted: books.reduce((sum, one) => sum + one.reconciliation.granted, 0),
     },
+    amountAtomic: several === null ? textOf(reconciliation.amounts) : null,
+    chains: several,
     latencyMs: { p50: percentile(evening.latenciesMs, 50), p99: percentile(evening.latenciesMs, 99) },
-    gas: stopReport && gasOf(stopReport, made),
+    gas: several === null && stopReport !== null ? gasOf(stopReport, made) : null,
     bytesPerPayment: {
       up: perPayment(
         parts.payBytes,
@@ -148,7 +163,29 @@ export function resultOf(parts: ResultParts): Result {
     boards: parts.boards,
     conserved: violations.length === 0,
     violations,
-    notBought,
+    notBought: books.flatMap((one) => one.reconciliation.notBought),
+  };
+}
+
+function partOf({ network, asset, lights, reconciliation, stopReport }: Books): ChainPart {
+  const payments = lights.reduce((sum, { monitor }) => sum + monitor.made, 0);
+  return {
+    ...{ network, asset, lights: lights.length, payments },
+    amountAtomic: textOf(reconciliation.amounts),
+    gas: stopReport && gasOf(stopReport, payments),
+    conserved: reconciliation.violations.length === 0,
+  };
+}
+
+function textOf(amounts: Amounts): AmountsText {
+  return {
+    deposited: String(amounts.deposited),
+    signed: String(amounts.signed),
+    charged: String(amounts.charged),
+    claimed: String(amounts.claimed),
+    settled: String(amounts.settled),
+    refunded: String(amounts.refunded),
+    sellerBalance: String(amounts.sellerBalance),
   };
 }
 
@@ -182,7 +219,7 @@ function cheatsOf(all: readonly EveningLight[]): CheatResult[] {
   });
 }
 
-function gasOf(report: StopReport, made: number): NonNullable<Result["gas"]> {
+function gasOf(report: StopReport, made: number): Gas {
   const settling = report.claims.gas + report.settles.gas + report.exact.gas;
   return {
     deposit: report.deposits.gas,
@@ -194,15 +231,7 @@ function gasOf(report: StopReport, made: number): NonNullable<Result["gas"]> {
 
 /** The result as a person reads it. */
 export function resultLines(result: Result): string[] {
-  const {
-    payments,
-    amountAtomic: amount,
-    energyMilliwattHours: energy,
-    latencyMs,
-    bytesPerPayment,
-    atEnd,
-  } = result;
-  const dollars = (atomic: string) => `$${(Number(atomic) / 1e6).toFixed(6)}`.padStart(14);
+  const { payments, energyMilliwattHours: energy, latencyMs, bytesPerPayment, atEnd } = result;
   const lines = [
     `${result.lights} lights, ${result.simulatedMinutes} simulated minutes in ${(result.wallMs / 1000).toFixed(1)} s`,
     `payments   ${payments.made} made, ${payments.resent} sent again, ${payments.refused} refused for a while`,
@@ -214,13 +243,8 @@ export function resultLines(result: Result): string[] {
     ...cheatLines(result),
     ...boardLines(result),
     "",
-    `signed by the lights     ${dollars(amount.signed)}   deposited ${dollars(amount.deposited).trim()}`,
-    `charged by the seller    ${dollars(amount.charged)}`,
-    `claimed on the chain     ${dollars(amount.claimed)}`,
-    `settled on the chain     ${dollars(amount.settled)}`,
-    `the seller's account     ${dollars(amount.sellerBalance)}`,
+    ...(result.chains?.flatMap(chainLines) ?? moneyLines(result)),
   ];
-  if (result.gas !== null) lines.push(`gas for each payment     ${result.gas.perPayment}`);
   lines.push("", ...notBoughtLines(result));
   if (result.conserved) return [...lines, "Conserved: every counter agrees to the last atomic unit."];
   const shown = result.violations.map(
@@ -228,6 +252,26 @@ export function resultLines(result: Result): string[] {
       `  ${invariant} ${light}: expected ${expected}, found ${actual}`,
   );
   return [...lines, `NOT conserved, ${shown.length} violations:`, ...shown];
+}
+
+function chainLines(part: ChainPart): string[] {
+  const { network, asset, lights, payments } = part;
+  return [`on ${network}, token ${asset}: ${lights} lights, ${payments} payments`, ...moneyLines(part), ""];
+}
+
+function moneyLines({ amountAtomic: amount, gas }: Pick<Result, "amountAtomic" | "gas">): string[] {
+  const dollars = (atomic: string) => `$${(Number(atomic) / 1e6).toFixed(6)}`.padStart(14);
+  const money =
+    amount === null
+      ? []
+      : [
+          `signed by the lights     ${dollars(amount.signed)}   deposited ${dollars(amount.deposited).trim()}`,
+          `charged by the seller    ${dollars(amount.charged)}`,
+          `claimed on the chain     ${dollars(amount.claimed)}`,
+          `settled on the chain     ${dollars(amount.settled)}`,
+          `the seller's account     ${dollars(amount.sellerBalance)}`,
+        ];
+  return gas === null ? money : [...money, `gas for each payment     ${gas.perPayment}`];
 }
 
 /** Lights listed; of a fleet that bought nothing the first ones show why. */

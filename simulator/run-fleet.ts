@@ -9,16 +9,15 @@ import type { Hex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { Watt402Error } from "#payment/watt402-error";
 import { GRANT_BYTES, PAY_BYTES, PAY_EXACT_BYTES } from "#protocol/frames";
+import { DEFAULT_CHAIN_ID } from "./chain/anvil.ts";
 import { chainAnswers, chainAt, type OwnKeys, ownChain, type RunChain } from "./chain/open-chain.ts";
 import { type FaultProxy, openFaultProxy } from "./fleet/fault-proxy.ts";
 import { DRAIN_MS, Fleet } from "./fleet/fleet.ts";
 import type { Boards } from "./fleet/lights/board-lights.ts";
 import { sitesOf } from "./fleet/lights/street.ts";
-import { type ChainMark, ChainReader, type ChainTruth } from "./fleet/reconciliation/chain-truth.ts";
 import { feedersOf } from "./fleet/reconciliation/feeders.ts";
 import { payeeOf } from "./fleet/reconciliation/payee.ts";
-import { reconcile } from "./fleet/reconciliation/reconciliation.ts";
-import { readAccounts, type SellerAccount } from "./fleet/reconciliation/seller-accounts.ts";
+import { type ChainBooks, openBooks, settleChains } from "./fleet/reconciliation/settle-chains.ts";
 import type { Progress } from "./fleet/recorded-evening.ts";
 import { FleetScenarioRunner } from "./fleet/scenario-runner.ts";
 import { openView, type View } from "./fleet/terminal.ts";
@@ -31,7 +30,6 @@ import { type Result, resultLines, resultOf } from "./result.ts";
 import { planRun, type RunPlan } from "./run-plan.ts";
 import { EVERYONE, playStages, type Stage } from "./scenario/actions.ts";
 import { DAILY_BUDGET_ATOMIC, PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "./scenario/owner-limits.ts";
-import type { StopReport } from "./seller/seller.ts";
 import { requireBroker } from "./services/broker-check.ts";
 import { type Services, startServices } from "./services/services.ts";
 
@@ -42,10 +40,6 @@ const SHOW_EVERY_MS = 200;
 
 /** Between two words to the seller about what time it is, real milliseconds. */
 const SEND_TIME_MS = 100;
-
-/** Longest wait for a seller elsewhere to claim by its own interval, milliseconds. */
-const FOREIGN_CLAIMS_MS = 120_000;
-const FOREIGN_LOOK_MS = 1_000;
 
 export async function runFleet(flags: FleetFlags): Promise<number> {
   if (flags.report !== undefined) requireWritable(flags.report);
@@ -67,38 +61,37 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
     lights: plan.city.lights.length,
   });
   const interrupt = catchInterrupt((text) => view.say(text));
-  let chain: RunChain | null = null;
+  let chains: readonly RunChain[] = [];
   let services: Services | null = null;
   let relays: ReadonlyMap<string, FaultProxy> = new Map();
   let boards: Boards | null = null;
   try {
     boards = await openBoards(flags, plan, view);
-    chain = await openChain(flags, view);
-    const seller = await receiverOf(flags, chain);
-    services = await openServices(flags, plan, chain, view);
+    chains = await openChains(flags, view);
+    services = await openServices(flags, plan, chains, view);
     relays = await openRelays(plan, services.brokerUrl);
-    const reader = new ChainReader(chain.rpcUrl, chain.token, seller);
-    const mark = await reader.mark();
-    const fleet = openFleet(flags, plan, { chain, services, relays, boards, seller, view });
+    const books = await Promise.all(
+      chains.map(async (chain) => openBooks(chain, await receiverOf(flags, chain))),
+    );
+    const fleet = openFleet(flags, plan, { books, services, relays, boards, view });
     const recorder = new Sampler(fleet, (seconds) => plan.prices?.priceAt(seconds) ?? null);
     const hand = new FleetScenarioRunner({ fleet, services, relays, say: (text) => view.say(text) });
     const evening = { fleet, services, recorder, hand, stages: plan.scenario.stages };
-    interrupt.lightsBuy(boughtBy(fleet, services, chain));
+    interrupt.lightsBuy(boughtBy(fleet, services, chains));
     const atEnd = await runLights(evening, simulatedMs, view, interrupt);
-    const settling = settle(fleet, services, reader, mark, view);
-    const { accounts, stopReport, truth } = await view.during(
-      "lights stopped; the seller claims and settles",
-      settling,
-    );
+    const settling = settleChains(services, books, dealt(fleet.lights, books), (text) => view.say(text));
+    const settled = await view.during("lights stopped; the seller claims and settles", settling);
     const feeders = feedersOf(plan.city, fleet.lights);
-    const reconciliation = reconcile(fleet.lights, accounts, truth, flags.seller !== undefined);
     const result = resultOf({
       lights: plan.city.lights.length,
       wallMs: Date.now() - startedAt,
       evening: fleet,
       atEnd,
-      reconciliation,
-      stopReport,
+      books: settled.map(({ chain, ...others }) => ({
+        network: `eip155:${chain.chainId}`,
+        asset: chain.token,
+        ...others,
+      })),
       payBytes: flags.scheme === "exact" ? PAY_EXACT_BYTES : PAY_BYTES,
       grantBytes: GRANT_BYTES,
       scenario: plan.scenario.name,
@@ -130,14 +123,14 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
     for (const relay of relays.values()) await relay.close();
     boards?.close();
     await services?.stop();
-    await chain?.stop();
+    await Promise.all(chains.map((chain) => chain.stop()));
     interrupt.release();
   }
 }
 
 // ---- starting ----
 
-async function openChain(flags: FleetFlags, view: View): Promise<RunChain> {
+async function openChains(flags: FleetFlags, view: View): Promise<readonly RunChain[]> {
   if (flags.rpc === undefined) {
     if (flags.seller !== undefined) {
       throw new Watt402Error(
@@ -145,9 +138,22 @@ async function openChain(flags: FleetFlags, view: View): Promise<RunChain> {
         "--seller: expected --rpc too, the chain on which that seller is paid",
       );
     }
-    return view.during("starting a development chain", ownChain());
+    const { chains = 1 } = flags;
+    if (chains === 1) return [await view.during("starting a development chain", ownChain())];
+    return view.during(`starting ${chains} development chains`, severalChains(chains));
   }
-  return chainAt(flags.rpc, flags.token ?? null, keysInEnvironment());
+  return [await chainAt(flags.rpc, flags.token ?? null, keysInEnvironment())];
+}
+
+/** With chain ids one after the other; none is left running when one does not start. */
+async function severalChains(count: number): Promise<readonly RunChain[]> {
+  const starting = Array.from({ length: count }, (_, index) => ownChain(DEFAULT_CHAIN_ID + index));
+  const started = await Promise.allSettled(starting);
+  const running = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  const failed = started.find((one) => one.status === "rejected");
+  if (failed === undefined) return running;
+  await Promise.all(running.map((chain) => chain.stop()));
+  throw failed.reason;
 }
 
 /** Keys for a chain that is no development node. Never printed. */
@@ -173,13 +179,13 @@ function keysInEnvironment(): OwnKeys | null {
 async function openServices(
   flags: FleetFlags,
   plan: RunPlan,
-  chain: RunChain,
+  chains: readonly RunChain[],
   view: View,
 ): Promise<Services> {
   const { section, link } = plan.brokerAccount;
   if (flags.broker !== undefined) await requireBroker(flags.broker, link.tls);
   const starting = startServices({
-    chain,
+    chains,
     schemes: [flags.scheme],
     ...(flags.schemeServer === undefined ? {} : { schemeServer: flags.schemeServer }),
     sellerUrl: flags.seller ?? null,
@@ -193,13 +199,16 @@ async function openServices(
     devices: plan.city.lights.length,
     onTrouble: (text) => view.say(text),
   });
-  const text = flags.seller === undefined ? "starting seller and gateway" : "starting the gateway";
+  const own = chains.length === 1 ? "starting seller and gateway" : "starting sellers and gateway";
+  const text = flags.seller === undefined ? own : "starting the gateway";
   const services = await view.during(text, starting);
   // Its own clock has run since it started; an evening's prices are counted from the evening's beginning.
   services.sendSellerTime(plan.epochSeconds);
-  const processes = [`gateway ${services.gatewayPid()}`];
-  if (services.sellerPid() > 0) processes.push(`seller ${services.sellerPid()}`);
-  view.say(`broker ${services.brokerUrl}, seller ${services.sellerUrl}`);
+  const processes = [
+    `gateway ${services.gatewayPid()}`,
+    ...services.sellerPids().map((pid) => `seller ${pid}`),
+  ];
+  view.say(`broker ${services.brokerUrl}, ${services.sellerUrls.map((url) => `seller ${url}`).join(", ")}`);
   view.say(`processes: ${processes.join(", ")}`);
   return services;
 }
@@ -238,20 +247,19 @@ async function openRelays(
 }
 
 interface FleetSurroundings {
-  readonly chain: RunChain;
+  readonly books: readonly ChainBooks[];
   readonly services: Services;
   readonly relays: ReadonlyMap<string, FaultProxy>;
   readonly boards: Boards | null;
-  readonly seller: Hex;
   readonly view: View;
 }
 
 function openFleet(
   flags: FleetFlags,
   plan: RunPlan,
-  { chain, services, relays, boards, seller, view }: FleetSurroundings,
+  { books, services, relays, boards, view }: FleetSurroundings,
 ): Fleet {
-  const policy = policyFor(flags, chain, seller);
+  const policies = books.map(({ chain, payee }) => policyOn(flags, chain, payee));
   const budgets = new Map(
     plan.scenario.groups.map(({ name, dailyBudgetAtomic }) => [name, dailyBudgetAtomic]),
   );
@@ -267,15 +275,24 @@ function openFleet(
     account: plan.brokerAccount.link,
     isLean: flags.lean === true,
     boards,
-    policyFor: (group) => ({
-      ...policy,
-      dailyBudgetAtomic: budgets.get(group) ?? policy.dailyBudgetAtomic,
-    }),
+    tellsTokens: books.length > 1,
+    policyFor: (group, index) => {
+      const policy = policies[index % books.length]!;
+      return { ...policy, dailyBudgetAtomic: budgets.get(group) ?? policy.dailyBudgetAtomic };
+    },
     onTrouble: (text) => view.say(text),
   });
 }
 
-function policyFor(flags: FleetFlags, chain: RunChain, seller: Hex): Policy {
+/** The lights of each chain: they are dealt out in turn. */
+function dealt<Member>(
+  lights: readonly Member[],
+  books: readonly ChainBooks[],
+): readonly (readonly Member[])[] {
+  return books.map((_, chain) => lights.filter((_light, index) => index % books.length === chain));
+}
+
+function policyOn(flags: FleetFlags, chain: RunChain, seller: string): Policy {
   return {
     schemes: [flags.scheme],
     network: `eip155:${chain.chainId}`,
@@ -301,14 +318,14 @@ interface Evening {
 }
 
 /** What a run that is interrupted has to look after. */
-function boughtBy(fleet: Fleet, services: Services, chain: RunChain): Bought {
+function boughtBy(fleet: Fleet, services: Services, chains: readonly RunChain[]): Bought {
   return {
     async silent(limitMs) {
-      const [service, isChainWell] = await Promise.all([
+      const [service, ...answers] = await Promise.all([
         services.silent(limitMs),
-        chainAnswers(chain.rpcUrl, limitMs),
+        ...chains.map(({ rpcUrl }) => chainAnswers(rpcUrl, limitMs)),
       ]);
-      return isChainWell ? service : "chain";
+      return answers.every(Boolean) ? service : "chain";
     },
     text() {
       const { made, spentAtomic } = fleet.progress();
@@ -346,40 +363,6 @@ async function runLights(
     clearInterval(sendTime);
     await fleet.stop(drainMs);
   }
-}
-
-// ---- settling ----
-
-interface Settled {
-  readonly accounts: ReadonlyMap<string, SellerAccount>;
-  readonly stopReport: StopReport | null;
-  readonly truth: ChainTruth;
-}
-
-async function settle(
-  fleet: Fleet,
-  services: Services,
-  reader: ChainReader,
-  mark: ChainMark,
-  view: View,
-): Promise<Settled> {
-  // A purchase that its light gave up may still be under way; accounts are final once no gateway pays.
-  await services.stopGateway();
-  const accountIds = fleet.lights.map((light) => light.accountId());
-  const accounts = await readAccounts(services.sellerUrl, accountIds);
-  const stopReport = await services.stopSeller();
-  if (stopReport?.interrupted) view.say(`seller: ${stopReport.interrupted}`);
-  for (const { channelId, reason } of stopReport?.excluded ?? []) view.say(`channel ${channelId}: ${reason}`);
-  const read = () => reader.read(mark, accountIds);
-  let truth = await read();
-  if (services.sellerPid() > 0) return { accounts, stopReport, truth };
-  const charged = [...accounts.values()].reduce((total, account) => total + BigInt(account.charged), 0n);
-  const deadline = Date.now() + FOREIGN_CLAIMS_MS;
-  while ((truth.claimed < charged || truth.settled < charged) && Date.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, FOREIGN_LOOK_MS));
-    truth = await read();
-  }
-  return { accounts, stopReport, truth };
 }
 
 function print(result: Result, asJson: boolean): void {

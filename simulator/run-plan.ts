@@ -58,6 +58,8 @@ export function planRun(flags: FleetFlags): RunPlan {
   const { scenario, prices, epochSeconds, minutes } = plan;
   refuseWithoutSeller(scenario, flags);
   if (flags.espruino !== undefined) refuseForBoards(flags.espruino, flags, plan);
+  if (flags.chains !== undefined && flags.chains > 1)
+    refuseForChains(flags.chains, flags, plan.city.lights.length);
   if (flags.brokerUser !== undefined && (flags.lean || flags.espruino !== undefined)) {
     const which = flags.lean ? "--lean" : "--espruino";
     throw new Watt402Error(
@@ -123,6 +125,23 @@ function refuseWithoutSeller({ name, stages }: Scenario, flags: FleetFlags): voi
       `scenario ${name}: stage "${needsSeller.name}" needs a seller started here; leave out --seller`,
     );
   }
+}
+
+/** Whatever runs elsewhere is on one chain, a board knows one token, and a report shows one token's books. */
+function refuseForChains(chains: number, flags: FleetFlags, lights: number): void {
+  const single = ["seller", "rpc", "token", "espruino", "report"] as const;
+  const found = single.find((name) => flags[name] !== undefined);
+  if (found !== undefined) {
+    throw new Watt402Error(
+      "config-invalid",
+      `--chains: expected 1 beside --${found}, found ${chains}; leave out either`,
+    );
+  }
+  if (lights >= chains) return;
+  throw new Watt402Error(
+    "config-invalid",
+    `--chains: expected at most the fleet's ${lights} lights, found ${chains}`,
+  );
 }
 
 /** A board's ladder is one night's, in minutes: its flash and its clock were made for that. */

@@ -17,6 +17,8 @@ export interface Description {
   readonly unit: string;
   /** What one purchase should last for, metered units. */
   readonly wantedUnits: number;
+  /** CAIP-19 names of what it may pay with, a space between two; absent on boards, which know one. */
+  readonly pays?: string;
 }
 
 /** What a device that signs ahead has in store. */

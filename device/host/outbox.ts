@@ -31,8 +31,7 @@ export class Outbox {
 
   hello(register: number): void {
     const { publicKey, describe } = this.parts;
-    const { model, firmware, meter, unit, wantedUnits } = describe;
-    this.send("hello", { v: 1, publicKey, model, firmware, meter, unit, wantedUnits, register });
+    this.send("hello", { v: 1, publicKey, ...describe, register });
   }
 
   state(status: "online" | "lost", report: Report): void {

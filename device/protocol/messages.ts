@@ -36,6 +36,8 @@ export interface Hello {
   /** What one purchase should last for: the gateway picks the quantum nearest to it. */
   readonly wantedUnits: number;
   readonly register: number;
+  /** CAIP-19 names of the tokens that its policy allows, a space between two; absent: it does not say. */
+  readonly pays?: string;
 }
 
 /** x402 PaymentRequirements as the seller sent them. */
@@ -171,16 +173,19 @@ const ADDRESS = hex(40);
 const ID = text(64);
 const SIGNED = integer(-281474976710655, 281474976710655);
 
-const HELLO = object({
-  v: VERSION,
-  publicKey: hex(66),
-  model: text(64),
-  firmware: text(32),
-  meter: text(64),
-  unit: text(16),
-  wantedUnits: integer(1, 281474976710655),
-  register: counter,
-});
+const HELLO = object(
+  {
+    v: VERSION,
+    publicKey: hex(66),
+    model: text(64),
+    firmware: text(32),
+    meter: text(64),
+    unit: text(16),
+    wantedUnits: integer(1, 281474976710655),
+    register: counter,
+  },
+  { pays: text(512) },
+);
 
 const REQUIREMENTS = object({
   scheme: oneOf(["batch-settlement", "exact", "upto"]),

@@ -108,6 +108,9 @@ ALTER TABLE deposit ADD COLUMN token TEXT NOT NULL DEFAULT '';
 UPDATE deposit SET token = coalesce((
   SELECT ${member("c.requirements", "network")} || '/erc20:' || lower(${member("c.requirements", "asset")})
   FROM channel c WHERE c.id = deposit.channel_id), '');`,
+  () => `
+-- CAIP-19 names of what a device may pay with, as its hello says it; empty: it does not say.
+ALTER TABLE device ADD COLUMN pays TEXT NOT NULL DEFAULT '';`,
 ];
 
 /** Members of an entry of the journal that was a table, from one index up to another. */

@@ -17,18 +17,34 @@ import { fromHex, toHex } from "#payment/bytes";
 import { DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
 import { Watt402Error } from "#payment/watt402-error";
-import { tokenName } from "#protocol/payment-token";
-import { DAY_SECONDS, type FundingParts, isNewcomer, isWithin, nextDepositAtomic } from "./funding.ts";
+import { type PaymentToken, tokenName } from "#protocol/payment-token";
+import {
+  DAY_SECONDS,
+  type FundingLimits,
+  type FundingParts,
+  isNewcomer,
+  isWithin,
+  nextDepositAtomic,
+} from "./funding.ts";
 import type {
+  Chain,
   ChannelKey,
   ChannelRecord,
   DepositRecord,
   Ledger,
   Timing,
-  TokenParts,
   Treasury,
   WallClock,
 } from "./ports.ts";
+
+/** What paying in one token needs. */
+export interface TokenParts {
+  readonly chain: Chain;
+  readonly limits: FundingLimits;
+}
+
+/** What the configuration says of a token; null when it does not name it. */
+export type FindToken = (token: PaymentToken) => TokenParts | null;
 
 /** Chain and limits are those of the channel's token. */
 export interface DepositParts extends FundingParts, TokenParts {

@@ -6,7 +6,25 @@
  * of their own, so that keys that are free to generate take nothing from devices that buy.
  */
 import { type PaymentToken, tokenName } from "#protocol/payment-token";
-import type { ChannelRecord, DepositRecord, DepositTotals, FundingLimits, Ledger, Read } from "./ports.ts";
+import type { ChannelRecord, DepositRecord, DepositTotals, Ledger, Read } from "./ports.ts";
+
+/** What the treasury may put into channels, in one token. */
+export interface FundingLimits {
+  /** Money of one deposit while a device's use is unknown, atomic units. A seller's minimum raises it. */
+  readonly depositAtomic: number;
+  /** Days of the device's own use that later deposits pay for; 0 keeps to `depositAtomic`. */
+  readonly depositDays: number;
+  /** Most ever deposited into one channel, atomic units. */
+  readonly perChannelAtomic: number;
+  /** Most deposited for one device within 24 hours, atomic units. */
+  readonly perDevicePerDayAtomic: number;
+  /** Most deposited into all channels within 24 hours, atomic units. */
+  readonly perDayAtomic: number;
+  /** Most ever deposited into all channels, atomic units. */
+  readonly fleetAtomic: number;
+  /** Most deposited within 24 hours for all devices that never bought and are not enrolled, atomic units. */
+  readonly newcomersPerDayAtomic: number;
+}
 
 /** What the size of a deposit is decided on. */
 export interface FundingParts {

@@ -30,6 +30,8 @@ export interface DeviceRecord {
   readonly meter: string;
   readonly unit: string;
   readonly wantedUnits: number;
+  /** CAIP-19 names of the tokens that it may pay with, a space between two; empty: it does not say. */
+  readonly pays: string;
 }
 
 /** One line of credit between a device and a seller: a batch-settlement channel, or an exact account. */
@@ -286,33 +288,6 @@ export interface Chain {
   /** Submits a signed EIP-3009 transfer and resolves when it is mined (exact: a wallet is funded). */
   submitTransfer(token: string, authorization: Authorization, signature: Uint8Array): Promise<void>;
 }
-
-/** What the treasury may put into channels, in one token. */
-export interface FundingLimits {
-  /** Money of one deposit while a device's use is unknown, atomic units. A seller's minimum raises it. */
-  readonly depositAtomic: number;
-  /** Days of the device's own use that later deposits pay for; 0 keeps to `depositAtomic`. */
-  readonly depositDays: number;
-  /** Most ever deposited into one channel, atomic units. */
-  readonly perChannelAtomic: number;
-  /** Most deposited for one device within 24 hours, atomic units. */
-  readonly perDevicePerDayAtomic: number;
-  /** Most deposited into all channels within 24 hours, atomic units. */
-  readonly perDayAtomic: number;
-  /** Most ever deposited into all channels, atomic units. */
-  readonly fleetAtomic: number;
-  /** Most deposited within 24 hours for all devices that never bought and are not enrolled, atomic units. */
-  readonly newcomersPerDayAtomic: number;
-}
-
-/** What paying in one token needs. */
-export interface TokenParts {
-  readonly chain: Chain;
-  readonly limits: FundingLimits;
-}
-
-/** What the configuration says of a token; null when it does not name it. */
-export type FindToken = (token: PaymentToken) => TokenParts | null;
 
 /** Permit2 as the chain has it; every call rejects while the node does not answer. */
 export interface Permit2OnChain {

@@ -19,19 +19,11 @@ import { isSealedFrame, openJson, peekJson, sealFrame, sealJson } from "#protoco
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { buyFrom } from "./buy-from-seller.ts";
 import { chooseQuantum, mayPromise, offerOf, pricedAt, promisedChannel } from "./channels.ts";
-import type { DepositParts } from "./deposit.ts";
+import type { DepositParts, FindToken, TokenParts } from "./deposit.ts";
 import { isLeftAlone, pauseAfter } from "./faults/behind-chain.ts";
 import { noteFailure } from "./faults/note-failure.ts";
 import { noteUnfunded } from "./permit2/approval-needed.ts";
-import type {
-  ChannelRecord,
-  DeviceRecord,
-  Devices,
-  Drop,
-  FindToken,
-  SellerRouter,
-  TokenParts,
-} from "./ports.ts";
+import type { ChannelRecord, DeviceRecord, Devices, Drop, SellerRouter } from "./ports.ts";
 import type { PurchaseParts } from "./present.ts";
 import { refuse } from "./purchase.ts";
 import { channelBy, keepChannel, type Session } from "./session-table.ts";
@@ -154,13 +146,20 @@ function inTurn(session: Session, work: () => Promise<void>): Promise<void> {
   return session.turn;
 }
 
+/** Characters of what a device may pay with, in a reason. */
+const PAYS_SHOWN_MAX = 200;
+
 async function offerChannel(parts: SessionParts, session: Session): Promise<void> {
   const { device, wantedUnits } = session.record;
   const before = session.channel;
+  const paid =
+    session.record.pays === ""
+      ? ""
+      : ` that takes what it may pay with: ${session.record.pays.slice(0, PAYS_SHOWN_MAX)}`;
   const client = parts.router.clientFor(session.record, before?.seller ?? null, false);
   if (client === null) {
     publishNoOffer(parts, session, "seller-unavailable", {
-      reason: "expected a seller for it, found none",
+      reason: `expected a seller for it, found none${paid}`,
     });
     return;
   }

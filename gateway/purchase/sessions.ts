@@ -131,7 +131,7 @@ export class Sessions {
     }
     parts.counts.hellos += 1;
     const { v: _, register, ...described } = hello;
-    const record = { device, ...described };
+    const record = { device, ...described, pays: hello.pays ?? "" };
     await parts.ledger.saveDevice(record);
     const session = this.#table.get(device) ?? (await this.#open(device, record));
     if (session === null) return drop(parts, device, "hello", "gateway-full");

@@ -57,6 +57,11 @@ export class RunningSellerClient implements SellerClient {
     return this.#seller;
   }
 
+  /** What it is paid in, the most wanted first. */
+  get tokens(): readonly PaymentToken[] {
+    return this.#options.tokens;
+  }
+
   get health(): HealthName {
     return this.#seller.health.name;
   }

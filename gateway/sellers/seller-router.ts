@@ -3,8 +3,9 @@
  *
  * Promise: a device keeps the seller it buys from while that one sells, unless a better one by its order, or a
  * clearly cheaper one, sells, too; a seller that was away gets one device on trial before it gets all; without
- * any that sells, nothing is changed.
+ * any that sells, nothing is changed. A device that says what it may pay with is sent to no seller that takes none of it.
  */
+import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import type { DeviceRecord, SellerRouter } from "../purchase/ports.ts";
 import type { RunningSellerClient } from "./seller-client.ts";
 
@@ -26,6 +27,11 @@ interface Trial {
   readonly sinceMs: number;
 }
 
+/** @param pays as DeviceRecord.pays */
+function isPaidBy(pays: string, token: PaymentToken): boolean {
+  return pays.toLowerCase().split(" ").includes(tokenName(token));
+}
+
 /** @param entries in the order of preference  @param nowMs monotonic */
 export function openSellerRouter(
   entries: readonly SellerEntry[],
@@ -35,9 +41,10 @@ export function openSellerRouter(
   const trials = new Map<string, Trial>();
 
   /** Those who name a device go before those who sell to all. */
-  function rankedFor({ device, unit }: DeviceRecord): RunningSellerClient[] {
+  function rankedFor({ device, unit, pays }: DeviceRecord): RunningSellerClient[] {
     const own = entries.filter(({ devices }) => devices?.has(device));
-    const all = [...own, ...entries.filter(({ devices }) => devices === null)].map(({ client }) => client);
+    const open = [...own, ...entries.filter(({ devices }) => devices === null)].map(({ client }) => client);
+    const all = open.filter(({ tokens }) => pays === "" || tokens.some((token) => isPaidBy(pays, token)));
     const known = all.filter(({ health }) => health !== "dismissed");
     const fitting = known.filter((client) => (client.tariff()?.unit ?? unit) === unit);
     return fitting.length > 0 ? fitting : known;

@@ -32,8 +32,9 @@ export interface OwnKeys {
 /** $100,000: no run of the simulator comes near. */
 const TREASURY_ATOMIC = 100_000_000_000n;
 
-export async function ownChain(): Promise<RunChain> {
-  const anvil = await startAnvil();
+/** @param chainId of the development node; the public keys are the same on each */
+export async function ownChain(chainId = DEFAULT_CHAIN_ID): Promise<RunChain> {
+  const anvil = await startAnvil({ chainId });
   try {
     const { token } = await deployContracts(anvil);
     const [treasury, receiver, facilitator] = anvil.accounts;

@@ -53,8 +53,10 @@ export interface FleetOptions {
   readonly isLean: boolean;
   /** The first lights of the fleet are boards; null for none. */
   readonly boards: Boards | null;
-  /** What the owner of a group's lights allows them to sign. */
-  readonly policyFor: (group: string) => Policy;
+  /** What the owner of a group's lights allows one of them to sign. @param index of the light among all */
+  readonly policyFor: (group: string, index: number) => Policy;
+  /** Lights say in their hello what they may pay with: where a gateway sends each to the seller that takes it. */
+  readonly tellsTokens: boolean;
   readonly onTrouble: (text: string) => void;
 }
 
@@ -277,7 +279,8 @@ export class Fleet implements Evening {
       key,
       signer: signerOf(key),
       site,
-      settings: this.settings(site, group, wantedUnits),
+      settings: this.settings(site, group, index, wantedUnits),
+      tellsTokens: this.options.tellsTokens,
       clock: this.clock,
       link: board === null ? this.openLink(site, key, group) : board.link,
       gatewayPublicKey,
@@ -355,10 +358,10 @@ export class Fleet implements Evening {
     return this.options.groups.get(name) ?? EVERYONE;
   }
 
-  private settings(site: Site, group: string, wantedUnits: number): Settings {
+  private settings(site: Site, group: string, index: number, wantedUnits: number): Settings {
     const { speed, policyFor } = this.options;
     return {
-      policy: policyFor(group),
+      policy: policyFor(group, index),
       meter: {
         rollOverAt: site.meter.rollOverAt,
         powerMaxMilliwatts: 2 * site.lamp.ratedMilliwatts,

@@ -11,7 +11,7 @@ import type { Fleet } from "./fleet.ts";
 
 interface ScenarioRunnerParts {
   readonly fleet: Pick<Fleet, "beginOutage" | "endOutage" | "cheat">;
-  readonly services: Pick<Services, "interruptGateway" | "interruptSeller">;
+  readonly services: Pick<Services, "interruptGateway" | "interruptSellers">;
   /** One for each group whose connections a stage breaks, EVERYONE's for lights in none of them. */
   readonly relays: ReadonlyMap<string, FaultProxy>;
   readonly say: (text: string) => void;
@@ -62,7 +62,7 @@ export class FleetScenarioRunner implements ScenarioRunner {
         this.outage(stage, services.interruptGateway());
         return 0;
       case "stop-seller":
-        this.outage(stage, services.interruptSeller());
+        this.outage(stage, services.interruptSellers());
         return 0;
       case "price":
         // In the seller's tariff from the beginning: see scenario/prices.ts.

@@ -74,8 +74,9 @@ function lightsOf({ city, groups }: ReportParts["plan"], evening: ReportParts["e
   });
 }
 
-/** From what was deposited down to what arrived; decimal strings of a run fit a number by far. */
+/** From what was deposited down to what arrived, on one chain; decimal strings of a run fit a number by far. */
 function moneyOf({ amountAtomic: amount }: Result): Counter[] {
+  if (amount === null) return [];
   const counter = (name: string, from: string, text: string, relation: Counter["relation"]): Counter => ({
     name,
     from,

@@ -1,5 +1,5 @@
 /**
- * Chain, seller and gateway of one run, each a process of its own, as an operator would run them.
+ * Sellers and gateway of one run, each a process of its own, as an operator would run them.
  *
  * Promise: seller and gateway are this project's own programs, started with ordinary configuration and
  * restarted when they die; everything stops in the order that loses nothing: lights, seller, gateway, chain.
@@ -7,6 +7,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { stringify } from "smol-toml";
 import { generatePrivateKey } from "viem/accounts";
 import type { Server } from "#gateway/config/broker-section";
 import { fromHex, type Hex } from "#payment/bytes";
@@ -17,11 +18,12 @@ import { freePort } from "./free-port.ts";
 import { type Supervised, supervise } from "./supervised.ts";
 
 interface ServicesOptions {
-  readonly chain: RunChain;
+  /** Each with a seller of its own; never empty. */
+  readonly chains: readonly RunChain[];
   readonly schemes: readonly ("batch-settlement" | "exact")[];
   /** As `watt402-simulate seller --scheme-server`; its default when absent. */
   readonly schemeServer?: SchemeServer;
-  /** An electricity API that runs elsewhere; null starts one. */
+  /** An electricity API that runs elsewhere, paid on the only chain; null starts one for each. */
   readonly sellerUrl: string | null;
   /** A broker that runs elsewhere; null lets the gateway open its own. */
   readonly brokerUrl: string | null;
@@ -42,24 +44,25 @@ interface ServicesOptions {
 
 export interface Services {
   readonly brokerUrl: string;
-  readonly sellerUrl: string;
+  /** In the order of the chains. */
+  readonly sellerUrls: readonly string[];
   readonly gatewayPublicKey: Uint8Array;
   readonly gatewayPid: () => number;
-  /** 0 when the seller runs elsewhere. */
-  readonly sellerPid: () => number;
-  /** Kills it and keeps it down until the returned function is called; the seller only when it is our own. */
+  /** In the order of the chains; empty when the seller runs elsewhere. */
+  readonly sellerPids: () => readonly number[];
+  /** Kills it and keeps it down until the returned function is called; sellers only when they are our own. */
   interruptGateway(): () => Promise<void>;
-  interruptSeller(): () => Promise<void>;
-  /** Sets the tariff's clock of a seller of our own: the lights' clock is the one that counts. */
+  interruptSellers(): () => Promise<void>;
+  /** Sets the tariff's clock of sellers of our own: the lights' clock is the one that counts. */
   sendSellerTime(seconds: number): void;
   /** Lets the gateway finish its payments, so that nothing is charged any more. */
   stopGateway(): Promise<void>;
-  /** Lets the seller claim and settle; null when it runs elsewhere, or ended without a report. */
-  stopSeller(): Promise<StopReport | null>;
+  /** Lets sellers claim and settle; null for one that ended without a report, none when it runs elsewhere. */
+  stopSellers(): Promise<readonly (StopReport | null)[]>;
   /** The name of one of them that runs and says nothing within the limit; null when there is none. */
   silent(limitMs: number): Promise<string | null>;
   stop(): Promise<void>;
-  /** Ends both at the same time, for who cannot wait for their order. */
+  /** Ends all at the same time, for who cannot wait for their order. */
   stopTogether(): Promise<void>;
 }
 
@@ -76,46 +79,66 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   // Keys lie there: they go even when the run is left at once.
   const removeHome = () => rmSync(home, { recursive: true, force: true });
   process.once("exit", removeHome);
-  let seller: Supervised<SellerReady> | null = null;
+  const sellers: Supervised<SellerReady>[] = [];
   try {
-    if (options.sellerUrl === null) seller = await startSeller(options, home);
-    const sellerUrl = options.sellerUrl ?? seller!.ready.url;
-    const gateway = await startGatewayProcess(options, home, sellerUrl);
+    if (options.sellerUrl === null) {
+      const starting = options.chains.map((chain, index) =>
+        startSeller(options, chain, join(home, `seller-${index}`)),
+      );
+      const started = await Promise.allSettled(starting);
+      for (const one of started) if (one.status === "fulfilled") sellers.push(one.value);
+      for (const one of started) if (one.status === "rejected") throw one.reason;
+    }
+    const sellerUrls =
+      options.sellerUrl === null ? sellers.map(({ ready }) => ready.url) : [options.sellerUrl];
+    const gateway = await startGatewayProcess(options, home, sellerUrls);
     return {
       brokerUrl: options.brokerUrl ?? gateway.ready.brokerUrl,
-      sellerUrl,
+      sellerUrls,
       gatewayPublicKey: fromHex(gateway.ready.publicKey),
       gatewayPid: () => gateway.pid(),
-      sellerPid: () => seller?.pid() ?? 0,
+      sellerPids: () => sellers.map((seller) => seller.pid()),
       interruptGateway: () => gateway.interrupt(),
-      interruptSeller: () => seller?.interrupt() ?? (() => Promise.resolve()),
-      sendSellerTime: (tariffSeconds) => seller?.send({ tariffSeconds }),
+      interruptSellers() {
+        const resumes = sellers.map((seller) => seller.interrupt());
+        return async () => {
+          await Promise.all(resumes.map((resume) => resume()));
+        };
+      },
+      sendSellerTime(tariffSeconds) {
+        for (const seller of sellers) seller.send({ tariffSeconds });
+      },
       async stopGateway() {
         await gateway.stop();
       },
-      async stopSeller() {
-        const last = (await seller?.stop()) as { stopped?: true; report?: StopReport } | undefined;
-        return last?.stopped ? (last.report ?? null) : null;
+      async stopSellers() {
+        const ended = await Promise.all(sellers.map((seller) => seller.stop()));
+        return ended.map((last) => {
+          const { stopped, report } = (last ?? {}) as { stopped?: true; report?: StopReport };
+          return stopped ? (report ?? null) : null;
+        });
       },
       async silent(limitMs) {
-        const [gatewayAnswers, sellerAnswers] = await Promise.all([
+        const [gatewayAnswers, ...sellersAnswer] = await Promise.all([
           gateway.answers(limitMs),
-          seller === null ? isAnsweringHttp(sellerUrl, limitMs) : seller.answers(limitMs),
+          ...(options.sellerUrl === null
+            ? sellers.map((seller) => seller.answers(limitMs))
+            : [isAnsweringHttp(options.sellerUrl, limitMs)]),
         ]);
-        return gatewayAnswers ? (sellerAnswers ? null : "seller") : "gateway";
+        return gatewayAnswers ? (sellersAnswer.every(Boolean) ? null : "seller") : "gateway";
       },
       async stopTogether() {
-        await Promise.all([gateway.stop(), seller?.stop()]);
+        await Promise.all([gateway, ...sellers].map((one) => one.stop()));
       },
       async stop() {
         await gateway.stop();
-        await seller?.stop();
+        await Promise.all(sellers.map((seller) => seller.stop()));
         removeHome();
         process.off("exit", removeHome);
       },
     };
   } catch (error) {
-    await seller?.stop();
+    await Promise.all(sellers.map((seller) => seller.stop()));
     removeHome();
     process.off("exit", removeHome);
     throw error;
@@ -135,9 +158,12 @@ async function isAnsweringHttp(url: string, limitMs: number): Promise<boolean> {
 /** Claims during a run as well as at its end: once a minute is often for a meter and cheap for a chain. */
 const CLAIM_INTERVAL_SECONDS = 60;
 
-async function startSeller(options: ServicesOptions, home: string): Promise<Supervised<SellerReady>> {
-  const { chain, schemes } = options;
-  const data = join(home, "seller");
+async function startSeller(
+  options: ServicesOptions,
+  chain: RunChain,
+  data: string,
+): Promise<Supervised<SellerReady>> {
+  const { schemes } = options;
   mkdirSync(data);
   return supervise<SellerReady>({
     name: "seller",
@@ -167,9 +193,9 @@ async function startSeller(options: ServicesOptions, home: string): Promise<Supe
 async function startGatewayProcess(
   options: ServicesOptions,
   home: string,
-  sellerUrl: string,
+  sellerUrls: readonly string[],
 ): Promise<Supervised<GatewayReady>> {
-  const { chain } = options;
+  const { chains } = options;
   const file = (name: string, text: string) => {
     writeFileSync(join(home, name), text, { mode: 0o600 });
     return join(home, name);
@@ -193,35 +219,31 @@ async function startGatewayProcess(
   const sections = {
     gateway: { key: file("gateway.key", generatePrivateKey()), data: join(home, "gateway") },
     broker,
-    seller: {
-      url: sellerUrl,
-      network: `eip155:${chain.chainId}`,
-      asset: chain.token,
+    sellers: chains.map((chain, index) => ({
+      name: `seller-${index}`,
+      url: sellerUrls[index]!,
+      ...paidOn(chain),
       schemes: options.schemes,
-    },
+    })),
     treasury: {
-      key: file("treasury.key", chain.treasuryKey),
+      key: file("treasury.key", chains[0]!.treasuryKey),
       depositAtomic: options.depositAtomic,
       // Each is a newcomer once, and none of them a stranger.
       newcomersPerDayAtomic: options.depositAtomic * options.devices,
     },
     enrolment: { mode: "open" },
-    chain: { rpc: chain.rpcUrl },
-    forward: { origins: [sellerUrl] },
+    chains: chains.map(({ chainId, rpcUrl }) => ({ network: `eip155:${chainId}`, rpc: rpcUrl })),
+    tokens: chains.map((chain) => ({ ...paidOn(chain), symbol: "USDC", decimals: 6 })),
+    forward: { origins: sellerUrls },
   };
   return supervise<GatewayReady>({
     name: "gateway",
     launcher: "../../gateway/watt402-gateway.mjs",
-    args: ["--quiet", "--config", file("gateway.toml", toml(sections))],
+    args: ["--quiet", "--config", file("gateway.toml", stringify(sections))],
     onTrouble: options.onTrouble,
   });
 }
 
-function toml(sections: Readonly<Record<string, Readonly<Record<string, unknown>>>>): string {
-  return Object.entries(sections)
-    .map(([name, members]) => {
-      const lines = Object.entries(members).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
-      return `[${name}]\n${lines.join("\n")}\n`;
-    })
-    .join("\n");
+function paidOn({ chainId, token }: RunChain): { readonly network: string; readonly asset: string } {
+  return { network: `eip155:${chainId}`, asset: token };
 }

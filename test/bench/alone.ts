@@ -36,7 +36,7 @@ export async function benchSeller(ground: BenchGround, services: Services): Prom
   const { plan, chain } = ground;
   ground.say(`the seller alone: ${plan.sellerChannels} channels`);
   const options: VoucherClientOptions = {
-    sellerUrl: services.sellerUrl,
+    sellerUrl: services.sellerUrls[0]!,
     chainId: chain.chainId,
     token: chain.token,
     treasuryKey: chain.treasuryKey,
@@ -46,7 +46,7 @@ export async function benchSeller(ground: BenchGround, services: Services): Prom
   };
   const client = ground.own(startChild("./voucher-client-process.ts", options));
   await client.ask("buyOnce");
-  const pid = services.sellerPid();
+  const pid = services.sellerPids()[0] ?? 0;
   const vouchers: { readonly microseconds: number; readonly perSecond: number }[] = [];
   const gets: number[] = [];
   await underLoad(ground, client, pid, "vouchers");

@@ -63,7 +63,7 @@ export async function openOurSide(ground: BenchGround): Promise<OurSide> {
   ground.say(`ours: ${plan.channels} lights connect and open their channels`);
   await fleet.ask("connect", { count: plan.channels });
   await fleet.ask("buyOnce", { passage: "open" });
-  return { services, fleet, pids: { gateway: services.gatewayPid(), seller: services.sellerPid() } };
+  return { services, fleet, pids: { gateway: services.gatewayPid(), seller: services.sellerPids()[0] ?? 0 } };
 }
 
 /**
@@ -199,7 +199,7 @@ export async function agree({ fleet, services }: Pick<OurSide, "fleet" | "servic
   await fleet.ask("rest");
   const lights = await fleet.ask<{ readonly id: string; readonly charged: number }[]>("charged");
   const ids = lights.map(({ id }) => id);
-  const accounts = await readAccounts(services.sellerUrl, ids);
+  const accounts = await readAccounts(services.sellerUrls[0]!, ids);
   for (const { id, charged } of lights) {
     const found = accounts.get(id)?.charged;
     if (found !== charged) {

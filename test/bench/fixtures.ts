@@ -114,7 +114,7 @@ export async function openBenchGround(
     },
     services(depositAtomic, sellerUrl) {
       const services = startServices({
-        chain,
+        chains: [chain],
         schemes: ["batch-settlement"],
         sellerUrl,
         brokerUrl: null,

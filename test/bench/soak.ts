@@ -48,7 +48,7 @@ export async function benchSoak(
   const before = await fleet.ask<FleetMark>("mark");
   const pids = {
     gateway: services.gatewayPid(),
-    seller: believing?.pid ?? services.sellerPid(),
+    seller: believing?.pid ?? services.sellerPids()[0] ?? 0,
     lights: fleet.pid,
   };
   const samples = { gateway: [] as number[], seller: [] as number[], lights: [] as number[] };

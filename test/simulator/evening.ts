@@ -37,7 +37,7 @@ export function pass(ms: number): Promise<void> {
 export function expectSound(result: Result, lights: number): void {
   expect(result.violations).toEqual([]);
   expect(result.conserved).toBe(true);
-  const { deposited, signed, charged, claimed, settled, sellerBalance } = result.amountAtomic;
+  const { deposited, signed, charged, claimed, settled, sellerBalance } = result.amountAtomic!;
   expect([claimed, settled, sellerBalance]).toEqual([charged, charged, charged]);
   expect(BigInt(charged)).toBeGreaterThan(0n);
   expect(BigInt(signed)).toBeGreaterThanOrEqual(BigInt(charged));

@@ -111,6 +111,41 @@ test(
 );
 
 test(
+  "with two chains, each with a seller and a token of its own, a run is conserved on each, and nothing is added up",
+  async () => {
+    const started = run("--chains", "2", "--lights", "6", "--minutes", "2");
+    const result = await documentOf(started);
+    expect(result.violations).toEqual([]);
+    expect(result).toMatchObject({ conserved: true, amountAtomic: null, gas: null });
+    expect(result.chains!.map(({ network }) => network)).toEqual(["eip155:31337", "eip155:31338"]);
+    for (const { conserved, lights, payments, amountAtomic, gas } of result.chains!) {
+      expect([conserved, lights]).toEqual([true, 3]);
+      expect(payments).toBeGreaterThanOrEqual(3);
+      expect(Number(amountAtomic.charged)).toBeGreaterThan(0);
+      expect(amountAtomic).toMatchObject({
+        deposited: "600000",
+        claimed: amountAtomic.charged,
+        settled: amountAtomic.charged,
+        sellerBalance: amountAtomic.charged,
+      });
+      expect(gas!.claim).toBeGreaterThan(0);
+    }
+    expect(result.chains!.reduce((sum, { payments }) => sum + payments, 0)).toBe(result.payments.made);
+    expect(await started.ended).toBe(0);
+  },
+  RUN_MS,
+);
+
+test.each([
+  [{ rpc: "http://127.0.0.1:9" }, "--chains: expected 1 beside --rpc, found 2"],
+  [{ espruino: 1 }, "--chains: expected 1 beside --espruino, found 2"],
+  [{ report: "out.html" }, "--chains: expected 1 beside --report, found 2"],
+  [{ lights: 1 }, "--chains: expected at most the fleet's 1 lights, found 2"],
+])("several chains beside what is on one are refused: %j", (flags, told) => {
+  expect(() => planRun({ scheme: "batch-settlement", chains: 2, ...flags })).toThrow(told);
+});
+
+test(
   "Ctrl-C ends the evening early, reconciles what was bought, and exits 0",
   async () => {
     const started = run("--lights", "4", "--minutes", "600");

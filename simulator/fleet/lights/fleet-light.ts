@@ -11,6 +11,7 @@ import type { Journal, Signer } from "#core/ports";
 import { type Host, type HostLink, type HostParts, startHost } from "#node/host";
 import type { Key } from "#payment/key";
 import { parseJson } from "#protocol/nesting";
+import { tokenName } from "#protocol/payment-token";
 import { LampModel } from "../../city/lamp-model.ts";
 import type { Cheat } from "../../scenario/actions.ts";
 import type { FleetClock } from "../fleet-clock.ts";
@@ -30,6 +31,7 @@ export interface LightParts {
   readonly gatewayPublicKey: Uint8Array;
   /** What one purchase should last for, mWh. */
   readonly wantedUnits: number;
+  readonly tellsTokens: boolean;
   /** What carries the machine: the host on Linux when absent. */
   readonly start?: (parts: HostParts) => Host;
   /** Called at every purchase that begins (true) or ends, with its round trip in real milliseconds. */
@@ -89,6 +91,7 @@ export class Light implements EveningLight {
         meter: site.meter.name,
         unit: parts.settings.policy.unit,
         wantedUnits: parts.wantedUnits,
+        ...(parts.tellsTokens ? { pays: tokenName(parts.settings.policy) } : {}),
       },
       observe: (event, effects, state) => {
         if ("reading" in event && event.reading !== null) this.drawnWhenRead = this.drawnWhenShown;

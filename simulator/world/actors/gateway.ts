@@ -5,8 +5,9 @@
  * Promise: killed and started again it knows what its ledger knows.
  */
 
+import type { FundingLimits } from "#gateway/purchase/funding";
 import type { Forward } from "#gateway/purchase/general/forward";
-import { type FundingLimits, type SellerClient, UNTIMED } from "#gateway/purchase/ports";
+import { type SellerClient, UNTIMED } from "#gateway/purchase/ports";
 import { Sessions } from "#gateway/purchase/sessions";
 import { electricitySeller } from "#gateway/sellers/client/electricity-seller";
 import { TariffWatch } from "#gateway/sellers/tariff-watch";

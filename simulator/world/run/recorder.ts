@@ -19,6 +19,7 @@ import type { AccountRecord } from "../../seller/accounts/account-book.ts";
 import type { FaultTargets } from "../actors/fault-schedule.ts";
 import { keyOf } from "../engine/keys.ts";
 import type { World } from "../engine/world.ts";
+import { NETWORK, TOKEN } from "../engine/world-terms.ts";
 import type { WorldViolation } from "../invariants/world-violation.ts";
 import type { Site } from "../surroundings/simulated-site.ts";
 import { ObservedLight } from "./observed-light.ts";
@@ -135,8 +136,12 @@ export class ScenarioRecorder implements Evening {
       wallMs,
       evening: this,
       atEnd: this.atEnd ?? this.progress(),
-      reconciliation: { ...reconciled, violations },
-      stopReport: null,
+      books: [
+        {
+          ...{ network: NETWORK, asset: TOKEN, lights: this.lights, stopReport: null },
+          reconciliation: { ...reconciled, violations },
+        },
+      ],
       payBytes: PAY_BYTES,
       grantBytes: GRANT_BYTES,
       scenario: this.plan.scenario.name,

@@ -38,6 +38,7 @@ const NO_DEVICE = {
   meter: "",
   unit: "",
   wantedUnits: 0,
+  pays: "",
 };
 
 const gatewayKey = openKey(fromHex(`0x${"22".repeat(32)}`));

@@ -6,7 +6,7 @@ import type { Hmac } from "#core/ports";
 import { channelTagOf } from "#core/rungs";
 import { COUNTER_MAX, unitsForQuantum } from "#core/units";
 import { channelFor } from "#gateway/purchase/channels";
-import { totalsOf } from "#gateway/purchase/funding";
+import { type FundingLimits, totalsOf } from "#gateway/purchase/funding";
 import {
   type Chain,
   type ChannelKey,
@@ -15,7 +15,6 @@ import {
   type DepositRecord,
   type DepositTotals,
   type DeviceRecord,
-  type FundingLimits,
   type Ledger,
   type OverdueDeposit,
   type PaymentRecord,
@@ -77,6 +76,7 @@ export function deviceOf(key: Key, wantedUnits = UNITS): DeviceRecord {
     meter: "none",
     unit: "mWh",
     wantedUnits,
+    pays: "",
   };
 }
 

@@ -6,6 +6,7 @@ import { devicesOf } from "#gateway/config/sellers-section";
 import type { Tariff } from "#gateway/purchase/ports";
 import type { HealthName } from "#gateway/sellers/seller-health";
 import { openSellerRouter, type SellerEntry } from "#gateway/sellers/seller-router";
+import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import { deviceOf, newKey } from "../purchase/fixtures.ts";
 
 interface Seller {
@@ -13,14 +14,21 @@ interface Seller {
   price: number;
   unit: string;
   devices: ReadonlySet<string> | null;
+  tokens: readonly PaymentToken[];
 }
+
+const DOLLAR = { network: "eip155:31337", asset: `0x${"70".repeat(20)}` };
+const EURO = { network: "eip155:31338", asset: `0x${"7E".repeat(20)}` };
 
 /** Sellers by name, to be changed while they are routed to. */
 function routerWith(sellers: Record<string, Partial<Seller>>, choose: "order" | "cheapest" = "order") {
   let nowMs = 0;
   const all: Record<string, Seller> = {};
   const entries = Object.entries(sellers).map(([name, given]): SellerEntry => {
-    const seller: Seller = { health: "good", price: 100, unit: "mWh", devices: null, ...given };
+    const seller: Seller = {
+      ...{ health: "good", price: 100, unit: "mWh", devices: null, tokens: [DOLLAR] },
+      ...given,
+    };
     all[name] = seller;
     const tariff = (): Tariff | null =>
       seller.health === "new"
@@ -32,6 +40,7 @@ function routerWith(sellers: Record<string, Partial<Seller>>, choose: "order" | 
         return seller.health;
       },
       tariff,
+      tokens: seller.tokens,
       owns: (owner: string) => owner === name,
     };
     return { client: client as unknown as SellerEntry["client"], devices: seller.devices };
@@ -110,6 +119,26 @@ test("a seller of another unit is passed over while one of the device's own is t
   expect(at()).toBe("energy");
   sellers.energy!.health = "dismissed";
   expect(at()).toBe("seconds");
+});
+
+test("a device that says what it may pay with is sent only to a seller that takes it; one that says nothing, to all", () => {
+  const { sellers, at } = routerWith({
+    dollars: {},
+    euros: { tokens: [EURO] },
+    both: { tokens: [EURO, DOLLAR] },
+  });
+  const paying = (...tokens: PaymentToken[]) => ({ ...LAMP, pays: tokens.map(tokenName).join(" ") });
+  expect(at(paying(EURO))).toBe("euros");
+  expect(at(paying(DOLLAR))).toBe("dollars");
+  expect(at(paying(EURO, DOLLAR))).toBe("dollars");
+  expect(at(LAMP)).toBe("dollars");
+  sellers.dollars!.health = "away";
+  expect(at(paying(DOLLAR))).toBe("both");
+  sellers.both!.health = "away";
+  sellers.euros!.health = "good";
+  // Where nothing that takes its token sells, it may try; it is never sent where it could not pay.
+  expect(at(paying(DOLLAR))).toBe("dollars");
+  expect(at(paying({ network: "eip155:1", asset: DOLLAR.asset }))).toBeNull();
 });
 
 test("the cheapest is bought from, and a device moves for a price that is clearly lower", () => {

@@ -2,8 +2,8 @@
 
 import { expect, test } from "vitest";
 import { intendDeposit } from "#gateway/purchase/deposit";
-import { isWithin, nextDepositAtomic } from "#gateway/purchase/funding";
-import type { ChannelRecord, DepositRecord, FundingLimits } from "#gateway/purchase/ports";
+import { type FundingLimits, isWithin, nextDepositAtomic } from "#gateway/purchase/funding";
+import type { ChannelRecord, DepositRecord } from "#gateway/purchase/ports";
 import { paymentNumbered } from "../ledger/records.ts";
 import { type Bench, NOW_SECONDS, newBench, newKey, openChannelOf } from "../purchase/fixtures.ts";
 

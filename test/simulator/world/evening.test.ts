@@ -83,7 +83,7 @@ describe("a shipped scenario in a world", () => {
       const { city, scenario } = planWorldEvening({ flags: { scenario: name }, nights: 1 });
       expectSound(result, city.lights.length);
       expect(result.stages.map((stage) => stage.name)).toEqual(scenario.stages.map((stage) => stage.name));
-      expect(outcome.money.charged).toBe(Number(result.amountAtomic.charged));
+      expect(outcome.money.charged).toBe(Number(result.amountAtomic!.charged));
       SHOWN[name]!(told);
       const page = pageOf(model);
       expect(page).toContain("virtual time; the slowest hundredth");
