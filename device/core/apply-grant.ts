@@ -18,17 +18,19 @@ export function takeGrant(state: State, grant: Grant, at: Moment): State {
   if (channel === null && grant.channelTag === 0) return { ...state, offerRefusal: grant.refusal };
   if (channel === null || channelTagOf(channel.id) !== grant.channelTag) return takeLateGrant(state, grant);
   // Only what this device signed can have been charged; a grant that says otherwise is ignored as a whole.
-  const strange = refuseCharged(closedMarkOf(channel), grant.charged);
+  const { signsOnDemand } = state.settings;
+  const strange = refuseCharged(closedMarkOf(channel), grant.charged, signsOnDemand);
   if (strange !== null) return askForOffer({ ...state, answerRefusal: strange }, at);
 
-  const answered = settleQuantum(answerChannel(channel, grant));
+  const answered = answerChannel(channel, grant);
   const account =
     state.account === null ? null : raiseGrant(state.account, channel.granted, answered.granted);
-  const next = { ...state, channel: answered, account };
-  const pending = state.pending;
-  if (pending !== null && answered.charged >= pending.maxClaimable) {
+  const pending = answered.charged > channel.charged ? null : state.pending;
+  const settled = pending === null ? settleQuantum(answered, signsOnDemand) : answered;
+  const next = { ...state, channel: settled, account, pending };
+  if (pending !== state.pending) {
     // It buys again: when an offer is missing the next time, the first question need not wait as the last did.
-    return { ...next, pending: null, answerRefusal: null, helloAttempts: 0 };
+    return { ...next, answerRefusal: null, helloAttempts: 0 };
   }
   if (grant.refusal === null || pending === null) return next;
   // A refusal speaks of the rung after the counters it carries; with older counters it is an echo.

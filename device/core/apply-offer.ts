@@ -24,7 +24,8 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
   const answered = { ...heard, helloAtMs: Infinity };
 
   const same = current !== null && current.id === offer.channelId;
-  const refusal = refuseOffer(state.settings.policy, offer);
+  const { policy, signsOnDemand } = state.settings;
+  const refusal = refuseOffer(policy, offer) || (offer.metered && !signsOnDemand ? "metered-seller" : null);
   if (refusal !== null) {
     const refused = { ...answered, offerRefusal: refusal, halted: state.halted || same };
     // Only this device knows that it has halted.
@@ -32,14 +33,16 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
   }
 
   const mark = same ? closedMarkOf(current) : markIn(state.former, offer.channelId);
-  const strange = mark === null ? null : refuseCharged(mark, offer.charged);
+  const strange = mark === null ? null : refuseCharged(mark, offer.charged, signsOnDemand);
   // A device without memory of a channel may have signed more than it knows: there a new offer is believed.
   const forgotten = same && !current.remembered && strange === "charged-above-signed";
   // A counter that cannot be is no answer: hello goes on until a better one comes.
   if (strange !== null && !forgotten) return { ...heard, offerRefusal: strange };
   if (same) {
     const renewed = renewChannel(current, offer);
-    return adoptChannel({ ...answered, channel: renewed }, forgotten ? renewed.granted : current.granted);
+    const pending = renewed.charged > current.charged ? null : state.pending;
+    const grantedBefore = forgotten ? renewed.granted : current.granted;
+    return adoptChannel({ ...answered, channel: renewed, pending }, grantedBefore);
   }
 
   const channel = openChannel(offer, mark);
@@ -77,15 +80,13 @@ function signedBefore(state: State): number {
   return state.former.length > 0 ? state.former[0]!.reserved : 0;
 }
 
-/** Settles what every accepted offer settles: grants counted, refusals forgotten, an answered rung closed. */
+/** Settles what every accepted offer settles: grants counted, refusals forgotten, between two purchases the quantum. */
 function adoptChannel(state: State, grantedBefore: number): State {
-  const channel = settleQuantum(state.channel!);
-  const pending =
-    state.pending !== null && channel.charged >= state.pending.maxClaimable ? null : state.pending;
+  const offered = state.channel!;
+  const channel = state.pending === null ? settleQuantum(offered, state.settings.signsOnDemand) : offered;
   return {
     ...state,
     channel,
-    pending,
     halted: false,
     offerRefusal: null,
     answerRefusal: null,

@@ -72,6 +72,8 @@ export interface Offer {
   readonly balance: number;
   readonly charged: number;
   readonly granted: number;
+  /** The seller charges by what was used: at most what was signed, and mostly less. */
+  readonly metered: boolean;
 }
 
 /** A GRANT frame whose tag was right. `refusal` null means granted. */

@@ -41,6 +41,7 @@ export type DeviceRefusal =
   | "charged-above-signed"
   | "counter-off-ladder"
   | "channel-id-mismatch"
+  | "metered-seller"
   | "meter-silent"
   | "meter-implausible"
   | "clock-unset"

@@ -2,7 +2,8 @@
  * One rung at a time: which voucher comes next, when to send it again, what an answer means.
  *
  * Promise: M1 (a rung is above all that was signed, or one of the same ladder, byte for byte) and one
- * purchase in flight. Counters only move up, so a lost, repeated or late answer changes nothing.
+ * purchase in flight, which any rise of `charged` answers, whether the rung was charged whole or in part. Counters
+ * only move up, so a lost, repeated or late answer changes nothing.
  */
 import type { ChannelMark, Grant, Offer, Terms } from "./events.ts";
 import type { DeviceRefusal } from "./refusal.ts";
@@ -86,13 +87,14 @@ export function renewChannel(channel: Channel, offer: Offer): Channel {
 }
 
 /**
- * Why a seller's counter cannot be: only rungs of this ladder were signed, so nothing else can have been
- * charged. What is not above the counters known needs no check, it changes nothing.
+ * Why a seller's counter cannot be: nothing above what was signed can have been charged, and on a ladder signed ahead
+ * only whole rungs of it lead on. What is not above the counters known needs no check, it changes nothing.
+ * @param onDemand vouchers are signed when they are needed: any part of one may have been charged
  */
-export function refuseCharged(mark: ChannelMark, charged: number): DeviceRefusal | null {
+export function refuseCharged(mark: ChannelMark, charged: number, onDemand: boolean): DeviceRefusal | null {
   if (charged <= mark.charged) return null;
   if (charged > mark.reserved) return "charged-above-signed";
-  return (mark.reserved - charged) % mark.quantumAtomic === 0 ? null : "counter-off-ladder";
+  return onDemand || (mark.reserved - charged) % mark.quantumAtomic === 0 ? null : "counter-off-ladder";
 }
 
 /** The channel after an authentic answer. The caller has checked `charged`. */
@@ -109,16 +111,21 @@ export function answerChannel(channel: Channel, grant: Grant): Channel {
 }
 
 /**
- * Takes up an offered quantum, but never while a rung of the old ladder may still be in flight. The old
- * ladder's reserve goes with it, so the next rung is stored together with its quantum.
+ * Takes up an offered quantum between two purchases. On a ladder that is when all that may be signed was charged. Of
+ * one that was charged in part that never is; there the next voucher has to be above all that was signed, so that no
+ * amount of a channel is ever signed on two counters. The reserve beyond what was signed goes with the old quantum, so
+ * the next rung is stored together with its quantum.
  */
-export function settleQuantum(channel: Channel): Channel {
-  const inFlight = channel.charged < channel.maybeSigned;
-  if (inFlight || channel.quantumAtomic === channel.quantumOfferedAtomic) return channel;
-  return { ...channel, quantumAtomic: channel.quantumOfferedAtomic, reserved: channel.charged };
+export function settleQuantum(channel: Channel, onDemand: boolean): Channel {
+  const { charged, signed, maybeSigned, quantumOfferedAtomic } = channel;
+  if (channel.quantumAtomic === quantumOfferedAtomic) return channel;
+  const isWhole = charged >= maybeSigned;
+  const isAbove = signed === maybeSigned && charged + quantumOfferedAtomic > signed;
+  if (!isWhole && !(onDemand && isAbove)) return channel;
+  return { ...channel, quantumAtomic: quantumOfferedAtomic, reserved: Math.max(charged, maybeSigned) };
 }
 
-/** The next rung's cumulative amount: on the ladder, since `charged` is. */
+/** The next rung's cumulative amount: a stock seller takes exactly what it has charged and one quantum more. */
 export function nextRung(channel: Channel): number {
   return channel.charged + channel.quantumAtomic;
 }

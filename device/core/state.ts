@@ -22,6 +22,11 @@ export interface Settings {
   readonly tickMs: number;
   /** Time between two telemetry readings, milliseconds. */
   readonly readingMs: number;
+  /**
+   * The host signs each voucher when it is needed, so a seller may charge less than was signed. False where a ladder
+   * is signed ahead: it fits only sellers that charge whole quanta.
+   */
+  readonly signsOnDemand: boolean;
   /** Level while the wall clock is not trusted and no plan can be followed, 0..100 per cent. */
   readonly levelWithoutClock: number;
 }

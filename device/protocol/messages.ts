@@ -85,6 +85,8 @@ export interface OfferMessage {
   readonly balance: number;
   readonly charged: number;
   readonly granted: number;
+  /** The seller charges at most what was signed, and mostly less; whole quanta when missing. */
+  readonly metered?: boolean;
   /** Of exact and upto: which of the device's accounts with this seller it is; the first, 0, when missing. */
   readonly epoch?: number;
   /** By Permit2: missing where the device has approved it. */
@@ -226,7 +228,7 @@ const OFFER = object(
     charged: counter,
     granted: counter,
   },
-  { epoch: counter, approval: APPROVAL },
+  { metered: flag, epoch: counter, approval: APPROVAL },
 );
 
 const STATE = object(

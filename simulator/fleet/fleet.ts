@@ -372,6 +372,7 @@ export class Fleet implements Evening {
       retry: { firstMs: Math.max(1_000, 250 * speed), maxMs: Math.max(30_000, 2_000 * speed) },
       tickMs: TICK_MS,
       readingMs: READING_MS,
+      signsOnDemand: true,
       levelWithoutClock: 100,
     };
   }

@@ -68,7 +68,7 @@ export function startBoardHost(parts: HostParts, site: BoardSite): BoardRun {
       broker: site.broker,
       time: site.time,
       keepaliveSeconds: 60,
-      settings: parts.settings,
+      settings: { ...parts.settings, signsOnDemand: false },
       longestNightMs: site.longestNightMs,
       plan: { kind: "steps", steps: parts.almanac.plan(clock.wallSeconds() ?? 0) },
       describe: parts.describe,

@@ -39,6 +39,7 @@ export function settingsOn({ chainId, token }: Market["chain"]): Settings {
     retry: { firstMs: 100, maxMs: 1_000 },
     tickMs: 1_000,
     readingMs: 5_000,
+    signsOnDemand: true,
     levelWithoutClock: 100,
   };
 }

@@ -194,6 +194,7 @@ function settingsOf(ground: Ground, options: LightOptions, loadMilliwatts: numbe
     retry: { firstMs: 100, maxMs: 1000 },
     tickMs: 1000,
     readingMs: options.readingMs ?? 5000,
+    signsOnDemand: true,
     levelWithoutClock: 100,
   };
 }

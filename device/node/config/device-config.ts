@@ -275,6 +275,7 @@ function settingsOf({ policy, meter, lamp, timing }: z.output<typeof CONFIG>): S
     retry: { firstMs: timing.retry_first_ms, maxMs: timing.retry_max_ms },
     tickMs: timing.tick_ms,
     readingMs: timing.reading_ms,
+    signsOnDemand: true,
     levelWithoutClock: lamp.level_percent_without_clock,
   };
 }

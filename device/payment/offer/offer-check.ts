@@ -65,6 +65,7 @@ function accepted(message: OfferMessage, terms: Terms, channelId: string): Check
     balance: message.balance,
     charged: message.charged,
     granted: message.granted,
+    metered: message.metered === true,
   };
   return { offer, refusal: null };
 }

@@ -64,7 +64,8 @@ export function boardFileOf(
     broker: { host: url.hostname, port: Number(url.port || "1883") },
     time,
     keepaliveSeconds: gateway.keepaliveSeconds,
-    settings,
+    // A board signs its ladder ahead.
+    settings: { ...settings, signsOnDemand: false },
     longestNightMs: MS_PER_MINUTE * litMinutes,
     plan,
     describe: {

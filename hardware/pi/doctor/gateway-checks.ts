@@ -158,7 +158,7 @@ function checkChannel(config: DeviceConfig, offer: Offer, checkpoint: Checkpoint
   const mark = checkpoint?.channels.find(({ id }) => id === offer.channelId);
   const refusal =
     refuseOffer(config.settings.policy, offer) ??
-    (mark === undefined ? null : refuseCharged(mark, offer.charged));
+    (mark === undefined ? null : refuseCharged(mark, offer.charged, config.settings.signsOnDemand));
   const { channelId, terms, balance, charged, quantumAtomic, pricePerMillionUnits } = offer;
   const described = `${channelId.slice(0, 10)}... to ${terms.payTo} on ${terms.network}`;
   if (refusal !== null) return wrong("channel", `channel ${described}: ${explained(refusal)}`);

@@ -105,6 +105,10 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
     remedy: `${AT_THE_GATEWAY}: nothing is signed until it is put right`,
   },
   "channel-id-mismatch": { meaning: "the offered channel does not name this device", remedy: AT_THE_GATEWAY },
+  "metered-seller": {
+    meaning: "the seller charges by what was used, and this device signs its vouchers ahead",
+    remedy: `${AT_THE_GATEWAY} for a seller that charges whole quanta`,
+  },
   "meter-silent": {
     meaning: "the meter gives no reading",
     remedy: "check its power, its cable and [meter.driver]",

@@ -141,7 +141,7 @@ export class Light {
   private start(life: ProcessLifetime, { journal, signer, follow }: OpenMemory): void {
     const { world, network, site, watch, owner } = this.parts;
     this.host = startHost({
-      settings: site.settings,
+      settings: { ...site.settings, signsOnDemand: !this.parts.isBoard },
       key: keyOf(this.name),
       gatewayPublicKey: keyOf("gateway").publicKey,
       clock: this.clock,

@@ -49,6 +49,7 @@ export function citySite(light: CityLight, terms: SiteTerms): Site {
       retry: { firstMs: 2000, maxMs: 60_000 },
       tickMs,
       readingMs: TICKS_PER_READING * tickMs,
+      signsOnDemand: true,
       levelWithoutClock: 100,
     },
   };

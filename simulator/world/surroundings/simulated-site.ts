@@ -67,6 +67,7 @@ export function drawSite(draw: Draw, faults: Faults): Site {
       retry: { firstMs: 2000, maxMs: 60_000 },
       tickMs: 300_000,
       readingMs: 1_800_000,
+      signsOnDemand: true,
       levelWithoutClock: 100,
     },
   };

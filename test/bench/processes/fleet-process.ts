@@ -110,6 +110,7 @@ const SETTINGS: Settings = {
   retry: { firstMs: 10_000, maxMs: 30_000 },
   tickMs: 60_000,
   readingMs: 300_000,
+  signsOnDemand: true,
   levelWithoutClock: 0,
 };
 const DESCRIPTION = {

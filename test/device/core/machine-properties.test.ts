@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Offer } from "#core/events";
 import { type Action, faults, market, named, network, parts, passing, refusal } from "./faults.ts";
 import { DAY_SECONDS, Surroundings } from "./fixtures.ts";
+import { ON_DEMAND, SETTINGS } from "./seller.ts";
 
 const lie: fc.Arbitrary<Partial<Offer>> = fc.record(
   {
@@ -54,11 +55,20 @@ const hostility = fc.oneof(
 /** Longest until light, milliseconds: the slowest hello and rung in a row, an answer each, two looks at the meter. */
 const LIT_WITHIN_MS = 120_000;
 
-describe("a device among faults", () => {
+/** What a seller charges of each quantum, thousandths: from what lights the lamp for a few answers' time to all of it. */
+const chargedPermille = fc.oneof(fc.constant(370), fc.integer({ min: 200, max: 1_000 }), fc.constant(null));
+
+const hosts = [
+  { name: "with a ladder signed ahead", settings: SETTINGS, charges: fc.constant(null) },
+  { name: "that signs on demand", settings: ON_DEMAND, charges: chargedPermille },
+];
+
+describe.each(hosts)("a device $name, among faults", ({ settings, charges }) => {
   it("keeps E1, E2, M1, P1 and S1 at every step, and is lit again when the faults stop (L1)", () => {
     fc.assert(
-      fc.property(faults, (actions) => {
-        const world = new Surroundings();
+      fc.property(faults, charges, (actions, permille) => {
+        const world = new Surroundings(settings);
+        world.seller.chargedPermille = permille;
         world.setLink(true);
         world.run(1_000);
         for (const act of actions) act(world);
@@ -90,8 +100,9 @@ describe("a device among faults", () => {
 
   it("keeps M1, P1, S1 and E1 against a gateway that lies in every field (P1)", () => {
     fc.assert(
-      fc.property(fc.array(hostility, { minLength: 1, maxLength: 60 }), (actions) => {
-        const world = new Surroundings();
+      fc.property(fc.array(hostility, { minLength: 1, maxLength: 60 }), charges, (actions, permille) => {
+        const world = new Surroundings(settings);
+        world.seller.chargedPermille = permille;
         world.honest = false;
         world.setLink(true);
         world.run(1_000);
@@ -104,23 +115,28 @@ describe("a device among faults", () => {
 
   it("changes no counter, price or mark on a message heard before in this life (T1)", () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(passing, market, network), { maxLength: 40 }), (actions) => {
-        const world = new Surroundings();
-        world.setLink(true);
-        for (const act of actions) act(world);
-        world.lose = 0;
-        world.setLink(true);
-        world.seller.pricePerMillionUnits = 200_000;
-        world.seller.quantumAtomic = 100;
-        world.announce();
-        world.run(120_000);
-        for (const message of world.sent) {
-          world.deliver(message);
-          const settled = world.counters();
-          world.deliver(message);
-          expect(world.counters()).toBe(settled);
-        }
-      }),
+      fc.property(
+        fc.array(fc.oneof(passing, market, network), { maxLength: 40 }),
+        charges,
+        (actions, permille) => {
+          const world = new Surroundings(settings);
+          world.seller.chargedPermille = permille;
+          world.setLink(true);
+          for (const act of actions) act(world);
+          world.lose = 0;
+          world.setLink(true);
+          world.seller.pricePerMillionUnits = 200_000;
+          world.seller.quantumAtomic = 100;
+          world.announce();
+          world.run(120_000);
+          for (const message of world.sent) {
+            world.deliver(message);
+            const settled = world.counters();
+            world.deliver(message);
+            expect(world.counters()).toBe(settled);
+          }
+        },
+      ),
       { numRuns: 100 },
     );
   });

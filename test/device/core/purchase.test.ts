@@ -89,17 +89,17 @@ describe("the ladder (M1)", () => {
   it("believes only charges that a signature of this ladder allows", () => {
     const mark = markOf(reserveRung(openChannel(offer, null), 1_100));
     expect(mark.reserved).toBe(2_600);
-    expect(refuseCharged(mark, 900)).toBeNull();
-    expect(refuseCharged(mark, 1_500)).toBeNull();
-    expect(refuseCharged(mark, 1_550)).toBe("counter-off-ladder");
-    expect(refuseCharged(mark, 2_700)).toBe("charged-above-signed");
+    expect(refuseCharged(mark, 900, false)).toBeNull();
+    expect(refuseCharged(mark, 1_500, false)).toBeNull();
+    expect(refuseCharged(mark, 1_550, false)).toBe("counter-off-ladder");
+    expect(refuseCharged(mark, 2_700, false)).toBe("charged-above-signed");
   });
 
   it("takes up another quantum only above everything that may have been signed", () => {
     const mark = markOf(reserveRung(openChannel(offer, null), 1_100));
     const reopened = openChannel({ ...offer, quantumAtomic: 50 }, mark);
-    expect(settleQuantum(reopened).quantumAtomic).toBe(100);
-    const caughtUp = settleQuantum({ ...reopened, charged: 2_600 });
+    expect(settleQuantum(reopened, false).quantumAtomic).toBe(100);
+    const caughtUp = settleQuantum({ ...reopened, charged: 2_600 }, false);
     expect(caughtUp).toMatchObject({ quantumAtomic: 50, reserved: 2_600 });
   });
 

@@ -38,6 +38,7 @@ export const SETTINGS: Settings = {
   retry: { firstMs: 2_000, maxMs: 20_000 },
   tickMs: 10_000,
   readingMs: 60_000,
+  signsOnDemand: false,
   levelWithoutClock: 100,
 };
 
@@ -45,9 +46,14 @@ export const SETTINGS: Settings = {
 export const PRICE_MIN = 100_000;
 export const QUANTUM_UNITS_MAX = unitsForQuantum(SETTINGS.policy.quantumMaxAtomic, PRICE_MIN);
 
+/** The same device on a host that signs each voucher when it is needed. */
+export const ON_DEMAND: Settings = { ...SETTINGS, signsOnDemand: true };
+
 interface SellerChannel {
   readonly id: string;
   charged: number;
+  /** The highest amount that was charged, whole or in part: one presented again is answered again. */
+  signed: number;
   granted: number;
   balance: number;
 }
@@ -56,6 +62,7 @@ export class Seller {
   readonly channels: SellerChannel[] = [1, 2, 3].map((n) => ({
     id: `0x${`0${n}`.repeat(32)}`,
     charged: 0,
+    signed: 0,
     granted: 0,
     balance: 1_000_000,
   }));
@@ -63,11 +70,15 @@ export class Seller {
   quantumAtomic = 100;
   pricePerMillionUnits = 200_000;
   refusing: WireRefusal | null = null;
+  /** Thousandths of each purchase that are charged; whole ones when null. */
+  chargedPermille: number | null = null;
+  private readonly quantaOffered = new Set<number>();
   private revision = 0;
 
   offer(): Offer {
     const { id, charged, granted, balance } = this.channels[this.present]!;
     this.revision++;
+    this.quantaOffered.add(this.quantumAtomic);
     return {
       revision: this.revision,
       channelId: id,
@@ -78,21 +89,27 @@ export class Seller {
       balance,
       charged,
       granted,
+      metered: this.chargedPermille !== null,
     };
   }
 
   answer(payment: Payment): Grant {
     const channel = this.channels.find((one) => one.id === payment.channelId);
     if (channel === undefined) {
-      const unknown = { id: payment.channelId, charged: 0, granted: 0, balance: 0 };
+      const unknown = { id: payment.channelId, charged: 0, signed: 0, granted: 0, balance: 0 };
       return this.grantOf(unknown, "unknown-channel");
     }
     const amount = payment.maxClaimable - channel.charged;
     if (this.refusing !== null) return this.grantOf(channel, this.refusing);
     if (amount > SETTINGS.policy.quantumMaxAtomic) return this.grantOf(channel, "counter-mismatch");
-    if (amount > 0) {
-      channel.charged += amount;
-      channel.granted += unitsForQuantum(amount, this.pricePerMillionUnits);
+    if (payment.maxClaimable > channel.signed) {
+      // A stock seller takes what it has charged and one quantum more, and nothing else.
+      const isExpected = this.chargedPermille === null || this.quantaOffered.has(amount);
+      if (!isExpected) return this.grantOf(channel, "counter-mismatch");
+      const charged = Math.ceil((amount * (this.chargedPermille ?? 1000)) / 1000);
+      channel.signed = payment.maxClaimable;
+      channel.charged += charged;
+      channel.granted += unitsForQuantum(charged, this.pricePerMillionUnits);
     }
     return this.grantOf(channel, null);
   }

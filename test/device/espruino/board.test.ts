@@ -69,6 +69,7 @@ class BoardLight {
         retry: { firstMs: 200, maxMs: 2000 },
         tickMs: 1000,
         readingMs: 5000,
+        signsOnDemand: false,
         levelWithoutClock: 0,
       },
       key: this.key,

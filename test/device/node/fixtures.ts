@@ -54,6 +54,7 @@ export const SETTINGS: Settings = {
   retry: { firstMs: 2000, maxMs: 60_000 },
   tickMs: 60_000,
   readingMs: 300_000,
+  signsOnDemand: true,
   levelWithoutClock: 0,
 };
 

@@ -43,6 +43,7 @@ function offerOf(
     pricePerMillionUnits: prices[index]!.pricePerMillionUnits,
     balance: balanceAtomic,
     ...{ charged, granted },
+    metered: false,
   };
 }
 

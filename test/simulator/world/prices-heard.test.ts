@@ -30,6 +30,7 @@ function offer(channelId: string, revision: number, pricePerMillionUnits: number
     balance: 0,
     charged,
     granted: 0,
+    metered: false,
   };
 }
 
