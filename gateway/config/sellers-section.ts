@@ -38,6 +38,8 @@ const SELLER = z.strictObject({
   method: z.enum(["GET", "POST"]).default("GET"),
   unit: z.string().max(16).default("mWh"),
   unitsPerPayment: z.number().int().min(1).max(COUNTER_MAX).optional(),
+  /** Of a fixed seller: it charges by what was used, at most its price. One of electricity says so itself. */
+  metered: z.boolean().default(false),
   /** It sells to these devices and groups alone, and they want it before others. Without: to all. */
   devices: z
     .array(z.union([device, name]))

@@ -1,7 +1,7 @@
 /**
  * The ledger's reads and its writes of enrolments, in the SQL that both databases understand.
  *
- * Promise: a channel's balance is derived, never stored; revisions of enrolments rise with every change, provided
+ * Promise: a channel's balance, and what was signed on it, are derived, never stored; revisions of enrolments rise with every change, provided
  * that one is written after the other; `?` marks each parameter, in order.
  */
 
@@ -12,7 +12,10 @@ const BALANCE_OF = (channel: string) =>
   `${SUM("deposit d", `WHERE d.channel_id = ${channel} AND d.state = 'confirmed'`)}` +
   ` - ${SUM("withdrawal w", `WHERE w.channel_id = ${channel}`)}`;
 
-const CHANNELS = `SELECT c.*, CAST(${BALANCE_OF("c.id")} AS BIGINT) AS balance FROM channel c`;
+/** The highest amount of a payment: above what was charged where a seller charged in part. */
+const SIGNED = "(SELECT max(p.max_claimable) FROM payment p WHERE p.channel_id = c.id)";
+
+const CHANNELS = `SELECT c.*, CAST(${BALANCE_OF("c.id")} AS BIGINT) AS balance, ${SIGNED} AS signed FROM channel c`;
 
 const OF_DEVICE = "(channel_id = ? OR channel_id IN (SELECT id FROM channel WHERE device = ?))";
 

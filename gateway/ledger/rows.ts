@@ -79,7 +79,7 @@ export function deviceIn(row: Row): DeviceRecord {
   };
 }
 
-/** The balance is no column: it is derived from deposits and withdrawals. */
+/** Balance and `signed` are no columns: they are derived from deposits, withdrawals and payments. */
 export function channelRow(record: ChannelRecord): Cell[] {
   const { id, device, resource, requirements, config, promised, charged, granted, revision, seller } = record;
   const texts = [JSON.stringify(requirements), config && JSON.stringify(config)];
@@ -97,6 +97,7 @@ export function channelIn(row: Row): ChannelRecord {
     balance: row.balance as number,
     promised: row.promised as number,
     charged: row.charged as number,
+    signed: Math.max(row.charged as number, Number(row.signed ?? 0)),
     granted: row.granted as number,
     revision: row.revision as number,
   };

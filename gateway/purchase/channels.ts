@@ -16,7 +16,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import type { AskedApproval, ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
 import { type DepositParts, depositSize, fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
 import { type ApprovalNeed, approvalNeed } from "./permit2/approval-needed.ts";
-import type { ChannelRecord, DeviceRecord, Ledger, Quote, SellerClient, Tariff } from "./ports.ts";
+import type { ChannelRecord, DeviceRecord, Quote, SellerClient, Tariff } from "./ports.ts";
 
 /** Channels that differ in their salt alone, or exact accounts in their epoch: numbered 0, 1, 2, ... */
 const SALTS_MAX = 128;
@@ -24,18 +24,50 @@ const SALTS_MAX = 128;
 /** Purchases left in the promised balance below which the next deposit is promised. */
 const PROMISE_AHEAD = 8;
 
-/** The quantum on the menu that comes nearest to what the device wants one purchase to last. */
-export function chooseQuantum(tariff: Tariff, wantedUnits: number): number {
-  let best = tariff.menu[0]!;
-  for (const quantum of tariff.menu) {
-    if (distance(tariff, quantum, wantedUnits) < distance(tariff, best, wantedUnits)) best = quantum;
-  }
-  return best;
+/**
+ * The quantum on the menu that comes nearest to what the device wants one purchase to last, of those that lead above
+ * what was signed already: no amount of a channel is signed on two counters. Of all where none does.
+ * @param aheadAtomic signed on the channel and not charged, atomic units
+ */
+export function chooseQuantum({ menu, ...tariff }: Tariff, wantedUnits: number, aheadAtomic: number): number {
+  const leading = menu.filter((quantum) => quantum > aheadAtomic);
+  const choice = leading.length > 0 ? leading : menu;
+  return choice.reduce((best, quantum) =>
+    distance(tariff, quantum, wantedUnits) < distance(tariff, best, wantedUnits) ? quantum : best,
+  );
+}
+
+/** What an offer to a device is made from. */
+interface Offered {
+  readonly record: DeviceRecord;
+  /** The channel offered last; null until an offer could be made. */
+  readonly channel: ChannelRecord | null;
+  readonly channels: readonly ChannelRecord[];
+}
+
+/** The quantum to offer: on the channel offered last, if it is this seller's, one that leads above what was signed. */
+export function quantumFor(
+  { record, channel, channels }: Offered,
+  client: Pick<SellerClient, "owns">,
+  tariff: Tariff,
+): number {
+  const held = channels.filter(({ seller }) => client.owns(seller));
+  held.sort((left, right) => right.revision - left.revision);
+  const present = channel !== null && client.owns(channel.seller) ? channel : held[0];
+  return chooseQuantum(
+    tariff,
+    record.wantedUnits,
+    present === undefined ? 0 : present.signed - present.charged,
+  );
 }
 
 /** Distance by ratio: half as long is as far off as twice as long. */
-function distance(tariff: Tariff, quantumAtomic: number, wantedUnits: number): number {
-  const units = Math.max(1, unitsForQuantum(quantumAtomic, tariff.pricePerMillionUnits));
+function distance(
+  { pricePerMillionUnits }: Pick<Tariff, "pricePerMillionUnits">,
+  quantumAtomic: number,
+  wantedUnits: number,
+): number {
+  const units = Math.max(1, unitsForQuantum(quantumAtomic, pricePerMillionUnits));
   return Math.abs(Math.log(units / wantedUnits));
 }
 
@@ -43,6 +75,8 @@ function distance(tariff: Tariff, quantumAtomic: number, wantedUnits: number): n
 export interface Buyer {
   readonly device: DeviceRecord;
   readonly client: Pick<SellerClient, "name" | "owns">;
+  /** The device walks a ladder of whole rungs. */
+  readonly signsAhead: boolean;
   /** The seller will never charge what was signed on the present channel: take the next salt. */
   readonly leaves: boolean;
 }
@@ -53,7 +87,7 @@ export interface Buyer {
  */
 export async function channelFor(
   parts: Pick<DepositParts, "ledger" | "treasury">,
-  { device, client, leaves }: Buyer,
+  { device, client, signsAhead, leaves: isLeft }: Buyer,
   quote: Quote,
   nowMs: number,
 ): Promise<ChannelRecord> {
@@ -75,15 +109,17 @@ export async function channelFor(
   // The one offered last; of rows that were written before there were revisions, the last salt.
   held.sort((left, right) => left.revision - right.revision);
   const present = held.pop();
-  if (present !== undefined && !leaves && !(await isSpoilt(parts.ledger, present))) {
-    return { ...present, ...offered };
-  }
+  const leads = (channel: ChannelRecord) => channel.charged + Number(requirements.amount) > channel.signed;
+  const isFit = (channel: ChannelRecord) =>
+    leads(channel) && !(signsAhead && channel.signed > channel.charged);
+  const leaves = isLeft || (present !== undefined && !isFit(present));
+  if (present !== undefined && !leaves) return { ...present, ...offered };
   if (leaves) {
     for (const left of held.reverse()) {
       const isOfThisPrice = left.requirements.amount === requirements.amount;
       // One that was emptied meanwhile may be about to be closed.
       const isFunded = left.config === null || left.balance >= left.charged + Number(requirements.amount);
-      if (isOfThisPrice && isFunded && !(await isSpoilt(parts.ledger, left))) return { ...left, ...offered };
+      if (isOfThisPrice && isFunded && isFit(left)) return { ...left, ...offered };
     }
   }
   if (free === null) {
@@ -92,19 +128,13 @@ export async function channelFor(
       `device ${device.device} and seller ${client.name}: expected at most ${SALTS_MAX} channels, found them all used up`,
     );
   }
-  const counters = { balance: 0, promised: 0, charged: 0, granted: 0 };
+  const counters = { balance: 0, promised: 0, charged: 0, signed: 0, granted: 0 };
   return { ...free, device: device.device, ...offered, ...counters };
 }
 
 /** A channel at the price of what was signed on it last. */
 export function pricedAt(channel: ChannelRecord, amountAtomic: number): ChannelRecord {
   return { ...channel, requirements: { ...channel.requirements, amount: String(amountAtomic) } };
-}
-
-/** A seller charged a rung in part: no sum of whole rungs leads on from there, so no device can. By exact none can. */
-async function isSpoilt(ledger: Ledger, channel: ChannelRecord): Promise<boolean> {
-  if (channel.config === null) return false;
-  return (await ledger.paymentsAfter(channel.id, channel.charged, 1)).length > 0;
 }
 
 /** The channel that a quote leads to, funded as far as the limits allow, and what Permit2 needs before it is paid from. */
@@ -155,10 +185,14 @@ async function fundExact(parts: DepositParts, channel: ChannelRecord, ahead: num
   return { ...funded, promised: funded.charged + after };
 }
 
-/** The offer of a channel at its present counters. */
+/**
+ * The offer of a channel at its present counters.
+ * @param isMetered its seller charges less than was signed
+ */
 export function offerOf(
   channel: ChannelRecord,
   tariff: Tariff,
+  isMetered: boolean,
   approval: AskedApproval | null = null,
 ): OfferMessage {
   // The members that x402 names; a device takes no others, and what else a seller adds is echoed to it only.
@@ -175,6 +209,7 @@ export function offerOf(
     balance: channel.promised,
     charged: channel.charged,
     granted: channel.granted,
+    ...(isMetered || channel.signed > channel.charged ? { metered: true } : {}),
     ...epochIn(channel),
     ...(approval === null ? {} : { approval }),
   };

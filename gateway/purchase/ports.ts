@@ -51,6 +51,11 @@ export interface ChannelRecord {
   /** The device may sign up to here: balance, or what the next deposit will raise it to. */
   readonly promised: number;
   readonly charged: number;
+  /**
+   * The highest amount that was charged, whole or in part, derived like the balance: above `charged` with a seller that
+   * charges less than was signed. What is not above it was presented before.
+   */
+  readonly signed: number;
   readonly granted: number;
   readonly revision: number;
 }
@@ -177,6 +182,8 @@ export interface Tariff {
   readonly validUntilSeconds: number;
   /** Quanta on sale, atomic units, 1..QUANTUM_MAX, ascending; never empty. */
   readonly menu: readonly number[];
+  /** It charges by what was used, at most what was signed. */
+  readonly metered?: boolean | undefined;
 }
 
 /** The seller's counters of a channel. */
@@ -231,6 +238,8 @@ export interface SellerClient {
   tariff(): Tariff | null;
   /** Why there is no tariff, as last heard. */
   lacks(): NoTerms;
+  /** It says that it charges less than was signed, or was seen to: devices that sign ahead cannot buy from it. */
+  isMetered(): boolean;
   /**
    * Asks for all terms anew, because the seller refused what it asked for before; resolves with false while it
    * does not answer. What it said a moment ago serves, too: the pause grows with every such question.
@@ -253,8 +262,14 @@ export interface SellerRouter {
    * yet is named when no other has.
    * @param present seller of the channel it buys on; null when it has none
    * @param isBuying it has just paid: it may be the one that tries a seller which was away
+   * @param signsAhead it cannot buy from a metered seller, and gets one only where there is no other
    */
-  clientFor(device: DeviceRecord, present: string | null, isBuying: boolean): SellerClient | null;
+  clientFor(
+    device: DeviceRecord,
+    present: string | null,
+    isBuying: boolean,
+    signsAhead: boolean,
+  ): SellerClient | null;
   /** Who is to be asked about a channel; null when the configuration names its seller no more. */
   clientOf(channel: ChannelRecord): SellerClient | null;
 }

@@ -29,6 +29,8 @@ export interface PurchaseParts extends DepositParts {
   readonly seller: Seller;
   /** Does the seller sell a quantum of so many atomic units now? For another one no deposit is signed. */
   readonly isOnSale: (amountAtomic: number) => boolean;
+  /** The device walks a ladder of whole rungs: no counter between two of them leads on. */
+  readonly signsAhead: boolean;
   readonly note: Logger;
   readonly observe: Observe;
 }
@@ -149,12 +151,14 @@ async function remind(
 ): Promise<Presented> {
   let known = charged;
   for (const paid of await parts.ledger.paymentsAfter(channel.id, charged, REMINDERS_MAX)) {
+    // A voucher charged in part may be above a count that has it.
+    if (paid.charged <= known) continue;
     const then = { ...channel, charged: known };
     const { maxClaimable, register } = paid;
     const voucher: Pay = { ...pay, again: true, maxClaimable, register, signature: fromHex(paid.signature) };
     const { sale } = await show(parts, then, voucher, null);
     if (sale.kind !== "paid") return notSold(parts, channel, pay, sale);
-    known = paid.charged;
+    known = sale.counters.charged;
   }
   if (known < channel.charged) return refused(channel, "seller-unavailable");
   const { sale } = await show(parts, channel, pay, null);
@@ -180,9 +184,10 @@ async function overtake(
   if (sale.kind === "paid") return { channel: after, refusal: null, sold: sale };
   const quantum = Number(channel.requirements.amount);
   const isPart = sale.kind === "unpaid" && pay.maxClaimable - charged < quantum;
-  // The answer alone is not enough: nothing more could be bought here, so the account has to say the same.
+  // The answer alone is not enough: the rung is answered by it for good, so the account has to say the same.
   const isConfirmed = counters.charged === charged;
-  if (isPart && isConfirmed && (charged - channel.charged) % quantum !== 0) {
+  const isOffLadder = (charged - channel.charged) % quantum !== 0;
+  if (isPart && isConfirmed && (isOffLadder || !parts.signsAhead)) {
     return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
   }
   return notSold(parts, channel, pay, sale);

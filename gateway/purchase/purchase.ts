@@ -3,9 +3,10 @@
  *
  * Promise: M3 and M4. A rung is in the ledger at most once and before its grant leaves; a rung presented
  * again gets the counters of now without asking the seller; an answer that was lost is recovered from
- * the seller's counters, and the device's signature is never lowered or replaced.
+ * the seller's counters, and the device's signature is never lowered or replaced. A seller may charge any part of a
+ * rung; one that charges nothing of it has not sold.
  *
- *   PAY -+- charged before -----------------------------------> answered again, counters of now
+ *   PAY -+- charged before, whole or in part -----------------> answered again, counters of now
  *        +- beyond the balance -> deposit intended (none allowed: refused) -+
  *        +- within the balance ---------------------------------------------+-> shown
  *
@@ -39,7 +40,7 @@ export interface Purchase {
 /** Answers one payment whose tag was right. Never throws for what a device, seller, chain or disk may do. */
 export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Purchase> {
   try {
-    if (pay.maxClaimable <= channel.charged) return await answerAgain(parts, channel, pay);
+    if (pay.maxClaimable <= channel.signed) return await answerAgain(parts, channel, pay);
     const presented = await present(parts, channel, pay);
     if (presented.refusal !== null) {
       return { ...refuse(presented.channel, presented.refusal), fault: presented.fault };
@@ -60,7 +61,7 @@ export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay
 async function answerAgain(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Purchase> {
   const paid = await parts.ledger.payment(channel.id, pay.maxClaimable);
   if (paid === null) return refuse(channel, "counter-mismatch");
-  return { channel, grant: grantOf(channel, null, paid.pricePerMillionUnits, 0), fault: null };
+  return { channel, grant: soldGrant(parts, channel, paid, 0), fault: null };
 }
 
 /** Stores the payment, then makes its grant. */
@@ -72,9 +73,14 @@ async function recordSale(
 ): Promise<Purchase> {
   // A grant never names more than the device signed, whatever a seller claims to have charged.
   const charged = Math.max(channel.charged, Math.min(sold.counters.charged, pay.maxClaimable));
+  if (charged === channel.charged) {
+    const reason = `it charged ${sold.counters.charged} for a voucher of ${pay.maxClaimable} on ${channel.charged}: nothing`;
+    return { ...refuse(channel, "seller-refused"), fault: { reason, isBehindChain: false } };
+  }
   const granted = await grantedAfter(parts, channel, charged, sold);
   if (granted === null) return refuse(channel, "seller-unavailable");
-  const paid = { ...channel, charged, granted };
+  const signed = Math.max(channel.signed, pay.maxClaimable);
+  const paid = { ...channel, charged, signed, granted };
   const payment: PaymentRecord = {
     channelId: channel.id,
     maxClaimable: pay.maxClaimable,
@@ -88,22 +94,22 @@ async function recordSale(
     atSeconds: Math.floor(parts.now()),
   };
   await store(parts, payment, paid);
-  if (channel.config !== null && charged < pay.maxClaimable) {
-    // The device signs whole rungs and knows no counter between two: it gets its units, and no further here.
-    const grant = { ...grantOf(paid, "seller-refused", 0, 0), charged: channel.charged };
-    parts.note(
-      "warn",
-      "the seller charged less than was signed: nothing more can be bought on this channel",
-      {
-        channelId: channel.id,
-        maxClaimable: pay.maxClaimable,
-        charged,
-      },
-    );
-    return { channel: paid, grant, fault: null };
-  }
-  const grant = grantOf(paid, null, sold.pricePerMillionUnits, sold.validUntilSeconds);
-  return { channel: paid, grant, fault: null };
+  return { channel: paid, grant: soldGrant(parts, paid, payment, sold.validUntilSeconds), fault: null };
+}
+
+/**
+ * The grant of a payment. A device that signs ahead knows no counter between two rungs of its ladder: of a rung charged
+ * in part it gets the units, and that nothing follows on this channel.
+ */
+function soldGrant(
+  { signsAhead }: Pick<PurchaseParts, "signsAhead">,
+  channel: ChannelRecord,
+  { charged, amountAtomic, pricePerMillionUnits }: PaymentRecord,
+  validUntilSeconds: number,
+): Grant {
+  const isPart = channel.signed > channel.charged;
+  if (!signsAhead || !isPart) return grantOf(channel, null, pricePerMillionUnits, validUntilSeconds);
+  return { ...grantOf(channel, "seller-refused", 0, 0), charged: charged - amountAtomic };
 }
 
 async function store(parts: PurchaseParts, payment: PaymentRecord, paid: ChannelRecord): Promise<void> {

@@ -30,6 +30,8 @@ export interface Session {
   refusedAtomic: number | null;
   /** Ends when all work of this session so far has: payments and offers read and write the same channel. */
   turn: Promise<void>;
+  /** It signs its ladder ahead, as its states show. */
+  signsAhead: boolean;
   /** Why the device, as it said last, does not buy; null when it does. */
   refusal: string | null;
   register: number;

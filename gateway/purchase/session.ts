@@ -18,7 +18,7 @@ import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import { isSealedFrame, openJson, peekJson, sealFrame, sealJson } from "#protocol/tag";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { buyFrom } from "./buy-from-seller.ts";
-import { chooseQuantum, mayPromise, offerOf, pricedAt, promisedChannel } from "./channels.ts";
+import { mayPromise, offerOf, pricedAt, promisedChannel, quantumFor } from "./channels.ts";
 import type { DepositParts, FindToken, TokenParts } from "./deposit.ts";
 import { isLeftAlone, pauseAfter } from "./faults/behind-chain.ts";
 import { noteFailure } from "./faults/note-failure.ts";
@@ -28,7 +28,8 @@ import type { PurchaseParts } from "./present.ts";
 import { refuse } from "./purchase.ts";
 import { channelBy, keepChannel, type Session } from "./session-table.ts";
 
-export interface SessionParts extends Omit<PurchaseParts, "seller" | "isOnSale" | keyof TokenParts> {
+export interface SessionParts
+  extends Omit<PurchaseParts, "seller" | "isOnSale" | "signsAhead" | keyof TokenParts> {
   readonly key: Key;
   readonly hmac: Hmac;
   readonly devices: Devices;
@@ -69,6 +70,7 @@ export async function openSession(parts: SessionParts, record: DeviceRecord): Pr
     asksApproval: false,
     refusedAtomic: null,
     turn: Promise.resolve(),
+    signsAhead: false,
     refusal: null,
     register: 0,
     heardSeconds: parts.now(),
@@ -150,36 +152,30 @@ function inTurn(session: Session, work: () => Promise<void>): Promise<void> {
 const PAYS_SHOWN_MAX = 200;
 
 async function offerChannel(parts: SessionParts, session: Session): Promise<void> {
-  const { device, wantedUnits } = session.record;
-  const before = session.channel;
-  const paid =
-    session.record.pays === ""
-      ? ""
-      : ` that takes what it may pay with: ${session.record.pays.slice(0, PAYS_SHOWN_MAX)}`;
-  const client = parts.router.clientFor(session.record, before?.seller ?? null, false);
+  const { device, pays } = session.record;
+  const { signsAhead, channel: before } = session;
+  const client = parts.router.clientFor(session.record, before?.seller ?? null, false, signsAhead);
   if (client === null) {
-    publishNoOffer(parts, session, "seller-unavailable", {
-      reason: `expected a seller for it, found none${paid}`,
-    });
-    return;
+    const paid = pays === "" ? "" : ` that takes what it may pay with: ${pays.slice(0, PAYS_SHOWN_MAX)}`;
+    const reason = `expected a seller for it, found none${paid}`;
+    return publishNoOffer(parts, session, "seller-unavailable", { reason });
   }
   const { refusedAtomic } = session;
   const isRefused = refusedAtomic !== null && before !== null && client.owns(before.seller);
   const isHeard = isRefused && (await client.reconsider());
   const tariff = client.tariff();
-  const asked = tariff && (await client.quote(chooseQuantum(tariff, wantedUnits)));
+  const asked = tariff && (await client.quote(quantumFor(session, client, tariff)));
   if (tariff === null || !asked?.quote) {
     const { reason, isUnpayable } = asked ?? client.lacks();
     const refusal = isUnpayable ? "seller-refused" : "seller-unavailable";
-    publishNoOffer(parts, session, refusal, { seller: client.name, reason });
-    return;
+    return publishNoOffer(parts, session, refusal, { seller: client.name, reason });
   }
   const { quote } = asked;
   // What the device signed stays signed: if the seller has it on sale no more, nothing on this channel can follow.
   const leaves = isHeard && !tariff.menu.includes(refusedAtomic);
   // Its price may come back: the channel is remembered at the price of what was signed on it.
   if (leaves) await parts.ledger.saveChannel(pricedAt(before, refusedAtomic));
-  const buyer = { device: session.record, client, leaves };
+  const buyer = { device: session.record, client, signsAhead, leaves };
   const paying = partsFor(parts, quote.requirements);
   if (paying === null) throw new Error(`a quote in ${tokenName(quote.requirements)}, which no section names`);
   const { channel, need } = await promisedChannel(paying, buyer, quote);
@@ -193,11 +189,11 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   }
   if (channel.promised < channel.charged + Number(quote.requirements.amount))
     noteUnfunded(parts.note, channel, need);
-  const sealed = sealJson(session.tagger, "offer", offerOf(channel, tariff, need.approval));
+  const offer = offerOf(channel, tariff, client.isMetered(), need.approval);
+  const sealed = sealJson(session.tagger, "offer", offer);
   if (sealed.length > LEAVES.offer.bytesMax) {
     const reason = `expected an offer of at most ${LEAVES.offer.bytesMax} bytes, found ${sealed.length}: the seller's requirements are too long`;
-    publishNoOffer(parts, session, "seller-refused", { seller: client.name, reason });
-    return;
+    return publishNoOffer(parts, session, "seller-refused", { seller: client.name, reason });
   }
   await parts.ledger.saveChannel(channel);
   session.channel = channel;
@@ -264,7 +260,7 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     fault,
   } = client === null || paying === null || isWaiting
     ? refuse(channel, "seller-unavailable")
-    : await buyFrom(paying, client, session.record.wantedUnits, channel, pay);
+    : await buyFrom(paying, client, session, channel, pay);
   if (!isWaiting) {
     session.behind = fault?.isBehindChain ? pauseAfter(session.behind, channel.id, parts.now()) : null;
   }
@@ -302,14 +298,14 @@ export function refuseOverloaded(parts: SessionParts, session: Session, frame: U
 
 /** The offer no longer fits: another seller's turn, its deposit runs out, it is refused, or another quantum is better. */
 function needsOffer(parts: SessionParts, session: Session): boolean {
-  const { channel, record, refusedAtomic, asksApproval } = session;
+  const { channel, record, refusedAtomic, asksApproval, signsAhead } = session;
   if (channel === null || refusedAtomic !== null || asksApproval) return true;
-  const client = parts.router.clientFor(record, channel.seller, true);
+  const client = parts.router.clientFor(record, channel.seller, true, signsAhead);
   if (client === null) return false;
   if (!client.owns(channel.seller)) return true;
   const tariff = client.tariff();
   const quantum = Number(channel.requirements.amount);
-  if (tariff !== null && chooseQuantum(tariff, record.wantedUnits) !== quantum) return true;
+  if (tariff !== null && quantumFor(session, client, tariff) !== quantum) return true;
   return channel.promised < channel.charged + REOFFER_AHEAD * quantum;
 }
 
@@ -336,6 +332,8 @@ export function takeTelemetry(parts: SessionParts, session: Session, leaf: Leaf,
     if (message === null) drop(parts, device, leaf, "malformed");
     else {
       session.refusal = message.refusal;
+      // Without a channel it has no ladder to report.
+      session.signsAhead ||= message.ladderRungs !== undefined || message.refusal === "metered-seller";
       parts.observe({ type: "state", device, state: message });
     }
     return;

@@ -210,9 +210,9 @@ export class Sessions {
     return true;
   }
 
-  #waitsForOffer({ record, channel, refusal }: Session): boolean {
+  #waitsForOffer({ record, channel, refusal, signsAhead }: Session): boolean {
     if (channel === null || CURED_BY_ANOTHER_PRICE.has(refusal ?? "")) return true;
-    const client = this.#parts.router.clientFor(record, channel.seller, false);
+    const client = this.#parts.router.clientFor(record, channel.seller, false, signsAhead);
     if (client === null) return false;
     if (!client.owns(channel.seller)) return true;
     // A price that moved is offered before the next rung is signed: one signed at the old price is worth nothing.

@@ -4,7 +4,7 @@
  *
  * Promise: no call waits beyond the queue's bound or reaches a seller that is to be left alone; no payment is presented for
  * a device that another gateway serves by now; the outcome of each call is counted and goes into the seller's health; a
- * seller that charges less than was signed is dismissed, since devices sign fixed amounts.
+ * seller that was seen to charge less than was signed is known as metered from then on.
  */
 import type {
   AskedQuote,
@@ -28,7 +28,6 @@ const HEALTH_TEXTS: Readonly<Record<HealthName, string>> = {
   troubled: "the seller's health: troubled",
   away: "the seller's health: away",
   trial: "the seller's health: trial",
-  dismissed: "the seller's health: dismissed",
 };
 
 export interface SellerGuards {
@@ -88,6 +87,7 @@ export class GuardedSeller implements Seller {
   readonly #circuit: Circuit;
   readonly #counts = { answered: 0, failed: 0, refused: 0 };
   #lastFailure = "";
+  #chargesInPart = false;
 
   /** @param probe called when the circuit waits for one call that tries the seller */
   constructor(seller: Seller, limits: SellerLimits, guards: SellerGuards, probe: () => void) {
@@ -103,6 +103,11 @@ export class GuardedSeller implements Seller {
       halfOpened: probe,
       closed: () => guards.note("info", "the seller answers again", {}),
     });
+  }
+
+  /** It was seen to charge less than was signed. */
+  get chargesInPart(): boolean {
+    return this.#chargesInPart;
   }
 
   async tariff(): Promise<AskedTariff> {
@@ -131,9 +136,6 @@ export class GuardedSeller implements Seller {
   }
 
   async pay(...payment: Parameters<Seller["pay"]>): Promise<Sale> {
-    if (this.health.name === "dismissed") {
-      return SALE.notMade(`seller ${this.#limits.name} is dismissed: ${this.health.reason}`);
-    }
     return this.#call("call", SALE, () => this.#present(...payment));
   }
 
@@ -210,7 +212,6 @@ export class GuardedSeller implements Seller {
     return sale;
   }
 
-  /** The rules of payment that no answer may break. */
   #learnFrom(sale: Sale, { device, config, charged: before }: ChannelRecord, amountAtomic: number): void {
     if (sale.kind === "unavailable") this.health.paymentFailed(sale.reason);
     if (sale.kind !== "paid") return;
@@ -218,11 +219,17 @@ export class GuardedSeller implements Seller {
     this.health.paid(device);
     const { charged } = sale.counters;
     const signedAtomic = before + amountAtomic;
-    if (config === null || charged >= signedAtomic) return;
-    this.health.dismiss(
-      `it charged up to ${charged} where ${signedAtomic} was signed; devices sign fixed amounts: ` +
-        "expected a seller without Settlement-Overrides",
+    if (config === null || charged >= signedAtomic || this.#chargesInPart) return;
+    this.#chargesInPart = true;
+    this.#guards.note(
+      "info",
+      "the seller charges less than was signed: devices that sign ahead cannot buy from it",
+      {
+        chargedAtomic: charged,
+        signedAtomic,
+      },
     );
+    this.#guards.changed();
   }
 
   #healthChanged(moves: boolean, before: HealthName): void {

@@ -103,11 +103,11 @@ export function openSellerHttp(
 
 /** The client that speaks a seller's language. */
 export function clientOf(seller: SellerConfig, http: Http): Seller {
-  const { kind, url, method, unit, unitsPerPayment } = seller;
+  const { kind, url, method, unit, unitsPerPayment, metered } = seller;
   const { schemes, tokens, transferMethods: methods } = seller;
   const payable = { schemes, tokens, methods };
   if (kind === "electricity") return electricitySeller(http, url, payable);
-  return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment! }, payable);
+  return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment!, metered }, payable);
 }
 
 /** Where a seller takes a refund of a channel: at what it sells, at the place the configuration says. */

@@ -78,6 +78,10 @@ export class RunningSellerClient implements SellerClient {
     return this.#watch.lacks();
   }
 
+  isMetered(): boolean {
+    return this.#seller.chargesInPart || this.#watch.tariff()?.metered === true;
+  }
+
   reconsider(): Promise<boolean> {
     return this.#watch.reconsider();
   }

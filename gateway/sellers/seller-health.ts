@@ -3,16 +3,16 @@
  *
  * Promise: a seller in trouble keeps its devices for `awayAfterMs` and then loses them, whatever it answers as long
  * as it sells to none; one whose payments had failed gets them back by one device's payment that goes through,
- * tried at growing intervals; one that breaks the rules of payment is dismissed until the gateway starts again. What
+ * tried at growing intervals. What
  * it refuses to one device while it sells to others moves no device.
  */
 import type { Timer } from "./circuit.ts";
 
 /**
  * "new": not heard yet. "good": sells. "troubled": fails, and may yet recover. "away": devices buy elsewhere.
- * "trial": answers again, and one device tries whether it sells. "dismissed": not bought from any more.
+ * "trial": answers again, and one device tries whether it sells.
  */
-export const HEALTH_NAMES = ["new", "good", "troubled", "away", "trial", "dismissed"] as const;
+export const HEALTH_NAMES = ["new", "good", "troubled", "away", "trial"] as const;
 export type HealthName = (typeof HEALTH_NAMES)[number];
 
 const TRIAL_FIRST_MS = 30_000;
@@ -81,7 +81,6 @@ export class SellerHealth {
 
   /** The circuit opened, or the very first call failed. */
   failing(reason: string): void {
-    if (this.#name === "dismissed") return;
     if (this.#name === "good") this.#become("troubled", reason);
     else if (this.#name === "new") this.#become("away", reason);
     else if (this.#name === "trial") this.#leave(reason);
@@ -92,7 +91,7 @@ export class SellerHealth {
 
   /** The seller answered something that is no payment, and its circuit is closed. */
   answered(): void {
-    const isSettled = this.#name === "dismissed" || this.#name === "good" || this.#name === "trial";
+    const isSettled = this.#name === "good" || this.#name === "trial";
     if (isSettled || this.#failedQuotes > 0) return;
     if (this.#failedPayments === 0) this.#become("good", "");
     else if (this.#name === "away") this.#tryWhenDue();
@@ -106,7 +105,7 @@ export class SellerHealth {
     const others = this.#sales.filter((sale) => sale.device !== device);
     this.#sales = [{ device, atMs: this.#timer.nowMs() }, ...others].slice(0, 2);
     this.#trials = 0;
-    if (this.#name !== "dismissed") this.#become("good", "");
+    this.#become("good", "");
   }
 
   /** It is unknown whether it sold: no answer, or none that can be read. */
@@ -134,10 +133,6 @@ export class SellerHealth {
   quoteFailed(reason: string): void {
     this.#failedQuotes += 1;
     this.#soldNothing(reason);
-  }
-
-  dismiss(reason: string): void {
-    this.#become("dismissed", reason);
   }
 
   stop(): void {
@@ -178,7 +173,7 @@ export class SellerHealth {
     const failed = this.#failedPayments + this.#failedQuotes;
     if (this.#name === "trial") this.#leave(reason);
     else if (this.#name === "good" && failed >= FAILED_PAYMENTS_MAX) this.#become("troubled", reason);
-    else if (this.#name !== "good" && this.#name !== "dismissed") this.#reason = reason;
+    else if (this.#name !== "good") this.#reason = reason;
   }
 
   #leave(reason: string): void {

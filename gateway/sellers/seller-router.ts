@@ -3,7 +3,8 @@
  *
  * Promise: a device keeps the seller it buys from while that one sells, unless a better one by its order, or a
  * clearly cheaper one, sells, too; a seller that was away gets one device on trial before it gets all; without
- * any that sells, nothing is changed. A device that says what it may pay with is sent to no seller that takes none of it.
+ * any that sells, nothing is changed. A device that says what it may pay with is sent to no seller that takes none of
+ * it; one that signs ahead gets a metered seller only where there is no other.
  */
 import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import type { DeviceRecord, SellerRouter } from "../purchase/ports.ts";
@@ -41,13 +42,15 @@ export function openSellerRouter(
   const trials = new Map<string, Trial>();
 
   /** Those who name a device go before those who sell to all. */
-  function rankedFor({ device, unit, pays }: DeviceRecord): RunningSellerClient[] {
+  function rankedFor({ device, unit, pays }: DeviceRecord, signsAhead: boolean): RunningSellerClient[] {
     const own = entries.filter(({ devices }) => devices?.has(device));
     const open = [...own, ...entries.filter(({ devices }) => devices === null)].map(({ client }) => client);
     const all = open.filter(({ tokens }) => pays === "" || tokens.some((token) => isPaidBy(pays, token)));
-    const known = all.filter(({ health }) => health !== "dismissed");
-    const fitting = known.filter((client) => (client.tariff()?.unit ?? unit) === unit);
-    return fitting.length > 0 ? fitting : known;
+    const fitting = all.filter((client) => (client.tariff()?.unit ?? unit) === unit);
+    const known = fitting.length > 0 ? fitting : all;
+    const whole = signsAhead ? known.filter((client) => !client.isMetered()) : known;
+    // Without another the device refuses it by name.
+    return whole.length > 0 ? whole : known;
   }
 
   function mayTry({ name }: RunningSellerClient, device: string, isBuying: boolean): boolean {
@@ -67,8 +70,8 @@ export function openSellerRouter(
   }
 
   return {
-    clientFor(device, present, isBuying) {
-      const ranked = rankedFor(device);
+    clientFor(device, present, isBuying, signsAhead) {
+      const ranked = rankedFor(device, signsAhead);
       const selling = ranked.filter(({ health }) => health !== "away");
       for (const { name, health } of selling) if (health !== "trial") trials.delete(name);
       for (let left = selling; left.length > 0; ) {

@@ -199,9 +199,11 @@ export class TariffWatch implements Pick<SellerClient, "tariff" | "lacks" | "rec
   }
 }
 
-/** Price and what is on sale; how long it holds is no change. */
+/** Price, what is on sale and how it is charged; how long it holds is no change. */
 function isSame(before: Tariff | null, after: Tariff): boolean {
   return (
-    before?.pricePerMillionUnits === after.pricePerMillionUnits && String(before.menu) === String(after.menu)
+    before?.pricePerMillionUnits === after.pricePerMillionUnits &&
+    before.metered === after.metered &&
+    String(before.menu) === String(after.menu)
   );
 }

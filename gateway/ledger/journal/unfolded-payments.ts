@@ -130,7 +130,13 @@ export class UnfoldedPayments {
   counted(channel: ChannelRecord): ChannelRecord {
     const entries = this.#channels.get(channel.id);
     if (entries === undefined) return channel;
-    return { ...channel, ...newerTerms(channel, entries), ...highest(channel, entries.counters) };
+    const counters = highest(channel, entries.counters);
+    return {
+      ...channel,
+      ...newerTerms(channel, entries),
+      ...counters,
+      signed: signedOn(entries, channel.signed),
+    };
   }
 
   /** Channels whose rows may not be in the tables yet; their balance is the caller's to derive. */
@@ -139,9 +145,16 @@ export class UnfoldedPayments {
       const { channelRow } = entries;
       if (channelRow === null) return [];
       const channel = channelIn({ ...recordOf(COLUMNS.channel, channelRow), balance: 0 });
-      return [{ ...channel, ...entries.counters }];
+      return [{ ...channel, ...entries.counters, signed: signedOn(entries, 0) }];
     });
   }
+}
+
+/** The highest amount charged, whole or in part: what waits here is the newest. */
+function signedOn({ payments, counters }: ChannelEntries, known: number): number {
+  let signed = Math.max(known, counters.charged);
+  for (const amount of payments.keys()) signed = Math.max(signed, amount);
+  return signed;
 }
 
 /** The journal's terms, unless the tables were given later ones. */

@@ -35,6 +35,7 @@ const TARIFF = z.object({
   pricePerMillionUnits: price,
   validUntilSeconds: seconds,
   menu: z.array(counter.min(1).max(QUANTUM_MAX)).min(1).max(64),
+  metered: z.boolean().optional(),
 });
 const ACCOUNT = z.object({ charged: counter, granted: counter });
 

@@ -24,10 +24,12 @@ interface FixedSale {
   readonly unit: string;
   /** Metered units that one paid answer is worth. */
   readonly unitsPerPayment: number;
+  /** It charges by what was used, at most its price. */
+  readonly metered: boolean;
 }
 
 export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Seller {
-  const { url, method, unit, unitsPerPayment } = sale;
+  const { url, method, unit, unitsPerPayment, metered } = sale;
   const echo = new ExtensionEcho();
 
   async function quote(): ReturnType<Seller["quote"]> {
@@ -64,7 +66,10 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
           "count a finer unit and raise seller.unitsPerPayment";
         return { tariff: null, reason };
       }
-      return { tariff: { unit, pricePerMillionUnits, validUntilSeconds: 0, menu: [amount] }, reason: "" };
+      return {
+        tariff: { unit, pricePerMillionUnits, validUntilSeconds: 0, menu: [amount], metered },
+        reason: "",
+      };
     },
     quote,
     async pay(channel, amountAtomic, payload): Promise<Sale> {

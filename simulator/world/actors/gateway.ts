@@ -109,6 +109,7 @@ export class Gateway {
       refused: () => {},
       tariff: () => watch.tariff(),
       lacks: () => watch.lacks(),
+      isMetered: () => watch.tariff()?.metered === true,
       reconsider: () => watch.reconsider(),
       quote: (quantumAtomic) => watch.quote(quantumAtomic),
     };

@@ -133,6 +133,7 @@ export class SimulatedLedger implements Ledger {
       ...record,
       promised: Math.max(record.promised, known?.promised ?? 0),
       charged: Math.max(record.charged, known?.charged ?? 0),
+      signed: Math.max(record.signed, known?.signed ?? 0),
       granted: Math.max(record.granted, known?.granted ?? 0),
       revision: Math.max(record.revision, known?.revision ?? 0),
     };

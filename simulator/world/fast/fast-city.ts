@@ -60,7 +60,7 @@ export function termsOf({ epochSeconds, endMs, prices }: Town, wantedUnits: numb
     endMs,
     prices: prices.map(({ fromMs, pricePerMillionUnits }) => {
       const tariff = { unit: "mWh", pricePerMillionUnits, validUntilSeconds: 0, menu: MENU };
-      return { fromMs, pricePerMillionUnits, quantumAtomic: chooseQuantum(tariff, wantedUnits) };
+      return { fromMs, pricePerMillionUnits, quantumAtomic: chooseQuantum(tariff, wantedUnits, 0) };
     }),
     balanceAtomic: BALANCE_ATOMIC,
   };

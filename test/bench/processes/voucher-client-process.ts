@@ -97,7 +97,14 @@ async function openBuyer(): Promise<Buyer> {
     token: tokenName({ network, asset: token }),
     atSeconds: 0,
   };
-  const counters = { balance: depositAtomic, promised: depositAtomic, charged: 0, granted: 0, revision: 0 };
+  const counters = {
+    balance: depositAtomic,
+    promised: depositAtomic,
+    charged: 0,
+    signed: 0,
+    granted: 0,
+    revision: 0,
+  };
   const { resource } = quote;
   const device = key.address.slice(2);
   const buyer: Buyer = {

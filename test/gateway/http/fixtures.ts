@@ -62,6 +62,7 @@ export function channelRecord(index: number, charged: number, promised = 200_000
     balance: promised,
     promised,
     charged,
+    signed: charged,
     granted: (charged / QUANTUM) * UNITS,
     revision: 1,
   };

@@ -42,6 +42,7 @@ export function channelNumbered(number: number): ChannelRecord {
     balance: 0,
     promised: charged,
     charged,
+    signed: charged,
     granted,
     revision: number + 1,
   };

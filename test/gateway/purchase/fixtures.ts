@@ -104,6 +104,7 @@ export class MemoryLedger implements Ledger {
       ...record,
       promised: Math.max(record.promised, before?.promised ?? 0),
       charged: Math.max(record.charged, before?.charged ?? 0),
+      signed: Math.max(record.signed, before?.signed ?? 0),
       granted: Math.max(record.granted, before?.granted ?? 0),
     });
   }
@@ -249,6 +250,8 @@ export class HonestSeller implements Seller {
   presented = 0;
   menu: readonly number[] = [10, 20, 50, 100, 200, 500, 1000];
   scheme: "batch-settlement" | "exact" = "batch-settlement";
+  /** Thousandths of a voucher's amount that are charged. */
+  chargedPermille = 1000;
 
   constructor(chain: MemoryChain, treasury: string) {
     this.chain = chain;
@@ -303,7 +306,7 @@ export class HonestSeller implements Seller {
     if (max > (this.chain.escrow.get(channel.id) ?? 0)) {
       return this.unpaid("invalid_batch_settlement_evm_cumulative_exceeds_balance", null);
     }
-    return this.charge(channel.id, before, amountAtomic);
+    return this.charge(channel.id, before, Math.ceil((amountAtomic * this.chargedPermille) / 1000));
   }
 
   #payExact(channel: ChannelRecord, amountAtomic: number, payload: ExactPayload): Sale {
@@ -355,6 +358,7 @@ export function clientOf(seller: HonestSeller, name = "seller"): SellerClient {
     seller,
     tariff: () => seller.tariffNow(),
     lacks: () => ({ reason: "" }),
+    isMetered: () => false,
     reconsider: async () => true,
     refused: () => {},
     quote: (quantumAtomic) => seller.quote(quantumAtomic),
@@ -411,6 +415,7 @@ export function newBench(limits: Partial<FundingLimits> = {}): Bench {
       limits: bench.limits,
       isEnrolled: () => false,
       isOnSale: () => true,
+      signsAhead: false,
       note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),
       observe: () => {},
       timing: UNTIMED,
@@ -426,7 +431,7 @@ export async function openChannelOf(bench: Bench, key: Key, quantum = QUANTUM): 
   const { quote } = await bench.seller.quote(quantum);
   const device = deviceOf(key);
   await bench.ledger.saveDevice(device);
-  const buyer = { device, client: clientOf(bench.seller), leaves: false };
+  const buyer = { device, client: clientOf(bench.seller), signsAhead: false, leaves: false };
   const channel = await channelFor(bench.parts(), buyer, quote!, NOW_SECONDS * 1000);
   await bench.ledger.saveChannel(channel);
   return channel;

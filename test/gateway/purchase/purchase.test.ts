@@ -56,11 +56,13 @@ test("a rung is charged once, granted once and in the ledger once, whatever is l
   });
   await fc.assert(
     fc.asyncProperty(
-      fc.constantFrom("batch-settlement", "exact"),
+      fc.constantFrom("batch-settlement", "metered batch-settlement", "exact"),
       fc.array(action, { maxLength: 40 }),
       async (scheme, actions) => {
         const bench = newBench();
-        bench.seller.scheme = scheme as "batch-settlement" | "exact";
+        bench.seller.scheme = scheme === "exact" ? "exact" : "batch-settlement";
+        bench.seller.chargedPermille = scheme.startsWith("metered") ? 370 : 1000;
+        const part = (QUANTUM * bench.seller.chargedPermille) / 1000;
         const { key, channel: opened } = await newPayer(bench);
         bench.chain.wallets.set(key.address, 1_000_000);
         const road = { lose: "nothing" as "nothing" | "request" | "answer" };
@@ -70,6 +72,14 @@ test("a rung is charged once, granted once and in the ledger once, whatever is l
         let channel = opened;
         let heard = { charged: 0, granted: 0 };
         let signed = 0;
+        /** Amounts signed, each on the counter that the device knew. */
+        const rungs: number[] = [];
+        const sign = (base: number) => {
+          const at = base + QUANTUM;
+          if (!rungs.includes(at)) rungs.push(at);
+          signed = Math.max(signed, at);
+          return payOf(key, { ...channel, charged: base }, at);
+        };
         const hear = ({ channel: after, grant }: { channel: ChannelRecord; grant: Grant }) => {
           channel = after;
           heard = {
@@ -86,24 +96,19 @@ test("a rung is charged once, granted once and in the ledger once, whatever is l
           if (restart) channel = bench.ledger.channelsOf(channel.device)[0]!;
           road.lose = lose;
           disk.fails = ledgerFails;
-          const at = { next: heard.charged + QUANTUM, last: heard.charged, old: heard.charged - QUANTUM }[
-            rung
-          ];
-          if (at <= 0) continue;
-          signed = Math.max(signed, at);
-          hear(await purchase(parts, channel, payOf(key, { ...channel, charged: at - QUANTUM }, at)));
+          const at = { next: heard.charged + QUANTUM, last: rungs.at(-1) ?? 0, old: rungs.at(-2) ?? 0 }[rung];
+          if (at > 0) hear(await purchase(parts, channel, sign(at - QUANTUM)));
         }
         road.lose = "nothing";
         disk.fails = false;
         for (let again = 0; again < 3; again += 1) {
-          const at = heard.charged + QUANTUM;
-          signed = Math.max(signed, at);
-          hear(await purchase(parts, channel, payOf(key, { ...channel, charged: at - QUANTUM }, at)));
+          hear(await purchase(parts, channel, sign(heard.charged)));
         }
-        expect(heard.charged).toBeGreaterThanOrEqual(3 * QUANTUM);
+        expect(heard.charged).toBeGreaterThanOrEqual(3 * part);
+        expect(signed).toBe(heard.charged - part + QUANTUM);
         expect(heard).toEqual(bench.seller.accounts.get(channel.id));
         const charges = bench.seller.charges.map(({ from, to }) => [from, to]);
-        expect(charges).toEqual(charges.map((_, index) => [index * QUANTUM, (index + 1) * QUANTUM]));
+        expect(charges).toEqual(charges.map((_, index) => [index * part, (index + 1) * part]));
         expect([...bench.ledger.payments.values()].map((payment) => payment.charged)).toEqual(
           charges.map(([, to]) => to),
         );
@@ -338,9 +343,11 @@ test("a seller that lost its accounts whole still delivers what it sells now", a
 });
 
 test("a counter in a refusal does not charge part of a rung, unless the seller's account confirms it", async () => {
-  for (const [account, refusal] of [
-    [QUANTUM, "counter-mismatch"],
-    [QUANTUM + 50, "seller-refused"],
+  for (const [account, signsAhead, refusal] of [
+    [QUANTUM, true, "counter-mismatch"],
+    [QUANTUM + 50, true, "seller-refused"],
+    [QUANTUM, false, "counter-mismatch"],
+    [QUANTUM + 50, false, null],
   ] as const) {
     const bench = newBench();
     const { key, channel } = await newPayer(bench);
@@ -353,7 +360,7 @@ test("a counter in a refusal does not charge part of a rung, unless the seller's
       }),
       recover: async () => ({ charged: account, granted: first.granted + 250 }),
     });
-    const bought = await purchase(bench.parts({ seller }), first, payOf(key, first, 2 * QUANTUM));
+    const bought = await purchase(bench.parts({ seller, signsAhead }), first, payOf(key, first, 2 * QUANTUM));
     expect(bought.grant.refusal).toBe(refusal);
     expect(bought.channel.charged).toBe(account);
   }

@@ -2,8 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { channelFor } from "#gateway/purchase/channels";
-import type { ChannelRecord, Sale } from "#gateway/purchase/ports";
+import { channelFor, chooseQuantum } from "#gateway/purchase/channels";
 import { purchase } from "#gateway/purchase/purchase";
 import { tokenName } from "#protocol/payment-token";
 import {
@@ -31,7 +30,7 @@ async function channel(
   amount = QUANTUM,
 ) {
   const quote = { resource: "http://seller/energy", requirements: requirementsOf(scheme, amount) };
-  const buyer = { device, client: clientOf(bench.seller, seller), leaves };
+  const buyer = { device, client: clientOf(bench.seller, seller), signsAhead: false, leaves };
   return channelFor(bench.parts(), buyer, quote, NOW_SECONDS * 1000);
 }
 
@@ -98,48 +97,75 @@ test("a price that comes back finds the channel that was left at it, unless that
   }
 });
 
-/** A seller that charges a share of what is signed. */
-function partial(bench: Bench, chargedAtomic: number): Bench["seller"] {
-  return Object.assign(Object.create(bench.seller) as Bench["seller"], {
-    pay: async (of: ChannelRecord): Promise<Sale> => ({
-      kind: "paid",
-      counters: {
-        charged: of.charged + chargedAtomic,
-        granted: of.granted + (UNITS * chargedAtomic) / QUANTUM,
-      },
-      pricePerMillionUnits: 200_000,
-      validUntilSeconds: 0,
-      transaction: "",
-    }),
-  });
-}
-
-test("a rung charged in part gives its units, ends its channel, and is answered without a counter off the ladder", async () => {
+test("a device that signs ahead gets the units of a rung charged in part, no counter off its ladder, and another channel", async () => {
   const bench = newBench();
+  bench.seller.chargedPermille = 700;
   const opened = await openChannelOf(bench, key);
-  const parts = bench.parts({ seller: partial(bench, 70) });
+  const parts = bench.parts({ signsAhead: true });
   const { channel: after, grant } = await purchase(parts, opened, payOf(key, opened, QUANTUM));
   expect(grant).toMatchObject({ refusal: "seller-refused", charged: 0, granted: (UNITS * 70) / QUANTUM });
-  expect(after).toMatchObject({ charged: 70 });
+  expect(after).toMatchObject({ charged: 70, signed: QUANTUM });
   expect(bench.ledger.payment(opened.id, QUANTUM)).toMatchObject({ amountAtomic: 70, charged: 70 });
-  expect(bench.notes.join()).toContain("charged less than was signed");
-  const next = await channel(bench, opened.seller);
-  expect(next.id).not.toBe(opened.id);
-  expect(next).toMatchObject({ charged: 0, granted: 0, balance: 0 });
+  const again = await purchase(parts, after, payOf(key, opened, QUANTUM));
+  expect(again.grant).toEqual(grant);
+  expect(await channelOf(bench, true)).not.toMatchObject({ id: opened.id });
+  expect(await channelOf(bench, false)).toMatchObject({ id: opened.id, charged: 70 });
 });
 
 test("a rung charged in part, whose answer was lost, is settled at that part", async () => {
-  const bench = newBench();
-  const opened = await openChannelOf(bench, key);
-  const seller = Object.assign(partial(bench, 0), {
-    pay: async (of: ChannelRecord): Promise<Sale> => ({
-      kind: "unpaid",
-      reason: "invalid_batch_settlement_evm_cumulative_amount_mismatch",
-      charged: Math.max(of.charged, 70),
-    }),
-    recover: async () => ({ charged: 70, granted: (UNITS * 70) / QUANTUM }),
-  });
-  const { channel: after } = await purchase(bench.parts({ seller }), opened, payOf(key, opened, QUANTUM));
-  expect(after).toMatchObject({ charged: 70, granted: (UNITS * 70) / QUANTUM });
-  expect((await channel(bench, opened.seller)).id).not.toBe(opened.id);
+  for (const signsAhead of [false, true]) {
+    const bench = newBench();
+    bench.seller.chargedPermille = 700;
+    const opened = await openChannelOf(bench, key);
+    const parts = bench.parts({ signsAhead });
+    const pay = payOf(key, opened, QUANTUM);
+    await purchase(parts, opened, pay);
+    bench.ledger.payments.clear();
+    const { channel: after, grant } = await purchase(parts, opened, pay);
+    expect(after).toMatchObject({ charged: 70, granted: (UNITS * 70) / QUANTUM });
+    expect(grant).toMatchObject(
+      signsAhead ? { refusal: "seller-refused", charged: 0 } : { refusal: null, charged: 70 },
+    );
+    expect(bench.seller.charges).toHaveLength(1);
+  }
 });
+
+test("the quantum offered leads above all that was signed, and where none does another channel is offered", async () => {
+  const tariff = { unit: "mWh", pricePerMillionUnits: 200_000, validUntilSeconds: 0, menu: [20, 50, 100] };
+  for (const [ahead, quantum] of [
+    [0, 20],
+    [20, 50],
+    [63, 100],
+    [100, 20],
+  ] as const) {
+    expect(chooseQuantum(tariff, 100, ahead)).toBe(quantum);
+  }
+  const bench = newBench();
+  bench.seller.chargedPermille = 370;
+  const opened = await openChannelOf(bench, key);
+  await purchase(bench.parts(), opened, payOf(key, opened, QUANTUM));
+  expect(await channelOf(bench, false, 64)).toMatchObject({ id: opened.id });
+  expect(await channelOf(bench, false, 63)).not.toMatchObject({ id: opened.id });
+});
+
+test("a seller that charges nothing for a voucher has not sold: it is refused, and nothing is in the ledger", async () => {
+  const bench = newBench();
+  bench.seller.chargedPermille = 0;
+  const opened = await openChannelOf(bench, key);
+  const bought = await purchase(bench.parts(), opened, payOf(key, opened, QUANTUM));
+  expect(bought.grant).toMatchObject({ refusal: "seller-refused", charged: 0, granted: 0 });
+  expect(bought.fault).toMatchObject({
+    reason: expect.stringContaining("it charged 0 for a voucher of 100 on 0"),
+  });
+  expect(bench.ledger.payments.size).toBe(0);
+});
+
+/** The channel that a device would be offered now. */
+function channelOf(bench: Bench, signsAhead: boolean, amount = QUANTUM) {
+  const quote = {
+    resource: "http://seller/energy",
+    requirements: requirementsOf("batch-settlement", amount),
+  };
+  const buyer = { device: deviceOf(key), client: clientOf(bench.seller), signsAhead, leaves: false };
+  return channelFor(bench.parts(), buyer, quote, NOW_SECONDS * 1000);
+}

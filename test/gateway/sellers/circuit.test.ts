@@ -149,17 +149,6 @@ test("a seller that answers again goes on no trial while it has failed again mea
   expect(health.name).toBe("away");
 });
 
-test("a dismissed seller stays so, whatever it answers", () => {
-  const { health, timer } = standingOf();
-  health.answered();
-  health.dismiss("it charged less");
-  health.answered();
-  health.paid("a");
-  health.failing("HTTP 500");
-  timer.pass(86_400_000);
-  expect([health.name, health.reason]).toEqual(["dismissed", "it charged less"]);
-});
-
 test("a turnstile lets so many in, so many wait in their order, and refuses the rest at once", async () => {
   const turnstile = openConcurrencyLimit(2, 3);
   const order: number[] = [];

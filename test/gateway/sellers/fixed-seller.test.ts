@@ -9,7 +9,13 @@ import type { PaymentPayload } from "#protocol/x402";
 import { NETWORK, requirementsOf, TOKEN } from "../purchase/fixtures.ts";
 
 const UNITS = 500;
-const sale = { url: "http://seller/energy", method: "GET", unit: "mWh", unitsPerPayment: UNITS } as const;
+const sale = {
+  url: "http://seller/energy",
+  method: "GET",
+  unit: "mWh",
+  unitsPerPayment: UNITS,
+  metered: false,
+} as const;
 const payable = { schemes: ["batch-settlement"], tokens: [{ network: NETWORK, asset: TOKEN }] } as const;
 const payload = { payload: {} } as PaymentPayload;
 

@@ -82,7 +82,7 @@ async function between() {
     termsTrouble: async () => "",
   };
   const { url, http } = standIn;
-  const sale = { url, method: "GET", unit: "mWh", unitsPerPayment: UNITS } as const;
+  const sale = { url, method: "GET", unit: "mWh", unitsPerPayment: UNITS, metered: false } as const;
   const clientOf = (name: string, client: Seller, isFirst: boolean): RunningSellerClient =>
     new RunningSellerClient(
       client,

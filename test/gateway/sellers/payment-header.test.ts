@@ -36,6 +36,7 @@ const channels: fc.Arbitrary<ChannelRecord> = fc.record({
   balance: fc.nat(),
   promised: fc.nat(),
   charged: fc.constant(0),
+  signed: fc.constant(0),
   granted: fc.constant(0),
   revision: fc.nat(),
 });

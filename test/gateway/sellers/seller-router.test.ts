@@ -13,6 +13,7 @@ interface Seller {
   health: HealthName;
   price: number;
   unit: string;
+  isMetered: boolean;
   devices: ReadonlySet<string> | null;
   tokens: readonly PaymentToken[];
 }
@@ -26,7 +27,7 @@ function routerWith(sellers: Record<string, Partial<Seller>>, choose: "order" | 
   const all: Record<string, Seller> = {};
   const entries = Object.entries(sellers).map(([name, given]): SellerEntry => {
     const seller: Seller = {
-      ...{ health: "good", price: 100, unit: "mWh", devices: null, tokens: [DOLLAR] },
+      ...{ health: "good", price: 100, unit: "mWh", isMetered: false, devices: null, tokens: [DOLLAR] },
       ...given,
     };
     all[name] = seller;
@@ -41,6 +42,7 @@ function routerWith(sellers: Record<string, Partial<Seller>>, choose: "order" | 
       },
       tariff,
       tokens: seller.tokens,
+      isMetered: () => seller.isMetered,
       owns: (owner: string) => owner === name,
     };
     return { client: client as unknown as SellerEntry["client"], devices: seller.devices };
@@ -52,8 +54,8 @@ function routerWith(sellers: Record<string, Partial<Seller>>, choose: "order" | 
     pass: (ms: number) => {
       nowMs += ms;
     },
-    at: (device = LAMP, present: string | null = null, isBuying = false) =>
-      router.clientFor(device, present, isBuying)?.name ?? null,
+    at: (device = LAMP, present: string | null = null, isBuying = false, signsAhead = false) =>
+      router.clientFor(device, present, isBuying, signsAhead)?.name ?? null,
   };
 }
 
@@ -74,13 +76,16 @@ test("a device buys from the first that sells, and goes back to it when it sells
   expect(at(LAMP, "second")).toBe("first");
 });
 
-test("without any that sells, a device stays where it is; a dismissed seller is never bought from", () => {
-  const { sellers, at } = routerWith({ first: { health: "away" }, second: { health: "away" } });
+test("without any that sells, a device stays where it is", () => {
+  const { at } = routerWith({ first: { health: "away" }, second: { health: "away" } });
   expect([at(LAMP, "second"), at(LAMP, null)]).toEqual(["second", "first"]);
-  sellers.first!.health = "dismissed";
-  expect([at(LAMP, "first"), at(LAMP, null)]).toEqual(["second", "second"]);
-  sellers.second!.health = "dismissed";
-  expect(at(LAMP, "second")).toBeNull();
+});
+
+test("a device that signs ahead buys from a metered seller only where there is no other", () => {
+  const { sellers, at } = routerWith({ first: { isMetered: true }, second: {} });
+  expect([at(LAMP), at(LAMP, null, false, true)]).toEqual(["first", "second"]);
+  sellers.second!.isMetered = true;
+  expect(at(LAMP, null, false, true)).toBe("first");
 });
 
 test("a seller on trial gets one device that buys, no second and no idle one, and another when that one fails to pay", () => {
@@ -115,10 +120,8 @@ test("a seller that names its devices sells to them alone, and before others", (
 });
 
 test("a seller of another unit is passed over while one of the device's own is there", () => {
-  const { sellers, at } = routerWith({ seconds: { unit: "s" }, energy: {} });
-  expect(at()).toBe("energy");
-  sellers.energy!.health = "dismissed";
-  expect(at()).toBe("seconds");
+  expect(routerWith({ seconds: { unit: "s" }, energy: {} }).at()).toBe("energy");
+  expect(routerWith({ seconds: { unit: "s" } }).at()).toBe("seconds");
 });
 
 test("a device that says what it may pay with is sent only to a seller that takes it; one that says nothing, to all", () => {

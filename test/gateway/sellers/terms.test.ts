@@ -45,7 +45,11 @@ const permit2 = option({
 });
 
 const client = () =>
-  fixedSeller(standIn.http, { url: standIn.url, method: "GET", unit: "mWh", unitsPerPayment: 500 }, PAYABLE);
+  fixedSeller(
+    standIn.http,
+    { url: standIn.url, method: "GET", unit: "mWh", unitsPerPayment: 500, metered: false },
+    PAYABLE,
+  );
 
 const SPOKEN = `spoken: batch-settlement by eip3009, exact by eip3009 on ${NETWORK} in token ${TOKEN}`;
 
@@ -96,6 +100,7 @@ test("a device without an offer hears by a refusal that names no channel whether
     refused: () => {},
     tariff: () => watch.tariff(),
     lacks: () => watch.lacks(),
+    isMetered: () => false,
     reconsider: () => watch.reconsider(),
     quote: (quantum) => watch.quote(quantum),
   };
