@@ -28,6 +28,7 @@ import { ClusterIntake, fenceDevices, groupOf, memberIdentityOf } from "./open-c
 import type { FindToken } from "./purchase/deposit.ts";
 import { isNewcomer } from "./purchase/funding.ts";
 import { GeneralTransport } from "./purchase/general/forward.ts";
+import { isVoucherSigned } from "./purchase/payload.ts";
 import type { Logger } from "./purchase/ports.ts";
 import type { Counts } from "./purchase/session.ts";
 import { Sessions } from "./purchase/sessions.ts";
@@ -277,6 +278,7 @@ function openRules(
       treasury,
       findToken: findTokenOf(config, chains),
       isEnrolled: enrolment.isEnrolled,
+      isSigned: isVoucherSigned,
       note,
       observe,
       timing,

@@ -36,6 +36,7 @@ export interface FleetFlags {
   readonly chains?: number;
   readonly scheme: "batch-settlement" | "exact";
   readonly schemeServer?: SchemeServer;
+  readonly chargePercent?: number;
   readonly tariff?: string;
   readonly report?: string;
   readonly broker?: string;
@@ -105,6 +106,11 @@ export function readFleetFlags(argv: readonly string[]): FleetFlags {
     .option(
       "--tariff <kind>",
       `flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh (default: ${DEFAULT_RUN.tariff})`,
+    )
+    .option(
+      "--charge-percent <share>",
+      "the seller meters by itself: of each voucher it charges this share (default: 100)",
+      whole(1, 100),
     )
     .option("--broker <url>", "an MQTT broker that runs elsewhere, instead of the gateway's own", brokerUrl)
     .option(

@@ -188,6 +188,7 @@ async function openServices(
     chains,
     schemes: [flags.scheme],
     ...(flags.schemeServer === undefined ? {} : { schemeServer: flags.schemeServer }),
+    ...(flags.chargePercent === undefined ? {} : { chargePercent: flags.chargePercent }),
     sellerUrl: flags.seller ?? null,
     brokerUrl: flags.broker ?? null,
     brokerAccount: section,

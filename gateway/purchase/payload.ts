@@ -7,12 +7,15 @@
  */
 
 import { purchaseNonce } from "#payment/authorization";
-import { toHex, wordOfInteger } from "#payment/bytes";
+import { fromHex, toHex, wordOfInteger } from "#payment/bytes";
+import { chainIdOf } from "#payment/eip712";
+import { recoverAddress } from "#payment/key";
 import { transferMethodOf } from "#payment/offer/offer";
+import { voucherDigest } from "#payment/voucher";
 import { type Pay, SIGNATURE_BYTES } from "#protocol/frames";
 import type { PaymentPayload } from "#protocol/x402";
 import { permitPayload } from "./permit2/permit-payload.ts";
-import type { ChannelRecord, DepositRecord } from "./ports.ts";
+import type { ChannelRecord, DepositRecord, SignedVoucher } from "./ports.ts";
 
 /** Batch-settlement: a voucher, or the first one behind a new deposit. */
 export function voucherPayload(
@@ -67,6 +70,15 @@ export function authorizationPayload(channel: ChannelRecord, pay: Pay): PaymentP
     },
   };
   return complete(channel, amountAtomic, payload);
+}
+
+/** Whether a channel's device signed a voucher that somebody shows. */
+export function isVoucherSigned(
+  { id, device, requirements }: ChannelRecord,
+  { maxClaimable, signature }: SignedVoucher,
+): boolean {
+  const digest = voucherDigest(id, maxClaimable, chainIdOf(requirements.network));
+  return recoverAddress(digest, fromHex(signature)) === `0x${device}`;
 }
 
 /** What the device signed the payment with, 0x and 130 hex digits. */

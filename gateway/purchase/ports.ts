@@ -192,6 +192,13 @@ export interface SellerCounters {
   readonly granted: number;
 }
 
+/** As a seller shows it; nothing about it is checked. */
+export interface SignedVoucher {
+  readonly maxClaimable: number;
+  /** 0x and 130 hex digits. */
+  readonly signature: string;
+}
+
 /** What came of presenting a payment. */
 export type Sale =
   | {
@@ -201,8 +208,13 @@ export type Sale =
       readonly validUntilSeconds: number;
       readonly transaction: string;
     }
-  /** HTTP 402: `charged` is the seller's counter when its answer has one (corrective 402). */
-  | { readonly kind: "unpaid"; readonly reason: string; readonly charged: number | null }
+  /** HTTP 402: `charged` and `voucher` are the seller's counter and newest voucher when its answer has them. */
+  | {
+      readonly kind: "unpaid";
+      readonly reason: string;
+      readonly charged: number | null;
+      readonly voucher?: SignedVoucher | null;
+    }
   | { readonly kind: "unavailable"; readonly reason: string };
 
 /** Why there are no terms: one line for people, and whether this gateway cannot pay by any of the seller's terms. */

@@ -13,7 +13,7 @@ import { transferMethodOf } from "#payment/offer/offer";
 import type { Pay } from "#protocol/frames";
 import { confirmDeposit, type DepositParts, depositSize, hasArrived, intendDeposit } from "./deposit.ts";
 import { classifyRefusal, type NotSold, type SellerFault } from "./faults/seller-fault.ts";
-import { authorizationPayload, voucherPayload } from "./payload.ts";
+import { authorizationPayload, signatureText, voucherPayload } from "./payload.ts";
 import {
   type ChannelRecord,
   type DepositRecord,
@@ -23,6 +23,7 @@ import {
   type Sale,
   type Seller,
   type SellerCounters,
+  type SignedVoucher,
 } from "./ports.ts";
 
 export interface PurchaseParts extends DepositParts {
@@ -31,17 +32,26 @@ export interface PurchaseParts extends DepositParts {
   readonly isOnSale: (amountAtomic: number) => boolean;
   /** The device walks a ladder of whole rungs: no counter between two of them leads on. */
   readonly signsAhead: boolean;
+  /** Whether a channel's device signed a voucher that its seller shows. */
+  readonly isSigned: (channel: ChannelRecord, voucher: SignedVoucher) => boolean;
   readonly note: Logger;
   readonly observe: Observe;
 }
 
 export type Sold = Extract<Sale, { kind: "paid" }>;
+type Unpaid = Extract<Sale, { kind: "unpaid" }>;
 
 /** Most stored vouchers shown again to a seller that forgot them, for one PAY; the next one goes on. */
 const REMINDERS_MAX = 64;
 
+/** `voucher`: the one that was charged, where it is a later one than what was presented. */
 export type Presented =
-  | { readonly channel: ChannelRecord; readonly refusal: null; readonly sold: Sold }
+  | {
+      readonly channel: ChannelRecord;
+      readonly refusal: null;
+      readonly sold: Sold;
+      readonly voucher?: SignedVoucher;
+    }
   | { readonly channel: ChannelRecord; readonly refusal: WireRefusal; readonly fault: SellerFault | null };
 
 /** Shows the seller one payment; resolves with the sale or with why there was none. Rejects when the ledger fails. */
@@ -73,8 +83,15 @@ async function presentVoucher(
 ): Promise<Presented> {
   const { channel, sale } = await show(parts, before, pay, deposit);
   if (sale.kind !== "unpaid") return taken(parts, channel, pay, sale);
-  const charged = sale.charged ?? (await askCharged(parts, channel, pay));
+  const asked = sale.charged === null ? await askCharged(parts, channel, pay) : sale;
+  const charged = asked?.charged ?? null;
   if (charged === null || charged === channel.charged) return notSold(parts, channel, pay, sale);
+  const newest = parts.signsAhead ? null : (asked?.voucher ?? null);
+  // Charged in part: shown again it might be sold again, for another quantum that leads to the same amount.
+  const isPart = newest !== null && newest.maxClaimable > charged;
+  if (isPart && newest.maxClaimable >= pay.maxClaimable) {
+    return recoverPart(parts, channel, pay, charged, newest);
+  }
   if (charged >= pay.maxClaimable) return recoverVoucher(parts, channel, pay);
   if (charged < channel.charged) return remind(parts, channel, pay, charged);
   return overtake(parts, channel, pay, charged, pay.maxClaimable <= channel.balance ? null : deposit);
@@ -104,13 +121,19 @@ async function show(
  * sale; a rung of before the price moved is as little on sale. Asked for a portion it sells, the seller says what it
  * has charged.
  */
-async function askCharged(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<number | null> {
+async function askCharged(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+): Promise<Pick<Unpaid, "charged" | "voucher"> | null> {
   const quantum = Number(channel.requirements.amount);
   if (pay.maxClaimable - channel.charged === quantum) return null;
   const ahead = { ...channel, charged: pay.maxClaimable - quantum };
   const sale = await parts.seller.pay(ahead, quantum, voucherPayload(ahead, pay, null));
-  if (sale.kind === "paid") return pay.maxClaimable;
-  return sale.kind === "unpaid" ? sale.charged : null;
+  if (sale.kind === "unavailable") return null;
+  if (sale.kind === "unpaid") return sale;
+  const voucher = { maxClaimable: pay.maxClaimable, signature: signatureText(pay) };
+  return { charged: sale.counters.charged, voucher };
 }
 
 /** The counter in the seller's answer says that this rung was charged: it was, if the seller's account says no less. */
@@ -123,6 +146,32 @@ async function recoverVoucher(parts: PurchaseParts, channel: ChannelRecord, pay:
     return notSold(parts, channel, pay, { kind: "unavailable", reason });
   }
   return { channel, refusal: null, sold: recovered(channel, { ...counters, charged: pay.maxClaimable }) };
+}
+
+/**
+ * This rung was charged in part, or later ones were that neither the ledger nor the device knows any more: only the
+ * seller's own counter leads on from there. The voucher that it shows proves that the device signed so much.
+ */
+async function recoverPart(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  pay: Pay,
+  charged: number,
+  voucher: SignedVoucher,
+): Promise<Presented> {
+  const unproven = (reason: string) => notSold(parts, channel, pay, { kind: "unavailable", reason });
+  if (!parts.isSigned(channel, voucher)) {
+    return unproven(
+      `it has ${charged} charged, and shows a voucher of ${voucher.maxClaimable} that is not signed`,
+    );
+  }
+  const quantum = Number(channel.requirements.amount);
+  const counters = await parts.seller.recover(channel, charged, quantum);
+  if (counters === null) return refused(channel, "seller-unavailable");
+  if (counters.charged !== charged) {
+    return unproven(`its answer has ${charged} charged, its account has ${counters.charged}`);
+  }
+  return { channel, refusal: null, sold: recovered(channel, counters), voucher };
 }
 
 /**

@@ -24,6 +24,7 @@ import type { Grant } from "#core/events";
 import type { WireRefusal } from "#core/refusal";
 import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
+import { fromHex } from "#payment/bytes";
 import type { Pay } from "#protocol/frames";
 import type { SellerFault } from "./faults/seller-fault.ts";
 import { signatureText } from "./payload.ts";
@@ -45,7 +46,9 @@ export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay
     if (presented.refusal !== null) {
       return { ...refuse(presented.channel, presented.refusal), fault: presented.fault };
     }
-    return await recordSale(parts, presented.channel, pay, presented.sold);
+    const { sold, voucher } = presented;
+    const paid = voucher === undefined ? pay : { ...pay, ...voucher, signature: fromHex(voucher.signature) };
+    return await recordSale(parts, presented.channel, paid, sold);
   } catch (error) {
     // Seller and chain answer with values: what throws here is the ledger. The rung is presented again.
     parts.note("warn", "the ledger could not be read or written; the device will present its rung again", {

@@ -53,6 +53,7 @@ interface Flags {
   readonly gasSponsoring: readonly GasSponsoring[];
   readonly discovery: boolean;
   readonly schemeServer: SchemeServer;
+  readonly chargePercent: number;
   readonly claimInterval: number;
   readonly watchInterval?: number;
   readonly withdrawDelay: number;
@@ -153,6 +154,12 @@ function readFlags(argv: readonly string[]): Flags {
         .choices(SCHEME_SERVERS)
         .default(SCHEME_SERVERS[0]),
     )
+    .option(
+      "--charge-percent <share>",
+      "charged of each voucher, as by a seller's own meter",
+      whole(1, 100),
+      100,
+    )
     .option("--claim-interval <seconds>", "between claims", positive, 3_600)
     .option("--watch-interval <seconds>", "between looks for withdrawals", positive)
     .option("--withdraw-delay <seconds>", "channels' withdraw delay", whole(900, 2_592_000), 86_400)
@@ -199,6 +206,7 @@ function optionsOf(flags: Flags): SellerOptions {
     gasSponsoring: flags.gasSponsoring,
     isDiscoverable: flags.discovery,
     schemeServer: flags.schemeServer,
+    chargePercent: flags.chargePercent,
     claimIntervalSeconds: flags.claimInterval,
     withdrawDelaySeconds: flags.withdrawDelay,
     minDepositAtomic: flags.minDeposit,

@@ -24,6 +24,7 @@ import { startRounds } from "./claims/rounds.ts";
 import { EvmChain } from "./claims/settlement-chain.ts";
 import { authorizationCheck } from "./claims/signed-authorization.ts";
 import type { Clock } from "./ports.ts";
+import { shareOf, WHOLE } from "./sale/charged-share.ts";
 import { declaredExtensions } from "./sale/declared-extensions.ts";
 import { EnergySale } from "./sale/energy-sale.ts";
 import { type GasSponsoring, paymentWays, type TransferMethod } from "./sale/payment-ways.ts";
@@ -77,6 +78,8 @@ export interface SellerOptions extends PublicBaseOptions {
   readonly isDiscoverable?: boolean;
   /** Meter-grade when absent. */
   readonly schemeServer?: SchemeServer;
+  /** Charges this share of each voucher, as a seller does that meters by itself; 100 when absent. */
+  readonly chargePercent?: number;
   readonly claimIntervalSeconds?: number;
   readonly watchIntervalSeconds?: number;
   readonly withdrawDelaySeconds?: number;
@@ -161,10 +164,19 @@ async function serve(opened: Opened): Promise<SellerService> {
     receiver: receiver.address,
   });
   const nowMs = () => Date.now();
+  const chargedShare = shareOf(options.chargePercent ?? 100);
   const own =
     options.schemeServer === "official"
       ? undefined
-      : await openOwnScheme({ official, chainId: connection.chainId, chain, store, nowMs, log });
+      : await openOwnScheme({
+          official,
+          chainId: connection.chainId,
+          chain,
+          store,
+          chargedShare,
+          nowMs,
+          log,
+        });
   const resourceServer = new x402ResourceServer(facilitator)
     .register(network, own?.scheme ?? official)
     .register(network, new ExactEvmScheme())
@@ -178,6 +190,7 @@ async function serve(opened: Opened): Promise<SellerService> {
     chain,
     node: watch,
     voucherService: own?.voucherService,
+    chargedShare,
     nowMs,
     authorizationIsSigned: authorizationCheck(connection, token),
     echoesExtensions: (payment) => terms.echoesExtensions(payment),
@@ -191,6 +204,7 @@ async function serve(opened: Opened): Promise<SellerService> {
     voucherService: own?.voucherService,
     store,
     quote,
+    isMetered: chargedShare !== WHOLE,
     terms,
     chain: watch,
     publicBase,

@@ -23,6 +23,8 @@ interface ServicesOptions {
   readonly schemes: readonly ("batch-settlement" | "exact")[];
   /** As `watt402-simulate seller --scheme-server`; its default when absent. */
   readonly schemeServer?: SchemeServer;
+  /** As `watt402-simulate seller --charge-percent`; all when absent. */
+  readonly chargePercent?: number;
   /** An electricity API that runs elsewhere, paid on the only chain; null starts one for each. */
   readonly sellerUrl: string | null;
   /** A broker that runs elsewhere; null lets the gateway open its own. */
@@ -182,6 +184,7 @@ async function startSeller(
       // Nobody looks for these sellers, and what they declare would come back with each payment.
       "--no-discovery",
       ...(options.schemeServer === undefined ? [] : ["--scheme-server", options.schemeServer]),
+      ...["--charge-percent", String(options.chargePercent ?? 100)],
       ...["--claim-interval", String(CLAIM_INTERVAL_SECONDS)],
       ...["--min-deposit", String(options.depositAtomic)],
     ],

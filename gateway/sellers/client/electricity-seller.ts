@@ -16,13 +16,7 @@ import {
   type SellerCounters,
 } from "../../purchase/ports.ts";
 import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
-import {
-  chargedInRequired,
-  chooseRequirements,
-  otherVersionIn,
-  type Payable,
-  sponsoredBy,
-} from "./requirements.ts";
+import { chooseRequirements, otherVersionIn, type Payable, sponsoredBy, unpaidBy } from "./requirements.ts";
 import { type Answer, type Http, isElsewhere, refusalIn } from "./seller-http.ts";
 
 const counter = z.number().int().min(0).max(COUNTER_MAX);
@@ -70,7 +64,7 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
       const answer = await presentPayment(http, echo, resource, payload, channel.charged);
       if (answer.kind === "unavailable") return answer;
       if (answer.kind === "payment-required") {
-        return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };
+        return unpaidBy(answer.error, answer.required);
       }
       if (answer.kind === "refused") {
         return { kind: isElsewhere(answer) ? "unavailable" : "unpaid", reason: found(answer), charged: null };

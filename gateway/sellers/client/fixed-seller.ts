@@ -10,11 +10,11 @@ import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../../pur
 import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
 import {
   chargedInReceipt,
-  chargedInRequired,
   chooseRequirements,
   otherVersionIn,
   type Payable,
   sponsoredBy,
+  unpaidBy,
 } from "./requirements.ts";
 import { type Http, isElsewhere, refusalIn } from "./seller-http.ts";
 
@@ -76,7 +76,7 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
       const answer = await presentPayment(http, echo, sale, payload, channel.charged);
       if (answer.kind === "unavailable") return answer;
       if (answer.kind === "payment-required") {
-        return { kind: "unpaid", reason: answer.error, charged: chargedInRequired(answer.required) };
+        return unpaidBy(answer.error, answer.required);
       }
       if (answer.kind === "refused") {
         const reason = `${url}: ${refusalIn(answer)}`;

@@ -14,7 +14,7 @@ import type { OfferedRequirements } from "#protocol/messages";
 import { isSameToken, type PaymentToken } from "#protocol/payment-token";
 import type { PaymentRequired, SettleResponse } from "#protocol/x402";
 import { SPONSORINGS } from "../../purchase/permit2/permit-payload.ts";
-import type { NoTerms } from "../../purchase/ports.ts";
+import type { NoTerms, Sale, SignedVoucher } from "../../purchase/ports.ts";
 import { echoTrouble } from "./extension-echo.ts";
 
 export interface Payable {
@@ -133,13 +133,20 @@ export function sponsoredBy({ extensions = {} }: PaymentRequired): readonly (key
   return (["eip2612", "erc20"] as const).filter((kind) => SPONSORINGS[kind] in extensions);
 }
 
-/** What a corrective 402 says was charged on a channel; null when it says nothing. */
-export function chargedInRequired(required: PaymentRequired): number | null {
+/** A refused payment, with what a corrective 402 says was charged on its channel, and the newest voucher it shows. */
+export function unpaidBy(reason: string, required: PaymentRequired): Extract<Sale, { kind: "unpaid" }> {
   for (const { extra } of required.accepts) {
     const charged = decimalIn(extra?.channelState, "chargedCumulativeAmount");
-    if (charged !== null) return charged;
+    if (charged !== null) return { kind: "unpaid", reason, charged, voucher: voucherIn(extra?.voucherState) };
   }
-  return null;
+  return { kind: "unpaid", reason, charged: null };
+}
+
+function voucherIn(state: unknown): SignedVoucher | null {
+  const maxClaimable = decimalIn(state, "signedMaxClaimable");
+  const signature = (state as { readonly signature?: unknown } | undefined)?.signature;
+  if (maxClaimable === null || typeof signature !== "string") return null;
+  return /^0x[0-9a-fA-F]{130}$/.test(signature) ? { maxClaimable, signature } : null;
 }
 
 /** What a receipt says was charged on its channel in all; null when it says nothing. */

@@ -62,9 +62,9 @@ export class InvariantMonitor {
     return this.signedRungs.size - (this.signedRungs.has(this.answeredMax) ? 1 : 0);
   }
 
-  /** Money of the rung whose answer is still missing, when the seller's charge shows that it went through. */
+  /** What the seller charged of the rung whose answer is still missing: all of it, a part, or nothing. */
   unanswered(charged: number): number {
-    return this.pending !== null && charged >= this.pending.maxClaimable ? this.pending.amountAtomic : 0;
+    return this.pending === null ? 0 : Math.max(0, charged - baseOf(this.pending));
   }
 
   /** Time without light counts from here on: before, a light cannot have bought. */
@@ -106,7 +106,8 @@ export class InvariantMonitor {
 
   private watchPurchase(effects: readonly Effect[], state: State): void {
     if (this.pending !== null && state.channel !== null) {
-      if (state.channel.charged >= this.pending.maxClaimable) this.endPurchase(this.pending);
+      const { charged } = state.channel;
+      if (charged > baseOf(this.pending)) this.endPurchase(this.pending, charged);
     }
     for (const effect of effects) if (effect.type === "pay") this.beginPurchase(effect.payment);
   }
@@ -126,9 +127,9 @@ export class InvariantMonitor {
     this.parts.onPurchase(true, 0);
   }
 
-  private endPurchase(payment: Payment): void {
+  private endPurchase(payment: Payment, charged: number): void {
     this.made++;
-    this.madeAtomic += payment.amountAtomic;
+    this.madeAtomic += charged - baseOf(payment);
     this.pending = null;
     this.answeredMax = payment.maxClaimable;
     // A rung that was charged can only be a repetition of itself from now on.
@@ -161,4 +162,9 @@ export class InvariantMonitor {
 function quantumUnits({ channel }: State): number {
   if (channel === null) return 0;
   return unitsForQuantum(channel.quantumAtomic, Math.max(1, channel.pricePerMillionUnits));
+}
+
+/** What was charged before a payment: a seller charges any part of what is signed above it. */
+function baseOf({ maxClaimable, amountAtomic }: Payment): number {
+  return maxClaimable - amountAtomic;
 }

@@ -174,7 +174,7 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
     if (this.#turns.has(id) || this.#reservations.has(id)) return undefined;
     const next: Channel = {
       ...channel,
-      chargedCumulativeAmount: voucher.maxClaimable,
+      chargedCumulativeAmount: String(Number(channel.chargedCumulativeAmount) + voucher.amountAtomic),
       signedMaxClaimable: voucher.maxClaimable,
       signature: voucher.signature,
       lastRequestTimestamp: voucher.atMs,

@@ -27,14 +27,16 @@ import { DATABASE_FILE, openDatabase, ownDirectory, type SellerIdentity } from "
 import {
   chargeBytes,
   entryOf,
-  hasPlainSignature,
   isCompact,
+  isPlain,
   type Range,
   readEntry,
   type StoreWrite,
 } from "./store-entries.ts";
 import { type Live, Unfolded } from "./unfolded.ts";
 
+/** In place of a reference: the answer to a channel's newest voucher where that has more than bytes say. */
+const NEWEST = "newest";
 const LIVE_MAX = 20_000;
 /** From one fold to the next, and the size of the journal that calls for one earlier. */
 const FOLD_EVERY_MS = 10_000;
@@ -181,7 +183,11 @@ class SqliteRows implements AccountRows {
     const inFull = this.#unfolded.answer(account, reference) ?? this.#tables.answer(account, reference);
     if (inFull !== undefined) return inFull;
     const live = this.#liveOf(account);
-    if (live?.newest === undefined || live.channel === null) return undefined;
+    if (live === undefined || live.channel === null) return undefined;
+    if (live.newest === undefined) {
+      if (live.channel.signedMaxClaimable !== reference) return undefined;
+      return this.#unfolded.answer(account, NEWEST) ?? this.#tables.answer(account, NEWEST);
+    }
     if (chargedAt(live.newest, 0) !== Number(reference)) return undefined;
     const { account: before, channel } = live;
     return storedAnswer(readCharge(live.newest, 0, { account: before, channel }), this.#network);
@@ -248,12 +254,10 @@ class SqliteRows implements AccountRows {
       this.#put({ account, channel, newest: this.#liveOf(account.account)?.newest });
     } else {
       const { account, channel } = write.charge;
-      const isPlain = hasPlainSignature(write.charge);
-      this.#put({ account, channel, newest: isPlain ? chargeBytes(write.charge, entry) : undefined });
-      if (!isPlain) {
-        const stored = storedAnswer(write.charge, this.#network);
-        this.#unfolded.putAnswer(account.account, channel.signedMaxClaimable, stored);
-      }
+      const isBytes = isPlain(write.charge);
+      this.#put({ account, channel, newest: isBytes ? chargeBytes(write.charge, entry) : undefined });
+      if (!isBytes)
+        this.#unfolded.putAnswer(account.account, NEWEST, storedAnswer(write.charge, this.#network));
     }
   }
 

@@ -43,8 +43,10 @@ const RANGE_BYTES = 12;
 /** 0x and 65 bytes; a contract's wallet may sign longer, and is written as JSON. */
 const PLAIN_SIGNATURE_DIGITS = 132;
 
-export function hasPlainSignature({ channel }: Charge): boolean {
-  return channel.signature.length === PLAIN_SIGNATURE_DIGITS;
+/** Whether a charge's bytes have room for it: a voucher charged whole, with a signature of the common length. */
+export function isPlain({ channel }: Charge): boolean {
+  const isWhole = channel.signedMaxClaimable === channel.chargedCumulativeAmount;
+  return isWhole && channel.signature.length === PLAIN_SIGNATURE_DIGITS;
 }
 
 /** Whether a charge's bytes, read on the record before it, give the record after it. */
@@ -52,7 +54,7 @@ export function isCompact(charge: Charge, before: Channel | null): boolean {
   const { channel } = charge;
   return (
     before !== null &&
-    hasPlainSignature(charge) &&
+    isPlain(charge) &&
     before.channelConfig === channel.channelConfig &&
     before.balance === channel.balance &&
     before.totalClaimed === channel.totalClaimed &&

@@ -12,6 +12,7 @@ import type { VoucherService } from "../scheme/voucher-service.ts";
 import { type SaleOutcome, verifyAndSettle } from "./attempt.ts";
 import { buyersIdentifier } from "./buyers-identifier.ts";
 import { ChannelTurns } from "./channel-turns.ts";
+import { type ChargedShare, WHOLE } from "./charged-share.ts";
 import {
   depositAuthorization,
   identify,
@@ -55,6 +56,8 @@ export interface EnergySaleParts extends TransferParts {
   readonly node?: Pick<ChainWatch, "trouble" | "look" | "whileItAnswers">;
   /** Sells for plain vouchers before the resource server is asked; absent with the official scheme. */
   readonly voucherService?: VoucherService | undefined;
+  /** What is charged of a channel's voucher; an exact transfer cannot be charged in part. */
+  readonly chargedShare: ChargedShare;
   /** Unix time in milliseconds. */
   readonly nowMs: () => number;
   /** Whether a payment's extensions are those that were declared; absent where none are. */
@@ -181,9 +184,10 @@ export class EnergySale {
     if (!offers.some((offer) => offer.amount === amount)) return undefined;
     // What was signed is in the signature; of it upto may have charged less.
     if (identity.scheme === "upto") return stored;
-    if ((amountOf(stored) ?? amount) !== amount) return undefined;
+    const share = identity.scheme === "exact" ? WHOLE : this.#parts.chargedShare;
+    if ((amountOf(stored) ?? amount) !== String(share(Number(amount)))) return undefined;
     if (identity.scheme === "exact") return stored;
-    if (store.channel(account)?.chargedCumulativeAmount !== reference) return undefined;
+    if (store.channel(account)?.signedMaxClaimable !== reference) return undefined;
     if (identity.type === "deposit" && !(await this.#alreadyDeposited(payment))) return undefined;
     return stored;
   }
@@ -225,7 +229,10 @@ export class EnergySale {
     if (echoesExtensions?.(payment) === false)
       return { kind: "unpaid", reason: ECHO_MISMATCH, payment: undefined };
     if (identity.scheme !== "batch-settlement")
-      return sellTransfer(this.#parts, payment, requirements, identity, asked);
+      return sellTransfer(this.#parts, payment, requirements, identity, {
+        ...asked,
+        usedAtomic: asked?.usedAtomic ?? this.#parts.chargedShare(Number(requirements.amount)),
+      });
     const leaving = (store.channel(identity.account)?.withdrawRequestedAt ?? 0) !== 0;
     if (leaving && identity.type !== "refund") return { kind: "unpaid", reason: WITHDRAWAL_PENDING, payment };
     return this.#sellOnChannel(payment, requirements, identity);
@@ -237,7 +244,8 @@ export class EnergySale {
     identity: PaymentIdentity,
   ): Promise<SaleOutcome> {
     const { resourceServer, store, chain, nowMs } = this.#parts;
-    let attempt = await verifyAndSettle(resourceServer, payment, requirements);
+    const charged = identity.type === "refund" ? undefined : this.#charged(requirements.amount);
+    let attempt = await verifyAndSettle(resourceServer, payment, requirements, charged);
     if (attempt.kind !== "settled" && identity.type !== "refund") {
       // The money may be on the channel without our having seen it come: a deposit whose answer was lost
       // before it was stored, or one made by others. Then the voucher alone is the payment.
@@ -249,6 +257,7 @@ export class EnergySale {
           resourceServer,
           deposited ? voucherAlone(payment) : payment,
           requirements,
+          charged,
         );
       }
     }
@@ -259,6 +268,12 @@ export class EnergySale {
     const stored = store.answer(identity.account, identity.reference);
     if (stored === undefined) throw new Error("settled, but not in the store");
     return { kind: "sold", stored, isRepetition: false };
+  }
+
+  /** What is charged of a voucher, where that is less than was signed. */
+  #charged(amount: string): string | undefined {
+    const charged = String(this.#parts.chargedShare(Number(amount)));
+    return charged === amount ? undefined : charged;
   }
 
   async #alreadyDeposited(payment: PaymentPayload): Promise<boolean> {

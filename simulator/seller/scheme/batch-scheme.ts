@@ -66,9 +66,11 @@ async function beforeVerify(parts: BatchSchemeParts, context: VerifyContext): Pr
   if (ids.idOf(payment.config) !== payment.channelId) return refuse("channel_id_mismatch");
   const known = await official.getStorage().get(payment.channelId);
   if (known === undefined) return beforeFirst(parts, context, payment);
-  if (
-    BigInt(payment.maxClaimable) !== expected(known.chargedCumulativeAmount, payment, context.requirements)
-  ) {
+  // A voucher charged in part would fit a smaller quantum, and be charged again.
+  const isCharged = payment.type !== "refund" && payment.maxClaimable === known.signedMaxClaimable;
+  const isDue =
+    BigInt(payment.maxClaimable) === expected(known.chargedCumulativeAmount, payment, context.requirements);
+  if (!isDue || (isCharged && known.pendingRequest === undefined)) {
     official.rememberChannelSnapshot(context.paymentPayload, known);
     return refuse("cumulative_amount_mismatch");
   }

@@ -5,6 +5,7 @@ import type { SchemeNetworkServer } from "@x402/core/types";
 import type { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
 import { type Curve, fastestCurve } from "#node/key/native-curve";
 import type { Chain } from "../ports.ts";
+import type { ChargedShare } from "../sale/charged-share.ts";
 import { batchScheme } from "./batch-scheme.ts";
 import { ChannelIds } from "./channel-ids.ts";
 import { VoucherService, type VoucherStore } from "./voucher-service.ts";
@@ -16,6 +17,7 @@ interface OwnSchemeOptions {
   readonly chainId: number;
   readonly chain: Pick<Chain, "readChannels">;
   readonly store: VoucherStore;
+  readonly chargedShare: ChargedShare;
   /** Unix time in milliseconds. */
   readonly nowMs: () => number;
   /** One line for the operator. */
@@ -30,7 +32,7 @@ interface OwnScheme {
 
 /** Warns when vouchers will be verified the slow way, and says why. */
 export async function openOwnScheme(options: OwnSchemeOptions): Promise<OwnScheme> {
-  const { official, chainId, chain, store, nowMs, log } = options;
+  const { official, chainId, chain, store, chargedShare, nowMs, log } = options;
   const { curve, reason } = fastestCurve();
   if (reason !== undefined) {
     log(
@@ -46,6 +48,7 @@ export async function openOwnScheme(options: OwnSchemeOptions): Promise<OwnSchem
     voucherService: new VoucherService({
       store,
       signatures,
+      chargedShare,
       nowMs,
       onchainStateTtlMs: official.getOnchainStateTtlMs(),
       warn: log,

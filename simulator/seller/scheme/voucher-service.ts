@@ -5,6 +5,7 @@
 
 import type { PaymentRequirements } from "@x402/core/types";
 import type { Channel, StoredAnswer } from "../ports.ts";
+import type { ChargedShare } from "../sale/charged-share.ts";
 import { echoes, type PresentedVoucher, sameConfig } from "./presented-voucher.ts";
 import type { VoucherSignatures } from "./voucher-signatures.ts";
 
@@ -15,6 +16,7 @@ const BAD_SIGNATURE = "invalid_batch_settlement_evm_voucher_signature";
 interface VoucherServiceParts {
   readonly store: VoucherStore;
   readonly signatures: VoucherSignatures;
+  readonly chargedShare: ChargedShare;
   /** Unix time in milliseconds. */
   readonly nowMs: () => number;
   /** How long what was read of a channel from the chain is relied on. */
@@ -27,7 +29,7 @@ export interface VoucherStore {
   /** As committed. */
   channel(id: string): Channel | undefined;
   /**
-   * Charges the channel up to the voucher and resolves once that is on disk; undefined when another request
+   * Charges the channel for the voucher and resolves once that is on disk; undefined when another request
    * has the channel.
    */
   chargeVoucher(channel: Channel, voucher: ChargedVoucher): Promise<StoredAnswer> | undefined;
@@ -36,6 +38,7 @@ export interface VoucherStore {
 export interface ChargedVoucher {
   readonly maxClaimable: string;
   readonly signature: string;
+  /** What is charged of it. */
   readonly amountAtomic: number;
   /** Unix time in milliseconds. */
   readonly atMs: number;
@@ -82,6 +85,8 @@ export class VoucherService {
     const amountAtomic = Number(offer.amount);
     const maxClaimable = Number(voucher.maxClaimable);
     if (maxClaimable !== Number(channel.chargedCumulativeAmount) + amountAtomic) return undefined;
+    // Charged in part, it would fit a smaller quantum, and be charged again.
+    if (voucher.maxClaimable === channel.signedMaxClaimable) return undefined;
     if (maxClaimable > Number(channel.balance) || maxClaimable <= Number(channel.totalClaimed))
       return undefined;
     if (!sameConfig(channel.channelConfig, voucher.config)) return undefined;
@@ -145,7 +150,7 @@ export class VoucherService {
     const charging = this.#parts.store.chargeVoucher(channel, {
       maxClaimable,
       signature,
-      amountAtomic,
+      amountAtomic: this.#parts.chargedShare(amountAtomic),
       atMs,
     });
     if (charging === undefined) return undefined;

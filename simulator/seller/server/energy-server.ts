@@ -39,6 +39,8 @@ interface ServerParts {
   readonly voucherService: VoucherService | undefined;
   readonly store: AccountStore;
   readonly quote: () => Quote;
+  /** It charges less than is signed. */
+  readonly isMetered: boolean;
   readonly terms: Terms;
   readonly chain: Pick<ChainWatch, "origin" | "trouble">;
   readonly publicBase: PublicBaseOptions;
@@ -83,7 +85,12 @@ function addReads(app: FastifyInstance, parts: ServerParts): void {
     return { status: "vouchers only", chain: { url: origin, isGood: false, reason: trouble } };
   });
 
-  app.get("/v1/tariff", async () => ({ unit: "mWh", ...parts.quote(), menu: terms.menu }));
+  app.get("/v1/tariff", async () => ({
+    unit: "mWh",
+    ...parts.quote(),
+    menu: terms.menu,
+    ...(parts.isMetered ? { metered: true } : {}),
+  }));
 
   app.get<{ Params: { id: string } }>("/v1/accounts/:id", async (request, reply) => {
     const id = request.params.id.toLowerCase();

@@ -14,10 +14,10 @@ import { TariffWatch } from "#gateway/sellers/tariff-watch";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { keyOf } from "../engine/keys.ts";
 import { ProcessLifetime } from "../engine/process-lifetime.ts";
-import { type Signing, signDigest } from "../engine/signing.ts";
+import { isVoucherSigned, type Signing, signDigest } from "../engine/signing.ts";
 import type { Tables } from "../engine/tables.ts";
 import type { World } from "../engine/world.ts";
-import { NETWORK, TOKEN } from "../engine/world-terms.ts";
+import { CHAIN_ID, NETWORK, TOKEN } from "../engine/world-terms.ts";
 import type { Network } from "../surroundings/faulty-network.ts";
 import type { ChainModel } from "./chain.ts";
 import { gatewayChain } from "./chain-ports.ts";
@@ -134,6 +134,8 @@ export class Gateway {
         // One token: a world's lights pay in no other.
         findToken: () => token,
         isEnrolled: () => false,
+        isSigned: ({ id, device }, { maxClaimable, signature }) =>
+          isVoucherSigned(signing, `0x${device}`, CHAIN_ID, id, maxClaimable, signature),
         note: (_level, text, fields) => world.note(`gateway: ${text} ${String(fields.reason ?? "")}`),
         observe: () => {},
         timing: UNTIMED,

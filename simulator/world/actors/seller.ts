@@ -10,6 +10,7 @@ import { AccountBook, type AccountRecord, type AccountRows } from "../../seller/
 import { storedAnswer } from "../../seller/accounts/charge.ts";
 import { Claims } from "../../seller/claims/claims.ts";
 import type { KindTotals, SellerTransaction, StoredAnswer, TransactionKind } from "../../seller/ports.ts";
+import { type ChargedShare, WHOLE } from "../../seller/sale/charged-share.ts";
 import { EnergySale } from "../../seller/sale/energy-sale.ts";
 import { type Quote, quoting, type Tariff } from "../../seller/sale/tariff.ts";
 import type { Faults } from "../engine/faults.ts";
@@ -42,6 +43,7 @@ interface SellerParts {
   readonly tariff: Tariff;
   readonly signing: Signing;
   readonly epochSeconds: number;
+  readonly chargedShare: ChargedShare;
   readonly watch: SellerWatch;
 }
 
@@ -93,6 +95,7 @@ export class Seller {
       resourceServer: settlement.asServer(),
       store: book,
       chain: port,
+      chargedShare: this.parts.chargedShare,
       nowMs,
       authorizationIsSigned: () => Promise.resolve(false),
       warn: () => {},
@@ -115,7 +118,10 @@ export class Seller {
     quantum: number,
     payment: PaymentPayload | null,
   ): Promise<Answer> {
-    if (path === "/v1/tariff") return body({ unit: "mWh", ...this.quote(), menu: MENU });
+    if (path === "/v1/tariff") {
+      const metered = this.parts.chargedShare === WHOLE ? {} : { metered: true };
+      return body({ unit: "mWh", ...this.quote(), menu: MENU, ...metered });
+    }
     if (path.startsWith("/v1/accounts/")) return this.accountOf(path.slice("/v1/accounts/".length));
     const offer = requirementsFor(quantum);
     if (method !== "POST" || offer === null) {
@@ -199,11 +205,14 @@ function required(
 ): Answer {
   const id = (payment?.payload as { voucher?: { channelId: string } } | undefined)?.voucher?.channelId;
   const channel = id === undefined ? undefined : book?.channel(id);
-  const channelState =
+  const states =
     channel === undefined
       ? {}
-      : { channelState: { chargedCumulativeAmount: channel.chargedCumulativeAmount } };
-  const accepts = [{ ...offer, extra: { ...offer.extra, ...channelState } }];
+      : {
+          channelState: { chargedCumulativeAmount: channel.chargedCumulativeAmount },
+          voucherState: { signedMaxClaimable: channel.signedMaxClaimable, signature: channel.signature },
+        };
+  const accepts = [{ ...offer, extra: { ...offer.extra, ...states } }];
   return {
     kind: "payment-required",
     required: { x402Version: 2, error, resource: { url: "" }, accepts } as Extract<

@@ -72,8 +72,13 @@ export class Settlement {
         offers.find((offer) => isSameOffer(offer, payment.accepted)),
       verifyPayment: (payment: PaymentPayload, requirements: PaymentRequirements) =>
         this.verify(payment, requirements),
-      settlePayment: (payment: PaymentPayload, requirements: PaymentRequirements) =>
-        this.settle(payment, requirements),
+      settlePayment: (
+        payment: PaymentPayload,
+        requirements: PaymentRequirements,
+        _extensions?: undefined,
+        _transport?: undefined,
+        overrides?: { readonly amount: string },
+      ) => this.settle(payment, { ...requirements, ...overrides }),
       createPaymentCancellationDispatcher: (payment: PaymentPayload) => ({
         cancel: () => this.release(payment),
       }),

@@ -17,6 +17,7 @@ import { peekJson } from "#protocol/tag";
 import type { Leaf } from "#protocol/topics";
 import type { AccountRecord } from "../../seller/accounts/account-book.ts";
 import type { StoredAnswer } from "../../seller/ports.ts";
+import type { ChargedShare } from "../../seller/sale/charged-share.ts";
 import type { ChainModel } from "../actors/chain.ts";
 import type { Light, LightWatch, Recovery } from "../actors/device.ts";
 import type { SellerWatch } from "../actors/seller.ts";
@@ -27,10 +28,6 @@ import type { Wiretap } from "../surroundings/faulty-network.ts";
 import { brokenAtRest } from "./at-rest.ts";
 import { newObservations, type Observations } from "./observations.ts";
 import type { Invariant, WorldViolation } from "./world-violation.ts";
-
-interface Sold {
-  readonly units: number;
-}
 
 /** The order of messages waiting at a host may differ from their arrival by this. */
 const HEARD_MS = 15_000;
@@ -45,6 +42,7 @@ interface OracleParts {
   readonly sellerTables: Tables;
   readonly chain: () => ChainModel;
   readonly perChannelAtomic: number;
+  readonly chargedShare: ChargedShare;
 }
 
 export class Oracle implements Wiretap, SellerWatch, LightWatch {
@@ -55,7 +53,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   private readonly seen = new Map<string, Observations>();
   private readonly all: Observations[] = [];
   private readonly signedMax = new Map<string, number>();
-  private readonly sold = new Map<string, Sold>();
+  private readonly sold = new Map<string, number>();
   private readonly soldOnChannel = new Map<string, number>();
   private readonly chargedMax = new Map<string, number>();
   private readonly balanceOffered = new Map<number, number>();
@@ -281,13 +279,14 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
 
   // ---- the seller's disk ----
 
-  /** M2, M3: a charge raises the account by one rung that its device signed. */
+  /** M2, M3: a charge raises the account by one rung that its device signed, or by the seller's share of it. */
   charged(before: AccountRecord | undefined, after: AccountRecord, reference: string): void {
     const id = after.account.account;
     const { charged, granted } = after.account;
     const chargedBefore = before?.account.charged ?? 0;
     this.parts.world.note(`seller charges ${id.slice(0, 8)} ${charged} grants ${granted}`);
-    if (before !== undefined && (charged <= chargedBefore || charged !== Number(reference))) {
+    const due = chargedBefore + this.parts.chargedShare(Number(reference) - chargedBefore);
+    if (before !== undefined && (charged <= chargedBefore || charged !== due)) {
       this.broken("M3", `rung ${reference} charged on top of ${chargedBefore}: ${charged}`);
     }
     if (charged > (this.signedMax.get(id) ?? 0)) {
@@ -296,9 +295,9 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     this.chargedMax.set(id, Math.max(this.chargedMax.get(id) ?? 0, charged));
     const units = granted - (before?.account.granted ?? 0);
     const key = `${id} ${reference}`;
-    const known = this.sold.get(key)?.units ?? 0;
+    const known = this.sold.get(key) ?? 0;
     if (units <= known) return;
-    this.sold.set(key, { units });
+    this.sold.set(key, units);
     this.soldOnChannel.set(id, (this.soldOnChannel.get(id) ?? 0) + units - known);
     const device = after.channel?.channelConfig.payerAuthorizer.slice(2) ?? "";
     const seen = this.seen.get(device);

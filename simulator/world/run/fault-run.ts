@@ -5,6 +5,7 @@
  * Promise: the same options give the same outcome and the same trace, whatever else the machine does.
  */
 import { plannedLevel } from "#core/lamp";
+import { shareOf } from "../../seller/sale/charged-share.ts";
 import { Adversary } from "../actors/adversary.ts";
 import { ChainModel } from "../actors/chain.ts";
 import { Light, type LightParts } from "../actors/device.ts";
@@ -92,6 +93,7 @@ interface Built extends FaultTargets {
 
 function build(options: WorldOptions, setting: Setting, world: World, faults: Faults): Built {
   const { signing } = options;
+  const chargedShare = shareOf(options.chargePercent ?? 100);
   const { epochSeconds, perChannelAtomic } = setting;
   const gatewayTables = new Tables(faults, world.stream("gateway disk"));
   const sellerTables = new Tables(faults, world.stream("seller disk"));
@@ -109,6 +111,7 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
     sellerTables,
     chain: () => chain,
     perChannelAtomic,
+    chargedShare,
   });
   const names = new Map<string, string>();
   for (let index = 0; index < setting.sites.length; index++) {
@@ -138,6 +141,7 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
     tariff: setting.tariff,
     signing,
     epochSeconds,
+    chargedShare,
     watch: oracle,
   });
   const gatewayClock = { offsetSeconds: 0 };

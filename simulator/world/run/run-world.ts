@@ -79,7 +79,7 @@ async function runWorlds(flags: WorldFlags): Promise<number> {
 }
 
 function jobsOf(flags: WorldFlags): Job[] {
-  const { seed, seeds, nights = 1, signing, boards = 0 } = flags;
+  const { seed, seeds, nights = 1, signing, boards = 0, chargePercent } = flags;
   const faults = faultsOf(flags);
   const request = requestOf(flags);
   // What is wrong with scenario, city or tariff is said before a worker is hired.
@@ -92,10 +92,14 @@ function jobsOf(flags: WorldFlags): Job[] {
   }
   const numbers = seed === undefined ? Array.from({ length: seeds ?? 1 }, (_, index) => index + 1) : [seed];
   const isFast =
-    faults === "none" && lights > FAST_ABOVE_LIGHTS && flags.scenario === undefined && boards === 0;
+    faults === "none" &&
+    lights > FAST_ABOVE_LIGHTS &&
+    flags.scenario === undefined &&
+    boards === 0 &&
+    chargePercent === undefined;
   if (!isFast) {
     return numbers.map((number, index): Job => {
-      const options: WorldOptions = { seed: number, lights, nights, faults, signing, boards };
+      const options: WorldOptions = { seed: number, lights, nights, faults, signing, boards, chargePercent };
       const isObserved = request !== null || (flags.report !== undefined && index === 0);
       if (!isObserved) return { kind: "night", options };
       return { kind: "evening", options, request, command: commandOf(flags, number) };

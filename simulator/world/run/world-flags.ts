@@ -25,6 +25,7 @@ export interface WorldFlags {
   readonly faults?: FaultChoice;
   readonly signing: "stand-in" | "real";
   readonly boards?: number;
+  readonly chargePercent?: number;
   readonly workers: number;
   readonly report?: string;
   readonly json?: true;
@@ -71,6 +72,7 @@ export function readWorldFlags(argv: readonly string[]): WorldFlags {
       "so many of the lights keep memory and rungs as Espruino boards do",
       whole(1, 256),
     )
+    .option("--charge-percent <share>", "the seller charges this share of each voucher", whole(1, 100))
     .option("--workers <number>", "worlds at once", whole(1, 64), Math.max(1, availableParallelism()))
     .option("--report <file>", "write the first world as one HTML page")
     .option("--json", "print the result as one JSON document")
@@ -118,7 +120,7 @@ export function faultsOf({ faults: chosen, scenario }: WorldFlags): FaultChoice 
 
 /** The command that runs one world of these again. */
 export function commandOf(flags: WorldFlags, seed: number): string {
-  const { lights, nights, minutes, interval, scenario, city, tariff, boards } = flags;
+  const { lights, nights, minutes, interval, scenario, city, tariff, boards, chargePercent } = flags;
   const chosen = faultsOf(flags);
   const given = {
     scenario,
@@ -127,6 +129,7 @@ export function commandOf(flags: WorldFlags, seed: number): string {
     lights: lights ?? (requestOf(flags) === null ? DRAWN_LIGHTS : undefined),
     nights: scenario === undefined ? (nights ?? 1) : undefined,
     ...{ minutes, interval, boards },
+    "charge-percent": chargePercent,
     faults: typeof chosen === "string" ? chosen : chosen.join(","),
   };
   const options = Object.entries(given).flatMap(([name, value]) =>

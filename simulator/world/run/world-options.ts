@@ -29,6 +29,8 @@ export interface WorldOptions {
   readonly signing: Signing;
   /** So many lights, the first ones, keep memory and rungs as an Espruino board does. */
   readonly boards?: number;
+  /** The seller charges this share of each voucher, 1..100; all of it when absent. */
+  readonly chargePercent?: number | undefined;
 }
 
 export interface Setting {

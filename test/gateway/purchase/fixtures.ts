@@ -7,6 +7,7 @@ import { channelTagOf } from "#core/rungs";
 import { COUNTER_MAX, unitsForQuantum } from "#core/units";
 import { channelFor } from "#gateway/purchase/channels";
 import { type FundingLimits, totalsOf } from "#gateway/purchase/funding";
+import { isVoucherSigned } from "#gateway/purchase/payload";
 import {
   type Chain,
   type ChannelKey,
@@ -414,6 +415,7 @@ export function newBench(limits: Partial<FundingLimits> = {}): Bench {
       seller: bench.seller,
       limits: bench.limits,
       isEnrolled: () => false,
+      isSigned: isVoucherSigned,
       isOnSale: () => true,
       signsAhead: false,
       note: (_level, text, fields) => notes.push(`${text} ${JSON.stringify(fields)}`),

@@ -85,13 +85,14 @@ async function openChannel(store: SqliteAccounts, index: number): Promise<void> 
   }));
 }
 
-function buy(store: SqliteAccounts, index: number): Promise<StoredAnswer> {
+/** @param amountAtomic charged of the AMOUNT that is signed */
+function buy(store: SqliteAccounts, index: number, amountAtomic = AMOUNT): Promise<StoredAnswer> {
   const channel = store.channel(idOf(index))!;
   const charged = Number(channel.chargedCumulativeAmount) + AMOUNT;
   const voucher = {
     maxClaimable: String(charged),
     signature: signatureOf(index, charged),
-    amountAtomic: AMOUNT,
+    amountAtomic,
     atMs: 1_700_000_000_000 + charged,
   };
   return store.chargeVoucher(channel, voucher)!;
@@ -182,6 +183,32 @@ describe("charges", () => {
         ...Array.from({ length: 4 }),
         sold[4],
       ]);
+      await one.close();
+    }
+  });
+
+  test("in part keep the answer of a channel's newest voucher alone, through a crash and folds", async () => {
+    const directory = await newDirectory();
+    const store = open(directory);
+    await openChannel(store, 0);
+    const sold: [string, StoredAnswer][] = [];
+    for (const part of [37, AMOUNT, 40, 41]) {
+      const answer = await buy(store, 0, part);
+      sold.push([store.channel(idOf(0))!.signedMaxClaimable, answer]);
+    }
+    const [crashed, newest] = [open(await crashOf(directory)), sold.at(-1)!];
+    const charged = AMOUNT + 37 + AMOUNT + 40 + 41;
+    await store.close();
+    for (const one of [crashed, open(directory), open(await crashOf(directory))]) {
+      expect(sold.map(([signed]) => one.answer(idOf(0), signed))).toEqual([
+        ...Array.from({ length: 3 }),
+        newest[1],
+      ]);
+      expect(one.account(idOf(0))).toMatchObject({ charged, purchases: 5 });
+      expect(one.channel(idOf(0))).toMatchObject({
+        chargedCumulativeAmount: String(charged),
+        signedMaxClaimable: newest[0],
+      });
       await one.close();
     }
   });
