@@ -51,10 +51,7 @@ export interface ChannelRecord {
   /** The device may sign up to here: balance, or what the next deposit will raise it to. */
   readonly promised: number;
   readonly charged: number;
-  /**
-   * The highest amount that was charged, whole or in part, derived like the balance: above `charged` with a seller that
-   * charges less than was signed. What is not above it was presented before.
-   */
+  /** The highest amount that was charged, whole or in part, derived like the balance: what is not above was presented. */
   readonly signed: number;
   readonly granted: number;
   readonly revision: number;
