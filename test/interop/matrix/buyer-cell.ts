@@ -48,9 +48,13 @@ export async function buyFrom(
   check: (light: Light) => Promise<void>,
 ): Promise<void> {
   const refusals: Refusals = { firstMs: null, texts: new Set() };
+  // A channel's deposits are the treasury's, by a scheme without channels each light pays from its own wallet.
+  const payerKey = await chain.payer(route);
+  const isByChannel = route.scheme === "batch-settlement";
   const gateway = await ground.gateway(
     ground.config(url, {
       seller: { kind: "fixed", unitsPerPayment: UNITS_PER_PAYMENT, schemes: [route.scheme] },
+      ...(isByChannel ? { treasury: { key: ground.keyFile(payerKey) } } : {}),
     }),
     (level, text, fields) => {
       if (level === "info") return;
@@ -60,7 +64,7 @@ export async function buyFrom(
     },
   );
   const light = ground.light(gateway.brokerUrl, {
-    key: openKey(fromHex(await chain.payer(route))),
+    ...(isByChannel ? {} : { key: openKey(fromHex(payerKey)) }),
     loadMilliwatts: LOAD_MILLIWATTS,
     schemes: [route.scheme],
     ...(route.transferMethod === "permit2"

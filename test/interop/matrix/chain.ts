@@ -31,7 +31,7 @@ export interface MatrixChain {
   payer(route: Route): Promise<Hex>;
 }
 
-const PAYER_TOKENS_ATOMIC = 1_000_000n;
+const PAYER_TOKENS_ATOMIC = 100_000_000n;
 const PAYER_WEI = 10n ** 18n;
 
 export function matrixChain(anvil: Anvil, contracts: Contracts): MatrixChain {
