@@ -1,12 +1,16 @@
 /**
  * One payment taken once through the official x402 resource server: verified, then settled.
  *
- * Promise: a payment that could not be settled leaves no reservation behind.
+ * Promise: a payment that could not be settled leaves no reservation behind; one whose transaction was sent and is not yet
+ * confirmed is neither paid nor refused: the buyer presents it again.
  */
 import type { x402ResourceServer } from "@x402/core/server";
 import type { PaymentPayload, PaymentRequirements, SettleResponse } from "@x402/core/types";
 import { SettleError } from "@x402/core/types";
 import type { StoredAnswer } from "../ports.ts";
+
+/** The SDK's word for a settlement whose outcome is not known yet. */
+const SETTLEMENT_PENDING = "settlement_pending";
 
 export type ResourceServer = Pick<
   x402ResourceServer,
@@ -28,7 +32,7 @@ export type SaleOutcome =
 
 /** A payment once through the official server; `acknowledgement` when it was no purchase but a refund. */
 export type Attempt =
-  | Extract<SaleOutcome, { kind: "unpaid" | "unsettled" }>
+  | Extract<SaleOutcome, { kind: "unpaid" | "unsettled" | "unavailable" }>
   | {
       readonly kind: "settled";
       readonly receipt: SettleResponse;
@@ -47,6 +51,10 @@ export async function verifyAndSettle(
     return { kind: "unpaid", reason: verified.invalidReason ?? "payment refused", payment };
   }
   const receipt = await settle(resourceServer, payment, requirements, amountAtomic);
+  if (receipt.errorReason === SETTLEMENT_PENDING) {
+    const reason = `transaction ${receipt.transaction} was sent and is not confirmed; present the same payment again`;
+    return { kind: "unavailable", reason };
+  }
   if (!receipt.success) return { kind: "unsettled", receipt };
   return { kind: "settled", receipt, acknowledgement: verified.skipHandler };
 }

@@ -1,6 +1,6 @@
 // One seller that takes every scheme by every transfer method, and what it owes a buyer by each.
 
-import type { PaymentPayload, PaymentRequired } from "@x402/core/types";
+import type { PaymentPayload, PaymentRequired, PaymentRequirements } from "@x402/core/types";
 import { toClientEvmSigner } from "@x402/evm";
 import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/client";
 import { ExactEvmScheme } from "@x402/evm/exact/client";
@@ -11,6 +11,7 @@ import {
 } from "@x402/extensions";
 import { extractDiscoveryInfo, validateDiscoveryExtension } from "@x402/extensions/bazaar";
 import { x402Client, x402HTTPClient } from "@x402/fetch";
+import { fastify } from "fastify";
 import { encodeFunctionData, type Hex, maxUint256 } from "viem";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tokenAbi } from "#simulator/chain/abi";
@@ -199,6 +200,60 @@ test("a Permit2 deposit that was settled and not stored is the channel's money, 
   }
   expect(before - (await tokensOf(payer))).toBe(BigInt(10 * QUANTUM));
 });
+
+test.each([
+  ["exact", "eip3009"],
+  ["batch-settlement", "permit2"],
+] as const)(
+  "%s by %s that was sent and is not confirmed is 503, and is sold when it is presented again",
+  async (scheme, method) => {
+    const payer = await approved();
+    const payment = await signed(payer, scheme, method);
+    const facilitator = facilitatorBeside(ground, FACILITATOR);
+    let pending = 2;
+    const settled = { success: true, transaction: `0x${"12".repeat(32)}`, network: ground.network };
+    const server = fastify();
+    server.get("/supported", () => facilitator.getSupported());
+    type Asked = { paymentPayload: PaymentPayload; paymentRequirements: PaymentRequirements };
+    server.post<{ Body: Asked }>("/verify", ({ body }) =>
+      facilitator.verify(body.paymentPayload, body.paymentRequirements),
+    );
+    server.post<{ Body: Asked }>("/settle", async ({ body }) => {
+      // The SDK's server asks once more by itself.
+      pending -= 1;
+      if (pending >= 0) return { ...settled, success: false, errorReason: "settlement_pending" };
+      return facilitator.settle(body.paymentPayload, body.paymentRequirements);
+    });
+    const url = await server.listen({ port: 0, host: "127.0.0.1" });
+    const elsewhere = await ground.start({
+      receiverKey: ground.receiverKey,
+      facilitators: [{ url }],
+      schemes: SCHEMES,
+      transferMethods: TRANSFER_METHODS,
+      minDepositAtomic: 10 * QUANTUM,
+    });
+    try {
+      const present = () =>
+        fetch(`${elsewhere.url}/v1/energy?quantum=${QUANTUM}`, {
+          method: "POST",
+          headers: headersOf(payment),
+        });
+      const sent = await present();
+      expect([sent.status, sent.headers.get("retry-after"), await sent.json()]).toEqual([
+        503,
+        "1",
+        {
+          error: `transaction ${settled.transaction} was sent and is not confirmed; present the same payment again`,
+        },
+      ]);
+      const sold = await present();
+      expect([sold.status, await sold.json()]).toMatchObject([200, { charged: QUANTUM }]);
+    } finally {
+      await elsewhere.stop();
+      await server.close();
+    }
+  },
+);
 
 test("a payment-identifier names one payment: presented again it is answered, another payment is 409, an odd one 400", async () => {
   const payer = await ground.payer();
