@@ -16,6 +16,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import type { AskedApproval, ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
 import { type DepositParts, depositSize, fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
 import { type ApprovalNeed, approvalNeed } from "./permit2/approval-needed.ts";
+import { depositMethodOf } from "./permit2/deposit-permit.ts";
 import type { ChannelRecord, DeviceRecord, Quote, SellerClient, Tariff } from "./ports.ts";
 
 /** Channels that differ in their salt alone, or exact accounts in their epoch: numbered 0, 1, 2, ... */
@@ -99,8 +100,8 @@ export async function channelFor(
     const line = lineOf(parts.treasury.address, device, requirements, salt);
     const known = channels.find(({ id }) => id === line.id);
     if (known === undefined) free = line;
-    // Two sellers that are paid at one address have their counters apart.
-    else if (client.owns(known.seller)) held.push(known);
+    // Two sellers that are paid at one address have their counters apart, and two ways of deposits their nonces.
+    else if (client.owns(known.seller) && isFundedAlike(known.requirements, requirements)) held.push(known);
   }
   // A device hears no offer that is not newer than all others.
   const newest = channels.reduce((max, known) => Math.max(max, known.revision), 0);
@@ -223,6 +224,10 @@ function epochIn({ id, config, device, requirements }: ChannelRecord): Pick<Offe
     if (exactIdOf(device, requirements, chainId, epoch) === id) return epoch === 0 ? {} : { epoch };
   }
   return {};
+}
+
+function isFundedAlike(known: OfferedRequirements, asked: OfferedRequirements): boolean {
+  return depositMethodOf(known) === depositMethodOf(asked);
 }
 
 /** A channel's name, and the configuration it comes from; null for exact. */

@@ -16,7 +16,9 @@ import {
 import { fromHex, toHex } from "#payment/bytes";
 import { DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
+import { permitDigest } from "#payment/permit2/permit";
 import { Watt402Error } from "#payment/watt402-error";
+import type { OfferedRequirements } from "#protocol/messages";
 import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import {
   DAY_SECONDS,
@@ -26,6 +28,7 @@ import {
   isWithin,
   nextDepositAtomic,
 } from "./funding.ts";
+import { depositMethodOf } from "./permit2/deposit-permit.ts";
 import type {
   Chain,
   ChannelKey,
@@ -89,9 +92,7 @@ export async function intendDeposit(
   const index = open ? open.index : known.length;
   const amount = open ? open.amountAtomic : amountAtomic;
   const validBeforeSeconds = now + DEPOSIT_LIFE_SECONDS;
-  const authorization = authorizationOf(parts, channel, index, amount, validBeforeSeconds);
-  const token = tokenOf(channel);
-  const digest = channel.config ? receiveDigest(token, authorization) : transferDigest(token, authorization);
+  const digest = digestOf(parts, channel, index, amount, validBeforeSeconds);
   const record: DepositRecord = {
     channelId: channel.id,
     index,
@@ -139,7 +140,7 @@ async function closeOverdue(parts: DepositParts, { requirements }: ChannelKey): 
     for (const { deposit, channel } of overdue) {
       if (deposit.validBeforeSeconds > chainSeconds) continue;
       const nonce = depositNonce(channel.id, deposit.index);
-      const isUsed = await parts.chain.authorizationUsed(requirements.asset, parts.treasury.address, nonce);
+      const isUsed = await isNonceUsed(parts, channel.requirements, nonce);
       const ended = await parts.ledger.intendDeposit(channel, deposit.index, now - DAY_SECONDS, (there) => {
         // Another payment may have had it signed anew meanwhile.
         const isSame = there?.state === "intended" && there.signature === deposit.signature;
@@ -173,7 +174,7 @@ export async function hasArrived(
 ): Promise<boolean | null> {
   const nonce = depositNonce(channel.id, deposit.index);
   try {
-    return await parts.chain.authorizationUsed(channel.requirements.asset, parts.treasury.address, nonce);
+    return await isNonceUsed(parts, channel.requirements, nonce);
   } catch {
     return null;
   }
@@ -194,6 +195,39 @@ export async function fundWallet(
     await parts.chain.submitTransfer(channel.requirements.asset, authorization, fromHex(deposit.signature));
   }
   return confirmDeposit(parts, channel, deposit);
+}
+
+/** What the treasury signs: a deposit by the channel's own method, or a transfer to a device's wallet. */
+function digestOf(
+  parts: DepositParts,
+  channel: ChannelRecord,
+  index: number,
+  amountAtomic: number,
+  validBeforeSeconds: number,
+): Uint8Array {
+  const token = tokenOf(channel);
+  if (depositMethodOf(channel.requirements) === "permit2") {
+    return permitDigest({
+      chainId: token.chainId,
+      token: token.address,
+      amountAtomic,
+      nonce: depositNonce(channel.id, index),
+      deadlineSeconds: validBeforeSeconds,
+      witness: { kind: "deposit", channelId: channel.id },
+    });
+  }
+  const authorization = authorizationOf(parts, channel, index, amountAtomic, validBeforeSeconds);
+  return channel.config ? receiveDigest(token, authorization) : transferDigest(token, authorization);
+}
+
+async function isNonceUsed(
+  { chain, treasury }: DepositParts,
+  requirements: OfferedRequirements,
+  nonce: string,
+): Promise<boolean> {
+  return depositMethodOf(requirements) === "permit2"
+    ? chain.permit2.isUsed(treasury.address, nonce)
+    : chain.authorizationUsed(requirements.asset, treasury.address, nonce);
 }
 
 function authorizationOf(

@@ -14,6 +14,7 @@ import { transferMethodOf } from "#payment/offer/offer";
 import { voucherDigest } from "#payment/voucher";
 import { type Pay, SIGNATURE_BYTES } from "#protocol/frames";
 import type { PaymentPayload } from "#protocol/x402";
+import { depositMethodOf, depositPermit } from "./permit2/deposit-permit.ts";
 import { permitPayload } from "./permit2/permit-payload.ts";
 import type { ChannelRecord, DepositRecord, SignedVoucher } from "./ports.ts";
 
@@ -38,17 +39,24 @@ export function voucherPayload(
           voucher,
           deposit: {
             amount: String(deposit.amountAtomic),
-            authorization: {
-              erc3009Authorization: {
-                validAfter: "0",
-                validBefore: String(deposit.validBeforeSeconds),
-                salt: toHex(wordOfInteger(deposit.index)),
-                signature: deposit.signature,
-              },
-            },
+            authorization: depositAuthorization(channel, deposit),
           },
         };
   return complete(channel, pay.maxClaimable - channel.charged, payload);
+}
+
+function depositAuthorization(channel: ChannelRecord, deposit: DepositRecord): Record<string, unknown> {
+  if (depositMethodOf(channel.requirements) === "permit2") {
+    return { permit2Authorization: depositPermit(channel, deposit) };
+  }
+  return {
+    erc3009Authorization: {
+      validAfter: "0",
+      validBefore: String(deposit.validBeforeSeconds),
+      salt: toHex(wordOfInteger(deposit.index)),
+      signature: deposit.signature,
+    },
+  };
 }
 
 /** Exact and upto: one transfer from the device's wallet, by EIP-3009 or Permit2. */

@@ -8,7 +8,6 @@ import type { WireRefusal } from "#core/refusal";
 import type { Authorization } from "#payment/authorization";
 import type { Pay } from "#protocol/frames";
 import type {
-  AskedApproval,
   ChannelConfig,
   Hello,
   OfferedRequirements,
@@ -18,6 +17,7 @@ import type {
 import type { PaymentToken } from "#protocol/payment-token";
 import type { Leaf } from "#protocol/topics";
 import type { PaymentPayload } from "#protocol/x402";
+import type { ApprovalKind, Permit2OnChain } from "./permit2/permit2-on-chain.ts";
 
 /** A device that said hello with a right tag. */
 export interface DeviceRecord {
@@ -96,7 +96,7 @@ export interface DepositRecord {
 /** An intended deposit whose authorization has ended by the gateway's clock. */
 export interface OverdueDeposit {
   readonly deposit: DepositRecord;
-  readonly channel: ChannelKey;
+  readonly channel: Pick<ChannelRecord, "id" | "device" | "requirements">;
 }
 
 /**
@@ -165,7 +165,7 @@ export interface Quote {
   readonly resource: string;
   readonly requirements: OfferedRequirements;
   /** Approvals of Permit2 that the seller brings to the chain with a payment; none when absent. */
-  readonly sponsored?: readonly AskedApproval["kind"][];
+  readonly sponsored?: readonly ApprovalKind[];
 }
 
 /** Highest price that a GRANT has room for, atomic units per million metered units. */
@@ -311,17 +311,6 @@ export interface Chain {
   readonly permit2: Permit2OnChain;
   /** Submits a signed EIP-3009 transfer and resolves when it is mined (exact: a wallet is funded). */
   submitTransfer(token: string, authorization: Authorization, signature: Uint8Array): Promise<void>;
-}
-
-/** Permit2 as the chain has it; every call rejects while the node does not answer. */
-export interface Permit2OnChain {
-  /** What Permit2 may move of an owner's tokens, atomic units; COUNTER_MAX for all above. */
-  allowance(token: string, owner: string): Promise<number>;
-  isUsed(owner: string, nonce: string): Promise<boolean>;
-  /** As Chain.paidByAuthorization. */
-  paid(token: string, from: string, nonce: string, payTo: string): Promise<number | null>;
-  /** What an approval by this owner has to carry now; null where the token takes none of that kind. */
-  approvalTerms(kind: AskedApproval["kind"], token: string, owner: string): Promise<AskedApproval | null>;
 }
 
 /** The way back to devices. */

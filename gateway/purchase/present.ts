@@ -14,6 +14,7 @@ import type { Pay } from "#protocol/frames";
 import { confirmDeposit, type DepositParts, depositSize, hasArrived, intendDeposit } from "./deposit.ts";
 import { classifyRefusal, type NotSold, type SellerFault } from "./faults/seller-fault.ts";
 import { authorizationPayload, signatureText, voucherPayload } from "./payload.ts";
+import { depositApproval } from "./permit2/deposit-permit.ts";
 import {
   type ChannelRecord,
   type DepositRecord,
@@ -105,7 +106,15 @@ async function show(
   deposit: DepositRecord | null,
 ): Promise<{ readonly channel: ChannelRecord; readonly sale: Sale }> {
   const amountAtomic = pay.maxClaimable - channel.charged;
-  const sale = await parts.seller.pay(channel, amountAtomic, voucherPayload(channel, pay, deposit));
+  const payload = voucherPayload(channel, pay, deposit);
+  let extensions: Record<string, unknown> | null;
+  try {
+    extensions = deposit === null ? null : await depositApproval(parts, channel, deposit);
+  } catch (error) {
+    return { channel, sale: { kind: "unavailable", reason: `Permit2 is not approved: ${String(error)}` } };
+  }
+  const presented = extensions === null ? payload : { ...payload, extensions };
+  const sale = await parts.seller.pay(channel, amountAtomic, presented);
   if (deposit === null || sale.kind === "unavailable") return { channel, sale };
   if (sale.kind === "paid") return { channel: await confirmDeposit(parts, channel, deposit), sale };
   const arrived = await hasArrived(parts, channel, deposit);

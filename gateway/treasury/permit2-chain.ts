@@ -7,11 +7,13 @@
 import { BaseError, ContractFunctionExecutionError, getAbiItem, type Hex, parseAbi } from "viem";
 import { COUNTER_MAX } from "#core/units";
 import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
-import type { Permit2OnChain } from "../purchase/ports.ts";
+import { Watt402Error } from "#payment/watt402-error";
+import type { Permit2OnChain } from "../purchase/permit2/permit2-on-chain.ts";
 import type { EvmConnection } from "./evm-client.ts";
 
 const TOKEN_ABI = parseAbi([
   "function allowance(address owner, address spender) view returns (uint256)",
+  "function approve(address spender, uint256 amount) returns (bool)",
   "function nonces(address owner) view returns (uint256)",
   "event Transfer(address indexed from, address indexed to, uint256 value)",
 ]);
@@ -68,6 +70,18 @@ export function permit2On(connection: EvmConnection): Permit2OnChain {
         }
       }
       return null;
+    },
+    async approve(token, amountAtomic) {
+      const { reader, writer } = await connection.verified();
+      const hash = await writer.writeContract({
+        address: token as Hex,
+        abi: TOKEN_ABI,
+        functionName: "approve",
+        args: [PERMIT2_ADDRESS, BigInt(amountAtomic)],
+      });
+      const { status } = await reader.waitForTransactionReceipt({ hash });
+      if (status !== "success")
+        throw new Watt402Error("reverted", `approve ${hash}: expected success, found a revert`);
     },
     async approvalTerms(kind, token, owner) {
       const { reader } = await connection.verified();

@@ -43,24 +43,29 @@ export function permitPayload(channel: ChannelRecord, pay: Pay, signature: strin
   };
   const approval = approvalIn(pay.signature)?.frame ?? null;
   if (approval === null) return { payload, extensions: {} };
-  const info = sponsoringInfo(channel, approval, pay.validBeforeSeconds);
+  const info = approvalInfo(channel, approval, pay.validBeforeSeconds);
   return { payload, extensions: { extensions: { [SPONSORINGS[approval.kind]]: { info } } } };
 }
 
-function sponsoringInfo(
+/** What both sponsorings say of an approval. */
+export function sponsoringInfo(owner: string, asset: string, amountAtomic: number): Record<string, string> {
+  return {
+    from: owner,
+    asset,
+    spender: PERMIT2_ADDRESS,
+    amount: String(amountAtomic),
+    version: SPONSORING_VERSION,
+  };
+}
+
+function approvalInfo(
   { device, requirements }: ChannelRecord,
   approval: SignedApproval,
   deadlineSeconds: number,
 ): Record<string, string> {
   const { asset, network } = requirements;
   const { kind, approvedAtomic, nonce, maxFeePerGas, maxPriorityFeePerGas, signature } = approval;
-  const info = {
-    from: `0x${device}`,
-    asset,
-    spender: PERMIT2_ADDRESS,
-    amount: String(approvedAtomic),
-    version: SPONSORING_VERSION,
-  };
+  const info = sponsoringInfo(`0x${device}`, asset, approvedAtomic);
   if (kind === "eip2612") {
     return { ...info, nonce: String(nonce), deadline: String(deadlineSeconds), signature: toHex(signature) };
   }

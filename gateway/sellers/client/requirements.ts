@@ -87,7 +87,6 @@ function lackOf(option: Option): string {
     return `, signed under contract ${shown(verifyingContract)} in ${isByPermit2 ? "Permit2's" : "the token's"} place`;
   if (!isByPermit2 && (typeof extra?.name !== "string" || typeof extra.version !== "string"))
     return ", without the token's name and version in extra";
-  if (scheme === "batch-settlement" && isByPermit2) return ", by which no deposit is made";
   if (scheme === "upto" && !isByPermit2) return ", which upto does not know";
   if (scheme === "upto" && !/^0x[0-9a-fA-F]{40}$/.test(String(extra?.facilitatorAddress)))
     return ", without facilitatorAddress in extra";
@@ -104,9 +103,7 @@ function spoken(payable: Payable): string {
   const { schemes, tokens } = payable;
   const pairs = schemes.flatMap((scheme) => methodsOf(payable).map((method) => ({ scheme, method })));
   const each = pairs
-    .filter(({ scheme, method }) =>
-      scheme === "exact" ? true : method === (scheme === "upto" ? "permit2" : "eip3009"),
-    )
+    .filter(({ scheme, method }) => scheme !== "upto" || method === "permit2")
     .map(({ scheme, method }) => `${scheme} by ${method}`);
   const places = tokens.map(({ network, asset }) => `on ${network} in token ${asset}`);
   return `spoken: ${each.join(", ")} ${places.join(", or ")}`;

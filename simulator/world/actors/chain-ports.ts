@@ -97,6 +97,7 @@ export function gatewayChain(chain: ChainModel, life: ProcessLifetime): GatewayC
       isUsed: () => ask(() => false),
       paid: () => ask(() => null),
       approvalTerms: () => ask(() => null),
+      approve: () => Promise.reject(new Error("expected deposits by EIP-3009, found an approval of Permit2")),
     },
     submitTransfer: () => Promise.reject(new Error("expected a channel, found an exact account")),
   };

@@ -8,6 +8,7 @@ import { COUNTER_MAX, unitsForQuantum } from "#core/units";
 import { channelFor } from "#gateway/purchase/channels";
 import { type FundingLimits, totalsOf } from "#gateway/purchase/funding";
 import { isVoucherSigned } from "#gateway/purchase/payload";
+import type { Permit2OnChain } from "#gateway/purchase/permit2/permit2-on-chain";
 import {
   type Chain,
   type ChannelKey,
@@ -19,7 +20,6 @@ import {
   type Ledger,
   type OverdueDeposit,
   type PaymentRecord,
-  type Permit2OnChain,
   type Quote,
   type Sale,
   type Seller,
@@ -202,6 +202,7 @@ export class MemoryChain implements Chain {
     isUsed: async (owner, nonce) => this.used.has(`${owner} ${nonce}`),
     paid: (token, from, nonce, to) => this.paidByAuthorization(token, from, nonce, to),
     approvalTerms: async () => null,
+    approve: async () => {},
   };
   async submitTransfer(_token: string, authorization: Authorization): Promise<void> {
     const { from, to, value, nonce } = authorization;
