@@ -20,7 +20,8 @@ export type WireRefusal =
   | "channel-closing"
   | "ledger-unavailable"
   | "expired"
-  | "not-enrolled";
+  | "not-enrolled"
+  | "outcome-unknown";
 
 /** Refusals a device decides by itself, reported in its state. */
 export type DeviceRefusal =
@@ -72,6 +73,7 @@ export const WIRE_REFUSALS: readonly WireEntry[] = [
   { status: 9, code: "ledger-unavailable", reaction: "again" },
   { status: 10, code: "expired", reaction: "again" },
   { status: 11, code: "not-enrolled", reaction: "again" },
+  { status: 12, code: "outcome-unknown", reaction: "again" },
 ];
 
 /** The refusal of a status byte; null for 0 (granted) and for unassigned numbers. */

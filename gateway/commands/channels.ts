@@ -168,6 +168,8 @@ interface Described {
   readonly charged: number;
   readonly left: number;
   readonly withdrawing: number;
+  /** The rung whose outcome is not known, cumulative; null when there is none. */
+  readonly unknown: number | null;
 }
 
 async function describe(ledger: LedgerStore, channel: ChannelRecord): Promise<Described> {
@@ -188,6 +190,7 @@ async function describe(ledger: LedgerStore, channel: ChannelRecord): Promise<De
     charged,
     left,
     withdrawing,
+    unknown: channel.unknown?.maxClaimable ?? null,
   };
 }
 
@@ -202,10 +205,14 @@ function table(channels: readonly Described[]): string {
     "charged",
     "left",
     "withdrawing",
+    "unknown",
     "network",
     "asset",
   ] as const;
-  const rows = [names.map(String), ...channels.map((channel) => names.map((name) => String(channel[name])))];
+  const rows = [
+    names.map(String),
+    ...channels.map((channel) => names.map((name) => String(channel[name] ?? "-"))),
+  ];
   const widths = names.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows
     .map((row) => `${row.map((text, column) => text.padEnd(widths[column]!)).join("  ")}`.trimEnd())

@@ -113,6 +113,15 @@ function contents(light: Answer<"Light">, payments: readonly Payment[], units: U
       make("i", { class: `dot ${light.condition}`, "aria-hidden": "true" }),
       `${MEANING[light.condition]}${refusal}`,
     ),
+    ...(light.unknownSinceSeconds === null
+      ? []
+      : [
+          make(
+            "p",
+            { class: "note" },
+            `Presented ${ago(light.unknownSinceSeconds, now)} and not known yet whether it was charged; it is paid at most once.`,
+          ),
+        ]),
     ...(light.noOffer === null ? [] : [make("p", { class: "note" }, light.noOffer)]),
     facts([
       ["Power", power(light.powerMilliwatts).join(" ")],

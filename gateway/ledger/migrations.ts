@@ -111,6 +111,11 @@ UPDATE deposit SET token = coalesce((
   () => `
 -- CAIP-19 names of what a device may pay with, as its hello says it; empty: it does not say.
 ALTER TABLE device ADD COLUMN pays TEXT NOT NULL DEFAULT '';`,
+  ({ integer, keyed }) => `
+-- Payments that were presented and are neither paid nor unpaid, as far as is known: at most one of a channel.
+CREATE TABLE unknown_outcome (
+  channel_id TEXT PRIMARY KEY, max_claimable ${integer} NOT NULL, since_seconds ${integer} NOT NULL
+)${keyed};`,
 ];
 
 /** Members of an entry of the journal that was a table, from one index up to another. */

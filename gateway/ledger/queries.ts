@@ -15,7 +15,10 @@ const BALANCE_OF = (channel: string) =>
 /** The highest amount of a payment: above what was charged where a seller charged in part. */
 const SIGNED = "(SELECT max(p.max_claimable) FROM payment p WHERE p.channel_id = c.id)";
 
-const CHANNELS = `SELECT c.*, CAST(${BALANCE_OF("c.id")} AS BIGINT) AS balance, ${SIGNED} AS signed FROM channel c`;
+const CHANNELS =
+  `SELECT c.*, CAST(${BALANCE_OF("c.id")} AS BIGINT) AS balance, ${SIGNED} AS signed,` +
+  " u.max_claimable AS unknown_claim, u.since_seconds AS unknown_since" +
+  " FROM channel c LEFT JOIN unknown_outcome u ON u.channel_id = c.id";
 
 const OF_DEVICE = "(channel_id = ? OR channel_id IN (SELECT id FROM channel WHERE device = ?))";
 
@@ -60,6 +63,15 @@ export const READS = {
 } as const;
 
 const NEXT_REVISION = "(SELECT coalesce(max(revision), 0) + 1 FROM enrolment)";
+
+export const UNKNOWN_OUTCOMES = {
+  one: "SELECT * FROM unknown_outcome WHERE channel_id = ?",
+  save:
+    "INSERT INTO unknown_outcome (channel_id, max_claimable, since_seconds) VALUES (?, ?, ?)" +
+    " ON CONFLICT (channel_id) DO UPDATE SET max_claimable = excluded.max_claimable," +
+    " since_seconds = excluded.since_seconds",
+  end: "DELETE FROM unknown_outcome WHERE channel_id = ?",
+} as const;
 
 export const ENROLMENTS = {
   one: "SELECT * FROM enrolment WHERE device = ?",

@@ -100,6 +100,14 @@ export function channelIn(row: Row): ChannelRecord {
     signed: Math.max(row.charged as number, Number(row.signed ?? 0)),
     granted: row.granted as number,
     revision: row.revision as number,
+    ...(row.unknown_claim == null
+      ? {}
+      : {
+          unknown: {
+            maxClaimable: row.unknown_claim as number,
+            sinceSeconds: row.unknown_since as number,
+          },
+        }),
   };
 }
 

@@ -15,8 +15,9 @@ import type {
   DeviceRecord,
   OverdueDeposit,
   Read,
+  UnknownOutcome,
 } from "../purchase/ports.ts";
-import { ENROLMENTS, READS } from "./queries.ts";
+import { ENROLMENTS, READS, UNKNOWN_OUTCOMES } from "./queries.ts";
 import {
   type Cell,
   depositIn,
@@ -68,6 +69,17 @@ export abstract class SqlLedger implements Enrolments {
   overdueDeposits(token: PaymentToken, nowSeconds: number, limit: number): Read<readonly OverdueDeposit[]> {
     const cells = [tokenName(token), Math.floor(nowSeconds), limit];
     return after(this.select(READS.overdue, ...cells), (rows) => rows.map(overdueIn));
+  }
+
+  async saveUnknown(channelId: string, unknown: UnknownOutcome | null): Promise<void> {
+    const write =
+      unknown === null
+        ? { sql: UNKNOWN_OUTCOMES.end, cells: [channelId] }
+        : {
+            sql: UNKNOWN_OUTCOMES.save,
+            cells: [channelId, unknown.maxClaimable, unknown.sinceSeconds],
+          };
+    await this.writeThenRead(write, { sql: UNKNOWN_OUTCOMES.one, cells: [channelId] });
   }
 
   enrolment(device: string): Read<EnrolmentRecord | null> {

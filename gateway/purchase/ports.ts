@@ -55,7 +55,12 @@ export interface ChannelRecord {
   readonly signed: number;
   readonly granted: number;
   readonly revision: number;
+  /** A rung that was presented, and whose outcome neither seller nor chain has told yet; absent: none. */
+  readonly unknown?: UnknownOutcome;
 }
+
+/** A payment that is neither paid nor unpaid, as far as is known; `sinceSeconds`: when it was first presented in vain. */
+export type UnknownOutcome = Readonly<Record<"maxClaimable" | "sinceSeconds", number>>;
 
 /** A channel, whose it is and what it is paid in. */
 export type ChannelKey = Pick<ChannelRecord, "id" | "device"> & { readonly requirements: PaymentToken };
@@ -156,6 +161,8 @@ export interface Ledger {
   ): Promise<DepositRecord | null>;
   /** Intended deposits in a token whose authorization has ended, the longest ago first, at most `limit`. */
   overdueDeposits(token: PaymentToken, nowSeconds: number, limit: number): Read<readonly OverdueDeposit[]>;
+  /** Remembers that a payment's outcome is not known, or with null that it is. */
+  saveUnknown(channelId: string, unknown: UnknownOutcome | null): Promise<void>;
   /** Replaces what is known of a deposit. */
   saveDeposit(record: DepositRecord): Promise<void>;
 }
@@ -212,7 +219,8 @@ export type Sale =
       readonly charged: number | null;
       readonly voucher?: SignedVoucher | null;
     }
-  | { readonly kind: "unavailable"; readonly reason: string };
+  /** No answer that decides anything; `isUnknown`: it was presented and may have been charged. */
+  | { readonly kind: "unavailable"; readonly reason: string; readonly isUnknown?: true };
 
 /** Why there are no terms: one line for people, and whether this gateway cannot pay by any of the seller's terms. */
 export interface NoTerms {

@@ -45,6 +45,9 @@ type Unpaid = Extract<Sale, { kind: "unpaid" }>;
 /** Most stored vouchers shown again to a seller that forgot them, for one PAY; the next one goes on. */
 const REMINDERS_MAX = 64;
 
+/** Life of what a device signs for exact: device/host/rung-signer.ts, and as much again for the clocks' difference. */
+const AUTHORIZATION_LIFE_MAX_SECONDS = 1_800;
+
 /** `voucher`: the one that was charged, where it is a later one than what was presented. */
 export type Presented =
   | {
@@ -53,7 +56,13 @@ export type Presented =
       readonly sold: Sold;
       readonly voucher?: SignedVoucher;
     }
-  | { readonly channel: ChannelRecord; readonly refusal: WireRefusal; readonly fault: SellerFault | null };
+  | {
+      readonly channel: ChannelRecord;
+      readonly refusal: WireRefusal;
+      readonly fault: SellerFault | null;
+      /** Seller or chain told that this rung was not charged. */
+      readonly isDecided?: boolean;
+    };
 
 /** Shows the seller one payment; resolves with the sale or with why there was none. Rejects when the ledger fails. */
 export async function present(parts: PurchaseParts, channel: ChannelRecord, pay: Pay): Promise<Presented> {
@@ -86,7 +95,9 @@ async function presentVoucher(
   if (sale.kind !== "unpaid") return taken(parts, channel, pay, sale);
   const asked = sale.charged === null ? await askCharged(parts, channel, pay) : sale;
   const charged = asked?.charged ?? null;
-  if (charged === null || charged === channel.charged) return notSold(parts, channel, pay, sale);
+  if (charged === null || charged === channel.charged) {
+    return notSold(parts, channel, pay, sale, charged !== null);
+  }
   const newest = parts.signsAhead ? null : (asked?.voucher ?? null);
   // Charged in part: shown again it might be sold again, for another quantum that leads to the same amount.
   const isPart = newest !== null && newest.maxClaimable > charged;
@@ -259,10 +270,12 @@ async function presentAuthorization(
   if (pay.validBeforeSeconds === 0) return refused(channel, "counter-mismatch");
   const amountAtomic = pay.maxClaimable - channel.charged;
   const sale = await parts.seller.pay(channel, amountAtomic, authorizationPayload(channel, pay));
-  if (sale.kind !== "unpaid") return taken(parts, channel, pay, sale);
+  const isUnknown = sale.kind === "unavailable" && sale.isUnknown === true;
+  if (sale.kind !== "unpaid" && !isUnknown) return taken(parts, channel, pay, sale);
   const { asset, payTo } = channel.requirements;
   const nonce = purchaseNonce(channel.id, channel.charged);
   let paidAtomic: number | null;
+  let isOver: boolean;
   try {
     // Used is not yet paid: the wallet's owner may have spent the nonce elsewhere, or on a smaller purchase.
     const isByPermit2 = transferMethodOf(channel.requirements) === "permit2";
@@ -270,10 +283,17 @@ async function presentAuthorization(
     paidAtomic = isByPermit2
       ? await chain.permit2.paid(asset, `0x${channel.device}`, nonce, payTo)
       : await chain.paidByAuthorization(asset, `0x${channel.device}`, nonce, payTo);
+    // What was sent to the chain may still be mined, until the authorization that was presented first has ended.
+    isOver =
+      channel.unknown !== undefined &&
+      (await chain.timeSeconds()) > channel.unknown.sinceSeconds + AUTHORIZATION_LIFE_MAX_SECONDS;
   } catch (error) {
-    return notSold(parts, channel, pay, { kind: "unavailable", reason: String(error) });
+    return notSold(parts, channel, pay, {
+      ...{ kind: "unavailable", reason: String(error) },
+      ...(isUnknown ? { isUnknown: true } : {}),
+    });
   }
-  if (paidAtomic === null) return notSold(parts, channel, pay, sale);
+  if (paidAtomic === null) return notSold(parts, channel, pay, sale, isOver);
   return recover(parts, channel, Math.min(channel.charged + paidAtomic, pay.maxClaimable));
 }
 
@@ -298,6 +318,7 @@ async function notSold(
   channel: ChannelRecord,
   pay: Pay,
   sale: NotSold,
+  isDecided = false,
 ): Promise<Presented> {
   const { refusal, fault } = await classifyRefusal(parts.chain, channel, pay.maxClaimable, sale);
   parts.note("warn", "the seller did not sell", {
@@ -306,7 +327,7 @@ async function notSold(
     outcome: sale.kind,
     reason: fault?.reason ?? sale.reason,
   });
-  return { channel, refusal, fault };
+  return { channel, refusal, fault, isDecided };
 }
 
 function recovered(channel: ChannelRecord, counters: SellerCounters): Sold {

@@ -11,7 +11,8 @@
  *        +- within the balance ---------------------------------------------+-> shown
  *
  *   shown -+- paid -> deposit confirmed ----------------------> recorded in the ledger -> GRANT
- *          +- unavailable ------------------------------------> refused; the device presents it again
+ *          +- unavailable ------------------------------------> refused; the device presents it again. Where it may
+ *          |    have been charged all the same its outcome is not known: faults/unknown-outcome.ts
  *          +- unpaid, and the seller's counter of the channel is
  *               the ledger's            ----------------------> refused
  *               this rung's, or above   -> recovered ---------> recorded -> GRANT
@@ -36,6 +37,8 @@ export interface Purchase {
   readonly grant: Grant;
   /** Null when it sold, when the refusal is not the seller's fault, and when the outcome is unknown. */
   readonly fault: SellerFault | null;
+  /** Refused, and seller or chain told that this rung was not charged. */
+  readonly isDecided?: boolean;
 }
 
 /** Answers one payment whose tag was right. Never throws for what a device, seller, chain or disk may do. */
@@ -44,7 +47,8 @@ export async function purchase(parts: PurchaseParts, channel: ChannelRecord, pay
     if (pay.maxClaimable <= channel.signed) return await answerAgain(parts, channel, pay);
     const presented = await present(parts, channel, pay);
     if (presented.refusal !== null) {
-      return { ...refuse(presented.channel, presented.refusal), fault: presented.fault };
+      const { fault, isDecided = false } = presented;
+      return { ...refuse(presented.channel, presented.refusal), fault, isDecided };
     }
     const { sold, voucher } = presented;
     const paid = voucher === undefined ? pay : { ...pay, ...voucher, signature: fromHex(voucher.signature) };

@@ -22,6 +22,7 @@ import { mayPromise, offerOf, pricedAt, promisedChannel, quantumFor } from "./ch
 import type { DepositParts, FindToken, TokenParts } from "./deposit.ts";
 import { isLeftAlone, pauseAfter } from "./faults/behind-chain.ts";
 import { noteFailure } from "./faults/note-failure.ts";
+import { keepOutcome } from "./faults/unknown-outcome.ts";
 import { noteUnfunded } from "./permit2/approval-needed.ts";
 import type { ChannelRecord, DeviceRecord, Devices, Drop, SellerRouter } from "./ports.ts";
 import type { PurchaseParts } from "./present.ts";
@@ -260,7 +261,7 @@ async function answerPay(parts: SessionParts, session: Session, pay: Pay): Promi
     fault,
   } = client === null || paying === null || isWaiting
     ? refuse(channel, "seller-unavailable")
-    : await buyFrom(paying, client, session, channel, pay);
+    : await keepOutcome(paying, pay, await buyFrom(paying, client, session, channel, pay));
   if (!isWaiting) {
     session.behind = fault?.isBehindChain ? pauseAfter(session.behind, channel.id, parts.now()) : null;
   }

@@ -245,6 +245,9 @@ export class Fleet {
 
   #takeAnswer(light: Light, { channel, grant }: EventOf<"answered">): void {
     if (grant.refusal !== null) {
+      if (channel !== null && channel.id === light.channelId) {
+        light.unknownSinceSeconds = channel.unknown?.sinceSeconds ?? null;
+      }
       light.refusals += 1;
       light.refusal = grant.refusal;
       this.#totals.refusals += 1;

@@ -64,6 +64,7 @@ export function newLight(
     levelPercent: 0,
     wantedPercent: 0,
     refusal: null,
+    unknownSinceSeconds: null,
     noOffer: null,
     register: 0,
     credit: 0,
@@ -106,6 +107,7 @@ export function takeChannel(
     light.spentAtomic = 0;
     light.before = light.since = { atSeconds: nowSeconds, spentAtomic: 0 };
   }
+  light.unknownSinceSeconds = channel.unknown?.sinceSeconds ?? null;
   light.network = network;
   light.asset = asset;
   light.channelId = channel.id;

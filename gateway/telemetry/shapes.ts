@@ -106,6 +106,7 @@ export const LIGHT_STATUS = z.object({
   levelPercent: count("the lamp's level"),
   wantedPercent: count("the level it should have"),
   refusal: text("the code of the last refusal that still holds").nullable(),
+  unknownSinceSeconds: unixSeconds("since when it is not known whether its payment was charged").nullable(),
   noOffer: text("why nothing could be offered to it; null once something was").nullable(),
   register: metered("the meter's counter"),
   credit: z.int().describe("granted less consumed, metered units; below 0 what is owed"),

@@ -7,7 +7,7 @@
 import { Watt402Error } from "#payment/watt402-error";
 import { isSameToken, type PaymentToken, tokenName } from "#protocol/payment-token";
 import type { MoneySection } from "../../config/monitoring-section.ts";
-import type { ChannelRecord, DepositRecord, PaymentRecord } from "../../purchase/ports.ts";
+import type { ChannelRecord, DepositRecord, PaymentRecord, UnknownOutcome } from "../../purchase/ports.ts";
 import type { LedgerStore } from "../store.ts";
 
 /** A device's counters at an edge of the month; null before its first payment. */
@@ -27,6 +27,8 @@ interface ChannelStatement extends PaymentToken {
   readonly spentAtomic: number;
   readonly grantedUnits: number;
   readonly depositedAtomic: number;
+  /** A payment that is neither paid nor unpaid, as far as is known: it is in no sum. */
+  readonly unknown: UnknownOutcome | null;
   /** By price, lowest first. */
   readonly prices: readonly PriceLine[];
 }
@@ -134,6 +136,7 @@ async function channelStatement(
     scheme: channel.requirements.scheme,
     network: channel.requirements.network,
     asset: channel.requirements.asset,
+    unknown: channel.unknown ?? null,
     opening: countersOf(before),
     closing: countersOf(last ?? before),
     purchases,
@@ -198,6 +201,7 @@ export function statementText(statement: Statement, tokens: readonly WrittenToke
       edge("opening", channel.opening),
       edge("closing", channel.closing),
       ...(isOneToken ? [] : [`    in       ${tokenName(channel)}`]),
+      ...unknownLines(channel),
       `    deposited ${moneyText(channel.depositedAtomic, channel, tokens)}`,
     );
     for (const line of channel.prices) {
@@ -208,6 +212,12 @@ export function statementText(statement: Statement, tokens: readonly WrittenToke
     }
   }
   return `${lines.join("\n")}\n`;
+}
+
+function unknownLines({ unknown }: ChannelStatement): string[] {
+  if (unknown === null) return [];
+  const since = new Date(unknown.sinceSeconds * 1000).toISOString();
+  return [`    not known since ${since} whether ${unknown.maxClaimable} was charged; it is in no sum`];
 }
 
 /** Digit by digit: a token of 18 decimals has more of them than a division would keep. Dollars, as the dashboard has them. */

@@ -2,7 +2,8 @@
  * Why a seller did not sell, as the wire calls it, and whose fault that is.
  *
  * Promise: a refusal counts against the seller only when device, channel and treasury did nothing that x402 has a
- * code for; where seller and chain differ on a channel's money, the chain is believed.
+ * code for; where seller and chain differ on a channel's money, the chain is believed. What may have been charged is
+ * never called unpaid.
  */
 import type { WireRefusal } from "#core/refusal";
 import type { Chain, ChannelRecord, Sale } from "../ports.ts";
@@ -23,7 +24,9 @@ export async function classifyRefusal(
   maxClaimable: number,
   sale: NotSold,
 ): Promise<{ readonly refusal: WireRefusal; readonly fault: SellerFault | null }> {
-  if (sale.kind === "unavailable") return { refusal: "seller-unavailable", fault: null };
+  if (sale.kind === "unavailable") {
+    return { refusal: sale.isUnknown ? "outcome-unknown" : "seller-unavailable", fault: null };
+  }
   const refusal = refusalOf(sale.reason);
   const isFunded = channel.config !== null && maxClaimable <= channel.balance;
   if (refusal === "unfunded" && isFunded) {

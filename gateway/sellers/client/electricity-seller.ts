@@ -70,8 +70,10 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
         return { kind: isElsewhere(answer) ? "unavailable" : "unpaid", reason: found(answer), charged: null };
       }
       const sold = soldIn(jsonIn(answer));
-      if (sold === null)
-        return { kind: "unavailable", reason: `${channel.resource}: expected counters, ${found(answer)}` };
+      if (sold === null) {
+        const reason = `${channel.resource}: expected counters, ${found(answer)}`;
+        return { kind: "unavailable", reason, isUnknown: true };
+      }
       const { charged, granted, pricePerMillionUnits, validUntilSeconds } = sold;
       return {
         kind: "paid",

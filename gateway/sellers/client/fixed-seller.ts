@@ -83,13 +83,14 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
         return { kind: isElsewhere(answer) ? "unavailable" : "unpaid", reason, charged: null };
       }
       if (answer.receipt === null) {
-        return { kind: "unavailable", reason: `${url}: expected a PAYMENT-RESPONSE header, found none` };
+        const reason = `${url}: expected a PAYMENT-RESPONSE header, found none`;
+        return { kind: "unavailable", reason, isUnknown: true };
       }
       const signed = channel.charged + amountAtomic;
       const charged = chargedInReceipt(answer.receipt) ?? signed;
       if (charged < channel.charged || charged > signed) {
         const reason = `${url}: expected ${channel.charged} to ${signed} charged in PAYMENT-RESPONSE, found ${charged}`;
-        return { kind: "unavailable", reason };
+        return { kind: "unavailable", reason, isUnknown: true };
       }
       return {
         kind: "paid",

@@ -42,7 +42,8 @@ export type Answer =
       readonly body: string;
       readonly receipt: SettleResponse | null;
     }
-  | { readonly kind: "unavailable"; readonly reason: string };
+  /** `isUnknown`: a payment may have reached the seller, and its answer does not say what became of it. */
+  | { readonly kind: "unavailable"; readonly reason: string; readonly isUnknown?: true };
 
 export interface HttpOptions {
   readonly connections: number;
@@ -115,7 +116,9 @@ export function openHttp(options: HttpOptions): Http {
         const reply = await sendRequest(agent, request, deadlines);
         return answerIn(reply.status, reply.headers, reply.body, payment !== null);
       } catch (error) {
-        return { kind: "unavailable", reason: `${method} ${url}: ${reasonOf(error)}` };
+        const unavailable = { kind: "unavailable", reason: `${method} ${url}: ${reasonOf(error)}` } as const;
+        const isSent = payment !== null && !NOT_SENT.has(codeOf(error));
+        return isSent ? { ...unavailable, isUnknown: true } : unavailable;
       }
     },
     close: () => agent.close(),
@@ -126,32 +129,61 @@ function answerIn(status: number, headers: Reply["headers"], body: string, carri
   const isGood = status >= 200 && status < 300;
   if (!isGood && receiptIn(headers).value?.success === true) {
     // Money moved and nothing was given for it, or it will be at the next attempt: this answer decides nothing.
-    return { kind: "unavailable", reason: `HTTP ${status} with a PAYMENT-RESPONSE of success` };
+    return undecided(`HTTP ${status} with a PAYMENT-RESPONSE of success`);
   }
+  if (isPending(receiptIn(headers).value)) return undecided(`HTTP ${status} ${PENDING}`);
   if (status === 402) {
     const header = headers[PAYMENT_REQUIRED_HEADER];
     if (typeof header !== "string")
       return { kind: "refused", status, body, receipt: receiptIn(headers).value };
     const { value, error } = readPaymentRequiredHeader(header);
     if (value === null) return { kind: "unavailable", reason: error };
+    if (carriedPayment && isPendingText(value.error)) return undecided(`HTTP ${status} ${PENDING}`);
     return { kind: "payment-required", required: value, error: (value.error ?? "").slice(0, REASON_MAX) };
   }
   if (isGood) {
     const { value, error } = receiptIn(headers);
-    if (error !== null) return { kind: "unavailable", reason: error };
+    if (error !== null) return carriedPayment ? undecided(error) : { kind: "unavailable", reason: error };
     if (value?.success === false) {
       const reason = `HTTP ${status} with a PAYMENT-RESPONSE of failure: ${(value.errorReason ?? "no reason").slice(0, REASON_MAX)}`;
-      return { kind: "unavailable", reason };
+      return undecided(reason);
     }
     return { kind: "paid", status, type: String(headers["content-type"] ?? "none"), body, receipt: value };
   }
   if (status >= 500 || status === 429 || status === 408) {
-    return {
-      kind: "unavailable",
-      reason: `HTTP ${status}${carriedPayment ? " to a payment" : ""}: ${body.slice(0, REASON_MAX)}`,
-    };
+    const reason = `HTTP ${status}${carriedPayment ? " to a payment" : ""}: ${body.slice(0, REASON_MAX)}`;
+    return carriedPayment && !NOT_HANDLED.has(status) ? undecided(reason) : { kind: "unavailable", reason };
   }
   return { kind: "refused", status, body, receipt: null };
+}
+
+/** x402's word for a settlement that was sent to the chain and is not mined yet. */
+const PENDING = "settlement_pending";
+
+function isPending(receipt: SettleResponse | null): boolean {
+  return receipt?.success === false && isPendingText(receipt.errorReason);
+}
+
+function isPendingText(text: string | undefined): boolean {
+  return text?.includes(PENDING) === true;
+}
+
+/** Refused before anything was done with it. */
+const NOT_HANDLED = new Set([429, 503]);
+
+/** Errors by which no request left: whatever else ends an exchange may have come after the payment did. */
+const NOT_SENT: ReadonlySet<string> = new Set([
+  ...["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT"],
+  ...["CERT_HAS_EXPIRED", "DEPTH_ZERO_SELF_SIGNED_CERT", "SELF_SIGNED_CERT_IN_CHAIN"],
+  ...["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "ERR_TLS_CERT_ALTNAME_INVALID"],
+]);
+
+function codeOf(error: unknown): string {
+  return String((error as { code?: unknown } | null)?.code ?? "");
+}
+
+function undecided(reason: string): Answer {
+  return { kind: "unavailable", reason, isUnknown: true };
 }
 
 function receiptIn(

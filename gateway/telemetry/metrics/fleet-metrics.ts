@@ -75,6 +75,18 @@ function registerLights(scrape: Scrape, { fleet, lowBalanceDays, now }: FleetSou
       return fleet.lights.filter((light) => isLow(daysLeft(light, now()))).length;
     },
   );
+  const unknownSince = () =>
+    fleet.lights.flatMap(({ unknownSinceSeconds: since }) => (since === null ? [] : [since]));
+  scrape.gauge(
+    "watt402_unknown_outcomes",
+    "Lights whose payment was presented and is neither paid nor unpaid, as far as is known",
+    () => unknownSince().length,
+  );
+  scrape.gauge(
+    "watt402_oldest_unknown_outcome_seconds",
+    "Time for which the outcome that is missing longest is not known",
+    () => unknownSince().reduce((oldest, since) => Math.max(oldest, now() - since), 0),
+  );
   scrape.gauges("watt402_lights", "Lights, by condition", ["condition"], () => {
     const { lights } = fleet.summary();
     return CONDITIONS.map((condition) => [{ condition }, lights[condition]]);

@@ -40,6 +40,10 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
     meaning: "the gateway's operator has not let this device in",
     remedy: `${AT_THE_GATEWAY} to approve it: watt402-gateway devices approve`,
   },
+  "outcome-unknown": {
+    meaning: "the seller or the chain has not told yet whether this payment was charged",
+    remedy: "wait: it is presented again, and charged at most once",
+  },
   "scheme-not-allowed": {
     meaning: "the offer asks for another payment scheme",
     remedy: "compare policy.schemes with the gateway's seller",

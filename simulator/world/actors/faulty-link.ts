@@ -54,7 +54,10 @@ export class FaultyLink {
         this.world.touch();
         resolve(answer);
       };
-      const giveUp = life.after(TIMEOUT_MS, () => finish({ kind: "unavailable", reason: "timeout" }));
+      const late = { kind: "unavailable", reason: "timeout" } as const;
+      const giveUp = life.after(TIMEOUT_MS, () =>
+        finish(payment === null ? late : { ...late, isUnknown: true }),
+      );
       if (this.faults.strikes("request-lost", 0.04)) return;
       const answered = (answer: Answer) => life.after(this.hopMs(), () => finish(answer));
       this.send(method, url, payment, answered);

@@ -14,6 +14,7 @@ import type {
   Ledger,
   OverdueDeposit,
   PaymentRecord,
+  UnknownOutcome,
 } from "#gateway/purchase/ports";
 import type { PaymentToken } from "#protocol/payment-token";
 import type { ProcessLifetime } from "../engine/process-lifetime.ts";
@@ -43,7 +44,13 @@ export class SimulatedLedger implements Ledger {
     return this.#channelIdsOf(device).map((id) => ({
       ...this.#tables.get<ChannelRecord>("channel", id)!,
       balance: this.balanceOf(id),
+      ...this.#unknownOf(id),
     }));
+  }
+
+  #unknownOf(channelId: string): Pick<ChannelRecord, "unknown"> {
+    const unknown = this.#tables.get<UnknownOutcome | null>("unknown", channelId) ?? null;
+    return unknown === null ? {} : { unknown };
   }
 
   saveChannel(record: ChannelRecord): Promise<void> {
@@ -112,6 +119,10 @@ export class SimulatedLedger implements Ledger {
       if (decided !== null && decided !== known) this.#putDeposit(decided);
       return decided;
     });
+  }
+
+  saveUnknown(channelId: string, unknown: UnknownOutcome | null): Promise<void> {
+    return this.#commit(() => this.#tables.put("unknown", channelId, unknown));
   }
 
   saveDeposit(record: DepositRecord): Promise<void> {

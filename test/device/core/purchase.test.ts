@@ -154,6 +154,7 @@ describe("refusals", () => {
       "9 ledger-unavailable",
       "10 expired",
       "11 not-enrolled",
+      "12 outcome-unknown",
     ]);
   });
 

@@ -20,7 +20,7 @@ import { type Ground, type Light, prepareGround } from "../fixtures.ts";
 import { bundleOf } from "../processes/bundle.ts";
 import { GATEWAY_PROCESS, spawnGateway } from "../processes/gateway-process.ts";
 import { startSeller } from "../purchase/agreement.ts";
-import { cutAt, PowerCut } from "../purchase/fixtures.ts";
+import { cutAt, PowerCut } from "../purchase/power-cut.ts";
 
 const QUANTUM = 100;
 const DEPOSIT = 5_000;

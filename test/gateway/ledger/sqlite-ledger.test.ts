@@ -104,6 +104,9 @@ test("everything is read back as it was after the file was closed and opened", a
   await first.saveChannel(exact);
   await first.saveDeposit(deposit);
   await first.saveDeposit(intended);
+  const unknown = { maxClaimable: 10, sinceSeconds: 1_800_000_000 };
+  await first.saveUnknown(exact.id, { ...unknown, maxClaimable: 9 });
+  await first.saveUnknown(exact.id, unknown);
   await first.close();
   const again = openSqliteLedger(directory);
   expect(again.device(device.device)).toEqual(device);
@@ -123,9 +126,11 @@ test("everything is read back as it was after the file was closed and opened", a
   expect(again.channelsOf(exact.device)).toEqual(
     expect.arrayContaining([
       { ...channelNumbered(4), balance },
-      { ...exact, balance: 0 },
+      { ...exact, balance: 0, unknown },
     ]),
   );
+  await again.saveUnknown(exact.id, null);
+  expect(again.channels().filter((channel) => channel.unknown !== undefined)).toEqual([]);
   expect(again.counts.payments).toBe(1);
   await again.close();
 });

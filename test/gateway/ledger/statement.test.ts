@@ -27,6 +27,7 @@ const statement: Statement = {
       spentAtomic: 1_234_567,
       grantedUnits: 1_000_000,
       depositedAtomic: 5,
+      unknown: { maxClaimable: 7_777, sinceSeconds: 1_800_000_000 },
       prices: [{ pricePerMillionUnits: 200_000, purchases: 2, spentAtomic: 1_234_567 }],
     },
   ],
@@ -66,4 +67,7 @@ test("a statement of two tokens gives each by itself, and no sum of both", () =>
   expect(text).toContain(`spent       0.05 EURC (5 atomic units of eip155:31338/erc20:${other.asset})`);
   expect(text).toContain(`in       eip155:31338/erc20:${other.asset}`);
   expect(text).not.toContain("1234572");
+  expect(text).toContain(
+    "not known since 2027-01-15T08:00:00.000Z whether 7777 was charged; it is in no sum",
+  );
 });

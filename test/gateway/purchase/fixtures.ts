@@ -28,6 +28,7 @@ import {
   type SellerRouter,
   type Tariff,
   UNTIMED,
+  type UnknownOutcome,
 } from "#gateway/purchase/ports";
 import type { PurchaseParts } from "#gateway/purchase/present";
 import { hmacSha256 } from "#node/key/native-hmac";
@@ -97,7 +98,11 @@ export class MemoryLedger implements Ledger {
   }
   channelsOf(device: string): readonly ChannelRecord[] {
     const found = [...this.channels.values()].filter((channel) => channel.device === device);
-    return found.map((channel) => ({ ...channel, balance: this.balanceOf(channel.id) }));
+    return found.map((channel) => {
+      const unknown = this.unknowns.get(channel.id);
+      const { unknown: _, ...known } = channel;
+      return { ...known, balance: this.balanceOf(channel.id), ...(unknown === undefined ? {} : { unknown }) };
+    });
   }
   async saveChannel(record: ChannelRecord): Promise<void> {
     const before = this.channels.get(record.id);
@@ -126,6 +131,11 @@ export class MemoryLedger implements Ledger {
   deposits(channelId: string): readonly DepositRecord[] {
     const rows = [...this.depositRows.values()].filter((deposit) => deposit.channelId === channelId);
     return rows.sort((left, right) => left.index - right.index);
+  }
+  readonly unknowns = new Map<string, UnknownOutcome>();
+  async saveUnknown(channelId: string, unknown: UnknownOutcome | null): Promise<void> {
+    if (unknown === null) this.unknowns.delete(channelId);
+    else this.unknowns.set(channelId, unknown);
   }
   async saveDeposit(record: DepositRecord): Promise<void> {
     this.depositRows.set(`${record.channelId} ${record.index}`, record);
@@ -465,33 +475,4 @@ export function payOf(key: Key, channel: ChannelRecord, maxClaimable: number, re
     validBeforeSeconds,
     signature: key.sign(digest),
   };
-}
-
-export class PowerCut extends Error {}
-
-/**
- * The same port, whose power fails at call number `at` of all ports sharing `calls`: `before` the call is
- * carried out, or after, with its answer lost.
- */
-export function cutAt<Port extends object>(
-  port: Port,
-  calls: { count: number },
-  at: number,
-  when: "before" | "after",
-): Port {
-  return new Proxy(port, {
-    get(target, name) {
-      const member = Reflect.get(target, name, target) as unknown;
-      if (typeof member !== "function") return member;
-      return (...args: unknown[]) => {
-        const isCut = calls.count++ === at;
-        const isOff = calls.count > at + 1;
-        if (isOff || (isCut && when === "before")) throw new PowerCut();
-        const answer = member.apply(target, args) as unknown;
-        if (!isCut) return answer;
-        if (answer instanceof Promise) return answer.then(() => Promise.reject(new PowerCut()));
-        throw new PowerCut();
-      };
-    },
-  });
 }

@@ -10,7 +10,6 @@ import type { Key } from "#payment/key";
 import type { PaymentPayload } from "#protocol/x402";
 import {
   type Bench,
-  cutAt,
   HonestSeller,
   MemoryLedger,
   newBench,
@@ -22,6 +21,7 @@ import {
   TOKEN,
   UNITS,
 } from "./fixtures.ts";
+import { cutAt } from "./power-cut.ts";
 
 /** A device with its channel, paying rung after rung; what it knows of counters is the maximum it heard. */
 async function newPayer(bench: Bench) {

@@ -210,6 +210,19 @@ test("a later program's schema and a wrong password are reported in one line wit
   await expect(wrong).rejects.not.toThrow("wrong horse");
 });
 
+test("an outcome that is not known is read with its channel, from whichever gateway, until it is known", async () => {
+  const [one, other] = await Promise.all([open(), open()]);
+  const channel = channelNumbered(0);
+  await one.saveChannel(channel);
+  const unknown = { maxClaimable: 100, sinceSeconds: 1_800_000_000 };
+  await one.saveUnknown(channel.id, { ...unknown, maxClaimable: 99 });
+  await one.saveUnknown(channel.id, unknown);
+  expect(await other.channelsOf(channel.device)).toMatchObject([{ id: channel.id, unknown }]);
+  await other.saveUnknown(channel.id, null);
+  expect((await one.channels())[0]!.unknown).toBeUndefined();
+  await Promise.all([one.close(), other.close()]);
+});
+
 /** Steps before deposits named their token. */
 const BEFORE_TOKENS = 7;
 
