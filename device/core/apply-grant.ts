@@ -28,10 +28,8 @@ export function takeGrant(state: State, grant: Grant, at: Moment): State {
   const pending = answered.charged > channel.charged ? null : state.pending;
   const settled = pending === null ? settleQuantum(answered, signsOnDemand) : answered;
   const next = { ...state, channel: settled, account, pending };
-  if (pending !== state.pending) {
-    // It buys again: when an offer is missing the next time, the first question need not wait as the last did.
-    return { ...next, answerRefusal: null, helloAttempts: 0 };
-  }
+  // It buys again: when an offer is missing the next time, the first question need not wait as the last did.
+  if (pending !== state.pending) return { ...next, answerRefusal: null, helloAttempts: 0 };
   if (grant.refusal === null || pending === null) return next;
   // A refusal speaks of the rung after the counters it carries; with older counters it is an echo.
   if (grant.charged >= channel.charged) return takeRefusal(next, grant.refusal, at);

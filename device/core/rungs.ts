@@ -117,11 +117,11 @@ export function answerChannel(channel: Channel, grant: Grant): Channel {
  * the next rung is stored together with its quantum.
  */
 export function settleQuantum(channel: Channel, onDemand: boolean): Channel {
-  const { charged, signed, maybeSigned, quantumOfferedAtomic } = channel;
-  if (channel.quantumAtomic === quantumOfferedAtomic) return channel;
-  const isWhole = charged >= maybeSigned;
-  const isAbove = signed === maybeSigned && charged + quantumOfferedAtomic > signed;
-  if (!isWhole && !(onDemand && isAbove)) return channel;
+  const { charged, maybeSigned, quantumOfferedAtomic } = channel;
+  const isFree =
+    charged >= maybeSigned ||
+    (onDemand && channel.signed === maybeSigned && charged + quantumOfferedAtomic > maybeSigned);
+  if (!isFree || channel.quantumAtomic === quantumOfferedAtomic) return channel;
   return { ...channel, quantumAtomic: quantumOfferedAtomic, reserved: Math.max(charged, maybeSigned) };
 }
 

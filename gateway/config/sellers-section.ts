@@ -38,6 +38,11 @@ const SELLER = z.strictObject({
   method: z.enum(["GET", "POST"]).default("GET"),
   unit: z.string().max(16).default("mWh"),
   unitsPerPayment: z.number().int().min(1).max(COUNTER_MAX).optional(),
+  /** Of one that sells several: the path of what is bought, the first it names when absent. */
+  resource: z
+    .string()
+    .regex(/^(\/[\w.~-]{1,64}){1,8}$/, 'expected a path such as "/v1/parking"')
+    .optional(),
   /** Of a fixed seller: it charges by what was used, at most its price. One of electricity says so itself. */
   metered: z.boolean().default(false),
   /** It sells to these devices and groups alone, and they want it before others. Without: to all. */

@@ -13,6 +13,7 @@ import type { Scheme } from "./accounts/accounts.ts";
 import type { HeaderSource } from "./claims/facilitator-headers.ts";
 import type { FacilitatorOptions } from "./claims/facilitators-elsewhere.ts";
 import type { Clock } from "./ports.ts";
+import { type Goods, readSellFile } from "./sale/goods.ts";
 import {
   GAS_SPONSORINGS,
   type GasSponsoring,
@@ -43,6 +44,10 @@ interface Flags {
   readonly facilitator?: readonly string[];
   readonly facilitatorHeaders: readonly OriginHeaders[];
   readonly token: Address;
+  readonly sell?: string;
+  /** Of the file `sell`. */
+  readonly goods?: Goods;
+  readonly schemes?: readonly Scheme[];
   readonly tariff: string;
   readonly tariffEpoch?: number;
   readonly speed: number;
@@ -96,7 +101,11 @@ function guardSeller(): void {
 
 function readFlags(argv: readonly string[]): Flags {
   const command = new Command("watt402-simulate seller")
-    .description("sell electricity over x402 on an EVM chain")
+    .description("sell electricity, or anything else by the unit, over x402 on an EVM chain")
+    .option(
+      "--sell <file>",
+      "what is sold, in TOML: unit, [[resource]], and menu, tariff, schemes if not given here",
+    )
     .option("--rpc <url>", "JSON-RPC of an EVM node that has x402's contracts")
     .option("--chain-id <id>", "refuse a node of another chain", whole(1, Number.MAX_SAFE_INTEGER))
     .option("--port <number>", "port to listen on, 0 for any free one", whole(0, 65_535), 0)
@@ -166,7 +175,25 @@ function readFlags(argv: readonly string[]): Flags {
     .option("--min-deposit <atomic>", "deposit proposed to clients", whole(1, 2 ** 48 - 1), 1_000_000)
     .exitOverride();
   command.parse([...argv], { from: "user" });
-  return complete(command.opts<Partial<Flags>>());
+  const given = (name: string) => command.getOptionValueSource(name) === "cli";
+  return complete({ ...command.opts<Partial<Flags>>(), ...soldBy(command.opts<Partial<Flags>>(), given) });
+}
+
+/** What a file of goods says; throws one line where the command line says it too. */
+function soldBy({ sell: file }: Partial<Flags>, given: (name: string) => boolean): Partial<Flags> {
+  if (file === undefined) return {};
+  const { menu: quanta, tariff, schemes, ...goods } = readSellFile(readText(file, `goods ${file}`), file);
+  const said = { menu: quanta, tariff, scheme: schemes };
+  for (const [name, value] of Object.entries(said)) {
+    if (value === undefined || !given(name)) continue;
+    throw new Watt402Error("config-invalid", `--${name}: expected it here or in ${file}, found it in both`);
+  }
+  return {
+    goods,
+    ...(quanta === undefined ? {} : { menu: quanta }),
+    ...(tariff === undefined ? {} : { tariff }),
+    ...(schemes === undefined ? {} : { schemes }),
+  };
 }
 
 /** What has no default, all of it at once. */
@@ -201,7 +228,8 @@ function optionsOf(flags: Flags): SellerOptions {
     tariff: readTariff(flags.tariff, flags.tokensPerEuro),
     clock: followingClock(movedClock(flags.tariffEpoch, flags.speed)),
     menu: flags.menu,
-    schemes: schemesOf(flags.scheme),
+    schemes: flags.schemes ?? schemesOf(flags.scheme),
+    ...(flags.goods === undefined ? {} : { goods: flags.goods }),
     transferMethods: flags.transferMethod,
     gasSponsoring: flags.gasSponsoring,
     isDiscoverable: flags.discovery,

@@ -27,6 +27,7 @@ import type { Clock } from "./ports.ts";
 import { shareOf, WHOLE } from "./sale/charged-share.ts";
 import { declaredExtensions } from "./sale/declared-extensions.ts";
 import { EnergySale } from "./sale/energy-sale.ts";
+import { ELECTRICITY, type Goods } from "./sale/goods.ts";
 import { type GasSponsoring, paymentWays, type TransferMethod } from "./sale/payment-ways.ts";
 import { DEFAULT_MENU, type Quote, quoting, type Tariff } from "./sale/tariff.ts";
 import { Terms } from "./sale/terms.ts";
@@ -68,6 +69,8 @@ export interface SellerOptions extends PublicBaseOptions {
   readonly tariff: Tariff;
   readonly clock?: Clock;
   readonly menu?: readonly number[];
+  /** Electricity when absent. */
+  readonly goods?: Goods;
   /** In order of preference; batch-settlement and exact when absent. */
   readonly schemes?: readonly Scheme[];
   /** What moves the token, in order of preference; EIP-3009 alone when absent. */
@@ -240,10 +243,12 @@ function buildTerms(
     isDiscoverable = true,
     menu = DEFAULT_MENU,
   } = options;
+  const { goods = ELECTRICITY } = options;
   const ways = paymentWays(schemes, transferMethods, gasSponsoring);
   return Terms.build({
     resourceServer,
     ways,
+    goods,
     extensions: declaredExtensions(ways, gasSponsoring, isDiscoverable, menu[0]!),
     network,
     token: options.token,

@@ -30,24 +30,38 @@ const TARIFF = z.object({
   validUntilSeconds: seconds,
   menu: z.array(counter.min(1).max(QUANTUM_MAX)).min(1).max(64),
   metered: z.boolean().optional(),
+  resources: z
+    .array(z.string().regex(/^(\/[\w.~-]{1,64}){1,8}$/))
+    .max(32)
+    .optional(),
 });
 const ACCOUNT = z.object({ charged: counter, granted: counter });
 
-/** @param baseUrl of the API, as "http://127.0.0.1:4021" */
-export function electricitySeller(http: Http, baseUrl: string, payable: Payable): Seller {
+/** Of an API that names no resources. */
+const ENERGY = "/v1/energy";
+
+/**
+ * @param baseUrl of the API, as "http://127.0.0.1:4021"
+ * @param resource what is bought there, as "/v1/energy"; the first that its tariff names when absent
+ */
+export function electricitySeller(http: Http, baseUrl: string, payable: Payable, resource?: string): Seller {
   const base = baseUrl.replace(/\/+$/, "");
   const echo = new ExtensionEcho();
-  const energyUrl = (quantumAtomic: number) => `${base}/v1/energy?quantum=${quantumAtomic}`;
+  let path = resource ?? ENERGY;
+  const urlOf = (quantumAtomic: number, of = path) => `${base}${of}?quantum=${quantumAtomic}`;
   return {
     async tariff() {
       const answer = await http.call("GET", `${base}/v1/tariff`, null);
       const parsed = answer.kind === "paid" ? TARIFF.safeParse(jsonIn(answer)) : null;
-      if (parsed?.success)
-        return { tariff: { ...parsed.data, menu: parsed.data.menu.toSorted((a, b) => a - b) }, reason: "" };
+      if (parsed?.success) {
+        const { resources, menu, ...tariff } = parsed.data;
+        path = resource ?? resources?.[0] ?? ENERGY;
+        return { tariff: { ...tariff, menu: menu.toSorted((a, b) => a - b) }, reason: "" };
+      }
       return { tariff: null, reason: `${base}/v1/tariff: expected a tariff, ${found(answer)}` };
     },
     async quote(quantumAtomic) {
-      const url = energyUrl(quantumAtomic);
+      const url = urlOf(quantumAtomic);
       const answer = await http.call("POST", url, null);
       if (answer.kind !== "payment-required") {
         const other = answer.kind === "refused" ? otherVersionIn(answer.status, answer.body) : null;
@@ -60,7 +74,10 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable)
       return { ...others, quote, reason: `${url}: ${others.reason}` };
     },
     async pay(channel, amountAtomic, payload): Promise<Sale> {
-      const resource = { method: "POST", url: energyUrl(amountAtomic) } as const;
+      const resource = {
+        method: "POST",
+        url: urlOf(amountAtomic, pathIn(channel.resource, base) ?? path),
+      } as const;
       const answer = await presentPayment(http, echo, resource, payload, channel.charged);
       if (answer.kind === "unavailable") return answer;
       if (answer.kind === "payment-required") {
@@ -108,6 +125,12 @@ function soldIn(answer: unknown): Sold | null {
 
 function isWhole(value: unknown, min: number, max: number): boolean {
   return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+}
+
+/** The path that a channel was offered for, whatever the tariff names first by now. */
+function pathIn(resource: string, base: string): string | null {
+  const end = resource.indexOf("?");
+  return resource.startsWith(base) && end > base.length ? resource.slice(base.length, end) : null;
 }
 
 /** The API keeps exact accounts by the payer's address. */

@@ -9,7 +9,10 @@ import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import { PAYMENT_REQUIRED_HEADER, readPaymentRequiredHeader } from "#protocol/x402";
 
-const TARIFF = z.object({ menu: z.array(z.number().int().positive()).min(1) });
+const TARIFF = z.object({
+  menu: z.array(z.number().int().positive()).min(1),
+  resources: z.array(z.string()).optional(),
+});
 
 const ANSWER_MS = 10_000;
 
@@ -24,7 +27,11 @@ export async function payeeOf(sellerUrl: string): Promise<Hex> {
         "is it an electricity API?",
     );
   }
-  const terms = await ask(sellerUrl, `/v1/energy?quantum=${menu.data.menu[0]}`, "POST");
+  const terms = await ask(
+    sellerUrl,
+    `${menu.data.resources?.[0] ?? "/v1/energy"}?quantum=${menu.data.menu[0]}`,
+    "POST",
+  );
   const { value, error } = readPaymentRequiredHeader(terms.required);
   const payTo = value?.accepts[0]?.payTo;
   if (payTo) return payTo.toLowerCase() as Hex;

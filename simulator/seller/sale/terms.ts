@@ -5,6 +5,7 @@ import { encodePaymentRequiredHeader } from "@x402/core/http";
 import type { x402ResourceServer } from "@x402/core/server";
 import type { Network, PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import type { DeclaredExtensions } from "./declared-extensions.ts";
+import type { Goods, Resource } from "./goods.ts";
 import type { PaymentWay } from "./payment-ways.ts";
 
 interface TermsOptions {
@@ -12,6 +13,7 @@ interface TermsOptions {
   /** in order of preference */
   readonly ways: readonly PaymentWay[];
   readonly extensions: DeclaredExtensions;
+  readonly goods: Goods;
   readonly network: Network;
   readonly token: string;
   /** EIP-712 domain of the token */
@@ -46,6 +48,10 @@ export class Terms {
     return this.#options.menu;
   }
 
+  get goods(): Goods {
+    return this.#options.goods;
+  }
+
   /** Whether what a payment echoes of the extensions is what was declared; one without an echo is right, too. */
   echoesExtensions(payment: PaymentPayload): boolean {
     const { resourceServer, extensions } = this.#options;
@@ -59,12 +65,13 @@ export class Terms {
   }
 
   /**
-   * The PAYMENT-REQUIRED header for one quantum. With the refused `payment` the official server adds the
+   * The PAYMENT-REQUIRED header for one quantum of a resource. With the refused `payment` the official server adds the
    * channel's state, from which a client that counts differently corrects itself. `baseUrl`: where the API is
    * reached, without a trailing slash.
    */
   async paymentRequired(
     baseUrl: string,
+    { path, description }: Resource,
     quantumAtomic: number,
     error: string,
     payment?: PaymentPayload,
@@ -72,8 +79,8 @@ export class Terms {
     const required = await this.#options.resourceServer.createPaymentRequiredResponse(
       [...(this.#offers.get(quantumAtomic) ?? [])],
       {
-        url: `${baseUrl}/v1/energy?quantum=${quantumAtomic}`,
-        description: `electricity for ${quantumAtomic} atomic units`,
+        url: `${baseUrl}${path}?quantum=${quantumAtomic}`,
+        description: `${description} for ${quantumAtomic} atomic units`,
         mimeType: "application/json",
       },
       error,

@@ -11,6 +11,7 @@ import { parseJson } from "#protocol/nesting";
 import type { ChainWatch } from "../claims/chain-watch.ts";
 import type { AccountStore } from "../ports.ts";
 import type { EnergySale, PresentOutcome } from "../sale/energy-sale.ts";
+import type { Resource } from "../sale/goods.ts";
 import type { Quote } from "../sale/tariff.ts";
 import type { Terms } from "../sale/terms.ts";
 import type { VoucherService } from "../scheme/voucher-service.ts";
@@ -71,7 +72,7 @@ export function energyServer(parts: ServerParts): FastifyInstance {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, _body, done) => done(null));
   addReads(app, parts);
-  addEnergy(app, parts, baseOf);
+  for (const resource of terms.goods.resources) addResource(app, parts, resource, baseOf);
   return app;
 }
 
@@ -86,9 +87,10 @@ function addReads(app: FastifyInstance, parts: ServerParts): void {
   });
 
   app.get("/v1/tariff", async () => ({
-    unit: "mWh",
+    unit: terms.goods.unit,
     ...parts.quote(),
     menu: terms.menu,
+    resources: terms.goods.resources.map(({ path }) => path),
     ...(parts.isMetered ? { metered: true } : {}),
   }));
 
@@ -117,14 +119,15 @@ function accountOf(store: AccountStore, id: string): Record<string, unknown> | n
   };
 }
 
-function addEnergy(
+function addResource(
   app: FastifyInstance,
   parts: ServerParts,
+  resource: Resource,
   baseOf: (request: IncomingMessage) => string,
 ): void {
   const { terms } = parts;
   const unpaid = new Map<string, string>();
-  app.post<{ Querystring: { quantum?: string; units?: string } }>("/v1/energy", async (request, reply) => {
+  app.post<{ Querystring: { quantum?: string; units?: string } }>(resource.path, async (request, reply) => {
     const base = baseOf(request.raw);
     const quantum = /^\d{1,15}$/.test(request.query.quantum ?? "")
       ? Number(request.query.quantum)
@@ -143,14 +146,14 @@ function addEnergy(
     if (typeof header !== "string") {
       const error = request.headers["x-payment"] === undefined ? "Payment required" : VERSION_1;
       const key = `${base} ${quantum} ${error}`;
-      const required = unpaid.get(key) ?? (await terms.paymentRequired(base, quantum, error));
+      const required = unpaid.get(key) ?? (await terms.paymentRequired(base, resource, quantum, error));
       if (unpaid.size >= UNPAID_TERMS_MAX) unpaid.clear();
       unpaid.set(key, required);
       return paymentRequired(reply, required, error);
     }
     const outcome = await parts.sale.present(jsonIn(header), offers, used);
     const require = (reason: string, payment?: PaymentPayload) =>
-      terms.paymentRequired(base, quantum, reason, payment);
+      terms.paymentRequired(base, resource, quantum, reason, payment);
     return answer(reply, outcome, require);
   });
 }

@@ -1,4 +1,4 @@
-// The one request that comes every minute from every lamp, POST /v1/energy with a plain voucher, answered on
+// The one request that comes every minute from every device, POST of a resource with a plain voucher, answered on
 // node:http before the framework is asked: there it has nothing to route, to validate or to serialise. Whatever
 // is not exactly that request, or is not sold by the voucher service, goes to the framework untouched.
 
@@ -25,8 +25,10 @@ const FAILURE_MAX = 200;
 /** A listener that answers paid requests and leaves all others to `framework`. */
 export function fastPath(parts: FastPathParts, framework: RequestListener): RequestListener {
   const offersByUrl = new Map<string, readonly PaymentRequirements[]>();
-  for (const quantum of parts.terms.menu) {
-    offersByUrl.set(`/v1/energy?quantum=${quantum}`, parts.terms.offers(quantum) ?? []);
+  const { terms } = parts;
+  for (const { path } of terms.goods.resources) {
+    for (const quantum of terms.menu)
+      offersByUrl.set(`${path}?quantum=${quantum}`, terms.offers(quantum) ?? []);
   }
   const reader = new HeaderReader();
   const selling = (request: IncomingMessage): Promise<VoucherOutcome | undefined> | undefined => {

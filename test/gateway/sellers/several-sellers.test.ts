@@ -232,3 +232,30 @@ test("a light buys on from a stock seller that charges 70 of each 100 signed, an
   expect(await reconciled(config)).toMatchObject({ differences: [], unasked: [] });
   await stock.close();
 });
+
+test("a device buys seconds of the resource that its gateway is configured for, from a seller of parking", async () => {
+  const resources = ["north", "south"].map((yard) => ({ path: `/v1/parking/${yard}`, description: yard }));
+  const parking = await startSeller(ground, {
+    receiverKey: ground.anvil.accounts[3]!.privateKey,
+    goods: { unit: "s", resources },
+  });
+  const bought = [];
+  for (const resource of [undefined, "/v1/parking/south"]) {
+    const sellers = [{ name: "yard", url: parking.url, ...(resource === undefined ? {} : { resource }) }];
+    const gateway = await ground.gateway(configOf(sellers, { http: { port: 0 } }));
+    const light = ground.light(gateway.brokerUrl, { unit: "s" });
+    await until(
+      () => channelOf(light)?.charged >= 300,
+      20_000,
+      () => "buying seconds",
+    );
+    const found = await fetch(`${gateway.httpUrl}/api/v1/sellers`).then((answer) => answer.json());
+    expect(found).toMatchObject({ sellers: [{ unit: "s", standing: "good" }] });
+    await light.stop();
+    await gateway.stop();
+    const { granted, charged } = channelOf(light);
+    bought.push(granted === (charged * 1e6) / 200_000);
+  }
+  expect(bought).toEqual([true, true]);
+  await parking.stop();
+});
