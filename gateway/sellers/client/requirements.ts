@@ -90,13 +90,21 @@ function lackOf(option: Option): string {
   if (scheme === "upto" && !isByPermit2) return ", which upto does not know";
   if (scheme === "upto" && !/^0x[0-9a-fA-F]{40}$/.test(String(extra?.facilitatorAddress)))
     return ", without facilitatorAddress in extra";
-  if (!/^[1-9][0-9]{0,14}$/.test(amount)) return `, amount ${shown(amount)}`;
+  if (!/^[1-9][0-9]*$/.test(amount)) return `, amount ${shown(amount)}`;
+  // Of a token of 18 decimals the usual price: its counters would not fit a device's.
+  if (amount.length > 15) return `, amount ${shown(amount)} above ${QUANTUM_MAX}`;
   return Number(amount) > QUANTUM_MAX ? `, amount ${amount} above ${QUANTUM_MAX}` : "";
 }
 
 function shownOption(option: Option): string {
   const { scheme, network, asset } = option;
-  return `${shown(scheme)} by ${methodOf(option)} on ${shown(network)} in token ${shown(asset)}${lackOf(option)}`;
+  return `${shown(scheme)} by ${methodOf(option)} on ${shown(network)}${strangeness(network)} in token ${shown(asset)}${lackOf(option)}`;
+}
+
+/** Version 1 had a closed list of networks by names of their own. */
+function strangeness(network: string): string {
+  if (network.includes(":")) return "";
+  return " (a name of x402 version 1; expected CAIP-2, as eip155:8453)";
 }
 
 function spoken(payable: Payable): string {

@@ -10,6 +10,7 @@ import { expect, test } from "vitest";
 import { ExtensionEcho, echoTrouble, presentPayment } from "#gateway/sellers/client/extension-echo";
 import { chooseRequirements } from "#gateway/sellers/client/requirements";
 import type { Answer, Http } from "#gateway/sellers/client/seller-http";
+import type { PaymentToken } from "#protocol/payment-token";
 import type { PaymentPayload, PaymentRequired } from "#protocol/x402";
 import { NETWORK, requirementsOf, TOKEN } from "../purchase/fixtures.ts";
 
@@ -140,43 +141,66 @@ const ENTRY = fc.record({
       name: fc.constantFrom("USD Coin", "GatewayWalletBatched"),
       version: fc.constantFrom("1", "2"),
       assetTransferMethod: fc.constantFrom("eip3009", "permit2"),
-      verifyingContract: fc.constantFrom(TOKEN, `0x${"77".repeat(20)}`, 7, null),
+      verifyingContract: fc.constantFrom(TOKEN, `0x${"99".repeat(20)}`, `0x${"77".repeat(20)}`, 7, null),
     },
     { requiredKeys: [] },
   ),
 });
 
-test("of forty entries the cheapest that policy allows is taken, by the preferred scheme, and none for another contract", () => {
+const OTHER = `0x${"99".repeat(20)}`;
+/** What an operator may allow, in any order of preference: two tokens of a chain, and one address on two chains. */
+const ALLOWED = [
+  { network: NETWORK, asset: TOKEN },
+  { network: NETWORK, asset: OTHER },
+  { network: "eip155:8453", asset: TOKEN },
+];
+
+test("of forty entries the cheapest that policy allows is taken, by the preferred scheme and token, and none for another contract", () => {
   const schemes = ["batch-settlement", "exact"] as const;
+  const policies = fc.shuffledSubarray(ALLOWED, { minLength: 1 });
   fc.assert(
-    fc.property(fc.array(ENTRY, { maxLength: 40 }), (entries) => {
+    fc.property(fc.array(ENTRY, { maxLength: 40 }), policies, (entries, tokens) => {
       const accepts = entries.map((entry) => ({ ...requirementsOf("exact", 1), ...entry }));
       const required = requiredWith(undefined, accepts as PaymentRequired["accepts"]);
-      const { requirements } = chooseRequirements(required, {
-        schemes,
-        tokens: [{ network: NETWORK, asset: TOKEN }],
-      });
+      const { requirements } = chooseRequirements(required, { schemes, tokens });
+      const isOf = (token: PaymentToken, { network, asset }: PaymentToken) =>
+        network === token.network && asset.toLowerCase() === token.asset;
       const allowed = entries.filter(
-        ({ network, asset, amount, extra }) =>
-          network === NETWORK &&
-          asset.toLowerCase() === TOKEN &&
+        ({ asset, amount, extra }) =>
           /^(99|100|101)$/.test(amount) &&
           extra.name !== undefined &&
           extra.version !== undefined &&
           extra.assetTransferMethod !== "permit2" &&
-          (extra.verifyingContract === undefined || extra.verifyingContract === TOKEN),
+          (extra.verifyingContract === undefined || extra.verifyingContract === asset.toLowerCase()),
       );
-      const scheme = schemes.find((name) => allowed.some((entry) => entry.scheme === name));
-      if (scheme === undefined) {
+      const wanted = schemes.flatMap((scheme) => tokens.map((token) => ({ scheme, token })));
+      const groups = wanted.map(({ scheme, token }) =>
+        allowed.filter((entry) => entry.scheme === scheme && isOf(token, entry)),
+      );
+      const taken = groups.findIndex((group) => group.length > 0);
+      if (taken < 0) {
         expect(requirements).toBeNull();
         return;
       }
-      const lowest = Math.min(
-        ...allowed.filter((entry) => entry.scheme === scheme).map(({ amount }) => Number(amount)),
-      );
-      expect(requirements).toMatchObject({ scheme, network: NETWORK, amount: String(lowest) });
-      expect(requirements!.asset.toLowerCase()).toBe(TOKEN);
+      // Amounts of two tokens are never compared: a dearer one in the token that is preferred goes first.
+      const lowest = Math.min(...groups[taken]!.map(({ amount }) => Number(amount)));
+      const { scheme, token } = wanted[taken]!;
+      expect(requirements).toMatchObject({ scheme, network: token.network, amount: String(lowest) });
+      expect(requirements!.asset.toLowerCase()).toBe(token.asset);
     }),
     { numRuns: 100_000 },
   );
+});
+
+test.each([
+  [{ network: "base" }, "on base (a name of x402 version 1; expected CAIP-2, as eip155:8453)"],
+  [{ amount: "1000000000000000000" }, "amount 1000000000000000000 above 9007199254"],
+  [{ amount: "9007199254740993" }, "amount 9007199254740993 above 9007199254"],
+  [{ scheme: "auth-capture" }, "found auth-capture by eip3009"],
+])("what cannot be paid is named: %j", (patch, told) => {
+  const accepts = [{ ...requirementsOf("exact", 1), ...patch }] as PaymentRequired["accepts"];
+  const payable = { schemes: ["exact"] as const, tokens: [{ network: NETWORK, asset: TOKEN }] };
+  const { requirements, reason } = chooseRequirements(requiredWith(undefined, accepts), payable);
+  expect(requirements).toBeNull();
+  expect(reason).toContain(told);
 });
