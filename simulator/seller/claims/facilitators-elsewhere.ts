@@ -5,11 +5,12 @@
  * left out for REST_MS. A settlement that may have been sent goes to no other: its outcome is not known, and the same
  * payment may be presented again.
  */
-import { type FacilitatorClient, HTTPFacilitatorClient } from "@x402/core/server";
+import type { FacilitatorClient } from "@x402/core/server";
 import { VerifyError } from "@x402/core/types";
 import { cut } from "#node/config/shown";
 import { Watt402Error } from "#payment/watt402-error";
 import { type AuthenticationHeaders, type HeaderSource, openHeaders } from "./facilitator-headers.ts";
+import { FacilitatorHttp, NoAnswer } from "./facilitator-http.ts";
 
 export interface FacilitatorOptions {
   readonly url: string;
@@ -19,7 +20,7 @@ export interface FacilitatorOptions {
 
 interface Candidate {
   readonly url: string;
-  readonly client: HTTPFacilitatorClient;
+  readonly client: FacilitatorHttp;
   readonly headers: AuthenticationHeaders | null;
   restsUntilMs: number;
 }
@@ -45,9 +46,7 @@ export class FacilitatorsElsewhere implements FacilitatorClient {
     this.#nowMs = nowMs;
     this.#candidates = options.map(({ url, headers: source }) => {
       const headers = source === undefined ? null : openHeaders(source);
-      const client = new HTTPFacilitatorClient(
-        headers === null ? { url } : { url, createAuthHeaders: () => headers.read() },
-      );
+      const client = new FacilitatorHttp(url, headers);
       return { url, client, headers, restsUntilMs: Number.NEGATIVE_INFINITY };
     });
   }
@@ -72,7 +71,7 @@ export class FacilitatorsElsewhere implements FacilitatorClient {
 
   /** @param mayGoOn after this error another one may be asked */
   async #inTurn<Answer>(
-    ask: (client: HTTPFacilitatorClient) => Promise<Answer>,
+    ask: (client: FacilitatorHttp) => Promise<Answer>,
     mayGoOn: (error: unknown) => boolean,
   ): Promise<Answer> {
     let last: unknown;
@@ -99,8 +98,8 @@ export class FacilitatorsElsewhere implements FacilitatorClient {
 }
 
 function wasNotTaken(error: unknown): boolean {
-  // Our own: the headers could not be made, so nothing was sent.
-  if (error instanceof Watt402Error) return true;
+  // Our own: the headers could not be made, or a redirect was met, so nothing was done.
+  if (error instanceof Watt402Error && !(error instanceof NoAnswer)) return true;
   return NOT_TAKEN.test(String(error)) || NOT_SENT.test(causeOf(error));
 }
 

@@ -93,6 +93,44 @@ test("a settlement goes on to the next one only where it cannot have been sent",
   expect(await clientOf(first, second).client.settle(PAYMENT, REQUIREMENTS)).toMatchObject(SETTLED);
 });
 
+test("a redirect is named and not followed: payment and credentials stay with the URL that was configured", async () => {
+  const [second, target] = [await newFacilitator(), await newFacilitator()];
+  const file = join(folder, "headers");
+  writeFileSync(file, "X-Api-Key: secret\n");
+  const server = fastify();
+  server.all("/*", ({ url }, reply) => reply.redirect(`${target.url}${url}`, 308));
+  const url = await server.listen({ port: 0, host: "127.0.0.1" });
+  closers.push(() => server.close());
+  const { client, lines } = clientOf({ url, headers: { kind: "file", file } }, second);
+  expect(await client.settle(PAYMENT, REQUIREMENTS)).toMatchObject(SETTLED);
+  expect([target.asked, second.asked]).toEqual([[], ["settle -"]]);
+  expect(lines).toEqual([
+    `facilitator ${url}: settle failed (308): expected an answer, found a redirect to ${target.url}; name the URL that answers; left out for 30 s`,
+  ]);
+});
+
+test("a page of HTML, an empty answer and one without end are no verification, and no settlement that another may make", async () => {
+  const second = await newFacilitator();
+  const server = fastify({ forceCloseConnections: true });
+  let body = "";
+  server.all("/*", (_request, reply) => reply.header("content-type", "text/html").send(body));
+  const url = await server.listen({ port: 0, host: "127.0.0.1" });
+  closers.push(() => server.close());
+  for (const [found, shown] of [
+    ["<!doctype html>\n<title>Sign in</title>", "found <!doctype html> <title>Sign in</title>"],
+    ["", "found an empty answer"],
+    ['{"isValid":"yes","success":"yes"}', 'found {"isValid":"yes"'],
+    ["x".repeat(2_000_000), "expected an answer of at most 1048576 bytes, found more"],
+  ] as const) {
+    body = found;
+    const { client, lines } = clientOf({ url }, second);
+    expect(await client.verify(PAYMENT, REQUIREMENTS)).toMatchObject({ isValid: true });
+    expect(lines[0]).toContain(shown);
+    await expect(clientOf({ url }, second).client.settle(PAYMENT, REQUIREMENTS)).rejects.toThrow(shown);
+  }
+  expect(second.asked.filter((line) => line.startsWith("settle"))).toEqual([]);
+});
+
 test("what a facilitator decides is final: no other is asked for a better answer", async () => {
   const [first, second] = [await newFacilitator(), await newFacilitator()];
   const server = fastify();
