@@ -42,7 +42,7 @@ describe("a lamp's safe level", () => {
 
 describe("what an installer reads on site", () => {
   it("has words and a remedy for every refusal on the wire, and for the lamp's own", () => {
-    for (const code of [...WIRE_REFUSALS.map((entry) => entry.code), "lamp-failed" as const]) {
+    for (const code of [...WIRE_REFUSALS, "lamp-failed" as const]) {
       const { meaning, remedy } = explain(code);
       expect(explained(code)).toBe(`${code}: ${meaning}; ${remedy}`);
       expect(remedy.length).toBeGreaterThan(10);

@@ -6,7 +6,7 @@ import { PRICE_MIN } from "./seller.ts";
 
 export type Action = (world: Surroundings) => void;
 
-export const refusal = fc.constantFrom(...WIRE_REFUSALS.map((entry) => entry.code), null);
+export const refusal = fc.constantFrom(...WIRE_REFUSALS, null);
 
 const duration = fc.oneof(
   fc.integer({ min: 0, max: 3_000 }),

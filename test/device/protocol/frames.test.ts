@@ -20,7 +20,7 @@ const pays: fc.Arbitrary<Pay> = fc.record({
 });
 
 const grants: fc.Arbitrary<Grant> = fc.record({
-  refusal: fc.constantFrom(null, ...WIRE_REFUSALS.map((entry) => entry.code)),
+  refusal: fc.constantFrom(null, ...WIRE_REFUSALS),
   channelTag: uint(32),
   charged: uint(48),
   granted: uint(48),
