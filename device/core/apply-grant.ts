@@ -7,6 +7,7 @@
 import { askForOffer } from "./ask-for-offer.ts";
 import { raiseGrant } from "./credit.ts";
 import type { Grant, Moment } from "./events.ts";
+import { closePurchase } from "./policy.ts";
 import { reactionTo, type WireRefusal } from "./refusal.ts";
 import { answerChannel, channelTagOf, closedMarkOf, refuseCharged, settleQuantum } from "./rungs.ts";
 import type { State } from "./state.ts";
@@ -27,7 +28,12 @@ export function takeGrant(state: State, grant: Grant, at: Moment): State {
     state.account === null ? null : raiseGrant(state.account, channel.granted, answered.granted);
   const pending = answered.charged > channel.charged ? null : state.pending;
   const settled = pending === null ? settleQuantum(answered, signsOnDemand) : answered;
-  const next = { ...state, channel: settled, account, pending };
+  const budget =
+    answered.charged > channel.charged
+      ? closePurchase(state.budget, channel.terms.scheme, channel.maybeSigned, answered.charged)
+      : state.budget;
+  const persistDue = state.persistDue || budget !== state.budget;
+  const next = { ...state, channel: settled, account, pending, budget, persistDue };
   // It buys again: when an offer is missing the next time, the first question need not wait as the last did.
   if (pending !== state.pending) return { ...next, answerRefusal: null, helloAttempts: 0 };
   if (grant.refusal === null || pending === null) return next;

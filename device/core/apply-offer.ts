@@ -7,7 +7,7 @@
 import { askForBetterOffer } from "./ask-for-offer.ts";
 import { raiseGrant } from "./credit.ts";
 import type { ChannelMark, Moment, Offer } from "./events.ts";
-import { refuseOffer, spentToday } from "./policy.ts";
+import { closePurchase, refuseOffer, spentToday } from "./policy.ts";
 import { closedMarkOf, openChannel, refuseCharged, renewChannel, settleQuantum } from "./rungs.ts";
 import type { State } from "./state.ts";
 
@@ -42,7 +42,12 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
     const renewed = renewChannel(current, offer);
     const pending = renewed.charged > current.charged ? null : state.pending;
     const grantedBefore = forgotten ? renewed.granted : current.granted;
-    return adoptChannel({ ...answered, channel: renewed, pending }, grantedBefore);
+    const budget =
+      renewed.charged > current.charged
+        ? closePurchase(state.budget, current.terms.scheme, current.maybeSigned, renewed.charged)
+        : state.budget;
+    const persistDue = state.persistDue || budget !== state.budget;
+    return adoptChannel({ ...answered, channel: renewed, pending, budget, persistDue }, grantedBefore);
   }
 
   const channel = openChannel(offer, mark);
@@ -53,6 +58,8 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
   // After a power cut the budget goes on with its channel; only a real change of channel closes its sum.
   const resumed = current === null && mark !== null && mark === state.former[0];
   const { day } = state.budget;
+  const { scheme } = offer.terms;
+  const isAnswered = mark !== null && channel.charged > mark.charged;
   const switched = {
     ...answered,
     channel,
@@ -60,8 +67,14 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
     pending: null,
     persistDue: true,
     budget: resumed
-      ? state.budget
-      : { day, spentBefore: spentToday(state.budget, signedBefore(state)), signedAtStart: channel.signed },
+      ? isAnswered
+        ? closePurchase(state.budget, scheme, mark.reserved, channel.charged)
+        : state.budget
+      : {
+          day,
+          spentBefore: spentToday(state.budget, signedBefore(state)),
+          signedAtStart: scheme === "upto" ? channel.charged : channel.signed,
+        },
   };
   return adoptChannel(switched, grantedBefore);
 }

@@ -70,6 +70,16 @@ export function budgetOn(budget: Budget, wallSeconds: number | null, signed: num
   return { day, spentBefore: 0, signedAtStart: signed };
 }
 
+/**
+ * The budget after an answered purchase. By upto each purchase is a signature of its own, so once it is answered the
+ * whole of it counts, whatever was charged: a seller that settles more than it says would else pass the day's budget.
+ * @param signed highest amount that may have been signed  @param charged what the next purchase begins at
+ */
+export function closePurchase(budget: Budget, scheme: string, signed: number, charged: number): Budget {
+  if (scheme !== "upto") return budget;
+  return { day: budget.day, spentBefore: spentToday(budget, signed), signedAtStart: charged };
+}
+
 /** Atomic units signed today, the present channel's included. */
 export function spentToday(budget: Budget, signed: number): number {
   return budget.spentBefore + Math.max(0, signed - budget.signedAtStart);

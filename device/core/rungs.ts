@@ -133,6 +133,8 @@ export function nextRung(channel: Channel): number {
 /** The channel with a rung's signing reserved; the same object when the reserve already covers it. */
 export function reserveRung(channel: Channel, rung: number): Channel {
   if (rung <= channel.reserved) return channel;
+  // By upto all that was signed counts for the day, so no more is reserved than is signed.
+  if (channel.terms.scheme === "upto") return { ...channel, reserved: rung };
   // Whole rungs only: what a power cut leaves of the ladder is known from its top.
   const rungsFunded = Math.floor((channel.balance - rung) / channel.quantumAtomic);
   const ahead = Math.max(0, Math.min(RESERVED_RUNGS - 1, rungsFunded));

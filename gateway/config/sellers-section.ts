@@ -27,9 +27,9 @@ const SELLER = z.strictObject({
   asset: PAYMENT_TOKEN.asset.optional(),
   tokens: z.array(z.strictObject(PAYMENT_TOKEN)).min(1).max(8).optional(),
   schemes: z
-    .array(z.enum(["batch-settlement", "exact"]))
+    .array(z.enum(["batch-settlement", "exact", "upto"]))
     .min(1)
-    .default(["batch-settlement", "exact"]),
+    .default(["batch-settlement", "exact", "upto"]),
   /** How tokens are moved, in order of preference. */
   transferMethods: z
     .array(z.enum(["eip3009", "permit2"]))

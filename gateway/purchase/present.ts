@@ -294,12 +294,20 @@ async function presentAuthorization(
     });
   }
   if (paidAtomic === null) return notSold(parts, channel, pay, sale, isOver);
-  return recover(parts, channel, Math.min(channel.charged + paidAtomic, pay.maxClaimable));
+  const charged = Math.min(channel.charged + paidAtomic, pay.maxClaimable);
+  // By upto a part of what was signed buys its share; by exact another amount was another purchase, of the same nonce.
+  const quantum = channel.requirements.scheme === "upto" ? amountAtomic : charged - channel.charged;
+  return recover(parts, channel, charged, quantum);
 }
 
 /** The chain paid the seller for this purchase, and its answer was lost. */
-async function recover(parts: PurchaseParts, channel: ChannelRecord, charged: number): Promise<Presented> {
-  const counters = await parts.seller.recover(channel, charged, charged - channel.charged);
+async function recover(
+  parts: PurchaseParts,
+  channel: ChannelRecord,
+  charged: number,
+  quantumAtomic: number,
+): Promise<Presented> {
+  const counters = await parts.seller.recover(channel, charged, quantumAtomic);
   if (counters === null) return refused(channel, "seller-unavailable");
   return { channel, refusal: null, sold: recovered(channel, { ...counters, charged }) };
 }

@@ -11,6 +11,7 @@ import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
 import {
   chargedInReceipt,
   chooseRequirements,
+  movedInReceipt,
   otherVersionIn,
   type Payable,
   sponsoredBy,
@@ -87,7 +88,8 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
         return { kind: "unavailable", reason, isUnknown: true };
       }
       const signed = channel.charged + amountAtomic;
-      const charged = chargedInReceipt(answer.receipt) ?? signed;
+      const moved = channel.requirements.scheme === "upto" ? movedInReceipt(answer.receipt) : null;
+      const charged = chargedInReceipt(answer.receipt) ?? (moved === null ? signed : channel.charged + moved);
       if (charged < channel.charged || charged > signed) {
         const reason = `${url}: expected ${channel.charged} to ${signed} charged in PAYMENT-RESPONSE, found ${charged}`;
         return { kind: "unavailable", reason, isUnknown: true };

@@ -159,6 +159,11 @@ export function chargedInReceipt(receipt: SettleResponse | null): number | null 
   return decimalIn(receipt?.extra?.channelState, "chargedCumulativeAmount");
 }
 
+/** What a receipt says was moved by a payment from a wallet; null when it says nothing. */
+export function movedInReceipt(receipt: SettleResponse): number | null {
+  return decimalIn(receipt, "amount");
+}
+
 function decimalIn(holder: unknown, member: string): number | null {
   if (typeof holder !== "object" || holder === null) return null;
   const text = (holder as Record<string, unknown>)[member];

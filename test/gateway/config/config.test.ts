@@ -63,7 +63,7 @@ test.each<[string, string, unknown, RegExp]>([
   ["seller", "network", "base", /eip155:8453/],
   ["seller", "asset", "0x12", /40 hex digits/],
   ["seller", "schemes", [], />=1/],
-  ["seller", "schemes", ["upto"], /batch-settlement/],
+  ["seller", "schemes", ["auth-capture"], /batch-settlement/],
   ["seller", "kind", "fixed", /unitsPerPayment/],
   ["ledger", "kind", "mysql", /sqlite|postgres/],
   ["ledger", "url", "postgres://x", /url/],
