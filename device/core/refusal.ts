@@ -78,7 +78,10 @@ export function refusalOfStatus(status: number): WireRefusal | null {
 
 /** The status byte of a refusal, 1..255. */
 export function statusOfRefusal(code: WireRefusal): number {
-  return WIRE_REFUSALS.indexOf(code) + 1;
+  const at = WIRE_REFUSALS.indexOf(code);
+  // Its status would be that of a grant.
+  if (at < 0) throw new Error(`refusal "${code}" is not in the list of device/core/refusal.ts`);
+  return at + 1;
 }
 
 /** What a device does about a refused rung. */

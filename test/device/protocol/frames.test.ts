@@ -127,8 +127,8 @@ describe("frames", () => {
     expect(changed(1, 2)).toBe("PAY flags may be 0 or 1, found 2");
     expect(changed(bytes.length - 17, 29)).toBe("PAY v may be 27 or 28, found 29");
     const grant = sealFrame(tagger, "grant", encodeGrant(fc.sample(grants, 1)[0]!));
-    grant[1] = 12;
-    expect(decodeGrant(grant).error).toBe("GRANT status 12 is not assigned");
+    grant[1] = 13;
+    expect(decodeGrant(grant).error).toBe("GRANT status 13 is not assigned");
     expect(decodeGrant(grant.slice(1)).error).toMatch(/^GRANT begins with 0x12/);
   });
 
