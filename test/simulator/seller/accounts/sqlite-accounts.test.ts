@@ -254,7 +254,8 @@ describe("charges", () => {
     const store = open(await newDirectory());
     await openChannel(store, 0);
     const charging = buy(store, 0);
-    const overflow = store.chargeVoucher(firstState(7), {
+    const atEnd = { ...firstState(7), chargedCumulativeAmount: String(2 ** 48 - 1) };
+    const overflow = store.chargeVoucher(atEnd, {
       maxClaimable: String(2 ** 48),
       signature: signatureOf(7, 1),
       amountAtomic: 1,
