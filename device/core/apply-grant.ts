@@ -28,10 +28,7 @@ export function takeGrant(state: State, grant: Grant, at: Moment): State {
     state.account === null ? null : raiseGrant(state.account, channel.granted, answered.granted);
   const pending = answered.charged > channel.charged ? null : state.pending;
   const settled = pending === null ? settleQuantum(answered, signsOnDemand) : answered;
-  const budget =
-    answered.charged > channel.charged
-      ? closePurchase(state.budget, channel.terms.scheme, channel.maybeSigned, answered.charged)
-      : state.budget;
+  const budget = closePurchase(state.budget, channel, answered.charged);
   const persistDue = state.persistDue || budget !== state.budget;
   const next = { ...state, channel: settled, account, pending, budget, persistDue };
   // It buys again: when an offer is missing the next time, the first question need not wait as the last did.

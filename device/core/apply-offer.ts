@@ -42,10 +42,7 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
     const renewed = renewChannel(current, offer);
     const pending = renewed.charged > current.charged ? null : state.pending;
     const grantedBefore = forgotten ? renewed.granted : current.granted;
-    const budget =
-      renewed.charged > current.charged
-        ? closePurchase(state.budget, current.terms.scheme, current.maybeSigned, renewed.charged)
-        : state.budget;
+    const budget = closePurchase(state.budget, current, renewed.charged);
     const persistDue = state.persistDue || budget !== state.budget;
     return adoptChannel({ ...answered, channel: renewed, pending, budget, persistDue }, grantedBefore);
   }
@@ -58,8 +55,7 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
   // After a power cut the budget goes on with its channel; only a real change of channel closes its sum.
   const resumed = current === null && mark !== null && mark === state.former[0];
   const { day } = state.budget;
-  const { scheme } = offer.terms;
-  const isAnswered = mark !== null && channel.charged > mark.charged;
+  const { terms } = offer;
   const switched = {
     ...answered,
     channel,
@@ -67,13 +63,15 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
     pending: null,
     persistDue: true,
     budget: resumed
-      ? isAnswered
-        ? closePurchase(state.budget, scheme, mark.reserved, channel.charged)
-        : state.budget
+      ? closePurchase(
+          state.budget,
+          { terms, charged: mark.charged, maybeSigned: mark.reserved },
+          channel.charged,
+        )
       : {
           day,
           spentBefore: spentToday(state.budget, signedBefore(state)),
-          signedAtStart: scheme === "upto" ? channel.charged : channel.signed,
+          signedAtStart: terms.scheme === "upto" ? channel.charged : channel.signed,
         },
   };
   return adoptChannel(switched, grantedBefore);

@@ -4,7 +4,7 @@
  * Promise (P1): an offer outside the policy is refused with a code before anything is signed, and no
  * day's signatures exceed the day's budget, whichever peer asks.
  */
-import type { Budget, Offer } from "./events.ts";
+import type { Budget, Offer, Terms } from "./events.ts";
 import type { DeviceRefusal } from "./refusal.ts";
 import { QUANTUM_MAX } from "./units.ts";
 
@@ -70,14 +70,21 @@ export function budgetOn(budget: Budget, wallSeconds: number | null, signed: num
   return { day, spentBefore: 0, signedAtStart: signed };
 }
 
+/** What closes a purchase: what was signed for it at most, and what it began at. */
+interface Closing {
+  readonly terms: Terms;
+  readonly charged: number;
+  readonly maybeSigned: number;
+}
+
 /**
- * The budget after an answered purchase. By upto each purchase is a signature of its own, so once it is answered the
+ * The budget after what was charged rose. By upto each purchase is a signature of its own, so once it is answered the
  * whole of it counts, whatever was charged: a seller that settles more than it says would else pass the day's budget.
- * @param signed highest amount that may have been signed  @param charged what the next purchase begins at
+ * @param charged what the next purchase begins at
  */
-export function closePurchase(budget: Budget, scheme: string, signed: number, charged: number): Budget {
-  if (scheme !== "upto") return budget;
-  return { day: budget.day, spentBefore: spentToday(budget, signed), signedAtStart: charged };
+export function closePurchase(budget: Budget, before: Closing, charged: number): Budget {
+  if (before.terms.scheme !== "upto" || charged <= before.charged) return budget;
+  return { day: budget.day, spentBefore: spentToday(budget, before.maybeSigned), signedAtStart: charged };
 }
 
 /** Atomic units signed today, the present channel's included. */

@@ -203,7 +203,7 @@ describe.each(SERVERS)("spoken by %s", (server) => {
       [topicOf(OTHER, "pay"), Buffer.alloc(99), false],
       [topicOf(device, "grant"), Buffer.alloc(42), false],
       [topicOf(device, "offer"), Buffer.from("{}"), true],
-      [topicOf(device, "pay"), Buffer.alloc(104), false],
+      [topicOf(device, "pay"), Buffer.alloc(194), false],
       [topicOf(device, "pay"), Buffer.alloc(99), true],
       [topicOf(device, "hello"), Buffer.alloc(1_025), false],
       ["homeassistant/light/x/config", Buffer.from("{}"), true],

@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { failureCount } from "#core/detach";
+import { ELECTRICITY } from "#simulator/seller/sale/goods";
 import type { VoucherOutcome } from "#simulator/seller/scheme/voucher-service";
 import { fastPath } from "#simulator/seller/server/fast-path";
 
@@ -49,7 +50,7 @@ async function selling(sell: () => Promise<VoucherOutcome | undefined> | undefin
   const log: string[] = [];
   const parts = {
     voucherService: { sell },
-    terms: { menu: [100], offers: () => [] },
+    terms: { menu: [100], goods: ELECTRICITY, offers: () => [] },
     isOpen: () => true,
     log: (line: string) => log.push(line),
   };
