@@ -68,11 +68,11 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
   try {
     boards = await openBoards(flags, plan, view);
     chains = await openChains(flags, view);
+    // A seller elsewhere is asked before anything is started for it.
+    const payees = await Promise.all(chains.map((chain) => receiverOf(flags, chain)));
     services = await openServices(flags, plan, chains, view);
     relays = await openRelays(plan, services.brokerUrl);
-    const books = await Promise.all(
-      chains.map(async (chain) => openBooks(chain, await receiverOf(flags, chain))),
-    );
+    const books = await Promise.all(chains.map((chain, index) => openBooks(chain, payees[index]!)));
     const fleet = openFleet(flags, plan, { books, services, relays, boards, view });
     const recorder = new Sampler(fleet, (seconds) => plan.prices?.priceAt(seconds) ?? null);
     const hand = new FleetScenarioRunner({ fleet, services, relays, say: (text) => view.say(text) });
