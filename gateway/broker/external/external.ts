@@ -130,7 +130,8 @@ export class ExternalBroker implements Broker {
 
   publish(device: string, leaf: Leaf, payload: Uint8Array, retain: boolean): void {
     const { url } = this;
-    if (!this.#client.connected) return;
+    // While it is away or being left nothing is queued: devices present again what got no answer.
+    if (!this.#client.connected || this.#client.disconnecting) return;
     if (this.#inFlight >= IN_FLIGHT_MAX) {
       const inFlight = this.#inFlight;
       this.#note("warn", "the broker acknowledges too slowly: an answer was dropped", { url, inFlight });
