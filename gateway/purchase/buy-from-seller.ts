@@ -6,19 +6,15 @@
  */
 import type { Pay } from "#protocol/frames";
 import { chooseQuantum } from "./channels.ts";
-import type { ChannelRecord, DeviceRecord, SellerClient } from "./ports.ts";
+import type { ChannelRecord, SellerClient } from "./ports.ts";
 import type { PurchaseParts } from "./present.ts";
 import { type Purchase, purchase } from "./purchase.ts";
-
-interface Buyer {
-  readonly record: DeviceRecord;
-  readonly signsAhead: boolean;
-}
+import type { Session } from "./session-table.ts";
 
 export async function buyFrom(
   parts: Omit<PurchaseParts, "seller" | "isOnSale" | "signsAhead">,
   client: SellerClient,
-  { record, signsAhead }: Buyer,
+  { record, signsAhead }: Pick<Session, "record" | "signsAhead">,
   channel: ChannelRecord,
   pay: Pay,
 ): Promise<Purchase> {

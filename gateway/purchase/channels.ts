@@ -88,7 +88,7 @@ export interface Buyer {
  */
 export async function channelFor(
   parts: Pick<DepositParts, "ledger" | "treasury">,
-  { device, client, signsAhead, leaves: isLeft }: Buyer,
+  { device, client, signsAhead, leaves: isUnsaleable }: Buyer,
   quote: Quote,
   nowMs: number,
 ): Promise<ChannelRecord> {
@@ -113,7 +113,7 @@ export async function channelFor(
   const leads = (channel: ChannelRecord) => channel.charged + Number(requirements.amount) > channel.signed;
   const isFit = (channel: ChannelRecord) =>
     leads(channel) && !(signsAhead && channel.signed > channel.charged);
-  const leaves = isLeft || (present !== undefined && !isFit(present));
+  const leaves = isUnsaleable || (present !== undefined && !isFit(present));
   if (present !== undefined && !leaves) return { ...present, ...offered };
   if (leaves) {
     for (const left of held.reverse()) {

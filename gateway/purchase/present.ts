@@ -2,8 +2,9 @@
  * Presenting a payment to the seller, and finding out what became of it when the answer is not a plain yes.
  *
  * Promise: what the device signed is the only voucher shown beside those the ledger holds; a counter that
- * the seller reports is adopted only where the seller sells on it, and never beyond what the device signed;
- * the seller is asked a bounded number of times for one PAY.
+ * the seller reports is adopted only where the seller sells on it, or its account confirms it and a voucher that
+ * the device signed covers it, and never beyond what the device signed; the seller is asked a bounded number of times
+ * for one PAY.
  */
 import type { WireRefusal } from "#core/refusal";
 import { PRICED_UNITS } from "#core/units";

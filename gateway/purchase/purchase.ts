@@ -15,6 +15,7 @@
  *          |    have been charged all the same its outcome is not known: faults/unknown-outcome.ts
  *          +- unpaid, and the seller's counter of the channel is
  *               the ledger's            ----------------------> refused
+ *               within a voucher it shows -> recovered in part -> recorded -> GRANT
  *               this rung's, or above   -> recovered ---------> recorded -> GRANT
  *               below the ledger's      -> reminded ----------> shown again
  *               between the two         -> overtaken ---------> shown again
