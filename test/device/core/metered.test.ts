@@ -48,8 +48,9 @@ describe("a device at a seller that charges 37 of each 100", () => {
     ]) {
       world.seller.quantumAtomic = offered!;
       world.announce();
-      world.run(30_000);
+      world.run(90_000);
       expect(world.pays.at(-1)!.amountAtomic).toBe(taken);
+      expect(world.state.channel!.quantumAtomic).toBe(taken);
     }
   });
 

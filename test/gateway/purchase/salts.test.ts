@@ -130,6 +130,18 @@ test("a rung charged in part, whose answer was lost, is settled at that part", a
   }
 });
 
+test("a rung charged in part and presented again is answered by the ledger, without asking the seller", async () => {
+  const bench = newBench();
+  bench.seller.chargedPermille = 370;
+  const opened = await openChannelOf(bench, key);
+  const pay = payOf(key, opened, QUANTUM);
+  const { channel: after, grant } = await purchase(bench.parts(), opened, pay);
+  const { presented } = bench.seller;
+  const again = await purchase(bench.parts(), after, pay);
+  expect(again.grant).toMatchObject({ refusal: null, charged: 37, granted: grant.granted });
+  expect(bench.seller.presented).toBe(presented);
+});
+
 test("the quantum offered leads above all that was signed, and where none does another channel is offered", async () => {
   const tariff = { unit: "mWh", pricePerMillionUnits: 200_000, validUntilSeconds: 0, menu: [20, 50, 100] };
   for (const [ahead, quantum] of [
