@@ -3,6 +3,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { channelFor, chooseQuantum } from "#gateway/purchase/channels";
+import { signatureText } from "#gateway/purchase/payload";
+import type { Sale, Seller } from "#gateway/purchase/ports";
 import { purchase } from "#gateway/purchase/purchase";
 import { tokenName } from "#protocol/payment-token";
 import {
@@ -140,6 +142,37 @@ test("a rung charged in part and presented again is answered by the ledger, with
   const again = await purchase(bench.parts(), after, pay);
   expect(again.grant).toMatchObject({ refusal: null, charged: 37, granted: grant.granted });
   expect(bench.seller.presented).toBe(presented);
+});
+
+test("vouchers charged in part that ledger and device forgot are caught up by the newest one, if the device signed it", async () => {
+  for (const signer of [key, newKey()]) {
+    const bench = newBench();
+    const opened = await openChannelOf(bench, key);
+    // It charged 37 of each of three vouchers; the ledger is from before them, the device from after the first.
+    const newest = { maxClaimable: 174, signature: signatureText(payOf(signer, opened, 174)) };
+    const seller: Seller = Object.assign(Object.create(bench.seller), {
+      pay: async (): Promise<Sale> => ({
+        ...{ kind: "unpaid", reason: "cumulative_amount_mismatch", charged: 111, voucher: newest },
+      }),
+      recover: async () => ({ charged: 111, granted: 555 }),
+    });
+    const { channel: after, grant } = await purchase(
+      bench.parts({ seller }),
+      opened,
+      payOf(key, opened, 100),
+    );
+    if (signer === key) {
+      expect(grant).toMatchObject({ refusal: null, charged: 111, granted: 555 });
+      expect(after).toMatchObject({ charged: 111, signed: 174 });
+      expect(bench.ledger.payment(opened.id, 174)).toMatchObject({
+        ...{ amountAtomic: 111 },
+        signature: newest.signature,
+      });
+    } else {
+      expect(grant).toMatchObject({ refusal: "seller-unavailable", charged: 0, granted: 0 });
+      expect(bench.ledger.payments.size).toBe(0);
+    }
+  }
 });
 
 test("the quantum offered leads above all that was signed, and where none does another channel is offered", async () => {
