@@ -210,7 +210,7 @@ function cheatsOf(all: readonly EveningLight[]): CheatResult[] {
     const sum = (of: (light: (typeof lights)[number]) => number) =>
       lights.reduce((total, light) => total + of(light), 0);
     const gainedMilliwattHours = round(
-      sum((light) => light.drawnMilliwattHours() - light.meteredMilliwattHours()),
+      sum((light) => light.drawnUnits() - light.meteredUnits()),
       3,
     );
     return [

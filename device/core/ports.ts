@@ -22,7 +22,7 @@ export interface Meter {
   read(done: (reading: Reading | null) => void): void;
 }
 
-/** The lamp: a relay or a dimmer. */
+/** The load, which was a lamp first: a relay, a dimmer, or whatever else can be held to a share of its rated power. */
 export interface Lamp {
   /** @param levelPercent 0 (relay open) to 100 */
   set(levelPercent: number): void;
@@ -66,7 +66,9 @@ export interface Link {
   onChange(take: (up: boolean) => void): void;
 }
 
-/** The lamp's plan for the day that a wall-clock time falls in. */
+/** The load's plan for the day that a wall-clock time falls in. */
 export interface Almanac {
   plan(wallSeconds: number): readonly PlanStep[];
+  /** Called when the plan of the day that has begun is another one. Missing where a day has one plan, and on boards. */
+  onChange?(take: () => void): void;
 }

@@ -94,13 +94,13 @@ export class MachineHost {
 
   // ---- events in ----
 
-  private hear(event: Event): void {
+  hear(event: Event): void {
     if (this.stopped) return;
     if (!this.queue.push(event)) this.counters.dropped++;
     this.run();
   }
 
-  private moment(): Moment {
+  moment(): Moment {
     const { clock, random } = this.parts;
     return { nowMs: clock.nowMs(), wallSeconds: clock.wallSeconds(), random: random() };
   }

@@ -23,6 +23,10 @@ export type { Host, HostLink, HostParts } from "./host-parts.ts";
 export function startHost(parts: HostParts): Host {
   const machine = new MachineHost(machineParts(parts));
   machine.start();
+  parts.almanac.onChange?.(() => {
+    const at = machine.moment();
+    if (at.wallSeconds !== null) machine.hear({ type: "plan", at, plan: parts.almanac.plan(at.wallSeconds) });
+  });
   return new RunningHost(machine, parts.link);
 }
 

@@ -55,13 +55,13 @@ export class LampModel implements Lamp, Meter {
   }
 
   /** Energy delivered since the beginning, mWh, exact but for double rounding. */
-  deliveredMilliwattHours(): number {
+  deliveredUnits(): number {
     this.integrate();
     return this.energy;
   }
 
   /** What of it went through the meter, mWh: all, unless somebody led a wire around it. */
-  meteredMilliwattHours(): number {
+  meteredUnits(): number {
     this.integrate();
     return this.metered;
   }
@@ -85,7 +85,7 @@ export class LampModel implements Lamp, Meter {
   }
 
   read(done: (reading: Reading | null) => void): void {
-    const shown = this.initialMilliwattHours + this.meteredMilliwattHours();
+    const shown = this.initialMilliwattHours + this.meteredUnits();
     const { resolutionMilliwattHours, rollOverAt } = this.meter;
     const stepped = Math.floor(shown / resolutionMilliwattHours) * resolutionMilliwattHours;
     const raw = rollOverAt > 0 ? stepped % rollOverAt : stepped;

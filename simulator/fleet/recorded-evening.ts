@@ -17,11 +17,11 @@ export interface EveningLight {
   /** Frames sent or bent by cheats. */
   cheatFrames(): number;
   /** What it really drew since its birth, as its feeder sees it, mWh. */
-  drawnMilliwattHours(): number;
+  drawnUnits(): number;
   /** The same when its own meter was read last. */
-  drawnAtReadingMilliwattHours(): number;
+  drawnAtReadingUnits(): number;
   /** What of it went through its meter, mWh. */
-  meteredMilliwattHours(): number;
+  meteredUnits(): number;
   /** What its meter has counted since the beginning, mWh. */
   consumedUnits(): number;
   /** Units credited over all channels, mWh. */

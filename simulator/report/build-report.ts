@@ -67,7 +67,7 @@ function lightsOf({ city, groups }: ReportParts["plan"], evening: ReportParts["e
       group: groups.get(light.name) ?? null,
       purchases: light.monitor.made,
       spentAtomic: light.monitor.madeAtomic,
-      drawnMilliwattHours: light.drawnMilliwattHours(),
+      drawnMilliwattHours: light.drawnUnits(),
       starvedSeconds: light.monitor.starvation().totalMs / 1000,
       cheats: [...light.cheats],
     };

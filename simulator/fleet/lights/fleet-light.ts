@@ -64,7 +64,7 @@ export class Light implements EveningLight {
       name: parts.name,
       nowMs: () => clock.nowMs(),
       // What is led around the meter is no promise of the device's: the feeder's meter finds it.
-      deliveredMilliwattHours: () => model.meteredMilliwattHours(),
+      deliveredUnits: () => model.meteredUnits(),
       onPurchase: parts.onPurchase,
     });
     this.host = (parts.start ?? startHost)({
@@ -77,7 +77,7 @@ export class Light implements EveningLight {
       random: site.random,
       meter: {
         read: (done) => {
-          this.drawnWhenShown = model.deliveredMilliwattHours();
+          this.drawnWhenShown = model.deliveredUnits();
           model.read(done);
         },
       },
@@ -125,18 +125,18 @@ export class Light implements EveningLight {
   }
 
   /** What the light really drew since its birth, as its feeder sees it, mWh. */
-  drawnMilliwattHours(): number {
-    return this.model.deliveredMilliwattHours();
+  drawnUnits(): number {
+    return this.model.deliveredUnits();
   }
 
   /** The same when its own meter was read last: what the register is to be held against. */
-  drawnAtReadingMilliwattHours(): number {
+  drawnAtReadingUnits(): number {
     return this.drawnWhenRead;
   }
 
   /** What of it went through its meter, mWh. */
-  meteredMilliwattHours(): number {
-    return this.model.meteredMilliwattHours();
+  meteredUnits(): number {
+    return this.model.meteredUnits();
   }
 
   /** Energy the meter has counted since the beginning, mWh. */

@@ -14,7 +14,7 @@ export function feedersOf(city: City, lights: readonly EveningLight[]): Feeder[]
   return readFeeders(
     lights.map((light) => ({
       feeder: feeders.get(light.name)!,
-      drawnMilliwattHours: light.drawnAtReadingMilliwattHours(),
+      drawnMilliwattHours: light.drawnAtReadingUnits(),
       registeredMilliwattHours: light.consumedUnits(),
       resolutionMilliwattHours: light.site.meter.resolutionMilliwattHours,
     })),

@@ -15,8 +15,8 @@ interface InvariantMonitorParts {
   readonly name: string;
   /** Simulated milliseconds. */
   readonly nowMs: () => number;
-  /** What the lamp really drew since its birth, mWh. */
-  readonly deliveredMilliwattHours: () => number;
+  /** What the load really drew since its birth, metered units. */
+  readonly deliveredUnits: () => number;
   /** Called at every purchase that begins (true) or ends, with its round trip by `answersMs`. */
   readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
   /** Clock that answers are timed by, milliseconds; real time when absent. */
@@ -100,7 +100,7 @@ export class InvariantMonitor {
     }
     this.registerSeen = state.register.total;
     const allowed = (state.account?.granted ?? 0) + quantumUnits(state);
-    const delivered = this.parts.deliveredMilliwattHours();
+    const delivered = this.parts.deliveredUnits();
     if (delivered > allowed) this.violate("E2", `delivered <= ${allowed} mWh`, `${delivered.toFixed(3)} mWh`);
   }
 

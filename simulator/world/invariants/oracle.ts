@@ -82,7 +82,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   private watchEnergy({ light, soldUnits, largestSaleUnits }: Observations): void {
     if (light.meterForgot) return;
     // What is led around the meter is no promise of the device's: the feeder's meter finds it.
-    const delivered = light.meter.meteredMilliwattHours();
+    const delivered = light.meter.meteredUnits();
     const allowed = soldUnits + largestSaleUnits;
     if (delivered <= allowed) return;
     this.broken("E2", `${light.name}: expected at most ${allowed} mWh, ${delivered.toFixed(1)} delivered`);

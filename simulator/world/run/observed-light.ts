@@ -50,7 +50,7 @@ export class ObservedLight implements EveningLight, LightOwner {
     this.monitor = new InvariantMonitor({
       name,
       nowMs: () => Math.min(nowMs(), untilMs),
-      deliveredMilliwattHours: () => this.meteredMilliwattHours(),
+      deliveredUnits: () => this.meteredUnits(),
       onPurchase: (begins, roundTripMs) => {
         if (!begins) answered(roundTripMs);
       },
@@ -73,7 +73,7 @@ export class ObservedLight implements EveningLight, LightOwner {
 
   observe(event: Event, effects: readonly Effect[], state: State): void {
     this.last = state;
-    if ("reading" in event && event.reading !== null) this.drawnWhenRead = this.drawnMilliwattHours();
+    if ("reading" in event && event.reading !== null) this.drawnWhenRead = this.drawnUnits();
     this.monitor.observe(event, effects, state);
   }
 
@@ -95,16 +95,16 @@ export class ObservedLight implements EveningLight, LightOwner {
     return this.framesOfFormerLives + (this.link?.frames ?? 0);
   }
 
-  drawnMilliwattHours(): number {
-    return this.joined().meter.deliveredMilliwattHours();
+  drawnUnits(): number {
+    return this.joined().meter.deliveredUnits();
   }
 
-  drawnAtReadingMilliwattHours(): number {
+  drawnAtReadingUnits(): number {
     return this.drawnWhenRead;
   }
 
-  meteredMilliwattHours(): number {
-    return this.joined().meter.meteredMilliwattHours();
+  meteredUnits(): number {
+    return this.joined().meter.meteredUnits();
   }
 
   consumedUnits(): number {

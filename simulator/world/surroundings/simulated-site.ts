@@ -123,13 +123,13 @@ export class SiteMeter implements Lamp, Meter {
   }
 
   /** Energy delivered since the beginning, mWh. */
-  deliveredMilliwattHours(): number {
-    return this.model.deliveredMilliwattHours();
+  deliveredUnits(): number {
+    return this.model.deliveredUnits();
   }
 
   /** What of it went through the meter: all, unless its owner led a wire around it. */
-  meteredMilliwattHours(): number {
-    return this.model.meteredMilliwattHours();
+  meteredUnits(): number {
+    return this.model.meteredUnits();
   }
 
   read(done: (reading: Reading | null) => void): void {

@@ -50,6 +50,24 @@ describe("a host whose ports answer at once", () => {
     expect(reserving).toBeLessThan(order.indexOf("pay"));
   });
 
+  it("follows a plan that changes within its day at once", () => {
+    const bench = new Bench();
+    let levelPercent = 100;
+    let changed = () => {};
+    const almanac = {
+      plan: () => [{ minuteOfDay: 0, levelPercent }],
+      onChange(take: () => void) {
+        changed = take;
+      },
+    };
+    const host = linked(bench, { almanac });
+    bench.grant(TAG, 100, 500);
+    levelPercent = 40;
+    changed();
+    expect(host.state().levelPercent).toBe(40);
+    expect(bench.did.findLast((one) => one.did === "lamp")).toMatchObject({ levelPercent: 40 });
+  });
+
   it("opens the relay at the very instant its credit ends", () => {
     const bench = new Bench();
     linked(bench);

@@ -23,7 +23,7 @@ function burn(meter: (typeof METER_TYPES)[number], initial: number, bypassedPerm
   });
   return {
     feeder: "Ash Lane",
-    drawnMilliwattHours: model.deliveredMilliwattHours(),
+    drawnMilliwattHours: model.deliveredUnits(),
     registeredMilliwattHours: last - first,
     resolutionMilliwattHours: meter.resolutionMilliwattHours,
   };
@@ -53,8 +53,8 @@ describe("a wire around the meter", () => {
       power = reading!.powerMilliwatts;
     });
     expect(power).toBe(18_000);
-    expect(model.meteredMilliwattHours()).toBeCloseTo(78_000, 6);
-    expect(model.deliveredMilliwattHours()).toBeCloseTo(120_000, 6);
+    expect(model.meteredUnits()).toBeCloseTo(78_000, 6);
+    expect(model.deliveredUnits()).toBeCloseTo(120_000, 6);
   });
 });
 

@@ -17,7 +17,7 @@ beforeEach(() => {
   monitor = new InvariantMonitor({
     name: "light-1",
     nowMs: () => nowMs,
-    deliveredMilliwattHours: () => delivered,
+    deliveredUnits: () => delivered,
     onPurchase: (begins) => purchases.push(begins),
   });
 });

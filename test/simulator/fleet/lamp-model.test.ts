@@ -50,10 +50,10 @@ test("energy is the integral of power over every change of level and every start
           milliwattMs += LAMP.ratedMilliwatts * (level / 100) * (starting ? 1.15 : 1);
           litForMs++;
           pass(1);
-          if (looksOften && ms % 7 === 0) model.deliveredMilliwattHours();
+          if (looksOften && ms % 7 === 0) model.deliveredUnits();
         }
       }
-      expect(model.deliveredMilliwattHours()).toBeCloseTo(milliwattMs / 3_600_000, 6);
+      expect(model.deliveredUnits()).toBeCloseTo(milliwattMs / 3_600_000, 6);
     }),
     { numRuns: 60 },
   );
@@ -79,7 +79,7 @@ test("a meter shows whole steps of its resolution, never more than was drawn", (
     for (let second = 0; second < 200; second++) {
       pass(1_000);
       const { raw } = read();
-      const drawn = 4_321 + model.deliveredMilliwattHours();
+      const drawn = 4_321 + model.deliveredUnits();
       expect(raw % meter.resolutionMilliwattHours).toBe(0);
       expect(raw).toBeLessThanOrEqual(drawn);
       expect(drawn - raw).toBeLessThan(meter.resolutionMilliwattHours);
@@ -95,5 +95,5 @@ test("a counter at its end begins again at zero and goes on counting", () => {
   // 60 W for 1.2 s are 20 mWh.
   pass(1_200);
   expect(read().raw).toBe(10);
-  expect(model.deliveredMilliwattHours()).toBeCloseTo(20, 9);
+  expect(model.deliveredUnits()).toBeCloseTo(20, 9);
 });
