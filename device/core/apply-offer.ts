@@ -86,7 +86,7 @@ function lacksOffer({ channel, halted, offerRefusal, answerRefusal }: State): bo
 }
 
 /** What the budget must assume was signed on the channel now left; after a power cut, all its reserve. */
-function signedBefore(state: State): number {
+export function signedBefore(state: State): number {
   if (state.channel !== null) return state.channel.maybeSigned;
   return state.former.length > 0 ? state.former[0]!.reserved : 0;
 }
@@ -105,7 +105,7 @@ function adoptChannel(state: State, grantedBefore: number): State {
   };
 }
 
-function markIn(marks: readonly ChannelMark[], id: string): ChannelMark | null {
+export function markIn(marks: readonly ChannelMark[], id: string): ChannelMark | null {
   for (const mark of marks) if (mark.id === id) return mark;
   return null;
 }

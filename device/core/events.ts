@@ -147,7 +147,7 @@ export interface ChannelMark {
   readonly quantumAtomic: number;
 }
 
-/** What survives a power cut. Written seldom: see RESERVED_RUNGS in purchase.ts. */
+/** What survives a power cut. Written seldom: see RESERVED_RUNGS in rungs.ts. */
 export interface Checkpoint {
   readonly register: Register;
   readonly account: Account | null;
@@ -163,6 +163,19 @@ export interface Budget {
   readonly spentBefore: number;
   /** `signed` of the present channel when the day or the channel began. */
   readonly signedAtStart: number;
+  /** Whose budget this is, where a device may pay with several tokens: the token's CAIP-19 name. */
+  readonly token?: string;
+  /** What was signed in the others, the latest left first. */
+  readonly others?: readonly OtherBudget[];
+}
+
+/** The budget of a token that is not paid with at present. */
+export interface OtherBudget {
+  /** Its CAIP-19 name; empty: the sum of what was signed before tokens were told apart, which counts for each. */
+  readonly token: string;
+  readonly day: number;
+  /** Atomic units that may have been signed on that day. */
+  readonly spent: number;
 }
 
 /** One payment to be signed and published. */

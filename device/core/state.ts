@@ -11,7 +11,10 @@ import { type MeterLimits, NEW_REGISTER, type Register } from "./register.ts";
 import { type Channel, markOf, type Pending, type Retry } from "./rungs.ts";
 
 export interface Settings {
+  /** Of several the one in force: that of the channel's token. */
   readonly policy: Policy;
+  /** Where a device may pay with several tokens, the policy of each; host/several-tokens.ts chooses among them. */
+  readonly policies?: readonly Policy[];
   readonly meter: MeterLimits;
   /** Power at full light, milliwatts: what the device assumes when the meter says nothing. */
   readonly ratedMilliwatts: number;

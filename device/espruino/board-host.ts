@@ -7,7 +7,7 @@
  * provisioned with.
  */
 import type { Effect, Event } from "#core/events";
-import type { Settings, State } from "#core/machine";
+import { type Settings, type State, stepMachine } from "#core/machine";
 import type { Lamp, Meter } from "#core/ports";
 import { MachineHost } from "#host/machine-host";
 import type { Description } from "#host/machine-parts";
@@ -136,6 +136,7 @@ export function startBoard(config: BoardConfig, secrets: BoardSecrets, ports: Bo
   });
   const machine = new MachineHost({
     settings: config.settings,
+    step: stepMachine,
     publicKey: config.publicKey,
     tagger,
     open: (leaf, payload, take) => inbox.open(leaf, payload, take),

@@ -8,7 +8,7 @@
  */
 import type { Checkpoint, Effect, Event, Moment, Payment, Reading } from "#core/events";
 import { shownLevel } from "#core/lamp";
-import { bootMachine, finalCheckpoint, reportOf, type State, stepMachine } from "#core/machine";
+import { bootMachine, finalCheckpoint, reportOf, type State } from "#core/machine";
 import type { SigningRequest } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/rungs";
 import { isCounter } from "#core/units";
@@ -169,7 +169,7 @@ export class MachineHost {
         this.dropEffects();
         const event = this.queue.shift();
         if (event === null) break;
-        const step = stepMachine(this.machine, event);
+        const step = this.parts.step(this.machine, event);
         this.machine = step.state;
         this.effects = step.effects;
         this.effectsDone = 0;
@@ -310,8 +310,8 @@ export class MachineHost {
 
   private isWanted({ channelId, maxClaimable }: SigningRequest): boolean {
     const { halted, channel, pending } = this.machine;
-    if (halted || channel === null || pending === null) return false;
-    return channel.id === channelId && pending.maxClaimable === maxClaimable;
+    // A rung is pending on a channel.
+    return !halted && pending !== null && channel!.id === channelId && pending.maxClaimable === maxClaimable;
   }
 
   private later(attempts: number, act: () => void): () => void {

@@ -4,7 +4,7 @@
  * Promise: nothing here but shapes; machine-host.ts joins them.
  */
 import type { Effect, Event } from "#core/events";
-import type { Settings, State } from "#core/machine";
+import type { Settings, State, Step } from "#core/machine";
 import type { Almanac, Clock, Journal, Lamp, Link, Meter, Random, Signer } from "#core/ports";
 import type { Tagger } from "#protocol/tag";
 import type { Opened } from "./inbox.ts";
@@ -30,6 +30,8 @@ interface LadderReport {
 
 export interface MachineParts {
   readonly settings: Settings;
+  /** The machine: what comes of an event. */
+  readonly step: (state: State, event: Event) => Step;
   /** Compressed, 0x and 66 hex digits. */
   readonly publicKey: string;
   readonly tagger: Tagger;

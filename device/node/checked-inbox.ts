@@ -5,25 +5,26 @@
  */
 import { type Opened, openGrant, openOffer } from "#host/inbox";
 import { checkOffer } from "#payment/offer/offer";
-import type { Permit2Rules } from "#payment/permit2/permit2-offer";
+import type { Permit2RulesOf } from "#payment/permit2/permit2-offer";
 import { isShallow, TOO_DEEP } from "#protocol/nesting";
 import type { Tagger } from "#protocol/tag";
 
 export type { Opened } from "#host/inbox";
 
-/** @param device 0x and 40 lower-case hex digits  @param rules what may be signed under Permit2 */
+/** @param device 0x and 40 lower-case hex digits  @param permit2 nothing may be signed under it when absent */
 export function openMessage(
   tagger: Tagger,
   device: string,
   leaf: string,
   payload: Uint8Array,
-  rules: Permit2Rules | null = null,
+  permit2: Permit2RulesOf = () => null,
 ): Opened {
   if (leaf === "grant") return openGrant(tagger, payload);
   if (leaf !== "offer") return { kind: "other" };
   const opened = openOffer(tagger, payload);
   if (opened.kind !== "message") return opened;
   if (!isShallow(Buffer.from(payload).toString("latin1"))) return { kind: "malformed", error: TOO_DEEP };
-  const { offer, refusal } = checkOffer(opened.message, device, rules);
+  const { message } = opened;
+  const { offer, refusal } = checkOffer(message, device, permit2(message.requirements));
   return offer === null ? { kind: "offer-refused", refusal } : { kind: "offer", offer };
 }

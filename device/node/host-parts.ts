@@ -7,20 +7,21 @@ import type { State } from "#core/machine";
 import type { Link, Signer } from "#core/ports";
 import type { HostCounters, MachineParts } from "#host/machine-parts";
 import type { Key } from "#payment/key";
-import type { Permit2Rules } from "#payment/permit2/permit2-offer";
+import type { Permit2RulesOf } from "#payment/permit2/permit2-offer";
 
 /** A link that says goodbye: `close` resolves when what was published is delivered or given up. */
 export interface HostLink extends Link {
   close(): Promise<void>;
 }
 
-export interface HostParts extends Omit<MachineParts, "publicKey" | "tagger" | "open" | "signer" | "ladder"> {
+export interface HostParts
+  extends Omit<MachineParts, "publicKey" | "tagger" | "open" | "signer" | "ladder" | "step"> {
   readonly key: Key;
   /** Compressed, 33 bytes. */
   readonly gatewayPublicKey: Uint8Array;
   readonly link: HostLink;
-  /** What may be signed under Permit2; nothing when absent. */
-  readonly permit2?: Permit2Rules | null;
+  /** Nothing may be signed under Permit2 when absent. */
+  readonly permit2?: Permit2RulesOf;
   /** Signs with `key` in memory when absent. */
   readonly signer?: Signer;
 }

@@ -7,6 +7,7 @@
 import type { State } from "#core/machine";
 import { MachineHost } from "#host/machine-host";
 import type { MachineParts } from "#host/machine-parts";
+import { paysOf, stepTokens } from "#host/several-tokens";
 import { toHex } from "#payment/bytes";
 import { signWith } from "#payment/signer";
 import { tagKeyBetween } from "#payment/tag-key";
@@ -32,10 +33,11 @@ export function startHost(parts: HostParts): Host {
 
 /** Member by member: a copy by spreading gives every device a shape of its own, which in a fleet is half a kilobyte. */
 function machineParts(parts: HostParts): MachineParts {
-  const { key, permit2 } = parts;
+  const { key, permit2, settings, describe } = parts;
   const tagger = { hmac: hmacSha256, key: tagKeyBetween(key, parts.gatewayPublicKey) };
   return {
-    settings: parts.settings,
+    settings,
+    step: stepTokens,
     publicKey: toHex(key.publicKey),
     tagger,
     open(leaf, payload, take) {
@@ -49,7 +51,7 @@ function machineParts(parts: HostParts): MachineParts {
     journal: parts.journal,
     link: parts.link,
     almanac: parts.almanac,
-    describe: parts.describe,
+    describe: settings.policies === undefined ? describe : { ...describe, ...paysOf(settings) },
     signer: parts.signer ?? signWith(key),
     trouble: parts.trouble,
     observe: parts.observe,

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Hex } from "viem";
 import { generatePrivateKey } from "viem/accounts";
 import type { Checkpoint, Effect, Grant } from "#core/events";
+import type { Policy } from "#core/policy";
 import type { Settings } from "#core/state";
 import { type Config, checkConfig } from "#gateway/config/config";
 import { type Gateway, startGateway } from "#gateway/gateway";
@@ -136,6 +137,8 @@ export interface LightOptions {
   readonly unit?: string;
   readonly readingMs?: number;
   readonly schemes?: readonly string[];
+  /** What its policies of several tokens have of their own. */
+  readonly policies?: readonly Partial<Policy>[];
   /** What it may sign under Permit2; nothing when absent. */
   readonly permit2?: Permit2Rules;
   /** Memory of a light before; it goes on where that one was cut off. */
@@ -175,19 +178,22 @@ const POLL_MS = 10;
 
 function settingsOf(ground: Ground, options: LightOptions, loadMilliwatts: number, unit: string): Settings {
   const token = ground.contracts.token.toLowerCase();
+  const policy: Policy = {
+    schemes: options.schemes ?? ["batch-settlement", "exact"],
+    network: ground.network,
+    asset: token,
+    contracts: [BATCH_SETTLEMENT_ADDRESS, token, ...(options.permit2 ? [PERMIT2_ADDRESS] : [])],
+    payees: [],
+    unit,
+    priceCeiling: options.priceCeiling ?? 1_000_000,
+    quantumMaxAtomic: 10_000,
+    dailyBudgetAtomic: 1_000_000_000,
+    unpaid: { kind: "off" },
+  };
+  const policies = options.policies?.map((own) => ({ ...policy, ...own }));
   return {
-    policy: {
-      schemes: options.schemes ?? ["batch-settlement", "exact"],
-      network: ground.network,
-      asset: token,
-      contracts: [BATCH_SETTLEMENT_ADDRESS, token, ...(options.permit2 ? [PERMIT2_ADDRESS] : [])],
-      payees: [],
-      unit,
-      priceCeiling: options.priceCeiling ?? 1_000_000,
-      quantumMaxAtomic: 10_000,
-      dailyBudgetAtomic: 1_000_000_000,
-      unpaid: { kind: "off" },
-    },
+    policy: policies?.[0] ?? policy,
+    ...(policies ? { policies } : {}),
     meter: { rollOverAt: 0, powerMaxMilliwatts: 2 * loadMilliwatts },
     ratedMilliwatts: loadMilliwatts,
     lowMarkPermille: 500,
@@ -217,7 +223,7 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
   };
   const host = startHost({
     settings: settingsOf(ground, options, loadMilliwatts, unit),
-    permit2: options.permit2 ?? null,
+    permit2: () => options.permit2 ?? null,
     key,
     gatewayPublicKey,
     clock,

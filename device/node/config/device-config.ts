@@ -11,13 +11,11 @@ import { z } from "zod";
 import type { PlanStep } from "#core/events";
 import type { Settings } from "#core/machine";
 import { COUNTER_MAX } from "#core/units";
-import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
-import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
-import type { Permit2Rules } from "#payment/permit2/permit2-offer";
+import type { Permit2RulesOf } from "#payment/permit2/permit2-offer";
 import { Watt402Error } from "#payment/watt402-error";
 import { readBrokerUrl } from "../broker-socket.ts";
-import { address, choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
-import { PERMIT2, permit2RulesOf, TRANSFER_METHODS } from "./permit2-config.ts";
+import { choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
+import { POLICY, permit2In, policiesIn } from "./policy-config.ts";
 import { faultText } from "./shown.ts";
 import { readText } from "./text-file.ts";
 import { parseToml } from "./toml.ts";
@@ -57,16 +55,12 @@ export interface DeviceConfig {
     readonly servername: string | null;
   };
   readonly settings: Settings;
-  /** What may be signed under Permit2; null for nothing. */
-  readonly permit2: Permit2Rules | null;
+  readonly permit2: Permit2RulesOf;
   readonly plan: { readonly steps: readonly PlanStep[] } | { readonly sun: SunPlan };
   /** Tables of the hardware's drivers, checked by hardware/; null means simulated. */
   readonly meterDriver: Readonly<Record<string, unknown>> | null;
   readonly lampDriver: Readonly<Record<string, unknown>> | null;
 }
-
-/** Largest money of one purchase for which the energy bought is still computed exactly. */
-const QUANTUM_MAX = 9_007_199_254;
 
 const DAY_MS = 86_400_000;
 
@@ -127,25 +121,7 @@ const CONFIG = table({
       path: ["tls", "cert_file"],
       error: 'a file beside login = "certificate"',
     }),
-  policy: table({
-    schemes: list(choice(["batch-settlement", "exact", "upto"]), 1).default(["batch-settlement"]),
-    transfer_methods: TRANSFER_METHODS,
-    network: pattern(/^eip155:[1-9][0-9]{0,14}$/, 'a CAIP-2 network like "eip155:8453"'),
-    asset: address,
-    payees: list(address, 0),
-    price_ceiling_per_million_units: integer(1, 4_294_967_295),
-    quantum_max_atomic: integer(1, QUANTUM_MAX),
-    daily_budget_atomic: integer(1, COUNTER_MAX),
-    unpaid: choice(["off", "dim", "on"]).default("off"),
-    unpaid_level_percent: integer(0, 100).default(20),
-    permit2: PERMIT2,
-  }).refine(
-    ({ schemes, transfer_methods }) => !schemes.includes("upto") || transfer_methods.includes("permit2"),
-    {
-      path: ["transfer_methods"],
-      error: '"permit2" beside the scheme upto',
-    },
-  ),
+  policy: POLICY,
   meter: table({
     unit: text(16).default("mWh"),
     wanted_units: integer(1, COUNTER_MAX).default(500),
@@ -228,7 +204,7 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
       servername: servername ?? null,
     },
     settings: settingsOf(data),
-    permit2: permit2RulesOf(data.policy),
+    permit2: permit2In(data.policy),
     plan: plan.steps === undefined ? { sun: sunOf(plan.sun!) } : { steps: stepsOf(plan.steps) },
     meterDriver: meter.driver ?? null,
     lampDriver: lamp.driver ?? null,
@@ -245,30 +221,10 @@ function loginOf({
 }
 
 function settingsOf({ policy, meter, lamp, timing }: z.output<typeof CONFIG>): Settings {
-  const exact = policy.schemes.includes("exact") && policy.transfer_methods.includes("eip3009");
-  const batch = policy.schemes.includes("batch-settlement");
-  const permit2 = permit2RulesOf(policy) !== null;
+  const policies = policiesIn(policy, meter.unit);
   return {
-    policy: {
-      schemes: policy.schemes,
-      network: policy.network,
-      asset: policy.asset,
-      // By EIP-3009 the token itself verifies the signature.
-      contracts: [
-        ...(batch ? [BATCH_SETTLEMENT_ADDRESS] : []),
-        ...(exact ? [policy.asset] : []),
-        ...(permit2 ? [PERMIT2_ADDRESS] : []),
-      ],
-      payees: policy.payees,
-      unit: meter.unit,
-      priceCeiling: policy.price_ceiling_per_million_units,
-      quantumMaxAtomic: policy.quantum_max_atomic,
-      dailyBudgetAtomic: policy.daily_budget_atomic,
-      unpaid:
-        policy.unpaid === "dim"
-          ? { kind: "dim", levelPercent: policy.unpaid_level_percent }
-          : { kind: policy.unpaid },
-    },
+    policy: policies[0]!,
+    ...(policies.length > 1 ? { policies } : {}),
     meter: { rollOverAt: meter.roll_over_at, powerMaxMilliwatts: meter.power_max_milliwatts },
     ratedMilliwatts: lamp.rated_milliwatts,
     lowMarkPermille: timing.low_mark_permille,

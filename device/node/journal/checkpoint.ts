@@ -33,7 +33,13 @@ const CHECKPOINT = z.strictObject({
       quantumAtomic: counter,
     }),
   ),
-  budget: z.strictObject({ day: counter, spentBefore: counter, signedAtStart: counter }),
+  budget: z.strictObject({
+    day: counter,
+    spentBefore: counter,
+    signedAtStart: counter,
+    token: z.string().exactOptional(),
+    others: z.array(z.strictObject({ token: z.string(), day: counter, spent: counter })).exactOptional(),
+  }),
 });
 
 /** Reads a record's text. Throws naming the first member that is wrong. */

@@ -6,14 +6,9 @@
  * says; messages can be lost, doubled, delayed and replayed from any earlier life.
  */
 import type { Checkpoint, Effect, Event, Grant, Offer, Payment } from "#core/events";
-import {
-  bootMachine,
-  creditLeft,
-  finalCheckpoint,
-  type Settings,
-  type State,
-  stepMachine,
-} from "#core/machine";
+import { bootMachine, creditLeft, finalCheckpoint, type Settings, type State } from "#core/machine";
+import { policyFor, stepTokens } from "#host/several-tokens";
+import { tokenName } from "#protocol/payment-token";
 import { QUANTUM_UNITS_MAX, SETTINGS, Seller } from "./seller.ts";
 
 const MS_PER_HOUR = 3_600_000;
@@ -65,13 +60,15 @@ export class Surroundings {
   private inFlight: { readonly atMs: number; readonly message: Down | { type: "pay"; payment: Payment } }[] =
     [];
   private signed = new Map<string, { max: number; all: Set<number> }>();
-  private spent = new Map<number, number>();
+  /** By token and day. */
+  private spent = new Map<string, number>();
   private seed = 1;
 
-  constructor(settings: Settings = SETTINGS) {
+  constructor(settings: Settings = SETTINGS, checkpoint: Checkpoint | null = null) {
     this.settings = settings;
-    this.state = bootMachine(settings, null);
-    this.trace.push({ boot: null });
+    if (settings.policies !== undefined) this.seller.sellInTwoTokens();
+    this.state = bootMachine(settings, checkpoint);
+    this.trace.push({ boot: checkpoint });
     this.powerUp();
   }
 
@@ -175,7 +172,7 @@ export class Surroundings {
     const events: Event[] = [event];
     for (let first = events.shift(); first !== undefined; first = events.shift()) {
       const before = this.state;
-      const step = stepMachine(before, first);
+      const step = stepTokens(before, first);
       this.state = step.state;
       this.trace.push({ event: first, effects: step.effects });
       for (const effect of step.effects) {
@@ -206,7 +203,8 @@ export class Surroundings {
   private pay(payment: Payment): void {
     const { channelId, maxClaimable, amountAtomic } = payment;
     const known = this.signed.get(channelId) ?? { max: maxClaimable - amountAtomic, all: new Set() };
-    const { policy } = this.settings;
+    const { terms } = payment;
+    const policy = policyFor(this.settings, terms);
     const channel = this.state.channel!;
     // A lying gateway may lead a device that forgot below what it signed: that adds nothing to what can be claimed.
     const isLed = !this.honest && this.settings.signsOnDemand && amountAtomic === channel.quantumAtomic;
@@ -215,9 +213,9 @@ export class Surroundings {
     });
     must("M1", maxClaimable <= channel.balance, () => `signed ${maxClaimable}, deposit ${channel.balance}`);
     const day = this.state.budget.day;
-    const spent = (this.spent.get(day) ?? 0) + Math.max(0, maxClaimable - known.max);
-    must("M1", spent <= policy.dailyBudgetAtomic, () => `signed ${spent} on day ${day}`);
-    const { terms } = payment;
+    const purse = `${tokenName(terms)} ${day}`;
+    const spent = (this.spent.get(purse) ?? 0) + Math.max(0, maxClaimable - known.max);
+    must("M1", spent <= policy.dailyBudgetAtomic, () => `signed ${spent} of ${purse}`);
     must("P1", policy.schemes.includes(terms.scheme) && terms.network === policy.network, () => "network");
     must("P1", terms.asset === policy.asset && policy.payees.includes(terms.payTo), () => "token or payee");
     must("P1", policy.contracts.includes(terms.contract), () => "contract");
@@ -229,7 +227,7 @@ export class Surroundings {
     known.max = Math.max(known.max, maxClaimable);
     known.all.add(maxClaimable);
     this.signed.set(channelId, known);
-    this.spent.set(day, spent);
+    this.spent.set(purse, spent);
     this.pays.push(payment);
     if (this.linkUp) this.send({ type: "pay", payment });
   }

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Offer } from "#core/events";
 import { type Action, faults, market, named, network, parts, passing, refusal } from "./faults.ts";
 import { DAY_SECONDS, Surroundings } from "./fixtures.ts";
-import { ON_DEMAND, SETTINGS } from "./seller.ts";
+import { ON_DEMAND, SETTINGS, TWO_TOKENS } from "./seller.ts";
 
 const lie: fc.Arbitrary<Partial<Offer>> = fc.record(
   {
@@ -61,6 +61,7 @@ const chargedPermille = fc.oneof(fc.constant(370), fc.integer({ min: 200, max: 1
 const hosts = [
   { name: "with a ladder signed ahead", settings: SETTINGS, charges: fc.constant(null) },
   { name: "that signs on demand", settings: ON_DEMAND, charges: chargedPermille },
+  { name: "that may pay with two tokens", settings: TWO_TOKENS, charges: chargedPermille },
 ];
 
 describe.each(hosts)("a device $name, among faults", ({ settings, charges }) => {

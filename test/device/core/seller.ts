@@ -3,8 +3,9 @@
  *
  * Promise: counters only rise, a rung is charged once, and energy is granted for it at the price of the day.
  */
-import type { Grant, Offer, Payment } from "#core/events";
+import type { Grant, Offer, Payment, Terms } from "#core/events";
 import type { Settings } from "#core/machine";
+import type { Policy } from "#core/policy";
 import type { WireRefusal } from "#core/refusal";
 import { channelTagOf } from "#core/rungs";
 import { unitsForQuantum } from "#core/units";
@@ -49,8 +50,30 @@ export const QUANTUM_UNITS_MAX = unitsForQuantum(SETTINGS.policy.quantumMaxAtomi
 /** The same device on a host that signs each voucher when it is needed. */
 export const ON_DEMAND: Settings = { ...SETTINGS, signsOnDemand: true };
 
+/** Of another seller, in another token on another chain, with a budget of its own. */
+export const OTHER_TERMS = {
+  ...TERMS,
+  network: "eip155:31338",
+  asset: `0x${"dd".repeat(20)}`,
+  payTo: `0x${"ee".repeat(20)}`,
+} as const;
+
+const OTHER_POLICY: Policy = {
+  ...SETTINGS.policy,
+  network: OTHER_TERMS.network,
+  asset: OTHER_TERMS.asset,
+  payees: [OTHER_TERMS.payTo],
+  priceCeiling: 300_000,
+  quantumMaxAtomic: 150,
+  dailyBudgetAtomic: 2_500,
+};
+
+/** A device that may pay with either token. */
+export const TWO_TOKENS: Settings = { ...ON_DEMAND, policies: [SETTINGS.policy, OTHER_POLICY] };
+
 interface SellerChannel {
   readonly id: string;
+  readonly terms: Terms;
   charged: number;
   /** The highest amount that was charged, whole or in part: one presented again is answered again. */
   signed: number;
@@ -61,6 +84,7 @@ interface SellerChannel {
 export class Seller {
   readonly channels: SellerChannel[] = [1, 2, 3].map((n) => ({
     id: `0x${`0${n}`.repeat(32)}`,
+    terms: TERMS as Terms,
     charged: 0,
     signed: 0,
     granted: 0,
@@ -75,14 +99,21 @@ export class Seller {
   private readonly quantaOffered = new Set<number>();
   private revision = 0;
 
+  /** From the second channel on they are in the other token. */
+  sellInTwoTokens(): void {
+    for (const [index, channel] of this.channels.entries()) {
+      if (index > 0) this.channels[index] = { ...channel, terms: OTHER_TERMS };
+    }
+  }
+
   offer(): Offer {
-    const { id, charged, granted, balance } = this.channels[this.present]!;
+    const { id, terms, charged, granted, balance } = this.channels[this.present]!;
     this.revision++;
     this.quantaOffered.add(this.quantumAtomic);
     return {
       revision: this.revision,
       channelId: id,
-      terms: TERMS,
+      terms,
       unit: "mWh",
       quantumAtomic: this.quantumAtomic,
       pricePerMillionUnits: this.pricePerMillionUnits,
@@ -96,7 +127,7 @@ export class Seller {
   answer(payment: Payment): Grant {
     const channel = this.channels.find((one) => one.id === payment.channelId);
     if (channel === undefined) {
-      const unknown = { id: payment.channelId, charged: 0, signed: 0, granted: 0, balance: 0 };
+      const unknown = { id: payment.channelId, terms: TERMS, charged: 0, signed: 0, granted: 0, balance: 0 };
       return this.grantOf(unknown, "unknown-channel");
     }
     const amount = payment.maxClaimable - channel.charged;

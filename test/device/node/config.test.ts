@@ -3,6 +3,7 @@ import { parse, stringify } from "smol-toml";
 import { describe, expect, it } from "vitest";
 import { loadConfig, readConfig } from "#node/config/device-config";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
 
 const SAMPLE = readFileSync(new URL("../../../hardware/pi/device.sample.toml", import.meta.url), "utf8");
 
@@ -15,6 +16,13 @@ function changed(path: string, value: unknown): string {
   if (value === undefined) delete table[keys.at(-1)!];
   else table[keys.at(-1)!] = value;
   return stringify(config);
+}
+
+/** The sample's own token, as a further one. */
+function sampleToken(): Record<string, unknown> {
+  const { policy } = parse(SAMPLE) as { policy: Record<string, unknown> };
+  const { unpaid: _, unpaid_level_percent: __, ...token } = policy;
+  return token;
 }
 
 describe("a configuration", () => {
@@ -36,6 +44,65 @@ describe("a configuration", () => {
   it("allows the token's own contract only where exact is allowed", () => {
     const { policy } = readConfig(changed("policy.schemes", ["exact"]), "c.toml").settings;
     expect(policy.contracts).toEqual([policy.asset]);
+  });
+
+  it("gives each token that it names a policy of its own, and one alone no list of them", () => {
+    expect(readConfig(SAMPLE, "c.toml").settings.policies).toBeUndefined();
+    // The sample's own second token, which it shows behind comment signs.
+    const shown = SAMPLE.replace(/^# (?=\[\[policy\.tokens\]\]$)(.*?)\n\n/ms, (block) =>
+      block.replaceAll(/^# /gm, ""),
+    );
+    const { settings, permit2 } = readConfig(shown, "c.toml");
+    const [first, second] = settings.policies!;
+    expect(settings.policies).toHaveLength(2);
+    expect(settings.policy).toBe(first);
+    expect(second).toEqual({ ...first, network: "eip155:421614", asset: expect.stringMatching(/^0x75fa/) });
+    expect([permit2(first!), permit2(second!)]).toEqual([null, null]);
+  });
+
+  it("holds what a token may be moved by against that token alone", () => {
+    const token = {
+      network: "eip155:1",
+      asset: `0x${"Ab".repeat(20)}`,
+      payees: [],
+      price_ceiling_per_million_units: 7,
+      quantum_max_atomic: 5,
+      daily_budget_atomic: 50,
+      schemes: ["exact"],
+      transfer_methods: ["permit2"],
+      permit2: { validity_max_seconds: 60 },
+    };
+    const { settings, permit2 } = readConfig(changed("policy.tokens", [token]), "c.toml");
+    const [first, second] = settings.policies!;
+    expect(second).toMatchObject({ asset: token.asset.toLowerCase(), dailyBudgetAtomic: 50 });
+    expect(second!.contracts).toEqual([PERMIT2_ADDRESS]);
+    expect(permit2(second!)).toMatchObject({ validityMaxSeconds: 60 });
+    expect(permit2(first!)).toBeNull();
+  });
+
+  it.each([
+    [
+      "a token twice",
+      () => [sampleToken()],
+      "c.toml: policy.tokens.0.asset: expected each token once, with all that it may be spent on",
+    ],
+    [
+      "more tokens than fit a hello",
+      () => Array.from({ length: 7 }, (_, n) => ({ ...sampleToken(), network: `eip155:${n + 1}` })),
+      "c.toml: policy.tokens: expected a list of at most 6",
+    ],
+    [
+      "a token without a budget",
+      () => [{ ...sampleToken(), daily_budget_atomic: undefined }],
+      "found nothing",
+    ],
+    [
+      "a list in it",
+      () => [{ ...sampleToken(), tokens: [] }],
+      "policy.tokens.0.tokens: expected no such key",
+    ],
+  ])("refuses %s by its place", (_, tokens, told) => {
+    expect(() => readConfig(changed("policy.tokens", tokens()), "c.toml")).toThrow(told);
   });
 
   it("sorts steps by their time of day", () => {

@@ -1,0 +1,106 @@
+/**
+ * The part of a device's configuration that says what it may sign: the policy of each token that it may pay with.
+ *
+ * Promise: every token has its own limits and budget, and is named once; what the first one does not share with the
+ * others (unit, what the lamp does unpaid) is said once, for all of them.
+ */
+import type { z } from "zod";
+import type { Policy } from "#core/policy";
+import { COUNTER_MAX } from "#core/units";
+import { TOKENS_MAX } from "#host/several-tokens";
+import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
+import type { Permit2RulesOf } from "#payment/permit2/permit2-offer";
+import { isSameToken, tokenName } from "#protocol/payment-token";
+import { address, choice, integer, list, pattern, table } from "./config-shape.ts";
+import { PERMIT2, permit2RulesOf, TRANSFER_METHODS } from "./permit2-config.ts";
+
+/** Largest money of one purchase for which the energy bought is still computed exactly. */
+const QUANTUM_MAX = 9_007_199_254;
+
+/** Beside the first. */
+const MORE_TOKENS_MAX = TOKENS_MAX - 1;
+
+const PER_TOKEN = {
+  schemes: list(choice(["batch-settlement", "exact", "upto"]), 1).default(["batch-settlement"]),
+  transfer_methods: TRANSFER_METHODS,
+  network: pattern(/^eip155:[1-9][0-9]{0,14}$/, 'a CAIP-2 network like "eip155:8453"'),
+  asset: address,
+  payees: list(address, 0),
+  price_ceiling_per_million_units: integer(1, 4_294_967_295),
+  quantum_max_atomic: integer(1, QUANTUM_MAX),
+  daily_budget_atomic: integer(1, COUNTER_MAX),
+  permit2: PERMIT2,
+};
+
+type TokenTable = z.output<z.ZodObject<typeof PER_TOKEN>>;
+
+const UPTO_METHODS = {
+  path: ["transfer_methods"],
+  error: '"permit2" beside the scheme upto',
+};
+
+function movesUpto({ schemes, transfer_methods }: Pick<TokenTable, "schemes" | "transfer_methods">): boolean {
+  return !schemes.includes("upto") || transfer_methods.includes("permit2");
+}
+
+export const POLICY = table({
+  ...PER_TOKEN,
+  unpaid: choice(["off", "dim", "on"]).default("off"),
+  unpaid_level_percent: integer(0, 100).default(20),
+  tokens: list(table(PER_TOKEN).refine(movesUpto, UPTO_METHODS), 0)
+    .max(MORE_TOKENS_MAX, { error: `a list of at most ${MORE_TOKENS_MAX}` })
+    .default([]),
+})
+  .refine(movesUpto, UPTO_METHODS)
+  .superRefine(({ tokens, ...first }, context) => {
+    tokens.forEach((token, index) => {
+      const before = [first, ...tokens.slice(0, index)];
+      if (!before.some((one) => isSameToken(one, token))) return;
+      context.addIssue({
+        code: "custom",
+        path: ["tokens", index, "asset"],
+        message: "each token once, with all that it may be spent on",
+      });
+    });
+  });
+
+type PolicyTable = z.output<typeof POLICY>;
+
+/** The policy of each token, the first one first. */
+export function policiesIn(policy: PolicyTable, unit: string): readonly Policy[] {
+  return [policy, ...policy.tokens].map((token) => policyOf(token, policy, unit));
+}
+
+/** What may be signed under Permit2, by the token that is asked for. */
+export function permit2In(policy: PolicyTable): Permit2RulesOf {
+  const rules = new Map(
+    [policy, ...policy.tokens].map((token) => [tokenName(token), permit2RulesOf(token)] as const),
+  );
+  return (token) => rules.get(tokenName(token)) ?? null;
+}
+
+function policyOf(token: TokenTable, shared: PolicyTable, unit: string): Policy {
+  const { schemes, transfer_methods, asset } = token;
+  const exact = schemes.includes("exact") && transfer_methods.includes("eip3009");
+  return {
+    schemes,
+    network: token.network,
+    asset,
+    // By EIP-3009 the token itself verifies the signature.
+    contracts: [
+      ...(schemes.includes("batch-settlement") ? [BATCH_SETTLEMENT_ADDRESS] : []),
+      ...(exact ? [asset] : []),
+      ...(transfer_methods.includes("permit2") ? [PERMIT2_ADDRESS] : []),
+    ],
+    payees: token.payees,
+    unit,
+    priceCeiling: token.price_ceiling_per_million_units,
+    quantumMaxAtomic: token.quantum_max_atomic,
+    dailyBudgetAtomic: token.daily_budget_atomic,
+    unpaid:
+      shared.unpaid === "dim"
+        ? { kind: "dim", levelPercent: shared.unpaid_level_percent }
+        : { kind: shared.unpaid },
+  };
+}
