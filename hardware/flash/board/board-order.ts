@@ -58,6 +58,11 @@ export function boardFileOf(
       `policy.schemes: expected batch-settlement alone on a board, found ${settings.policy.schemes.join(", ")}`,
     );
   }
+  if (settings.policies !== undefined) {
+    faults.push(
+      `policy.tokens: expected none, as a board pays with one token, found ${settings.policies.length - 1}`,
+    );
+  }
   if (faults.length > 0) throw new Watt402Error("config-invalid", faults.join("\n"));
   const { plan, litMinutes } = "sun" in config.plan ? sunPlan(config.plan.sun) : stepsPlan(config.plan.steps);
   return {

@@ -1,6 +1,7 @@
 /** `watt402-device policy`: what this device will sign and what it refuses, in words. */
 import type { Policy } from "#core/policy";
 import { unitsForQuantum } from "#core/units";
+import { policiesOf } from "#host/several-tokens";
 import type { DeviceConfig } from "#node/config/device-config";
 import type { Permit2Rules } from "#payment/permit2/permit2-offer";
 
@@ -13,7 +14,22 @@ const STAKES: Readonly<Record<string, string>> = {
 };
 
 export function policyInWords({ settings, unit, permit2 }: DeviceConfig): string {
-  const { policy } = settings;
+  const policies = policiesOf(settings);
+  const [first] = policies;
+  return [
+    ...(policies.length === 1
+      ? []
+      : [
+          `This light pays with any of ${policies.length} tokens, each with limits and a day's budget of its own; ` +
+            "the gateway's offer says with which.",
+        ]),
+    ...policies.flatMap((policy) => tokenInWords(policy, unit, permit2(policy))),
+    `Without credit its lamp is ${unpaidInWords(first!)}.`,
+    "Whatever else is asked of it, by whomever, it refuses, and says so in its state.",
+  ].join("\n");
+}
+
+function tokenInWords(policy: Policy, unit: string, permit2: Permit2Rules | null): string[] {
   const { quantumMaxAtomic, priceCeiling, dailyBudgetAtomic } = policy;
   return [
     `This light pays in the token ${policy.asset} on ${policy.network}, amounts in its smallest unit.`,
@@ -26,9 +42,7 @@ export function policyInWords({ settings, unit, permit2 }: DeviceConfig): string
     `What it signs for: ${policy.contracts.join(", ")}.`,
     ...policy.schemes.map((scheme) => `${scheme}: ${STAKES[scheme]}`),
     ...(permit2 === null ? [] : permit2InWords(permit2)),
-    `Without credit its lamp is ${unpaidInWords(policy)}.`,
-    "Whatever else is asked of it, by whomever, it refuses, and says so in its state.",
-  ].join("\n");
+  ];
 }
 
 function permit2InWords(rules: Permit2Rules): string[] {

@@ -6,9 +6,9 @@
  */
 import { detach } from "#core/detach";
 import type { Checkpoint, Offer } from "#core/events";
-import { refuseOffer } from "#core/policy";
 import type { Clock } from "#core/ports";
 import { refuseCharged } from "#core/rungs";
+import { paysOf, refuseByNearest } from "#host/several-tokens";
 import { type Opened, openMessage } from "#node/checked-inbox";
 import type { DeviceConfig } from "#node/config/device-config";
 import { hmacSha256 } from "#node/key/native-hmac";
@@ -97,6 +97,7 @@ function listen(
     unit: config.unit,
     wantedUnits: config.wantedUnits,
     register,
+    ...paysOf(config.settings),
   };
   return new Promise((resolve, reject) => {
     let connected = false;
@@ -157,10 +158,10 @@ function checksOf(config: DeviceConfig, heard: Heard, checkpoint: Checkpoint | n
 function checkChannel(config: DeviceConfig, offer: Offer, checkpoint: Checkpoint | null): Check {
   const mark = checkpoint?.channels.find(({ id }) => id === offer.channelId);
   const refusal =
-    refuseOffer(config.settings.policy, offer) ??
+    refuseByNearest(config.settings, offer) ??
     (mark === undefined ? null : refuseCharged(mark, offer.charged, config.settings.signsOnDemand));
   const { channelId, terms, balance, charged, quantumAtomic, pricePerMillionUnits } = offer;
-  const described = `${channelId.slice(0, 10)}... to ${terms.payTo} on ${terms.network}`;
+  const described = `${channelId.slice(0, 10)}... to ${terms.payTo} in ${terms.asset} on ${terms.network}`;
   if (refusal !== null) return wrong("channel", `channel ${described}: ${explained(refusal)}`);
   if (charged + quantumAtomic > balance)
     return wrong("channel", `channel ${described}: ${explained("deposit-exhausted")}`);

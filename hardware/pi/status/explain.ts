@@ -50,11 +50,11 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
   },
   "network-not-allowed": {
     meaning: "the offer is for another chain",
-    remedy: "compare policy.network with the gateway's seller",
+    remedy: "compare policy.network, and policy.tokens, with the gateway's seller",
   },
   "token-not-allowed": {
     meaning: "the offer is in another token",
-    remedy: "compare policy.asset with the gateway's seller",
+    remedy: "compare policy.asset, and policy.tokens, with the gateway's seller",
   },
   "payee-not-allowed": {
     meaning: "the offer pays a seller that is not allowed",

@@ -12,7 +12,7 @@ export function statusInWords(status: Status): string {
     `gateway   ${status.broker}: ${status.linkUp ? "connected" : "NOT CONNECTED"}`,
     channel === null
       ? "channel   none offered yet"
-      : `channel   ${channel.id.slice(0, 10)}... pays ${channel.payTo} on ${channel.network}: ` +
+      : `channel   ${channel.id.slice(0, 10)}... pays ${channel.payTo} in ${channel.asset} on ${channel.network}: ` +
         `signed ${channel.maxClaimable} of ${channel.balance}, charged ${channel.charged}, ` +
         `${channel.quantumAtomic} a purchase at ${channel.pricePerMillionUnits} per million ${unit}`,
     `today     ${status.spentTodayAtomic} of ${status.dailyBudgetAtomic} atomic units signed`,

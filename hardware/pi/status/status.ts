@@ -38,6 +38,7 @@ export interface Status {
   readonly channel: {
     readonly id: string;
     readonly network: string;
+    readonly asset: string;
     readonly payTo: string;
     readonly charged: number;
     readonly maxClaimable: number;
@@ -45,6 +46,7 @@ export interface Status {
     readonly quantumAtomic: number;
     readonly pricePerMillionUnits: number;
   } | null;
+  /** Of the token that is paid with at present, as its budget. */
   readonly spentTodayAtomic: number;
   readonly dailyBudgetAtomic: number;
   readonly refusal: Refusal | null;
@@ -94,6 +96,7 @@ export function statusOf({ config, device, host, parts, troubles, upMs }: Status
         : {
             id: channel.id,
             network: channel.terms.network,
+            asset: channel.terms.asset,
             payTo: channel.terms.payTo,
             charged: channel.charged,
             maxClaimable: channel.signed,
@@ -102,7 +105,7 @@ export function statusOf({ config, device, host, parts, troubles, upMs }: Status
             pricePerMillionUnits: channel.pricePerMillionUnits,
           },
     spentTodayAtomic: channel === null ? state.budget.spentBefore : spentToday(state.budget, channel.signed),
-    dailyBudgetAtomic: config.settings.policy.dailyBudgetAtomic,
+    dailyBudgetAtomic: state.settings.policy.dailyBudgetAtomic,
     refusal: report.refusal,
     troubles,
     counters: host.counters,

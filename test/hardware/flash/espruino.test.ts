@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parse, stringify } from "smol-toml";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { espruinoCommand } from "#hardware/flash/board/espruino-command";
 import { fromHex, type Hex, toHex } from "#payment/bytes";
@@ -118,6 +119,14 @@ describe("watt402-flash espruino", () => {
     );
     writeFileSync(join(folder, "device.toml"), SAMPLE);
     expect(await flash()).toContain("expected mqtt://, as a board's TLS checks no certificate");
+    const token = { network: "eip155:1", asset: `0x${"ab".repeat(20)}`, payees: [] };
+    const limits = { price_ceiling_per_million_units: 1, quantum_max_atomic: 1, daily_budget_atomic: 1 };
+    const two = parse(SAMPLE) as { policy: object };
+    writeFileSync(
+      join(folder, "device.toml"),
+      stringify({ ...two, policy: { ...two.policy, tokens: [{ ...token, ...limits }] } }),
+    );
+    expect(await flash()).toContain("policy.tokens: expected none, as a board pays with one token, found 1");
     writeFileSync(join(folder, "device.toml"), SAMPLE.replace("# password_file", "password_file"));
     expect(await flash()).toContain("gateway.password_file: expected none, as a board logs in by its key");
   });

@@ -180,6 +180,19 @@ describe("watt402-device on a pole", () => {
   });
 });
 
+/** A second token of a policy, whose own table ends before it. */
+function furtherToken(network: string, priceCeiling: number): string {
+  return `
+[[policy.tokens]]
+network = "${network}"
+asset = "${ASSET}"
+payees = []
+price_ceiling_per_million_units = ${priceCeiling}
+quantum_max_atomic = 10000
+daily_budget_atomic = 10000000
+`;
+}
+
 describe("watt402-device doctor", () => {
   it("finds all well before the first start, but for a key that is plain", async () => {
     await withGateway(async (gateway) => {
@@ -265,6 +278,25 @@ describe("watt402-device doctor", () => {
     });
   });
 
+  it.each([
+    [5_000_000, "well", "a purchase at"],
+    [1, "wrong", "price-above-ceiling"],
+  ])(
+    "holds an offer against the policy of its own token: at a ceiling of %s %s",
+    async (ceiling, verdict, words) => {
+      await withGateway(async (gateway) => {
+        configure(gateway.broker.port, { policy: furtherToken("eip155:1", ceiling) });
+        const text = readFileSync(pole.config, "utf8");
+        // The offer is in the second of the two.
+        writeFileSync(pole.config, text.replace(NETWORK, "eip155:2").replace('eip155:1"', `${NETWORK}"`));
+        openOrCreateKey(join(pole.folder, "device.key"));
+        const found = (await examine(loadConfig(pole.config))).find(({ name }) => name === "channel");
+        expect(found).toMatchObject({ verdict, text: expect.stringContaining(words) });
+        expect(gateway.wrong).toEqual([]);
+      });
+    },
+  );
+
   it("names a damaged journal, a folder that is not there, and a key that others may have read", async () => {
     configure(1);
     await told("address");
@@ -294,6 +326,13 @@ describe("watt402-device's small commands", () => {
     expect(policy.out).toContain(`It pays these sellers and no other: ${SELLER}.`);
     expect(policy.out).toContain("at that price 10000 buy 2000 mWh");
     expect(policy.out).toContain("worth something to that channel's seller alone");
+    configure(1, { policy: furtherToken("eip155:10", 7) });
+    const both = await told("policy");
+    expect(both.out).toContain("pays with any of 2 tokens, each with limits and a day's budget of its own");
+    for (const network of [NETWORK, "eip155:10"]) {
+      expect(both.out).toContain(`pays in the token ${ASSET} on ${network}`);
+    }
+    expect(both.out).toContain("It buys at 7 per million mWh or less");
     const nobody = await told("status");
     expect([nobody.code, nobody.errors]).toEqual([
       1,
