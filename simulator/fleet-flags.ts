@@ -6,8 +6,11 @@
  */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { readBrokerUrl } from "#node/broker-socket";
+import { Watt402Error } from "#payment/watt402-error";
 import { positive, readBy, whole } from "./arguments.ts";
 import { type ColumnMapping, readMapping } from "./city/columns.ts";
+import { PROFILE_NAMES } from "./profiles/profiles.ts";
+import { STREETLIGHT } from "./profiles/streetlight.ts";
 import { shippedScenarios } from "./scenario/open-scenario.ts";
 import { SCHEME_SERVERS, type SchemeServer } from "./seller/scheme/scheme-server.ts";
 
@@ -18,12 +21,13 @@ export const DEFAULT_RUN = {
   speed: 60,
   seed: 1,
   interval: 30,
-  tariff: "flat:200000",
   startSeconds: Date.UTC(2026, 0, 15, 20) / 1000,
 };
 /** Options of a run; what is absent is the scenario's, or the default of run-plan.ts. */
 export interface FleetFlags {
+  /** Devices of any profile. */
   readonly lights?: number;
+  readonly profile?: string;
   readonly minutes?: number;
   readonly speed?: number;
   readonly seed?: number;
@@ -51,10 +55,14 @@ export interface FleetFlags {
 
 export function readFleetFlags(argv: readonly string[]): FleetFlags {
   const command = new Command("watt402-simulate")
-    .description(
-      "Simulates a fleet of streetlights that buy their electricity: real MQTT, real x402, a real chain.",
+    .description("A fleet of streetlights, or of other machines, that buy what they use by x402 over MQTT.")
+    .option("--devices <number>", `devices in the fleet (default: ${DEFAULT_RUN.lights})`, whole(1, 100_000))
+    .option("--lights <number>", "the same as --devices", whole(1, 100_000))
+    .addOption(
+      new Option("--profile <name>", "what the devices are, where a scenario's group says nothing else")
+        .choices(PROFILE_NAMES)
+        .default(undefined, STREETLIGHT.name),
     )
-    .option("--lights <number>", `lights in the fleet (default: ${DEFAULT_RUN.lights})`, whole(1, 100_000))
     .option("--minutes <number>", `simulated minutes (default: ${DEFAULT_RUN.minutes})`, positive)
     .option(
       "--speed <factor>",
@@ -105,7 +113,7 @@ export function readFleetFlags(argv: readonly string[]): FleetFlags {
     )
     .option(
       "--tariff <kind>",
-      `flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh (default: ${DEFAULT_RUN.tariff})`,
+      `flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per million units, which is a kWh (default: the profile's own, ${STREETLIGHT.tariff})`,
     )
     .option(
       "--charge-percent <share>",
@@ -136,7 +144,17 @@ export function readFleetFlags(argv: readonly string[]): FleetFlags {
     .allowExcessArguments(false)
     .exitOverride();
   command.parse([...argv], { from: "user" });
-  return command.opts<FleetFlags>();
+  return withDevices(command.opts<FleetFlags & { readonly devices?: number }>());
+}
+
+/** `--lights` is what `--devices` was called first. */
+function withDevices({ devices, ...flags }: FleetFlags & { readonly devices?: number }): FleetFlags {
+  if (devices === undefined) return flags;
+  if (flags.lights === undefined) return { ...flags, lights: devices };
+  throw new Watt402Error(
+    "config-invalid",
+    `--devices ${devices}: expected no --lights beside it, found ${flags.lights}; leave out --lights`,
+  );
 }
 
 /** Without a slash at its end, so that paths can follow. */

@@ -1,7 +1,7 @@
 /**
  * The result of a run: one JSON document, or the same as lines for people.
  */
-import type { PaymentToken } from "#protocol/payment-token";
+import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import type { BoardsResult } from "./fleet/lights/board-lights.ts";
 import type { Feeder } from "./fleet/reconciliation/feeders.ts";
 import type { InvariantMonitor } from "./fleet/reconciliation/invariant-monitor.ts";
@@ -32,11 +32,27 @@ interface ChainPart extends PaymentToken {
   readonly conserved: boolean;
 }
 
+/** The devices of one profile. */
+interface ProfilePart {
+  readonly profile: string;
+  readonly unit: string;
+  readonly devices: number;
+  /** Units by the meters, and by the sellers' accounts. */
+  readonly consumed: number;
+  readonly granted: number;
+  readonly payments: number;
+}
+
 export interface Result {
+  /** Devices of any profile. */
   readonly lights: number;
+  /** In which all devices count, or "mixed". */
+  readonly unit: string;
+  readonly profiles: readonly ProfilePart[];
   readonly simulatedMinutes: number;
   readonly wallMs: number;
   readonly payments: { readonly made: number; readonly resent: number; readonly refused: number };
+  /** Of the devices that count in mWh. */
   readonly energyMilliwattHours: { readonly consumed: number; readonly granted: number };
   /** Null where there are several chains: amounts of different tokens make no sum. */
   readonly amountAtomic: AmountsText | null;
@@ -87,9 +103,9 @@ interface CheatResult {
   readonly gainedMilliwattHours: number;
 }
 
-/** How a run stood on one chain at its end. */
+/** How a run stood at one seller at its end. */
 interface Books extends PaymentToken {
-  readonly lights: readonly Pick<EveningLight, "monitor">[];
+  readonly lights: readonly Pick<EveningLight, "monitor" | "name" | "site">[];
   readonly reconciliation: Reconciliation;
   readonly stopReport: StopReport | null;
 }
@@ -100,7 +116,7 @@ interface ResultParts {
   readonly evening: Pick<Evening, "lights" | "latenciesMs">;
   /** As the evening ended. */
   readonly atEnd: Progress;
-  /** Of each chain; never empty. */
+  /** Of each seller; never empty. */
   readonly books: readonly Books[];
   readonly payBytes: number;
   readonly grantBytes: number;
@@ -120,22 +136,29 @@ export function resultOf(parts: ResultParts): Result {
   const resent = total((monitor) => monitor.resent);
   const refused = total((monitor) => monitor.refused);
   const violations = books.flatMap(({ reconciliation }) => reconciliation.violations);
-  const several = books.length > 1 ? books.map(partOf) : null;
-  const [{ reconciliation, stopReport }] = books as [Books];
+  const chains = partsOf(books);
+  const several = chains.length > 1 ? chains : null;
+  const [whole] = chains as [ChainPart];
+  const profiles = profilesOf(books);
+  const units = new Set(profiles.map(({ unit }) => unit));
+  const energy = (of: (part: ProfilePart) => number) =>
+    profiles.reduce((sum, part) => sum + (part.unit === "mWh" ? of(part) : 0), 0);
   const perPayment = (bytes: number, frames: number) => (made === 0 ? 0 : round((bytes * frames) / made, 2));
   return {
     lights: parts.lights,
+    unit: units.size > 1 ? "mixed" : (profiles[0]?.unit ?? "mWh"),
+    profiles,
     simulatedMinutes: round(simulatedMs / 60_000, 3),
     wallMs: parts.wallMs,
     payments: { made, resent, refused },
     energyMilliwattHours: {
-      consumed: books.reduce((sum, one) => sum + one.reconciliation.consumed, 0),
-      granted: books.reduce((sum, one) => sum + one.reconciliation.granted, 0),
+      consumed: energy((one) => one.consumed),
+      granted: energy((one) => one.granted),
     },
-    amountAtomic: several === null ? textOf(reconciliation.amounts) : null,
+    amountAtomic: several === null ? whole.amountAtomic : null,
     chains: several,
     latencyMs: { p50: percentile(evening.latenciesMs, 50), p99: percentile(evening.latenciesMs, 99) },
-    gas: several === null && stopReport !== null ? gasOf(stopReport, made) : null,
+    gas: several === null ? whole.gas : null,
     bytesPerPayment: {
       up: perPayment(
         parts.payBytes,
@@ -167,25 +190,55 @@ export function resultOf(parts: ResultParts): Result {
   };
 }
 
-function partOf({ network, asset, lights, reconciliation, stopReport }: Books): ChainPart {
-  const payments = lights.reduce((sum, { monitor }) => sum + monitor.made, 0);
-  return {
-    ...{ network, asset, lights: lights.length, payments },
-    amountAtomic: textOf(reconciliation.amounts),
-    gas: stopReport && gasOf(stopReport, payments),
-    conserved: reconciliation.violations.length === 0,
-  };
+/** Each token by itself: amounts of one token make a sum, whichever seller they went to. */
+function partsOf(books: readonly Books[]): ChainPart[] {
+  const tokens = new Map(books.map((one) => [tokenName(one), one]));
+  return [...tokens].map(([token, { network, asset }]) => {
+    const own = books.filter((one) => tokenName(one) === token);
+    const lights = own.flatMap((one) => one.lights);
+    const payments = lights.reduce((sum, { monitor }) => sum + monitor.made, 0);
+    const reports = own.map(({ stopReport }) => stopReport);
+    return {
+      ...{ network, asset, lights: lights.length, payments },
+      amountAtomic: sumOf(own.map(({ reconciliation }) => reconciliation.amounts)),
+      gas: reports.every((one) => one !== null) ? gasOf(reports, payments) : null,
+      conserved: own.every(({ reconciliation }) => reconciliation.violations.length === 0),
+    };
+  });
 }
 
-function textOf(amounts: Amounts): AmountsText {
+function profilesOf(books: readonly Books[]): ProfilePart[] {
+  const devices = books.flatMap(({ lights, reconciliation }) =>
+    lights.map(({ name, site, monitor }) => ({
+      profile: site.profile,
+      payments: monitor.made,
+      ...reconciliation.used.get(name)!,
+    })),
+  );
+  return [...new Set(devices.map(({ profile }) => profile))].map((profile) => {
+    const own = devices.filter((one) => one.profile === profile);
+    const sum = (of: "consumed" | "granted" | "payments") => own.reduce((total, one) => total + one[of], 0);
+    return {
+      profile: profile.name,
+      unit: profile.goods.unit,
+      devices: own.length,
+      consumed: sum("consumed"),
+      granted: sum("granted"),
+      payments: sum("payments"),
+    };
+  });
+}
+
+function sumOf(amounts: readonly Amounts[]): AmountsText {
+  const text = (name: keyof Amounts) => String(amounts.reduce((sum, one) => sum + one[name], 0n));
   return {
-    deposited: String(amounts.deposited),
-    signed: String(amounts.signed),
-    charged: String(amounts.charged),
-    claimed: String(amounts.claimed),
-    settled: String(amounts.settled),
-    refunded: String(amounts.refunded),
-    sellerBalance: String(amounts.sellerBalance),
+    deposited: text("deposited"),
+    signed: text("signed"),
+    charged: text("charged"),
+    claimed: text("claimed"),
+    settled: text("settled"),
+    refunded: text("refunded"),
+    sellerBalance: text("sellerBalance"),
   };
 }
 
@@ -219,19 +272,21 @@ function cheatsOf(all: readonly EveningLight[]): CheatResult[] {
   });
 }
 
-function gasOf(report: StopReport, made: number): Gas {
-  const settling = report.claims.gas + report.settles.gas + report.exact.gas;
+function gasOf(reports: readonly StopReport[], made: number): Gas {
+  const gas = (of: (report: StopReport) => number) => reports.reduce((sum, one) => sum + of(one), 0);
+  const claim = gas(({ claims }) => claims.gas);
+  const settle = gas(({ settles, exact }) => settles.gas + exact.gas);
   return {
-    deposit: report.deposits.gas,
-    claim: report.claims.gas,
-    settle: report.settles.gas + report.exact.gas,
-    perPayment: made === 0 ? 0 : round(settling / made, 2),
+    deposit: gas(({ deposits }) => deposits.gas),
+    claim,
+    settle,
+    perPayment: made === 0 ? 0 : round((claim + settle) / made, 2),
   };
 }
 
 /** The result as a person reads it. */
 export function resultLines(result: Result): string[] {
-  const { payments, energyMilliwattHours: energy, latencyMs, bytesPerPayment, atEnd } = result;
+  const { payments, latencyMs, bytesPerPayment, atEnd } = result;
   const lines = [
     `${result.lights} lights, ${result.simulatedMinutes} simulated minutes in ${(result.wallMs / 1000).toFixed(1)} s`,
     `payments   ${payments.made} made, ${payments.resent} sent again, ${payments.refused} refused for a while`,
@@ -239,7 +294,7 @@ export function resultLines(result: Result): string[] {
     `bytes      ${bytesPerPayment.up} up and ${bytesPerPayment.down} down for a payment`,
     `lights     ${atEnd.lit} on, ${atEnd.dark} off, ${atEnd.starved} starved at the end`,
     `starved    ${starvedLine(result)}`,
-    `energy     ${(energy.consumed / 1e6).toFixed(6)} kWh consumed of ${(energy.granted / 1e6).toFixed(6)} kWh granted`,
+    ...result.profiles.map(usedLine),
     ...cheatLines(result),
     ...boardLines(result),
     "",
@@ -252,6 +307,18 @@ export function resultLines(result: Result): string[] {
       `  ${invariant} ${light}: expected ${expected}, found ${actual}`,
   );
   return [...lines, `NOT conserved, ${shown.length} violations:`, ...shown];
+}
+
+function usedLine(
+  { profile, unit, devices, consumed, granted }: ProfilePart,
+  _at: number,
+  all: readonly unknown[],
+) {
+  const used =
+    unit === "mWh"
+      ? `energy     ${(consumed / 1e6).toFixed(6)} kWh consumed of ${(granted / 1e6).toFixed(6)} kWh granted`
+      : `used       ${consumed} ${unit} of ${granted} ${unit} granted`;
+  return all.length === 1 && unit === "mWh" ? used : `${used} (${profile}, ${devices} devices)`;
 }
 
 function chainLines(part: ChainPart): string[] {

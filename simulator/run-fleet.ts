@@ -23,15 +23,17 @@ import { FleetScenarioRunner } from "./fleet/scenario-runner.ts";
 import { openView, type View } from "./fleet/terminal.ts";
 import type { FleetFlags } from "./fleet-flags.ts";
 import { type Bought, catchInterrupt, type Interrupt } from "./interrupt.ts";
+import type { Profile } from "./profiles/profile.ts";
 import { buildReport, commandOf } from "./report/build-report.ts";
 import { Sampler } from "./report/sampler.ts";
 import { requireWritable, writeReport } from "./report/write-report.ts";
 import { type Result, resultLines, resultOf } from "./result.ts";
 import { planRun, type RunPlan } from "./run-plan.ts";
 import { EVERYONE, playStages, type Stage } from "./scenario/actions.ts";
-import { DAILY_BUDGET_ATOMIC, PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "./scenario/owner-limits.ts";
+import { DAILY_BUDGET_ATOMIC, QUANTUM_MAX_ATOMIC } from "./scenario/owner-limits.ts";
 import { requireBroker } from "./services/broker-check.ts";
-import { type Services, startServices } from "./services/services.ts";
+import { dealer, dealt, type SellerFor, sellersOf } from "./services/run-sellers.ts";
+import { type RunSeller, type Services, startServices } from "./services/services.ts";
 
 /** Money of one deposit into a light's channel: some days of light. */
 const DEPOSIT_ATOMIC = 200_000;
@@ -68,18 +70,22 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
   try {
     boards = await openBoards(flags, plan, view);
     chains = await openChains(flags, view);
+    const sellers = sellersOf(plan.profiles, plan.tariff, chains);
     // A seller elsewhere is asked before anything is started for it.
-    const payees = await Promise.all(chains.map((chain) => receiverOf(flags, chain)));
-    services = await openServices(flags, plan, chains, view);
+    const payees = await Promise.all(sellers.map((seller) => receiverOf(flags, seller)));
+    services = await openServices(flags, plan, sellers, view);
     relays = await openRelays(plan, services.brokerUrl);
-    const books = await Promise.all(chains.map((chain, index) => openBooks(chain, payees[index]!)));
-    const fleet = openFleet(flags, plan, { books, services, relays, boards, view });
+    const books = await Promise.all(sellers.map(({ chain }, index) => openBooks(chain, payees[index]!)));
+    const sellerFor = dealer(chains, sellers);
+    const fleet = openFleet(flags, plan, { books, sellerFor, chains, services, relays, boards, view });
     const recorder = new Sampler(fleet, (seconds) => plan.prices?.priceAt(seconds) ?? null);
     const hand = new FleetScenarioRunner({ fleet, services, relays, say: (text) => view.say(text) });
     const evening = { fleet, services, recorder, hand, stages: plan.scenario.stages };
     interrupt.lightsBuy(boughtBy(fleet, services, chains));
     const atEnd = await runLights(evening, simulatedMs, view, interrupt);
-    const settling = settleChains(services, books, dealt(fleet.lights, books), (text) => view.say(text));
+    const settling = settleChains(services, books, dealt(fleet.lights, sellers.length, sellerFor), (text) =>
+      view.say(text),
+    );
     const settled = await view.during("lights stopped; the seller claims and settles", settling);
     const feeders = feedersOf(plan.city, fleet.lights);
     const result = resultOf({
@@ -179,13 +185,13 @@ function keysInEnvironment(): OwnKeys | null {
 async function openServices(
   flags: FleetFlags,
   plan: RunPlan,
-  chains: readonly RunChain[],
+  sellers: readonly RunSeller[],
   view: View,
 ): Promise<Services> {
   const { section, link } = plan.brokerAccount;
   if (flags.broker !== undefined) await requireBroker(flags.broker, link.tls);
   const starting = startServices({
-    chains,
+    sellers,
     schemes: [flags.scheme],
     ...(flags.schemeServer === undefined ? {} : { schemeServer: flags.schemeServer }),
     ...(flags.chargePercent === undefined ? {} : { chargePercent: flags.chargePercent }),
@@ -193,14 +199,13 @@ async function openServices(
     brokerUrl: flags.broker ?? null,
     brokerAccount: section,
     server: "aedes",
-    tariff: plan.tariff,
     epochSeconds: plan.epochSeconds,
     speed: plan.speed,
     depositAtomic: DEPOSIT_ATOMIC,
     devices: plan.city.lights.length,
     onTrouble: (text) => view.say(text),
   });
-  const own = chains.length === 1 ? "starting seller and gateway" : "starting sellers and gateway";
+  const own = sellers.length === 1 ? "starting seller and gateway" : "starting sellers and gateway";
   const text = flags.seller === undefined ? own : "starting the gateway";
   const services = await view.during(text, starting);
   // Its own clock has run since it started; an evening's prices are counted from the evening's beginning.
@@ -215,9 +220,9 @@ async function openServices(
 }
 
 /** Whom the lights will pay: our own seller's key, or what a seller elsewhere asks for. */
-async function receiverOf(flags: FleetFlags, chain: RunChain): Promise<Hex> {
+async function receiverOf(flags: FleetFlags, { keys }: RunSeller): Promise<Hex> {
   if (flags.seller !== undefined) return payeeOf(flags.seller);
-  return privateKeyToAccount(chain.receiverKey).address.toLowerCase() as Hex;
+  return privateKeyToAccount(keys.receiverKey).address.toLowerCase() as Hex;
 }
 
 /** The compiler and the linter that make a bundle are only loaded for one. */
@@ -249,6 +254,8 @@ async function openRelays(
 
 interface FleetSurroundings {
   readonly books: readonly ChainBooks[];
+  readonly sellerFor: SellerFor;
+  readonly chains: readonly RunChain[];
   readonly services: Services;
   readonly relays: ReadonlyMap<string, FaultProxy>;
   readonly boards: Boards | null;
@@ -258,14 +265,13 @@ interface FleetSurroundings {
 function openFleet(
   flags: FleetFlags,
   plan: RunPlan,
-  { books, services, relays, boards, view }: FleetSurroundings,
+  { books, sellerFor, chains, services, relays, boards, view }: FleetSurroundings,
 ): Fleet {
-  const policies = books.map(({ chain, payee }) => policyOn(flags, chain, payee));
   const budgets = new Map(
     plan.scenario.groups.map(({ name, dailyBudgetAtomic }) => [name, dailyBudgetAtomic]),
   );
   return new Fleet({
-    sites: sitesOf(plan.city),
+    sites: sitesOf(plan.city, plan.profileOf),
     groups: plan.groups,
     seed: plan.seed,
     speed: plan.speed,
@@ -276,32 +282,25 @@ function openFleet(
     account: plan.brokerAccount.link,
     isLean: flags.lean === true,
     boards,
-    tellsTokens: books.length > 1,
-    policyFor: (group, index) => {
-      const policy = policies[index % books.length]!;
+    tellsTokens: chains.length > 1,
+    policyFor: (site, group, index) => {
+      const { chain, payee } = books[sellerFor(site, index)]!;
+      const policy = policyOn(flags, chain, payee, site.profile);
       return { ...policy, dailyBudgetAtomic: budgets.get(group) ?? policy.dailyBudgetAtomic };
     },
     onTrouble: (text) => view.say(text),
   });
 }
 
-/** The lights of each chain: they are dealt out in turn. */
-function dealt<Member>(
-  lights: readonly Member[],
-  books: readonly ChainBooks[],
-): readonly (readonly Member[])[] {
-  return books.map((_, chain) => lights.filter((_light, index) => index % books.length === chain));
-}
-
-function policyOn(flags: FleetFlags, chain: RunChain, seller: string): Policy {
+function policyOn(flags: FleetFlags, chain: RunChain, seller: string, profile: Profile): Policy {
   return {
     schemes: [flags.scheme],
     network: `eip155:${chain.chainId}`,
     asset: chain.token,
     contracts: [flags.scheme === "exact" ? chain.token : BATCH_SETTLEMENT_ADDRESS],
     payees: [seller],
-    unit: "mWh",
-    priceCeiling: PRICE_CEILING,
+    unit: profile.goods.unit,
+    priceCeiling: profile.priceCeiling,
     quantumMaxAtomic: QUANTUM_MAX_ATOMIC,
     dailyBudgetAtomic: DAILY_BUDGET_ATOMIC,
     unpaid: { kind: "off" },

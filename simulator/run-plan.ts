@@ -12,6 +12,9 @@ import type { City } from "./city/city.ts";
 import { openCity } from "./city/open-city.ts";
 import { offsetMinutes } from "./city/sun.ts";
 import { DEFAULT_RUN, type FleetFlags } from "./fleet-flags.ts";
+import type { Profile } from "./profiles/profile.ts";
+import { PROFILES, profileNamed, soldBy } from "./profiles/profiles.ts";
+import { STREETLIGHT } from "./profiles/streetlight.ts";
 import { membersOf } from "./scenario/groups.ts";
 import { openScenario } from "./scenario/open-scenario.ts";
 import { csvOf, hasPrices, pricedBy, seriesOf } from "./scenario/prices.ts";
@@ -26,12 +29,16 @@ export interface EveningPlan {
   readonly city: City;
   /** Group of each light that is in one, by the light's name. */
   readonly groups: ReadonlyMap<string, string>;
+  /** What a device is, by its name. */
+  readonly profileOf: (name: string) => Profile;
+  /** What the fleet's devices are, each once; the first one with the run's tariff. */
+  readonly profiles: readonly Profile[];
   readonly minutes: number;
   readonly seed: number;
   /** What one purchase should last for, seconds. */
   readonly interval: number;
   readonly epochSeconds: number;
-  /** By Unix time; the scenario's prices are in it. */
+  /** Of the first profile's unit by Unix time; the scenario's prices are in it. */
   readonly prices: Tariff;
 }
 
@@ -39,7 +46,7 @@ export interface RunPlan extends Omit<EveningPlan, "prices"> {
   readonly speed: number;
   /** At a broker elsewhere. */
   readonly brokerAccount: BrokerAccount;
-  /** As the utility takes it: the scenario's prices are in it. */
+  /** Of the first profile's unit, as its seller takes it: the scenario's prices are in it. */
   readonly tariff: string;
   /** The same as a function of Unix time; null when a seller elsewhere decides. */
   readonly prices: Tariff | null;
@@ -50,7 +57,16 @@ export interface RunPlan extends Omit<EveningPlan, "prices"> {
 /** What decides over an evening; what is absent is the scenario's, or the default. */
 export type EveningFlags = Pick<
   FleetFlags,
-  "lights" | "minutes" | "speed" | "seed" | "interval" | "scenario" | "city" | "columns" | "tariff"
+  | "lights"
+  | "profile"
+  | "minutes"
+  | "speed"
+  | "seed"
+  | "interval"
+  | "scenario"
+  | "city"
+  | "columns"
+  | "tariff"
 >;
 
 export function planRun(flags: FleetFlags): RunPlan {
@@ -58,6 +74,7 @@ export function planRun(flags: FleetFlags): RunPlan {
   const { scenario, prices, epochSeconds, minutes } = plan;
   refuseWithoutSeller(scenario, flags);
   if (flags.espruino !== undefined) refuseForBoards(flags.espruino, flags, plan);
+  refuseForUnits(flags, plan);
   if (flags.chains !== undefined && flags.chains > 1)
     refuseForChains(flags.chains, flags, plan.city.lights.length);
   if (flags.brokerUser !== undefined && (flags.lean || flags.espruino !== undefined)) {
@@ -88,14 +105,21 @@ export function planRun(flags: FleetFlags): RunPlan {
 
 type Settings = typeof DEFAULT_RUN;
 
+/** Settings with what the profiles decide. */
+type Decided = Settings & { readonly tariff: string };
+
 /** @param defaults what neither flags nor scenario set; it may begin by where the city lies */
 export function planEvening(
   flags: EveningFlags,
   defaults: Omit<Settings, "startSeconds"> & { readonly startSeconds: number | ((city: City) => number) },
-): { readonly plan: EveningPlan; readonly settings: Settings } {
+): { readonly plan: EveningPlan; readonly settings: Decided } {
   const scenario = flags.scenario === undefined ? CALM : openScenario(flags.scenario);
   const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
-  const settings: typeof defaults = { ...defaults, ...scenario.run, ...given };
+  const settings: typeof defaults & { readonly profile?: string; readonly tariff?: string } = {
+    ...defaults,
+    ...scenario.run,
+    ...given,
+  };
   const { lights, seed, minutes, interval } = settings;
   refuseLateStages(scenario, minutes);
   const city = openCity({
@@ -109,11 +133,32 @@ export function planEvening(
   offsetMinutes(city.timeZone);
   const { startSeconds: start } = settings;
   const epochSeconds = typeof start === "number" ? start : start(city);
-  const prices = pricedBy(readTariff(settings.tariff, 1), scenario, epochSeconds);
   const groups = membersOf(scenario.groups, city);
+  const { profileOf, profiles } = profilesOf(settings.profile, scenario, groups, city);
+  const { tariff = profiles[0]!.tariff } = settings;
+  const prices = pricedBy(readTariff(tariff, 1), scenario, epochSeconds);
   return {
-    plan: { scenario, city, groups, minutes, seed, interval, epochSeconds, prices },
-    settings: { ...settings, startSeconds: epochSeconds },
+    plan: { scenario, city, groups, profileOf, profiles, minutes, seed, interval, epochSeconds, prices },
+    settings: { ...settings, tariff, startSeconds: epochSeconds },
+  };
+}
+
+/** Electricity first, where some devices use it: scenarios and tariffs are about its price. */
+function profilesOf(
+  profile: string | undefined,
+  { groups: rows }: Scenario,
+  groups: ReadonlyMap<string, string>,
+  city: City,
+): Pick<EveningPlan, "profileOf" | "profiles"> {
+  const byGroup = new Map(rows.map(({ name, profile: own }) => [name, own]));
+  const profileOf = (name: string) =>
+    profileNamed(byGroup.get(groups.get(name) ?? "") ?? profile ?? STREETLIGHT.name);
+  const used = new Set(city.lights.map(({ name }) => profileOf(name)));
+  const isElectric = ({ goods }: Profile) => goods.unit === "mWh";
+  const profiles = PROFILES.filter((one) => used.has(one));
+  return {
+    profileOf,
+    profiles: [...profiles.filter(isElectric), ...profiles.filter((one) => !isElectric(one))],
   };
 }
 
@@ -144,11 +189,38 @@ function refuseForChains(chains: number, flags: FleetFlags, lights: number): voi
   );
 }
 
+/** Each unit has a seller of its own, which a chain elsewhere has no account for. */
+function refuseForUnits({ seller, rpc, report }: FleetFlags, { profiles }: EveningPlan): void {
+  const units = soldBy(profiles).map(({ goods }) => goods.unit);
+  if (units.length > 1 && (seller !== undefined || rpc !== undefined)) {
+    throw new Watt402Error(
+      "config-invalid",
+      `--${seller === undefined ? "rpc" : "seller"}: expected devices of one unit beside it, found ${units.join(", ")}`,
+    );
+  }
+  if (report !== undefined && profiles.some((one) => one !== STREETLIGHT)) {
+    throw new Watt402Error(
+      "config-invalid",
+      `--report: expected streetlights, found ${profiles.map(({ name }) => name).join(", ")}; a report is a night's light`,
+    );
+  }
+}
+
 /** A board's ladder is one night's, in minutes: its flash and its clock were made for that. */
 const BOARD_NIGHT_MINUTES = 1_200;
 
-function refuseForBoards(boards: number, flags: FleetFlags, { scenario, city, minutes }: EveningPlan): void {
+function refuseForBoards(
+  boards: number,
+  flags: FleetFlags,
+  { scenario, city, minutes, profiles }: EveningPlan,
+): void {
   const { lights } = city;
+  if (profiles.some((one) => one !== STREETLIGHT)) {
+    throw new Watt402Error(
+      "config-invalid",
+      `--espruino: expected streetlights, found ${profiles.map(({ name }) => name).join(", ")}`,
+    );
+  }
   if (boards > lights.length) {
     throw new Watt402Error(
       "config-invalid",

@@ -20,14 +20,23 @@ export interface RunChain {
   readonly treasuryKey: Hex;
   readonly receiverKey: Hex;
   readonly facilitatorKey: Hex;
+  /** Of more sellers on the same chain, which send transactions at the same time; none on a chain elsewhere. */
+  readonly furtherSellers: readonly SellerKeys[];
   stop(): Promise<void>;
 }
 
-export interface OwnKeys {
-  readonly treasuryKey: Hex;
+/** Who is paid, and who pays the gas of claims. */
+export interface SellerKeys {
   readonly receiverKey: Hex;
   readonly facilitatorKey: Hex;
 }
+
+export interface OwnKeys extends SellerKeys {
+  readonly treasuryKey: Hex;
+}
+
+/** Pairs of accounts that a development node funds beside the treasury and the first seller. */
+const FURTHER_SELLERS = 3;
 
 /** $100,000: no run of the simulator comes near. */
 const TREASURY_ATOMIC = 100_000_000_000n;
@@ -37,7 +46,7 @@ export async function ownChain(chainId = DEFAULT_CHAIN_ID): Promise<RunChain> {
   const anvil = await startAnvil({ chainId });
   try {
     const { token } = await deployContracts(anvil);
-    const [treasury, receiver, facilitator] = anvil.accounts;
+    const [treasury, receiver, facilitator, ...others] = anvil.accounts;
     await mint(anvil, treasury!.address, TREASURY_ATOMIC);
     return {
       rpcUrl: anvil.rpcUrl,
@@ -46,6 +55,10 @@ export async function ownChain(chainId = DEFAULT_CHAIN_ID): Promise<RunChain> {
       treasuryKey: treasury!.privateKey,
       receiverKey: receiver!.privateKey,
       facilitatorKey: facilitator!.privateKey,
+      furtherSellers: Array.from({ length: FURTHER_SELLERS }, (_, index) => ({
+        receiverKey: others[2 * index]!.privateKey,
+        facilitatorKey: others[2 * index + 1]!.privateKey,
+      })),
       stop: () => anvil.stop(),
     };
   } catch (error) {
@@ -70,7 +83,7 @@ export async function chainAt(rpcUrl: string, token: string | null, keys: OwnKey
   const asset = (token ?? DEVELOPMENT_DOLLAR_ADDRESS).toLowerCase() as Hex;
   const held = keys ?? DEVELOPMENT_KEYS;
   await requireFunds(rpcUrl, asset, held.treasuryKey);
-  return { rpcUrl, chainId, token: asset, ...held, stop: async () => {} };
+  return { rpcUrl, chainId, token: asset, ...held, furtherSellers: [], stop: async () => {} };
 }
 
 /** False when the node says nothing to a question within the limit; a refusal is an answer, too. */

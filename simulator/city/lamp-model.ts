@@ -21,16 +21,16 @@ export interface LampType {
 export interface MeterType {
   readonly name: string;
   /** Step of the meter's counter, mWh. */
-  readonly resolutionMilliwattHours: number;
+  readonly resolutionUnits: number;
   /** Counter value that wraps to 0, mWh; 0 when it never does. */
   readonly rollOverAt: number;
 }
 
 /** The meters of the fleet, by data sheet: INA228 counts finely, Modbus meters by the watt-hour. */
 export const METER_TYPES: readonly MeterType[] = [
-  { name: "INA228", resolutionMilliwattHours: 1, rollOverAt: 0 },
-  { name: "SDM120", resolutionMilliwattHours: 10, rollOverAt: 0 },
-  { name: "PZEM-004T v3", resolutionMilliwattHours: 1000, rollOverAt: 10_000_000_000 },
+  { name: "INA228", resolutionUnits: 1, rollOverAt: 0 },
+  { name: "SDM120", resolutionUnits: 10, rollOverAt: 0 },
+  { name: "PZEM-004T v3", resolutionUnits: 1000, rollOverAt: 10_000_000_000 },
 ];
 
 export class LampModel implements Lamp, Meter {
@@ -86,7 +86,7 @@ export class LampModel implements Lamp, Meter {
 
   read(done: (reading: Reading | null) => void): void {
     const shown = this.initialMilliwattHours + this.meteredUnits();
-    const { resolutionMilliwattHours, rollOverAt } = this.meter;
+    const { resolutionUnits: resolutionMilliwattHours, rollOverAt } = this.meter;
     const stepped = Math.floor(shown / resolutionMilliwattHours) * resolutionMilliwattHours;
     const raw = rollOverAt > 0 ? stepped % rollOverAt : stepped;
     const powerMilliwatts = this.powerMilliwatts(this.sinceMs) * (1 - this.bypassedPermille / 1000);

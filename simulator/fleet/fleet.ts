@@ -21,6 +21,7 @@ import { addressOf, type Key } from "#payment/key";
 import { Watt402Error } from "#payment/watt402-error";
 import { seededRandom } from "../city/random.ts";
 import type { BoardRun } from "../hardware/simulated-board-host.ts";
+import { openLoad, type SimulatedLoad, type Site } from "../profiles/profile.ts";
 import { type Cheat, EVERYONE } from "../scenario/actions.ts";
 import { ClockThrottle } from "./clock-throttle.ts";
 import { FleetClock } from "./fleet-clock.ts";
@@ -30,7 +31,6 @@ import { Light } from "./lights/fleet-light.ts";
 import { LeanLinks } from "./lights/lean-link.ts";
 import { lowMarkPermille } from "./lights/low-mark.ts";
 import { quickSigners } from "./lights/quick-signer.ts";
-import type { Site } from "./lights/street.ts";
 import { type Evening, type Progress, progressOf } from "./recorded-evening.ts";
 
 export interface FleetOptions {
@@ -54,7 +54,7 @@ export interface FleetOptions {
   /** The first lights of the fleet are boards; null for none. */
   readonly boards: Boards | null;
   /** What the owner of a group's lights allows one of them to sign. @param index of the light among all */
-  readonly policyFor: (group: string, index: number) => Policy;
+  readonly policyFor: (site: Site, group: string, index: number) => Policy;
   /** Lights say in their hello what they may pay with: where a gateway sends each to the seller that takes it. */
   readonly tellsTokens: boolean;
   readonly onTrouble: (text: string) => void;
@@ -127,7 +127,7 @@ export class Fleet implements Evening {
     this.clock.start();
     for (const [index, site] of sites.entries()) {
       if (isEnough()) break;
-      this.lights.push(this.raise(site, index, signerOf));
+      this.lights.push(this.raise(site, await openLoad(site, this.clock), index, signerOf));
       if (index % CONNECT_AT_ONCE !== CONNECT_AT_ONCE - 1) continue;
       onConnected(this.connected());
       await sleep(CONNECT_STEP_MS);
@@ -254,7 +254,7 @@ export class Fleet implements Evening {
     );
   }
 
-  private raise(planned: Site, index: number, signerOf: (key: Key) => Signer): Light {
+  private raise(planned: Site, load: SimulatedLoad, index: number, signerOf: (key: Key) => Signer): Light {
     const { boards, brokerUrlFor, gatewayPublicKey, intervalSeconds } = this.options;
     const { name } = planned;
     const board = boards !== null && index < boards.count ? boards : null;
@@ -279,6 +279,7 @@ export class Fleet implements Evening {
       key,
       signer: signerOf(key),
       site,
+      load,
       settings: this.settings(site, group, index, wantedUnits),
       tellsTokens: this.options.tellsTokens,
       clock: this.clock,
@@ -361,13 +362,13 @@ export class Fleet implements Evening {
   private settings(site: Site, group: string, index: number, wantedUnits: number): Settings {
     const { speed, policyFor } = this.options;
     return {
-      policy: policyFor(group, index),
+      policy: policyFor(site, group, index),
       meter: {
         rollOverAt: site.meter.rollOverAt,
         powerMaxMilliwatts: 2 * site.lamp.ratedMilliwatts,
       },
       ratedMilliwatts: site.lamp.ratedMilliwatts,
-      lowMarkPermille: lowMarkPermille(site.meter.resolutionMilliwattHours, wantedUnits),
+      lowMarkPermille: lowMarkPermille(site.meter.resolutionUnits, wantedUnits),
       // Back-off is a matter of networks, not of simulated time: a quarter of a real second at any speed.
       retry: { firstMs: Math.max(1_000, 250 * speed), maxMs: Math.max(30_000, 2_000 * speed) },
       tickMs: TICK_MS,

@@ -3,28 +3,28 @@
  * sockets, or a world in virtual time.
  */
 import type { State } from "#core/machine";
-import type { LampType, MeterType } from "../city/lamp-model.ts";
+import type { Equipment, Profile } from "../profiles/profile.ts";
 import type { Cheat } from "../scenario/actions.ts";
 import type { InvariantMonitor } from "./reconciliation/invariant-monitor.ts";
 
 export interface EveningLight {
   readonly name: string;
-  readonly site: { readonly lamp: LampType; readonly meter: MeterType };
+  readonly site: Pick<Equipment, "lamp" | "meter"> & { readonly profile: Profile };
   readonly monitor: InvariantMonitor;
   /** Cheats in use so far. */
   readonly cheats: ReadonlySet<Cheat>;
   state(): State;
   /** Frames sent or bent by cheats. */
   cheatFrames(): number;
-  /** What it really drew since its birth, as its feeder sees it, mWh. */
+  /** What it really drew since its birth, as its feeder sees it, units. */
   drawnUnits(): number;
   /** The same when its own meter was read last. */
   drawnAtReadingUnits(): number;
-  /** What of it went through its meter, mWh. */
+  /** What of it went through its meter, units. */
   meteredUnits(): number;
-  /** What its meter has counted since the beginning, mWh. */
+  /** Units that its meter has counted since the beginning. */
   consumedUnits(): number;
-  /** Units credited over all channels, mWh. */
+  /** Units credited over all channels. */
   grantedUnits(): number;
   /** Where seller and chain keep its money. */
   accountId(): string;
@@ -69,7 +69,7 @@ export function progressOf(lights: readonly EveningLight[], simulatedMs: number)
     if (!linkUp) offline++;
     made += monitor.made;
     spentAtomic += monitor.madeAtomic;
-    consumedMilliwattHours += light.consumedUnits();
+    if (light.site.profile.goods.unit === "mWh") consumedMilliwattHours += light.consumedUnits();
   }
   const dark = lights.length - lit - starved;
   return { simulatedMs, lit, dark, starved, offline, made, spentAtomic, consumedMilliwattHours };

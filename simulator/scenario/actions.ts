@@ -45,6 +45,8 @@ export interface Group {
     | { readonly kind: "street"; readonly street: string };
   /** Most that a light of this group may sign in a UTC day, atomic units; null for the fleet's own. */
   readonly dailyBudgetAtomic: number | null;
+  /** What its devices are; null for the run's own. */
+  readonly profile: string | null;
 }
 
 /** Carries out stages: a fleet on real sockets, or a world. */

@@ -1,7 +1,5 @@
 /** What the owners of simulated lights accept, unless a scenario's group says otherwise. */
 
-/** Sixteen times today's dearest tariff by default: a light's owner refuses more. Atomic units per kWh. */
-export const PRICE_CEILING = 4_000_000;
 /** Largest single purchase, atomic units. */
 export const QUANTUM_MAX_ATOMIC = 100_000;
 /** Most that one light may sign in a UTC day, atomic units. */

@@ -10,6 +10,7 @@ import { z } from "zod";
 import { cut, shown } from "#node/config/shown";
 import { parseToml } from "#node/config/toml";
 import { Watt402Error } from "#payment/watt402-error";
+import { PROFILE_NAMES } from "../profiles/profiles.ts";
 import { type Action, CHEATS, EVERYONE, type Group, type Stage } from "./actions.ts";
 
 /** What a scenario sets of a run; options of the command line come before it. */
@@ -18,6 +19,8 @@ interface RunSettings {
   readonly minutes?: number;
   readonly speed?: number;
   readonly seed?: number;
+  /** Of every device whose group says nothing else. */
+  readonly profile?: string;
   /** What one purchase should last for, seconds. */
   readonly interval?: number;
   readonly tariff?: string;
@@ -72,7 +75,10 @@ const START = z
   })
   .transform((date) => Math.floor(date.getTime() / 1000));
 
+const PROFILE = z.enum(PROFILE_NAMES, { error: `expected one of ${PROFILE_NAMES.join(", ")}` });
+
 const RUN = z.strictObject({
+  profile: PROFILE.optional(),
   lights: whole(1, 100_000).optional(),
   minutes: number(0.1, MINUTES_MAX).optional(),
   speed: number(0.1, 100_000).optional(),
@@ -95,6 +101,7 @@ const GROUP = z.strictObject({
   count: whole(1, 100_000).optional(),
   street: text(100).optional(),
   daily_budget_atomic: whole(1, 2 ** 48 - 1).optional(),
+  profile: PROFILE.optional(),
 });
 
 const DO = ["drop-connections", "stop-gateway", "stop-seller", "price", "cheat"] as const;
@@ -174,7 +181,7 @@ function complaint(issue: z.core.$ZodIssue): string {
 }
 
 function groupOf(
-  { name, share, count, street, daily_budget_atomic: budget }: GroupRow,
+  { name, share, count, street, daily_budget_atomic: budget, profile }: GroupRow,
   where: string,
 ): Group {
   const given = [share, count, street].filter((one) => one !== undefined).length;
@@ -189,7 +196,7 @@ function groupOf(
       : count !== undefined
         ? { kind: "count", count }
         : { kind: "street", street: street! };
-  return { name, pick, dailyBudgetAtomic: budget ?? null };
+  return { name, pick, dailyBudgetAtomic: budget ?? null, profile: profile ?? null };
 }
 
 function stageOf(row: StageRow, groups: ReadonlySet<string>, where: string): Stage {

@@ -11,21 +11,33 @@ import { stringify } from "smol-toml";
 import { generatePrivateKey } from "viem/accounts";
 import type { Server } from "#gateway/config/broker-section";
 import { fromHex, type Hex } from "#payment/bytes";
-import type { RunChain } from "../chain/open-chain.ts";
+import type { RunChain, SellerKeys } from "../chain/open-chain.ts";
+import type { Goods } from "../seller/sale/goods.ts";
 import type { SchemeServer } from "../seller/scheme/scheme-server.ts";
 import type { StopReport } from "../seller/seller.ts";
 import { freePort } from "./free-port.ts";
 import { type Supervised, supervise } from "./supervised.ts";
 
+/** A seller of a run: what it sells, and where and by whom it is paid. */
+export interface RunSeller {
+  readonly chain: RunChain;
+  readonly keys: SellerKeys;
+  readonly goods: Goods;
+  /** Quanta, atomic units, the smallest first. */
+  readonly menu: readonly number[];
+  /** As `watt402-simulate seller --tariff`. */
+  readonly tariff: string;
+}
+
 interface ServicesOptions {
-  /** Each with a seller of its own; never empty. */
-  readonly chains: readonly RunChain[];
+  /** Never empty; of a seller elsewhere only its chain counts. */
+  readonly sellers: readonly RunSeller[];
   readonly schemes: readonly ("batch-settlement" | "exact")[];
   /** As `watt402-simulate seller --scheme-server`; its default when absent. */
   readonly schemeServer?: SchemeServer;
   /** As `watt402-simulate seller --charge-percent`; all when absent. */
   readonly chargePercent?: number;
-  /** An electricity API that runs elsewhere, paid on the only chain; null starts one for each. */
+  /** An electricity API that runs elsewhere, in the place of the only seller; null starts each. */
   readonly sellerUrl: string | null;
   /** A broker that runs elsewhere; null lets the gateway open its own. */
   readonly brokerUrl: string | null;
@@ -33,9 +45,7 @@ interface ServicesOptions {
   readonly brokerAccount?: Readonly<Record<string, string>>;
   /** What speaks MQTT in the gateway's own broker. */
   readonly server: Server;
-  /** As `watt402-simulate seller --tariff`. */
-  readonly tariff: string;
-  /** Unix time at which the tariff's clock starts, and its speed. */
+  /** Unix time at which the tariffs' clock starts, and its speed. */
   readonly epochSeconds: number;
   readonly speed: number;
   readonly depositAtomic: number;
@@ -46,11 +56,11 @@ interface ServicesOptions {
 
 export interface Services {
   readonly brokerUrl: string;
-  /** In the order of the chains. */
+  /** In the order of the run's sellers. */
   readonly sellerUrls: readonly string[];
   readonly gatewayPublicKey: Uint8Array;
   readonly gatewayPid: () => number;
-  /** In the order of the chains; empty when the seller runs elsewhere. */
+  /** In the same order; empty when the seller runs elsewhere. */
   readonly sellerPids: () => readonly number[];
   /** Kills it and keeps it down until the returned function is called; sellers only when they are our own. */
   interruptGateway(): () => Promise<void>;
@@ -84,8 +94,8 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   const sellers: Supervised<SellerReady>[] = [];
   try {
     if (options.sellerUrl === null) {
-      const starting = options.chains.map((chain, index) =>
-        startSeller(options, chain, join(home, `seller-${index}`)),
+      const starting = options.sellers.map((seller, index) =>
+        startSeller(options, seller, join(home, `seller-${index}`)),
       );
       const started = await Promise.allSettled(starting);
       for (const one of started) if (one.status === "fulfilled") sellers.push(one.value);
@@ -162,11 +172,13 @@ const CLAIM_INTERVAL_SECONDS = 60;
 
 async function startSeller(
   options: ServicesOptions,
-  chain: RunChain,
+  { chain, keys, goods, menu, tariff }: RunSeller,
   data: string,
 ): Promise<Supervised<SellerReady>> {
   const { schemes } = options;
   mkdirSync(data);
+  const sold = join(data, "goods.toml");
+  writeFileSync(sold, stringify({ unit: goods.unit, menu: [...menu], resource: [...goods.resources] }));
   return supervise<SellerReady>({
     name: "seller",
     launcher: "../watt402-simulate.mjs",
@@ -177,7 +189,8 @@ async function startSeller(
       ...["--port", String(await freePort())],
       ...["--data", data],
       ...["--token", chain.token],
-      ...["--tariff", options.tariff],
+      ...["--sell", sold],
+      ...["--tariff", tariff],
       ...["--tariff-epoch", String(options.epochSeconds)],
       ...["--speed", String(options.speed)],
       ...["--scheme", schemes.length === 2 ? "both" : schemes[0]!],
@@ -188,7 +201,7 @@ async function startSeller(
       ...["--claim-interval", String(CLAIM_INTERVAL_SECONDS)],
       ...["--min-deposit", String(options.depositAtomic)],
     ],
-    env: { WATT402_RECEIVER_KEY: chain.receiverKey, WATT402_FACILITATOR_KEY: chain.facilitatorKey },
+    env: { WATT402_RECEIVER_KEY: keys.receiverKey, WATT402_FACILITATOR_KEY: keys.facilitatorKey },
     onTrouble: options.onTrouble,
   });
 }
@@ -198,7 +211,7 @@ async function startGatewayProcess(
   home: string,
   sellerUrls: readonly string[],
 ): Promise<Supervised<GatewayReady>> {
-  const { chains } = options;
+  const chains = [...new Set(options.sellers.map(({ chain }) => chain))];
   const file = (name: string, text: string) => {
     writeFileSync(join(home, name), text, { mode: 0o600 });
     return join(home, name);
@@ -222,7 +235,7 @@ async function startGatewayProcess(
   const sections = {
     gateway: { key: file("gateway.key", generatePrivateKey()), data: join(home, "gateway") },
     broker,
-    sellers: chains.map((chain, index) => ({
+    sellers: options.sellers.map(({ chain }, index) => ({
       name: `seller-${index}`,
       url: sellerUrls[index]!,
       ...paidOn(chain),

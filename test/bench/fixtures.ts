@@ -6,6 +6,8 @@ import type { Hex } from "#payment/bytes";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
 import { type Contracts, deployContracts, mint } from "#simulator/chain/deploy";
 import type { RunChain } from "#simulator/chain/open-chain";
+import { ELECTRICITY } from "#simulator/seller/sale/goods";
+import { DEFAULT_MENU } from "#simulator/seller/sale/tariff";
 import { type Services, startServices } from "#simulator/services/services";
 
 /** How long and how often things are measured. */
@@ -60,6 +62,8 @@ export const PRICE_PER_MILLION_UNITS = 200_000;
 /** One purchase, atomic units: 50 mWh. */
 export const AMOUNT_ATOMIC = 10;
 
+const TARIFF = `flat:${PRICE_PER_MILLION_UNITS}`;
+
 export async function openBenchGround(
   plan: BenchPlan,
   say: (text: string) => void,
@@ -80,6 +84,7 @@ export async function openBenchGround(
     treasuryKey: treasury!.privateKey,
     receiverKey: receiver!.privateKey,
     facilitatorKey: facilitator!.privateKey,
+    furtherSellers: [],
     stop: () => anvil.stop(),
   };
   const ground: BenchGround = {
@@ -114,12 +119,11 @@ export async function openBenchGround(
     },
     services(depositAtomic, sellerUrl) {
       const services = startServices({
-        chains: [chain],
+        sellers: [{ chain, keys: chain, goods: ELECTRICITY, menu: DEFAULT_MENU, tariff: TARIFF }],
         schemes: ["batch-settlement"],
         sellerUrl,
         brokerUrl: null,
         server: "direct",
-        tariff: `flat:${PRICE_PER_MILLION_UNITS}`,
         epochSeconds: Math.floor(Date.now() / 1000),
         speed: 1,
         depositAtomic,

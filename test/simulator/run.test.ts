@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { readFleetFlags } from "#simulator/fleet-flags";
 import { planRun } from "#simulator/run-plan";
 import { endRuns, evening, expectSound, pass, RUN_MS, run } from "./evening.ts";
 import { descendantsOf, documentOf, isRunning, simulate, until } from "./process.ts";
@@ -71,6 +72,49 @@ test(
   },
   RUN_MS,
 );
+
+test(
+  "devices of several units buy at one gateway, each from its unit's seller, and every counter agrees",
+  async () => {
+    const result = await documentOf(run("--scenario", "machines", "--devices", "4", "--minutes", "6"));
+    expectSound(result, 4);
+    expect(result.unit).toBe("mixed");
+    expect(result.profiles.map(({ profile, unit, devices }) => ({ profile, unit, devices }))).toEqual([
+      { profile: "streetlight", unit: "mWh", devices: 2 },
+      { profile: "compute", unit: "ms", devices: 1 },
+      { profile: "saas", unit: "s", devices: 1 },
+    ]);
+    for (const { consumed, granted, payments } of result.profiles) {
+      expect(payments).toBeGreaterThan(1);
+      expect(consumed).toBeGreaterThan(0);
+      expect(consumed).toBeLessThanOrEqual(granted);
+    }
+    const [lamps] = result.profiles;
+    expect(result.energyMilliwattHours).toEqual({ consumed: lamps!.consumed, granted: lamps!.granted });
+  },
+  RUN_MS,
+);
+
+test("--devices and --lights are one thing, asked for once", () => {
+  expect(readFleetFlags(["--devices", "3"]).lights).toBe(3);
+  expect(() => readFleetFlags(["--devices", "3", "--lights", "4"])).toThrow(
+    "--devices 3: expected no --lights beside it, found 4",
+  );
+});
+
+test("what only streetlights of one unit can do is refused by name before anything is started", () => {
+  const flags = { scheme: "batch-settlement", profile: "compute" } as const;
+  expect(() => planRun({ ...flags, espruino: 1 })).toThrow(
+    "--espruino: expected streetlights, found compute",
+  );
+  expect(() => planRun({ ...flags, report: "night.html" })).toThrow(
+    "--report: expected streetlights, found compute",
+  );
+  const mixed = { scheme: "batch-settlement", scenario: "machines", seller: "http://s.example" } as const;
+  expect(() => planRun({ ...mixed, rpc: "http://c.example" })).toThrow(
+    "--seller: expected devices of one unit beside it, found mWh, ms, s",
+  );
+});
 
 test("with --lean, a broker that it cannot speak to is refused before anything is started", () => {
   const flags = { scheme: "batch-settlement", lean: true, broker: "mqtts://b.example" } as const;

@@ -27,7 +27,7 @@ import {
 const DAY_MS = 30_000;
 
 /** The meter on a board's serial port, as its driver counts. */
-const METER: MeterType = { name: "CSE7766", resolutionMilliwattHours: 1, rollOverAt: 0 };
+const METER: MeterType = { name: "CSE7766", resolutionUnits: 1, rollOverAt: 0 };
 
 /** A board's link is its bundle's own. */
 const NO_LINK: HostLink = {

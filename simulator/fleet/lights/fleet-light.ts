@@ -12,24 +12,24 @@ import { type Host, type HostLink, type HostParts, startHost } from "#node/host"
 import type { Key } from "#payment/key";
 import { parseJson } from "#protocol/nesting";
 import { tokenName } from "#protocol/payment-token";
-import { LampModel } from "../../city/lamp-model.ts";
+import type { SimulatedLoad, Site } from "../../profiles/profile.ts";
 import type { Cheat } from "../../scenario/actions.ts";
 import type { FleetClock } from "../fleet-clock.ts";
 import { InvariantMonitor } from "../reconciliation/invariant-monitor.ts";
 import type { EveningLight } from "../recorded-evening.ts";
 import { CheatingLink } from "./cheat.ts";
-import type { Site } from "./street.ts";
 
 export interface LightParts {
   readonly name: string;
   readonly key: Key;
   readonly signer: Signer;
   readonly site: Site;
+  readonly load: SimulatedLoad;
   readonly settings: Settings;
   readonly clock: FleetClock;
   readonly link: HostLink;
   readonly gatewayPublicKey: Uint8Array;
-  /** What one purchase should last for, mWh. */
+  /** What one purchase should bring, units. */
   readonly wantedUnits: number;
   readonly tellsTokens: boolean;
   /** What carries the machine: the host on Linux when absent. */
@@ -45,7 +45,7 @@ export class Light implements EveningLight {
   readonly site: Site;
   /** Cheats in use so far. */
   readonly cheats = new Set<Cheat>();
-  private readonly model: LampModel;
+  private readonly load: SimulatedLoad;
   private readonly link: CheatingLink;
   private readonly host: Host;
   /** As its meter showed itself last, and as the machine heard of it last. */
@@ -55,16 +55,15 @@ export class Light implements EveningLight {
   constructor(parts: LightParts) {
     this.name = parts.name;
     this.address = parts.key.address;
-    const { site, clock } = parts;
+    const { site, clock, load } = parts;
     this.site = site;
-    const model = new LampModel(site.lamp, site.meter, site.meterInitial, () => clock.nowMs());
-    this.model = model;
+    this.load = load;
     this.link = new CheatingLink(parts.link, parts.key, parts.gatewayPublicKey, site.random);
     this.monitor = new InvariantMonitor({
       name: parts.name,
       nowMs: () => clock.nowMs(),
       // What is led around the meter is no promise of the device's: the feeder's meter finds it.
-      deliveredUnits: () => model.meteredUnits(),
+      deliveredUnits: () => load.meteredUnits(),
       onPurchase: parts.onPurchase,
     });
     this.host = (parts.start ?? startHost)({
@@ -77,16 +76,16 @@ export class Light implements EveningLight {
       random: site.random,
       meter: {
         read: (done) => {
-          this.drawnWhenShown = model.deliveredUnits();
-          model.read(done);
+          this.drawnWhenShown = load.deliveredUnits();
+          load.read(done);
         },
       },
-      lamp: model,
+      lamp: load,
       journal: memoryJournal(),
       link: this.link,
       almanac: site.almanac,
       describe: {
-        model: `simulated ${site.lamp.ratedMilliwatts / 1000} W`,
+        model: site.profile.model(site),
         firmware: "watt402-simulate",
         meter: site.meter.name,
         unit: parts.settings.policy.unit,
@@ -104,15 +103,16 @@ export class Light implements EveningLight {
     return this.host.state();
   }
 
-  stop(): Promise<void> {
-    return this.host.stop();
+  async stop(): Promise<void> {
+    await this.host.stop();
+    await this.load.close?.();
   }
 
   /** Makes it cheat from now on, or stop with null. */
   cheat(cheat: Cheat | null): void {
     if (cheat !== null) this.cheats.add(cheat);
     this.link.cheat = cheat;
-    this.model.bypass(cheat === "bypass-meter" ? BYPASSED_PERMILLE : 0);
+    this.load.bypass(cheat === "bypass-meter" ? BYPASSED_PERMILLE : 0);
   }
 
   cheating(): Cheat | null {
@@ -124,9 +124,9 @@ export class Light implements EveningLight {
     return this.link.frames;
   }
 
-  /** What the light really drew since its birth, as its feeder sees it, mWh. */
+  /** What its load really drew since its birth, as its feeder sees it, units. */
   drawnUnits(): number {
-    return this.model.deliveredUnits();
+    return this.load.deliveredUnits();
   }
 
   /** The same when its own meter was read last: what the register is to be held against. */
@@ -134,18 +134,18 @@ export class Light implements EveningLight {
     return this.drawnWhenRead;
   }
 
-  /** What of it went through its meter, mWh. */
+  /** What of it went through its meter, units. */
   meteredUnits(): number {
-    return this.model.meteredUnits();
+    return this.load.meteredUnits();
   }
 
-  /** Energy the meter has counted since the beginning, mWh. */
+  /** Units the meter has counted since the beginning. */
   consumedUnits(): number {
     const { register, account } = this.state();
     return account === null ? 0 : register.total - account.registerAtOpen;
   }
 
-  /** Units credited over all channels, mWh. */
+  /** Units credited over all channels. */
   grantedUnits(): number {
     return this.state().account?.granted ?? 0;
   }

@@ -6,18 +6,21 @@
  */
 
 import type { City } from "../../city/city.ts";
+import { STREETLIGHT } from "../../profiles/streetlight.ts";
 import type { EveningLight } from "../recorded-evening.ts";
 
-/** The feeders of a city, as they stand now. */
+/** The feeders of a city's lights, as they stand now. */
 export function feedersOf(city: City, lights: readonly EveningLight[]): Feeder[] {
   const feeders = new Map(city.lights.map(({ name, feeder }) => [name, feeder]));
   return readFeeders(
-    lights.map((light) => ({
-      feeder: feeders.get(light.name)!,
-      drawnMilliwattHours: light.drawnAtReadingUnits(),
-      registeredMilliwattHours: light.consumedUnits(),
-      resolutionMilliwattHours: light.site.meter.resolutionMilliwattHours,
-    })),
+    lights
+      .filter(({ site }) => site.profile === STREETLIGHT)
+      .map((light) => ({
+        feeder: feeders.get(light.name)!,
+        drawnMilliwattHours: light.drawnAtReadingUnits(),
+        registeredMilliwattHours: light.consumedUnits(),
+        resolutionMilliwattHours: light.site.meter.resolutionUnits,
+      })),
   );
 }
 

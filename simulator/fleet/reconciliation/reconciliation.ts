@@ -23,9 +23,8 @@ export interface Amounts {
 
 export interface Reconciliation {
   readonly amounts: Amounts;
-  /** mWh */
-  readonly consumed: number;
-  readonly granted: number;
+  /** By the device's name, units since the beginning and by the seller's account. */
+  readonly used: ReadonlyMap<string, { readonly consumed: number; readonly granted: number }>;
   readonly violations: readonly Violation[];
   readonly notBought: readonly NotBought[];
 }
@@ -44,7 +43,7 @@ export interface LightCounters {
   readonly name: string;
   /** Where seller and chain keep this light's money. */
   accountId(): string;
-  /** mWh since the beginning, and credited by the seller's answers. */
+  /** Units since the beginning, and credited by the seller's answers. */
   consumedUnits(): number;
   grantedUnits(): number;
   /** Why it does not buy, as it was answered last; null when it buys or heard nothing. */
@@ -75,8 +74,7 @@ export function reconcile(
   const notBought: NotBought[] = [];
   let signed = 0n;
   let charged = 0n;
-  let consumed = 0;
-  let granted = 0;
+  const used = new Map<string, { consumed: number; granted: number }>();
   for (const light of lights) {
     const account = accounts.get(light.accountId());
     const chargedHere = BigInt(account?.charged ?? 0);
@@ -86,13 +84,12 @@ export function reconcile(
     }
     signed += BigInt(light.monitor.signed());
     charged += chargedHere;
-    consumed += light.consumedUnits();
-    granted += account?.granted ?? 0;
+    used.set(light.name, { consumed: light.consumedUnits(), granted: account?.granted ?? 0 });
   }
   const { deposited, claimed, settled, refunded, sellerBalance } = chain;
   const amounts: Amounts = { deposited, signed, charged, claimed, settled, refunded, sellerBalance };
   violations.push(...compareFleet(amounts, sellerIsShared));
-  return { amounts, consumed, granted, violations, notBought };
+  return { amounts, used, violations, notBought };
 }
 
 function compare(light: LightCounters, account: SellerAccount | undefined, chain: ChainTruth): Violation[] {
@@ -117,8 +114,8 @@ function compare(light: LightCounters, account: SellerAccount | undefined, chain
   if (light.grantedUnits() > (account?.granted ?? 0)) {
     violate(
       "E2",
-      `granted by the seller ${account?.granted ?? 0} mWh`,
-      `credited ${light.grantedUnits()} mWh`,
+      `granted by the seller ${account?.granted ?? 0} units`,
+      `credited ${light.grantedUnits()} units`,
     );
   }
   return found;

@@ -1,7 +1,7 @@
 /**
- * The end of a run on each of its chains: sellers claim and settle, then each chain is asked what really happened.
+ * The end of a run at each of its sellers: they claim and settle, then each one's chain is asked what really happened.
  *
- * Promise: what is of one chain is held against that chain alone: its lights, its seller, its token.
+ * Promise: what is of one seller is held against its own chain, payee and devices alone.
  */
 import type { RunChain } from "../../chain/open-chain.ts";
 import type { StopReport } from "../../seller/seller.ts";
@@ -11,7 +11,7 @@ import { type ChainMark, ChainReader, type ChainTruth } from "./chain-truth.ts";
 import { type Reconciliation, reconcile } from "./reconciliation.ts";
 import { readAccounts, type SellerAccount } from "./seller-accounts.ts";
 
-/** A chain of a run as it was when the run began, and the address of the seller that is paid there. */
+/** A seller's chain as it was when the run began, and the address that is paid there. */
 export interface ChainBooks {
   readonly chain: RunChain;
   readonly payee: string;
@@ -36,7 +36,8 @@ export async function openBooks(chain: RunChain, payee: `0x${string}`): Promise<
 }
 
 /**
- * @param lights by the chain they pay on, in the order of the books
+ * @param books in the order of the sellers
+ * @param lights by the seller they pay, in the same order
  * @param say takes what a person should know
  */
 export async function settleChains(

@@ -184,7 +184,7 @@ function bent(offer: OfferMessage, kind: HostileKind, ceilings: Ceilings): Offer
         channel: channel && { ...channel, receiver: STRANGER },
       };
     case "hostile-unit":
-      return { ...later, unit: "s" };
+      return { ...later, unit: offer.unit === "s" ? "mWh" : "s" };
     case "hostile-quantum":
       return { ...later, requirements: { ...requirements, amount: String(2 * ceilings.quantumMaxAtomic) } };
     case "hostile-price":

@@ -106,7 +106,7 @@ export class Light {
     this.device = keyOf(this.name).address.slice(2);
     this.site = site;
     this.random = world.stream(this.name);
-    this.meter = new SiteMeter(site, faults, () => world.nowMs);
+    this.meter = new SiteMeter(site, faults, world.stream(`load of ${this.name}`), () => world.nowMs);
     this.memory = memoryOf(parts, this);
     this.clock = new WorldClock(world, epochSeconds, () => parts.watch.acted(this, "set a timer"));
     this.life = new ProcessLifetime(world);
@@ -160,10 +160,10 @@ export class Light {
       link: network.link(this.device, life, (link) => owner.bend(link)),
       almanac: site.almanac,
       describe: {
-        model: `${site.lamp.ratedMilliwatts / 1000} W`,
+        model: site.profile.model(site),
         firmware: "world",
         meter: site.meter.name,
-        unit: "mWh",
+        unit: site.profile.goods.unit,
         wantedUnits: site.wantedUnits,
       },
       signer: {

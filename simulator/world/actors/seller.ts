@@ -36,6 +36,8 @@ export interface SellerWatch {
 }
 
 interface SellerParts {
+  /** What is sold, as a tariff names it. */
+  readonly unit: string;
   readonly world: World;
   readonly faults: Faults;
   readonly tables: Tables;
@@ -120,7 +122,7 @@ export class Seller {
   ): Promise<Answer> {
     if (path === "/v1/tariff") {
       const metered = this.parts.chargedShare === WHOLE ? {} : { metered: true };
-      return body({ unit: "mWh", ...this.quote(), menu: MENU, ...metered });
+      return body({ unit: this.parts.unit, ...this.quote(), menu: MENU, ...metered });
     }
     if (path.startsWith("/v1/accounts/")) return this.accountOf(path.slice("/v1/accounts/".length));
     const offer = requirementsFor(quantum);

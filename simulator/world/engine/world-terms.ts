@@ -40,7 +40,7 @@ export function requirementsFor(quantumAtomic: number): PaymentRequirements | nu
 
 /** What a world's owners write into their lights: this seller, this token, and limits of their own. */
 export function policyWithin(
-  limits: Pick<Policy, "priceCeiling" | "quantumMaxAtomic" | "dailyBudgetAtomic">,
+  limits: Pick<Policy, "unit" | "priceCeiling" | "quantumMaxAtomic" | "dailyBudgetAtomic">,
 ): Policy {
   return {
     schemes: ["batch-settlement"],
@@ -48,7 +48,6 @@ export function policyWithin(
     asset: TOKEN,
     contracts: [BATCH_SETTLEMENT_ADDRESS],
     payees: [RECEIVER],
-    unit: "mWh",
     ...limits,
     unpaid: { kind: "off" },
   };

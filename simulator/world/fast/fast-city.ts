@@ -133,7 +133,7 @@ function unseen(result: FastResult, { lamp, meter, settings }: Site): string | n
   const drawnMilliwatts = (lamp.ratedMilliwatts * lamp.startUpPermille) / 1000;
   const tickUnits = energyMilliwattHours(drawnMilliwatts, settings.tickMs);
   const units = result.deliveredMilliwattHours - (result.register - result.registerAtOpen);
-  const { resolutionMilliwattHours } = meter;
+  const { resolutionUnits: resolutionMilliwattHours } = meter;
   if (units >= -resolutionMilliwattHours && units <= resolutionMilliwattHours + tickUnits) return null;
   return `E1: ${units} mWh not counted`;
 }

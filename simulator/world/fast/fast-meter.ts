@@ -49,7 +49,7 @@ export class FastMeter {
   read(nowMs: number): number {
     this.integrate(nowMs);
     this.energyWhenRead = this.energyMilliwattHours;
-    const { resolutionMilliwattHours } = this.#site.meter;
+    const { resolutionUnits: resolutionMilliwattHours } = this.#site.meter;
     const shown = this.#site.meterInitial + this.energyMilliwattHours;
     return Math.floor(shown / resolutionMilliwattHours) * resolutionMilliwattHours;
   }

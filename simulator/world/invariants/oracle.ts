@@ -85,7 +85,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     const delivered = light.meter.meteredUnits();
     const allowed = soldUnits + largestSaleUnits;
     if (delivered <= allowed) return;
-    this.broken("E2", `${light.name}: expected at most ${allowed} mWh, ${delivered.toFixed(1)} delivered`);
+    this.broken("E2", `${light.name}: expected at most ${allowed} units, ${delivered.toFixed(1)} delivered`);
   }
 
   private watchRegister(seen: Observations, register: number): void {
@@ -185,7 +185,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     if (channel === undefined) return;
     const sold = this.soldOnChannel.get(channel.id) ?? 0;
     if (granted > sold + UNIT * (seen.rungs.size + 1)) {
-      this.broken("E2", `${light.name}: ${granted} mWh granted, ${sold} sold`);
+      this.broken("E2", `${light.name}: ${granted} units granted, ${sold} sold`);
     }
     if (charged > (this.signedMax.get(channel.id) ?? 0)) {
       this.broken("M2", `${light.name}: charged ${charged}, ${this.signedMax.get(channel.id)} signed`);

@@ -114,7 +114,7 @@ function observeLights(
         feeder: city.lights[index]!.feeder,
         drawnMilliwattHours: counted.drawnWhenRead[at]!,
         registeredMilliwattHours: counted.registered[at]!,
-        resolutionMilliwattHours: site.meter.resolutionMilliwattHours,
+        resolutionMilliwattHours: site.meter.resolutionUnits,
       });
       observed.longestStarvedMs = Math.max(observed.longestStarvedMs, counted.longestStarvedMs[at]!);
       observed.starvedMs += counted.starvedMs[at]!;

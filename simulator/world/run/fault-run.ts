@@ -139,6 +139,7 @@ function build(options: WorldOptions, setting: Setting, world: World, faults: Fa
     tables: sellerTables,
     chain,
     tariff: setting.tariff,
+    unit: setting.unit,
     signing,
     epochSeconds,
     chargedShare,

@@ -79,7 +79,7 @@ async function runWorlds(flags: WorldFlags): Promise<number> {
 }
 
 function jobsOf(flags: WorldFlags): Job[] {
-  const { seed, seeds, nights = 1, signing, boards = 0, chargePercent } = flags;
+  const { seed, seeds, nights = 1, signing, boards = 0, chargePercent, profile } = flags;
   const faults = faultsOf(flags);
   const request = requestOf(flags);
   // What is wrong with scenario, city or tariff is said before a worker is hired.
@@ -96,10 +96,20 @@ function jobsOf(flags: WorldFlags): Job[] {
     lights > FAST_ABOVE_LIGHTS &&
     flags.scenario === undefined &&
     boards === 0 &&
-    chargePercent === undefined;
+    chargePercent === undefined &&
+    profile === undefined;
   if (!isFast) {
     return numbers.map((number, index): Job => {
-      const options: WorldOptions = { seed: number, lights, nights, faults, signing, boards, chargePercent };
+      const options: WorldOptions = {
+        seed: number,
+        lights,
+        nights,
+        faults,
+        signing,
+        boards,
+        chargePercent,
+        profile,
+      };
       const isObserved = request !== null || (flags.report !== undefined && index === 0);
       if (!isObserved) return { kind: "night", options };
       return { kind: "evening", options, request, command: commandOf(flags, number) };

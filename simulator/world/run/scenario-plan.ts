@@ -7,10 +7,12 @@
  */
 import type { PlanStep } from "#core/events";
 import type { Almanac } from "#core/ports";
+import { Watt402Error } from "#payment/watt402-error";
 import type { City } from "../../city/city.ts";
 import { INVENTORY_LIGHTS_MAX } from "../../city/inventory.ts";
 import { cityAlmanac } from "../../city/sun.ts";
 import { DEFAULT_RUN } from "../../fleet-flags.ts";
+import { STREETLIGHT } from "../../profiles/streetlight.ts";
 import { type EveningFlags, type EveningPlan, planEvening } from "../../run-plan.ts";
 import { seriesOf } from "../../scenario/prices.ts";
 import { EPOCH_SECONDS, spanMs } from "../engine/calendar.ts";
@@ -36,8 +38,19 @@ let latest: { readonly key: string; readonly plan: EveningPlan } | null = null;
 /** Throws one line about scenario, city, tariff or a number out of range. */
 export function planWorldEvening(request: EveningRequest): EveningPlan {
   const key = JSON.stringify(request);
-  if (latest?.key !== key) latest = { key, plan: planned(request) };
+  if (latest?.key !== key) latest = { key, plan: onlyLights(planned(request)) };
   return latest.plan;
+}
+
+/** A world has one seller of one unit, and its evenings are a city's. */
+function onlyLights(plan: EveningPlan): EveningPlan {
+  const others = plan.profiles.filter((profile) => profile !== STREETLIGHT);
+  if (others.length === 0) return plan;
+  const found = others.map(({ name }) => name).join(", ");
+  throw new Watt402Error(
+    "config-invalid",
+    `world, scenario ${plan.scenario.name}: expected streetlights, found ${found}; play it as a fleet, or a world with --profile`,
+  );
 }
 
 function planned({ flags, nights }: EveningRequest): EveningPlan {

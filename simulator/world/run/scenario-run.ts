@@ -5,11 +5,13 @@
  * model is for the same report.
  */
 import { generateCity } from "../../city/generate.ts";
+import { profileNamed } from "../../profiles/profiles.ts";
+import { PRICE_CEILING, STREETLIGHT } from "../../profiles/streetlight.ts";
 import { buildReport } from "../../report/build-report.ts";
 import type { Counter, FaultReport, ReportModel } from "../../report/report-model.ts";
 import type { Result } from "../../result.ts";
 import type { EveningPlan } from "../../run-plan.ts";
-import { PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "../../scenario/owner-limits.ts";
+import { QUANTUM_MAX_ATOMIC } from "../../scenario/owner-limits.ts";
 import { seriesOf } from "../../scenario/prices.ts";
 import { CALM } from "../../scenario/scenario.ts";
 import { FAULT_KINDS, type FaultKind, type Faults } from "../engine/faults.ts";
@@ -98,6 +100,7 @@ interface Placed {
 function drawn(options: WorldOptions, world: World, faults: Faults): Placed {
   const setting = drawWorldSetting(options, world, faults);
   const { seed, lights } = options;
+  const profile = profileNamed(options.profile ?? STREETLIGHT.name);
   const isCalm = options.faults === "none";
   const plan: EveningPlan = {
     scenario: {
@@ -109,6 +112,8 @@ function drawn(options: WorldOptions, world: World, faults: Faults): Placed {
     },
     city: generateCity({ lights, seed }),
     groups: new Map(),
+    profileOf: () => profile,
+    profiles: [profile],
     minutes: setting.endMs / 60_000,
     seed,
     interval: 600,
@@ -129,6 +134,7 @@ function planned({ faults }: WorldOptions, plan: EveningPlan): Placed {
     perChannelAtomic: PER_CHANNEL_ATOMIC,
     ceilings: { priceCeiling: PRICE_CEILING, quantumMaxAtomic: QUANTUM_MAX_ATOMIC },
     tariff: prices,
+    unit: STREETLIGHT.goods.unit,
     sites: city.lights.map((_, index) => siteAt(index)),
   };
   return { plan, beginMs, setting };

@@ -4,9 +4,11 @@
  * Promise: what is returned means something together; else one line says what was expected and found.
  */
 import { availableParallelism } from "node:os";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { positive, readBy, whole } from "../../arguments.ts";
 import { type ColumnMapping, readMapping } from "../../city/columns.ts";
+import { PROFILE_NAMES } from "../../profiles/profiles.ts";
+import { STREETLIGHT } from "../../profiles/streetlight.ts";
 import { shippedScenarios } from "../../scenario/open-scenario.ts";
 import { FAULT_KINDS, type FaultChoice, readFaultChoice } from "../engine/faults.ts";
 import type { EveningRequest } from "./scenario-plan.ts";
@@ -26,6 +28,7 @@ export interface WorldFlags {
   readonly signing: "stand-in" | "real";
   readonly boards?: number;
   readonly chargePercent?: number;
+  readonly profile?: string;
   readonly workers: number;
   readonly report?: string;
   readonly json?: true;
@@ -73,6 +76,11 @@ export function readWorldFlags(argv: readonly string[]): WorldFlags {
       whole(1, 256),
     )
     .option("--charge-percent <share>", "the seller charges this share of each voucher", whole(1, 100))
+    .addOption(
+      new Option("--profile <name>", "what the devices of a drawn world are")
+        .choices(PROFILE_NAMES)
+        .default(undefined, STREETLIGHT.name),
+    )
     .option("--workers <number>", "worlds at once", whole(1, 64), Math.max(1, availableParallelism()))
     .option("--report <file>", "write the first world as one HTML page")
     .option("--json", "print the result as one JSON document")
@@ -87,7 +95,7 @@ export function readWorldFlags(argv: readonly string[]): WorldFlags {
 }
 
 function contradictionOf(flags: WorldFlags): string | null {
-  const { seed, seeds, scenario, city, nights, minutes, columns: mapping, tariff, interval } = flags;
+  const { seed, seeds, scenario, city, nights, minutes, columns: mapping, tariff, interval, profile } = flags;
   if (seed !== undefined && seeds !== undefined) return "expected --seed or --seeds, found both";
   if (scenario !== undefined && nights !== undefined) {
     return "expected --minutes for the length of a scenario's evening, found --nights";
@@ -95,6 +103,8 @@ function contradictionOf(flags: WorldFlags): string | null {
   if (minutes !== undefined && scenario === undefined)
     return "--minutes: expected --scenario too, found none";
   if (mapping !== undefined && city === undefined) return "--columns: expected --city too, found none";
+  if (profile !== undefined && (scenario !== undefined || city !== undefined))
+    return "--profile: expected a world that is drawn, found --scenario or --city";
   const isDrawn = scenario === undefined && city === undefined;
   if (isDrawn && tariff !== undefined) return "--tariff: expected --scenario or --city too, found neither";
   if (isDrawn && interval !== undefined)
@@ -120,7 +130,7 @@ export function faultsOf({ faults: chosen, scenario }: WorldFlags): FaultChoice 
 
 /** The command that runs one world of these again. */
 export function commandOf(flags: WorldFlags, seed: number): string {
-  const { lights, nights, minutes, interval, scenario, city, tariff, boards, chargePercent } = flags;
+  const { lights, nights, minutes, interval, scenario, city, tariff, boards, chargePercent, profile } = flags;
   const chosen = faultsOf(flags);
   const given = {
     scenario,
@@ -128,7 +138,7 @@ export function commandOf(flags: WorldFlags, seed: number): string {
     tariff,
     lights: lights ?? (requestOf(flags) === null ? DRAWN_LIGHTS : undefined),
     nights: scenario === undefined ? (nights ?? 1) : undefined,
-    ...{ minutes, interval, boards },
+    ...{ minutes, interval, boards, profile },
     "charge-percent": chargePercent,
     faults: typeof chosen === "string" ? chosen : chosen.join(","),
   };

@@ -8,7 +8,8 @@ import type { Almanac } from "#core/ports";
 import { energyMilliwattHours } from "#core/units";
 import type { CityLight } from "../../city/city.ts";
 import { lowMarkPermille } from "../../fleet/lights/low-mark.ts";
-import { DAILY_BUDGET_ATOMIC, PRICE_CEILING, QUANTUM_MAX_ATOMIC } from "../../scenario/owner-limits.ts";
+import { PRICE_CEILING, STREETLIGHT } from "../../profiles/streetlight.ts";
+import { DAILY_BUDGET_ATOMIC, QUANTUM_MAX_ATOMIC } from "../../scenario/owner-limits.ts";
 import { policyWithin } from "../engine/world-terms.ts";
 import type { Site } from "./simulated-site.ts";
 
@@ -32,6 +33,7 @@ export function citySite(light: CityLight, terms: SiteTerms): Site {
   const wantedUnits = Math.max(1, Math.round(energyMilliwattHours(ratedMilliwatts, intervalMs)));
   const tickMs = Math.min(TICK_MOST_MS, Math.max(TICK_LEAST_MS, intervalMs / 2));
   return {
+    profile: STREETLIGHT,
     lamp,
     meter,
     meterInitial,
@@ -39,13 +41,14 @@ export function citySite(light: CityLight, terms: SiteTerms): Site {
     wantedUnits,
     settings: {
       policy: policyWithin({
+        unit: STREETLIGHT.goods.unit,
         priceCeiling: PRICE_CEILING,
         quantumMaxAtomic: QUANTUM_MAX_ATOMIC,
         dailyBudgetAtomic: terms.dailyBudgetAtomic ?? DAILY_BUDGET_ATOMIC,
       }),
       meter: { rollOverAt: meter.rollOverAt, powerMaxMilliwatts: 2 * ratedMilliwatts },
       ratedMilliwatts,
-      lowMarkPermille: lowMarkPermille(meter.resolutionMilliwattHours, wantedUnits),
+      lowMarkPermille: lowMarkPermille(meter.resolutionUnits, wantedUnits),
       retry: { firstMs: 2000, maxMs: 60_000 },
       tickMs,
       readingMs: TICKS_PER_READING * tickMs,

@@ -6,26 +6,24 @@
  */
 import type { PlanStep, Reading } from "#core/events";
 import type { Settings } from "#core/machine";
-import type { Almanac, Lamp, Meter } from "#core/ports";
-import { LampModel, type LampType, METER_TYPES, type MeterType } from "../../city/lamp-model.ts";
+import type { Lamp, Meter } from "#core/ports";
+import { METER_TYPES } from "../../city/lamp-model.ts";
 import { type Draw, pick } from "../../city/random.ts";
+import type { Equipment, Profile, SimulatedLoad } from "../../profiles/profile.ts";
+import { STREETLIGHT } from "../../profiles/streetlight.ts";
 import type { Faults } from "../engine/faults.ts";
 import { policyWithin } from "../engine/world-terms.ts";
 
-export interface Site {
-  readonly lamp: LampType;
-  readonly meter: MeterType;
-  /** mWh on the meter when the world begins. */
-  readonly meterInitial: number;
-  readonly almanac: Almanac;
+export interface Site extends Equipment {
+  readonly profile: Profile;
   readonly settings: Settings;
-  /** What one purchase should last for, mWh. */
+  /** What one purchase should bring, units. */
   readonly wantedUnits: number;
 }
 
 /** Atomic units per kWh, and what lights refuse to pay more than. */
 export const PRICE = 200_000;
-export const PRICE_CEILING = 400_000;
+const PRICE_CEILING = 400_000;
 export const QUANTUM_MAX_ATOMIC = 5000;
 
 const WATTS = [30, 40, 60, 90, 120] as const;
@@ -38,15 +36,27 @@ const TIGHT_SHARE = 0.1;
 const DOUBT_MS = 20 * 60_000;
 const ROLL_OVER_AT = 10_000_000_000;
 
-export function drawSite(draw: Draw, faults: Faults): Site {
-  const ratedMilliwatts = 1000 * pick(WATTS, draw);
+/** In a world an hour of a typical device costs what one of a typical lamp does, whatever its unit. */
+const TYPICAL_LAMP_MILLIWATTS = 60_000;
+
+/** The prices of a world whose devices are of one profile, atomic units per million units. */
+export function pricesOf({ typicalUnitsPerHour }: Profile): {
+  readonly price: number;
+  readonly ceiling: number;
+} {
+  const scale = TYPICAL_LAMP_MILLIWATTS / typicalUnitsPerHour;
+  return { price: Math.round(PRICE * scale), ceiling: Math.round(PRICE_CEILING * scale) };
+}
+
+export function drawSite(draw: Draw, faults: Faults, profile: Profile = STREETLIGHT): Site {
+  const drawn = 1000 * pick(WATTS, draw);
   const tight = draw() < TIGHT_SHARE;
   const meter = pick(METER_TYPES, draw);
   const rolls = faults.severity("meter-roll-over") > 0 && draw() < 0.5;
   const plan = drawPlan(draw);
-  return {
+  const lamp = {
     lamp: {
-      ratedMilliwatts,
+      ratedMilliwatts: drawn,
       startUpPermille: 1000 + Math.round(150 * draw()),
       startUpMs: Math.round(500 + 2500 * draw()),
       powerFactorPermille: 900,
@@ -54,10 +64,19 @@ export function drawSite(draw: Draw, faults: Faults): Site {
     meter: rolls ? { ...meter, rollOverAt: ROLL_OVER_AT } : { ...meter, rollOverAt: 0 },
     meterInitial: rolls ? ROLL_OVER_AT - Math.floor(400_000 * draw()) : Math.floor(5_000_000 * draw()),
     almanac: { plan: () => plan },
+  };
+  const equipment = profile.equip(lamp, draw);
+  const { ratedMilliwatts } = equipment.lamp;
+  return {
+    ...equipment,
+    meter: lamp.meter.rollOverAt === 0 ? equipment.meter : { ...equipment.meter, rollOverAt: ROLL_OVER_AT },
+    meterInitial: rolls ? lamp.meterInitial : equipment.meterInitial,
+    profile,
     wantedUnits: Math.round((ratedMilliwatts * WANTED_MINUTES) / 60),
     settings: {
       policy: policyWithin({
-        priceCeiling: PRICE_CEILING,
+        unit: profile.goods.unit,
+        priceCeiling: pricesOf(profile).ceiling,
         quantumMaxAtomic: QUANTUM_MAX_ATOMIC,
         dailyBudgetAtomic: tight ? TIGHT_BUDGET_ATOMIC : DAILY_BUDGET_ATOMIC,
       }),
@@ -90,7 +109,7 @@ export class SiteMeter implements Lamp, Meter {
   isLit = false;
   /** The level that the lamp really has, 0..100 per cent. */
   levelPercent = 0;
-  private readonly model: LampModel;
+  private readonly model: SimulatedLoad;
   private readonly faults: Faults;
   private readonly rollOverAt: number;
   private base = 0;
@@ -104,8 +123,8 @@ export class SiteMeter implements Lamp, Meter {
   private doubtedUntilMs = 0;
   private readonly nowMs: () => number;
 
-  constructor(site: Site, faults: Faults, nowMs: () => number) {
-    this.model = new LampModel(site.lamp, site.meter, site.meterInitial, nowMs);
+  constructor(site: Site, faults: Faults, draw: Draw, nowMs: () => number) {
+    this.model = site.profile.load(site, draw, nowMs);
     this.rollOverAt = site.meter.rollOverAt;
     this.nowMs = nowMs;
     this.faults = faults;
@@ -122,7 +141,7 @@ export class SiteMeter implements Lamp, Meter {
     this.model.bypass(permille);
   }
 
-  /** Energy delivered since the beginning, mWh. */
+  /** Delivered since the beginning, units. */
   deliveredUnits(): number {
     return this.model.deliveredUnits();
   }

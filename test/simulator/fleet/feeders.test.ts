@@ -25,7 +25,7 @@ function burn(meter: (typeof METER_TYPES)[number], initial: number, bypassedPerm
     feeder: "Ash Lane",
     drawnMilliwattHours: model.deliveredUnits(),
     registeredMilliwattHours: last - first,
-    resolutionMilliwattHours: meter.resolutionMilliwattHours,
+    resolutionMilliwattHours: meter.resolutionUnits,
   };
 }
 
@@ -82,7 +82,7 @@ describe("a feeder's meter", () => {
         const [feeder] = readFeeders([...street, burn(type, 0, 700)]);
         expect(feeder!.suspected).toBe(true);
         expect(Math.abs(feeder!.missingMilliwattHours - 42_000)).toBeLessThan(
-          feeder!.toleranceMilliwattHours + type.resolutionMilliwattHours,
+          feeder!.toleranceMilliwattHours + type.resolutionUnits,
         );
       }),
       { numRuns: 300 },

@@ -10,7 +10,7 @@ const LAMP: LampType = {
   startUpMs: 1_500,
   powerFactorPermille: 950,
 };
-const FINE: MeterType = { name: "fine", resolutionMilliwattHours: 1, rollOverAt: 0 };
+const FINE: MeterType = { name: "fine", resolutionUnits: 1, rollOverAt: 0 };
 
 function lampAt(lamp = LAMP, meter = FINE, initial = 0) {
   let nowMs = 0;
@@ -80,15 +80,15 @@ test("a meter shows whole steps of its resolution, never more than was drawn", (
       pass(1_000);
       const { raw } = read();
       const drawn = 4_321 + model.deliveredUnits();
-      expect(raw % meter.resolutionMilliwattHours).toBe(0);
+      expect(raw % meter.resolutionUnits).toBe(0);
       expect(raw).toBeLessThanOrEqual(drawn);
-      expect(drawn - raw).toBeLessThan(meter.resolutionMilliwattHours);
+      expect(drawn - raw).toBeLessThan(meter.resolutionUnits);
     }
   }
 });
 
 test("a counter at its end begins again at zero and goes on counting", () => {
-  const meter: MeterType = { name: "wraps", resolutionMilliwattHours: 10, rollOverAt: 10_000 };
+  const meter: MeterType = { name: "wraps", resolutionUnits: 10, rollOverAt: 10_000 };
   const { model, pass, read } = lampAt({ ...LAMP, startUpPermille: 1_000 }, meter, 9_990);
   model.set(100);
   expect(read().raw).toBe(9_990);

@@ -6,7 +6,7 @@ import { termsOf } from "#simulator/world/fast/fast-city";
 import { ROUND_TRIP_MS, runFastLight } from "#simulator/world/fast/fast-light";
 
 const WATT_HOUR_METER = METER_TYPES.find(
-  ({ resolutionMilliwattHours }) => resolutionMilliwattHours === 1_000,
+  ({ resolutionUnits: resolutionMilliwattHours }) => resolutionMilliwattHours === 1_000,
 )!;
 
 /** Time without light in a night of a lamp that buys for so many seconds at a time, milliseconds. */
@@ -31,7 +31,7 @@ describe("the low mark", () => {
       for (const watts of [30, 60, 150]) {
         for (const seconds of [30, 60, 600]) {
           const wanted = Math.round((watts * seconds) / 3.6);
-          const permille = lowMarkPermille(meter.resolutionMilliwattHours, wanted);
+          const permille = lowMarkPermille(meter.resolutionUnits, wanted);
           const told = `${meter.name}, ${watts} W, ${seconds} s`;
           // Until the first answer there was never any credit.
           expect(starvedMs(meter, watts, seconds, permille), told).toBeLessThanOrEqual(ROUND_TRIP_MS);

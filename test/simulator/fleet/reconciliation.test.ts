@@ -82,8 +82,9 @@ test("an honest run has no violation, and its sums are its lights'", () => {
       refunded: 0n,
       sellerBalance: 800n,
     },
-    consumed: 4_000,
-    granted: 4_000,
+    used: new Map(
+      lights.map((one) => [one.name, { consumed: one.consumedUnits(), granted: one.grantedUnits() }]),
+    ),
     violations: [],
     notBought: [],
   });
@@ -198,7 +199,7 @@ test("a rung charged twice is reported with what was bought and what was charged
 test("a light that credits one milliwatt-hour more than the seller granted is reported", () => {
   const run = honestRun();
   run.lights[0] = light("light-1", { signed: 300, made: 300, granted: 1_501 });
-  expect(found(run)).toEqual(["E2 light-1: granted by the seller 1500 mWh; credited 1501 mWh"]);
+  expect(found(run)).toEqual(["E2 light-1: granted by the seller 1500 units; credited 1501 units"]);
 });
 
 test("money charged to a light that the seller's accounts do not know is reported", () => {

@@ -46,7 +46,7 @@ describe("a scenario's file", () => {
       run: { lights: 10, startSeconds: Date.UTC(2026, 0, 15, 20) / 1000 },
       surcharge: 0,
       place: { latitude: 69.65, longitude: 18.96, timeZone: "Europe/Oslo" },
-      groups: [{ name: "few", pick: { kind: "share", share: 0.2 }, dailyBudgetAtomic: 5 }],
+      groups: [{ name: "few", pick: { kind: "share", share: 0.2 }, dailyBudgetAtomic: 5, profile: null }],
       stages: [
         {
           name: "early",
@@ -105,8 +105,8 @@ describe("a scenario's file", () => {
 describe("the scenarios that are shipped", () => {
   it("can be opened, stand within their own evening, and name tariffs that can be read", () => {
     expect(shippedScenarios()).toEqual([
-      ...["budget-exhaustion", "cheaters", "gateway-restart", "price-spike", "reconnect-storm"],
-      ...["seller-outage", "winter-night"],
+      ...["budget-exhaustion", "cheaters", "gateway-restart", "machines", "price-spike"],
+      ...["reconnect-storm", "seller-outage", "winter-night"],
     ]);
     for (const name of shippedScenarios()) {
       const { run, stages, groups, place } = openScenario(name);
@@ -177,6 +177,7 @@ describe("groups", () => {
             name: `g${index}`,
             pick: { kind: "share", share: one },
             dailyBudgetAtomic: null,
+            profile: null,
           }),
         );
         const members = membersOf(groups, city);
@@ -193,7 +194,9 @@ describe("groups", () => {
   it("can be a street, and say when there are too few lights", () => {
     const city = generateCity({ lights: 100, seed: 1 });
     const { street } = city.lights[0]!;
-    const group = (pick: Group["pick"]): Group[] => [{ name: "g", pick, dailyBudgetAtomic: null }];
+    const group = (pick: Group["pick"]): Group[] => [
+      { name: "g", pick, dailyBudgetAtomic: null, profile: null },
+    ];
     const members = membersOf(group({ kind: "street", street }), city);
     expect([...members.keys()].toSorted()).toEqual(
       city.lights

@@ -1,5 +1,6 @@
 /** Worlds: the same from the same seed, troubled by every kind of fault, and never untrue to an invariant. */
 import { describe, expect, it } from "vitest";
+import { PROFILE_NAMES } from "#simulator/profiles/profiles";
 import type { FaultKind } from "#simulator/world/engine/faults";
 import { runFaults } from "#simulator/world/run/fault-run";
 import type { WorldOptions } from "#simulator/world/run/world-options";
@@ -102,6 +103,16 @@ describe("a world", () => {
       expect(money.charged % (chargePercent * 10)).toBe(0);
     });
   }
+
+  it.each(PROFILE_NAMES.slice(1))(
+    "keeps every promise to machines of the profile %s through a night with everything going wrong",
+    { timeout: 60_000 },
+    async (profile) => {
+      const { violation, latest, purchases } = await runFaults({ ...CALM, faults: "all", profile });
+      expect(violation, latest.join("\n")).toBeNull();
+      expect(purchases).toBeGreaterThan(0);
+    },
+  );
 
   it("keeps every promise in ten nights with everything going wrong", { timeout: 240_000 }, async () => {
     const kinds = new Set<FaultKind>();

@@ -1,0 +1,64 @@
+/**
+ * What a simulated device is: a meter and a load with a plan, the unit they count in, and how that unit is sold.
+ *
+ * Promise: nothing behind the load knows which profile it is: machine, vouchers, gateway and reconciliation see units.
+ */
+import type { Almanac, Clock, Lamp, Meter } from "#core/ports";
+import type { LampType, MeterType } from "../city/lamp-model.ts";
+import type { Draw } from "../city/random.ts";
+import type { Goods } from "../seller/sale/goods.ts";
+
+/** A load and the meter before it, as they are and as the meter shows it. */
+export interface SimulatedLoad extends Lamp, Meter {
+  /** Used since its birth, units, exact but for double rounding. */
+  deliveredUnits(): number;
+  /** What of it went through the meter: all, unless somebody led a wire around it. */
+  meteredUnits(): number;
+  /** From now on, leads this share around the meter; 0..1000 thousandths. */
+  bypass(permille: number): void;
+  /** Where it holds more than memory. */
+  close?(): Promise<void>;
+}
+
+/** A device's place in the fleet, and what stands there. */
+export interface Site extends Equipment {
+  readonly name: string;
+  readonly profile: Profile;
+  /** Uniform numbers of this site's own, for jitter. */
+  readonly random: Draw;
+}
+
+/** What stands at a site. */
+export interface Equipment {
+  /** Its rated power in mW, or in units per hour. */
+  readonly lamp: LampType;
+  readonly meter: MeterType;
+  /** Units on the meter when the simulation begins. */
+  readonly meterInitial: number;
+  readonly almanac: Almanac;
+}
+
+export interface Profile {
+  readonly name: string;
+  readonly goods: Goods;
+  /** As `watt402-simulate seller --tariff`, where a run names none: atomic units per million units. */
+  readonly tariff: string;
+  /** What a device's owner accepts, atomic units per million units. */
+  readonly priceCeiling: number;
+  /** What a typical one uses in an hour at full load: a load between the smallest and the largest. */
+  readonly typicalUnitsPerHour: number;
+  /** What such a device calls itself, at most 64 characters. */
+  model(site: Equipment): string;
+  /** What stands in a streetlight's place. */
+  equip(lamp: Equipment, draw: Draw): Equipment;
+  /** Load and meter in memory, on a clock of milliseconds. */
+  load(site: Equipment, draw: Draw, nowMs: () => number): SimulatedLoad;
+  /** The same behind real sockets, for a fleet; missing where there are none. */
+  open?(site: Site, clock: Clock): Promise<SimulatedLoad>;
+}
+
+/** What a fleet's device meters and switches. */
+export function openLoad(site: Site, clock: Clock): SimulatedLoad | Promise<SimulatedLoad> {
+  const { profile, random } = site;
+  return profile.open?.(site, clock) ?? profile.load(site, random, () => clock.nowMs());
+}

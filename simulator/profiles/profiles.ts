@@ -1,0 +1,27 @@
+/** The profiles by name, and which device of a run has which. */
+import { Watt402Error } from "#payment/watt402-error";
+import { COMPUTE } from "./compute.ts";
+import type { Profile } from "./profile.ts";
+import { SESSION } from "./saas.ts";
+import { STREETLIGHT } from "./streetlight.ts";
+
+export const PROFILES: readonly Profile[] = [STREETLIGHT, COMPUTE, SESSION];
+
+export const PROFILE_NAMES: readonly string[] = PROFILES.map(({ name }) => name);
+
+/** @param name one of PROFILE_NAMES */
+export function profileNamed(name: string): Profile {
+  const found = PROFILES.find((one) => one.name === name);
+  if (found !== undefined) return found;
+  throw new Watt402Error(
+    "value-invalid",
+    `profile: expected one of ${PROFILE_NAMES.join(", ")}, found ${name}`,
+  );
+}
+
+/** One profile for each unit, in their order: its goods and tariff are those of the unit's seller. */
+export function soldBy(profiles: readonly Profile[]): Profile[] {
+  const units = new Map<string, Profile>();
+  for (const profile of profiles) if (!units.has(profile.goods.unit)) units.set(profile.goods.unit, profile);
+  return [...units.values()];
+}
