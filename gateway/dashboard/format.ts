@@ -56,6 +56,11 @@ export function power(milliwatts: number): readonly [string, string] {
   return watts >= 1_000 ? [digits(watts / 1_000), "kW"] : [digits(watts), "W"];
 }
 
+/** What a load uses at this moment: power for mWh, else units per second. @param perHour as in readings */
+export function rate(perHour: number, unit: string): readonly [string, string] {
+  return unit === "mWh" ? power(perHour) : [digits(perHour / 3600), `${unit}/s`];
+}
+
 export function energy(units: number, unit: string): string {
   if (unit !== "mWh") return `${units.toLocaleString("en")} ${unit}`;
   const wattHours = units / 1000;

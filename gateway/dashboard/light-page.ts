@@ -6,7 +6,18 @@
 import type { Answer } from "../http/answers.ts";
 import type { Frame } from "../telemetry/decoded-frames.ts";
 import { find, make } from "./element.ts";
-import { ago, clockTime, daysLeft, energy, MEANING, meterShows, money, power, type Units } from "./format.ts";
+import {
+  ago,
+  clockTime,
+  daysLeft,
+  energy,
+  MEANING,
+  meterShows,
+  money,
+  price,
+  rate,
+  type Units,
+} from "./format.ts";
 
 type Payment = Answer<"Payment">;
 
@@ -124,12 +135,12 @@ function contents(light: Answer<"Light">, payments: readonly Payment[], units: U
         ]),
     ...(light.noOffer === null ? [] : [make("p", { class: "note" }, light.noOffer)]),
     facts([
-      ["Power", power(light.powerMilliwatts).join(" ")],
+      [light.unit === "mWh" ? "Power" : "Rate", rate(light.powerMilliwatts, light.unit).join(" ")],
       ["Level, wanted", `${light.levelPercent} %, ${light.wantedPercent} %`],
       ["Meter", energy(light.register, light.unit)],
       ["Meter shows", meterShows(light)],
       ["Credit", energy(light.credit, light.unit)],
-      ["Price", money(light.pricePerMillionUnits, named) + (light.unit === "mWh" ? "/kWh" : "")],
+      ["Price", price(light.pricePerMillionUnits, named).join("")],
       ["Seller", light.seller ?? "–"],
       ...(units.network === "" ? [] : [["Pays in", `${units.symbol} on ${units.network}`] as const]),
       ["Paid", ago(light.paidSeconds, now)],

@@ -5,7 +5,7 @@
  */
 import { CONDITIONS, type Condition } from "../telemetry/labels.ts";
 import { find, make } from "./element.ts";
-import { daysLeft, money, power, type Units } from "./format.ts";
+import { daysLeft, money, rate, type Units } from "./format.ts";
 import type { Light, Store } from "./live-view.ts";
 
 const ROW_PIXELS = 52;
@@ -129,7 +129,7 @@ export class LightList {
     const balance = money(light.promised - light.charged, this.#units(light.tokenIndex));
     write(
       right,
-      power(light.powerMilliwatts).join(" "),
+      rate(light.powerMilliwatts, light.unit).join(" "),
       light.daysLeft === null ? balance : daysLeft(light.daysLeft),
     );
   }

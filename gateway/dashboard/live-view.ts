@@ -18,6 +18,7 @@ export interface Light {
   readonly longitude: number | null;
   condition: Condition;
   powerMilliwatts: number;
+  unit: string;
   levelPercent: number;
   wantedPercent: number;
   charged: number;
@@ -110,6 +111,7 @@ function lightOf([index, device, name, latitude, longitude]: BornRow, before: Li
     longitude,
     condition: "new",
     powerMilliwatts: 0,
+    unit: "mWh",
     levelPercent: 0,
     wantedPercent: 0,
     charged: 0,
@@ -135,4 +137,5 @@ function update(light: Light | undefined, row: LightRow): void {
   light.paidSeconds = row[9];
   light.heardSeconds = row[10];
   light.tokenIndex = row[11];
+  light.unit = row[12];
 }

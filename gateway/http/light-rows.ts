@@ -11,9 +11,9 @@ import type { Answer } from "./answers.ts";
 export type BornRow = readonly [number, string, string | null, number | null, number | null];
 
 /**
- * What changes: index, condition (its index in CONDITIONS), power in milliwatts, level and wanted level in
+ * What changes: index, condition (its index in CONDITIONS), power in milliwatts or in units per hour, level and wanted level in
  * percent, charged and promised in atomic units, days left, refusal, unix seconds of the last payment and
- * of the last message, and what it pays in: its index among the fleet's tokens.
+ * of the last message, what it pays in (its index among the fleet's tokens), and the unit that it is metered in.
  */
 export type LightRow = readonly [
   number,
@@ -28,6 +28,7 @@ export type LightRow = readonly [
   number,
   number,
   number,
+  string,
 ];
 
 export function bornRow({ index, device, location }: Light): BornRow {
@@ -49,6 +50,7 @@ export function lightRow(light: Light, nowSeconds: number): LightRow {
     Math.floor(light.paidSeconds),
     Math.floor(light.heardSeconds),
     light.tokenIndex,
+    light.unit,
   ];
 }
 

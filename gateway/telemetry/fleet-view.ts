@@ -193,7 +193,8 @@ export class Fleet {
   #become(light: Light, condition: Condition, powerMilliwatts: number): void {
     this.#conditions[light.condition] -= 1;
     this.#conditions[condition] += 1;
-    this.#totals.powerMilliwatts += powerMilliwatts - light.powerMilliwatts;
+    // What is metered in another unit has no power.
+    if (light.unit === "mWh") this.#totals.powerMilliwatts += powerMilliwatts - light.powerMilliwatts;
     light.condition = condition;
     light.powerMilliwatts = powerMilliwatts;
   }
@@ -273,6 +274,7 @@ export class Fleet {
 
   #takeHello(light: Light, { hello }: EventOf<"hello">): void {
     const { model, firmware, meter, unit, register } = hello;
+    if (unit !== light.unit) this.#become(light, light.condition, 0);
     Object.assign(light, { model, firmware, meter, unit });
     light.register = Math.max(light.register, register);
     if (light.condition === "lost") this.#become(light, "new", 0);

@@ -135,7 +135,7 @@ export function discovery(
     switch (entity) {
       case "energy":
         return {
-          name: "Energy",
+          name: unit === "mWh" ? "Energy" : "Used",
           state_topic: reading,
           expire_after: EXPIRE_SECONDS,
           state_class: "total_increasing",
@@ -149,13 +149,21 @@ export function discovery(
         };
       case "power":
         return {
-          name: "Power",
           state_topic: reading,
           expire_after: EXPIRE_SECONDS,
-          device_class: "power",
           state_class: "measurement",
-          unit_of_measurement: "W",
-          value_template: "{{ value_json.powerMilliwatts / 1000 }}",
+          ...(unit === "mWh"
+            ? {
+                name: "Power",
+                device_class: "power",
+                unit_of_measurement: "W",
+                value_template: "{{ value_json.powerMilliwatts / 1000 }}",
+              }
+            : {
+                name: "Rate",
+                unit_of_measurement: `${unit}/h`,
+                value_template: "{{ value_json.powerMilliwatts }}",
+              }),
         };
       case "spent":
         return {

@@ -95,7 +95,7 @@ export const LIGHT_STATUS = z.object({
   firmware: text("as the device says"),
   meter: text("as the device says"),
   unit: text("the metered unit"),
-  powerMilliwatts: count("milliwatts"),
+  powerMilliwatts: count("milliwatts; units per hour where the unit is not mWh"),
   voltageMillivolts: count("millivolts, where the meter shows them").nullable(),
   currentMilliamps: count("milliamperes, where the meter shows them").nullable(),
   frequencyMillihertz: count("millihertz, where the meter shows them").nullable(),

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { meterShows } from "#gateway/dashboard/format";
+import { energy, meterShows, rate } from "#gateway/dashboard/format";
 import type { GatewayEvent } from "#gateway/purchase/ports";
 import { type AlarmConditions, Alarms } from "#gateway/telemetry/alarms";
 import { frameOf } from "#gateway/telemetry/decoded-frames";
@@ -47,7 +47,7 @@ const answered = (index: number, charged: number, refusal: "unfunded" | null = n
 const occurrence: fc.Arbitrary<GatewayEvent> = fc
   .record({
     index: fc.nat(12),
-    kind: fc.nat(6),
+    kind: fc.nat(7),
     level: fc.nat(100),
     amount: fc.nat(50),
     starved: fc.boolean(),
@@ -56,6 +56,20 @@ const occurrence: fc.Arbitrary<GatewayEvent> = fc
     const device = deviceName(index);
     const powerMilliwatts = level * 600;
     if (kind === 0) return { type: "lost", device };
+    if (kind === 7) {
+      const unit = starved ? "ms" : "mWh";
+      const hello = {
+        v: 1,
+        publicKey: "0x",
+        model: "m",
+        firmware: "1",
+        meter: "m",
+        unit,
+        wantedUnits: 1,
+        register: 0,
+      } as const;
+      return { type: "hello", device, hello };
+    }
     if (kind === 1) return answered(index, amount * 100);
     if (kind === 2) return answered(index, amount * 100, "unfunded");
     if (kind === 3)
@@ -76,7 +90,8 @@ test("sums kept as things happen are the sums over all lights, whatever happens"
       }
       const sum = (of: (light: (typeof fleet.lights)[number]) => number) =>
         fleet.lights.reduce((total, light) => total + of(light), 0);
-      expect(powerMilliwatts).toBe(sum((light) => light.powerMilliwatts));
+      // A computer's milliseconds an hour are no power.
+      expect(powerMilliwatts).toBe(sum(({ unit, powerMilliwatts: own }) => (unit === "mWh" ? own : 0)));
       expect(spentAtomic).toBe(sum((light) => light.spentAtomic));
       expect(payments).toBe(sum((light) => light.payments));
     }),
@@ -258,4 +273,11 @@ test("what the meter shows beside its counter is the latest reading's, and nothi
   expect(page()).toBe("nothing");
   read({});
   expect(page()).toBe("–");
+});
+
+test("what a load uses is shown as power where it is metered in mWh, else in units per second", () => {
+  expect(rate(60_000, "mWh")).toEqual(["60", "W"]);
+  expect(rate(2 * 3_600_000, "ms")).toEqual(["2,000", "ms/s"]);
+  expect(rate(3_600, "s")).toEqual(["1", "s/s"]);
+  expect(energy(1_500, "ms")).toBe("1,500 ms");
 });

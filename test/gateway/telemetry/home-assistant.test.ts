@@ -129,3 +129,16 @@ test("ten thousand lights that come and are forgotten leave no announcement, and
   home.announce({ ...light, device: deviceName(2) });
   expect(retained.size).toBe(5);
 });
+
+test("what is metered in another unit than energy is announced in that unit, and as no device class of energy", () => {
+  const { home, retained } = run(true, "ms.txt");
+  home.announce({ ...light, unit: "ms" });
+  const configs = [...retained.values()].map((text) => JSON.parse(text) as Record<string, unknown>);
+  const named = (name: string) => configs.find((config) => config.name === name)!;
+  expect(named("Used")).toMatchObject({
+    unit_of_measurement: "ms",
+    value_template: "{{ value_json.register }}",
+  });
+  expect(named("Rate")).toMatchObject({ unit_of_measurement: "ms/h" });
+  expect(configs.some((config) => "device_class" in config && config.device_class !== "problem")).toBe(false);
+});
