@@ -1,0 +1,169 @@
+/**
+ * The meter of a charge point: what its reports showed, and the most that can have flowed since.
+ *
+ * Promise: the register shown never falls and holds reported energy alone, so what is paid is what the charge point's own
+ * meter counted; what may have flowed since is reckoned beside it (limits/flow.ts), and a report that shows more than
+ * confirmed limits allow is judged (limits/obedience.ts). A report's age is taken by the charge point's own clock,
+ * whatever day that shows.
+ */
+import type { Reading } from "#core/events";
+import { energyMilliwattHours } from "#core/units";
+import { type Flow, flowAt, limitFlow, newFlow, reportFlow } from "../limits/flow.ts";
+import { judgeReport, OBEDIENT, type Obedience } from "../limits/obedience.ts";
+import type { ReportTimes } from "../limits/smallest-quantum.ts";
+import type { StationSample } from "../ocpp/ports.ts";
+import { type EnergyRegister, type RegisterNote, takeSample } from "./energy-register.ts";
+import type { KeptCharger } from "./kept-charger.ts";
+
+/** Steps smaller than this are never suspected: resolution and jitter of coarse meters. */
+const STEP_SLACK_MILLIWATT_HOURS = 20_000;
+/** Of what full power delivers since the last report, a step is believed. */
+const STEP_FACTOR = 2;
+/** After a restart of this side the time since the last report is unknown. */
+const UNKNOWN_ELAPSED_MS = 86_400_000;
+/** A report is taken to be at most so old. */
+const AGE_MAX_MS = 86_400_000;
+
+export interface Reported {
+  readonly note: RegisterNote | null;
+  /** Milliwatt-hours more than the report before. */
+  readonly step: number;
+}
+
+export class ChargeMeter {
+  readonly #times: ReportTimes;
+  #register: EnergyRegister;
+  #obedience: Obedience;
+  #flow: Flow;
+  #reportedAtMs: number | null = null;
+  #measuredMilliwatts: number | null = null;
+  #stepAtMs: number | null = null;
+  /** When the latest report that was not queued arrived; and the charge point's own time of the latest one. */
+  #liveAtMs: number | null = null;
+  #atSeconds = 0;
+  #stopLatencyMs: number | null = null;
+
+  constructor(kept: KeptCharger, times: ReportTimes, nowMs: number) {
+    this.#times = times;
+    this.#register = kept.register;
+    const { excessMilliwattHours, disobeys } = kept;
+    this.#obedience = { ...OBEDIENT, excessMilliwattHours, disobeys };
+    // What limits an earlier life of this side left behind is not known.
+    this.#flow = newFlow(kept.register.total, nowMs, times.maxMilliwatts);
+  }
+
+  register(): EnergyRegister {
+    return this.#register;
+  }
+
+  obedience(): Obedience {
+    return this.#obedience;
+  }
+
+  /** Monotonic time of the latest report; null before the first one. */
+  reportedAtMs(): number | null {
+    return this.#reportedAtMs;
+  }
+
+  /** How long the charger took to follow a fallen limit, at most; null while none was seen. */
+  stopLatencyMs(): number | null {
+    return this.#stopLatencyMs;
+  }
+
+  flow(nowMs: number): Flow {
+    this.#flow = flowAt(this.#flow, nowMs, this.#times.stopLatencyMs);
+    return this.#flow;
+  }
+
+  /** A limit that may be in force from now on. */
+  limit(nowMs: number, milliwatts: number, endsAtMs: number): void {
+    this.#flow = limitFlow(this.#flow, nowMs, milliwatts, endsAtMs, this.#times.stopLatencyMs);
+  }
+
+  /** What flows without a limit, from now on. */
+  setBase(nowMs: number, milliwatts: number): void {
+    const { stopLatencyMs } = this.#times;
+    const unlimited = this.flow(nowMs).endsAtMs === Infinity;
+    this.#flow = { ...this.#flow, baseMilliwatts: milliwatts };
+    if (unlimited) this.#flow = limitFlow(this.#flow, nowMs, milliwatts, Infinity, stopLatencyMs);
+  }
+
+  /**
+   * @param ageMs of the sample, by the charge point's own clock
+   * @param quantumUnits of one purchase; Infinity while unknown
+   */
+  report(sample: StationSample, nowMs: number, ageMs: number, quantumUnits: number): Reported {
+    const { energyMilliwattHours: energy, powerMilliwatts } = sample.value;
+    const atMs = nowMs - Math.min(AGE_MAX_MS, Math.max(0, ageMs));
+    if (energy === null) {
+      if (powerMilliwatts !== null) this.#measuredMilliwatts = powerMilliwatts;
+      return { note: null, step: 0 };
+    }
+    const { transactionId, atSeconds, begins } = sample;
+    const { register, note } = takeSample(
+      this.#register,
+      { transactionId, energyMilliwattHours: energy, atSeconds, begins },
+      { most: this.#stepMax(nowMs, atSeconds), estimate: this.#estimate(nowMs) },
+    );
+    const step = register.total - this.#register.total;
+    const known = this.#reportedAtMs !== null;
+    if (powerMilliwatts !== null) this.#measuredMilliwatts = powerMilliwatts;
+    this.#register = register;
+    if (note === "late" || note === "implausible" || note === "backwards") return { note, step: 0 };
+    const flow = this.flow(nowMs);
+    if (known && note === "counted") {
+      this.#obedience = judgeReport(this.#obedience, step, flow.allowed, quantumUnits);
+      this.#learnStopLatency(flow, step);
+    }
+    this.#measuredMilliwatts = powerMilliwatts ?? this.#powerSince(step, atMs);
+    this.#stepAtMs = atMs;
+    this.#reportedAtMs = nowMs;
+    this.#atSeconds = atSeconds;
+    if (nowMs - atMs <= 2 * this.#times.reportMs) this.#liveAtMs = nowMs;
+    const report = { total: register.total, atMs, measuredMilliwatts: this.#measuredMilliwatts };
+    this.#flow = reportFlow(flow, nowMs, report, this.#times.stopLatencyMs);
+    return { note, step };
+  }
+
+  /** Null until the charge point has shown its register since this side's start. */
+  reading(nowMs: number): Reading | null {
+    if (this.#reportedAtMs === null) return null;
+    const silent = nowMs - this.#reportedAtMs > 2 * this.#times.reportMs;
+    const { limitMilliwatts } = this.flow(nowMs);
+    const powerMilliwatts = Math.round(silent ? limitMilliwatts : (this.#measuredMilliwatts ?? 0));
+    return { raw: this.#register.total, powerMilliwatts };
+  }
+
+  #stepMax(nowMs: number, atSeconds: number): number {
+    const reportedAtMs = this.#reportedAtMs;
+    // What was queued comes at once, and was measured since the last report that was not.
+    const queuedMs = Math.min((atSeconds - this.#atSeconds) * 1000, nowMs - (this.#liveAtMs ?? nowMs));
+    const elapsedMs = reportedAtMs === null ? UNKNOWN_ELAPSED_MS : Math.max(nowMs - reportedAtMs, queuedMs);
+    const full = energyMilliwattHours(this.#times.maxMilliwatts, elapsedMs);
+    return STEP_SLACK_MILLIWATT_HOURS + STEP_FACTOR * full;
+  }
+
+  /** By the power that was shown last, since the register was believed last. */
+  #estimate(nowMs: number): number {
+    if (this.#reportedAtMs === null) return 0;
+    return Math.floor(energyMilliwattHours(this.#measuredMilliwatts ?? 0, nowMs - this.#reportedAtMs));
+  }
+
+  /** For charge points that show no power. */
+  #powerSince(step: number, atMs: number): number {
+    const elapsedMs = this.#stepAtMs === null ? 0 : atMs - this.#stepAtMs;
+    return elapsedMs <= 0 ? 0 : Math.round((step * 3_600_000) / elapsedMs);
+  }
+
+  /** Only what flowed above the limit after it fell is the charger's lateness. */
+  #learnStopLatency(flow: Flow, step: number): void {
+    const { beforeMilliwatts, limitMilliwatts, followsByMs, atMs, allowed } = flow;
+    const { stopLatencyMs, reportMs } = this.#times;
+    const fell = beforeMilliwatts - limitMilliwatts;
+    if (fell <= 0 || atMs < followsByMs || atMs - followsByMs > reportMs) return;
+    const grace = energyMilliwattHours(fell, stopLatencyMs);
+    const late = Math.max(0, step - (allowed - grace));
+    const latencyMs = Math.min(stopLatencyMs, Math.round((late * stopLatencyMs) / grace));
+    this.#stopLatencyMs = Math.max(this.#stopLatencyMs ?? 0, latencyMs);
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * One energy counter over a charge point's meter, which restarts, repeats, queues and errs.
+ *
+ * Promise (E1): `total` never falls. What a meter counted is counted once, whether its register runs on for ever or
+ * starts at 0 with each transaction or each boot, whether a value comes late, twice or out of order. A meter that goes
+ * backwards adds nothing until it passes its highest value; a step beyond what the supply carries is not believed until
+ * REBASE_AFTER values agree with it, and then only what the power shown meanwhile makes of it is counted.
+ */
+import { raiseCounter } from "#core/units";
+
+/** The register of one transaction, or of none while no transaction was seen (key ""). */
+interface Track {
+  readonly key: string;
+  /** Highest value believed, milliwatt-hours. */
+  readonly raw: number;
+  /** The charge point's own time of that value, Unix seconds. */
+  readonly atSeconds: number;
+}
+
+export interface EnergyRegister {
+  /** Milliwatt-hours. */
+  readonly total: number;
+  /** The latest last; at most TRACKS_MAX. */
+  readonly tracks: readonly Track[];
+  /** A value that is not believed yet, and how many agreed with it in a row. */
+  readonly doubted: { readonly raw: number; readonly count: number } | null;
+}
+
+export interface RegisterSample {
+  /** The transaction; null for a value outside of any. */
+  readonly transactionId: string | null;
+  readonly energyMilliwattHours: number;
+  readonly atSeconds: number;
+  /** True for the value that a transaction began with. */
+  readonly begins: boolean;
+}
+
+export type RegisterNote =
+  | "first"
+  | "counted"
+  | "late"
+  | "restarted"
+  | "backwards"
+  | "implausible"
+  | "rebased";
+
+/** Transactions whose last value is known: a stop that was queued may arrive after newer starts. */
+export const TRACKS_MAX = 8;
+
+/** Values that must agree before an impossible one is taken for a meter exchanged or reprogrammed. */
+export const REBASE_AFTER = 3;
+
+export const NEW_ENERGY_REGISTER: EnergyRegister = { total: 0, tracks: [], doubted: null };
+
+interface Taken {
+  readonly register: EnergyRegister;
+  readonly note: RegisterNote;
+}
+
+/** What is known beside the register. */
+export interface StepBounds {
+  /** The most that can have been delivered since the register was believed last, milliwatt-hours. */
+  readonly most: number;
+  /** What the power that was shown since makes of it: counted when a register is taken for another one. */
+  readonly estimate: number;
+}
+
+export function takeSample(register: EnergyRegister, sample: RegisterSample, bounds: StepBounds): Taken {
+  const current = register.tracks.at(-1);
+  const key = sample.transactionId ?? current?.key ?? "";
+  if (current === undefined) return { register: moveTo(register, trackOf(key, sample), 0), note: "first" };
+  const track = register.tracks.find((one) => one.key === key);
+  const taken =
+    track === undefined
+      ? beginTrack(register, current, key, sample, bounds)
+      : goOn(register, track, sample, bounds);
+  // A meter of the whole station beside one that counts each transaction: only the transaction's may be rebased to.
+  const foreign = sample.transactionId === null && key !== "" && taken.register.total === register.total;
+  return foreign && taken.note !== "counted" ? { register, note: taken.note } : taken;
+}
+
+function goOn(register: EnergyRegister, track: Track, sample: RegisterSample, bounds: StepBounds): Taken {
+  const stepMax = bounds.most;
+  const raw = sample.energyMilliwattHours;
+  if (raw >= track.raw) {
+    const step = raw - track.raw;
+    if (step > stepMax) return doubt(register, track, sample, bounds, "implausible");
+    const atSeconds = Math.max(sample.atSeconds, track.atSeconds);
+    return { register: replace(register, { ...track, raw, atSeconds }, step), note: "counted" };
+  }
+  if (sample.atSeconds <= track.atSeconds) return { register, note: "late" };
+  if (raw <= track.raw / 2 && raw <= stepMax)
+    return { register: replace(register, trackOf(track.key, sample), raw), note: "restarted" };
+  return doubt(register, track, sample, bounds, "backwards");
+}
+
+function beginTrack(
+  register: EnergyRegister,
+  current: Track,
+  key: string,
+  sample: RegisterSample,
+  bounds: StepBounds,
+): Taken {
+  const stepMax = bounds.most;
+  const raw = sample.energyMilliwattHours;
+  if (raw >= current.raw && raw - current.raw <= stepMax) {
+    // One register runs through both: the former transaction's late stop has been counted by now.
+    const told = replace(register, { ...current, raw }, raw - current.raw);
+    return { register: moveTo(told, trackOf(key, sample), 0), note: "counted" };
+  }
+  if (raw < current.raw) {
+    if (!sample.begins && sample.atSeconds < current.atSeconds) return { register, note: "late" };
+    const counted = !sample.begins && raw <= stepMax ? raw : 0;
+    return { register: moveTo(register, trackOf(key, sample), counted), note: "restarted" };
+  }
+  return doubt(register, { ...current, key }, sample, bounds, "implausible");
+}
+
+function doubt(
+  register: EnergyRegister,
+  track: Track,
+  sample: RegisterSample,
+  { estimate }: StepBounds,
+  note: "implausible" | "backwards",
+): Taken {
+  const raw = sample.energyMilliwattHours;
+  const agrees = register.doubted !== null && raw >= register.doubted.raw;
+  const count = agrees ? register.doubted!.count + 1 : 1;
+  if (count < REBASE_AFTER) return { register: { ...register, doubted: { raw, count } }, note };
+  const known = register.tracks.some(({ key }) => key === track.key);
+  const rebased = trackOf(track.key, sample);
+  return {
+    register: known ? replace(register, rebased, estimate) : moveTo(register, rebased, estimate),
+    note: "rebased",
+  };
+}
+
+function trackOf(key: string, { energyMilliwattHours, atSeconds }: RegisterSample): Track {
+  return { key, raw: energyMilliwattHours, atSeconds };
+}
+
+function moveTo(register: EnergyRegister, track: Track, step: number): EnergyRegister {
+  const tracks = [...register.tracks, track].slice(-TRACKS_MAX);
+  return { total: raiseCounter(register.total, step), tracks, doubted: null };
+}
+
+function replace(register: EnergyRegister, track: Track, step: number): EnergyRegister {
+  const tracks = register.tracks.map((one) => (one.key === track.key ? track : one));
+  return { total: raiseCounter(register.total, step), tracks, doubted: null };
+}
