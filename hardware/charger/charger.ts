@@ -17,7 +17,7 @@ import { CarVisit } from "./car-visit.ts";
 import { Conversation } from "./conversation.ts";
 import { wantsMore, wishFault } from "./limits/charge-wish.ts";
 import { Limiter, textOf } from "./limits/limiter.ts";
-import { quantumFault } from "./limits/smallest-quantum.ts";
+import { quantumFault, smallestQuantum } from "./limits/smallest-quantum.ts";
 import { ChargeMeter } from "./metering/charge-meter.ts";
 import type { ChargerStore } from "./metering/kept-charger.ts";
 import type { StationCommands } from "./ocpp/ports.ts";
@@ -248,7 +248,9 @@ export class Charger {
     const commands = this.#commands;
     if (commands === null || this.#settings.start !== "plug" || nowMs < this.#startAtMs) return;
     const unmetered = this.#meter.reportedAtMs() === null;
-    const paid = unmetered || this.#paidUntil > this.#meter.flow(nowMs).most;
+    const left = this.#paidUntil - this.#meter.flow(nowMs).most;
+    // What is left of a purchase is not worth a transaction.
+    const paid = unmetered || 2 * left >= smallestQuantum(this.#settings.times);
     if (!this.#visit.mayStart() || !this.#wants() || !this.#serves() || !paid) return;
     this.#startAtMs = nowMs + START_RETRY_MS;
     commands.start().then(
