@@ -27,7 +27,7 @@ export const NO_POWER: Limit = { milliwatts: 0, durationSeconds: 0 };
 export const DURATION_MAX_SECONDS = 3600;
 
 /** A limit that ends sooner than this is not worth the way: cars take seconds to follow. */
-export const DURATION_MIN_SECONDS = 2;
+export const DURATION_MIN_SECONDS = 5;
 
 /**
  * @param paidMilliwattHours what is paid and cannot have been delivered yet
