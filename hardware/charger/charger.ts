@@ -17,7 +17,7 @@ import { CarVisit } from "./car-visit.ts";
 import { Conversation } from "./conversation.ts";
 import { wantsMore, wishFault } from "./limits/charge-wish.ts";
 import { Limiter, textOf } from "./limits/limiter.ts";
-import { quantumFault, smallestQuantum } from "./limits/smallest-quantum.ts";
+import { isWorthBeginning, quantumFault } from "./limits/smallest-quantum.ts";
 import { ChargeMeter } from "./metering/charge-meter.ts";
 import type { ChargerStore } from "./metering/kept-charger.ts";
 import type { StationCommands } from "./ocpp/ports.ts";
@@ -249,8 +249,7 @@ export class Charger {
     if (commands === null || this.#settings.start !== "plug" || nowMs < this.#startAtMs) return;
     const unmetered = this.#meter.reportedAtMs() === null;
     const left = this.#paidUntil - this.#meter.flow(nowMs).most;
-    // What is left of a purchase is not worth a transaction.
-    const paid = unmetered || 2 * left >= smallestQuantum(this.#settings.times);
+    const paid = unmetered || isWorthBeginning(left, this.#settings.times);
     if (!this.#visit.mayStart() || !this.#wants() || !this.#serves() || !paid) return;
     this.#startAtMs = nowMs + START_RETRY_MS;
     commands.start().then(

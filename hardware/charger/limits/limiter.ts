@@ -10,7 +10,7 @@ import type { Clock } from "#core/ports";
 import type { ChargeMeter } from "../metering/charge-meter.ts";
 import type { StationCommands } from "../ocpp/ports.ts";
 import { type LimitRange, NO_POWER, paidLimit } from "./paid-limit.ts";
-import { horizonMs, type ReportTimes } from "./smallest-quantum.ts";
+import { horizonMs, isWorthBeginning, type ReportTimes } from "./smallest-quantum.ts";
 
 /** Limits refused in a row by which a charge point is given up. */
 const REFUSALS_MAX = 3;
@@ -152,6 +152,8 @@ export class Limiter {
 
   #limitFor({ paidMilliwattHours, levelPercent, stop }: LimitAim) {
     if (levelPercent === 0 || stop) return NO_POWER;
+    if (this.#unpaidSinceMs !== null && !isWorthBeginning(paidMilliwattHours, this.#parts.times))
+      return NO_POWER;
     const { range } = this.#parts;
     const maxMilliwatts = Math.max(range.minMilliwatts, (range.maxMilliwatts * levelPercent) / 100);
     return paidLimit(paidMilliwattHours, horizonMs(this.#times()), { ...range, maxMilliwatts });

@@ -23,6 +23,11 @@ export function smallestQuantum(times: ReportTimes): number {
   return Math.ceil(energyMilliwattHours(times.maxMilliwatts, horizonMs(times)));
 }
 
+/** What is left of a purchase begins no power anew: half of the smallest does. */
+export function isWorthBeginning(paidUnits: number, times: ReportTimes): boolean {
+  return 2 * paidUnits >= smallestQuantum(times);
+}
+
 /** Why a purchase of so many milliwatt-hours is too small; null when it is not. */
 export function quantumFault(quantumUnits: number, times: ReportTimes): string | null {
   const least = smallestQuantum(times);
