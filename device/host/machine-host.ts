@@ -105,7 +105,8 @@ export class MachineHost {
     return { nowMs: clock.nowMs(), wallSeconds: clock.wallSeconds(), random: random() };
   }
 
-  private wake(): void {
+  /** Looks at the meter at once, and steps. */
+  wake(): void {
     this.cancelWake = null;
     // The tick that an outstanding reading brings sets the next wake.
     if (this.reading) return;

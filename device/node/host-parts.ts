@@ -26,7 +26,8 @@ export interface HostParts
   readonly signer?: Signer;
 }
 
-export interface Host {
+/** A machine that runs, on Linux or on a board. */
+export interface RunningMachine {
   /** The machine's present state. */
   state(): State;
   readonly counters: Readonly<HostCounters>;
@@ -35,4 +36,9 @@ export interface Host {
    * Rejects, after all that, when the checkpoint could not be stored.
    */
   stop(): Promise<void>;
+}
+
+export interface Host extends RunningMachine {
+  /** Reads the meter at once, and takes a step. */
+  look(): void;
 }

@@ -18,7 +18,7 @@ import { hmacSha256 } from "./key/native-hmac.ts";
 
 export { PORT_ANSWER_MS } from "#host/machine-host";
 export type { Description, HostCounters } from "#host/machine-parts";
-export type { Host, HostLink, HostParts } from "./host-parts.ts";
+export type { Host, HostLink, HostParts, RunningMachine } from "./host-parts.ts";
 
 /** Starts a device. Throws what `journal.load` throws, with the lamp dark. */
 export function startHost(parts: HostParts): Host {
@@ -74,6 +74,10 @@ class RunningHost implements Host {
 
   state(): State {
     return this.#machine.state();
+  }
+
+  look(): void {
+    this.#machine.wake();
   }
 
   stop(): Promise<void> {

@@ -10,13 +10,13 @@ import type { Effect, Event } from "#core/events";
 import { reportOf, type State } from "#core/machine";
 import { parseJson } from "#protocol/nesting";
 
-/** A logger on standard output. */
-export function deviceLogger(isTerminal: boolean): Logger {
+/** A logger on standard output, or on standard error where that is a command's own. */
+export function deviceLogger(stream: NodeJS.WriteStream & { readonly fd: 1 | 2 }): Logger {
   const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  if (!isTerminal) return pino(options, pino.destination({ fd: 1, sync: true }));
+  if (!stream.isTTY) return pino(options, pino.destination({ fd: stream.fd, sync: true }));
   return pino(options, {
     write(line) {
-      process.stdout.write(humanLine(line));
+      stream.write(humanLine(line));
     },
   });
 }

@@ -43,6 +43,8 @@ export interface Light {
   /** True while the machine takes its steps. */
   isAdvancing(): boolean;
   status(): Status;
+  /** Reads the meter at once, and takes a step. */
+  look(): void;
   /** Rejects in one line that names what was not left as promised. */
   stop(): Promise<void>;
 }
@@ -56,9 +58,14 @@ export function checkLight(config: DeviceConfig): void {
 }
 
 /** Starts the light. Throws one clear line when a part of it cannot be opened, with the lamp safe. */
-export function startLight(config: DeviceConfig, log: Logger): Light {
+/** @param open meter and lamp; those that the configuration names when absent */
+export function startLight(
+  config: DeviceConfig,
+  log: Logger,
+  open: (config: DeviceConfig, clock: Clock) => Parts = openParts,
+): Light {
   const clock = systemClock();
-  const parts = openParts(config, clock);
+  const parts = open(config, clock);
   parts.lamp.set(safeLevelPercent(config, clock.wallSeconds()));
   return new RunningLight(config, log, clock, parts);
 }
@@ -159,6 +166,10 @@ class RunningLight implements Light {
       troubles: this.#troubles.all(),
       upMs: this.#clock.nowMs() - this.#startedMs,
     });
+  }
+
+  look(): void {
+    this.#host.look();
   }
 
   async stop(): Promise<void> {

@@ -10,6 +10,7 @@ import { addressCommand } from "./commands/address.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { backupCommand, encryptCommand, restoreCommand, rotateCommand } from "./commands/key.ts";
 import { policyInWords } from "./commands/policy.ts";
+import { openCommand } from "./commands/run.ts";
 import { safeCommand } from "./commands/safe.ts";
 import { statusCommand } from "./commands/status.ts";
 import { deviceFirmware } from "./firmware.ts";
@@ -35,6 +36,14 @@ const program = new Command("watt402-device")
     else runLight(config, complain);
   });
 
+program
+  .command("run")
+  .description("run a command that pays for the CPU time it uses; it is held while there is no credit")
+  .argument("<command...>", "the command and its arguments, behind --")
+  .action((argv: readonly string[]) => {
+    const config = loadConfig(program.opts<{ readonly config: string }>().config);
+    openCommand(config, argv).then((own) => runLight(config, complain, own), fail);
+  });
 program
   .command("doctor")
   .description("look at clock, disk, key, lamp, meter, broker, gateway and channel, and say what to mend")

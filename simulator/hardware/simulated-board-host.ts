@@ -9,7 +9,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Effect, Event } from "#core/events";
 import type { State } from "#core/machine";
-import type { Host, HostCounters, HostParts } from "#node/host";
+import type { HostCounters, HostParts, RunningMachine } from "#node/host";
 import type { Board } from "../../device/espruino/board-host.ts";
 import { boardFiles } from "../../hardware/espruino/provision.ts";
 import { ESP32_PAGES, type FlashChip } from "./flash-chip.ts";
@@ -50,7 +50,7 @@ interface BoardSite {
   readonly onWait?: (waits: boolean) => void;
 }
 
-export interface BoardRun extends Host {
+export interface BoardRun extends RunningMachine {
   readonly board: Board;
   /** The power goes. */
   off(): void;

@@ -19,6 +19,7 @@ import { POLICY, permit2In, policiesIn } from "./policy-config.ts";
 import { faultText } from "./shown.ts";
 import { readText } from "./text-file.ts";
 import { parseToml } from "./toml.ts";
+import { withUnitDefaults } from "./unit-defaults.ts";
 
 /** Where the plan's dusk and dawn come from. */
 export interface SunPlan {
@@ -163,7 +164,7 @@ export function loadConfig(file: string): DeviceConfig {
 
 /** Checks a configuration's text; `file` names it in errors. */
 export function readConfig(toml: string, file: string): DeviceConfig {
-  const raw = parseToml(toml, file);
+  const raw = withUnitDefaults(parseToml(toml, file));
   const { data, error } = CONFIG.safeParse(raw);
   if (data !== undefined) return configOf(data);
   throw new Watt402Error("config-invalid", faultText(faultsOf(error, raw, `${file}: `)));

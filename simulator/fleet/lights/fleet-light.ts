@@ -8,7 +8,7 @@
 import type { Checkpoint } from "#core/events";
 import type { Settings, State } from "#core/machine";
 import type { Journal, Signer } from "#core/ports";
-import { type Host, type HostLink, type HostParts, startHost } from "#node/host";
+import { type HostLink, type HostParts, type RunningMachine, startHost } from "#node/host";
 import type { Key } from "#payment/key";
 import { parseJson } from "#protocol/nesting";
 import { tokenName } from "#protocol/payment-token";
@@ -33,7 +33,7 @@ export interface LightParts {
   readonly wantedUnits: number;
   readonly tellsTokens: boolean;
   /** What carries the machine: the host on Linux when absent. */
-  readonly start?: (parts: HostParts) => Host;
+  readonly start?: (parts: HostParts) => RunningMachine;
   /** Called at every purchase that begins (true) or ends, with its round trip in real milliseconds. */
   readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
 }
@@ -47,7 +47,7 @@ export class Light implements EveningLight {
   readonly cheats = new Set<Cheat>();
   private readonly load: SimulatedLoad;
   private readonly link: CheatingLink;
-  private readonly host: Host;
+  private readonly host: RunningMachine;
   /** As its meter showed itself last, and as the machine heard of it last. */
   private drawnWhenShown = 0;
   private drawnWhenRead = 0;
