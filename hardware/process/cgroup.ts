@@ -9,8 +9,8 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "n
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Watt402Error } from "#payment/watt402-error";
-import { DutyCycle } from "./share-of-time.ts";
 import { type Entrance, type ProcessGroup, signal, untilGone } from "./process-group.ts";
+import { DutyCycle } from "./share-of-time.ts";
 
 /** Of `cpu.max`, microseconds. */
 const PERIOD_US = 100_000;
@@ -89,7 +89,9 @@ export class Cgroup implements ProcessGroup {
   }
 
   #members(): number[] {
-    return readFileSync(join(this.#path, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number);
+    // After its end there is no folder any more.
+    const file = join(this.#path, "cgroup.procs");
+    return existsSync(file) ? readFileSync(file, "utf8").split("\n").filter(Boolean).map(Number) : [];
   }
 
   #freeze(isFrozen: boolean): void {

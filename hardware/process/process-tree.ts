@@ -6,8 +6,8 @@
  * Source: proc_pid_stat(5).
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { DutyCycle } from "./share-of-time.ts";
 import { type Entrance, type ProcessGroup, signal, untilGone } from "./process-group.ts";
+import { DutyCycle } from "./share-of-time.ts";
 
 /** Between two looks, milliseconds. */
 export const LOOK_MS = 200;

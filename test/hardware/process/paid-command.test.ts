@@ -59,7 +59,9 @@ retry_max_ms = 1000
   return file;
 }
 
-test("a command runs while its CPU time is paid for, stands when it is not, goes on when it is again, and ends with a statement", async () => {
+test("a command runs while its CPU time is paid for, stands when it is not, goes on when it is again, and ends with a statement", {
+  timeout: 180_000,
+}, async () => {
   const goods = { unit: "ms", resources: [{ path: "/v1/cpu", description: "CPU time" }] } as const;
   const seller = await startSeller(ground, { goods, tariff: flatTariff(PRICE), menu: [10] });
   const proxy = await openLossyProxy(seller.url, () => false);
@@ -79,7 +81,9 @@ test("a command runs while its CPU time is paid for, stands when it is not, goes
   onTestFinished(() => void device.process.kill("SIGKILL"));
   const rows = () => ledgerRows(dataOf(config)).channels;
   const granted = () => rows().reduce((sum, channel) => sum + channel.granted, 0);
-  await until("five purchases", () => granted() >= 5 * WANTED_MS, 30_000);
+  await until("five purchases", () => granted() >= 5 * WANTED_MS, 60_000).catch((error: Error) => {
+    throw new Error(`${error.message}; the device said: ${device.errors()}`);
+  });
   // Its own output, and nothing of the device's.
   expect(device.out()).toBe("began\n");
   const place = /"place":"([^"]+)"/.exec(device.errors())![1]!;

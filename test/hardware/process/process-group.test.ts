@@ -5,8 +5,8 @@ import { readFileSync } from "node:fs";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { openCgroup } from "#hardware/process/cgroup";
 import { type Command, startCommand } from "#hardware/process/command";
-import { DutyCycle, PERIOD_MS } from "#hardware/process/share-of-time";
 import { LOOK_MS } from "#hardware/process/process-tree";
+import { DutyCycle, PERIOD_MS } from "#hardware/process/share-of-time";
 import { until } from "../../device/node/broker.ts";
 
 /** Burns one core until it is ended. */
