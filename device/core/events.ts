@@ -30,11 +30,13 @@ export interface Terms {
   readonly asset: string;
   /** Seller's address, as asset. */
   readonly payTo: string;
-  /** Contract that verifies the signature: batch settlement, for exact the token, or Permit2. */
+  /** Contract that verifies the signature: batch settlement, for exact the token or one in its place, or Permit2. */
   readonly contract: string;
   /** EIP-712 name and version of the token (exact). */
   readonly tokenName: string;
   readonly tokenVersion: string;
+  /** What is left at least of a transfer's life when it is presented, seconds; missing for vouchers, which do not end. */
+  readonly validSeconds?: number;
   /** By Permit2: the proxy that may move the tokens. */
   readonly spender?: string;
   /** By upto: the account that may say how much is charged. */

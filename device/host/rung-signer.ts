@@ -2,19 +2,16 @@
  * From a payment the machine decided to the bytes of its PAY frame.
  *
  * Promise: a rung sent again carries the signature it had before. For `exact` and `upto` that means one end of
- * validity per rung, kept until it is nearly over; signed anew then, or because the terms changed, it has the
- * same nonce, so the token pays at most one of the two.
+ * validity for each rung, kept until less is left than the terms want; signed anew then, or because the terms changed,
+ * it has the same nonce, so the token pays at most one of the two.
  */
 import type { Payment } from "#core/events";
 import type { Signer, SigningRequest } from "#core/ports";
 import { channelTagOf } from "#core/rungs";
 import { encodePay } from "#protocol/frames";
 
-/** How long an authorization may be used, seconds of the chain's time. */
-export const EXACT_WINDOW_SECONDS = 600;
-
-/** An authorization this near its end is signed anew: it might expire on its way to the chain. */
-export const EXACT_RENEW_SECONDS = 60;
+/** A signed authorization lives so much longer than its terms want; then it is signed anew, seconds of the chain's time. */
+export const SIGNED_AHEAD_SECONDS = 540;
 
 export class RungSigner {
   private readonly signer: Signer;
@@ -29,14 +26,15 @@ export class RungSigner {
 
   /** What is to be signed; null for an authorization while the chain's time is unknown. */
   requestFor(payment: Payment): SigningRequest | null {
-    const authorizes = payment.terms.scheme !== "batch-settlement";
-    const nowSeconds = authorizes ? this.chainSeconds() : 0;
+    // Vouchers have no end.
+    const leastSeconds = payment.terms.validSeconds;
+    const nowSeconds = leastSeconds ? this.chainSeconds() : 0;
     if (nowSeconds === null) return null;
     const before = this.latest;
     if (before !== null && isSameRung(before.request, payment)) {
-      const leftSeconds = before.request.validBeforeSeconds - nowSeconds;
-      // More than a whole window left means that the clock was set back since.
-      if (!authorizes || (leftSeconds > EXACT_RENEW_SECONDS && leftSeconds <= EXACT_WINDOW_SECONDS)) {
+      const aheadSeconds = before.request.validBeforeSeconds - nowSeconds - (leastSeconds || 0);
+      // More than it was signed ahead means that the clock was set back since.
+      if (!leastSeconds || (aheadSeconds > 0 && aheadSeconds <= SIGNED_AHEAD_SECONDS)) {
         return before.request;
       }
     }
@@ -45,7 +43,7 @@ export class RungSigner {
       channelId: payment.channelId,
       maxClaimable: payment.maxClaimable,
       amountAtomic: payment.amountAtomic,
-      validBeforeSeconds: authorizes ? Math.floor(nowSeconds) + EXACT_WINDOW_SECONDS : 0,
+      validBeforeSeconds: leastSeconds ? Math.floor(nowSeconds) + leastSeconds + SIGNED_AHEAD_SECONDS : 0,
     };
     this.latest = { request, signature: null };
     return request;

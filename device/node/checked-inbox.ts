@@ -4,20 +4,19 @@
  * Promise (T1): that of host/inbox.ts.
  */
 import { type Opened, openGrant, openOffer } from "#host/inbox";
-import { checkOffer } from "#payment/offer/offer";
-import type { Permit2RulesOf } from "#payment/permit2/permit2-offer";
+import { checkOffer, TOKEN_ALONE, type WalletRulesOf } from "#payment/offer/offer";
 import { isShallow, TOO_DEEP } from "#protocol/nesting";
 import type { Tagger } from "#protocol/tag";
 
 export type { Opened } from "#host/inbox";
 
-/** @param device 0x and 40 lower-case hex digits  @param permit2 nothing may be signed under it when absent */
+/** @param device 0x and 40 lower-case hex digits  @param rules transfers by the token itself alone when absent */
 export function openMessage(
   tagger: Tagger,
   device: string,
   leaf: string,
   payload: Uint8Array,
-  permit2: Permit2RulesOf = () => null,
+  rules: WalletRulesOf = () => TOKEN_ALONE,
 ): Opened {
   if (leaf === "grant") return openGrant(tagger, payload);
   if (leaf !== "offer") return { kind: "other" };
@@ -25,6 +24,6 @@ export function openMessage(
   if (opened.kind !== "message") return opened;
   if (!isShallow(Buffer.from(payload).toString("latin1"))) return { kind: "malformed", error: TOO_DEEP };
   const { message } = opened;
-  const { offer, refusal } = checkOffer(message, device, permit2(message.requirements));
+  const { offer, refusal } = checkOffer(message, device, rules(message.requirements));
   return offer === null ? { kind: "offer-refused", refusal } : { kind: "offer", offer };
 }

@@ -7,7 +7,7 @@ import type { State } from "#core/machine";
 import type { Link, Signer } from "#core/ports";
 import type { HostCounters, MachineParts } from "#host/machine-parts";
 import type { Key } from "#payment/key";
-import type { Permit2RulesOf } from "#payment/permit2/permit2-offer";
+import type { WalletRulesOf } from "#payment/offer/offer";
 
 /** A link that says goodbye: `close` resolves when what was published is delivered or given up. */
 export interface HostLink extends Link {
@@ -20,8 +20,8 @@ export interface HostParts
   /** Compressed, 33 bytes. */
   readonly gatewayPublicKey: Uint8Array;
   readonly link: HostLink;
-  /** Nothing may be signed under Permit2 when absent. */
-  readonly permit2?: Permit2RulesOf;
+  /** What may be signed from the device's own wallet; transfers by the token itself alone when absent. */
+  readonly walletRules?: WalletRulesOf;
   /** Signs with `key` in memory when absent. */
   readonly signer?: Signer;
 }

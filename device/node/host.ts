@@ -33,7 +33,7 @@ export function startHost(parts: HostParts): Host {
 
 /** Member by member: a copy by spreading gives every device a shape of its own, which in a fleet is half a kilobyte. */
 function machineParts(parts: HostParts): MachineParts {
-  const { key, permit2, settings, describe } = parts;
+  const { key, walletRules, settings, describe } = parts;
   const tagger = { hmac: hmacSha256, key: tagKeyBetween(key, parts.gatewayPublicKey) };
   return {
     settings,
@@ -41,7 +41,7 @@ function machineParts(parts: HostParts): MachineParts {
     publicKey: toHex(key.publicKey),
     tagger,
     open(leaf, payload, take) {
-      take(openMessage(tagger, key.address, leaf, payload, permit2));
+      take(openMessage(tagger, key.address, leaf, payload, walletRules));
     },
     clock: parts.clock,
     chainSeconds: parts.chainSeconds,

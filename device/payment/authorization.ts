@@ -14,6 +14,7 @@ export type TransferMethod = "eip3009" | "permit2";
 
 export interface Token {
   readonly chainId: number;
+  /** The token's; or of a contract that verifies in its place, as Circle's GatewayWallet, that one's. */
   readonly address: string;
   /** EIP-712 name and version of the token's domain. */
   readonly name: string;
@@ -45,12 +46,13 @@ const NONCE_DOMAIN = utf8ToBytes("watt402 exact nonce");
 /**
  * The account that takes a channel's place under `exact` and `upto`: what one device pays one seller in one token.
  * @param epoch an account's generation, 0 for the first: raised when counters must begin anew
- * @param method who checks the nonces: the token, or Permit2
+ * @param token `verifier`: the contract that verifies in the token's place, 0x and 40 hex digits
+ * @param method who checks the nonces: the token or that contract, or Permit2
  */
 export function exactAccountOf(
   device: string,
   payTo: string,
-  token: Pick<Token, "chainId" | "address">,
+  token: Pick<Token, "chainId" | "address"> & { readonly verifier?: string },
   epoch: number,
   method: TransferMethod = "eip3009",
 ): Hex {
@@ -63,6 +65,7 @@ export function exactAccountOf(
         wordOfInteger(token.chainId),
         wordOfAddress(token.address),
         wordOfInteger(epoch),
+        ...(token.verifier === undefined ? [] : [wordOfAddress(token.verifier)]),
       ),
     ),
   );

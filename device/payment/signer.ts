@@ -33,13 +33,8 @@ export function paymentDigest(request: SigningRequest, device: string): Uint8Arr
   const nonce = purchaseNonce(channelId, maxClaimable - amountAtomic);
   const { payTo: to, spender, facilitator } = terms;
   if (spender === undefined) {
-    return transferDigest(tokenOf(request), {
-      from: device,
-      to,
-      value: amountAtomic,
-      validBeforeSeconds,
-      nonce,
-    });
+    const verifier = { ...tokenOf(request), address: terms.contract };
+    return transferDigest(verifier, { from: device, to, value: amountAtomic, validBeforeSeconds, nonce });
   }
   return permitDigest({
     chainId,

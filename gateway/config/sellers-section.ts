@@ -35,6 +35,11 @@ const SELLER = z.strictObject({
     .array(z.enum(["eip3009", "permit2"]))
     .min(1)
     .default(["eip3009", "permit2"]),
+  /** Contracts that may verify a transfer by EIP-3009 in the token's place, as Circle's GatewayWallet. */
+  verifyingContracts: z
+    .array(PAYMENT_TOKEN.asset.transform((text) => text.toLowerCase()))
+    .max(8)
+    .default([]),
   method: z.enum(["GET", "POST"]).default("GET"),
   unit: z.string().max(16).default("mWh"),
   unitsPerPayment: z.number().int().min(1).max(COUNTER_MAX).optional(),

@@ -11,7 +11,7 @@ import { exactAccountOf } from "#payment/authorization";
 import { toHex, wordOfInteger } from "#payment/bytes";
 import { channelIdOf } from "#payment/channel";
 import { chainIdOf } from "#payment/eip712";
-import { transferMethodOf } from "#payment/offer/offer";
+import { transferMethodOf, verifierOf } from "#payment/offer/offer";
 import { Watt402Error } from "#payment/watt402-error";
 import type { AskedApproval, ChannelConfig, OfferedRequirements, OfferMessage } from "#protocol/messages";
 import { type DepositParts, depositSize, fundWallet, intendDeposit, openDeposit } from "./deposit.ts";
@@ -171,9 +171,17 @@ export async function mayPromise(parts: DepositParts, channel: ChannelRecord): P
   return (await depositSize(parts, channel)) > 0;
 }
 
-/** Exact pays from the device's own wallet, so the money has to be there before it signs. */
+/**
+ * Exact pays from the device's own wallet, so the money has to be there before it signs. What a contract in the token's
+ * place holds for it was deposited there by its owner; of that, payments not settled on the chain yet are still counted.
+ */
 async function fundExact(parts: DepositParts, channel: ChannelRecord, ahead: number): Promise<ChannelRecord> {
   const { asset } = channel.requirements;
+  const verifier = verifierOf(channel.requirements);
+  if (verifier !== null) {
+    const held = await parts.chain.heldBalance(verifier, asset, `0x${channel.device}`);
+    return { ...channel, promised: channel.charged + held };
+  }
   const wallet = await parts.chain.tokenBalance(asset, `0x${channel.device}`);
   const open = await openDeposit(parts.ledger, channel.id);
   const held = { ...channel, promised: channel.charged + wallet };
@@ -278,7 +286,8 @@ function exactIdOf(
   chainId: number,
   epoch: number,
 ): string {
-  const token = { chainId, address: requirements.asset };
+  const verifier = verifierOf(requirements);
+  const token = { chainId, address: requirements.asset, ...(verifier === null ? {} : { verifier }) };
   const method = transferMethodOf(requirements) ?? "eip3009";
   return exactAccountOf(`0x${device}`, requirements.payTo, token, epoch, method);
 }

@@ -304,6 +304,8 @@ export interface Chain {
   /** Time of the latest block, Unix seconds: what an authorization's end is held against. */
   timeSeconds(): Promise<number>;
   tokenBalance(token: string, owner: string): Promise<number>;
+  /** What a contract that verifies transfers in a token's place holds for an owner, atomic units (Circle's GatewayWallet). */
+  heldBalance(contract: string, token: string, owner: string): Promise<number>;
   /** EIP-3009 authorizationState: true once the nonce was used. */
   authorizationUsed(token: string, from: string, nonce: string): Promise<boolean>;
   /**

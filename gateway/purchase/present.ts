@@ -10,7 +10,7 @@ import type { WireRefusal } from "#core/refusal";
 import { PRICED_UNITS } from "#core/units";
 import { purchaseNonce } from "#payment/authorization";
 import { fromHex } from "#payment/bytes";
-import { transferMethodOf } from "#payment/offer/offer";
+import { transferMethodOf, verifierOf } from "#payment/offer/offer";
 import type { Pay } from "#protocol/frames";
 import { confirmDeposit, type DepositParts, depositSize, hasArrived, intendDeposit } from "./deposit.ts";
 import { classifyRefusal, type NotSold, type SellerFault } from "./faults/seller-fault.ts";
@@ -48,6 +48,9 @@ const REMINDERS_MAX = 64;
 
 /** Life of what a device signs for exact: device/host/rung-signer.ts, and as much again for the clocks' difference. */
 const AUTHORIZATION_LIFE_MAX_SECONDS = 1_800;
+
+/** What Circle's Gateway says of a transfer that it has taken before. */
+const NONCE_USED = /\bnonce_already_used\b/;
 
 /** `voucher`: the one that was charged, where it is a later one than what was presented. */
 export type Presented =
@@ -273,6 +276,11 @@ async function presentAuthorization(
   const sale = await parts.seller.pay(channel, amountAtomic, authorizationPayload(channel, pay));
   const isUnknown = sale.kind === "unavailable" && sale.isUnknown === true;
   if (sale.kind !== "unpaid" && !isUnknown) return taken(parts, channel, pay, sale);
+  if (verifierOf(channel.requirements) !== null) {
+    // The chain hears of it days later, in a batch; until then only who settles can tell, by refusing the nonce.
+    if (sale.kind !== "unpaid" || !NONCE_USED.test(sale.reason)) return notSold(parts, channel, pay, sale);
+    return recover(parts, channel, pay.maxClaimable, amountAtomic);
+  }
   const { asset, payTo } = channel.requirements;
   const nonce = purchaseNonce(channel.id, channel.charged);
   let paidAtomic: number | null;

@@ -104,8 +104,8 @@ export function openSellerHttp(
 /** The client that speaks a seller's language. */
 export function clientOf(seller: SellerConfig, http: Http): Seller {
   const { kind, url, resource, method, unit, unitsPerPayment, metered } = seller;
-  const { schemes, tokens, transferMethods: methods } = seller;
-  const payable = { schemes, tokens, methods };
+  const { schemes, tokens, transferMethods: methods, verifyingContracts: verifiers } = seller;
+  const payable = { schemes, tokens, methods, verifiers };
   if (kind === "electricity") return electricitySeller(http, url, payable, resource);
   return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment!, metered }, payable);
 }

@@ -15,6 +15,7 @@ import {
   type TransactionReceipt,
 } from "viem";
 import { detach } from "#core/detach";
+import { COUNTER_MAX } from "#core/units";
 import { toHex } from "#payment/bytes";
 import { hasCode, Watt402Error } from "#payment/watt402-error";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
@@ -29,6 +30,11 @@ const TOKEN_ABI = parseAbi([
   "event Transfer(address indexed from, address indexed to, uint256 value)",
   "function authorizationState(address authorizer, bytes32 nonce) view returns (bool)",
   "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
+]);
+
+/** Of Circle's GatewayWallet: what may be spent, and is not being withdrawn. */
+const WALLET_ABI = parseAbi([
+  "function availableBalance(address token, address depositor) view returns (uint256)",
 ]);
 
 /** Blocks asked for in one eth_getLogs, and in all: public nodes refuse much more. On Base, eleven hours. */
@@ -85,6 +91,17 @@ export function chainOn(connection: EvmConnection): Chain {
       return Number(
         await reader.readContract({ address: token as Hex, abi: TOKEN_ABI, functionName: "balanceOf", args }),
       );
+    },
+    async heldBalance(contract, token, owner) {
+      const { reader } = await connection.verified();
+      const args = [token as Hex, owner as Hex] as const;
+      const held = {
+        address: contract as Hex,
+        abi: WALLET_ABI,
+        functionName: "availableBalance",
+        args,
+      } as const;
+      return Math.min(COUNTER_MAX, Number(await reader.readContract(held)));
     },
     async authorizationUsed(token, from, nonce) {
       const { reader } = await connection.verified();

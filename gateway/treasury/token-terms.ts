@@ -18,7 +18,7 @@ import { within } from "#node/deadline";
 import { toHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS, DEPOSIT_COLLECTOR_ADDRESS } from "#payment/channel";
 import { type Domain, domainSeparator } from "#payment/eip712";
-import { transferMethodOf } from "#payment/offer/offer";
+import { transferMethodOf, verifierOf } from "#payment/offer/offer";
 import { PERMIT2_ADDRESS, PERMIT2_COLLECTOR_ADDRESS, spenderOf } from "#payment/permit2/permit";
 import { hasCode } from "#payment/watt402-error";
 import type { OfferedRequirements } from "#protocol/messages";
@@ -53,8 +53,16 @@ export function termsOnChain(connection: EvmConnection, treasury: string, nowMs:
   const answers = new Map<string, { readonly atMs: number; readonly trouble: Promise<string> }>();
   return async (requirements) => {
     const { scheme, network, asset, extra } = requirements;
-    const { name, version, assetTransferMethod } = extra;
-    const key = JSON.stringify([scheme, network, asset, name, version, assetTransferMethod]);
+    const { name, version, assetTransferMethod, verifyingContract } = extra;
+    const key = JSON.stringify([
+      scheme,
+      network,
+      asset,
+      name,
+      version,
+      assetTransferMethod,
+      verifyingContract,
+    ]);
     const known = answers.get(key);
     if (known !== undefined && nowMs() - known.atMs < ANSWER_LIFE_MS) return known.trouble;
     // A node that does not answer says nothing against the terms.
@@ -83,6 +91,8 @@ async function troubleOf(
     if (isByPermit2 && !isBatch) {
       parts.push([`x402's proxy of ${scheme}`, spenderOf({ kind: scheme === "upto" ? "upto" : "exact" })]);
     }
+    const verifier = verifierOf(requirements);
+    if (verifier !== null) parts.push(["verifying contract", verifier]);
     if (isBatch) {
       parts.push(["deposit collector", isByPermit2 ? PERMIT2_COLLECTOR_ADDRESS : DEPOSIT_COLLECTOR_ADDRESS]);
     }
@@ -93,6 +103,8 @@ async function troubleOf(
     }
     const code = await codeAt(reader, treasury);
     if (code !== "") return codeTrouble(treasury, code);
+    // What it verifies under is said by those who settle with it, and by no function that all of its kind have.
+    if (verifier !== null) return "";
     // Through Permit2 the token's domain is signed for only where the seller names it.
     if (isByPermit2 && typeof extra.name !== "string") return "";
     const domain = { name: String(extra.name), version: String(extra.version), chainId };

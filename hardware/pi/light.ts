@@ -116,7 +116,7 @@ class RunningLight implements Light {
     const rollOverAt = settings.meter.rollOverAt || meter.rollOverAt;
     this.#host = startHost({
       settings: { ...settings, meter: { ...settings.meter, rollOverAt } },
-      permit2: config.permit2,
+      walletRules: config.walletRules,
       key: this.#key,
       gatewayPublicKey,
       clock,

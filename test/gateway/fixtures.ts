@@ -19,6 +19,7 @@ import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { type Key, openKey } from "#payment/key";
+import type { WalletRules } from "#payment/offer/offer";
 import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
 import type { Permit2Rules } from "#payment/permit2/permit2-offer";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
@@ -141,6 +142,8 @@ export interface LightOptions {
   readonly policies?: readonly Partial<Policy>[];
   /** What it may sign under Permit2; nothing when absent. */
   readonly permit2?: Permit2Rules;
+  /** Contracts that may verify a transfer in the token's place, and how long one may be good. */
+  readonly verifiers?: { readonly contracts: readonly string[]; readonly secondsMax: number };
   /** Memory of a light before; it goes on where that one was cut off. */
   readonly memory?: LightMemory;
   readonly gatewayPublicKey?: Uint8Array;
@@ -182,7 +185,12 @@ function settingsOf(ground: Ground, options: LightOptions, loadMilliwatts: numbe
     schemes: options.schemes ?? ["batch-settlement", "exact"],
     network: ground.network,
     asset: token,
-    contracts: [BATCH_SETTLEMENT_ADDRESS, token, ...(options.permit2 ? [PERMIT2_ADDRESS] : [])],
+    contracts: [
+      BATCH_SETTLEMENT_ADDRESS,
+      token,
+      ...(options.permit2 ? [PERMIT2_ADDRESS] : []),
+      ...(options.verifiers?.contracts ?? []),
+    ],
     payees: [],
     unit,
     priceCeiling: options.priceCeiling ?? 1_000_000,
@@ -223,7 +231,7 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
   };
   const host = startHost({
     settings: settingsOf(ground, options, loadMilliwatts, unit),
-    permit2: () => options.permit2 ?? null,
+    walletRules: () => rulesOf(options),
     key,
     gatewayPublicKey,
     clock,
@@ -302,6 +310,10 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
     stop: () => host.stop(),
   };
   return light;
+}
+
+function rulesOf({ permit2, verifiers }: LightOptions): WalletRules {
+  return { permit2: permit2 ?? null, verifierSecondsMax: verifiers?.secondsMax ?? 0 };
 }
 
 function paid(effects: readonly Effect[]): number[] {

@@ -11,11 +11,11 @@ import { z } from "zod";
 import type { PlanStep } from "#core/events";
 import type { Settings } from "#core/machine";
 import { COUNTER_MAX } from "#core/units";
-import type { Permit2RulesOf } from "#payment/permit2/permit2-offer";
+import type { WalletRulesOf } from "#payment/offer/offer";
 import { Watt402Error } from "#payment/watt402-error";
 import { readBrokerUrl } from "../broker-socket.ts";
 import { choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
-import { POLICY, permit2In, policiesIn } from "./policy-config.ts";
+import { POLICY, policiesIn, walletRulesIn } from "./policy-config.ts";
 import { faultText } from "./shown.ts";
 import { readText } from "./text-file.ts";
 import { parseToml } from "./toml.ts";
@@ -56,7 +56,7 @@ export interface DeviceConfig {
     readonly servername: string | null;
   };
   readonly settings: Settings;
-  readonly permit2: Permit2RulesOf;
+  readonly walletRules: WalletRulesOf;
   readonly plan: { readonly steps: readonly PlanStep[] } | { readonly sun: SunPlan };
   /** Tables of the hardware's drivers, checked by hardware/; null means simulated. */
   readonly meterDriver: Readonly<Record<string, unknown>> | null;
@@ -205,7 +205,7 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
       servername: servername ?? null,
     },
     settings: settingsOf(data),
-    permit2: permit2In(data.policy),
+    walletRules: walletRulesIn(data.policy),
     plan: plan.steps === undefined ? { sun: sunOf(plan.sun!) } : { steps: stepsOf(plan.steps) },
     meterDriver: meter.driver ?? null,
     lampDriver: lamp.driver ?? null,

@@ -9,14 +9,18 @@ import type { Policy } from "#core/policy";
 import { COUNTER_MAX } from "#core/units";
 import { TOKENS_MAX } from "#host/several-tokens";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { TOKEN_ALONE, type WalletRulesOf } from "#payment/offer/offer";
 import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
-import type { Permit2RulesOf } from "#payment/permit2/permit2-offer";
 import { isSameToken, tokenName } from "#protocol/payment-token";
 import { address, choice, integer, list, pattern, table } from "./config-shape.ts";
 import { PERMIT2, permit2RulesOf, TRANSFER_METHODS } from "./permit2-config.ts";
 
 /** Largest money of one purchase for which the energy bought is still computed exactly. */
 const QUANTUM_MAX = 9_007_199_254;
+
+/** What Circle's Gateway wants of a transfer is seven days and some time to verify it. */
+const VERIFYING_SECONDS = 8 * 86_400;
+const VALIDITY_MAX_SECONDS = 366 * 86_400;
 
 /** Beside the first. */
 const MORE_TOKENS_MAX = TOKENS_MAX - 1;
@@ -31,6 +35,8 @@ const PER_TOKEN = {
   quantum_max_atomic: integer(1, QUANTUM_MAX),
   daily_budget_atomic: integer(1, COUNTER_MAX),
   permit2: PERMIT2,
+  verifying_contracts: list(address, 0).default([]),
+  verifying_validity_max_seconds: integer(1, VALIDITY_MAX_SECONDS).default(VERIFYING_SECONDS),
 };
 
 type TokenTable = z.output<z.ZodObject<typeof PER_TOKEN>>;
@@ -72,12 +78,16 @@ export function policiesIn(policy: PolicyTable, unit: string): readonly Policy[]
   return [policy, ...policy.tokens].map((token) => policyOf(token, policy, unit));
 }
 
-/** What may be signed under Permit2, by the token that is asked for. */
-export function permit2In(policy: PolicyTable): Permit2RulesOf {
+/** What may be signed from the device's own wallet, by the token that is asked for. */
+export function walletRulesIn(policy: PolicyTable): WalletRulesOf {
   const rules = new Map(
-    [policy, ...policy.tokens].map((token) => [tokenName(token), permit2RulesOf(token)] as const),
+    [policy, ...policy.tokens].map((token) => {
+      const isNamed = token.verifying_contracts.length > 0;
+      const verifierSecondsMax = isNamed ? token.verifying_validity_max_seconds : 0;
+      return [tokenName(token), { permit2: permit2RulesOf(token), verifierSecondsMax }] as const;
+    }),
   );
-  return (token) => rules.get(tokenName(token)) ?? null;
+  return (token) => rules.get(tokenName(token)) ?? TOKEN_ALONE;
 }
 
 function policyOf(token: TokenTable, shared: PolicyTable, unit: string): Policy {
@@ -87,10 +97,10 @@ function policyOf(token: TokenTable, shared: PolicyTable, unit: string): Policy 
     schemes,
     network: token.network,
     asset,
-    // By EIP-3009 the token itself verifies the signature.
+    // By EIP-3009 the token itself verifies the signature, or a contract that the owner named.
     contracts: [
       ...(schemes.includes("batch-settlement") ? [BATCH_SETTLEMENT_ADDRESS] : []),
-      ...(exact ? [asset] : []),
+      ...(exact ? [asset, ...token.verifying_contracts] : []),
       ...(transfer_methods.includes("permit2") ? [PERMIT2_ADDRESS] : []),
     ],
     payees: token.payees,

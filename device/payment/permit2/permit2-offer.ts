@@ -7,7 +7,6 @@
 import type { Approval, Offer, Terms } from "#core/events";
 import type { DeviceRefusal } from "#core/refusal";
 import type { AskedApproval, OfferMessage } from "#protocol/messages";
-import type { PaymentToken } from "#protocol/payment-token";
 import type { CheckedOffer } from "../offer/offer-check.ts";
 import { PERMIT2_ADDRESS, spenderOf } from "./permit.ts";
 
@@ -25,9 +24,6 @@ export interface Permit2Rules {
   /** Highest price of gas that an approving transaction may offer, wei. */
   readonly gasPriceMaxWei: number;
 }
-
-/** What may be signed under Permit2, by the token that an offer asks for; null for nothing. */
-export type Permit2RulesOf = (token: PaymentToken) => Permit2Rules | null;
 
 /** @param offer of exact or upto, as checkOfferBy read it */
 export function permit2Offer(message: OfferMessage, offer: Offer, rules: Permit2Rules | null): CheckedOffer {

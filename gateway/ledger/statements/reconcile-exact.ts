@@ -6,6 +6,7 @@
  */
 import { purchaseNonce } from "#payment/authorization";
 import type { Hex } from "#payment/bytes";
+import { verifierOf } from "#payment/offer/offer";
 import { tokenName } from "#protocol/payment-token";
 import type { ChannelRecord } from "../../purchase/ports.ts";
 import type { ChainNode, Differ, ReconcileParts } from "./differences.ts";
@@ -14,7 +15,7 @@ import type { ChainNode, Differ, ReconcileParts } from "./differences.ts";
 export function exactAccounts(channels: readonly ChannelRecord[]): readonly (readonly ChannelRecord[])[] {
   const wallets = new Map<string, ChannelRecord[]>();
   for (const channel of channels) {
-    if (channel.config !== null) continue;
+    if (channel.config !== null || verifierOf(channel.requirements) !== null) continue;
     const wallet = `${channel.device} ${tokenName(channel.requirements)}`;
     const accounts = wallets.get(wallet) ?? [];
     wallets.set(wallet, accounts);

@@ -10,6 +10,7 @@ import { depositNonce } from "#payment/authorization";
 import { fromHex, type Hex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
 import { recoverAddress } from "#payment/key";
+import { verifierOf } from "#payment/offer/offer";
 import { voucherDigest } from "#payment/voucher";
 import { tokenName } from "#protocol/payment-token";
 import type { ChannelRecord, PaymentRecord } from "../../purchase/ports.ts";
@@ -74,7 +75,14 @@ export async function reconcile(parts: ReconcileParts): Promise<Reconciliation> 
     const differ = differOf(device, id);
     payments += await compareRows(parts.ledger, channel, differ);
     await compareSeller(parts, channel, isLeft, differ, unasked);
-    const takenAtomic = await onNode(channel, (node) => compareChain(node, channel, isLeft, differ));
+    const verifier = verifierOf(channel.requirements);
+    if (verifier !== null && channel.charged > 0) {
+      unasked.add(`chain: what ${verifier} verifies is settled in batches, and not compared`);
+    }
+    const takenAtomic =
+      verifier === null
+        ? await onNode(channel, (node) => compareChain(node, channel, isLeft, differ))
+        : channel.charged;
     const token = tokenName(channel.requirements);
     const key = `${seller} ${token}`;
     const before = totals.get(key);

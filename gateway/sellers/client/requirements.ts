@@ -2,7 +2,8 @@
  * Choosing among a seller's payment requirements, and reading its counters out of x402 answers.
  *
  * Promise: only what the gateway can pay is chosen: version 2, one of the operator's schemes, networks
- * and tokens, by EIP-3009 under the token's own domain or by Permit2 under that contract's, an amount that a device can
+ * and tokens, by EIP-3009 under the domain of the token, or of a contract that the operator named, or by Permit2 under
+ * that contract's, an amount that a device can
  * pay at once; of several, the cheapest in the token and by the scheme, then the transfer method, that the operator
  * prefers. Amounts of different tokens are not compared.
  */
@@ -24,6 +25,8 @@ export interface Payable {
   readonly tokens: readonly PaymentToken[];
   /** Likewise, behind the tokens; EIP-3009 alone when absent. upto is paid by Permit2 alone. */
   readonly methods?: readonly TransferMethod[];
+  /** Contracts that may verify a transfer by EIP-3009 in the token's place, in lower case; none when absent. */
+  readonly verifiers?: readonly string[];
 }
 
 /** The requirements the operator likes best; null, and why, when none can be paid. */
@@ -46,7 +49,7 @@ export function chooseRequirements(
     const best = others.reduce((low, next) => (Number(next.amount) < Number(low.amount) ? next : low), first);
     return { requirements: { ...best, extra: best.extra ?? {} }, reason: "" };
   }
-  const found = required.accepts.slice(0, TOLD_MAX).map(shownOption);
+  const found = required.accepts.slice(0, TOLD_MAX).map((option) => shownOption(option, payable));
   const more = required.accepts.length - found.length;
   if (more > 0) found.push(`${more} more`);
   return {
@@ -64,7 +67,11 @@ type Option = PaymentRequired["accepts"][number];
 
 function fits(option: Option, payable: Payable): boolean {
   const isOurs = payable.tokens.some((token) => isSameToken(token, option));
-  return isOurs && methodsOf(payable).some((method) => method === methodOf(option)) && lackOf(option) === "";
+  return (
+    isOurs &&
+    methodsOf(payable).some((method) => method === methodOf(option)) &&
+    lackOf(option, payable) === ""
+  );
 }
 
 function methodsOf({ methods = ["eip3009"] }: Payable): readonly TransferMethod[] {
@@ -77,13 +84,15 @@ function methodOf({ scheme, extra }: Option): string {
 }
 
 /** What an option lacks to be paid, apart from scheme, method, network and token; empty when nothing. */
-function lackOf(option: Option): string {
+function lackOf(option: Option, { verifiers = [] }: Payable): string {
   const { scheme, amount, asset, extra } = option;
   const isByPermit2 = methodOf(option) === "permit2";
   // Another contract's domain (Circle's GatewayWalletBatched): a signature under the token's would be worth nothing there.
   const { verifyingContract } = extra ?? {};
-  const expected = isByPermit2 ? PERMIT2_ADDRESS : asset.toLowerCase();
-  if (verifyingContract !== undefined && shown(verifyingContract).toLowerCase() !== expected)
+  const known = isByPermit2
+    ? [PERMIT2_ADDRESS]
+    : [asset.toLowerCase(), ...(scheme === "exact" ? verifiers : [])];
+  if (verifyingContract !== undefined && !known.includes(shown(verifyingContract).toLowerCase()))
     return `, signed under contract ${shown(verifyingContract)} in ${isByPermit2 ? "Permit2's" : "the token's"} place`;
   if (!isByPermit2 && (typeof extra?.name !== "string" || typeof extra.version !== "string"))
     return ", without the token's name and version in extra";
@@ -96,9 +105,9 @@ function lackOf(option: Option): string {
   return Number(amount) > QUANTUM_MAX ? `, amount ${amount} above ${QUANTUM_MAX}` : "";
 }
 
-function shownOption(option: Option): string {
+function shownOption(option: Option, payable: Payable): string {
   const { scheme, network, asset } = option;
-  return `${shown(scheme)} by ${methodOf(option)} on ${shown(network)}${strangeness(network)} in token ${shown(asset)}${lackOf(option)}`;
+  return `${shown(scheme)} by ${methodOf(option)} on ${shown(network)}${strangeness(network)} in token ${shown(asset)}${lackOf(option, payable)}`;
 }
 
 /** Version 1 had a closed list of networks by names of their own. */
@@ -108,13 +117,14 @@ function strangeness(network: string): string {
 }
 
 function spoken(payable: Payable): string {
-  const { schemes, tokens } = payable;
+  const { schemes, tokens, verifiers = [] } = payable;
   const pairs = schemes.flatMap((scheme) => methodsOf(payable).map((method) => ({ scheme, method })));
   const each = pairs
     .filter(({ scheme, method }) => scheme !== "upto" || method === "permit2")
     .map(({ scheme, method }) => `${scheme} by ${method}`);
   const places = tokens.map(({ network, asset }) => `on ${network} in token ${asset}`);
-  return `spoken: ${each.join(", ")} ${places.join(", or ")}`;
+  const under = verifiers.length === 0 ? "" : `, and exact under contract ${verifiers.join(", ")}`;
+  return `spoken: ${each.join(", ")}${under} ${places.join(", or ")}`;
 }
 
 /** A piece of what a stranger wrote. */

@@ -3,6 +3,7 @@ import type { Policy } from "#core/policy";
 import { unitsForQuantum } from "#core/units";
 import { policiesOf } from "#host/several-tokens";
 import type { DeviceConfig } from "#node/config/device-config";
+import type { WalletRules } from "#payment/offer/offer";
 import type { Permit2Rules } from "#payment/permit2/permit2-offer";
 
 /** What the schemes put at stake when the key is stolen. */
@@ -13,7 +14,7 @@ const STAKES: Readonly<Record<string, string>> = {
   upto: "The same, each of as much as the seller charges, and no more than was signed.",
 };
 
-export function policyInWords({ settings, unit, permit2 }: DeviceConfig): string {
+export function policyInWords({ settings, unit, walletRules }: DeviceConfig): string {
   const policies = policiesOf(settings);
   const [first] = policies;
   return [
@@ -23,14 +24,15 @@ export function policyInWords({ settings, unit, permit2 }: DeviceConfig): string
           `This light pays with any of ${policies.length} tokens, each with limits and a day's budget of its own; ` +
             "the gateway's offer says with which.",
         ]),
-    ...policies.flatMap((policy) => tokenInWords(policy, unit, permit2(policy))),
+    ...policies.flatMap((policy) => tokenInWords(policy, unit, walletRules(policy))),
     `Without credit its lamp is ${unpaidInWords(first!)}.`,
     "Whatever else is asked of it, by whomever, it refuses, and says so in its state.",
   ].join("\n");
 }
 
-function tokenInWords(policy: Policy, unit: string, permit2: Permit2Rules | null): string[] {
+function tokenInWords(policy: Policy, unit: string, rules: WalletRules): string[] {
   const { quantumMaxAtomic, priceCeiling, dailyBudgetAtomic } = policy;
+  const { permit2, verifierSecondsMax } = rules;
   return [
     `This light pays in the token ${policy.asset} on ${policy.network}, amounts in its smallest unit.`,
     policy.payees.length === 0
@@ -41,6 +43,9 @@ function tokenInWords(policy: Policy, unit: string, permit2: Permit2Rules | null
       `${unitsForQuantum(quantumMaxAtomic, priceCeiling)} ${unit}.`,
     `What it signs for: ${policy.contracts.join(", ")}.`,
     ...policy.schemes.map((scheme) => `${scheme}: ${STAKES[scheme]}`),
+    ...(verifierSecondsMax === 0
+      ? []
+      : [`What another contract than the token verifies is good for ${verifierSecondsMax} s at most.`]),
     ...(permit2 === null ? [] : permit2InWords(permit2)),
   ];
 }

@@ -115,7 +115,7 @@ function listen(
     // The device goes on trying; who asks the doctor wants to know now.
     giveUp = () => end(null);
     link.onMessage((leaf, payload) => {
-      const opened = openMessage(tagger, key.address, leaf, payload, config.permit2);
+      const opened = openMessage(tagger, key.address, leaf, payload, config.walletRules);
       if (opened.kind === "foreign") foreign++;
       if (opened.kind === "offer" || opened.kind === "offer-refused") end(opened);
     });

@@ -62,7 +62,9 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
   },
   "contract-not-allowed": {
     meaning: "the offer names another contract",
-    remedy: `${AT_THE_GATEWAY}; a seller that is paid by Permit2 needs it in policy.transfer_methods`,
+    remedy:
+      `${AT_THE_GATEWAY}; a seller that is paid by Permit2 needs it in policy.transfer_methods, one under a contract ` +
+      "in the token's place that one in policy.verifying_contracts",
   },
   "spender-not-allowed": {
     meaning: "the offer lets another contract than x402's move the tokens",
@@ -74,7 +76,8 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
   },
   "validity-too-long": {
     meaning: "the seller wants a signature that holds longer than the owner allows",
-    remedy: "raise policy.permit2.validity_max_seconds, or take another seller",
+    remedy:
+      "raise policy.permit2.validity_max_seconds or policy.verifying_validity_max_seconds, or take another seller",
   },
   "approval-not-allowed": {
     meaning: "the wallet has not approved Permit2, and this device may not do so",

@@ -88,6 +88,7 @@ export function gatewayChain(chain: ChainModel, life: ProcessLifetime): GatewayC
     });
   return {
     timeSeconds: () => ask(() => chain.nowSeconds()),
+    heldBalance: () => ask(() => 0),
     tokenBalance: (_token, owner) => ask(() => chain.balances.get(owner) ?? 0),
     authorizationUsed: (_token, from, nonce) => ask(() => chain.isNonceUsed(from, nonce)),
     channelBalance: (id) => ask(() => chain.channelOf(id).balance),

@@ -3,6 +3,7 @@ import { parse, stringify } from "smol-toml";
 import { describe, expect, it } from "vitest";
 import { loadConfig, readConfig } from "#node/config/device-config";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
+import { TOKEN_ALONE } from "#payment/offer/offer";
 import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
 
 const SAMPLE = readFileSync(new URL("../../../hardware/pi/device.sample.toml", import.meta.url), "utf8");
@@ -52,12 +53,12 @@ describe("a configuration", () => {
     const shown = SAMPLE.replace(/^# (?=\[\[policy\.tokens\]\]$)(.*?)\n\n/ms, (block) =>
       block.replaceAll(/^# /gm, ""),
     );
-    const { settings, permit2 } = readConfig(shown, "c.toml");
+    const { settings, walletRules } = readConfig(shown, "c.toml");
     const [first, second] = settings.policies!;
     expect(settings.policies).toHaveLength(2);
     expect(settings.policy).toBe(first);
     expect(second).toEqual({ ...first, network: "eip155:421614", asset: expect.stringMatching(/^0x75fa/) });
-    expect([permit2(first!), permit2(second!)]).toEqual([null, null]);
+    expect([walletRules(first!), walletRules(second!)]).toEqual([TOKEN_ALONE, TOKEN_ALONE]);
   });
 
   it("holds what a token may be moved by against that token alone", () => {
@@ -71,13 +72,20 @@ describe("a configuration", () => {
       schemes: ["exact"],
       transfer_methods: ["permit2"],
       permit2: { validity_max_seconds: 60 },
+      verifying_contracts: [`0x${"Cd".repeat(20)}`],
     };
-    const { settings, permit2 } = readConfig(changed("policy.tokens", [token]), "c.toml");
+    const { settings, walletRules } = readConfig(changed("policy.tokens", [token]), "c.toml");
     const [first, second] = settings.policies!;
     expect(second).toMatchObject({ asset: token.asset.toLowerCase(), dailyBudgetAtomic: 50 });
     expect(second!.contracts).toEqual([PERMIT2_ADDRESS]);
-    expect(permit2(second!)).toMatchObject({ validityMaxSeconds: 60 });
-    expect(permit2(first!)).toBeNull();
+    expect(walletRules(second!)).toMatchObject({
+      permit2: { validityMaxSeconds: 60 },
+      verifierSecondsMax: 691_200,
+    });
+    expect(walletRules(first!)).toEqual(TOKEN_ALONE);
+    const both = { ...token, transfer_methods: ["eip3009"] };
+    const { policies } = readConfig(changed("policy.tokens", [both]), "c.toml").settings;
+    expect(policies![1]!.contracts).toEqual([token.asset.toLowerCase(), `0x${"cd".repeat(20)}`]);
   });
 
   it.each([

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { channelTagOf } from "#core/rungs";
 import { MESSAGES_WAITING_MAX } from "#host/event-queue";
-import { EXACT_RENEW_SECONDS, EXACT_WINDOW_SECONDS } from "#host/rung-signer";
+import { SIGNED_AHEAD_SECONDS } from "#host/rung-signer";
 import { PORT_ANSWER_MS } from "#node/host";
 import { recoverAddress } from "#payment/key";
+import { LIFE_LEFT_SECONDS } from "#payment/offer/offer";
 import { signWith } from "#payment/signer";
 import { voucherDigest } from "#payment/voucher";
 import { sealFrame, sealJson } from "#protocol/tag";
@@ -299,17 +300,17 @@ describe("an exact payment", () => {
     bench.link(true);
     bench.deliver("offer", sealJson(TAGGER, "offer", exactTerms(bench.offerMessage())));
     const begun = Math.floor(bench.clock.wallSeconds()!);
-    bench.clock.advance((EXACT_WINDOW_SECONDS - EXACT_RENEW_SECONDS - 20) * 1000);
+    bench.clock.advance((SIGNED_AHEAD_SECONDS - 20) * 1000);
     const first = bench.pays();
     expect(first.length).toBeGreaterThan(10);
     expect(new Set(first.map((pay) => pay.validBeforeSeconds))).toEqual(
-      new Set([begun + EXACT_WINDOW_SECONDS]),
+      new Set([begun + SIGNED_AHEAD_SECONDS + LIFE_LEFT_SECONDS]),
     );
     expect(new Set(first.map((pay) => Buffer.from(pay.signature).toString("hex"))).size).toBe(1);
 
-    bench.clock.advance(EXACT_RENEW_SECONDS * 1000);
+    bench.clock.advance(LIFE_LEFT_SECONDS * 1000);
     const renewed = bench.pays().at(-1)!;
-    expect(renewed.validBeforeSeconds).toBeGreaterThan(begun + EXACT_WINDOW_SECONDS);
+    expect(renewed.validBeforeSeconds).toBeGreaterThan(begun + SIGNED_AHEAD_SECONDS + LIFE_LEFT_SECONDS);
     expect(renewed.maxClaimable).toBe(100);
     expect(host.counters.published).toBe(1);
     expect(host.counters.resent).toBe(bench.pays().length - 1);

@@ -4,7 +4,7 @@ import type { Offer } from "#core/events";
 import { purchaseNonce } from "#payment/authorization";
 import { toHex } from "#payment/bytes";
 import { openKey, recoverAddress } from "#payment/key";
-import { checkOffer } from "#payment/offer/offer";
+import { checkOffer, TOKEN_ALONE } from "#payment/offer/offer";
 import { approveDigest, tokenPermitDigest } from "#payment/permit2/approval";
 import {
   EXACT_PROXY_ADDRESS,
@@ -53,7 +53,7 @@ function offerOf(scheme: string, extra: object = {}, changes: Partial<OfferMessa
 }
 
 const check = (offer: OfferMessage, rules: Permit2Rules | null = RULES) =>
-  checkOffer(offer, key.address, rules);
+  checkOffer(offer, key.address, { ...TOKEN_ALONE, permit2: rules });
 
 function sign(offer: Offer, validBeforeSeconds = 1_800_000_000) {
   const request = {

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Grant } from "#core/events";
 import { channelTagOf } from "#core/rungs";
 import {
+  type Authorization,
   depositNonce,
   exactAccountOf,
   purchaseNonce,
@@ -32,6 +33,8 @@ const CHAIN_ID = 31337;
 const DEVICE_SECRET = `0x${"11".repeat(32)}`;
 const GATEWAY_SECRET = `0x${"22".repeat(32)}`;
 const SELLER = `0x${"b0".repeat(20)}`;
+/** Verifies transfers in the token's place. */
+const WALLET = `0x${"77".repeat(20)}`;
 const TREASURY = `0x${"a0".repeat(20)}`;
 const TOKEN = { chainId: CHAIN_ID, address: `0x${"c0".repeat(20)}`, name: "USD Coin", version: "2" };
 const ZERO = `0x${"00".repeat(20)}`;
@@ -161,6 +164,22 @@ function grantsOf(channelId: string): Grant[] {
   ];
 }
 
+/** The same purchase where another contract verifies in the token's place. */
+function verifiedVectors(device: Key, authorization: Omit<Authorization, "nonce">) {
+  const verifier = { ...TOKEN, address: WALLET, name: "GatewayWalletBatched", version: "1" };
+  const account = exactAccountOf(device.address, SELLER, { ...TOKEN, verifier: WALLET }, 0);
+  const nonce = purchaseNonce(account, 5_000);
+  const digest = transferDigest(verifier, { ...authorization, nonce });
+  return {
+    verifier,
+    account,
+    chargedAtomic: 5_000,
+    nonce,
+    digest: toHex(digest),
+    signature: toHex(device.sign(digest)),
+  };
+}
+
 /** What is signed under Permit2, and what approves it. */
 function permit2Vectors(device: Key, channelId: string) {
   const account = exactAccountOf(device.address, SELLER, TOKEN, 0, "permit2");
@@ -265,7 +284,6 @@ export function makeVectors() {
   };
   const transfer = transferDigest(TOKEN, authorization);
   const permit2 = permit2Vectors(device, channelId);
-
   return {
     chainId: CHAIN_ID,
     device: { secret: DEVICE_SECRET, address: device.address, publicKey: toHex(device.publicKey) },
@@ -310,6 +328,7 @@ export function makeVectors() {
       digest: toHex(transfer),
       signature: toHex(device.sign(transfer)),
     },
+    exactVerified: verifiedVectors(device, authorization),
     permit2,
     deposit: {
       salt: 7,

@@ -167,6 +167,26 @@ describe("the published vectors", () => {
     expect(vectors.exact.signature).toBe(await device.signTypedData(typed));
     const signature = vectors.exact.signature as Hex;
     expect(await recoverTypedDataAddress({ ...typed, signature })).toBe(device.address);
+
+    const verified = vectors.exactVerified;
+    const { verifier } = verified;
+    expect(verified.account).toBe(
+      keccak256(
+        `0x${text("watt402 exact account")}${word("address", device.address)}${word("address", payTo)}${word("uint256", BigInt(token.chainId))}${word("address", token.address)}${word("uint256", BigInt(epoch))}${word("address", verifier.address)}`,
+      ),
+    );
+    expect(verified.nonce).toBe(
+      keccak256(
+        `0x${text("watt402 exact nonce")}${verified.account.slice(2)}${word("uint256", BigInt(chargedAtomic))}`,
+      ),
+    );
+    const { name, version, chainId, address } = verifier;
+    const inItsPlace = {
+      ...typed,
+      domain: { name, version, chainId, verifyingContract: address as Hex },
+      message: { ...typed.message, nonce: verified.nonce as Hex },
+    };
+    expect(verified.signature).toBe(await device.signTypedData(inItsPlace));
     const { nonce, salt } = vectors.deposit;
     expect(nonce).toBe(
       keccak256(

@@ -197,6 +197,9 @@ export class MemoryChain implements Chain {
   async tokenBalance(_token: string, owner: string): Promise<number> {
     return this.wallets.get(owner) ?? 0;
   }
+  async heldBalance(_contract: string, _token: string, owner: string): Promise<number> {
+    return this.wallets.get(owner) ?? 0;
+  }
   async authorizationUsed(_token: string, from: string, nonce: string): Promise<boolean> {
     return this.used.has(`${from} ${nonce}`);
   }

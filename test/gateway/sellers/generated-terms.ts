@@ -27,6 +27,8 @@ import { deviceOf, NETWORK, PAY_TO, TOKEN } from "../purchase/fixtures.ts";
 
 const key = openKey(new Uint8Array(32).fill(5));
 const FACILITATOR = `0x${"fa".repeat(20)}`;
+/** Verifies transfers in the token's place, and the owner knows it. */
+const WALLET = `0x${"77".repeat(20)}`;
 const OTHER = `0x${"99".repeat(20)}`;
 const END_SECONDS = 1_800_000_600;
 
@@ -40,7 +42,7 @@ const POLICY: Policy = {
   quantumMaxAtomic: 1_000,
   dailyBudgetAtomic: 100_000,
   unpaid: { kind: "off" },
-  contracts: [BATCH_SETTLEMENT_ADDRESS, TOKEN, PERMIT2_ADDRESS],
+  contracts: [BATCH_SETTLEMENT_ADDRESS, TOKEN, PERMIT2_ADDRESS, WALLET],
 };
 
 const RULES: Permit2Rules = {
@@ -52,7 +54,18 @@ const RULES: Permit2Rules = {
   gasPriceMaxWei: 0,
 };
 
-const named = fc.constantFrom<unknown>(OTHER, FACILITATOR, PAY_TO, TOKEN, PERMIT2_ADDRESS, "0x", 7, null, {});
+const named = fc.constantFrom<unknown>(
+  OTHER,
+  FACILITATOR,
+  PAY_TO,
+  TOKEN,
+  PERMIT2_ADDRESS,
+  WALLET,
+  "0x",
+  7,
+  null,
+  {},
+);
 function mostly(right: unknown, wrong: fc.Arbitrary<unknown>) {
   return fc.oneof({ arbitrary: fc.constant(right), weight: 9 }, { arbitrary: wrong, weight: 1 });
 }
@@ -97,6 +110,7 @@ export function checkGeneratedTerms(answers: number): number {
         schemes: ["batch-settlement", "exact", "upto"],
         tokens: [{ network: NETWORK, asset: TOKEN }],
         methods: ["eip3009", "permit2"],
+        verifiers: [WALLET, OTHER],
       });
       if (requirements !== null && takeToDevice(requirements)) signed += 1;
     }),
@@ -134,7 +148,7 @@ function takeToDevice(requirements: ChannelRecord["requirements"]): boolean {
   const tariff = { unit: "mWh", pricePerMillionUnits: 200_000, validUntilSeconds: 0, menu: [100] };
   const { message } = readOffer(JSON.stringify(offerOf(channel, tariff, false)));
   if (message === null) return false;
-  const { offer } = checkOffer(message, key.address, RULES);
+  const { offer } = checkOffer(message, key.address, { permit2: RULES, verifierSecondsMax: 600 });
   if (offer === null || refuseOffer(POLICY, offer) !== null) return false;
 
   const { terms, channelId, charged, quantumAtomic } = offer;
@@ -159,7 +173,7 @@ function takeToDevice(requirements: ChannelRecord["requirements"]): boolean {
 
 /** What this policy would have the device sign; of the offer's words scheme, method, amount and the token's own name. */
 function ownDigest(
-  { scheme, spender, tokenName: name, tokenVersion: version }: Terms,
+  { scheme, spender, contract, tokenName: name, tokenVersion: version }: Terms,
   channelId: string,
   amountAtomic: number,
   maxClaimable: number,
@@ -167,8 +181,9 @@ function ownDigest(
   if (scheme === "batch-settlement") return voucherDigest(channelId, maxClaimable, 31_337);
   const nonce = purchaseNonce(channelId, maxClaimable - amountAtomic);
   if (spender === undefined) {
+    expect([TOKEN, WALLET]).toContain(contract);
     return transferDigest(
-      { chainId: 31_337, address: TOKEN, name, version },
+      { chainId: 31_337, address: contract, name, version },
       { from: key.address, to: PAY_TO, value: amountAtomic, validBeforeSeconds: END_SECONDS, nonce },
     );
   }
