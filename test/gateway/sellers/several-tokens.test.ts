@@ -1,18 +1,15 @@
 // One light that may pay with two tokens on two chains, and a seller on each: the first seller dies, the light goes on
 // with the other token, each token's budget of the day holds over restarts, and each chain explains its own money.
 
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { reportOf } from "#core/state";
-import type { Difference, SellerTotals } from "#gateway/ledger/statements/differences";
 import { type Anvil, startAnvil } from "#simulator/chain/anvil";
 import { type Contracts, deployContracts, mint } from "#simulator/chain/deploy";
 import { openLossyProxy } from "../faults/lossy-proxy.ts";
 import { type Ground, type Light, prepareGround, TREASURY_DOLLARS_ATOMIC, until } from "../fixtures.ts";
 import { bundleOf } from "../processes/bundle.ts";
-import { GATEWAY_PROCESS, spawnGateway } from "../processes/gateway-process.ts";
+import { GATEWAY_PROCESS } from "../processes/gateway-process.ts";
+import { reconciled } from "../processes/reconciled.ts";
 import { dataOf, ledgerRows, QUANTUM, startSeller } from "../purchase/agreement.ts";
 
 const NOWHERE = "http://127.0.0.1:9";
@@ -54,13 +51,6 @@ function configOf(firstUrl: string, otherUrl: string): Record<string, unknown> {
     { network: second!.network, rpc: other.rpcUrl },
   ];
   return { ...config, chains, tokens };
-}
-
-async function reconciled(config: Record<string, unknown>) {
-  const file = join(ground.directory(), "gateway.toml");
-  writeFileSync(file, stringify(config));
-  const { stdout } = await spawnGateway(["ledger", "reconcile", "--json", "--config", file], program).ended;
-  return JSON.parse(stdout) as { differences: Difference[]; unasked: string[]; sellers: SellerTotals[] };
 }
 
 const networkOf = (light: Light) => light.host.state().channel?.terms.network;
@@ -135,7 +125,7 @@ test("the first seller dies, and the light goes on in the other token, within ea
   ]);
   const paid = payments.reduce((sum, { amount }) => sum + amount, 0);
   expect(paid).toBe(BUDGETS.first + BUDGETS.other);
-  expect(await reconciled(config)).toMatchObject({ differences: [], unasked: [] });
+  expect(await reconciled(ground, program, config)).toMatchObject({ differences: [], unasked: [] });
   const [onFirst, onOther] = [await first.stop(), await second.stop()];
   expect(onFirst.settles.amountAtomic).toBe(BUDGETS.first);
   expect(onOther.settles.amountAtomic).toBe(BUDGETS.other);
