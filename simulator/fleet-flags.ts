@@ -138,7 +138,7 @@ export function readFleetFlags(argv: readonly string[]): FleetFlags {
     .option("--report <file>", "write the evening as one HTML page")
     .addHelpText(
       "after",
-      "\nSub-commands, each with --help: seller (the electricity API alone), chain (a development chain alone), city (a drawn city as GeoJSON), modbus-server (a Modbus meter for a device), world (nights in virtual time)",
+      "\nSub-commands, each with --help: seller (the electricity API alone), chain (a development chain alone), city (a drawn city as GeoJSON), modbus-server (a Modbus meter for a device), charge-point (a charge point and its car for a device), world (nights in virtual time)",
     )
     .showHelpAfterError("(watt402-simulate --help lists the options)")
     .allowExcessArguments(false)

@@ -135,7 +135,10 @@ export class Charger {
       const refused = await commands?.configure(this.#settings.report_seconds);
       for (const one of refused ?? []) this.oddities.note(`refused ${one}`);
     };
-    detach(begin(), (error) => this.oddities.note(`configuration: ${textOf(error)}`));
+    detach(begin(), (error) => {
+      // Of a connection that is over, its end is what is to be known.
+      if (this.#commands === commands) this.oddities.note(`configuration: ${textOf(error)}`);
+    });
     this.#look();
   }
 

@@ -2,11 +2,10 @@
  * From the `[charger]` table of a device's configuration to the charge point that connects by it.
  *
  * Promise: a table with a fault in it, a purchase that is too small to keep a charge point within what is paid, and a
- * password or certificate that cannot be read are refused before anything is opened. What listens is opened behind the
- * caller's back: when that fails, it is the load's trouble.
+ * password or certificate that cannot be read are refused before anything is opened. When it cannot listen, that is the
+ * load's trouble.
  */
 import { join } from "node:path";
-import { detach } from "#core/detach";
 import type { Clock } from "#core/ports";
 import { readText } from "#node/config/text-file";
 import { readPrivate } from "#node/journal/private-file";
@@ -15,6 +14,7 @@ import { Charger } from "./charger.ts";
 import { quantumFault } from "./limits/smallest-quantum.ts";
 import { fileStore, memoryStore } from "./metering/kept-charger.ts";
 import type { CentralSystem } from "./ocpp/central-system.ts";
+import type { StationCommands } from "./ocpp/ports.ts";
 import { type ChargerSettings, readChargerSettings } from "./settings.ts";
 
 /** A password of OCPP has at most 64 characters, or 40 in 1.6. */
@@ -34,8 +34,9 @@ export interface ChargerContext {
 
 export interface OpenedCharger {
   readonly charger: Charger;
-  /** Resolves with the port on which it listens; null when it could not. */
-  readonly port: Promise<number | null>;
+  readonly settings: ChargerSettings;
+  /** To be called once. Resolves with the port on which it listens; null when it could not. */
+  listen(): Promise<number | null>;
 }
 
 /** Checks the table and what it names, and opens nothing. @throws one line for each fault */
@@ -58,7 +59,7 @@ export function openCharger(
   const store = stateDirectory === null ? memoryStore() : fileStore(join(stateDirectory, file));
   const charger = new Charger({ settings, clock, store });
   const { host, port, identity, connector, phases, volts, rate_unit } = settings;
-  const opening = openServer({
+  const parts = {
     host,
     port,
     identity,
@@ -75,25 +76,26 @@ export function openCharger(
       now: () => charger.conversation.wallSeconds(),
       stationNow: () => charger.conversation.stationSeconds(),
     },
-    onStation: (commands) => charger.station(commands),
+    onStation: (commands: StationCommands | null) => charger.station(commands),
     onOddity: charger.oddities.note,
     onWait,
-  });
-  const listening = opening.then(
-    (server) => server.port,
-    (error: Error) => {
-      charger.openFailed(error.message);
-      return null;
-    },
-  );
-  charger.opened(async () => {
-    await opening.then(
-      (server) => server.close(),
-      () => {},
+  };
+  const listen = async () => {
+    const opening = openServer(parts);
+    charger.opened(() =>
+      opening.then(
+        (server) => server.close(),
+        () => {},
+      ),
     );
-  });
-  detach(listening, () => {});
-  return { charger, port: listening };
+    try {
+      return (await opening).port;
+    } catch (error) {
+      charger.openFailed((error as Error).message);
+      return null;
+    }
+  };
+  return { charger, settings, listen };
 }
 
 /** `ocpp-rpc` and its schemas are loaded by devices that have a charge point alone. */

@@ -5,6 +5,7 @@
  * was expected and what was found. An unknown key is a fault.
  */
 import { z } from "zod";
+import type { Settings } from "#core/machine";
 import { choice, faultsOf, integer, list, number, pattern, table, text } from "#node/config/config-shape";
 import { Watt402Error } from "#payment/watt402-error";
 import type { ChargeWish } from "./limits/charge-wish.ts";
@@ -49,7 +50,6 @@ export const CHARGER = table({
   start: choice(["plug", "card"]).default("plug"),
   /** Cards that may charge; any when empty. */
   cards: list(text(20), 0).default([]),
-  currency: pattern(/^[A-Z]{3}$/, 'a currency like "USD"').default("USD"),
   /** Decimals of the token that is paid in: a million atomic units are one dollar of USDC. */
   token_decimals: integer(0, 18).default(6),
   wish: WISH.prefault({}),
@@ -64,6 +64,15 @@ export interface ChargerSettings extends Omit<z.output<typeof CHARGER>, "wish"> 
   readonly wish: ChargeWish;
   readonly range: LimitRange;
   readonly times: ReportTimes;
+}
+
+/** What the machine's settings are for this load: its flow is reckoned here, and each report is looked at. */
+export function machineSettingsOf({ times }: ChargerSettings, { tickMs, meter }: Settings) {
+  return {
+    ratedMilliwatts: 0,
+    tickMs: Math.min(tickMs, times.reportMs),
+    meter: { ...meter, powerMaxMilliwatts: Math.max(meter.powerMaxMilliwatts, times.maxMilliwatts) },
+  };
 }
 
 /** @throws one line for each fault */
@@ -85,6 +94,7 @@ export function readChargerSettings(found: Readonly<Record<string, unknown>>): C
       minMilliwatts: Math.round(data.min_amps * milliwattsPerAmp),
       maxMilliwatts,
       stepMilliwatts: data.rate_unit === "A" ? milliwattsPerAmp / 10 : 1000,
+      leastSeconds: Math.max(1, Math.ceil(data.stop_latency_seconds)),
     },
     times: {
       maxMilliwatts,

@@ -9,6 +9,7 @@
 
 import type { Server } from "node:net";
 import type { Logger } from "pino";
+import { detach } from "#core/detach";
 import type { Clock } from "#core/ports";
 import { systemClock } from "#node/clock";
 import type { DeviceConfig } from "#node/config/device-config";
@@ -21,6 +22,7 @@ import { findPassphrase } from "#node/key/passphrase";
 import { type MqttLink, openMqttLink } from "#node/mqtt-link";
 import type { Key } from "#payment/key";
 import { Watt402Error } from "#payment/watt402-error";
+import { machineSettingsOf } from "../charger/settings.ts";
 import { logSteps } from "./device-log.ts";
 import { deviceFirmware } from "./firmware.ts";
 import { gatewayKeyOf, loginOf, tlsOf } from "./gateway-identity.ts";
@@ -114,8 +116,13 @@ class RunningLight implements Light {
     const logStep = logSteps(log);
     const { settings } = config;
     const rollOverAt = settings.meter.rollOverAt || meter.rollOverAt;
+    const charger = parts.charger?.charger ?? null;
     this.#host = startHost({
-      settings: { ...settings, meter: { ...settings.meter, rollOverAt } },
+      settings: {
+        ...settings,
+        meter: { ...settings.meter, rollOverAt },
+        ...(parts.charger && machineSettingsOf(parts.charger.settings, settings)),
+      },
       walletRules: config.walletRules,
       key: this.#key,
       gatewayPublicKey,
@@ -126,7 +133,7 @@ class RunningLight implements Light {
       lamp,
       journal: this.#watchedJournal(),
       link: this.#link,
-      almanac: almanacOf(config),
+      almanac: charger?.almanac ?? almanacOf(config),
       describe: {
         model: config.model,
         firmware: deviceFirmware(),
@@ -140,11 +147,14 @@ class RunningLight implements Light {
       },
       observe: (event, effects, state) => {
         this.#steppedMs = clock.nowMs();
+        charger?.observe(state);
         if (event.type === "link" && event.up) this.#troubles.note("broker", null);
         this.#look();
         logStep(event, effects, state);
       },
     });
+    if (parts.charger !== null)
+      detach(parts.charger.listen(), (error) => this.#troubles.note("lamp", String(error)));
     this.#socket = serveStatus(
       config.statusSocket,
       () => this.status(),
@@ -200,6 +210,7 @@ class RunningLight implements Light {
     const quality = this.#parts.meter.quality();
     this.#troubles.note("lamp", this.#parts.lamp.trouble());
     this.#troubles.note("meter", quality.kind === "good" ? null : quality.reason);
+    this.#troubles.note("charger", this.#parts.charger?.charger.remark() ?? null);
     this.#troubles.note("clock", clockTrouble(Date.now()));
     const foreign = this.#host?.counters.foreign ?? 0;
     this.#troubles.note(

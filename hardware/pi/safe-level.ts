@@ -9,7 +9,9 @@ import type { Almanac } from "#core/ports";
 import { fixedAlmanac, sunAlmanac } from "#node/almanac";
 import type { DeviceConfig } from "#node/config/device-config";
 
+/** A charger's own plan is its cars'; without one it is off. */
 export function almanacOf(config: DeviceConfig): Almanac {
+  if (config.plan === null) return fixedAlmanac([{ minuteOfDay: 0, levelPercent: 0 }]);
   return "sun" in config.plan ? sunAlmanac(config.plan.sun) : fixedAlmanac(config.plan.steps);
 }
 

@@ -9,7 +9,8 @@ import type { State } from "#core/machine";
 import type { Almanac, Clock, Lamp, Meter, Random } from "#core/ports";
 import { smallestQuantum } from "#hardware/charger/limits/smallest-quantum";
 import type { OcppVersion } from "#hardware/charger/ocpp/ports";
-import { checkCharger, openCharger } from "#hardware/charger/open-charger";
+import { openCharger } from "#hardware/charger/open-charger";
+import { readChargerSettings } from "#hardware/charger/settings";
 import { Watt402Error } from "#payment/watt402-error";
 import { Car, type CarModel, COMPACT_CAR } from "./car.ts";
 import { ChargePoint } from "./charge-point.ts";
@@ -102,10 +103,14 @@ export async function openChargingSite(options: ChargingSiteOptions): Promise<Ch
     max_amps: AMPS,
     ...options.charger,
   };
-  const settings = checkCharger(table, Number.MAX_SAFE_INTEGER);
-  const wantedUnits = options.wantedUnits ?? smallestQuantum(settings.times);
-  const { charger, port } = openCharger(table, { clock, wantedUnits, stateDirectory: null, onWait });
-  const at = await port;
+  const wantedUnits = options.wantedUnits ?? smallestQuantum(readChargerSettings(table).times);
+  const { charger, settings, listen } = openCharger(table, {
+    clock,
+    wantedUnits,
+    stateDirectory: null,
+    onWait,
+  });
+  const at = await listen();
   if (at === null) throw new Watt402Error("in-use", charger.load.trouble() ?? "expected a free port");
   const maxMilliwatts = AMPS * PHASES * VOLTS * 1000;
   const point = new ChargePoint({

@@ -50,7 +50,12 @@ export interface TestGateway {
   close(): Promise<void>;
 }
 
-export async function startGateway(key: Key): Promise<TestGateway> {
+/** @param unitsPerQuantum what 100 atomic units buy, mWh */
+export async function startGateway(
+  key: Key,
+  unitsPerQuantum: number = UNITS_PER_QUANTUM,
+): Promise<TestGateway> {
+  const price = Math.round((QUANTUM_ATOMIC * 1e6) / unitsPerQuantum);
   const broker = await startBroker({
     admits: (device, password) =>
       provenLogin(password, `0x${device}`, key.address, Date.now() / 1000) === `0x${device}`,
@@ -82,7 +87,7 @@ export async function startGateway(key: Key): Promise<TestGateway> {
     if (openJson(tagger, "hello", payload) === null) return gateway.wrong.push("hello: wrong tag");
     gateway.registers.push(hello.message.register);
     const { charged, granted } = gateway;
-    const offer = offerTo(device, ++revision, charged, granted);
+    const offer = offerTo(device, ++revision, charged, granted, price);
     return broker.send(topicOf(device.slice(2), "offer"), sealJson(tagger, "offer", offer), true);
   };
 
@@ -97,14 +102,14 @@ export async function startGateway(key: Key): Promise<TestGateway> {
     gateway.registers.push(frame.register);
     if (frame.maxClaimable === gateway.charged + QUANTUM_ATOMIC) {
       gateway.charged = frame.maxClaimable;
-      gateway.granted += UNITS_PER_QUANTUM;
+      gateway.granted += unitsPerQuantum;
     }
     const grant = encodeGrant({
       refusal: null,
       channelTag: channelTagOf(channelId),
       charged: gateway.charged,
       granted: gateway.granted,
-      pricePerMillionUnits: PRICE,
+      pricePerMillionUnits: price,
       validUntilSeconds: 0,
     });
     return broker.send(topicOf(device.slice(2), "grant"), sealFrame(tagger, "grant", grant));
@@ -138,7 +143,13 @@ function channelOf(device: string): ChannelConfig {
   };
 }
 
-function offerTo(device: string, revision: number, charged: number, granted: number): OfferMessage {
+function offerTo(
+  device: string,
+  revision: number,
+  charged: number,
+  granted: number,
+  pricePerMillionUnits: number,
+): OfferMessage {
   return {
     v: 1,
     revision,
@@ -154,7 +165,7 @@ function offerTo(device: string, revision: number, charged: number, granted: num
     },
     channel: channelOf(device),
     unit: "mWh",
-    pricePerMillionUnits: PRICE,
+    pricePerMillionUnits,
     validUntilSeconds: 0,
     balance: BALANCE,
     charged,

@@ -57,10 +57,13 @@ export interface DeviceConfig {
   };
   readonly settings: Settings;
   readonly walletRules: WalletRulesOf;
-  readonly plan: { readonly steps: readonly PlanStep[] } | { readonly sun: SunPlan };
+  /** Null beside a charger, whose cars make the plan. */
+  readonly plan: { readonly steps: readonly PlanStep[] } | { readonly sun: SunPlan } | null;
   /** Tables of the hardware's drivers, checked by hardware/; null means simulated. */
   readonly meterDriver: Readonly<Record<string, unknown>> | null;
   readonly lampDriver: Readonly<Record<string, unknown>> | null;
+  /** The charge point that is meter and load at once, checked by hardware/; null for all else. */
+  readonly charger: Readonly<Record<string, unknown>> | null;
 }
 
 const DAY_MS = 86_400_000;
@@ -147,7 +150,9 @@ const CONFIG = table({
     })
     .refine((plan) => (plan.steps === undefined) !== (plan.sun === undefined), {
       error: "either steps or a sun table",
-    }),
+    })
+    .optional(),
+  charger: z.looseObject({}, { error: "a table" }).optional(),
   timing: table({
     tick_ms: integer(100, DAY_MS).default(60_000),
     reading_ms: integer(100, DAY_MS).default(300_000),
@@ -155,6 +160,9 @@ const CONFIG = table({
     retry_max_ms: integer(100, DAY_MS).default(300_000),
     low_mark_permille: integer(1, 10_000).default(700),
   }).prefault({}),
+}).refine(({ plan, charger }) => (plan === undefined) !== (charger === undefined), {
+  path: ["plan"],
+  error: "a table, or one of [charger] in its place",
 });
 
 /** Reads and checks a configuration file. Throws one error that lists every fault, a line each. */
@@ -206,9 +214,10 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
     },
     settings: settingsOf(data),
     walletRules: walletRulesIn(data.policy),
-    plan: plan.steps === undefined ? { sun: sunOf(plan.sun!) } : { steps: stepsOf(plan.steps) },
+    plan: plan === undefined ? null : planOf(plan),
     meterDriver: meter.driver ?? null,
     lampDriver: lamp.driver ?? null,
+    charger: data.charger ?? null,
   };
 }
 
@@ -235,6 +244,10 @@ function settingsOf({ policy, meter, lamp, timing }: z.output<typeof CONFIG>): S
     signsOnDemand: true,
     levelWithoutClock: lamp.level_percent_without_clock,
   };
+}
+
+function planOf({ steps, sun }: NonNullable<z.output<typeof CONFIG>["plan"]>): DeviceConfig["plan"] {
+  return steps === undefined ? { sun: sunOf(sun!) } : { steps: stepsOf(steps) };
 }
 
 function stepsOf(steps: readonly { readonly at: string; readonly level_percent: number }[]): PlanStep[] {

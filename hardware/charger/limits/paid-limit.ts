@@ -19,6 +19,8 @@ export interface LimitRange {
   readonly maxMilliwatts: number;
   /** Steps in which the charge point takes its limits, milliwatts. */
   readonly stepMilliwatts: number;
+  /** A limit that ends sooner is not worth the way: no car has followed it by then. */
+  readonly leastSeconds: number;
 }
 
 export const NO_POWER: Limit = { milliwatts: 0, durationSeconds: 0 };
@@ -26,22 +28,19 @@ export const NO_POWER: Limit = { milliwatts: 0, durationSeconds: 0 };
 /** Longest duration of a limit, seconds: with much paid ahead it is renewed once an hour. */
 export const DURATION_MAX_SECONDS = 3600;
 
-/** A limit that ends sooner than this is not worth the way: cars take seconds to follow. */
-export const DURATION_MIN_SECONDS = 5;
-
 /**
  * @param paidMilliwattHours what is paid and cannot have been delivered yet
  * @param horizonMs see smallest-quantum.ts
  */
 export function paidLimit(paidMilliwattHours: number, horizonMs: number, range: LimitRange): Limit {
   if (paidMilliwattHours <= 0) return NO_POWER;
-  const { minMilliwatts, maxMilliwatts, stepMilliwatts } = range;
+  const { minMilliwatts, maxMilliwatts, stepMilliwatts, leastSeconds } = range;
   const lasting = (paidMilliwattHours * 3_600_000) / horizonMs;
   const stepped = Math.floor(Math.min(maxMilliwatts, lasting) / stepMilliwatts) * stepMilliwatts;
   const milliwatts = Math.max(minMilliwatts, stepped);
   const untilUsed = energyBefore(paidMilliwattHours, milliwatts);
   const durationSeconds = Math.min(DURATION_MAX_SECONDS, untilUsed);
-  return durationSeconds < DURATION_MIN_SECONDS ? NO_POWER : { milliwatts, durationSeconds };
+  return durationSeconds < leastSeconds ? NO_POWER : { milliwatts, durationSeconds };
 }
 
 /** Whole seconds for which a power may flow without exceeding an energy. */

@@ -171,7 +171,10 @@ function speakWith(client: Client, parts: CentralSystemParts): Dialect["commands
     }
     messages += 1;
     if (messages !== MESSAGES_MAX) return;
-    onOddity(`expected at most ${MESSAGES_MAX} messages within ${STORM_MS / 1000} s, found a storm`);
+    // What was under way fails first, and is no news.
+    client.on("close", () =>
+      onOddity(`expected at most ${MESSAGES_MAX} messages within ${STORM_MS / 1000} s, found a storm`),
+    );
     close(client);
   });
   return dialect.commands;

@@ -63,7 +63,8 @@ export function boardFileOf(
       `policy.tokens: expected none, as a board pays with one token, found ${settings.policies.length - 1}`,
     );
   }
-  if (faults.length > 0) throw new Watt402Error("config-invalid", faults.join("\n"));
+  if (config.plan === null) faults.push("charger: expected none on a board, found a table; it needs Linux");
+  if (config.plan === null || faults.length > 0) throw new Watt402Error("config-invalid", faults.join("\n"));
   const { plan, litMinutes } = "sun" in config.plan ? sunPlan(config.plan.sun) : stepsPlan(config.plan.steps);
   return {
     broker: { host: url.hostname, port: Number(url.port || "1883") },

@@ -56,6 +56,7 @@ export async function openCommand(config: DeviceConfig, argv: readonly string[])
 function partsOf({ group }: Command, config: DeviceConfig, clock: Clock) {
   const { powerMaxMilliwatts } = config.settings.meter;
   return {
+    charger: null,
     meter: new ProcessMeter(group, clock, dirname(config.journalFile), powerMaxMilliwatts),
     lamp: new SteadyLamp(processLoad(group), clock, Math.random),
   };

@@ -8,7 +8,7 @@
 import { systemClock } from "#node/clock";
 import type { DeviceConfig } from "#node/config/device-config";
 import { Watt402Error } from "#payment/watt402-error";
-import { openLampOf } from "../meter-and-lamp.ts";
+import { chargerTable, openLampOf } from "../meter-and-lamp.ts";
 import { safeLevelPercent } from "../safe-level.ts";
 import { askStatus } from "../status/status-socket.ts";
 
@@ -19,6 +19,12 @@ export async function safeCommand(config: DeviceConfig): Promise<number> {
       "in-use",
       `${config.statusSocket}: expected no running device, found process ${status.pid}; it keeps the lamp safe itself`,
     );
+  }
+  if (chargerTable(config) !== null) {
+    console.log(
+      "charge point: ends by itself when what was paid could be used up; nobody is here to tell it more",
+    );
+    return 0;
   }
   const clock = systemClock();
   const { lamp } = openLampOf(config, clock);

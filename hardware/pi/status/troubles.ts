@@ -6,7 +6,7 @@
  */
 
 /** In the order in which an installer should mend them. */
-export const PARTS = ["lamp", "meter", "disk", "clock", "gateway", "broker"] as const;
+export const PARTS = ["lamp", "meter", "charger", "disk", "clock", "gateway", "broker"] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface Trouble {
