@@ -201,7 +201,7 @@ async function openServices(
     server: "aedes",
     epochSeconds: plan.epochSeconds,
     speed: plan.speed,
-    depositAtomic: DEPOSIT_ATOMIC,
+    depositAtomic: Math.max(...plan.profiles.map(({ depositAtomic = DEPOSIT_ATOMIC }) => depositAtomic)),
     devices: plan.city.lights.length,
     onTrouble: (text) => view.say(text),
   });

@@ -8,7 +8,6 @@
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { detach } from "#core/detach";
-import type { Settings } from "#core/machine";
 import type { Policy } from "#core/policy";
 import type { Signer } from "#core/ports";
 import { energyMilliwattHours } from "#core/units";
@@ -29,7 +28,7 @@ import { Troubles } from "./fleet-troubles.ts";
 import type { Boards, BoardsResult } from "./lights/board-lights.ts";
 import { Light } from "./lights/fleet-light.ts";
 import { LeanLinks } from "./lights/lean-link.ts";
-import { lowMarkPermille } from "./lights/low-mark.ts";
+import { settingsOf } from "./lights/light-settings.ts";
 import { quickSigners } from "./lights/quick-signer.ts";
 import { type Evening, type Progress, progressOf } from "./recorded-evening.ts";
 
@@ -79,9 +78,6 @@ const BOARD_PATIENCE_MS = 5_000;
 const KEEPALIVE_SECONDS = 60;
 const RECONNECT = { firstMs: 200, maxMs: 2_000 };
 
-const TICK_MS = 15_000;
-const READING_MS = 60_000;
-
 /** Round trips kept for the percentiles; a longer run keeps an even sample. */
 const LATENCIES_MAX = 100_000;
 
@@ -127,7 +123,14 @@ export class Fleet implements Evening {
     this.clock.start();
     for (const [index, site] of sites.entries()) {
       if (isEnough()) break;
-      this.lights.push(this.raise(site, await openLoad(site, this.clock), index, signerOf));
+      this.lights.push(
+        this.raise(
+          site,
+          await openLoad(site, this.clock, (waits) => this.waitsFor(`${site.name} load`, waits)),
+          index,
+          signerOf,
+        ),
+      );
       if (index % CONNECT_AT_ONCE !== CONNECT_AT_ONCE - 1) continue;
       onConnected(this.connected());
       await sleep(CONNECT_STEP_MS);
@@ -273,14 +276,20 @@ export class Fleet implements Evening {
       return run;
     };
     const wanted = energyMilliwattHours(site.lamp.ratedMilliwatts, intervalSeconds * 1000);
-    const wantedUnits = Math.max(1, Math.round(wanted));
+    const wantedUnits = Math.max(1, Math.round(wanted), load.own?.wantedUnits ?? 0);
     const light: Light = new Light({
       name,
       key,
       signer: signerOf(key),
       site,
       load,
-      settings: this.settings(site, group, index, wantedUnits),
+      settings: settingsOf({
+        site,
+        load,
+        policy: this.options.policyFor(site, group, index),
+        wantedUnits,
+        speed: this.options.speed,
+      }),
       tellsTokens: this.options.tellsTokens,
       clock: this.clock,
       link: board === null ? this.openLink(site, key, group) : board.link,
@@ -357,25 +366,6 @@ export class Fleet implements Evening {
 
   private groupOf(name: string): string {
     return this.options.groups.get(name) ?? EVERYONE;
-  }
-
-  private settings(site: Site, group: string, index: number, wantedUnits: number): Settings {
-    const { speed, policyFor } = this.options;
-    return {
-      policy: policyFor(site, group, index),
-      meter: {
-        rollOverAt: site.meter.rollOverAt,
-        powerMaxMilliwatts: 2 * site.lamp.ratedMilliwatts,
-      },
-      ratedMilliwatts: site.lamp.ratedMilliwatts,
-      lowMarkPermille: lowMarkPermille(site.meter.resolutionUnits, wantedUnits),
-      // Back-off is a matter of networks, not of simulated time: a quarter of a real second at any speed.
-      retry: { firstMs: Math.max(1_000, 250 * speed), maxMs: Math.max(30_000, 2_000 * speed) },
-      tickMs: TICK_MS,
-      readingMs: READING_MS,
-      signsOnDemand: true,
-      levelWithoutClock: 100,
-    };
   }
 
   private notePurchase(light: Light, begins: boolean, roundTripMs: number): void {

@@ -3,7 +3,9 @@
  *
  * Promise: nothing behind the load knows which profile it is: machine, vouchers, gateway and reconciliation see units.
  */
+import type { State } from "#core/machine";
 import type { Almanac, Clock, Lamp, Meter } from "#core/ports";
+import { Watt402Error } from "#payment/watt402-error";
 import type { LampType, MeterType } from "../city/lamp-model.ts";
 import type { Draw } from "../city/random.ts";
 import type { Goods } from "../seller/sale/goods.ts";
@@ -18,6 +20,19 @@ export interface SimulatedLoad extends Lamp, Meter {
   bypass(permille: number): void;
   /** Where it holds more than memory. */
   close?(): Promise<void>;
+  /** What it knows better than its site: its plan, its settings, and what one purchase has to bring. */
+  readonly own?: {
+    readonly almanac: Almanac;
+    readonly settings: {
+      readonly ratedMilliwatts: number;
+      readonly tickMs: number;
+      readonly powerMaxMilliwatts: number;
+    };
+    /** At least this is bought at once. */
+    readonly wantedUnits: number;
+    /** Called with each state of the machine. */
+    observe(state: State): void;
+  };
 }
 
 /** A device's place in the fleet, and what stands there. */
@@ -51,14 +66,36 @@ export interface Profile {
   model(site: Equipment): string;
   /** What stands in a streetlight's place. */
   equip(lamp: Equipment, draw: Draw): Equipment;
-  /** Load and meter in memory, on a clock of milliseconds. */
-  load(site: Equipment, draw: Draw, nowMs: () => number): SimulatedLoad;
-  /** The same behind real sockets, for a fleet; missing where there are none. */
-  open?(site: Site, clock: Clock): Promise<SimulatedLoad>;
+  /** Quanta that the unit's seller has to sell beside the usual ones; none when absent. */
+  readonly menu?: readonly number[];
+  /** Money of one deposit into a device's channel; the fleet's usual when absent. */
+  readonly depositAtomic?: number;
+  /** Load and meter in memory, on a clock of milliseconds; null where they are to be had behind sockets alone. */
+  readonly load: ((site: Equipment, draw: Draw, nowMs: () => number) => SimulatedLoad) | null;
+  /** The same behind real sockets, for a fleet; missing where there are none. @param onWait true while an answer is due */
+  open?(site: Site, clock: Clock, onWait: (waits: boolean) => void): Promise<SimulatedLoad>;
 }
 
 /** What a fleet's device meters and switches. */
-export function openLoad(site: Site, clock: Clock): SimulatedLoad | Promise<SimulatedLoad> {
+export function openLoad(
+  site: Site,
+  clock: Clock,
+  onWait: (waits: boolean) => void,
+): SimulatedLoad | Promise<SimulatedLoad> {
   const { profile, random } = site;
-  return profile.open?.(site, clock) ?? profile.load(site, random, () => clock.nowMs());
+  return profile.open?.(site, clock, onWait) ?? loadOf(site, random, () => clock.nowMs());
+}
+
+/** Load and meter in memory. Throws where the profile has none. */
+export function loadOf(
+  site: Equipment & { readonly profile: Profile },
+  draw: Draw,
+  nowMs: () => number,
+): SimulatedLoad {
+  const { name, load } = site.profile;
+  if (load !== null) return load(site, draw, nowMs);
+  throw new Watt402Error(
+    "value-invalid",
+    `profile ${name}: expected one that is simulated in memory, found sockets`,
+  );
 }

@@ -1,13 +1,19 @@
 /** The profiles by name, and which device of a run has which. */
 import { Watt402Error } from "#payment/watt402-error";
 import { COMPUTE } from "./compute.ts";
+import { EV_CHARGER } from "./ev-charger.ts";
 import type { Profile } from "./profile.ts";
 import { SESSION } from "./saas.ts";
 import { STREETLIGHT } from "./streetlight.ts";
 
-export const PROFILES: readonly Profile[] = [STREETLIGHT, COMPUTE, SESSION];
+export const PROFILES: readonly Profile[] = [STREETLIGHT, EV_CHARGER, COMPUTE, SESSION];
 
 export const PROFILE_NAMES: readonly string[] = PROFILES.map(({ name }) => name);
+
+/** Those that a world can play in virtual time. */
+export const WORLD_PROFILE_NAMES: readonly string[] = PROFILES.filter(({ load }) => load !== null).map(
+  ({ name }) => name,
+);
 
 /** @param name one of PROFILE_NAMES */
 export function profileNamed(name: string): Profile {

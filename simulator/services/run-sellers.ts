@@ -20,10 +20,16 @@ export function sellersOf(
       chain,
       keys: [chain, ...chain.furtherSellers][index]!,
       goods: profile.goods,
-      menu: DEFAULT_MENU,
+      menu: menuOf(profiles.filter((one) => one.goods.unit === profile.goods.unit)),
       tariff: index === 0 ? tariff : profile.tariff,
     })),
   );
+}
+
+/** The quanta of all devices that a seller sells to, the smallest first. */
+function menuOf(buyers: readonly Profile[]): readonly number[] {
+  const all = new Set(buyers.flatMap(({ menu = DEFAULT_MENU }) => menu));
+  return [...all].sort((left, right) => left - right);
 }
 
 /** The number of the seller that a device pays: chains are dealt out in turn, and on each its unit decides. */

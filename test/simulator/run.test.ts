@@ -80,7 +80,8 @@ test(
     expectSound(result, 4);
     expect(result.unit).toBe("mixed");
     expect(result.profiles.map(({ profile, unit, devices }) => ({ profile, unit, devices }))).toEqual([
-      { profile: "streetlight", unit: "mWh", devices: 2 },
+      { profile: "streetlight", unit: "mWh", devices: 1 },
+      { profile: "ev-charger", unit: "mWh", devices: 1 },
       { profile: "compute", unit: "ms", devices: 1 },
       { profile: "saas", unit: "s", devices: 1 },
     ]);
@@ -89,8 +90,11 @@ test(
       expect(consumed).toBeGreaterThan(0);
       expect(consumed).toBeLessThanOrEqual(granted);
     }
-    const [lamps] = result.profiles;
-    expect(result.energyMilliwattHours).toEqual({ consumed: lamps!.consumed, granted: lamps!.granted });
+    const [lamp, charger] = result.profiles;
+    expect(result.energyMilliwattHours).toEqual({
+      consumed: lamp!.consumed + charger!.consumed,
+      granted: lamp!.granted + charger!.granted,
+    });
   },
   RUN_MS,
 );

@@ -83,7 +83,7 @@ export class Light implements EveningLight {
       lamp: load,
       journal: memoryJournal(),
       link: this.link,
-      almanac: site.almanac,
+      almanac: load.own?.almanac ?? site.almanac,
       describe: {
         model: site.profile.model(site),
         firmware: "watt402-simulate",
@@ -94,6 +94,7 @@ export class Light implements EveningLight {
       },
       observe: (event, effects, state) => {
         if ("reading" in event && event.reading !== null) this.drawnWhenRead = this.drawnWhenShown;
+        load.own?.observe(state);
         this.monitor.observe(event, effects, state);
       },
     });

@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { positive, readBy, whole } from "../../arguments.ts";
 import { type ColumnMapping, readMapping } from "../../city/columns.ts";
-import { PROFILE_NAMES } from "../../profiles/profiles.ts";
+import { WORLD_PROFILE_NAMES } from "../../profiles/profiles.ts";
 import { STREETLIGHT } from "../../profiles/streetlight.ts";
 import { shippedScenarios } from "../../scenario/open-scenario.ts";
 import { FAULT_KINDS, type FaultChoice, readFaultChoice } from "../engine/faults.ts";
@@ -78,7 +78,7 @@ export function readWorldFlags(argv: readonly string[]): WorldFlags {
     .option("--charge-percent <share>", "the seller charges this share of each voucher", whole(1, 100))
     .addOption(
       new Option("--profile <name>", "what the devices of a drawn world are")
-        .choices(PROFILE_NAMES)
+        .choices(WORLD_PROFILE_NAMES)
         .default(undefined, STREETLIGHT.name),
     )
     .option("--workers <number>", "worlds at once", whole(1, 64), Math.max(1, availableParallelism()))

@@ -9,7 +9,7 @@ import type { Settings } from "#core/machine";
 import type { Lamp, Meter } from "#core/ports";
 import { METER_TYPES } from "../../city/lamp-model.ts";
 import { type Draw, pick } from "../../city/random.ts";
-import type { Equipment, Profile, SimulatedLoad } from "../../profiles/profile.ts";
+import { type Equipment, loadOf, type Profile, type SimulatedLoad } from "../../profiles/profile.ts";
 import { STREETLIGHT } from "../../profiles/streetlight.ts";
 import type { Faults } from "../engine/faults.ts";
 import { policyWithin } from "../engine/world-terms.ts";
@@ -124,7 +124,7 @@ export class SiteMeter implements Lamp, Meter {
   private readonly nowMs: () => number;
 
   constructor(site: Site, faults: Faults, draw: Draw, nowMs: () => number) {
-    this.model = site.profile.load(site, draw, nowMs);
+    this.model = loadOf(site, draw, nowMs);
     this.rollOverAt = site.meter.rollOverAt;
     this.nowMs = nowMs;
     this.faults = faults;

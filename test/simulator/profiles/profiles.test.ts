@@ -6,8 +6,8 @@ import type { Reading } from "#core/events";
 import { unitsForQuantum } from "#core/units";
 import { METER_TYPES } from "#simulator/city/lamp-model";
 import { seededRandom } from "#simulator/city/random";
-import type { Equipment, SimulatedLoad } from "#simulator/profiles/profile";
-import { PROFILES, profileNamed, soldBy } from "#simulator/profiles/profiles";
+import { type Equipment, loadOf, type SimulatedLoad } from "#simulator/profiles/profile";
+import { PROFILES, profileNamed, soldBy, WORLD_PROFILE_NAMES } from "#simulator/profiles/profiles";
 import { STREETLIGHT } from "#simulator/profiles/streetlight";
 import { readTariff } from "#simulator/seller/run-seller";
 import { DEFAULT_MENU } from "#simulator/seller/sale/tariff";
@@ -26,7 +26,7 @@ function opened(name: string, seed: number) {
   const draw = seededRandom(seed);
   const profile = profileNamed(name);
   const site = profile.equip(LAMP, draw);
-  const load = profile.load(site, draw, () => nowMs);
+  const load = loadOf({ ...site, profile }, draw, () => nowMs);
   const pass = (ms: number) => {
     nowMs += ms;
   };
@@ -46,7 +46,7 @@ const STEPS = fc.array(
   { minLength: 1, maxLength: 20 },
 );
 
-for (const { name } of PROFILES) {
+for (const name of WORLD_PROFILE_NAMES) {
   test(`a ${name} never uses more than its level allows, and nothing at level 0`, () => {
     fc.assert(
       fc.property(STEPS, fc.nat(), (steps, seed) => {

@@ -94,7 +94,7 @@ describe("a shipped scenario in a world", () => {
 
 it("machines of several units are refused by name: a world has one seller", () => {
   const request = { flags: { scenario: "machines" }, nights: 1 };
-  expect(() => planWorldEvening(request)).toThrow("expected streetlights, found compute, saas");
+  expect(() => planWorldEvening(request)).toThrow("expected streetlights, found ev-charger, compute, saas");
 });
 
 describe("an evening in a world", () => {

@@ -1,6 +1,6 @@
 /** Worlds: the same from the same seed, troubled by every kind of fault, and never untrue to an invariant. */
 import { describe, expect, it } from "vitest";
-import { PROFILE_NAMES } from "#simulator/profiles/profiles";
+import { WORLD_PROFILE_NAMES } from "#simulator/profiles/profiles";
 import type { FaultKind } from "#simulator/world/engine/faults";
 import { runFaults } from "#simulator/world/run/fault-run";
 import type { WorldOptions } from "#simulator/world/run/world-options";
@@ -104,7 +104,7 @@ describe("a world", () => {
     });
   }
 
-  it.each(PROFILE_NAMES.slice(1))(
+  it.each(WORLD_PROFILE_NAMES.slice(1))(
     "keeps every promise to machines of the profile %s through a night with everything going wrong",
     { timeout: 60_000 },
     async (profile) => {
