@@ -6,7 +6,7 @@
  */
 import { purchaseNonce } from "#payment/authorization";
 import type { Hex } from "#payment/bytes";
-import { verifierOf } from "#payment/offer/offer";
+import { transferMethodOf, verifierOf } from "#payment/offer/offer";
 import { tokenName } from "#protocol/payment-token";
 import type { ChannelRecord } from "../../purchase/ports.ts";
 import type { ChainNode, Differ, ReconcileParts } from "./differences.ts";
@@ -37,16 +37,27 @@ export async function compareTransfers(
 ): Promise<number> {
   const { id, device, charged, requirements } = channel;
   const { asset, payTo } = requirements;
-  const { transfers, reachesBack } = await receipts.transfers(asset, `0x${device}`, payTo);
+  const from = `0x${device}`;
+  const isByPermit2 = transferMethodOf(requirements) === "permit2";
+  const nonceAt = (chargedAtomic: number) => purchaseNonce(id as Hex, chargedAtomic);
+  const permitNonces = new Set<string>(isByPermit2 ? [nonceAt(charged)] : []);
+  if (isByPermit2) {
+    for await (const payment of ledger.payments({ channelId: id })) {
+      permitNonces.add(nonceAt(payment.charged - payment.amountAtomic));
+    }
+  }
+  const { transfers, reachesBack } = await receipts.transfers(asset, from, payTo, permitNonces);
   const byNonce = new Map(transfers.map((transfer) => [transfer.nonce, transfer]));
   let takenAtomic = 0;
   for await (const payment of ledger.payments({ channelId: id })) {
     const { maxClaimable, amountAtomic } = payment;
-    const nonce = purchaseNonce(id as Hex, payment.charged - amountAtomic);
+    const nonce = nonceAt(payment.charged - amountAtomic);
     const transfer = byNonce.get(nonce);
     // What is older than the node's events can still be asked for by its nonce.
     const isOld =
-      transfer === undefined && !reachesBack && (await chain.authorizationUsed(asset, `0x${device}`, nonce));
+      transfer === undefined &&
+      !reachesBack &&
+      (await (isByPermit2 ? chain.permit2.isUsed(from, nonce) : chain.authorizationUsed(asset, from, nonce)));
     takenAtomic += isOld ? amountAtomic : (transfer?.amountAtomic ?? 0);
     if (isOld || transfer?.amountAtomic === amountAtomic) continue;
     differ(
@@ -56,7 +67,7 @@ export async function compareTransfers(
       "the row was changed, or the seller said that it was paid and was not",
     );
   }
-  const next = byNonce.get(purchaseNonce(id as Hex, charged));
+  const next = byNonce.get(nonceAt(charged));
   if (next !== undefined) {
     differ(
       "ledger and chain",

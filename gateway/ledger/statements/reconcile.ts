@@ -13,6 +13,7 @@ import { recoverAddress } from "#payment/key";
 import { verifierOf } from "#payment/offer/offer";
 import { voucherDigest } from "#payment/voucher";
 import { tokenName } from "#protocol/payment-token";
+import { depositMethodOf } from "../../purchase/permit2/deposit-permit.ts";
 import type { ChannelRecord, PaymentRecord } from "../../purchase/ports.ts";
 import type { Escrow } from "../../treasury/escrow.ts";
 import type { LedgerStore } from "../store.ts";
@@ -213,13 +214,13 @@ async function compareChain(
 ): Promise<number> {
   const { ledger, chain, escrow, treasury } = parts;
   const { asset } = channel.requirements;
+  const isByPermit2 = depositMethodOf(channel.requirements) === "permit2";
   let deposited = 0;
   for (const deposit of await ledger.deposits(channel.id)) {
-    const used = await chain.authorizationUsed(
-      asset,
-      treasury,
-      depositNonce(channel.id as Hex, deposit.index),
-    );
+    const nonce = depositNonce(channel.id as Hex, deposit.index);
+    const used = isByPermit2
+      ? await chain.permit2.isUsed(treasury, nonce)
+      : await chain.authorizationUsed(asset, treasury, nonce);
     const isConfirmed = deposit.state === "confirmed";
     if (isConfirmed) deposited += deposit.amountAtomic;
     if (used === isConfirmed) continue;
