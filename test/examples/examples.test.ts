@@ -28,3 +28,14 @@ test("a meter by a register map of one's own is read in milliwatt-hours and mill
     "the machine reads 12340000 mWh at 60000 mW",
   ]);
 });
+
+test("a session by the second is open while it is paid for, and closes when nobody wants it any more", async () => {
+  const [seconds, opened, granted, charged] = numbersOf(
+    (await outputOf(() => import("./paid-session.ts")))[0]!,
+  );
+  expect(seconds).toBeGreaterThanOrEqual(5);
+  expect(opened).toBeGreaterThanOrEqual(1);
+  // E2: never more than was granted and one quantum, which is two seconds.
+  expect(seconds).toBeLessThanOrEqual(granted! + 2);
+  expect(charged).toBe(granted! * 50);
+});
