@@ -16,6 +16,11 @@ export function tokenName({ network, asset }: PaymentToken): string {
   return `${network}/erc20:${asset.toLowerCase()}`;
 }
 
+/** @param pays CAIP-19 names, a space between two, as a hello has them */
+export function isPaidBy(pays: string, token: PaymentToken): boolean {
+  return pays.toLowerCase().split(" ").includes(tokenName(token));
+}
+
 export function isSameToken(left: PaymentToken, right: PaymentToken): boolean {
   if (left.network !== right.network) return false;
   return left.asset === right.asset || left.asset.toLowerCase() === right.asset.toLowerCase();

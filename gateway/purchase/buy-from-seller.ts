@@ -26,7 +26,7 @@ export async function buyFrom(
   const tariff = client.tariff();
   if (tariff === null || tariff.menu.includes(pay.maxClaimable - channel.charged)) return bought;
   // It refuses a rung of another price before it looks at the channel: asked at its own price, it looks.
-  const { quote } = await client.quote(chooseQuantum(tariff, record.wantedUnits, 0));
+  const { quote } = await client.quote(chooseQuantum(tariff, record.wantedUnits, 0), record.pays);
   if (quote === null) return bought;
   const asked = await purchase(buying, { ...bought.channel, requirements: quote.requirements }, pay);
   return { ...asked, channel: { ...asked.channel, requirements: bought.channel.requirements } };

@@ -235,7 +235,8 @@ export type AskedQuote = { readonly quote: Quote | null } & NoTerms;
 export interface Seller {
   /** Resolves with null, and a reason, while the seller does not answer. */
   tariff(): Promise<AskedTariff>;
-  quote(quantumAtomic: number): Promise<AskedQuote>;
+  /** @param wanted tokens that go before its others, whatever the order in which they are configured */
+  quote(quantumAtomic: number, wanted?: readonly PaymentToken[]): Promise<AskedQuote>;
   pay(channel: ChannelRecord, amountAtomic: number, payload: PaymentPayload): Promise<Sale>;
   /**
    * The counters of a channel on which the seller has charged more than the ledger knows, because an
@@ -262,7 +263,8 @@ export interface SellerClient {
    * does not answer. What it said a moment ago serves, too: the pause grows with every such question.
    */
   reconsider(): Promise<boolean>;
-  quote(quantumAtomic: number): Promise<AskedQuote>;
+  /** @param pays as DeviceRecord.pays: of several tokens that it takes, one of these is asked for where there is any */
+  quote(quantumAtomic: number, pays?: string): Promise<AskedQuote>;
   /**
    * It refused a payment, and not for anything that the device, its channel or the treasury did.
    * @param device 40 lower-case hex digits

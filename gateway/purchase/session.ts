@@ -165,7 +165,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const isRefused = refusedAtomic !== null && before !== null && client.owns(before.seller);
   const isHeard = isRefused && (await client.reconsider());
   const tariff = client.tariff();
-  const asked = tariff && (await client.quote(quantumFor(session, client, tariff)));
+  const asked = tariff && (await client.quote(quantumFor(session, client, tariff), pays));
   if (tariff === null || !asked?.quote) {
     const { reason, isUnpayable } = asked ?? client.lacks();
     const refusal = isUnpayable ? "seller-refused" : "seller-unavailable";

@@ -118,9 +118,9 @@ export class GuardedSeller implements Seller {
     return heard;
   }
 
-  async quote(quantumAtomic: number): Promise<AskedQuote> {
+  async quote(...asking: Parameters<Seller["quote"]>): Promise<AskedQuote> {
     const asked = await this.#call("call", QUOTE, async () => {
-      const heard = await this.#seller.quote(quantumAtomic);
+      const heard = await this.#seller.quote(...asking);
       if (heard.quote === null) this.health.quoteFailed(heard.reason);
       return heard;
     });

@@ -5,7 +5,7 @@
  */
 
 import { detach } from "#core/detach";
-import type { PaymentToken } from "#protocol/payment-token";
+import { isPaidBy, type PaymentToken } from "#protocol/payment-token";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { AskedQuote, NoTerms, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
 import { GuardedSeller, type SellerGuards, type SellerLimits } from "./guarded-seller.ts";
@@ -86,14 +86,18 @@ export class RunningSellerClient implements SellerClient {
     return this.#watch.reconsider();
   }
 
-  async quote(quantumAtomic: number): Promise<AskedQuote> {
-    const asked = await this.#watch.quote(quantumAtomic);
+  async quote(quantumAtomic: number, pays = ""): Promise<AskedQuote> {
+    const { tokens } = this.#options;
+    const payable = tokens.filter((token) => isPaidBy(pays, token));
+    // A device that pays with all of them, or with none, gets the one that is wanted most.
+    const wanted = payable.length === tokens.length ? [] : payable;
+    const asked = await this.#watch.quote(quantumAtomic, wanted);
     if (asked.quote === null) return asked;
     this.#token = asked.quote.requirements;
     if ((await this.#guards.termsTrouble(asked.quote.requirements)) === "") return asked;
     // The terms are as they were and the chain is not: asked anew, it is looked at until that is over.
     this.#watch.forgetQuotes();
-    return this.#watch.quote(quantumAtomic);
+    return this.#watch.quote(quantumAtomic, wanted);
   }
 
   refused(device: string, reason: string): void {

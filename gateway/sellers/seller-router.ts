@@ -6,7 +6,7 @@
  * any that sells, nothing is changed. A device that says what it may pay with is sent to no seller that takes none of
  * it; one that signs ahead gets a metered seller only where there is no other.
  */
-import { type PaymentToken, tokenName } from "#protocol/payment-token";
+import { isPaidBy } from "#protocol/payment-token";
 import type { DeviceRecord, SellerRouter } from "../purchase/ports.ts";
 import type { RunningSellerClient } from "./seller-client.ts";
 
@@ -26,11 +26,6 @@ const TRIAL_MS = 60_000;
 interface Trial {
   readonly device: string;
   readonly sinceMs: number;
-}
-
-/** @param pays as DeviceRecord.pays */
-function isPaidBy(pays: string, token: PaymentToken): boolean {
-  return pays.toLowerCase().split(" ").includes(tokenName(token));
 }
 
 /** @param entries in the order of preference  @param nowMs monotonic */

@@ -7,6 +7,7 @@
  */
 
 import { detach } from "#core/detach";
+import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
 import type { AskedQuote, Logger, NoTerms, Quote, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
 
@@ -33,7 +34,7 @@ const PAUSE_MIN_MS = 1_000;
 /** A refusal so long after the latest look is the first of its kind. */
 const RECONSIDERED_MS = 2 * PAUSE_MAX_MS;
 
-export class TariffWatch implements Pick<SellerClient, "tariff" | "lacks" | "reconsider" | "quote"> {
+export class TariffWatch implements Pick<SellerClient, "tariff" | "lacks" | "reconsider"> {
   readonly #seller: Seller;
   readonly #note: Logger;
   readonly #changed: () => void;
@@ -45,7 +46,8 @@ export class TariffWatch implements Pick<SellerClient, "tariff" | "lacks" | "rec
   #stopped = false;
   #asking: Promise<boolean> | null = null;
   #lacks: NoTerms = { reason: "it has not answered yet" };
-  readonly #quotes = new Map<number, Quote>();
+  /** By quantum, and the tokens that were wanted. */
+  readonly #quotes = new Map<string, Quote>();
   /** A quantum for which the seller quoted nothing: the seller is back when it does, whatever its tariff says. */
   #unquoted: number | null = null;
   /** A device got no quote since the seller was last known to quote: devices are offered again when it does. */
@@ -81,11 +83,12 @@ export class TariffWatch implements Pick<SellerClient, "tariff" | "lacks" | "rec
     return this.#lacks;
   }
 
-  async quote(quantumAtomic: number): Promise<AskedQuote> {
-    const known = this.#quotes.get(quantumAtomic);
+  /** @param wanted of the tokens that its seller is configured with: as many kinds of quotes are kept as there are choices */
+  async quote(quantumAtomic: number, wanted: readonly PaymentToken[] = []): Promise<AskedQuote> {
+    const known = this.#quotes.get(nameOf(quantumAtomic, wanted));
     if (known) return { quote: known, reason: "" };
     const wasMissed = this.#isMissed;
-    const heard = await this.#askQuote(quantumAtomic);
+    const heard = await this.#askQuote(quantumAtomic, wanted);
     const isFirstMiss = heard.quote === null && !wasMissed;
     if (isFirstMiss && !this.#stopped && this.#asking === null) this.#lookAfter(PAUSE_MIN_MS);
     return heard;
@@ -163,10 +166,10 @@ export class TariffWatch implements Pick<SellerClient, "tariff" | "lacks" | "rec
     return true;
   }
 
-  async #askQuote(quantumAtomic: number): Promise<AskedQuote> {
-    const heard = await this.#seller.quote(quantumAtomic);
+  async #askQuote(quantumAtomic: number, wanted: readonly PaymentToken[] = []): Promise<AskedQuote> {
+    const heard = await this.#seller.quote(quantumAtomic, wanted);
     if (heard.quote !== null) {
-      this.#quotes.set(quantumAtomic, heard.quote);
+      this.#quotes.set(nameOf(quantumAtomic, wanted), heard.quote);
       if (this.#unquoted === quantumAtomic) this.#unquoted = null;
     } else {
       this.#lacks = heard;
@@ -197,6 +200,10 @@ export class TariffWatch implements Pick<SellerClient, "tariff" | "lacks" | "rec
     const validMs = untilSeconds ? untilSeconds * 1000 - this.#clock.nowMs() : this.#pauseMaxMs;
     return Math.max(PAUSE_MIN_MS, Math.min(this.#pauseMaxMs, validMs));
   }
+}
+
+function nameOf(quantumAtomic: number, wanted: readonly PaymentToken[]): string {
+  return [quantumAtomic, ...wanted.map(tokenName)].join(" ");
 }
 
 /** Price, what is on sale and how it is charged; how long it holds is no change. */

@@ -16,7 +16,14 @@ import {
   type SellerCounters,
 } from "../../purchase/ports.ts";
 import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
-import { chooseRequirements, otherVersionIn, type Payable, sponsoredBy, unpaidBy } from "./requirements.ts";
+import {
+  chooseRequirements,
+  otherVersionIn,
+  type Payable,
+  sponsoredBy,
+  unpaidBy,
+  wanting,
+} from "./requirements.ts";
 import { type Answer, type Http, isElsewhere, refusalIn } from "./seller-http.ts";
 
 const counter = z.number().int().min(0).max(COUNTER_MAX);
@@ -60,7 +67,7 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable,
       }
       return { tariff: null, reason: `${base}/v1/tariff: expected a tariff, ${found(answer)}` };
     },
-    async quote(quantumAtomic) {
+    async quote(quantumAtomic, wanted) {
       const url = urlOf(quantumAtomic);
       const answer = await http.call("POST", url, null);
       if (answer.kind !== "payment-required") {
@@ -69,7 +76,7 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable,
         return { quote: null, reason: `${url}: expected payment requirements, ${found(answer)}` };
       }
       echo.heard(url, answer.required);
-      const { requirements, ...others } = chooseRequirements(answer.required, payable);
+      const { requirements, ...others } = chooseRequirements(answer.required, wanting(payable, wanted));
       const quote = requirements && { resource: url, requirements, sponsored: sponsoredBy(answer.required) };
       return { ...others, quote, reason: `${url}: ${others.reason}` };
     },

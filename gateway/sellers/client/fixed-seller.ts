@@ -6,6 +6,7 @@
  * price is by now.
  */
 import { PRICED_UNITS } from "#core/units";
+import type { PaymentToken } from "#protocol/payment-token";
 import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../../purchase/ports.ts";
 import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
 import {
@@ -16,6 +17,7 @@ import {
   type Payable,
   sponsoredBy,
   unpaidBy,
+  wanting,
 } from "./requirements.ts";
 import { type Http, isElsewhere, refusalIn } from "./seller-http.ts";
 
@@ -33,7 +35,8 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
   const { url, method, unit, unitsPerPayment, metered } = sale;
   const echo = new ExtensionEcho();
 
-  async function quote(): ReturnType<Seller["quote"]> {
+  /** @param wanted taken up at the tariff's price alone, `priceAtomic`, as a price in another token is another price */
+  async function quote(priceAtomic?: number, wanted?: readonly PaymentToken[]): ReturnType<Seller["quote"]> {
     const answer = await http.call(method, url, null);
     if (answer.kind !== "payment-required") {
       const other = answer.kind === "refused" ? otherVersionIn(answer.status, answer.body) : null;
@@ -45,7 +48,9 @@ export function fixedSeller(http: Http, sale: FixedSale, payable: Payable): Sell
       };
     }
     echo.heard(url, answer.required);
-    const { requirements, ...others } = chooseRequirements(answer.required, payable);
+    const asked = chooseRequirements(answer.required, wanting(payable, wanted));
+    const isAtPrice = asked.requirements?.amount === String(priceAtomic);
+    const { requirements, ...others } = isAtPrice ? asked : chooseRequirements(answer.required, payable);
     // The resource is named as the seller names it: it may compare it with what it was paid for.
     const resource = answer.required.resource?.url ?? url;
     const quoted = requirements && { resource, requirements, sponsored: sponsoredBy(answer.required) };

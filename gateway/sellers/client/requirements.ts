@@ -29,6 +29,13 @@ export interface Payable {
   readonly verifiers?: readonly string[];
 }
 
+/** Tokens that are wanted go before the others. */
+export function wanting(payable: Payable, wanted: readonly PaymentToken[] = []): Payable {
+  const isWanted = (token: PaymentToken) => wanted.some((one) => isSameToken(one, token));
+  const { tokens } = payable;
+  return { ...payable, tokens: [...tokens.filter(isWanted), ...tokens.filter((token) => !isWanted(token))] };
+}
+
 /** The requirements the operator likes best; null, and why, when none can be paid. */
 export function chooseRequirements(
   required: PaymentRequired,

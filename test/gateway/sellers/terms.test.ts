@@ -2,13 +2,16 @@
 
 import { encodePaymentRequiredHeader } from "@x402/core/http";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { SellerClient } from "#gateway/purchase/ports";
+import { type SellerClient, UNTIMED } from "#gateway/purchase/ports";
 import { fixedSeller } from "#gateway/sellers/client/fixed-seller";
+import { RunningSellerClient } from "#gateway/sellers/seller-client";
 import { TariffWatch } from "#gateway/sellers/tariff-watch";
+import { tokenName } from "#protocol/payment-token";
 import type { PaymentRequired } from "#protocol/x402";
 import { NETWORK, newBench, requirementsOf, TOKEN } from "../purchase/fixtures.ts";
 import { open, Speaker } from "../purchase/speaker.ts";
 import { openStandIn, type StandIn } from "./stand-in.ts";
+import { testTimer } from "./timer.ts";
 
 const PAYABLE = {
   schemes: ["batch-settlement", "exact"] as const,
@@ -124,4 +127,58 @@ test("a device without an offer hears by a refusal that names no channel whether
   ]);
   expect(speaker.offersIn(said)).toEqual([]);
   watch.stop();
+});
+
+test("of several tokens that a seller takes, each device is quoted the one that it pays with, at the same price alone", async () => {
+  const [dollar, euro] = [TOKEN, `0x${"e0".repeat(20)}`].map((asset) => ({ network: NETWORK, asset }));
+  const tokens = [dollar!, euro!];
+  const sale = {
+    url: standIn.url,
+    method: "GET",
+    unit: "mWh",
+    unitsPerPayment: 500,
+    metered: false,
+  } as const;
+  const seller = new RunningSellerClient(
+    fixedSeller(standIn.http, sale, { ...PAYABLE, tokens }),
+    {
+      name: "both",
+      kind: "fixed",
+      url: standIn.url,
+      tokens,
+      callsMax: 2,
+      queueMax: 2,
+      awayAfterMs: 1_000,
+      isFirst: true,
+    },
+    {
+      timer: testTimer(),
+      note: () => {},
+      timing: UNTIMED,
+      holds: () => true,
+      changed: () => {},
+      termsTrouble: async () => "",
+    },
+  );
+  const asked = async (...pays: { network: string; asset: string }[]) => {
+    const { quote } = await seller.quote(100, pays.map(tokenName).join(" "));
+    return quote!.requirements.asset;
+  };
+  answer = version2([option(dollar!), option(euro!)]);
+  const elsewhere = { network: "eip155:1", asset: TOKEN };
+  expect(await asked()).toBe(TOKEN);
+  expect(await asked(euro!)).toBe(euro!.asset);
+  expect(await asked(dollar!)).toBe(TOKEN);
+  expect(await asked(euro!, dollar!)).toBe(TOKEN);
+  expect(await asked(euro!, elsewhere)).toBe(euro!.asset);
+  expect(await asked(elsewhere)).toBe(TOKEN);
+  // Another amount is another price, and the tariff has one: what is wanted most stands.
+  answer = version2([option(dollar!), option({ ...euro, amount: "90" })]);
+  await seller.reconsider();
+  expect(await asked(euro!)).toBe(TOKEN);
+  // What is not on sale in a device's token is no fault of the seller's.
+  answer = version2([option(dollar!)]);
+  await seller.reconsider();
+  expect(await asked(euro!)).toBe(TOKEN);
+  seller.stop();
 });
