@@ -1,19 +1,22 @@
 /**
  * Whether a charge point keeps the limits that it confirmed.
  *
- * Promise: energy above what its limits let flow is reported apart, to the milliwatt-hour; a charger that shows such
- * excess beyond tolerance in STRIKES_MAX reports in a row, or more than a whole purchase at once, disobeys, and stays
- * disobedient whatever it shows afterwards.
+ * Promise: what its register shows above what limits allow, and above a meter's error, adds up until the charger stays
+ * below them again. Once that exceeds SLACK_MILLIWATT_HOURS it is excess, reported apart; a charger that shows excess in
+ * STRIKES_MAX reports in a row, or more than a whole purchase of it, disobeys, and stays disobedient whatever it shows
+ * afterwards.
  */
 
 export interface Obedience {
   /** Delivered above confirmed limits since the charge point is known, milliwatt-hours. */
   readonly excessMilliwattHours: number;
+  /** Above limits and tolerance and not made good yet, milliwatt-hours. */
+  readonly over: number;
   readonly strikes: number;
   readonly disobeys: boolean;
 }
 
-export const OBEDIENT: Obedience = { excessMilliwattHours: 0, strikes: 0, disobeys: false };
+export const OBEDIENT: Obedience = { excessMilliwattHours: 0, over: 0, strikes: 0, disobeys: false };
 
 /** Reports with excess in a row by which a charger disobeys. */
 export const STRIKES_MAX = 2;
@@ -35,12 +38,14 @@ export function judgeReport(
   allowed: number,
   quantumUnits: number,
 ): Obedience {
-  const excess = used - allowed;
-  if (excess <= SLACK_MILLIWATT_HOURS + TOLERANCE * allowed) return { ...before, strikes: 0 };
+  const over = Math.max(0, before.over + used - (1 + TOLERANCE) * allowed);
+  if (over <= SLACK_MILLIWATT_HOURS || used <= allowed) return { ...before, over, strikes: 0 };
   const strikes = before.strikes + 1;
+  const excess = Math.round(strikes === 1 ? Math.max(over, used - allowed) : used - allowed);
   return {
-    excessMilliwattHours: before.excessMilliwattHours + Math.round(excess),
+    excessMilliwattHours: before.excessMilliwattHours + excess,
+    over,
     strikes,
-    disobeys: before.disobeys || strikes >= STRIKES_MAX || excess > quantumUnits + SLACK_MILLIWATT_HOURS,
+    disobeys: before.disobeys || strikes >= STRIKES_MAX || over > quantumUnits + SLACK_MILLIWATT_HOURS,
   };
 }

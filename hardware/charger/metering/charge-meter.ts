@@ -8,7 +8,7 @@
  */
 import type { Reading } from "#core/events";
 import { energyMilliwattHours } from "#core/units";
-import { type Flow, flowAt, limitFlow, newFlow, reportFlow } from "../limits/flow.ts";
+import { allowedBetween, type Flow, flowAt, limitFlow, newFlow, reportFlow } from "../limits/flow.ts";
 import { judgeReport, OBEDIENT, type Obedience } from "../limits/obedience.ts";
 import type { ReportTimes } from "../limits/smallest-quantum.ts";
 import type { StationSample } from "../ocpp/ports.ts";
@@ -103,7 +103,7 @@ export class ChargeMeter {
     const { register, note } = takeSample(
       this.#register,
       { transactionId, energyMilliwattHours: energy, atSeconds, begins },
-      { most: this.#stepMax(nowMs, atSeconds), estimate: this.#estimate(nowMs) },
+      { most: this.#stepMax(nowMs, atSeconds), estimate: this.#estimate(atMs) },
     );
     const step = register.total - this.#register.total;
     const known = this.#reportedAtMs !== null;
@@ -111,9 +111,10 @@ export class ChargeMeter {
     this.#register = register;
     if (note === "late" || note === "implausible" || note === "backwards") return { note, step: 0 };
     const flow = this.flow(nowMs);
-    if (known && note === "counted") {
-      this.#obedience = judgeReport(this.#obedience, step, flow.allowed, quantumUnits);
-      this.#learnStopLatency(flow, step);
+    if (known && (note === "counted" || note === "rebased")) {
+      const allowed = allowedBetween(flow, this.#stepAtMs ?? atMs, atMs);
+      this.#obedience = judgeReport(this.#obedience, step, allowed, quantumUnits);
+      this.#learnStopLatency(flow, step, allowed, atMs);
     }
     this.#measuredMilliwatts = powerMilliwatts ?? this.#powerSince(step, atMs);
     this.#stepAtMs = atMs;
@@ -144,9 +145,10 @@ export class ChargeMeter {
   }
 
   /** By the power that was shown last, since the register was believed last. */
-  #estimate(nowMs: number): number {
-    if (this.#reportedAtMs === null) return 0;
-    return Math.floor(energyMilliwattHours(this.#measuredMilliwatts ?? 0, nowMs - this.#reportedAtMs));
+  #estimate(atMs: number): number {
+    if (this.#stepAtMs === null) return 0;
+    const elapsedMs = Math.max(0, atMs - this.#stepAtMs);
+    return Math.floor(energyMilliwattHours(this.#measuredMilliwatts ?? 0, elapsedMs));
   }
 
   /** For charge points that show no power. */
@@ -156,11 +158,12 @@ export class ChargeMeter {
   }
 
   /** Only what flowed above the limit after it fell is the charger's lateness. */
-  #learnStopLatency(flow: Flow, step: number): void {
-    const { beforeMilliwatts, limitMilliwatts, followsByMs, atMs, allowed } = flow;
-    const { stopLatencyMs, reportMs } = this.#times;
+  #learnStopLatency(flow: Flow, step: number, allowed: number, atMs: number): void {
+    const { beforeMilliwatts, limitMilliwatts, followsByMs } = flow;
+    const { stopLatencyMs } = this.#times;
     const fell = beforeMilliwatts - limitMilliwatts;
-    if (fell <= 0 || atMs < followsByMs || atMs - followsByMs > reportMs) return;
+    const fellAtMs = followsByMs - stopLatencyMs;
+    if (fell <= 0 || atMs < followsByMs || (this.#stepAtMs ?? atMs) > fellAtMs) return;
     const grace = energyMilliwattHours(fell, stopLatencyMs);
     const late = Math.max(0, step - (allowed - grace));
     const latencyMs = Math.min(stopLatencyMs, Math.round((late * stopLatencyMs) / grace));
