@@ -349,10 +349,10 @@ describe("the house", () => {
     const { dependencies } = JSON.parse(read("package.json")) as { dependencies: Record<string, string> };
     const [, section] = /^## What it is built on\n([\s\S]*)/m.exec(read(".github/CONTRIBUTING.md")) ?? [];
     const rows = section!.split("\n").filter((line) => line.startsWith("| `"));
-    const told = rows.flatMap((row) =>
+    const reported = rows.flatMap((row) =>
       [...row.split("|")[1]!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!),
     );
-    expect(told.sort()).toEqual(Object.keys(dependencies).sort());
+    expect(reported.sort()).toEqual(Object.keys(dependencies).sort());
   });
 
   it("locks every platform's binaries, or a clean install would refuse the lock file", () => {

@@ -113,7 +113,7 @@ export class MachineHost {
     this.readMeter((reading) => {
       this.hearPlan();
       this.hear({ type: "tick", at: this.moment(), reading });
-      if (this.machine.linkUp) this.outbox.retellTrouble(reportOf(this.machine));
+      if (this.machine.linkUp) this.outbox.repeatTrouble(reportOf(this.machine));
     });
   }
 

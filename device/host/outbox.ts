@@ -44,7 +44,7 @@ export class Outbox {
   }
 
   /** The state again, when its trouble is another by now. */
-  retellTrouble(report: Report): void {
+  repeatTrouble(report: Report): void {
     const trouble = this.parts.trouble?.() ?? null;
     if (trouble === this.sentTrouble) return;
     if (this.parts.clock.nowMs() - this.sentAtMs >= TROUBLE_APART_MS) this.state("online", report);

@@ -74,7 +74,7 @@ async function doctorsWord(): Promise<string> {
 }
 
 /** Waits until the published state, and the status beside it, tell of a trouble in these words. */
-async function untilTold(refusal: string, words: string): Promise<void> {
+async function untilReported(refusal: string, words: string): Promise<void> {
   await until(
     `"${words}" in the state`,
     () => {
@@ -105,7 +105,7 @@ describe("a light whose meter", () => {
     // Each looks for others on the line, which takes seconds: both at once.
     const doctor = doctorsWord();
     start();
-    await untilTold("meter-silent", remedy);
+    await untilReported("meter-silent", remedy);
     expect(await doctor).toContain(
       `sdm120, slave 1 on 127.0.0.1:${line.port}: expected an answer within 100 ms, found silence`,
     );
@@ -119,14 +119,14 @@ describe("a light whose meter", () => {
   it("is heard through noise names the CRC, the cable and the line's format, and goes on once it is quiet", async () => {
     configure();
     line.noisy = true;
-    const told =
+    const reported =
       "expected an intact answer, found a damaged one (CRC); check parity, the converter's settings, the cable";
-    expect(await doctorsWord()).toContain(told);
+    expect(await doctorsWord()).toContain(reported);
     line.noisy = false;
     start();
     await untilLight();
     line.noisy = true;
-    await untilTold("meter-silent", told);
+    await untilReported("meter-silent", reported);
     line.noisy = false;
     await untilLight();
   });
@@ -137,12 +137,12 @@ describe("a light whose meter", () => {
         for (const register of Object.values(registers)) register.wordOrder = "low-first";
       }),
     );
-    const told =
+    const reported =
       /voltage: expected 80\.\.300 V, found \S+ V; all values are right with wordOrder "high-first"/;
-    expect(await doctorsWord()).toMatch(told);
+    expect(await doctorsWord()).toMatch(reported);
     start();
-    await untilTold("meter-implausible", 'all values are right with wordOrder "high-first"');
-    expect(gateway.lastState()).toMatchObject({ register: 0, trouble: expect.stringMatching(told) });
+    await untilReported("meter-implausible", 'all values are right with wordOrder "high-first"');
+    expect(gateway.lastState()).toMatchObject({ register: 0, trouble: expect.stringMatching(reported) });
     expect([gateway.vouchers, pole.lit(), pole.energyMilliwattHours()]).toEqual([[], false, 0]);
   });
 
@@ -151,13 +151,13 @@ describe("a light whose meter", () => {
       registers.current!.address = 12;
     });
     configure(file);
-    const told =
+    const reported =
       `register map "${file}": power (input 12..13) and current (input 12..13) overlap; ` +
       "correct the address or the type of one";
-    expect(await doctorsWord()).toBe(`wrong: ${told}`);
+    expect(await doctorsWord()).toBe(`wrong: ${reported}`);
     const refused = start();
     expect((await refused.ended).code).toBe(1);
-    expect(refused.errors()).toBe(`watt402-device: ${told}\n`);
+    expect(refused.errors()).toBe(`watt402-device: ${reported}\n`);
     expect(pole.lit()).toBe(false);
   });
 });

@@ -75,8 +75,8 @@ async function refusalOfProcess(args: readonly string[], nodeArgs: readonly stri
   return oneLine(run.stderr());
 }
 
-function oneLine(told: string): string {
-  const lines = told.trim().split("\n");
+function oneLine(reported: string): string {
+  const lines = reported.trim().split("\n");
   const [line, ...more] = lines.filter((text) => !text.startsWith("starting "));
   const isUsage = line?.startsWith("error: ") === true;
   expect(more).toEqual(isUsage ? ["(watt402-simulate --help lists the options)"] : []);

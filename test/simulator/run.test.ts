@@ -127,8 +127,8 @@ test.each([
     "--broker-user: expected lights that log in",
   ],
   [{ brokerCa: "f" }, "--broker: expected a broker beside its account, found none"],
-])("an account at a broker elsewhere that is not whole is refused: %j", (flags, told) => {
-  expect(() => planRun({ scheme: "batch-settlement", ...flags })).toThrow(told);
+])("an account at a broker elsewhere that is not whole is refused: %j", (flags, reported) => {
+  expect(() => planRun({ scheme: "batch-settlement", ...flags })).toThrow(reported);
 });
 
 test(
@@ -175,8 +175,8 @@ test.each([
   [{ espruino: 1 }, "--chains: expected 1 beside --espruino, found 2"],
   [{ report: "out.html" }, "--chains: expected 1 beside --report, found 2"],
   [{ lights: 1 }, "--chains: expected at most the fleet's 1 lights, found 2"],
-])("several chains beside what is on one are refused: %j", (flags, told) => {
-  expect(() => planRun({ scheme: "batch-settlement", chains: 2, ...flags })).toThrow(told);
+])("several chains beside what is on one are refused: %j", (flags, reported) => {
+  expect(() => planRun({ scheme: "batch-settlement", chains: 2, ...flags })).toThrow(reported);
 });
 
 test(

@@ -81,19 +81,19 @@ describe("the board's inbox", () => {
 
   it("refuses what it cannot check, and takes nothing that the gateway did not seal", () => {
     const bench = new Bench();
-    const told = (message: OfferMessage) => checked(inbox(), message).opened;
+    const reported = (message: OfferMessage) => checked(inbox(), message).opened;
     const requirements = bench.offerMessage().requirements;
-    expect(told(bench.offerMessage({ requirements: { ...requirements, network: "eip155:1" } }))).toEqual({
+    expect(reported(bench.offerMessage({ requirements: { ...requirements, network: "eip155:1" } }))).toEqual({
       kind: "offer-refused",
       refusal: "network-not-allowed",
     });
     expect(
-      told(bench.offerMessage({ requirements: { ...requirements, scheme: "exact" }, channel: null })),
+      reported(bench.offerMessage({ requirements: { ...requirements, scheme: "exact" }, channel: null })),
     ).toEqual({
       kind: "offer-refused",
       refusal: "scheme-not-allowed",
     });
-    expect(told(bench.offerMessage({ channel: null }))).toEqual({
+    expect(reported(bench.offerMessage({ channel: null }))).toEqual({
       kind: "offer-refused",
       refusal: "channel-id-mismatch",
     });

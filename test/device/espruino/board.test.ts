@@ -112,7 +112,7 @@ class BoardLight {
     return this.run?.state().channel?.charged ?? 0;
   }
 
-  told(): string {
+  reported(): string {
     const state = this.run?.state();
     return JSON.stringify([
       state?.channel,
@@ -145,18 +145,18 @@ test("a board signs while it is dark, buys from its ladder when it is lit, and a
   await until(
     () => run.board.store.ready() >= 12,
     120_000,
-    () => `a ladder; found ${light.told()}`,
+    () => `a ladder; found ${light.reported()}`,
   );
   await until(
     () => light.charged() >= 4 * QUANTUM,
     40_000,
-    () => `4 purchases; found ${light.told()}`,
+    () => `4 purchases; found ${light.reported()}`,
   );
   const signedByThen = run.board.ladder.signed;
   await until(
     () => light.charged() >= 8 * QUANTUM,
     20_000,
-    () => `8 purchases; found ${light.told()}`,
+    () => `8 purchases; found ${light.reported()}`,
   );
   // At night a payment is a read: nothing was signed while the ladder lasted.
   expect(run.board.ladder.signed).toBe(signedByThen);

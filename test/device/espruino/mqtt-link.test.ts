@@ -184,7 +184,7 @@ describe("the board's link", () => {
 
   it("believes a broker that refuses its login, and waits for a clock before it tries one", async () => {
     let password: string | null = null;
-    const found = await broker({ admits: (_: string, told: string) => told === "right" });
+    const found = await broker({ admits: (_: string, reported: string) => reported === "right" });
     const { ups, troubles } = linkTo(found.port, () => password);
     await until("it waits", () => troubles.some((text) => text.includes("clock")));
     password = "wrong";

@@ -109,8 +109,8 @@ describe("a configuration", () => {
       () => [{ ...sampleToken(), tokens: [] }],
       "policy.tokens.0.tokens: expected no such key",
     ],
-  ])("refuses %s by its place", (_, tokens, told) => {
-    expect(() => readConfig(changed("policy.tokens", tokens()), "c.toml")).toThrow(told);
+  ])("refuses %s by its place", (_, tokens, reported) => {
+    expect(() => readConfig(changed("policy.tokens", tokens()), "c.toml")).toThrow(reported);
   });
 
   it("sorts steps by their time of day", () => {
@@ -150,8 +150,8 @@ describe("a configuration", () => {
     ["lamp", 3, "expected a table, found 3"],
     ["gateway.tls", { cert_file: "c" }, 'expected cert_file and key_file together, found {"cert_file":"c"}'],
     ["policy.daily_budjet_atomic", 1, "expected no such key; check its spelling"],
-  ])("refuses %s = %j, naming file, key, expected and found", (path, value, told) => {
-    expect(() => readConfig(changed(path, value), "c.toml")).toThrow(`c.toml: ${path}: ${told}`);
+  ])("refuses %s = %j, naming file, key, expected and found", (path, value, reported) => {
+    expect(() => readConfig(changed(path, value), "c.toml")).toThrow(`c.toml: ${path}: ${reported}`);
   });
 
   it("logs in by the device's key, or by the password that it names", () => {

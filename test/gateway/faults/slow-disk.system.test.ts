@@ -46,14 +46,14 @@ test("with a disk whose flush takes 5 s /livez answers within 50 ms, telemetry f
   // Bought once, it burns its quantum for a long time: what is heard of it is telemetry.
   const teller = ground.light(brokerUrl, { loadMilliwatts: 36_000, readingMs: 200 });
   await Promise.all([...buyers, teller].map((light) => light.untilCharged(QUANTUM, 60_000)));
-  const told = async () => {
+  const reported = async () => {
     const answer = await fetch(`${url}/api/v1/lights/${teller.device}`);
     return ((await answer.json()) as { register: number }).register;
   };
 
   const granted = buyers.map((light) => light.grants.length);
   writeFileSync(flag, "");
-  const before = await told();
+  const before = await reported();
   const tookMs: number[] = [];
   const endMs = performance.now() + 3 * FLUSH_MS;
   while (performance.now() < endMs) {
@@ -62,7 +62,7 @@ test("with a disk whose flush takes 5 s /livez answers within 50 ms, telemetry f
     tookMs.push(performance.now() - sinceMs);
     await pause(ASKED_EVERY_MS);
   }
-  const after = await told();
+  const after = await reported();
   tookMs.sort((left, right) => left - right);
   expect(tookMs[tookMs.length >> 1]).toBeLessThan(LIVE_WITHIN_MS);
   expect(tookMs.at(-1)).toBeLessThan(NEVER_MS);

@@ -53,15 +53,15 @@ export async function operate(
   };
 }
 
-export async function untilTrouble(operated: Operated, part: string, told: RegExp): Promise<void> {
+export async function untilTrouble(operated: Operated, part: string, reported: RegExp): Promise<void> {
   const endMs = Date.now() + SEEN_WITHIN_MS;
   let found = "";
   do {
     found = await operated.trouble(part);
-    if (told.test(found)) return;
+    if (reported.test(found)) return;
     await new Promise((resolve) => setTimeout(resolve, 250));
   } while (Date.now() < endMs);
-  throw new Error(`expected ${part} to tell ${told} within ${SEEN_WITHIN_MS} ms, found "${found}"`);
+  throw new Error(`expected ${part} to tell ${reported} within ${SEEN_WITHIN_MS} ms, found "${found}"`);
 }
 
 export const more = (light: Light, rungs: number) =>

@@ -370,8 +370,8 @@ test("a rung that only a refusal's counter calls charged is not booked: its devi
   const bench = newBench();
   const { key, channel } = await newPayer(bench);
   const { channel: first } = await purchase(bench.parts(), channel, payOf(key, channel, QUANTUM));
-  const told = { kind: "unpaid", charged: 1000 * QUANTUM, reason: "cumulative_amount_mismatch" } as const;
-  const seller: Seller = Object.assign(Object.create(bench.seller), { pay: async (): Promise<Sale> => told });
+  const sale = { kind: "unpaid", charged: 1000 * QUANTUM, reason: "cumulative_amount_mismatch" } as const;
+  const seller: Seller = Object.assign(Object.create(bench.seller), { pay: async (): Promise<Sale> => sale });
   const lied = await purchase(bench.parts({ seller }), first, payOf(key, first, 2 * QUANTUM));
   expect(lied.grant).toMatchObject({ refusal: "seller-unavailable", charged: QUANTUM, granted: UNITS });
   expect(bench.ledger.payment(channel.id, 2 * QUANTUM)).toBeNull();

@@ -11,11 +11,11 @@ test.each(Object.keys(DECODERS).filter((name) => only === undefined || name === 
   "ten million odd inputs do not end the decoder of: %s",
   async (name) => {
     const since = performance.now();
-    const told = (done: number) => {
+    const reported = (done: number) => {
       const seconds = Math.round((performance.now() - since) / 1000);
       process.stdout.write(`${name}: ${done / 1_000_000} million in ${seconds} s\n`);
     };
-    await expect(attack(name, INPUTS, told)).resolves.toBeUndefined();
+    await expect(attack(name, INPUTS, reported)).resolves.toBeUndefined();
   },
   HOUR_MS,
 );

@@ -200,7 +200,7 @@ export const DECODERS: Readonly<Record<string, (bytes: Buffer) => { error: strin
 const ERROR_MAX = 260;
 
 /** Sends so many to one decoder; throws naming what it could not take. */
-export async function attack(name: string, inputs: number, told?: (done: number) => void): Promise<void> {
+export async function attack(name: string, inputs: number, reported?: (done: number) => void): Promise<void> {
   const draw = seededRandom(20_402 + name.length);
   const decode = DECODERS[name]!;
   for (let done = 0; done < inputs; done += 1) {
@@ -212,6 +212,6 @@ export async function attack(name: string, inputs: number, told?: (done: number)
     } catch (cause) {
       throw new Error(`${name}, input ${done} (base64): ${base64(bytes).slice(0, 400)}`, { cause });
     }
-    if (done % 1_000_000 === 999_999) told?.(done + 1);
+    if (done % 1_000_000 === 999_999) reported?.(done + 1);
   }
 }

@@ -53,8 +53,8 @@ export async function weighStrangers(
   const brokerUrl = await gateway.ready;
   const resource = `${seller.url}/v1/energy?quantum=${QUANTUM}`;
   const { address, publicKey } = ground.gatewayKey;
-  const told = [new URL(brokerUrl).port, address, toHex(publicKey), resource];
-  const strangers = fork(await bundleOf(STRANGERS_PROCESS, programs), told);
+  const reported = [new URL(brokerUrl).port, address, toHex(publicKey), resource];
+  const strangers = fork(await bundleOf(STRANGERS_PROCESS, programs), reported);
   await once(strangers, "message");
   const light = ground.light(brokerUrl);
   await light.untilCharged(QUANTUM);

@@ -195,12 +195,12 @@ test("an alarm has to hold for a minute to begin and to end, and is raised once"
   const alarms = new Alarms({ lowBalanceDays: 1 });
   const around: AlarmConditions = { sellerDown: null, treasury: [], differences: 0 };
   const look = (seconds: number, surroundings = around) => {
-    const told = [];
+    const reported = [];
     for (let second = 0; second < seconds; second += 5) {
       pass(5);
-      told.push(...alarms.look(fleet, surroundings, now()).map(({ kind, phase }) => `${kind} ${phase}`));
+      reported.push(...alarms.look(fleet, surroundings, now()).map(({ kind, phase }) => `${kind} ${phase}`));
     }
-    return told;
+    return reported;
   };
   fleet.observe({ type: "state", device: deviceName(1), state: stateOf({ starved: true }) });
   expect(look(30)).toEqual([]);

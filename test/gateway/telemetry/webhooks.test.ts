@@ -82,9 +82,15 @@ test("an alarm is delivered again with the same id, in order, until its receiver
     5_000,
     () => `an empty queue, found ${hooks.queued}`,
   );
-  const told = heard.map(({ body }) => JSON.parse(body) as { id: string; kind: string });
-  expect(told.map(({ kind }) => kind)).toEqual(["starved", "starved", "starved", "starved", "low-balance"]);
-  expect(new Set(told.map(({ id }) => id)).size).toBe(2);
+  const reported = heard.map(({ body }) => JSON.parse(body) as { id: string; kind: string });
+  expect(reported.map(({ kind }) => kind)).toEqual([
+    "starved",
+    "starved",
+    "starved",
+    "starved",
+    "low-balance",
+  ]);
+  expect(new Set(reported.map(({ id }) => id)).size).toBe(2);
   expect(notes).toContain("a webhook did not arrive; it is sent again");
 });
 

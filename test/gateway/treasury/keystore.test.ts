@@ -120,8 +120,8 @@ test("an external signer is asked with its token and believed only when the sign
   const server = createServer(async (request, response) => {
     const body = JSON.parse(await textOf(request)) as { digest: `0x${string}` };
     asked.push({ authorization: request.headers.authorization, body });
-    const told = answer(fromHex(body.digest));
-    response.writeHead(told.status).end(told.body);
+    const reported = answer(fromHex(body.digest));
+    response.writeHead(reported.status).end(reported.body);
   }).listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/sign`;

@@ -41,26 +41,26 @@ describe.runIf(ESPRUINO)("a light in the real interpreter", () => {
     const config = ground.config(seller.url);
     const gateway = await ground.gateway(config);
     const time = await startTimeServer();
-    let toldAtMs = 0;
+    let reportedAtMs = 0;
     const flashed = async (lit: number) => {
       writeFileSync(join(folder, "device.toml"), tomlOf(gateway.brokerUrl, ground, lit));
-      const told = await flash(
+      const reported = await flash(
         ["--config", join(folder, "device.toml"), "--key", join(folder, "light.key"), "--board", "linux"],
         ["--time", `127.0.0.1:${time.port}`, "--port", board.port, "--json"],
       );
-      expect(told).toMatchObject({ board: "linux", dryRun: false });
+      expect(reported).toMatchObject({ board: "linux", dryRun: false });
       board.forget();
-      toldAtMs = 0;
+      reportedAtMs = 0;
     };
     const untilSeen = async (what: string, isSo: (now: ConsoleReport) => boolean, limitMs: number) => {
       const endMs = Date.now() + limitMs;
       for (;;) {
-        const told = board.latest();
-        const seen = told === null ? null : (JSON.parse(told) as ConsoleReport);
+        const reported = board.latest();
+        const seen = reported === null ? null : (JSON.parse(reported) as ConsoleReport);
         if (seen !== null && isSo(seen)) return seen;
         // Nothing is heard after a start, or when the line was not understood.
-        if (seen === null && Date.now() - toldAtMs > ASKED_AGAIN_MS) {
-          toldAtMs = Date.now();
+        if (seen === null && Date.now() - reportedAtMs > ASKED_AGAIN_MS) {
+          reportedAtMs = Date.now();
           board.type(TELL);
         }
         if (Date.now() > endMs) throw new Error(`expected ${what}, found ${board.console.slice(-1500)}`);

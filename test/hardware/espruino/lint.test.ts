@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { toEs5 } from "#hardware/espruino/build/es5";
 import { faultLine, lintForBoard } from "#hardware/espruino/build/lint";
 
-const told = (text: string) => lintForBoard(text, "a.js").map(faultLine);
+const reported = (text: string) => lintForBoard(text, "a.js").map(faultLine);
 
 /** A sample, and what its error must name. */
 const TRAPS: readonly (readonly [sample: string, named: string])[] = [
@@ -104,7 +104,7 @@ const TRAPS: readonly (readonly [sample: string, named: string])[] = [
 
 describe("the lint for the board's language", () => {
   it.each(TRAPS)("finds the trap in %s", (sample, named) => {
-    const found = told(`go();\n${sample}`).filter((line) => line.includes(` ${named}`));
+    const found = reported(`go();\n${sample}`).filter((line) => line.includes(` ${named}`));
     expect(found).not.toEqual([]);
     // File, line and a way out; the column is the construct's own.
     for (const line of found) expect(line).toMatch(/^a\.js:2:\d+: .+ fails on Espruino; \S+ .+$/);
@@ -123,14 +123,14 @@ describe("the lint for the board's language", () => {
     ["class A { constructor(b) { this.b = b; } c() { return this.b; } } new A(1).c();"],
     ["(function (constructor) { return constructor.toString(); })(Object);"],
   ])("lets %s pass", (sample) => {
-    expect(told(sample)).toEqual([]);
+    expect(reported(sample)).toEqual([]);
   });
 
   it("sees through the compiler: what it lowers into another trap is found, what it lowers well is not", () => {
-    expect(told(toEs5("const a = [...b, 1];")).join()).toContain("__spreadArray");
-    expect(told(toEs5("class A extends B {}")).join()).toContain("__extends");
-    expect(told(toEs5("async function f() { await a; }")).join()).toContain("__awaiter");
-    expect(told(toEs5("a.forEach((b) => { const c = new Map(); d(b, c); });"))).toHaveLength(1);
+    expect(reported(toEs5("const a = [...b, 1];")).join()).toContain("__spreadArray");
+    expect(reported(toEs5("class A extends B {}")).join()).toContain("__extends");
+    expect(reported(toEs5("async function f() { await a; }")).join()).toContain("__awaiter");
+    expect(reported(toEs5("a.forEach((b) => { const c = new Map(); d(b, c); });"))).toHaveLength(1);
     for (const lowered of [
       "const a = { ...b, c: 1 };",
       "const { a, ...b } = c; d(a, b);",
@@ -139,7 +139,7 @@ describe("the lint for the board's language", () => {
       "class A { private b = 1; get c() { return this.b; } static d() { return new A(); } }",
       "a?.b?.(c); d ??= `x$" + "{e}`;",
     ]) {
-      expect(told(toEs5(lowered))).toEqual([]);
+      expect(reported(toEs5(lowered))).toEqual([]);
     }
   });
 });

@@ -9,7 +9,7 @@ import { CseFrames } from "../../../hardware/meters/chips/cse7766-frames.ts";
 import { frame } from "../meters/cse7766-frame.ts";
 
 describe("a CSE7766 on a board", () => {
-  const told = fc.record({
+  const reported = fc.record({
     head: fc.constantFrom(0x55, 0x55, 0x55, 0xaa, 0xf0, 0xf1, 0xf2, 0xf4, 0xf6, 0xf8, 0xff),
     adjust: fc.constantFrom(0x70, 0x71, 0x60, 0x40),
     watts: fc.integer({ min: 1, max: 3_000 }),
@@ -20,7 +20,7 @@ describe("a CSE7766 on a board", () => {
 
   it("counts the frames that the Pi's driver counts, whatever noise is between and however they are cut", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(told, noise), { maxLength: 20 }), pieces, (sent, sizes) => {
+      fc.property(fc.array(fc.tuple(reported, noise), { maxLength: 20 }), pieces, (sent, sizes) => {
         const bytes = Buffer.concat(sent.flatMap(([one, between]) => [frame(one), between]));
         const counter = new CseCounter(1.02, () => 0);
         for (let at = 0, piece = 0; at < bytes.length; piece++) {

@@ -58,9 +58,9 @@ async function refusal(port: string): Promise<string> {
 async function refusalOf(firmware: Firmware): Promise<string> {
   const server = await consoleOf(firmware);
   const port = `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const told = await refusal(port);
+  const reported = await refusal(port);
   await new Promise<void>((resolve) => server.close(() => resolve()));
-  return told.replace(`--port ${port}: `, "");
+  return reported.replace(`--port ${port}: `, "");
 }
 
 it("no port and no board are reported in one line, though the CLI ends well", async () => {

@@ -58,21 +58,21 @@ it("all faults are reported by line and column, and nothing is written", async (
 });
 
 it("two lights of one name, a column twice or unknown, a cell too many: each is named", async () => {
-  const told = async (text: string) => {
+  const reported = async (text: string) => {
     writeFileSync(file, text);
     return (await flash(...shared())).errors.join("\n");
   };
-  expect(await told("hostname\npole-1\npole-1\n")).toContain(
+  expect(await reported("hostname\npole-1\npole-1\n")).toContain(
     "line 3, column 1 (hostname): expected a name of its own, found that of line 2",
   );
-  expect(await told("hostname,hostname\na,b\n")).toContain(
+  expect(await reported("hostname,hostname\na,b\n")).toContain(
     'line 1, column 2: expected each column once, found "hostname"',
   );
-  expect(await told("hostname,colour\na,b\n")).toContain(
+  expect(await reported("hostname,colour\na,b\n")).toContain(
     "line 1, column 2: expected one of hostname, gateway",
   );
-  expect(await told("hostname,meter\na,sdm120,c\n")).toContain("line 2: expected 2 columns, found 3");
-  expect(await told("hostname\n")).toContain("expected a line of column names and one for each light");
+  expect(await reported("hostname,meter\na,sdm120,c\n")).toContain("line 2: expected 2 columns, found 3");
+  expect(await reported("hostname\n")).toContain("expected a line of column names and one for each light");
 });
 
 it("one card that cannot be written keeps all from being written", async () => {

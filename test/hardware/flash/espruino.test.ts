@@ -54,7 +54,7 @@ async function flash(...options: readonly string[]): Promise<string> {
 
 describe("watt402-flash espruino", () => {
   it("writes the program and what a board is to know: its key, its gateway's tag key, its policy, its first night", async () => {
-    const told = JSON.parse(
+    const reported = JSON.parse(
       await flash(
         "--json",
         "--meter",
@@ -66,10 +66,10 @@ describe("watt402-flash espruino", () => {
     const out = (name: string) => readFileSync(join(folder, "out", name));
     const secret = fromHex(readFileSync(join(folder, "light.key"), "utf8").trim() as Hex);
     const key = openKey(secret);
-    expect(told).toMatchObject({ board: "esp32", address: key.address, rungsMax: 784 });
-    expect(told.programBytes).toBe(out("bootcde.bin").length);
+    expect(reported).toMatchObject({ board: "esp32", address: key.address, rungsMax: 784 });
+    expect(reported.programBytes).toBe(out("bootcde.bin").length);
     expect(tokenised(out("light.js").toString())).toBe(out("bootcde.bin").toString("latin1"));
-    expect(told.flashBytes).toBeLessThan(told.flashBytesMax);
+    expect(reported.flashBytes).toBeLessThan(reported.flashBytesMax);
 
     const file = JSON.parse(out("w402.json").toString("ascii")) as BoardFile;
     const gatewayKey = fromHex(/^public_key = "(.*)"$/m.exec(SAMPLE)![1] as Hex);
@@ -138,10 +138,10 @@ describe("watt402-flash espruino", () => {
   ])("fits %s, with its largest drivers too: %s, %s", async (board, meter, lamp) => {
     const wifi = ["--wifi-ssid", "a street's own network, 32 bytes"];
     const parts = ["--board", board, "--meter", meter, "--lamp", lamp, ...wifi];
-    const told = JSON.parse(await flash("--json", "--dry-run", ...parts));
-    expect(told).toMatchObject({ board, dryRun: true });
-    expect(told.flashBytes).toBeLessThanOrEqual(told.flashBytesMax);
-    expect(told.variables).toBeLessThanOrEqual(told.variablesMax);
+    const reported = JSON.parse(await flash("--json", "--dry-run", ...parts));
+    expect(reported).toMatchObject({ board, dryRun: true });
+    expect(reported.flashBytes).toBeLessThanOrEqual(reported.flashBytesMax);
+    expect(reported.variables).toBeLessThanOrEqual(reported.variablesMax);
   });
 
   it("gives the board the sun's plan week by week, and the longest night of the year", async () => {

@@ -42,7 +42,7 @@ export function freshCard(folder: string, name = "card"): string {
 export function lightOptions(folder: string, more: Readonly<Record<string, string>> = {}): string[] {
   const debian = join(folder, "watt402-device_9.9.9_all.deb");
   writeFileSync(debian, "a package\n");
-  const told = {
+  const reported = {
     hostname: "pole-7",
     gateway: "mqtts://gateway.test:8883",
     "gateway-key": GATEWAY_KEY,
@@ -53,7 +53,7 @@ export function lightOptions(folder: string, more: Readonly<Record<string, strin
     package: debian,
     ...more,
   };
-  return Object.entries(told).flatMap(([name, value]) => (value === "" ? [] : [`--${name}`, value]));
+  return Object.entries(reported).flatMap(([name, value]) => (value === "" ? [] : [`--${name}`, value]));
 }
 
 const SDM120 = new URL("../../../hardware/meters/maps/sdm120.json", import.meta.url);

@@ -206,10 +206,10 @@ describe("a PWM dimmer", () => {
       { gpio: 18 },
       "set lamp.driver.channel instead of gpio",
     ],
-  ])("names %s", async (_name, prepare, table, told) => {
+  ])("names %s", async (_name, prepare, table, reported) => {
     prepare();
     const { trouble } = await probeLamp({ kind: "pwm", ...table }, context());
-    expect(trouble).toContain(told);
+    expect(trouble).toContain(reported);
   });
 
   it("names a channel that another driver holds, and a missing udev rule", async () => {
@@ -314,7 +314,7 @@ describe("the table of a lamp", () => {
     ],
     [{ kind: "dali", address: 64 }, "lamp.driver.address: expected an integer in -1..63, found 64"],
     [{ kind: "gpio", line: "GPIO 17" }, "lamp.driver.line: expected the name of a GPIO line"],
-  ])("is refused by its key: %o", (table, told) => {
-    expect(() => openLamp(table, context(), () => 0.5)).toThrow(told);
+  ])("is refused by its key: %o", (table, reported) => {
+    expect(() => openLamp(table, context(), () => 0.5)).toThrow(reported);
   });
 });

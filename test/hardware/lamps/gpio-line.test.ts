@@ -91,9 +91,9 @@ describe("a relay on a GPIO line", () => {
       {},
       "install gpiod 2 or newer",
     ],
-  ])("names %s", async (_name, prepare, table, told) => {
+  ])("names %s", async (_name, prepare, table, reported) => {
     prepare();
-    await expect(openGpioLine(settings(table)).apply(100)).rejects.toThrow(told);
+    await expect(openGpioLine(settings(table)).apply(100)).rejects.toThrow(reported);
   });
 
   it("names missing tools", async () => {
@@ -122,14 +122,14 @@ describe("a relay on a GPIO line", () => {
       { clock: systemClock(), ratedMilliwatts: 1, sysfs: tree.sysfs },
       () => 0,
     );
-    const told: (string | null)[] = [];
-    lamp.onTrouble!((trouble) => told.push(trouble));
+    const reported: (string | null)[] = [];
+    lamp.onTrouble!((trouble) => reported.push(trouble));
     lamp.set(100);
     await until("light", () => gpio.holder("GPIO17") !== null && gpio.line("GPIO17") === "1");
     process.kill(gpio.holder("GPIO17")!, "SIGTERM");
-    await until("a word about it", () => told.length > 0);
-    expect(told[0]).toContain("expected gpioset to hold the line");
-    await until("light again", () => told.at(-1) === null && gpio.line("GPIO17") === "1");
+    await until("a word about it", () => reported.length > 0);
+    expect(reported[0]).toContain("expected gpioset to hold the line");
+    await until("light again", () => reported.at(-1) === null && gpio.line("GPIO17") === "1");
     expect(lamp.trouble()).toBeNull();
     await lamp.close();
     tree.remove();

@@ -40,8 +40,8 @@ describe("a steady lamp", () => {
     const clock = new BenchClock();
     const { applied, driver, settle } = heldDriver();
     const lamp = new SteadyLamp(driver, clock, () => 1);
-    const told: (string | null)[] = [];
-    lamp.onTrouble!((trouble) => told.push(trouble));
+    const reported: (string | null)[] = [];
+    lamp.onTrouble!((trouble) => reported.push(trouble));
     lamp.set(100);
     for (let i = 0; i < 5; i++) {
       await settle(new Error("no lamp"));
@@ -56,8 +56,8 @@ describe("a steady lamp", () => {
     expect(lamp.trouble()).toBe("no lamp");
     await settle(null);
     expect(lamp.trouble()).toBeNull();
-    expect(told.at(-1)).toBeNull();
-    expect(told.filter((one) => one === null)).toHaveLength(1);
+    expect(reported.at(-1)).toBeNull();
+    expect(reported.filter((one) => one === null)).toHaveLength(1);
     clock.advance(600_000);
     expect(applied).toHaveLength(tries + 1);
   });
@@ -73,8 +73,8 @@ describe("a steady lamp", () => {
       return undefined;
     };
     const lamp = new SteadyLamp({ ...driver, check }, clock, () => 0.5);
-    const told: (string | null)[] = [];
-    lamp.onTrouble!((trouble) => told.push(trouble));
+    const reported: (string | null)[] = [];
+    lamp.onTrouble!((trouble) => reported.push(trouble));
     clock.advance(60_000);
     expect(checks).toBe(0);
     lamp.set(100);
@@ -82,11 +82,11 @@ describe("a steady lamp", () => {
     expect(checks).toBe(0);
     await settle(null);
     clock.advance(60_000);
-    expect([checks, applied, told]).toEqual([60_000 / CHECK_MS, [100], []]);
+    expect([checks, applied, reported]).toEqual([60_000 / CHECK_MS, [100], []]);
 
     gone = "no lamp";
     clock.advance(CHECK_MS);
-    expect([told, lamp.trouble()]).toEqual([["no lamp"], "no lamp"]);
+    expect([reported, lamp.trouble()]).toEqual([["no lamp"], "no lamp"]);
     const before = checks;
     clock.advance(30_000);
     expect(applied).toEqual([100, 100]);
@@ -94,7 +94,7 @@ describe("a steady lamp", () => {
     gone = null;
     clock.advance(30_000);
     await settle(null);
-    expect([applied, told.at(-1), checks]).toEqual([[100, 100, 100], null, before]);
+    expect([applied, reported.at(-1), checks]).toEqual([[100, 100, 100], null, before]);
     clock.advance(CHECK_MS);
     expect(checks).toBe(before + 1);
     await lamp.close();

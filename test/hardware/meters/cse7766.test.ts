@@ -78,8 +78,8 @@ describe("a CSE7766", () => {
 
   it("that is uncalibrated, abnormal or out of range is not metered, and named", async () => {
     const { wire, meter } = wired();
-    const reasonFor = async (told: Told) => {
-      wire.push(frame(told));
+    const reasonFor = async (reported: Told) => {
+      wire.push(frame(reported));
       await settle();
       return reasonOf(await readOnce(meter));
     };

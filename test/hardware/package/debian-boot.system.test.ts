@@ -48,9 +48,9 @@ ls -d /var/lib/watt402 /etc/watt402
 `;
 
 it("under Debian's own systemd it starts behind its fences, is watched, survives a kill and an upgrade, and stops", () => {
-  const told = root.boot(SCRIPT);
+  const reported = root.boot(SCRIPT);
   const under = (heading: string) =>
-    told.split(/^== /m).find((part) => part.startsWith(`${heading}\n`)) ?? told;
+    reported.split(/^== /m).find((part) => part.startsWith(`${heading}\n`)) ?? reported;
 
   expect(under("started")).toContain("ActiveState=active");
   expect(under("started")).toContain("StatusText=lamp ");

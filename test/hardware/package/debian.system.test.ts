@@ -61,8 +61,8 @@ it("installs, runs, upgrades with key, counters and settings kept, and purges wi
   // No gateway is named yet.
   expect(root.run("watt402-device --check").stderr).toContain("gateway.broker: expected");
 
-  const told = 's/^# (broker|public_key) = /\\1 = /; s#^broker = .*#broker = "mqtt://127.0.0.1:9"#';
-  succeeds(`sed -Ei '${told}' /etc/watt402/device.toml`);
+  const reported = 's/^# (broker|public_key) = /\\1 = /; s#^broker = .*#broker = "mqtt://127.0.0.1:9"#';
+  succeeds(`sed -Ei '${reported}' /etc/watt402/device.toml`);
   succeeds("install -d -o watt402-device -m 0700 /var/lib/watt402");
   const asService = "runuser -u watt402-device -- watt402-device";
   expect(succeeds(`${asService} --check`)).toContain("no fault found");
@@ -96,8 +96,8 @@ it("serialport's binary loads in Debian's Node from where the package puts it", 
 it("the service is fenced in", () => {
   succeeds(`dpkg --install ${deb}`);
   const unit = "/usr/lib/systemd/system/watt402-device.service";
-  const told = succeeds(`systemd-analyze security --offline=true --no-pager ${unit}`);
-  const [, exposure] = /Overall exposure level .*: ([\d.]+) /.exec(told) ?? [];
+  const reported = succeeds(`systemd-analyze security --offline=true --no-pager ${unit}`);
+  const [, exposure] = /Overall exposure level .*: ([\d.]+) /.exec(reported) ?? [];
   expect(Number(exposure)).toBeGreaterThan(0);
   expect(Number(exposure)).toBeLessThan(EXPOSURE_MAX);
   succeeds("dpkg --purge watt402-device");

@@ -83,9 +83,9 @@ it("brings serialport's binary for each board, and each is for that board", () =
 });
 
 it("names the licence of every package inside", () => {
-  const told = readFileSync(inRoot("usr/share/doc/watt402-device/copyright"), "utf8");
+  const reported = readFileSync(inRoot("usr/share/doc/watt402-device/copyright"), "utf8");
   for (const name of ["mqtt", "pino", "zod", "@noble/curves", "smol-toml", "suncalc"]) {
-    expect(told).toMatch(new RegExp(`^-{78}\n${name} \\d[^\n]*\n\n[^-\n]`, "m"));
+    expect(reported).toMatch(new RegExp(`^-{78}\n${name} \\d[^\n]*\n\n[^-\n]`, "m"));
   }
 });
 
@@ -93,8 +93,8 @@ it("a light without its owner's gateway names what is missing, and does not star
   const first = readFileSync(inRoot("etc/watt402/device.toml"), "utf8");
   expect(() => readConfig(first, "device.toml")).toThrow(/gateway\.broker: expected .*found nothing/);
   expect(() => readConfig(first, "device.toml")).toThrow(/gateway\.public_key: expected .*found nothing/);
-  const told = first.replace(/^# (broker|public_key) = /gm, "$1 = ");
-  expect(readConfig(told, "device.toml").gateway.brokerUrl).toBe("mqtts://gateway.example:8883");
+  const reported = first.replace(/^# (broker|public_key) = /gm, "$1 = ");
+  expect(readConfig(reported, "device.toml").gateway.brokerUrl).toBe("mqtts://gateway.example:8883");
 });
 
 it("a sample that lost a key of its owner's is found when packing", () => {

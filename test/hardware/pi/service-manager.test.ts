@@ -25,17 +25,17 @@ const said = () => readFileSync(join(folder, "said"), "utf8").trim().split("\n")
 function manager(more: NodeJS.ProcessEnv, troubles: string[] = []) {
   const life = { alive: true };
   const environment = { PATH: `${folder}:${process.env.PATH}`, SAID: join(folder, "said"), ...more };
-  const told = notifyServiceManager(
+  const reported = notifyServiceManager(
     { isAlive: () => life.alive, status: () => "lamp 100 %", onTrouble: (text) => troubles.push(text) },
     environment,
   );
-  return { told, life };
+  return { reported, life };
 }
 
 describe("the service manager", () => {
   it("is notified when the device is up, and its watchdog is fed only while the machine advances", async () => {
-    const { told, life } = manager({ NOTIFY_SOCKET: "/run/notify", WATCHDOG_USEC: "200000" });
-    told.ready();
+    const { reported, life } = manager({ NOTIFY_SOCKET: "/run/notify", WATCHDOG_USEC: "200000" });
+    reported.ready();
     await until("the first word", () => said().length > 0);
     expect(said()[0]).toBe("READY=1|STATUS=lamp 100 %|to /run/notify");
     await until("food for the watchdog", () => said().some((line) => line.startsWith("WATCHDOG=1|")));
@@ -55,27 +55,27 @@ describe("the service manager", () => {
         .slice(starved)
         .some((line) => line.includes("WATCHDOG=1")),
     );
-    told.stopping();
-    told.close();
+    reported.stopping();
+    reported.close();
     await until("the last word", () => said().some((line) => line.includes("STOPPING=1")));
   });
 
   it("is not notified where there is none", async () => {
-    const { told } = manager({});
-    told.ready();
-    told.stopping();
+    const { reported } = manager({});
+    reported.ready();
+    reported.stopping();
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(said()).toEqual([]);
   });
 
   it("is reported in one line when it cannot be notified", async () => {
     const troubles: string[] = [];
-    const { told } = manager({ NOTIFY_SOCKET: "/run/notify", PATH: join(folder, "none") }, troubles);
-    told.ready();
+    const { reported } = manager({ NOTIFY_SOCKET: "/run/notify", PATH: join(folder, "none") }, troubles);
+    reported.ready();
     await until("a word about it", () => troubles.length > 0);
     expect(troubles[0]).toContain(
       "systemd-notify: expected to notify the service manager, found: spawn systemd-notify ENOENT",
     );
-    told.close();
+    reported.close();
   });
 });

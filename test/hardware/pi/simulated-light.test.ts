@@ -51,7 +51,7 @@ function start(...args: string[]): Run {
   return run;
 }
 
-async function told(...args: string[]): Promise<{ code: number | null; out: string; errors: string }> {
+async function reported(...args: string[]): Promise<{ code: number | null; out: string; errors: string }> {
   const run = start(...args);
   const { code } = await run.ended;
   return { code, out: run.out(), errors: run.errors() };
@@ -62,12 +62,12 @@ interface Diagnosis {
   readonly checks: readonly { readonly name: string; readonly verdict: string; readonly text: string }[];
 }
 async function diagnosis(): Promise<Diagnosis> {
-  return JSON.parse((await told("doctor", "--json")).out) as Diagnosis;
+  return JSON.parse((await reported("doctor", "--json")).out) as Diagnosis;
 }
 const checkOf = ({ checks }: Diagnosis, name: string) => checks.find((check) => check.name === name)!;
 
 async function status(): Promise<Status> {
-  return JSON.parse((await told("status", "--json")).out) as Status;
+  return JSON.parse((await reported("status", "--json")).out) as Status;
 }
 
 async function withGateway(act: (gateway: TestGateway) => Promise<void>): Promise<void> {
@@ -99,11 +99,11 @@ describe("watt402-device on a pole", () => {
       expect(now.lamp).toMatchObject({ name: 'LED "lamp"', wantedPercent: 100 });
       expect(now.meter.name).toContain("sdm120");
       expect(now.channel?.payTo).toBe(SELLER);
-      expect((await told("status")).out).toContain("all well");
+      expect((await reported("status")).out).toContain("all well");
       const beside = await diagnosis();
       expect(beside.checks.filter(({ verdict }) => verdict === "wrong")).toEqual([]);
       expect(checkOf(beside, "channel").text).toContain("running");
-      const twice = await told("safe");
+      const twice = await reported("safe");
       expect([twice.code, twice.errors]).toEqual([1, expect.stringContaining("expected no running device")]);
       device.process.kill("SIGTERM");
       expect((await device.ended).code).toBe(0);
@@ -121,7 +121,7 @@ describe("watt402-device on a pole", () => {
       device.process.kill("SIGKILL");
       await device.ended;
       writeFileSync(join(pole.tree.root, "class/leds/lamp/brightness"), "1");
-      const safe = await told("safe");
+      const safe = await reported("safe");
       expect([safe.code, safe.out]).toEqual([0, 'LED "lamp": 0 %\n']);
       expect(pole.lit()).toBe(false);
     });
@@ -165,7 +165,7 @@ describe("watt402-device on a pole", () => {
       expect(gateway.lastState()).toMatchObject({ trouble: expect.stringContaining("sdm120") });
       const silent = await status();
       expect(silent.troubles.map(({ part }) => part)).toContain("meter");
-      expect((await told("status")).out).toContain(
+      expect((await reported("status")).out).toContain(
         "refused   meter-silent: the meter gives no reading; check its power",
       );
       const diagnosed = await diagnosis();
@@ -202,7 +202,7 @@ describe("watt402-device doctor", () => {
         verdict: "unknown",
         text: expect.stringContaining("the first start makes it"),
       });
-      const { out } = await told("address");
+      const { out } = await reported("address");
       const found = await diagnosis();
       expect(found.checks.filter(({ verdict }) => verdict === "wrong")).toEqual([]);
       expect(found.checks.map(({ name }) => name)).toEqual([
@@ -299,7 +299,7 @@ describe("watt402-device doctor", () => {
 
   it("names a damaged journal, a folder that is not there, and a key that others may have read", async () => {
     configure(1);
-    await told("address");
+    await reported("address");
     writeFileSync(join(pole.folder, "device.journal"), "something else");
     chmodSync(join(pole.folder, "device.key"), 0o644);
     const found = await diagnosis();
@@ -319,21 +319,21 @@ describe("watt402-device doctor", () => {
 describe("watt402-device's small commands", () => {
   it("tell the address with a picture of it, and the policy in words", async () => {
     configure(1);
-    const { out } = await told("address", "--qr");
+    const { out } = await reported("address", "--qr");
     expect(out).toMatch(/^0x[0-9a-f]{40}\n/);
     expect(out).toContain("\u2588");
-    const policy = await told("policy");
+    const policy = await reported("policy");
     expect(policy.out).toContain(`It pays these sellers and no other: ${SELLER}.`);
     expect(policy.out).toContain("at that price 10000 buy 2000 mWh");
     expect(policy.out).toContain("worth something to that channel's seller alone");
     configure(1, { policy: furtherToken("eip155:10", 7) });
-    const both = await told("policy");
+    const both = await reported("policy");
     expect(both.out).toContain("pays with any of 2 tokens, each with limits and a day's budget of its own");
     for (const network of [NETWORK, "eip155:10"]) {
       expect(both.out).toContain(`pays in the token ${ASSET} on ${network}`);
     }
     expect(both.out).toContain("It buys at 7 per million mWh or less");
-    const nobody = await told("status");
+    const nobody = await reported("status");
     expect([nobody.code, nobody.errors]).toEqual([
       1,
       expect.stringContaining("expected a running device, found none"),
@@ -344,23 +344,23 @@ describe("watt402-device's small commands", () => {
     const phrase = join(pole.folder, "phrase");
     writeFileSync(phrase, "a passphrase of some length\n", { mode: 0o600 });
     configure(1);
-    const { out: address } = await told("address");
+    const { out: address } = await reported("address");
     configure(1, { device: `key_passphrase_file = "${phrase}"` });
-    expect((await told("key", "encrypt")).out).toContain(`the key of ${address.trim()}, encrypted`);
-    expect((await told("address")).out).toBe(address);
+    expect((await reported("key", "encrypt")).out).toContain(`the key of ${address.trim()}, encrypted`);
+    expect((await reported("address")).out).toBe(address);
     const backup = join(pole.folder, "backup");
-    expect((await told("key", "backup", "--out", backup, "--passphrase-file", phrase)).code).toBe(0);
-    const rotated = await told("key", "rotate");
+    expect((await reported("key", "backup", "--out", backup, "--passphrase-file", phrase)).code).toBe(0);
+    const rotated = await reported("key", "rotate");
     expect(rotated.code).toBe(0);
     expect(rotated.out.split("\n")[0]).not.toBe(address.trim());
     expect(rotated.out).toContain("No channel was open.");
-    const refused = await told("key", "restore", "--from", backup, "--passphrase-file", phrase);
+    const refused = await reported("key", "restore", "--from", backup, "--passphrase-file", phrase);
     expect([refused.code, refused.errors]).toEqual([
       1,
       expect.stringContaining("expected no key, found one"),
     ]);
     rmSync(join(pole.folder, "device.key"));
-    expect((await told("key", "restore", "--from", backup, "--passphrase-file", phrase)).out).toContain(
+    expect((await reported("key", "restore", "--from", backup, "--passphrase-file", phrase)).out).toContain(
       address.trim(),
     );
     for (const name of readdirSync(pole.folder).filter(

@@ -107,13 +107,13 @@ describe("a city drawn from a seed", () => {
   it("survives being written as GeoJSON and read again", () => {
     const city = generateCity({ lights: 60, seed: 8 });
     const options = { file: "city.geojson", mapping: {}, seed: 1 };
-    const told = (lights: typeof city.lights) =>
+    const reported = (lights: typeof city.lights) =>
       lights
         .map(({ name, street, feeder, latitude, longitude, lamp }) => ({
           ...{ name, street, feeder, latitude, longitude },
           watts: lamp.ratedMilliwatts,
         }))
         .toSorted((left, right) => left.name.localeCompare(right.name));
-    expect(told(cityFromGeoJson(geoJsonOf(city), options).lights)).toEqual(told(city.lights));
+    expect(reported(cityFromGeoJson(geoJsonOf(city), options).lights)).toEqual(reported(city.lights));
   });
 });

@@ -40,38 +40,39 @@ function pay(maxClaimable: number, again = false): Effect {
   return { type: "pay", payment };
 }
 
-const told = () => monitor.violations.map(({ invariant, expected, actual }) => [invariant, expected, actual]);
+const reported = () =>
+  monitor.violations.map(({ invariant, expected, actual }) => [invariant, expected, actual]);
 
 describe("energy", () => {
   test("a register that falls by one is a breach of E1", () => {
     const register = (total: number) => stateWith({ register: { ...BORN.register, total } });
     monitor.observe(TICK, [], register(1_000));
     monitor.observe(TICK, [], register(1_000));
-    expect(told()).toEqual([]);
+    expect(reported()).toEqual([]);
     monitor.observe(TICK, [], register(999));
-    expect(told()).toEqual([["E1", "register >= 1000", "999"]]);
+    expect(reported()).toEqual([["E1", "register >= 1000", "999"]]);
   });
 
   test("energy up to the grants and one quantum is allowed, more is a breach of E2 whatever the meter says", () => {
     const state = stateWith({ channel: channelAt(200), account: { granted: 1_000, registerAtOpen: 0 } });
     delivered = 1_500;
     monitor.observe(TICK, [], state);
-    expect(told()).toEqual([]);
+    expect(reported()).toEqual([]);
     delivered = 1_500.001;
     monitor.observe(TICK, [], state);
-    expect(told()).toEqual([["E2", "delivered <= 1500 mWh", "1500.001 mWh"]]);
+    expect(reported()).toEqual([["E2", "delivered <= 1500 mWh", "1500.001 mWh"]]);
   });
 
   test("light before anything was ever bought is a breach of E2", () => {
     delivered = 0.5;
     monitor.observe(TICK, [], BORN);
-    expect(told()).toEqual([["E2", "delivered <= 0 mWh", "0.500 mWh"]]);
+    expect(reported()).toEqual([["E2", "delivered <= 0 mWh", "0.500 mWh"]]);
   });
 
   test("only the first breaches of one light are kept", () => {
     delivered = 1;
     for (let step = 0; step < 1_000; step++) monitor.observe(TICK, [], BORN);
-    expect(told()).toHaveLength(8);
+    expect(reported()).toHaveLength(8);
   });
 });
 
@@ -93,9 +94,9 @@ describe("payments", () => {
     monitor.observe(TICK, [pay(100)], state);
     monitor.observe(TICK, [pay(200)], state);
     monitor.observe(TICK, [pay(100, true)], state);
-    expect(told()).toEqual([]);
+    expect(reported()).toEqual([]);
     monitor.observe(TICK, [pay(150)], state);
-    expect(told()).toEqual([["M1", "a rung above 200, or one signed before", "150"]]);
+    expect(reported()).toEqual([["M1", "a rung above 200, or one signed before", "150"]]);
     expect(monitor.signed()).toBe(200);
   });
 });

@@ -32,9 +32,9 @@ describe("the low mark", () => {
         for (const seconds of [30, 60, 600]) {
           const wanted = Math.round((watts * seconds) / 3.6);
           const permille = lowMarkPermille(meter.resolutionUnits, wanted);
-          const told = `${meter.name}, ${watts} W, ${seconds} s`;
+          const reported = `${meter.name}, ${watts} W, ${seconds} s`;
           // Until the first answer there was never any credit.
-          expect(starvedMs(meter, watts, seconds, permille), told).toBeLessThanOrEqual(ROUND_TRIP_MS);
+          expect(starvedMs(meter, watts, seconds, permille), reported).toBeLessThanOrEqual(ROUND_TRIP_MS);
         }
       }
     }

@@ -221,7 +221,7 @@ describe("stages", () => {
         const stages = spans.map(
           (span, index): Stage => ({ ...span, name: String(index), action: { kind: "stop-seller" } }),
         );
-        const told: string[] = [];
+        const reported: string[] = [];
         const timers: { atMs: number; wake: () => void }[] = [];
         let nowMs = 0;
         const clock = {
@@ -233,12 +233,12 @@ describe("stages", () => {
         playStages(stages, clock, 5_000, {
           begin: ({ name, startMs }) => {
             expect(nowMs).toBe(5_000 + startMs);
-            told.push(`begin ${name}`);
+            reported.push(`begin ${name}`);
           },
           end: ({ name, startMs, durationMs }) => {
             expect(nowMs).toBe(5_000 + startMs + durationMs);
-            expect(told).toContain(`begin ${name}`);
-            told.push(`end ${name}`);
+            expect(reported).toContain(`begin ${name}`);
+            reported.push(`end ${name}`);
           },
         });
         while (timers.length > 0) {
@@ -247,7 +247,7 @@ describe("stages", () => {
           nowMs = next.atMs;
           next.wake();
         }
-        expect(new Set(told).size).toBe(2 * stages.length);
+        expect(new Set(reported).size).toBe(2 * stages.length);
       }),
     );
   });

@@ -91,7 +91,7 @@ describe("the API", () => {
       "x-forwarded-host": "evil.example, energy.example:8443",
     };
     const alone = await ground.start();
-    const told = await ground.start({
+    const reported = await ground.start({
       publicUrl: "https://energy.example/api",
       trustedProxies: ["127.0.0.1"],
     });
@@ -101,7 +101,7 @@ describe("the API", () => {
     for (const headers of [{}, forwarded, { ...forwarded, "x-forwarded-host": "no host/at all" }]) {
       expect(resourceIn((await present(alone.url, 100, headers)).required)).toBe(alone.url + path);
       expect(resourceIn((await present(elsewhere.url, 100, headers)).required)).toBe(elsewhere.url + path);
-      expect(resourceIn((await present(told.url, 100, headers)).required)).toBe(
+      expect(resourceIn((await present(reported.url, 100, headers)).required)).toBe(
         `https://energy.example/api${path}`,
       );
       const expected = headers === forwarded ? "https://energy.example:8443" : behind.url;

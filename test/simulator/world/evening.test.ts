@@ -21,7 +21,7 @@ function play(scenario: string, faults: FaultChoice = "none", seed = 1): Promise
 }
 
 /** What each scenario is there to show. */
-const SHOWN: Readonly<Record<string, (told: ObservedWorld) => void>> = {
+const SHOWN: Readonly<Record<string, (reported: ObservedWorld) => void>> = {
   "budget-exhaustion"({ result }) {
     expect(result.atEnd).toMatchObject({ lit: 30, starved: 10 });
   },
@@ -77,14 +77,14 @@ describe("a shipped scenario in a world", () => {
       timeout: 180_000,
     },
     async (name) => {
-      const told = await play(name);
-      const { outcome, result, model } = told;
+      const reported = await play(name);
+      const { outcome, result, model } = reported;
       expect(outcome.violation).toBeNull();
       const { city, scenario } = planWorldEvening({ flags: { scenario: name }, nights: 1 });
       expectSound(result, city.lights.length);
       expect(result.stages.map((stage) => stage.name)).toEqual(scenario.stages.map((stage) => stage.name));
       expect(outcome.money.charged).toBe(Number(result.amountAtomic!.charged));
-      SHOWN[name]!(told);
+      SHOWN[name]!(reported);
       const page = pageOf(model);
       expect(page).toContain("virtual time; the slowest hundredth");
       expect(page).not.toContain("✕");
@@ -195,10 +195,10 @@ describe("a city in a world", () => {
 describe("a drawn night that is observed", () => {
   it("is the same world as one that is not observed", async () => {
     const options = { seed: 4, lights: 4, nights: 1, faults: "all", signing: "stand-in" } as const;
-    const [told, untold] = [await runObservedWorld(options, null, "again"), await runFaults(options)];
-    expect(told.outcome.traceHash).toBe(untold.traceHash);
-    expect(told.model.faults!.fired.map(({ kind, count }) => [kind, count])).toEqual([...untold.fired]);
-    expect(told.model.lights).toHaveLength(4);
-    expect(pageOf(told.model)).toContain("What went wrong");
+    const [reported, untold] = [await runObservedWorld(options, null, "again"), await runFaults(options)];
+    expect(reported.outcome.traceHash).toBe(untold.traceHash);
+    expect(reported.model.faults!.fired.map(({ kind, count }) => [kind, count])).toEqual([...untold.fired]);
+    expect(reported.model.lights).toHaveLength(4);
+    expect(pageOf(reported.model)).toContain("What went wrong");
   });
 });

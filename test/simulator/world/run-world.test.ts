@@ -142,11 +142,11 @@ describe("watt402-simulate world", () => {
       [["--city", "none.csv"], /^world: city none.csv: expected a seed or a .csv or .geojson file/],
       [["--report", "/nowhere/at/all.html"], /^world: report .*: expected a folder that can be written to/],
     ];
-    for (const [args, told] of cases) {
+    for (const [args, reported] of cases) {
       const { code, out, err } = await runHere(args);
       expect(code).toBe(1);
       expect(out).toBe("");
-      expect(err.trim().split("\n")[0]).toMatch(told);
+      expect(err.trim().split("\n")[0]).toMatch(reported);
     }
   });
 

@@ -10,11 +10,11 @@ describe("a worker pool", () => {
         options: { seed, lights: 1, nights: 1, faults: "none", signing: "stand-in" },
       }),
     );
-    const told: JobResult[] = [];
+    const reported: JobResult[] = [];
     const results = await openWorkerPool(1).work(jobs, (finished, result) => {
-      expect(finished).toBe(told.push(result));
+      expect(finished).toBe(reported.push(result));
     });
-    expect(told.length).toBe(2);
-    expect(told).toEqual(results);
+    expect(reported.length).toBe(2);
+    expect(reported).toEqual(results);
   });
 });

@@ -8,25 +8,25 @@ import type { WorldOptions } from "#simulator/world/run/world-options";
 const CALM: WorldOptions = { seed: 1, lights: 3, nights: 1, faults: "none", signing: "stand-in" };
 
 /** Worlds that broke once, by the fault found and the fix that came with it. Their faults are named, so that new kinds do not change them. */
-const REGRESSIONS: readonly { readonly told: string; readonly options: Partial<WorldOptions> }[] = [
+const REGRESSIONS: readonly { readonly reported: string; readonly options: Partial<WorldOptions> }[] = [
   {
-    told: "a hostile offer made a light stand still, and it never asked for another",
+    reported: "a hostile offer made a light stand still, and it never asked for another",
     options: { seed: 1, faults: ["hostile-unit", "hostile-price", "hostile-quantum"] },
   },
   {
-    told: "the offer of the next deposit was lost, and the light waited for it till morning",
+    reported: "the offer of the next deposit was lost, and the light waited for it till morning",
     options: { seed: 2, faults: ["loss", "reordering", "corruption", "price-change"] },
   },
   {
-    told: "the price heard last was above the ceiling, and no message said that it fell",
+    reported: "the price heard last was above the ceiling, and no message said that it fell",
     options: { seed: 3, faults: ["price-spike", "price-change", "corruption", "hostile-channel-id"] },
   },
   {
-    told: "a light sent the register of its last checkpoint while its meter was silent",
+    reported: "a light sent the register of its last checkpoint while its meter was silent",
     options: { seed: 4, faults: ["device-killed", "device-power-cut", "meter-silent", "meter-spike"] },
   },
   {
-    told: "a ledger from a backup granted answers of long ago as new sales",
+    reported: "a ledger from a backup granted answers of long ago as new sales",
     options: {
       seed: 22,
       lights: 6,
@@ -79,8 +79,8 @@ describe("a world", () => {
     expect(money.settled).toBe(money.charged);
   });
 
-  for (const [seed, lights, told] of BROKE_ONCE) {
-    it(`does not break as seed ${seed} of ${lights} once did: ${told}`, { timeout: 60_000 }, async () => {
+  for (const [seed, lights, reported] of BROKE_ONCE) {
+    it(`does not break as seed ${seed} of ${lights} once did: ${reported}`, { timeout: 60_000 }, async () => {
       expect((await runFaults({ ...CALM, seed, lights, faults: "all" })).violation).toBeNull();
     });
   }
@@ -124,8 +124,8 @@ describe("a world", () => {
     expect(kinds.size).toBeGreaterThanOrEqual(40);
   });
 
-  for (const { told, options } of REGRESSIONS) {
-    it(`does not break as it once did: ${told}`, async () => {
+  for (const { reported, options } of REGRESSIONS) {
+    it(`does not break as it once did: ${reported}`, async () => {
       const { violation } = await runFaults({ ...CALM, lights: 8, ...options });
       expect(violation).toBeNull();
     });

@@ -63,10 +63,10 @@ describe("a journal on a disk that cannot be written", () => {
       const { disk, fault } = refusing(code);
       const journal = openJournal(path, disk);
       expect(journal.load()).toEqual(checkpointOf(2));
-      const told = await store(journal, checkpointOf(3));
-      expect(told).toContain(`${path}: `);
-      expect(told).toContain(code);
-      expect(told).toContain(remedy);
+      const reported = await store(journal, checkpointOf(3));
+      expect(reported).toContain(`${path}: `);
+      expect(reported).toContain(code);
+      expect(reported).toContain(remedy);
       fault.code = null;
       expect(await store(journal, checkpointOf(4))).toBeNull();
       expect(() => openJournal(path)).toThrow("expected no other process");

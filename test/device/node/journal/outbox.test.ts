@@ -47,7 +47,7 @@ describe("a device's trouble", () => {
 
 describe("a device's reading", () => {
   const shown = { voltageMillivolts: 229_800, currentMilliamps: 262, frequencyMillihertz: 50_010 };
-  const told = (look: () => Reading | null) => {
+  const reported = (look: () => Reading | null) => {
     const bench = new Bench();
     const host = bench.start({
       settings: { ...SETTINGS, tickMs: 1000, readingMs: 1000 },
@@ -61,7 +61,7 @@ describe("a device's reading", () => {
 
   it("carries voltage, current, frequency and quality where the meter gives them, and no word of them else", () => {
     const bare = { raw: 5, powerMilliwatts: 0 };
-    expect(told(() => ({ ...bare, ...shown, quality: { kind: "good" } })).last()).toEqual({
+    expect(reported(() => ({ ...bare, ...shown, quality: { kind: "good" } })).last()).toEqual({
       v: 1,
       register: 0,
       powerMilliwatts: 0,
@@ -69,15 +69,25 @@ describe("a device's reading", () => {
       ...shown,
       quality: "good",
     });
-    expect(Object.keys(told(() => bare).last())).toEqual(["v", "register", "powerMilliwatts", "atSeconds"]);
+    expect(Object.keys(reported(() => bare).last())).toEqual([
+      "v",
+      "register",
+      "powerMilliwatts",
+      "atSeconds",
+    ]);
     // What no message may carry is left out, not sent wrong.
     const odd = { ...bare, voltageMillivolts: Number.NaN, currentMilliamps: 0.5, frequencyMillihertz: -1 };
-    expect(Object.keys(told(() => odd).last())).toEqual(["v", "register", "powerMilliwatts", "atSeconds"]);
+    expect(Object.keys(reported(() => odd).last())).toEqual([
+      "v",
+      "register",
+      "powerMilliwatts",
+      "atSeconds",
+    ]);
   });
 
   it("of a look that was not good has that quality, and not its values", () => {
     let look: Reading | null = { raw: 5, powerMilliwatts: 0, ...shown, quality: { kind: "good" } };
-    const { bench, last } = told(() => look);
+    const { bench, last } = reported(() => look);
     for (const kind of ["suspect", "stale"] as const) {
       look = { raw: 5, powerMilliwatts: 0, ...shown, quality: { kind, reason: "why" } };
       bench.clock.advance(1000);

@@ -48,9 +48,9 @@ describe("a keystore", () => {
     ]) {
       rmSync(path, { force: true });
       writeFileSync(path, content, { mode: 0o600 });
-      const told = thrownBy(() => openOrCreateKey(path));
-      expect(told).toContain("expected");
-      if (content.length > 4) expect(told).not.toContain(content.trim());
+      const reported = thrownBy(() => openOrCreateKey(path));
+      expect(reported).toContain("expected");
+      if (content.length > 4) expect(reported).not.toContain(content.trim());
       expect(readFileSync(path, "utf8")).toBe(content);
     }
   });

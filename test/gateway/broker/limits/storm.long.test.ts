@@ -57,7 +57,7 @@ test.each(SERVERS)(
     const program = await bundleOf(fileURLToPath(new URL("./storm-process.ts", import.meta.url)), directory);
     const lights = fork(program, [new URL(broker.url).port, String(LIGHTS), gateway.address]);
     open.push(() => lights.kill("SIGKILL"));
-    await told(lights);
+    await reported(lights);
 
     const payer = openKey(fromHex(generatePrivateKey()));
     const name = payer.address.slice(2);
@@ -85,7 +85,7 @@ test.each(SERVERS)(
       })();
       const start = performance.now();
       lights.send("come");
-      const [{ attempts }] = (await told(lights)) as [{ attempts: number }];
+      const [{ attempts }] = (await reported(lights)) as [{ attempts: number }];
       const tookMs = performance.now() - start;
       isOver = true;
       await paying;
@@ -118,6 +118,6 @@ test.each(SERVERS)(
   3_000_000,
 );
 
-function told(child: ChildProcess): Promise<unknown[]> {
+function reported(child: ChildProcess): Promise<unknown[]> {
   return once(child, "message");
 }
