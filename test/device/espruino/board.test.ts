@@ -140,7 +140,7 @@ test("a board signs while it is dark, buys from its ladder when it is lit, and a
   const config = ground.config(utility.url);
   const gateway = await ground.gateway(config);
   const light = new BoardLight();
-  await light.start(gateway.brokerUrl, 4_000);
+  await light.start(gateway.brokerUrl, 8_000);
   const run = light.run!;
   await until(
     () => run.board.store.ready() >= 12,
