@@ -39,6 +39,20 @@ describe("a charge point that is paid as it goes", () => {
     });
   }
 
+  it("ends at the energy that was wished, and says at once what cannot be there in time", async () => {
+    const met = await runSession({
+      seed: 11,
+      version: "2.0.1",
+      ...SHORT,
+      charger: { wish: { energy_kwh: 0.5 } },
+    });
+    expect(Math.abs(met.deliveredMilliwattHours - 500_000)).toBeLessThan(met.quantumMilliwattHours);
+    const late = { wish: { energy_kwh: 20, ready_by: "20:30" } };
+    const unmet = await runSession({ seed: 12, version: "1.6", ...SHORT, minutes: 4, charger: late });
+    expect(unmet.remarks[0]).toMatch(/^wish: expected 20 kWh by 20:30 UTC, found at most \d\.\d+ kWh at /);
+    expect(unmet.deliveredMilliwattHours).toBeGreaterThan(200_000);
+  });
+
   /** What is said of each fault; null where it is survived without a word. */
   const said: Readonly<Record<ChargingFault, RegExp | null>> = {
     "refuses-profiles": /TxDefaultProfile/,
