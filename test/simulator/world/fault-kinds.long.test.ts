@@ -21,6 +21,24 @@ it("a world suffers every kind of fault it is asked for, and none besides", {
   expect(missing).toEqual([]);
 });
 
+it("ten nights of eight lights keep every promise with everything going wrong", {
+  timeout: 900_000,
+}, async () => {
+  const kinds = new Set<FaultKind>();
+  for (let seed = 1; seed <= 10; seed++) {
+    const { violation, fired } = await runFaults({
+      seed,
+      nights: 1,
+      signing: "stand-in",
+      lights: 8,
+      faults: "all",
+    });
+    expect(violation, `seed ${seed}`).toBeNull();
+    for (const kind of fired.keys()) kinds.add(kind);
+  }
+  expect(kinds.size).toBeGreaterThanOrEqual(40);
+});
+
 /** Kinds that strike only where another does. */
 const NEEDS: Partial<Record<FaultKind, readonly FaultKind[]>> = {
   "bit-flip": ["device-power-cut"],
