@@ -34,7 +34,8 @@ export function takeOffer(state: State, offer: Offer, at: Moment): State {
 
   const mark = same ? closedMarkOf(current) : markIn(state.former, offer.channelId);
   const strange = mark === null ? null : refuseCharged(mark, offer.charged, signsOnDemand);
-  // A device without memory of a channel may have signed more than it knows: there a new offer is believed.
+  // A device without memory of a channel may have signed more than it knows: there a new offer is believed, until a
+  // charge of what it signed since shows that both know the same.
   const forgotten = same && !current.remembered && strange === "charged-above-signed";
   // A counter that cannot be is no answer: hello goes on until a better one comes.
   if (strange !== null && !forgotten) return { ...heard, offerRefusal: strange };

@@ -24,7 +24,7 @@ export interface Channel {
   /** Highest rung that may have been signed: `signed`, or after a power cut all that was reserved. On the ladder. */
   readonly maybeSigned: number;
   readonly reserved: number;
-  /** False for a channel that this device knew nothing of when it was first offered since power-up. */
+  /** False until the first charge of a rung signed now, on a channel this device knew nothing of when it was offered. */
   readonly remembered: boolean;
 }
 
@@ -107,6 +107,8 @@ export function answerChannel(channel: Channel, grant: Grant): Channel {
     granted: Math.max(channel.granted, grant.granted),
     signed: Math.max(channel.signed, grant.charged),
     pricePerMillionUnits: news ? grant.pricePerMillionUnits : channel.pricePerMillionUnits,
+    // Charged is what this life signed: nothing that an earlier one signed can be above it.
+    remembered: news || channel.remembered,
   };
 }
 

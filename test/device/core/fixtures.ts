@@ -214,7 +214,9 @@ export class Surroundings {
     must("M1", maxClaimable <= channel.balance, () => `signed ${maxClaimable}, deposit ${channel.balance}`);
     const day = this.state.budget.day;
     const purse = `${tokenName(terms)} ${day}`;
-    const spent = (this.spent.get(purse) ?? 0) + Math.max(0, maxClaimable - known.max);
+    // In its first life on a channel a device counts from where its gateway says an earlier one has signed to.
+    const signedBefore = Math.max(known.max, channel.remembered ? 0 : maxClaimable - amountAtomic);
+    const spent = (this.spent.get(purse) ?? 0) + Math.max(0, maxClaimable - signedBefore);
     must("M1", spent <= policy.dailyBudgetAtomic, () => `signed ${spent} of ${purse}`);
     must("P1", policy.schemes.includes(terms.scheme) && terms.network === policy.network, () => "network");
     must("P1", terms.asset === policy.asset && policy.payees.includes(terms.payTo), () => "token or payee");

@@ -279,6 +279,19 @@ describe("a device whose memory is gone", () => {
     expect(forgetful.level).toBe(100);
     expect(forgetful.pays.at(-1)!.maxClaimable).toBeGreaterThan(world.pays.at(-1)!.maxClaimable);
   });
+
+  it("believes no gateway above what it signed itself, once that was charged", () => {
+    const world = lit();
+    world.honest = false;
+    const { charged } = world.state.channel!;
+    world.deliver({ type: "offer", offer: { ...world.seller.offer(), charged: 4_001 } });
+    expect(reportOf(world.state).refusal).toBe("charged-above-signed");
+    expect(world.state.channel!.charged).toBe(charged);
+    // The day that follows holds what was signed on it to its budget: the surroundings count every payment.
+    world.wallOffset = 20_001 * DAY_SECONDS;
+    world.run(10_000);
+    expect(world.pays.at(-1)!.maxClaimable).toBeLessThan(4_001);
+  });
 });
 
 describe("a failing journal", () => {
