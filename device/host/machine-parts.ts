@@ -19,6 +19,8 @@ export interface Description {
   readonly wantedUnits: number;
   /** CAIP-19 names of what it may pay with, a space between two; absent on boards, which know one. */
   readonly pays?: string;
+  /** The seller that it buys from now, 0x and 40 hex digits; absent: from any. Read at each hello, as it may change. */
+  readonly payee?: string;
 }
 
 /** What a device that signs ahead has in store. */

@@ -38,6 +38,8 @@ export interface Hello {
   readonly register: number;
   /** CAIP-19 names of the tokens that its policy allows, a space between two; absent: it does not say. */
   readonly pays?: string;
+  /** The one seller that it buys from now, 0x and 40 hex digits: whose region it is in. Absent: from any. */
+  readonly payee?: string;
 }
 
 /** x402 PaymentRequirements as the seller sent them. */
@@ -186,7 +188,7 @@ const HELLO = object(
     wantedUnits: integer(1, 281474976710655),
     register: counter,
   },
-  { pays: text(512) },
+  { pays: text(512), payee: ADDRESS },
 );
 
 const REQUIREMENTS = object({

@@ -50,6 +50,8 @@ const SELLER = z.strictObject({
     .optional(),
   /** Of a fixed seller: it charges by what was used, at most its price. One of electricity says so itself. */
   metered: z.boolean().default(false),
+  /** Who is paid there: devices that name in their hello whom they pay now are sent there by it. */
+  payee: PAYMENT_TOKEN.asset.transform((text) => text.toLowerCase()).optional(),
   /** It sells to these devices and groups alone, and they want it before others. Without: to all. */
   devices: z
     .array(z.union([device, name]))

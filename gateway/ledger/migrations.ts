@@ -116,6 +116,9 @@ ALTER TABLE device ADD COLUMN pays TEXT NOT NULL DEFAULT '';`,
 CREATE TABLE unknown_outcome (
   channel_id TEXT PRIMARY KEY, max_claimable ${integer} NOT NULL, since_seconds ${integer} NOT NULL
 )${keyed};`,
+  () => `
+-- The seller that a device buys from now, by the address that is paid; empty: it buys from any.
+ALTER TABLE device ADD COLUMN payee TEXT NOT NULL DEFAULT '';`,
 ];
 
 /** Members of an entry of the journal that was a table, from one index up to another. */

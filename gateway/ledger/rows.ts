@@ -22,7 +22,7 @@ export type Cell = string | number | null;
 
 /** Columns in the order in which the row functions below give their cells. */
 export const COLUMNS = {
-  device: ["device", "public_key", "model", "firmware", "meter", "unit", "wanted_units", "pays"],
+  device: ["device", "public_key", "model", "firmware", "meter", "unit", "wanted_units", "pays", "payee"],
   channel: [
     "id",
     "device",
@@ -62,8 +62,8 @@ export const COLUMNS = {
 } as const;
 
 export function deviceRow(record: DeviceRecord): Cell[] {
-  const { device, publicKey, model, firmware, meter, unit, wantedUnits, pays } = record;
-  return [device, publicKey, model, firmware, meter, unit, wantedUnits, pays];
+  const { device, publicKey, model, firmware, meter, unit, wantedUnits, pays, payee } = record;
+  return [device, publicKey, model, firmware, meter, unit, wantedUnits, pays, payee];
 }
 
 export function deviceIn(row: Row): DeviceRecord {
@@ -76,6 +76,7 @@ export function deviceIn(row: Row): DeviceRecord {
     unit: row.unit as string,
     wantedUnits: row.wanted_units as number,
     pays: row.pays as string,
+    payee: row.payee as string,
   };
 }
 

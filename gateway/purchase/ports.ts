@@ -32,6 +32,8 @@ export interface DeviceRecord {
   readonly wantedUnits: number;
   /** CAIP-19 names of the tokens that it may pay with, a space between two; empty: it does not say. */
   readonly pays: string;
+  /** The one seller that it buys from now, by its payee, 0x and 40 lower-case hex digits; empty: from any. */
+  readonly payee: string;
 }
 
 /** One line of credit between a device and a seller: a batch-settlement channel, or an exact account. */
@@ -265,10 +267,7 @@ export interface SellerClient {
   reconsider(): Promise<boolean>;
   /** @param pays as DeviceRecord.pays: of several tokens that it takes, one of these is asked for where there is any */
   quote(quantumAtomic: number, pays?: string): Promise<AskedQuote>;
-  /**
-   * It refused a payment, and not for anything that the device, its channel or the treasury did.
-   * @param device 40 lower-case hex digits
-   */
+  /** It refused a payment, and not for anything that the device (40 hex digits), its channel or the treasury did. */
   refused(device: string, reason: string): void;
   /** Is a channel's seller (ChannelRecord.seller) this one? */
   owns(seller: string): boolean;

@@ -153,12 +153,13 @@ function inTurn(session: Session, work: () => Promise<void>): Promise<void> {
 const PAYS_SHOWN_MAX = 200;
 
 async function offerChannel(parts: SessionParts, session: Session): Promise<void> {
-  const { device, pays } = session.record;
+  const { device, pays, payee } = session.record;
   const { signsAhead, channel: before } = session;
   const client = parts.router.clientFor(session.record, before?.seller ?? null, false, signsAhead);
   if (client === null) {
     const paid = pays === "" ? "" : ` that takes what it may pay with: ${pays.slice(0, PAYS_SHOWN_MAX)}`;
-    const reason = `expected a seller for it, found none${paid}`;
+    const at = payee === "" ? "" : ` that is paid at ${payee}, where it is`;
+    const reason = `expected a seller for it, found none${at}${paid}`;
     return publishNoOffer(parts, session, "seller-unavailable", { reason });
   }
   const { refusedAtomic } = session;

@@ -131,7 +131,8 @@ export class Sessions {
     }
     parts.counts.hellos += 1;
     const { v: _, register, ...described } = hello;
-    const record = { device, ...described, pays: hello.pays ?? "" };
+    const named = { pays: hello.pays ?? "", payee: (hello.payee ?? "").toLowerCase() };
+    const record = { device, ...described, ...named };
     await parts.ledger.saveDevice(record);
     const session = this.#table.get(device) ?? (await this.#open(device, record));
     if (session === null) return drop(parts, device, "hello", "gateway-full");

@@ -68,6 +68,7 @@ export function openSellers(
       kind: seller.kind,
       url: shownUrl(seller.url),
       tokens: seller.tokens,
+      payee: seller.payee,
       callsMax: limits.sellerConnections,
       queueMax: limits.sellerQueue,
       awayAfterMs: market.awayAfterMs,

@@ -19,6 +19,8 @@ interface SellerClientOptions extends SellerLimits {
   readonly url: string;
   /** What it is paid in, the most wanted first. */
   readonly tokens: readonly PaymentToken[];
+  /** Who is paid there, 0x and 40 lower-case hex digits, where the configuration says it. */
+  readonly payee?: string | undefined;
   /** Also owns the channels of before there were several sellers. */
   readonly isFirst: boolean;
 }
@@ -60,6 +62,10 @@ export class RunningSellerClient implements SellerClient {
   /** What it is paid in, the most wanted first. */
   get tokens(): readonly PaymentToken[] {
     return this.#options.tokens;
+  }
+
+  get payee(): string | undefined {
+    return this.#options.payee;
   }
 
   get health(): HealthName {

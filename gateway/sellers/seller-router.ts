@@ -4,7 +4,7 @@
  * Promise: a device keeps the seller it buys from while that one sells, unless a better one by its order, or a
  * clearly cheaper one, sells, too; a seller that was away gets one device on trial before it gets all; without
  * any that sells, nothing is changed. A device that says what it may pay with is sent to no seller that takes none of
- * it; one that signs ahead gets a metered seller only where there is no other.
+ * it; one that says whom it pays now, to no other; one that signs ahead gets a metered seller only where there is no other.
  */
 import { isPaidBy } from "#protocol/payment-token";
 import type { DeviceRecord, SellerRouter } from "../purchase/ports.ts";
@@ -37,10 +37,14 @@ export function openSellerRouter(
   const trials = new Map<string, Trial>();
 
   /** Those who name a device go before those who sell to all. */
-  function rankedFor({ device, unit, pays }: DeviceRecord, signsAhead: boolean): RunningSellerClient[] {
+  function rankedFor(
+    { device, unit, pays, payee }: DeviceRecord,
+    signsAhead: boolean,
+  ): RunningSellerClient[] {
     const own = entries.filter(({ devices }) => devices?.has(device));
     const open = [...own, ...entries.filter(({ devices }) => devices === null)].map(({ client }) => client);
-    const all = open.filter(({ tokens }) => pays === "" || tokens.some((token) => isPaidBy(pays, token)));
+    const here = open.filter((client) => payee === "" || client.payee === payee);
+    const all = here.filter(({ tokens }) => pays === "" || tokens.some((token) => isPaidBy(pays, token)));
     const fitting = all.filter((client) => (client.tariff()?.unit ?? unit) === unit);
     const known = fitting.length > 0 ? fitting : all;
     const whole = signsAhead ? known.filter((client) => !client.isMetered()) : known;

@@ -39,6 +39,7 @@ const NO_DEVICE = {
   unit: "",
   wantedUnits: 0,
   pays: "",
+  payee: "",
 };
 
 const gatewayKey = openKey(fromHex(`0x${"22".repeat(32)}`));

@@ -79,6 +79,7 @@ export function deviceOf(key: Key, wantedUnits = UNITS): DeviceRecord {
     unit: "mWh",
     wantedUnits,
     pays: "",
+    payee: "",
   };
 }
 

@@ -16,6 +16,7 @@ interface Seller {
   isMetered: boolean;
   devices: ReadonlySet<string> | null;
   tokens: readonly PaymentToken[];
+  payee?: string;
 }
 
 const DOLLAR = { network: "eip155:31337", asset: `0x${"70".repeat(20)}` };
@@ -42,6 +43,7 @@ function routerWith(sellers: Record<string, Partial<Seller>>, choose: "order" | 
       },
       tariff,
       tokens: seller.tokens,
+      payee: seller.payee,
       isMetered: () => seller.isMetered,
       owns: (owner: string) => owner === name,
     };
@@ -142,6 +144,17 @@ test("a device that says what it may pay with is sent only to a seller that take
   // Where nothing that takes its token sells, it may try; it is never sent where it could not pay.
   expect(at(paying(DOLLAR))).toBe("dollars");
   expect(at(paying({ network: "eip155:1", asset: DOLLAR.asset }))).toBeNull();
+});
+
+test("a device that says whom it pays now is sent to that seller, or to none", () => {
+  const [north, south] = [`0x${"0a".repeat(20)}`, `0x${"0b".repeat(20)}`];
+  const { sellers, at } = routerWith({ any: {}, north: { payee: north }, south: { payee: south } });
+  const standingAt = (payee: string) => ({ ...LAMP, payee });
+  expect([at(standingAt(north)), at(standingAt(south)), at(LAMP)]).toEqual(["north", "south", "any"]);
+  sellers.south!.health = "away";
+  // It waits there: what another sells is no good where it is.
+  expect(at(standingAt(south), "north")).toBe("south");
+  expect(at(standingAt(`0x${"0c".repeat(20)}`), "north")).toBeNull();
 });
 
 test("the cheapest is bought from, and a device moves for a price that is clearly lower", () => {
