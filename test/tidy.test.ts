@@ -27,6 +27,10 @@ const ARROWS: readonly { from: RegExp; may: readonly string[] }[] = [
     may: ["device/core/", "device/protocol/", "device/payment/", "@noble/"],
   },
   {
+    from: /^device\/market\//,
+    may: ["device/core/", "device/protocol/", "device/payment/", "device/market/", "@noble/", "package"],
+  },
+  {
     from: /^device\/host\//,
     may: ["device/core/", "device/protocol/", "device/host/"],
   },
@@ -40,6 +44,7 @@ const ARROWS: readonly { from: RegExp; may: readonly string[] }[] = [
       "device/core/",
       "device/protocol/",
       "device/payment/",
+      "device/market/",
       "device/host/",
       "device/node/",
       "package",

@@ -21,6 +21,8 @@ export interface Domain {
 const DOMAIN_TYPE_HASH = typeHash(
   "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)",
 );
+/** Of documents that no contract verifies. */
+const CONTRACTLESS_TYPE_HASH = typeHash("EIP712Domain(string name,string version,uint256 chainId)");
 const PREFIX = new Uint8Array([0x19, 0x01]);
 
 /** Domains seen by one process: a device has two, a gateway a handful. Full means start again. */
@@ -44,14 +46,28 @@ export function domainSeparator(domain: Domain): Uint8Array {
   const cached = separators.get(key);
   if (cached) return cached;
   const separator = hashStruct(DOMAIN_TYPE_HASH, [
-    keccak_256(utf8ToBytes(domain.name)),
-    keccak_256(utf8ToBytes(domain.version)),
+    wordOfText(domain.name),
+    wordOfText(domain.version),
     wordOfInteger(domain.chainId),
     wordOfAddress(domain.verifyingContract),
   ]);
   if (separators.size >= SEPARATORS_MAX) separators.clear();
   separators.set(key, separator);
   return separator;
+}
+
+/** EIP-712 `domainSeparator` for a domain without a contract. */
+export function contractlessSeparator({
+  name,
+  version,
+  chainId,
+}: Omit<Domain, "verifyingContract">): Uint8Array {
+  return hashStruct(CONTRACTLESS_TYPE_HASH, [wordOfText(name), wordOfText(version), wordOfInteger(chainId)]);
+}
+
+/** How a struct holds a member of type string. */
+export function wordOfText(text: string): Uint8Array {
+  return keccak_256(utf8ToBytes(text));
 }
 
 /** The 32 bytes that are signed: keccak256(0x1901, domain separator, struct hash). */
