@@ -81,11 +81,12 @@ export function contradictionIn({ payload }: SignedOffer, terms: Terms): string 
     ["network", payload.network, terms.network],
     ["asset", payload.asset.toLowerCase(), terms.asset],
     ["payTo", payload.payTo.toLowerCase(), terms.payTo],
-    ["resourceUrl", payload.resourceUrl.split("?")[0]!, terms.resource],
     ["validUntil", payload.validUntil, terms.untilSeconds],
   ] as const;
   const wrong = said.find(([, offered, wanted]) => offered !== wanted);
   if (wrong !== undefined) return `${wrong[0]} ${wrong[1]} in the offer, ${wrong[2]} in its terms`;
+  if (!payload.resourceUrl.startsWith(`${terms.api}/`))
+    return `resourceUrl ${payload.resourceUrl} in the offer, ${terms.api} in its terms`;
   const isOnMenu = terms.quantaAtomic.includes(Number(payload.amount));
   return isOnMenu ? null : `amount ${payload.amount} in the offer, not among the quanta of its terms`;
 }

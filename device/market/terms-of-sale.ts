@@ -26,8 +26,11 @@ const TERMS = z
   .strictObject({
     version: z.literal(1),
     unit: z.enum(["mWh", "ms", "s", "request", "byte"]),
-    /** Of the seller's API, without the query. */
-    resource: z.url({ protocol: /^https?$/ }).max(512),
+    /** Where the seller is reached, without a slash at its end: whatever it sells there is sold under these terms. */
+    api: z
+      .url({ protocol: /^https?$/ })
+      .regex(/[^/]$/)
+      .max(512),
     /** CAIP-2. */
     network: z.string().regex(/^eip155:[1-9]\d{0,14}$/),
     asset: address,

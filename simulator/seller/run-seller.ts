@@ -49,6 +49,7 @@ interface Flags {
   readonly goods?: Goods;
   readonly schemes?: readonly Scheme[];
   readonly tariff: string;
+  readonly signTerms: boolean;
   readonly tariffEpoch?: number;
   readonly speed: number;
   readonly tokensPerEuro: number;
@@ -135,6 +136,11 @@ function readFlags(argv: readonly string[]): Flags {
       "--tariff <kind>",
       "flat:PRICE | tou:FILE.toml | csv:FILE.csv, atomic units per kWh",
       "flat:200000",
+    )
+    .option(
+      "--sign-terms",
+      "sign terms of a day, offers and receipts of use, and sell at what was signed",
+      false,
     )
     .option("--tariff-epoch <unix>", "tariff time at the start", whole(0, Number.MAX_SAFE_INTEGER))
     .option("--speed <factor>", "tariff seconds in a second", positive, 1)
@@ -226,6 +232,7 @@ function optionsOf(flags: Flags): SellerOptions {
     receiverKey,
     token: flags.token,
     tariff: readTariff(flags.tariff, flags.tokensPerEuro),
+    signsTerms: flags.signTerms,
     clock: followingClock(movedClock(flags.tariffEpoch, flags.speed)),
     menu: flags.menu,
     schemes: flags.schemes ?? schemesOf(flags.scheme),

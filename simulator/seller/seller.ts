@@ -4,6 +4,8 @@
  * Promise: it starts only when its chain, its token and its database are as expected, and stops by turning every
  * charged voucher into settled money.
  */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { x402ResourceServer } from "@x402/core/server";
 import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
 import { ExactEvmScheme } from "@x402/evm/exact/server";
@@ -12,6 +14,8 @@ import type { FastifyInstance } from "fastify";
 import type { Address, Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import type { Curve } from "#node/key/native-curve";
+import { fromHex } from "#payment/bytes";
+import { openKey } from "#payment/key";
 import { Watt402Error } from "#payment/watt402-error";
 import type { Scheme } from "./accounts/accounts.ts";
 import { SqliteAccounts } from "./accounts/sqlite-accounts.ts";
@@ -24,11 +28,13 @@ import { startRounds } from "./claims/rounds.ts";
 import { EvmChain } from "./claims/settlement-chain.ts";
 import { authorizationCheck } from "./claims/signed-authorization.ts";
 import type { Clock } from "./ports.ts";
+import { BoundPrices } from "./sale/bound-prices.ts";
 import { shareOf, WHOLE } from "./sale/charged-share.ts";
 import { declaredExtensions } from "./sale/declared-extensions.ts";
 import { EnergySale } from "./sale/energy-sale.ts";
 import { ELECTRICITY, type Goods } from "./sale/goods.ts";
 import { type GasSponsoring, paymentWays, type TransferMethod } from "./sale/payment-ways.ts";
+import { SignedTerms } from "./sale/signed-terms.ts";
 import { DEFAULT_MENU, type Quote, quoting, type Tariff } from "./sale/tariff.ts";
 import { Terms } from "./sale/terms.ts";
 import { openOwnScheme } from "./scheme/open-scheme.ts";
@@ -67,6 +73,8 @@ export interface SellerOptions extends PublicBaseOptions {
   readonly facilitators?: readonly FacilitatorOptions[];
   readonly token: Address;
   readonly tariff: Tariff;
+  /** Signs terms, offers and receipts of use, and sells at the prices it has signed; false when absent. */
+  readonly signsTerms?: boolean;
   readonly clock?: Clock;
   readonly menu?: readonly number[];
   /** Electricity when absent. */
@@ -108,6 +116,10 @@ interface Opened {
   readonly connection: ChainConnection;
   readonly store: SqliteAccounts;
   readonly quote: () => Quote;
+  /** Absent: nothing is signed. */
+  readonly prices: BoundPrices | undefined;
+  /** Of the tariff's clock. */
+  readonly nowSeconds: () => number;
   readonly log: (line: string) => void;
 }
 
@@ -122,8 +134,11 @@ export async function startSeller(options: SellerOptions): Promise<SellerService
     log,
   });
   const clock = options.clock ?? { nowSeconds: () => Math.floor(Date.now() / 1000) };
+  const nowSeconds = () => clock.nowSeconds();
+  const prices =
+    options.signsTerms === true ? new BoundPrices(boundFile(options), options.tariff) : undefined;
   const quoteAt = quoting(options.tariff);
-  const quote = () => quoteAt(clock.nowSeconds());
+  const quote = () => (prices === undefined ? quoteAt(nowSeconds()) : prices.quote(nowSeconds()));
   const store = new SqliteAccounts({
     directory: options.dataDirectory,
     identity: { network: connection.network, token, receiver: privateKeyToAccount(receiverKey).address },
@@ -131,7 +146,7 @@ export async function startSeller(options: SellerOptions): Promise<SellerService
     log,
   });
   try {
-    return await serve({ options, connection, store, quote, log });
+    return await serve({ options, connection, store, quote, prices, nowSeconds, log });
   } catch (error) {
     await store.close();
     throw error;
@@ -186,7 +201,9 @@ async function serve(opened: Opened): Promise<SellerService> {
     .register(network, new UptoEvmScheme());
   await resourceServer.initialize();
   await requireSponsoring(facilitator, gasSponsoring);
-  const terms = await buildTerms(opened, resourceServer, receiver.address);
+  let origin = "";
+  const api = () => options.publicUrl ?? origin;
+  const terms = await buildTerms(opened, resourceServer, receiver.address, api, chargedShare !== WHOLE);
   const sale = new EnergySale({
     resourceServer,
     store,
@@ -214,6 +231,7 @@ async function serve(opened: Opened): Promise<SellerService> {
     log,
   });
   await listen(app, options.host ?? "127.0.0.1", options.port ?? 0);
+  origin = app.listeningOrigin;
 
   const { claimIntervalSeconds = DEFAULT_CLAIM_INTERVAL_SECONDS } = options;
   const { watchIntervalSeconds = Math.min(claimIntervalSeconds, MAX_WATCH_INTERVAL_SECONDS) } = options;
@@ -232,10 +250,14 @@ async function serve(opened: Opened): Promise<SellerService> {
 }
 
 function buildTerms(
-  { options, connection: { network, tokenName, tokenVersion } }: Opened,
+  opened: Opened,
   resourceServer: x402ResourceServer,
   receiver: Address,
+  api: () => string,
+  metered: boolean,
 ): Promise<Terms> {
+  const { options, connection, prices, store, nowSeconds } = opened;
+  const { network, tokenName, tokenVersion } = connection;
   const {
     schemes = ["batch-settlement", "exact"],
     transferMethods = ["eip3009"],
@@ -243,22 +265,34 @@ function buildTerms(
     isDiscoverable = true,
     menu = DEFAULT_MENU,
   } = options;
-  const { goods = ELECTRICITY } = options;
+  const { goods = ELECTRICITY, token } = options;
   const ways = paymentWays(schemes, transferMethods, gasSponsoring);
+  const signed =
+    prices === undefined
+      ? undefined
+      : new SignedTerms({
+          ...{ prices, store, nowSeconds, api },
+          nowMs: () => Date.now(),
+          key: openKey(fromHex(options.receiverKey)),
+          sold: {
+            ...{ unit: goods.unit, network, metered },
+            asset: token.toLowerCase(),
+            payTo: receiver.toLowerCase(),
+            quantaAtomic: menu.toSorted((a, b) => a - b),
+          },
+        });
   return Terms.build({
-    resourceServer,
-    ways,
-    goods,
+    ...{ resourceServer, ways, goods, signed, network, token, tokenName, tokenVersion, receiver, menu },
     extensions: declaredExtensions(ways, gasSponsoring, isDiscoverable, menu[0]!),
-    network,
-    token: options.token,
-    tokenName,
-    tokenVersion,
-    receiver,
     minDepositAtomic: options.minDepositAtomic ?? DEFAULT_MIN_DEPOSIT_ATOMIC,
     maxTimeoutSeconds: MAX_TIMEOUT_SECONDS,
-    menu,
   });
+}
+
+/** Where the prices that it has signed are kept. */
+function boundFile({ dataDirectory }: SellerOptions): string {
+  mkdirSync(dataDirectory, { recursive: true });
+  return join(dataDirectory, "bound-prices.json");
 }
 
 async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {

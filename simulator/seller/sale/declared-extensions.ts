@@ -2,6 +2,7 @@
  * What a seller's 402 declares beside its terms: how the resource is called, for catalogues (bazaar), and which gas it
  * sponsors. Buyers send all of it back with each payment, so it is kept short.
  */
+import type { SignedOffer } from "#market/signed-offer";
 import { EIP2612_KEY, ERC20_APPROVAL_KEY } from "../claims/gas-sponsor.ts";
 import type { GasSponsoring, PaymentWay } from "./payment-ways.ts";
 
@@ -49,6 +50,22 @@ export function declaredExtensions(
   const sponsored = gasSponsoring.map((kind) => SPONSORINGS[kind]);
   const upto = ways.some(({ scheme }) => scheme === "upto");
   return Object.assign({}, isDiscoverable ? bazaar(quantumAtomic, upto) : {}, ...sponsored);
+}
+
+/** x402's signed offers, one for each entry of `accepts`. */
+export function offerReceipt(offers: readonly SignedOffer[]): DeclaredExtensions {
+  const offer = objectOf({
+    format: { const: "eip712" },
+    acceptIndex: whole,
+    payload: { type: "object" },
+    signature: bytes,
+  });
+  return {
+    "offer-receipt": {
+      info: { offers },
+      schema: { $schema: DIALECT, ...objectOf({ offers: { type: "array", items: offer } }) },
+    },
+  };
 }
 
 function bazaar(quantumAtomic: number, upto: boolean): DeclaredExtensions {

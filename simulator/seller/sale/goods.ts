@@ -30,7 +30,7 @@ export const ELECTRICITY: Goods = {
 };
 
 /** Paths that every seller answers itself. */
-const TAKEN = /^\/(v1\/tariff|v1\/accounts|livez|readyz)(\/|$)/;
+const TAKEN = /^\/(v1\/tariff|v1\/accounts|v1\/terms|livez|readyz)(\/|$)/;
 const RESOURCES_MAX = 32;
 const QUANTA_MAX = 64;
 

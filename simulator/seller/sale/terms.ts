@@ -4,15 +4,18 @@
 import { encodePaymentRequiredHeader } from "@x402/core/http";
 import type { x402ResourceServer } from "@x402/core/server";
 import type { Network, PaymentPayload, PaymentRequirements } from "@x402/core/types";
-import type { DeclaredExtensions } from "./declared-extensions.ts";
+import { type DeclaredExtensions, offerReceipt } from "./declared-extensions.ts";
 import type { Goods, Resource } from "./goods.ts";
 import type { PaymentWay } from "./payment-ways.ts";
+import type { SignedTerms } from "./signed-terms.ts";
 
 interface TermsOptions {
   readonly resourceServer: x402ResourceServer;
   /** in order of preference */
   readonly ways: readonly PaymentWay[];
   readonly extensions: DeclaredExtensions;
+  /** Absent: what is asked is bound by nothing. */
+  readonly signed?: SignedTerms | undefined;
   readonly goods: Goods;
   readonly network: Network;
   readonly token: string;
@@ -59,6 +62,10 @@ export class Terms {
     return resourceServer.validateExtensions(declared, payment).valid;
   }
 
+  get signed(): SignedTerms | undefined {
+    return this.#options.signed;
+  }
+
   /** `undefined` when the quantum is not on the menu. */
   offers(quantumAtomic: number): readonly PaymentRequirements[] | undefined {
     return this.#offers.get(quantumAtomic);
@@ -76,15 +83,17 @@ export class Terms {
     error: string,
     payment?: PaymentPayload,
   ): Promise<string> {
+    const offers = this.#offers.get(quantumAtomic) ?? [];
+    const { signed, extensions } = this.#options;
     const required = await this.#options.resourceServer.createPaymentRequiredResponse(
-      [...(this.#offers.get(quantumAtomic) ?? [])],
+      [...offers],
       {
         url: `${baseUrl}${path}?quantum=${quantumAtomic}`,
         description: `${description} for ${quantumAtomic} atomic units`,
         mimeType: "application/json",
       },
       error,
-      this.#options.extensions,
+      signed === undefined ? extensions : { ...extensions, ...offerReceipt(signed.offers(path, offers)) },
       undefined,
       payment,
     );

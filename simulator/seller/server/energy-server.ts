@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage } from "node:http";
 import type { PaymentPayload } from "@x402/core/types";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
+import { isCounter } from "#core/units";
 import { cut } from "#node/config/shown";
 import { parseJson } from "#protocol/nesting";
 import type { ChainWatch } from "../claims/chain-watch.ts";
@@ -98,6 +99,39 @@ function addReads(app: FastifyInstance, parts: ServerParts): void {
     const id = request.params.id.toLowerCase();
     return accountOf(parts.store, id) ?? reply.code(404).send({ error: `no account ${id.slice(0, 66)}` });
   });
+
+  const { signed } = terms;
+  if (signed === undefined) return;
+  app.get<{ Params: { hash: string } }>("/v1/terms/:hash", async (request, reply) => {
+    const hash = request.params.hash.toLowerCase();
+    return signed.find(hash) ?? reply.code(404).send({ error: `no terms ${cut(hash, 66)}` });
+  });
+  app.post<ReceiptRequest>("/v1/accounts/:id/receipt", async (request, reply) => {
+    const id = request.params.id.toLowerCase();
+    const register = registerIn(request.query.register);
+    if (register === null) {
+      const found = cut(String(request.query.register), SHOWN_MAX);
+      return reply
+        .code(400)
+        .send({ error: `register: expected units of the buyer's meter, found "${found}"` });
+    }
+    const receipt = signed.receipt(id, register);
+    if (receipt === "no-channel")
+      return reply.code(404).send({ error: `no channel ${cut(id, 66)} has bought` });
+    if (receipt !== "too-many") return receipt;
+    const error = "too many receipts at once; ask again";
+    return reply.code(429).header("retry-after", RETRY_AFTER_SECONDS).send({ error });
+  });
+}
+
+interface ReceiptRequest {
+  readonly Params: { readonly id: string };
+  readonly Querystring: { readonly register?: string };
+}
+
+/** A counter; null for what is none. */
+function registerIn(text: string | undefined): number | null {
+  return text !== undefined && /^\d{1,15}$/.test(text) && isCounter(Number(text)) ? Number(text) : null;
 }
 
 /** What is known of an account; null when there is none. */
@@ -145,7 +179,7 @@ function addResource(
     const header = request.headers["payment-signature"];
     if (typeof header !== "string") {
       const error = request.headers["x-payment"] === undefined ? "Payment required" : VERSION_1;
-      const key = `${base} ${quantum} ${error}`;
+      const key = `${base} ${quantum} ${terms.signed?.hash} ${error}`;
       const required = unpaid.get(key) ?? (await terms.paymentRequired(base, resource, quantum, error));
       if (unpaid.size >= UNPAID_TERMS_MAX) unpaid.clear();
       unpaid.set(key, required);

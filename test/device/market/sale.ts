@@ -16,7 +16,7 @@ export const DEVICE = openKey(new Uint8Array(32).fill(9));
 export const STRANGER = openKey(new Uint8Array(32).fill(11));
 const CHAIN = 84_532;
 const START = 1_800_000_000;
-export const RESOURCE = "https://power.example/v1/energy";
+const API = "https://power.example";
 
 export const CONFIG = {
   payer: DEVICE.address,
@@ -32,7 +32,7 @@ export const CHANNEL = channelIdOf(CONFIG, CHAIN);
 export function offerOf(terms: Terms, changes: Partial<OfferPayload> = {}, key: Key = SELLER): OfferedTerms {
   const payload = {
     version: 1 as const,
-    resourceUrl: withTerms(`${terms.resource}?quantum=${terms.quantaAtomic[0]}`, termsHash(terms)),
+    resourceUrl: withTerms(`${terms.api}/v1/energy?quantum=${terms.quantaAtomic[0]}`, termsHash(terms)),
     scheme: "batch-settlement",
     network: terms.network,
     asset: terms.asset,
@@ -106,7 +106,7 @@ export function termsOf(changes: Partial<Terms> = {}): Terms {
   return {
     version: 1,
     unit: "mWh",
-    resource: RESOURCE,
+    api: API,
     network: `eip155:${CHAIN}`,
     asset: CONFIG.token,
     payTo: SELLER.address,

@@ -52,7 +52,7 @@ describe("terms", () => {
     ["a window of nothing", { untilSeconds: 1_800_000_000 }, "found 0"],
     ["quanta out of order", { quantaAtomic: [100, 10] }, "expected rising quanta"],
     ["an address of capitals", { payTo: `0x${"AB".repeat(20)}` }, "payTo"],
-    ["a resource that is no page", { resource: "javascript:alert(1)" }, "resource"],
+    ["an API that is no page", { api: "javascript:alert(1)" }, "api"],
     ["members that nobody knows", { discount: 1 }, "discount"],
   ])("with %s are refused by name", (_what, change, named) => {
     const { terms, reason } = readTerms({ ...termsOf(), ...change });
