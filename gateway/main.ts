@@ -75,6 +75,11 @@ const COMMANDS: Readonly<Record<string, OperatorCommand>> = {
     description: "who may buy: list, approve, refuse",
     open: async () => (await import("./commands/devices.ts")).devicesCommand,
   },
+  verify: {
+    description:
+      "who broke what was signed: judge terms and receipts of use, with the chain where it is given",
+    open: async () => (await import("./commands/verify.ts")).verifyCommand,
+  },
   acl: {
     description: "write the access rules for a broker that somebody else runs",
     open: async () => (await import("./commands/acl.ts")).aclCommand,
