@@ -11,6 +11,21 @@ export interface Account {
   readonly granted: number;
   /** Register when the account was opened, metered units. */
   readonly registerAtOpen: number;
+  /** Of a device that moves between sellers: whose credit this is; what waits at the others is not in `granted`. */
+  readonly payee?: string;
+  /** All whom it bought from, the latest first; host/credit-by-seller.ts keeps them. */
+  readonly sellers?: readonly SellerCredit[];
+  /** Units that waited at sellers that are forgotten. */
+  readonly lost?: number;
+}
+
+/** What one seller granted and was not used there. */
+export interface SellerCredit {
+  readonly payee: string;
+  /** Units that wait while the device is elsewhere; below 0: owed. */
+  readonly units: number;
+  /** Ids of the latest channels with it. */
+  readonly channels: readonly string[];
 }
 
 /** Units left; negative when the device consumed on credit (policy "dim" or "on"). */

@@ -43,6 +43,7 @@ export type DeviceRefusal =
   | "counter-off-ladder"
   | "channel-id-mismatch"
   | "metered-seller"
+  | "no-seller-here"
   | "meter-silent"
   | "meter-implausible"
   | "clock-unset"

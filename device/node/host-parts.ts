@@ -5,6 +5,7 @@
  */
 import type { State } from "#core/machine";
 import type { Link, Signer } from "#core/ports";
+import type { Place } from "#host/credit-by-seller";
 import type { HostCounters, MachineParts } from "#host/machine-parts";
 import type { Key } from "#payment/key";
 import type { WalletRulesOf } from "#payment/offer/offer";
@@ -24,6 +25,15 @@ export interface HostParts
   readonly walletRules?: WalletRulesOf;
   /** Signs with `key` in memory when absent. */
   readonly signer?: Signer;
+  /** Of a device that moves between sellers: then what one of them granted is good at that one alone. */
+  readonly whereabouts?: Whereabouts | undefined;
+}
+
+/** Where a device that moves is. */
+export interface Whereabouts {
+  now(): Place;
+  /** Called when another seller's region begins, or ends: the meter is read at once, for what was used before. */
+  onChange(take: () => void): void;
 }
 
 /** A machine that runs, on Linux or on a board. */

@@ -5,8 +5,9 @@
  */
 
 import type { State } from "#core/machine";
+import { payeeAt, stepBySeller } from "#host/credit-by-seller";
 import { MachineHost } from "#host/machine-host";
-import type { MachineParts } from "#host/machine-parts";
+import type { Description, MachineParts } from "#host/machine-parts";
 import { paysOf, stepTokens } from "#host/several-tokens";
 import { toHex } from "#payment/bytes";
 import { signWith } from "#payment/signer";
@@ -18,12 +19,13 @@ import { hmacSha256 } from "./key/native-hmac.ts";
 
 export { PORT_ANSWER_MS } from "#host/machine-host";
 export type { Description, HostCounters } from "#host/machine-parts";
-export type { Host, HostLink, HostParts, RunningMachine } from "./host-parts.ts";
+export type { Host, HostLink, HostParts, RunningMachine, Whereabouts } from "./host-parts.ts";
 
 /** Starts a device. Throws what `journal.load` throws, with the lamp dark. */
 export function startHost(parts: HostParts): Host {
   const machine = new MachineHost(machineParts(parts));
   machine.start();
+  parts.whereabouts?.onChange(() => machine.wake());
   parts.almanac.onChange?.(() => {
     const at = machine.moment();
     if (at.wallSeconds !== null) machine.hear({ type: "plan", at, plan: parts.almanac.plan(at.wallSeconds) });
@@ -33,11 +35,14 @@ export function startHost(parts: HostParts): Host {
 
 /** Member by member: a copy by spreading gives every device a shape of its own, which in a fleet is half a kilobyte. */
 function machineParts(parts: HostParts): MachineParts {
-  const { key, walletRules, settings, describe } = parts;
+  const { key, walletRules, settings, whereabouts } = parts;
   const tagger = { hmac: hmacSha256, key: tagKeyBetween(key, parts.gatewayPublicKey) };
   return {
     settings,
-    step: stepTokens,
+    step:
+      whereabouts === undefined
+        ? stepTokens
+        : (state, event) => stepBySeller(settings, whereabouts.now(), state, event),
     publicKey: toHex(key.publicKey),
     tagger,
     open(leaf, payload, take) {
@@ -51,10 +56,24 @@ function machineParts(parts: HostParts): MachineParts {
     journal: parts.journal,
     link: parts.link,
     almanac: parts.almanac,
-    describe: settings.policies === undefined ? describe : { ...describe, ...paysOf(settings) },
+    describe: describeTo(parts),
     signer: parts.signer ?? signWith(key),
     trouble: parts.trouble,
     observe: parts.observe,
+  };
+}
+
+/** What its hello says: tokens where there are several, and where it is when it moves. */
+function describeTo({ describe, settings, whereabouts }: HostParts): Description {
+  if (whereabouts === undefined) {
+    return settings.policies === undefined ? describe : { ...describe, ...paysOf(settings) };
+  }
+  return {
+    ...describe,
+    ...paysOf(settings),
+    get payee() {
+      return payeeAt(whereabouts.now());
+    },
   };
 }
 

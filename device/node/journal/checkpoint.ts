@@ -12,6 +12,9 @@ import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 
 const counter = z.int().min(0).max(COUNTER_MAX);
+const signed = z.int().min(-COUNTER_MAX).max(COUNTER_MAX);
+const ADDRESS = z.string().regex(/^0x[0-9a-f]{40}$/);
+const CHANNEL_ID = z.string().regex(/^0x[0-9a-f]{64}$/);
 
 const CHECKPOINT = z.strictObject({
   register: z.strictObject({
@@ -22,10 +25,20 @@ const CHECKPOINT = z.strictObject({
     suspect: z.strictObject({ raw: counter, count: counter }).nullable(),
     left: z.strictObject({ raw: counter, total: counter }).nullable(),
   }),
-  account: z.strictObject({ granted: counter, registerAtOpen: counter }).nullable(),
+  account: z
+    .strictObject({
+      granted: counter,
+      registerAtOpen: counter,
+      payee: ADDRESS.exactOptional(),
+      sellers: z
+        .array(z.strictObject({ payee: ADDRESS, units: signed, channels: z.array(CHANNEL_ID) }))
+        .exactOptional(),
+      lost: signed.exactOptional(),
+    })
+    .nullable(),
   channels: z.array(
     z.strictObject({
-      id: z.string().regex(/^0x[0-9a-f]{64}$/),
+      id: CHANNEL_ID,
       charged: counter,
       signed: counter,
       reserved: counter,

@@ -112,6 +112,10 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
     remedy: `${AT_THE_GATEWAY}: nothing is signed until it is put right`,
   },
   "channel-id-mismatch": { meaning: "the offered channel does not name this device", remedy: AT_THE_GATEWAY },
+  "no-seller-here": {
+    meaning: "nobody sells where the device is",
+    remedy: "nothing to do: it buys again in a seller's region",
+  },
   "metered-seller": {
     meaning: "the seller charges by what was used, and this device signs its vouchers ahead",
     remedy: `${AT_THE_GATEWAY} for a seller that charges whole quanta`,
