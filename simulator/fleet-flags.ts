@@ -37,6 +37,7 @@ export interface FleetFlags {
   readonly scenario?: string;
   readonly city?: string;
   readonly columns?: ColumnMapping;
+  readonly route?: string;
   readonly chains?: number;
   readonly scheme: "batch-settlement" | "exact";
   readonly schemeServer?: SchemeServer;
@@ -100,6 +101,10 @@ export function readFleetFlags(argv: readonly string[]): FleetFlags {
       "columns of that inventory, as latitude=Y,longitude=X,watts=W",
       readBy(readMapping),
     )
+    .option(
+      "--route <file>",
+      "GeoJSON of what cars of road-data drive along, with the regions of their sellers (default: a drawn one)",
+    )
     .addOption(
       new Option("--scheme <scheme>", "how lights pay")
         .choices(["batch-settlement", "exact"])
@@ -138,7 +143,7 @@ export function readFleetFlags(argv: readonly string[]): FleetFlags {
     .option("--report <file>", "write the evening as one HTML page")
     .addHelpText(
       "after",
-      "\nSub-commands, each with --help: seller (the electricity API alone), chain (a development chain alone), city (a drawn city as GeoJSON), modbus-server (a Modbus meter for a device), charge-point (a charge point and its car for a device), world (nights in virtual time)",
+      "\nSub-commands, each with --help: seller (the electricity API alone), chain (a development chain alone), city (a drawn city as GeoJSON), modbus-server (a Modbus meter for a device), charge-point (a charge point and its car for a device), route (a drawn route with its sellers as GeoJSON), world (nights in virtual time)",
     )
     .showHelpAfterError("(watt402-simulate --help lists the options)")
     .allowExcessArguments(false)

@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(argv: readonly string[]) 
   seller: async () => (await import("./seller/run-seller.ts")).runSeller,
   city: async () => (await import("./city/run-city.ts")).runCity,
   "charge-point": async () => (await import("./charging/run-charge-point.ts")).runChargePoint,
+  route: async () => (await import("./profiles/driving/run-route.ts")).runRoute,
   chain: async () => (await import("./chain/run-chain.ts")).runChain,
   "modbus-server": async () => (await import("./hardware/run-modbus-server.ts")).runModbusServer,
   world: async () => (await import("./world/run/run-world.ts")).runWorld,

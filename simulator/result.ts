@@ -4,7 +4,14 @@
 import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import type { BoardsResult } from "./fleet/lights/board-lights.ts";
 import type { Feeder } from "./fleet/reconciliation/feeders.ts";
+import { type Gas, gasOf } from "./fleet/reconciliation/gas.ts";
 import type { InvariantMonitor } from "./fleet/reconciliation/invariant-monitor.ts";
+import {
+  type MovingPart,
+  movingLine,
+  movingOf,
+  type SellersDevice,
+} from "./fleet/reconciliation/moving-devices.ts";
 import type { Amounts, NotBought, Reconciliation } from "./fleet/reconciliation/reconciliation.ts";
 import type { Violation } from "./fleet/reconciliation/violation.ts";
 import type { Evening, EveningLight, Progress } from "./fleet/recorded-evening.ts";
@@ -14,14 +21,6 @@ import type { StopReport } from "./seller/seller.ts";
 
 /** Decimal strings, atomic token units. */
 type AmountsText = Readonly<Record<keyof Amounts, string>>;
-
-/** `perPayment` is claims, settlements and exact transfers over payments made. */
-interface Gas {
-  readonly deposit: number;
-  readonly claim: number;
-  readonly settle: number;
-  readonly perPayment: number;
-}
 
 /** What is of one of several chains. */
 interface ChainPart extends PaymentToken {
@@ -49,6 +48,8 @@ export interface Result {
   /** In which all devices count, or "mixed". */
   readonly unit: string;
   readonly profiles: readonly ProfilePart[];
+  /** Of devices that move from seller to seller: each of these; none where nothing moves. */
+  readonly moving: readonly MovingPart[];
   readonly simulatedMinutes: number;
   readonly wallMs: number;
   readonly payments: { readonly made: number; readonly resent: number; readonly refused: number };
@@ -105,7 +106,7 @@ interface CheatResult {
 
 /** How a run stood at one seller at its end. */
 interface Books extends PaymentToken {
-  readonly lights: readonly Pick<EveningLight, "monitor" | "name" | "site">[];
+  readonly lights: readonly SellersDevice[];
   readonly reconciliation: Reconciliation;
   readonly stopReport: StopReport | null;
 }
@@ -148,6 +149,7 @@ export function resultOf(parts: ResultParts): Result {
     lights: parts.lights,
     unit: units.size > 1 ? "mixed" : (profiles[0]?.unit ?? "mWh"),
     profiles,
+    moving: movingOf(books),
     simulatedMinutes: round(simulatedMs / 60_000, 3),
     wallMs: parts.wallMs,
     payments: { made, resent, refused },
@@ -199,7 +201,7 @@ function partsOf(books: readonly Books[]): ChainPart[] {
     const payments = lights.reduce((sum, { monitor }) => sum + monitor.made, 0);
     const reports = own.map(({ stopReport }) => stopReport);
     return {
-      ...{ network, asset, lights: lights.length, payments },
+      ...{ network, asset, lights: new Set(lights.map(({ name }) => name)).size, payments },
       amountAtomic: sumOf(own.map(({ reconciliation }) => reconciliation.amounts)),
       gas: reports.every((one) => one !== null) ? gasOf(reports, payments) : null,
       conserved: own.every(({ reconciliation }) => reconciliation.violations.length === 0),
@@ -210,6 +212,7 @@ function partsOf(books: readonly Books[]): ChainPart[] {
 function profilesOf(books: readonly Books[]): ProfilePart[] {
   const devices = books.flatMap(({ lights, reconciliation }) =>
     lights.map(({ name, site, monitor }) => ({
+      name,
       profile: site.profile,
       payments: monitor.made,
       ...reconciliation.used.get(name)!,
@@ -221,7 +224,7 @@ function profilesOf(books: readonly Books[]): ProfilePart[] {
     return {
       profile: profile.name,
       unit: profile.goods.unit,
-      devices: own.length,
+      devices: new Set(own.map(({ name }) => name)).size,
       consumed: sum("consumed"),
       granted: sum("granted"),
       payments: sum("payments"),
@@ -272,18 +275,6 @@ function cheatsOf(all: readonly EveningLight[]): CheatResult[] {
   });
 }
 
-function gasOf(reports: readonly StopReport[], made: number): Gas {
-  const gas = (of: (report: StopReport) => number) => reports.reduce((sum, one) => sum + of(one), 0);
-  const claim = gas(({ claims }) => claims.gas);
-  const settle = gas(({ settles, exact }) => settles.gas + exact.gas);
-  return {
-    deposit: gas(({ deposits }) => deposits.gas),
-    claim,
-    settle,
-    perPayment: made === 0 ? 0 : round((claim + settle) / made, 2),
-  };
-}
-
 /** The result as a person reads it. */
 export function resultLines(result: Result): string[] {
   const { payments, latencyMs, bytesPerPayment, atEnd } = result;
@@ -295,6 +286,7 @@ export function resultLines(result: Result): string[] {
     `lights     ${atEnd.lit} on, ${atEnd.dark} off, ${atEnd.starved} starved at the end`,
     `starved    ${starvedLine(result)}`,
     ...result.profiles.map(usedLine),
+    ...result.moving.map(movingLine),
     ...cheatLines(result),
     ...boardLines(result),
     "",

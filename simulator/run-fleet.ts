@@ -14,6 +14,7 @@ import { chainAnswers, chainAt, type OwnKeys, ownChain, type RunChain } from "./
 import { type FaultProxy, openFaultProxy } from "./fleet/fault-proxy.ts";
 import { DRAIN_MS, Fleet } from "./fleet/fleet.ts";
 import type { Boards } from "./fleet/lights/board-lights.ts";
+import { shareOf } from "./fleet/lights/seller-share.ts";
 import { sitesOf } from "./fleet/lights/street.ts";
 import { feedersOf } from "./fleet/reconciliation/feeders.ts";
 import { payeeOf } from "./fleet/reconciliation/payee.ts";
@@ -32,7 +33,7 @@ import { planRun, type RunPlan } from "./run-plan.ts";
 import { EVERYONE, playStages, type Stage } from "./scenario/actions.ts";
 import { DAILY_BUDGET_ATOMIC, QUANTUM_MAX_ATOMIC } from "./scenario/owner-limits.ts";
 import { requireBroker } from "./services/broker-check.ts";
-import { dealer, dealt, type SellerFor, sellersOf } from "./services/run-sellers.ts";
+import { dealer, dealt, type SellersFor, sellersOf } from "./services/run-sellers.ts";
 import { type RunSeller, type Services, startServices } from "./services/services.ts";
 
 /** Money of one deposit into a light's channel: some days of light. */
@@ -76,15 +77,18 @@ async function runPlan(flags: FleetFlags, plan: RunPlan): Promise<number> {
     services = await openServices(flags, plan, sellers, view);
     relays = await openRelays(plan, services.brokerUrl);
     const books = await Promise.all(sellers.map(({ chain }, index) => openBooks(chain, payees[index]!)));
-    const sellerFor = dealer(chains, sellers);
-    const fleet = openFleet(flags, plan, { books, sellerFor, chains, services, relays, boards, view });
+    const sellersFor = dealer(chains, sellers);
+    const fleet = openFleet(flags, plan, { books, sellersFor, chains, services, relays, boards, view });
     const recorder = new Sampler(fleet, (seconds) => plan.prices?.priceAt(seconds) ?? null);
     const hand = new FleetScenarioRunner({ fleet, services, relays, say: (text) => view.say(text) });
     const evening = { fleet, services, recorder, hand, stages: plan.scenario.stages };
     interrupt.lightsBuy(boughtBy(fleet, services, chains));
     const atEnd = await runLights(evening, simulatedMs, view, interrupt);
-    const settling = settleChains(services, books, dealt(fleet.lights, sellers.length, sellerFor), (text) =>
-      view.say(text),
+    const settling = settleChains(
+      services,
+      books,
+      () => dealt(fleet.lights, sellers.length, sellersFor, shareOf),
+      (text) => view.say(text),
     );
     const settled = await view.during("lights stopped; the seller claims and settles", settling);
     const feeders = feedersOf(plan.city, fleet.lights);
@@ -254,7 +258,7 @@ async function openRelays(
 
 interface FleetSurroundings {
   readonly books: readonly ChainBooks[];
-  readonly sellerFor: SellerFor;
+  readonly sellersFor: SellersFor;
   readonly chains: readonly RunChain[];
   readonly services: Services;
   readonly relays: ReadonlyMap<string, FaultProxy>;
@@ -265,7 +269,7 @@ interface FleetSurroundings {
 function openFleet(
   flags: FleetFlags,
   plan: RunPlan,
-  { books, sellerFor, chains, services, relays, boards, view }: FleetSurroundings,
+  { books, sellersFor, chains, services, relays, boards, view }: FleetSurroundings,
 ): Fleet {
   const budgets = new Map(
     plan.scenario.groups.map(({ name, dailyBudgetAtomic }) => [name, dailyBudgetAtomic]),
@@ -283,22 +287,24 @@ function openFleet(
     isLean: flags.lean === true,
     boards,
     tellsTokens: chains.length > 1,
+    tellsPayee: books.length > chains.length && plan.profiles.some((one) => one.sellers !== undefined),
     policyFor: (site, group, index) => {
-      const { chain, payee } = books[sellerFor(site, index)]!;
-      const policy = policyOn(flags, chain, payee, site.profile);
+      const paid = sellersFor(site, index).map((number) => books[number]!);
+      const payees = paid.map(({ payee }) => payee);
+      const policy = policyOn(flags, paid[0]!.chain, payees, site.profile);
       return { ...policy, dailyBudgetAtomic: budgets.get(group) ?? policy.dailyBudgetAtomic };
     },
     onTrouble: (text) => view.say(text),
   });
 }
 
-function policyOn(flags: FleetFlags, chain: RunChain, seller: string, profile: Profile): Policy {
+function policyOn(flags: FleetFlags, chain: RunChain, payees: readonly string[], profile: Profile): Policy {
   return {
     schemes: [flags.scheme],
     network: `eip155:${chain.chainId}`,
     asset: chain.token,
     contracts: [flags.scheme === "exact" ? chain.token : BATCH_SETTLEMENT_ADDRESS],
-    payees: [seller],
+    payees,
     unit: profile.goods.unit,
     priceCeiling: profile.priceCeiling,
     quantumMaxAtomic: QUANTUM_MAX_ATOMIC,

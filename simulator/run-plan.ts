@@ -7,13 +7,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readText } from "#node/config/text-file";
 import { Watt402Error } from "#payment/watt402-error";
 import type { City } from "./city/city.ts";
 import { openCity } from "./city/open-city.ts";
 import { offsetMinutes } from "./city/sun.ts";
 import { DEFAULT_RUN, type FleetFlags } from "./fleet-flags.ts";
+import { MAP_BYTES_MAX, readMap } from "./profiles/driving/map-geojson.ts";
+import { ROAD_DATA, roadDataOn } from "./profiles/driving-car.ts";
 import type { Profile } from "./profiles/profile.ts";
-import { PROFILES, profileNamed, soldBy } from "./profiles/profiles.ts";
+import { PROFILES, profileNamed } from "./profiles/profiles.ts";
 import { STREETLIGHT } from "./profiles/streetlight.ts";
 import { membersOf } from "./scenario/groups.ts";
 import { openScenario } from "./scenario/open-scenario.ts";
@@ -22,6 +25,7 @@ import { CALM, type Scenario } from "./scenario/scenario.ts";
 import { readTariff } from "./seller/run-seller.ts";
 import type { Tariff } from "./seller/sale/tariff.ts";
 import { type BrokerAccount, readBrokerAccount } from "./services/broker-account.ts";
+import { soldFor } from "./services/run-sellers.ts";
 
 /** What an evening is, on real sockets and in a world alike. */
 export interface EveningPlan {
@@ -67,6 +71,7 @@ export type EveningFlags = Pick<
   | "city"
   | "columns"
   | "tariff"
+  | "route"
 >;
 
 export function planRun(flags: FleetFlags): RunPlan {
@@ -134,7 +139,14 @@ export function planEvening(
   const { startSeconds: start } = settings;
   const epochSeconds = typeof start === "number" ? start : start(city);
   const groups = membersOf(scenario.groups, city);
-  const { profileOf, profiles } = profilesOf(settings.profile, scenario, groups, city);
+  const known = flags.route === undefined ? PROFILES : onRoute(flags.route);
+  const { profileOf, profiles } = profilesOf(settings.profile, scenario, groups, city, known);
+  if (flags.route !== undefined && profiles.every(({ name }) => name !== ROAD_DATA.name)) {
+    throw new Watt402Error(
+      "config-invalid",
+      `--route: expected devices of ${ROAD_DATA.name}, found ${profiles.map(({ name }) => name).join(", ")}`,
+    );
+  }
   const { tariff = profiles[0]!.tariff } = settings;
   const prices = pricedBy(readTariff(tariff, 1), scenario, epochSeconds);
   return {
@@ -149,17 +161,24 @@ function profilesOf(
   { groups: rows }: Scenario,
   groups: ReadonlyMap<string, string>,
   city: City,
+  known: readonly Profile[],
 ): Pick<EveningPlan, "profileOf" | "profiles"> {
   const byGroup = new Map(rows.map(({ name, profile: own }) => [name, own]));
   const profileOf = (name: string) =>
-    profileNamed(byGroup.get(groups.get(name) ?? "") ?? profile ?? STREETLIGHT.name);
+    profileNamed(byGroup.get(groups.get(name) ?? "") ?? profile ?? STREETLIGHT.name, known);
   const used = new Set(city.lights.map(({ name }) => profileOf(name)));
   const isElectric = ({ goods }: Profile) => goods.unit === "mWh";
-  const profiles = PROFILES.filter((one) => used.has(one));
+  const profiles = known.filter((one) => used.has(one));
   return {
     profileOf,
     profiles: [...profiles.filter(isElectric), ...profiles.filter((one) => !isElectric(one))],
   };
+}
+
+/** The profiles, with a map of the run's own for those that drive. Throws one line about the file. */
+function onRoute(file: string): readonly Profile[] {
+  const map = readMap(readText(file, `--route ${file}`, MAP_BYTES_MAX), file);
+  return PROFILES.map((one) => (one === ROAD_DATA ? roadDataOn(map) : one));
 }
 
 function refuseWithoutSeller({ name, stages }: Scenario, flags: FleetFlags): void {
@@ -189,13 +208,13 @@ function refuseForChains(chains: number, flags: FleetFlags, lights: number): voi
   );
 }
 
-/** Each unit has a seller of its own, which a chain elsewhere has no account for. */
+/** Each unit has a seller of its own, and each region, which a chain elsewhere has no account for. */
 function refuseForUnits({ seller, rpc, report }: FleetFlags, { profiles }: EveningPlan): void {
-  const units = soldBy(profiles).map(({ goods }) => goods.unit);
-  if (units.length > 1 && (seller !== undefined || rpc !== undefined)) {
+  const sellers = soldFor(profiles).length;
+  if (sellers > 1 && (seller !== undefined || rpc !== undefined)) {
     throw new Watt402Error(
       "config-invalid",
-      `--${seller === undefined ? "rpc" : "seller"}: expected devices of one unit beside it, found ${units.join(", ")}`,
+      `--${seller === undefined ? "rpc" : "seller"}: expected devices of one seller beside it, found ${sellers} sellers`,
     );
   }
   if (report !== undefined && profiles.some((one) => one !== STREETLIGHT)) {

@@ -123,7 +123,7 @@ function narrow(own: Settings, { settings }: State, payee: string, lowMarkPermil
   return { ...own, ...policies, policy: only(policyFor(own, settings.policy)), lowMarkPermille };
 }
 
-/** The owner's mark, and not above what can still be used at this seller. */
+/** The owner's mark, and not above the whole units that can still be used at this seller: a meter hides a part of one. */
 function lowMarkWithin(own: Settings, { unitsAhead }: Place, { channel }: State, event: Event): number {
   const offered = event.type === "offer" ? event.offer : channel;
   if (offered === null || unitsAhead === Infinity) return own.lowMarkPermille;
@@ -131,7 +131,10 @@ function lowMarkWithin(own: Settings, { unitsAhead }: Place, { channel }: State,
   if (quantumAtomic < 1 || quantumAtomic > QUANTUM_MAX || pricePerMillionUnits < 1)
     return own.lowMarkPermille;
   const quantumUnits = Math.max(1, unitsForQuantum(quantumAtomic, pricePerMillionUnits));
-  return Math.min(own.lowMarkPermille, Math.floor((1000 * Math.max(0, unitsAhead)) / quantumUnits));
+  return Math.min(
+    own.lowMarkPermille,
+    Math.floor((1000 * Math.max(0, Math.floor(unitsAhead))) / quantumUnits),
+  );
 }
 
 // ---- whose credit it is ----

@@ -22,7 +22,7 @@ const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 2_000;
 /** How much of the node's output is kept to explain a failed start. */
 const START_OUTPUT_LIMIT_CHARACTERS = 8_000;
-const ACCOUNT_COUNT = 10;
+const ACCOUNT_COUNT = 25;
 /** The well-known development phrase: its keys are public, never fund them on a real chain. */
 const DEVELOPMENT_MNEMONIC = "test test test test test test test test test test test junk";
 
@@ -32,7 +32,7 @@ export type Anvil = {
   readonly rpcUrl: string;
   readonly chainId: number;
   readonly pid: number;
-  /** Ten accounts with 10,000 ether each; the same on every start. */
+  /** Accounts with 10,000 ether each; the same on every start. */
   readonly accounts: readonly DevelopmentAccount[];
   /** Ends the node and waits until it is gone; a second call is harmless. */
   stop(): Promise<void>;

@@ -35,8 +35,8 @@ export interface OwnKeys extends SellerKeys {
   readonly treasuryKey: Hex;
 }
 
-/** Pairs of accounts that a development node funds beside the treasury and the first seller. */
-const FURTHER_SELLERS = 3;
+/** Pairs of accounts that a development node funds beside the treasury and the first seller: eight regions and four units. */
+const FURTHER_SELLERS = 11;
 
 /** $100,000: no run of the simulator comes near. */
 const TREASURY_ATOMIC = 100_000_000_000n;

@@ -56,6 +56,8 @@ export interface FleetOptions {
   readonly policyFor: (site: Site, group: string, index: number) => Policy;
   /** Lights say in their hello what they may pay with: where a gateway sends each to the seller that takes it. */
   readonly tellsTokens: boolean;
+  /** They say whom they pay: where several sellers sell one unit. */
+  readonly tellsPayee: boolean;
   readonly onTrouble: (text: string) => void;
 }
 
@@ -291,12 +293,15 @@ export class Fleet implements Evening {
         speed: this.options.speed,
       }),
       tellsTokens: this.options.tellsTokens,
+      tellsPayee: this.options.tellsPayee,
       clock: this.clock,
       link: board === null ? this.openLink(site, key, group) : board.link,
       gatewayPublicKey,
       wantedUnits,
       ...(board === null ? {} : { start: startOn(board) }),
       onPurchase: (begins, roundTripMs) => this.notePurchase(light, begins, roundTripMs),
+      onServed: (waits) => this.waitsToBeServed(name, waits),
+      onLeft: () => this.throttle.end(name),
     });
     return light;
   }
@@ -315,6 +320,12 @@ export class Fleet implements Evening {
   private waitsFor(what: string, waits: boolean): void {
     if (waits) this.throttle.begin(what, this.clock.nowMs());
     else this.throttle.end(what);
+  }
+
+  /** At a border each second without a seller is one of the drive: time runs at real speed until somebody sells. */
+  private waitsToBeServed(name: string, waits: boolean): void {
+    if (waits) this.throttle.begin(`${name} seller`, Number.NEGATIVE_INFINITY);
+    else this.throttle.end(`${name} seller`);
   }
 
   private connection({ name, random }: Site, key: Key, group: string): HostLink {

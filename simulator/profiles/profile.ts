@@ -9,6 +9,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import type { LampType, MeterType } from "../city/lamp-model.ts";
 import type { Draw } from "../city/random.ts";
 import type { Goods } from "../seller/sale/goods.ts";
+import type { Drive } from "./driving/drive.ts";
 
 /** A load and the meter before it, as they are and as the meter shows it. */
 export interface SimulatedLoad extends Lamp, Meter {
@@ -18,6 +19,10 @@ export interface SimulatedLoad extends Lamp, Meter {
   meteredUnits(): number;
   /** From now on, leads this share around the meter; 0..1000 thousandths. */
   bypass(permille: number): void;
+  /** Where it moves from seller to seller. */
+  readonly drive?: Drive;
+  /** Of one that moves: used in the region of one seller, by its number. */
+  usedAt?(seller: number): number;
   /** Where it holds more than memory. */
   close?(): Promise<void>;
   /** What it knows better than its site: its plan, its settings, and what one purchase has to bring. */
@@ -56,6 +61,8 @@ export interface Equipment {
 export interface Profile {
   readonly name: string;
   readonly goods: Goods;
+  /** So many sellers of its own, each in a region of its own; when absent it buys from its unit's one. */
+  readonly sellers?: number;
   /** As `watt402-simulate seller --tariff`, where a run names none: atomic units per million units. */
   readonly tariff: string;
   /** What a device's owner accepts, atomic units per million units. */

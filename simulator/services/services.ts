@@ -8,10 +8,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
-import { generatePrivateKey } from "viem/accounts";
+import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import type { Server } from "#gateway/config/broker-section";
 import { fromHex, type Hex } from "#payment/bytes";
 import type { RunChain, SellerKeys } from "../chain/open-chain.ts";
+import type { Profile } from "../profiles/profile.ts";
 import type { Goods } from "../seller/sale/goods.ts";
 import type { SchemeServer } from "../seller/scheme/scheme-server.ts";
 import type { StopReport } from "../seller/seller.ts";
@@ -23,6 +24,8 @@ export interface RunSeller {
   readonly chain: RunChain;
   readonly keys: SellerKeys;
   readonly goods: Goods;
+  /** Whose seller it is, where a profile has its own; null: it sells its unit to all others. */
+  readonly own: Profile | null;
   /** Quanta, atomic units, the smallest first. */
   readonly menu: readonly number[];
   /** As `watt402-simulate seller --tariff`. */
@@ -235,9 +238,10 @@ async function startGatewayProcess(
   const sections = {
     gateway: { key: file("gateway.key", generatePrivateKey()), data: join(home, "gateway") },
     broker,
-    sellers: options.sellers.map(({ chain }, index) => ({
+    sellers: options.sellers.map(({ chain, keys }, index) => ({
       name: `seller-${index}`,
       url: sellerUrls[index]!,
+      ...(options.sellerUrl === null ? { payee: privateKeyToAddress(keys.receiverKey) } : {}),
       ...paidOn(chain),
       schemes: options.schemes,
     })),

@@ -119,7 +119,7 @@ export async function openBenchGround(
     },
     services(depositAtomic, sellerUrl) {
       const services = startServices({
-        sellers: [{ chain, keys: chain, goods: ELECTRICITY, menu: DEFAULT_MENU, tariff: TARIFF }],
+        sellers: [{ chain, keys: chain, own: null, goods: ELECTRICITY, menu: DEFAULT_MENU, tariff: TARIFF }],
         schemes: ["batch-settlement"],
         sellerUrl,
         brokerUrl: null,

@@ -1,10 +1,19 @@
-import { afterEach, expect, test } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, expect, test } from "vitest";
 import { readFleetFlags } from "#simulator/fleet-flags";
 import { planRun } from "#simulator/run-plan";
 import { endRuns, evening, expectSound, pass, RUN_MS, run } from "./evening.ts";
 import { descendantsOf, documentOf, isRunning, until } from "./process.ts";
+import { writeRoute } from "./profiles/driven.ts";
 
+const folder = mkdtempSync(join(tmpdir(), "watt402-run-"));
 afterEach(endRuns);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What 200 atomic units buy of road data: the quantum nearest to half a minute. */
+const QUANTUM_SECONDS = 20;
 
 test(
   "prints one document with every figure, nothing else on standard output, and leaves nothing running",
@@ -55,15 +64,27 @@ test(
 test(
   "devices of several units buy at one gateway, each from its unit's seller, and every counter agrees",
   async () => {
-    const result = await documentOf(run("--scenario", "machines", "--devices", "4", "--minutes", "4"));
-    expectSound(result, 4);
+    const machines = ["--scenario", "machines", "--devices", "5", "--minutes", "4"];
+    const result = await documentOf(run(...machines, "--route", writeRoute(folder)));
+    expectSound(result, 5);
     expect(result.unit).toBe("mixed");
     expect(result.profiles.map(({ profile, unit, devices }) => ({ profile, unit, devices }))).toEqual([
       { profile: "streetlight", unit: "mWh", devices: 1 },
       { profile: "ev-charger", unit: "mWh", devices: 1 },
       { profile: "compute", unit: "ms", devices: 1 },
       { profile: "saas", unit: "s", devices: 1 },
+      { profile: "road-data", unit: "s", devices: 1 },
     ]);
+    // The car was with either seller, and what one of them granted was used there or waits there.
+    expect(result.moving.map(({ seller, devices }) => [seller, devices])).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    for (const { granted, used, waiting, waitingMost } of result.moving) {
+      expect(used).toBeGreaterThan(0);
+      expect(used + waiting).toBe(granted);
+      expect(waitingMost).toBeLessThanOrEqual(QUANTUM_SECONDS);
+    }
     for (const { consumed, granted, payments } of result.profiles) {
       expect(payments).toBeGreaterThan(1);
       expect(consumed).toBeGreaterThan(0);
@@ -95,7 +116,7 @@ test("what only streetlights of one unit can do is refused by name before anythi
   );
   const mixed = { scheme: "batch-settlement", scenario: "machines", seller: "http://s.example" } as const;
   expect(() => planRun({ ...mixed, rpc: "http://c.example" })).toThrow(
-    "--seller: expected devices of one unit beside it, found mWh, ms, s",
+    "--seller: expected devices of one seller beside it, found 8 sellers",
   );
 });
 

@@ -8,10 +8,12 @@
 import type { Checkpoint } from "#core/events";
 import type { Settings, State } from "#core/machine";
 import type { Journal, Signer } from "#core/ports";
+import { grantedByAll } from "#host/credit-by-seller";
 import { type HostLink, type HostParts, type RunningMachine, startHost } from "#node/host";
 import type { Key } from "#payment/key";
 import { parseJson } from "#protocol/nesting";
 import { tokenName } from "#protocol/payment-token";
+import { type FollowedDrive, followDrive } from "../../profiles/driving/followed-drive.ts";
 import type { SimulatedLoad, Site } from "../../profiles/profile.ts";
 import type { Cheat } from "../../scenario/actions.ts";
 import type { FleetClock } from "../fleet-clock.ts";
@@ -32,10 +34,16 @@ export interface LightParts {
   /** What one purchase should bring, units. */
   readonly wantedUnits: number;
   readonly tellsTokens: boolean;
+  /** It says in its hello whom it pays, where its unit has several sellers. */
+  readonly tellsPayee: boolean;
   /** What carries the machine: the host on Linux when absent. */
   readonly start?: (parts: HostParts) => RunningMachine;
   /** Called at every purchase that begins (true) or ends, with its round trip in real milliseconds. */
   readonly onPurchase: (begins: boolean, roundTripMs: number) => void;
+  /** Of one that moves: whether it waits for what a seller at hand would sell. */
+  readonly onServed: (waits: boolean) => void;
+  /** It left, and what it waited for may never come. */
+  readonly onLeft: () => void;
 }
 
 export class Light implements EveningLight {
@@ -45,7 +53,12 @@ export class Light implements EveningLight {
   readonly site: Site;
   /** Cheats in use so far. */
   readonly cheats = new Set<Cheat>();
+  /** Whom its owner lets it pay; of one that moves by the seller's number. */
+  readonly payees: readonly string[];
+  /** Borders and tunnel mouths that it has passed. */
+  borders = 0;
   private readonly load: SimulatedLoad;
+  private readonly drive: FollowedDrive | null;
   private readonly link: CheatingLink;
   private readonly host: RunningMachine;
   /** As its meter showed itself last, and as the machine heard of it last. */
@@ -58,7 +71,13 @@ export class Light implements EveningLight {
     const { site, clock, load } = parts;
     this.site = site;
     this.load = load;
-    this.link = new CheatingLink(parts.link, parts.key, parts.gatewayPublicKey, site.random);
+    this.payees = parts.settings.policy.payees;
+    this.drive =
+      load.drive === undefined
+        ? null
+        : followDrive(load.drive, this.payees, clock, () => this.passBorder(parts));
+    const link = this.drive === null ? parts.link : this.drive.through(parts.link);
+    this.link = new CheatingLink(link, parts.key, parts.gatewayPublicKey, site.random);
     this.monitor = new InvariantMonitor({
       name: parts.name,
       nowMs: () => clock.nowMs(),
@@ -83,7 +102,8 @@ export class Light implements EveningLight {
       lamp: load,
       journal: memoryJournal(),
       link: this.link,
-      almanac: load.own?.almanac ?? site.almanac,
+      almanac: this.drive?.almanac ?? load.own?.almanac ?? site.almanac,
+      whereabouts: this.drive?.whereabouts,
       describe: {
         model: site.profile.model(site),
         firmware: "watt402-simulate",
@@ -91,11 +111,13 @@ export class Light implements EveningLight {
         unit: parts.settings.policy.unit,
         wantedUnits: parts.wantedUnits,
         ...(parts.tellsTokens ? { pays: tokenName(parts.settings.policy) } : {}),
+        ...(parts.tellsPayee ? { payee: this.payees[0]! } : {}),
       },
       observe: (event, effects, state) => {
         if ("reading" in event && event.reading !== null) this.drawnWhenRead = this.drawnWhenShown;
         load.own?.observe(state);
         this.monitor.observe(event, effects, state);
+        if (this.drive !== null) parts.onServed(isWaiting(state) && this.drive.isServed());
       },
     });
   }
@@ -105,6 +127,7 @@ export class Light implements EveningLight {
   }
 
   async stop(): Promise<void> {
+    this.drive?.stop();
     await this.host.stop();
     await this.load.close?.();
   }
@@ -148,7 +171,18 @@ export class Light implements EveningLight {
 
   /** Units credited over all channels. */
   grantedUnits(): number {
-    return this.state().account?.granted ?? 0;
+    return grantedByAll(this.state().account);
+  }
+
+  /** Of one that moves: units used in the region of one of its sellers, as physics has it; null: it stays where it is. */
+  get usedAt(): ((nth: number) => number) | null {
+    const { load } = this;
+    return load.usedAt === undefined ? null : (nth) => load.usedAt!(nth);
+  }
+
+  private passBorder({ onLeft }: LightParts): void {
+    this.borders += 1;
+    onLeft();
   }
 
   /** Why it does not buy, as it was answered last. */
@@ -162,6 +196,10 @@ export class Light implements EveningLight {
     const channel = this.state().channel;
     return channel === null || channel.terms.scheme === "exact" ? this.address : channel.id;
   }
+}
+
+function isWaiting({ linkUp, wantedPercent, levelPercent }: State): boolean {
+  return linkUp && wantedPercent > 0 && levelPercent === 0;
 }
 
 /** Of its power, what a light draws past its meter when it cheats so: most, lest the meter stand still. */

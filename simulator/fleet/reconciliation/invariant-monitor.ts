@@ -9,6 +9,7 @@ import { performance } from "node:perf_hooks";
 import type { Effect, Event, Payment } from "#core/events";
 import type { State } from "#core/machine";
 import { unitsForQuantum } from "#core/units";
+import { RungBook } from "./rung-book.ts";
 import type { Violation } from "./violation.ts";
 
 interface InvariantMonitorParts {
@@ -28,21 +29,15 @@ const VIOLATIONS_MAX = 8;
 
 export class InvariantMonitor {
   readonly violations: Violation[] = [];
-  /** Distinct rungs the seller answered for, and the money of their sum, atomic units. */
-  made = 0;
-  madeAtomic = 0;
   resent = 0;
   refused = 0;
   /** PAY frames sent and GRANT frames received, repetitions included. */
   framesUp = 0;
   framesDown = 0;
   private readonly parts: InvariantMonitorParts;
-  private sentAtMs = 0;
-  private pending: Payment | null = null;
   private registerSeen = 0;
-  private signedMax = 0;
-  private answeredMax = 0;
-  private readonly signedRungs = new Set<number>();
+  /** By channel. */
+  private readonly books = new Map<string, RungBook>();
   private evening = false;
   private starvedMs = 0;
   private longestStarvedMs = 0;
@@ -52,19 +47,35 @@ export class InvariantMonitor {
     this.parts = parts;
   }
 
-  /** The highest amount this light has signed, as seen on its way to the link, atomic units. */
+  /** Distinct rungs the sellers answered for, and the money of their sum, atomic units. */
+  get made(): number {
+    return this.total((book) => book.made);
+  }
+
+  get madeAtomic(): number {
+    return this.total((book) => book.madeAtomic);
+  }
+
+  /** What this light has signed on all its channels, as seen on its way to the link, atomic units. */
   signed(): number {
-    return this.signedMax;
+    return this.total((book) => book.signed());
   }
 
   /** Different rungs that were signed and not answered for. */
   get openRungs(): number {
-    return this.signedRungs.size - (this.signedRungs.has(this.answeredMax) ? 1 : 0);
+    return this.total((book) => book.openRungs);
   }
 
   /** What the seller charged of the rung whose answer is still missing: all of it, a part, or nothing. */
   unanswered(charged: number): number {
-    return this.pending === null ? 0 : Math.max(0, charged - baseOf(this.pending));
+    return this.total((book) => book.unanswered(charged));
+  }
+
+  /** What it signed on one channel. */
+  bookOf(channelId: string): RungBook {
+    const book = this.books.get(channelId) ?? new RungBook();
+    this.books.set(channelId, book);
+    return book;
   }
 
   /** Time without light counts from here on: before, a light cannot have bought. */
@@ -104,37 +115,26 @@ export class InvariantMonitor {
     if (delivered > allowed) this.violate("E2", `delivered <= ${allowed} mWh`, `${delivered.toFixed(3)} mWh`);
   }
 
-  private watchPurchase(effects: readonly Effect[], state: State): void {
-    if (this.pending !== null && state.channel !== null) {
-      const { charged } = state.channel;
-      if (charged > baseOf(this.pending)) this.endPurchase(this.pending, charged);
-    }
+  private watchPurchase(effects: readonly Effect[], { channel }: State): void {
+    const sentAtMs = channel === null ? null : this.bookOf(channel.id).charged(channel.charged);
+    if (sentAtMs !== null) this.parts.onPurchase(false, this.answersMs() - sentAtMs);
     for (const effect of effects) if (effect.type === "pay") this.beginPurchase(effect.payment);
   }
 
   private beginPurchase(payment: Payment): void {
-    const { maxClaimable, again } = payment;
+    const book = this.bookOf(payment.channelId);
     this.framesUp++;
-    if (again) this.resent++;
-    if (maxClaimable < this.signedMax && !this.signedRungs.has(maxClaimable)) {
-      this.violate("M1", `a rung above ${this.signedMax}, or one signed before`, String(maxClaimable));
+    if (payment.again) this.resent++;
+    if (book.isLower(payment)) {
+      this.violate("M1", `a rung above ${book.signed()}, or one signed before`, String(payment.maxClaimable));
     }
-    this.signedMax = Math.max(this.signedMax, maxClaimable);
-    this.signedRungs.add(maxClaimable);
-    if (maxClaimable === this.pending?.maxClaimable || maxClaimable <= this.answeredMax) return;
-    this.pending = payment;
-    this.sentAtMs = this.answersMs();
-    this.parts.onPurchase(true, 0);
+    if (book.begin(payment, this.answersMs())) this.parts.onPurchase(true, 0);
   }
 
-  private endPurchase(payment: Payment, charged: number): void {
-    this.made++;
-    this.madeAtomic += charged - baseOf(payment);
-    this.pending = null;
-    this.answeredMax = payment.maxClaimable;
-    // A rung that was charged can only be a repetition of itself from now on.
-    for (const rung of this.signedRungs) if (rung < payment.maxClaimable) this.signedRungs.delete(rung);
-    this.parts.onPurchase(false, this.answersMs() - this.sentAtMs);
+  private total(of: (book: RungBook) => number): number {
+    let sum = 0;
+    for (const book of this.books.values()) sum += of(book);
+    return sum;
   }
 
   private watchStarvation(state: State): void {
@@ -162,9 +162,4 @@ export class InvariantMonitor {
 function quantumUnits({ channel }: State): number {
   if (channel === null) return 0;
   return unitsForQuantum(channel.quantumAtomic, Math.max(1, channel.pricePerMillionUnits));
-}
-
-/** What was charged before a payment: a seller charges any part of what is signed above it. */
-function baseOf({ maxClaimable, amountAtomic }: Payment): number {
-  return maxClaimable - amountAtomic;
 }

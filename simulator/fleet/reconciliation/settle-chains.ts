@@ -6,7 +6,7 @@
 import type { RunChain } from "../../chain/open-chain.ts";
 import type { StopReport } from "../../seller/seller.ts";
 import type { Services } from "../../services/services.ts";
-import type { Light } from "../lights/fleet-light.ts";
+import type { SellerShare } from "../lights/seller-share.ts";
 import { type ChainMark, ChainReader, type ChainTruth } from "./chain-truth.ts";
 import { type Reconciliation, reconcile } from "./reconciliation.ts";
 import { readAccounts, type SellerAccount } from "./seller-accounts.ts";
@@ -21,7 +21,7 @@ export interface ChainBooks {
 
 export interface ChainResult {
   readonly chain: RunChain;
-  readonly lights: readonly Light[];
+  readonly lights: readonly SellerShare[];
   readonly reconciliation: Reconciliation;
   readonly stopReport: StopReport | null;
 }
@@ -37,17 +37,18 @@ export async function openBooks(chain: RunChain, payee: `0x${string}`): Promise<
 
 /**
  * @param books in the order of the sellers
- * @param lights by the seller they pay, in the same order
+ * @param sharesOf what devices have to do with each of them, in the same order, once no gateway pays any more
  * @param say takes what a person should know
  */
 export async function settleChains(
   services: Services,
   books: readonly ChainBooks[],
-  lights: readonly (readonly Light[])[],
+  sharesOf: () => readonly (readonly SellerShare[])[],
   say: (text: string) => void,
 ): Promise<readonly ChainResult[]> {
   // A purchase that its light gave up may still be under way; accounts are final once no gateway pays.
   await services.stopGateway();
+  const lights = sharesOf();
   const ids = lights.map((members) => members.map((light) => light.accountId()));
   const accounts = await Promise.all(services.sellerUrls.map((url, index) => readAccounts(url, ids[index]!)));
   const reports = await services.stopSellers();

@@ -13,6 +13,7 @@ import { isCounting } from "#core/state";
 import { type Host, type HostLink, startHost } from "#node/host";
 import { parseJson } from "#protocol/nesting";
 import type { Draw } from "../../city/random.ts";
+import { followDrive } from "../../profiles/driving/followed-drive.ts";
 import type { Faults } from "../engine/faults.ts";
 import { keyOf } from "../engine/keys.ts";
 import { ProcessLifetime } from "../engine/process-lifetime.ts";
@@ -118,6 +119,12 @@ export class Light {
     return this.life.isAlive && this.host !== null ? this.host.state() : null;
   }
 
+  /** Somebody sells where it is, and a link reaches it. */
+  get isServed(): boolean {
+    const here = this.meter.drive?.at(this.parts.world.nowMs);
+    return here === undefined || (here.seller !== null && !here.isTunnel);
+  }
+
   get isRunning(): boolean {
     return this.life.isAlive;
   }
@@ -140,6 +147,9 @@ export class Light {
 
   private start(life: ProcessLifetime, { journal, signer, follow }: OpenMemory): void {
     const { world, network, site, watch, owner } = this.parts;
+    const { drive } = this.meter;
+    const clock = { nowMs: () => world.nowMs, at: (ms: number, wake: () => void) => life.at(ms, wake) };
+    const followed = drive === undefined ? null : followDrive(drive, site.settings.policy.payees, clock);
     this.host = startHost({
       settings: { ...site.settings, signsOnDemand: !this.parts.isBoard },
       key: keyOf(this.name),
@@ -157,8 +167,9 @@ export class Light {
         },
       },
       journal: this.watched(journal, life),
-      link: network.link(this.device, life, (link) => owner.bend(link)),
-      almanac: site.almanac,
+      link: network.link(this.device, life, (link) => owner.bend(followed?.through(link) ?? link)),
+      almanac: followed?.almanac ?? site.almanac,
+      whereabouts: followed?.whereabouts,
       describe: {
         model: site.profile.model(site),
         firmware: "world",

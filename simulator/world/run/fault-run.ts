@@ -219,7 +219,7 @@ function makePeace({ world, faults, network, lights, gatewayClock }: Built): voi
 function lookAtLights({ world, lights, oracle, left }: Built, epochSeconds: number): void {
   const wallSeconds = epochSeconds + world.nowMs / 1000;
   for (const light of lights) {
-    const canPay = !light.memoryLost && !left.has(light) && oracle.hasMoney(light);
+    const canPay = light.isServed && !light.memoryLost && !left.has(light) && oracle.hasMoney(light);
     oracle.watchLight(light, plannedLevel(light.site.almanac.plan(wallSeconds), wallSeconds), canPay);
   }
 }

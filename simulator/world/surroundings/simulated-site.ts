@@ -9,6 +9,7 @@ import type { Settings } from "#core/machine";
 import type { Lamp, Meter } from "#core/ports";
 import { METER_TYPES } from "../../city/lamp-model.ts";
 import { type Draw, pick } from "../../city/random.ts";
+import type { Drive } from "../../profiles/driving/drive.ts";
 import { type Equipment, loadOf, type Profile, type SimulatedLoad } from "../../profiles/profile.ts";
 import { STREETLIGHT } from "../../profiles/streetlight.ts";
 import type { Faults } from "../engine/faults.ts";
@@ -128,6 +129,11 @@ export class SiteMeter implements Lamp, Meter {
     this.rollOverAt = site.meter.rollOverAt;
     this.nowMs = nowMs;
     this.faults = faults;
+  }
+
+  /** Where the device moves. */
+  get drive(): Drive | undefined {
+    return this.model.drive;
   }
 
   set(levelPercent: number): void {

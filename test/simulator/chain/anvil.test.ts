@@ -14,7 +14,7 @@ test("a node answers as soon as it is handed out, with its chain id and ten fund
   try {
     const client = createPublicClient({ transport: http(anvil.rpcUrl) });
     expect(await client.getChainId()).toBe(1234);
-    expect(anvil.accounts).toHaveLength(10);
+    expect(anvil.accounts).toHaveLength(25);
     for (const { address, privateKey } of anvil.accounts) {
       expect(privateKeyToAccount(privateKey).address).toBe(address);
       expect(await client.getBalance({ address })).toBe(10_000n * 10n ** 18n);

@@ -94,7 +94,9 @@ describe("a shipped scenario in a world", () => {
 
 it("machines of several units are refused by name: a world has one seller", () => {
   const request = { flags: { scenario: "machines" }, nights: 1 };
-  expect(() => planWorldEvening(request)).toThrow("expected streetlights, found ev-charger, compute, saas");
+  expect(() => planWorldEvening(request)).toThrow(
+    "expected streetlights, found ev-charger, compute, saas, road-data",
+  );
 });
 
 describe("an evening in a world", () => {
