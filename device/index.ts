@@ -21,6 +21,9 @@ export type { Almanac, Clock, Journal, Lamp, Link, Meter, Random } from "#core/p
 export { bootMachine, finalCheckpoint, reportOf, type Settings, type State } from "#core/state";
 export { creditElsewhere, grantedByAll, type Place } from "#host/credit-by-seller";
 export { systemClock } from "#node/clock";
+export type { OneOffResult } from "#node/general/one-off-buyer";
+export type { OneOffOrder } from "#node/general/one-off-order";
+export { Prefetch } from "#node/general/prefetch";
 export { type Host, type HostLink, type HostParts, startHost, type Whereabouts } from "#node/host";
 export { type FileJournal, openJournal } from "#node/journal/journal";
 export { loadKey, openOrCreateKey } from "#node/key/keystore";

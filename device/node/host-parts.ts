@@ -9,6 +9,8 @@ import type { Place } from "#host/credit-by-seller";
 import type { HostCounters, MachineParts } from "#host/machine-parts";
 import type { Key } from "#payment/key";
 import type { WalletRulesOf } from "#payment/offer/offer";
+import type { OneOffResult } from "./general/one-off-buyer.ts";
+import type { OneOffOrder } from "./general/one-off-order.ts";
 
 /** A link that says goodbye: `close` resolves when what was published is delivered or given up. */
 export interface HostLink extends Link {
@@ -27,6 +29,8 @@ export interface HostParts
   readonly signer?: Signer;
   /** Of a device that moves between sellers: then what one of them granted is good at that one alone. */
   readonly whereabouts?: Whereabouts | undefined;
+  /** It may buy single resources over the general transport, by exact from its own wallet, within the first policy. */
+  readonly buysOnce?: boolean | undefined;
 }
 
 /** Where a device that moves is. */
@@ -51,4 +55,6 @@ export interface RunningMachine {
 export interface Host extends RunningMachine {
   /** Reads the meter at once, and takes a step. */
   look(): void;
+  /** Buys one resource over the general transport, within the day's budget; null where the device may not. */
+  readonly buyOnce: ((order: OneOffOrder) => Promise<OneOffResult>) | null;
 }

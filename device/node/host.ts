@@ -5,15 +5,18 @@
  */
 
 import type { State } from "#core/machine";
+import type { Link } from "#core/ports";
 import { payeeAt, stepBySeller } from "#host/credit-by-seller";
 import { MachineHost } from "#host/machine-host";
 import type { Description, MachineParts } from "#host/machine-parts";
-import { paysOf, stepTokens } from "#host/several-tokens";
+import { paysOf, policiesOf, stepTokens } from "#host/several-tokens";
 import { toHex } from "#payment/bytes";
 import { signWith } from "#payment/signer";
 import { tagKeyBetween } from "#payment/tag-key";
 import { Watt402Error } from "#payment/watt402-error";
 import { openMessage } from "./checked-inbox.ts";
+import { OneOffBuyer } from "./general/one-off-buyer.ts";
+import { SideSpending } from "./general/side-spending.ts";
 import type { Host, HostLink, HostParts } from "./host-parts.ts";
 import { hmacSha256 } from "./key/native-hmac.ts";
 
@@ -23,26 +26,57 @@ export type { Host, HostLink, HostParts, RunningMachine, Whereabouts } from "./h
 
 /** Starts a device. Throws what `journal.load` throws, with the lamp dark. */
 export function startHost(parts: HostParts): Host {
-  const machine = new MachineHost(machineParts(parts));
+  const side = parts.buysOnce === true ? new SideSpending() : null;
+  const buyer = side === null ? null : buyerFor(parts, side);
+  const machine = new MachineHost(machineParts(parts, side, buyer));
+  if (side !== null) side.onAsk = () => machine.wake();
   machine.start();
   parts.whereabouts?.onChange(() => machine.wake());
   parts.almanac.onChange?.(() => {
     const at = machine.moment();
     if (at.wallSeconds !== null) machine.hear({ type: "plan", at, plan: parts.almanac.plan(at.wallSeconds) });
   });
-  return new RunningHost(machine, parts.link);
+  return new RunningHost(machine, parts.link, buyer);
+}
+
+function buyerFor({ key, clock, chainSeconds, random, settings, link }: HostParts, side: SideSpending) {
+  return new OneOffBuyer({
+    ...{ key, clock, chainSeconds, random },
+    policy: policiesOf(settings)[0]!,
+    reserve: (amountAtomic, token) => side.reserve(amountAtomic, token),
+    send: (leaf, payload) => link.publish(leaf, payload, false),
+  });
+}
+
+/** The same link; what is of the general transport goes to the buyer. */
+function linkFor(link: HostLink, buyer: OneOffBuyer | null): Link {
+  if (buyer === null) return link;
+  return {
+    publish: (leaf, payload, retained) => link.publish(leaf, payload, retained),
+    onMessage: (take) =>
+      link.onMessage((leaf, payload) => {
+        if (leaf === "payment-required" || leaf === "response") buyer.take(leaf, payload);
+        else take(leaf, payload);
+      }),
+    onChange: (take) =>
+      link.onChange((up) => {
+        take(up);
+        buyer.linkChanged(up);
+      }),
+  };
 }
 
 /** Member by member: a copy by spreading gives every device a shape of its own, which in a fleet is half a kilobyte. */
-function machineParts(parts: HostParts): MachineParts {
+function machineParts(parts: HostParts, side: SideSpending | null, buyer: OneOffBuyer | null): MachineParts {
   const { key, walletRules, settings, whereabouts } = parts;
   const tagger = { hmac: hmacSha256, key: tagKeyBetween(key, parts.gatewayPublicKey) };
+  const step: MachineParts["step"] =
+    whereabouts === undefined
+      ? stepTokens
+      : (state, event) => stepBySeller(settings, whereabouts.now(), state, event);
   return {
     settings,
-    step:
-      whereabouts === undefined
-        ? stepTokens
-        : (state, event) => stepBySeller(settings, whereabouts.now(), state, event),
+    step: side === null ? step : side.step(step),
     publicKey: toHex(key.publicKey),
     tagger,
     open(leaf, payload, take) {
@@ -53,8 +87,8 @@ function machineParts(parts: HostParts): MachineParts {
     random: parts.random,
     meter: parts.meter,
     lamp: parts.lamp,
-    journal: parts.journal,
-    link: parts.link,
+    journal: side === null ? parts.journal : side.journal(parts.journal),
+    link: linkFor(parts.link, buyer),
     almanac: parts.almanac,
     describe: describeTo(parts),
     signer: parts.signer ?? signWith(key),
@@ -80,11 +114,18 @@ function describeTo({ describe, settings, whereabouts }: HostParts): Description
 class RunningHost implements Host {
   readonly #machine: MachineHost;
   readonly #link: HostLink;
+  readonly #buyer: OneOffBuyer | null;
   #stopping: Promise<void> | null = null;
 
-  constructor(machine: MachineHost, link: HostLink) {
+  constructor(machine: MachineHost, link: HostLink, buyer: OneOffBuyer | null) {
     this.#machine = machine;
     this.#link = link;
+    this.#buyer = buyer;
+  }
+
+  get buyOnce(): Host["buyOnce"] {
+    const buyer = this.#buyer;
+    return buyer === null ? null : (order) => buyer.buy(order);
   }
 
   get counters(): Host["counters"] {
@@ -105,6 +146,7 @@ class RunningHost implements Host {
   }
 
   async #stop(): Promise<void> {
+    this.#buyer?.stop();
     const error = await new Promise<string | null>((resolve) => this.#machine.stop(resolve));
     await this.#link.close();
     if (error !== null)

@@ -47,6 +47,11 @@ export function isPaymentPayload(value: unknown): value is PaymentPayload {
   return typeof value === "object" && value !== null && isPaymentPayloadV2(value as PaymentPayload);
 }
 
+/** True for version 2 payment terms, as the general transport carries them. */
+export function isPaymentRequired(value: unknown): value is PaymentRequired {
+  return typeof value === "object" && value !== null && isPaymentRequiredV2(value as PaymentRequired);
+}
+
 /** The text in a header's base64, of which the official decoder makes the same. */
 function textOf(header: string): string {
   return new TextDecoder().decode(Uint8Array.from(atob(header), (letter) => letter.charCodeAt(0)));

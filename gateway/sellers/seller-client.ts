@@ -1,7 +1,8 @@
 /**
  * One seller at work: its guarded calls, its tariff as last heard, and how it is doing.
  *
- * Promise: no quote that is kept is given out once the chain speaks against its terms.
+ * Promise: no quote that is kept is given out once the chain speaks against its terms, and none that asks for another payee
+ * than the configuration says is paid there.
  */
 
 import { detach } from "#core/detach";
@@ -93,6 +94,15 @@ export class RunningSellerClient implements SellerClient {
   }
 
   async quote(quantumAtomic: number, pays = ""): Promise<AskedQuote> {
+    const asked = await this.#quote(quantumAtomic, pays);
+    const { name, payee } = this.#options;
+    const payTo = asked.quote?.requirements.payTo.toLowerCase();
+    if (payee === undefined || payTo === undefined || payTo === payee) return asked;
+    const reason = `seller ${name}: expected terms that pay ${payee}, as its section says, found ${payTo}`;
+    return { quote: null, reason, isUnpayable: true };
+  }
+
+  async #quote(quantumAtomic: number, pays: string): Promise<AskedQuote> {
     const { tokens } = this.#options;
     const payable = tokens.filter((token) => isPaidBy(pays, token));
     // A device that pays with all of them, or with none, gets the one that is wanted most.

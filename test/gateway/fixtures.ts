@@ -14,7 +14,7 @@ import { type Config, checkConfig } from "#gateway/config/config";
 import { type Gateway, startGateway } from "#gateway/gateway";
 import type { Logger } from "#gateway/purchase/ports";
 import { systemClock } from "#node/clock";
-import { type Host, startHost } from "#node/host";
+import { type Host, type HostLink, startHost, type Whereabouts } from "#node/host";
 import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
@@ -147,6 +147,11 @@ export interface LightOptions {
   /** Memory of a light before; it goes on where that one was cut off. */
   readonly memory?: LightMemory;
   readonly gatewayPublicKey?: Uint8Array;
+  /** It buys single resources over the general transport, too. */
+  readonly buysOnce?: boolean;
+  readonly dailyBudgetAtomic?: number;
+  /** Where it is, and what becomes of its connection there. */
+  readonly moving?: { readonly whereabouts: Whereabouts; through(link: HostLink): HostLink };
   /** What proves it to a broker of others. */
   readonly account?: Pick<MqttLinkOptions, "tls" | "login">;
 }
@@ -195,7 +200,7 @@ function settingsOf(ground: Ground, options: LightOptions, loadMilliwatts: numbe
     unit,
     priceCeiling: options.priceCeiling ?? 1_000_000,
     quantumMaxAtomic: 10_000,
-    dailyBudgetAtomic: 1_000_000_000,
+    dailyBudgetAtomic: options.dailyBudgetAtomic ?? 1_000_000_000,
     unpaid: { kind: "off" },
   };
   const policies = options.policies?.map((own) => ({ ...policy, ...own }));
@@ -229,9 +234,23 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
     memory.meterUnits += (((loadMilliwatts * level) / 100) * (nowMs - since)) / 3_600_000;
     since = nowMs;
   };
+  const connection = openMqttLink({
+    brokerUrl,
+    ...options.account,
+    protocolVersion: 4,
+    key,
+    gatewayPublicKey,
+    keepaliveSeconds: 5,
+    clock,
+    random: Math.random,
+    reconnect: { firstMs: 100, maxMs: 500 },
+    onTrouble: (text) => troubles.push(text),
+  });
   const host = startHost({
     settings: settingsOf(ground, options, loadMilliwatts, unit),
     walletRules: () => rulesOf(options),
+    buysOnce: options.buysOnce,
+    whereabouts: options.moving?.whereabouts,
     key,
     gatewayPublicKey,
     clock,
@@ -256,18 +275,7 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
         done(null);
       },
     },
-    link: openMqttLink({
-      brokerUrl,
-      ...options.account,
-      protocolVersion: 4,
-      key,
-      gatewayPublicKey,
-      keepaliveSeconds: 5,
-      clock,
-      random: Math.random,
-      reconnect: { firstMs: 100, maxMs: 500 },
-      onTrouble: (text) => troubles.push(text),
-    }),
+    link: options.moving?.through(connection) ?? connection,
     almanac: { plan: () => [{ minuteOfDay: 0, levelPercent: 100 }] },
     describe: {
       model: "test light",

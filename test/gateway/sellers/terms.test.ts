@@ -129,6 +129,46 @@ test("a device without an offer hears by a refusal that names no channel whether
   watch.stop();
 });
 
+const GUARDS = {
+  timer: testTimer(),
+  note: () => {},
+  timing: UNTIMED,
+  holds: () => true,
+  changed: () => {},
+  termsTrouble: async () => "",
+};
+
+test("a seller whose terms pay somebody else than its section says is not bought from, by that reason", async () => {
+  const sale = {
+    url: standIn.url,
+    method: "GET",
+    unit: "mWh",
+    unitsPerPayment: 500,
+    metered: false,
+  } as const;
+  const tokens = [{ network: NETWORK, asset: TOKEN }];
+  const limits = { callsMax: 2, queueMax: 2, awayAfterMs: 1_000, isFirst: true };
+  answer = version2([option(tokens[0]!)]);
+  const [here, elsewhere] = [requirementsOf("exact", 100).payTo.toLowerCase(), `0x${"0e".repeat(20)}`];
+  const quoted = async (payee: string) => {
+    const options = { name: "north", kind: "fixed", url: standIn.url, tokens, payee, ...limits } as const;
+    const seller = new RunningSellerClient(
+      fixedSeller(standIn.http, sale, { ...PAYABLE, tokens }),
+      options,
+      GUARDS,
+    );
+    const asked = await seller.quote(100);
+    seller.stop();
+    return asked;
+  };
+  expect((await quoted(here)).quote).not.toBeNull();
+  expect(await quoted(elsewhere)).toEqual({
+    quote: null,
+    isUnpayable: true,
+    reason: `seller north: expected terms that pay ${elsewhere}, as its section says, found ${here}`,
+  });
+});
+
 test("of several tokens that a seller takes, each device is quoted the one that it pays with, at the same price alone", async () => {
   const [dollar, euro] = [TOKEN, `0x${"e0".repeat(20)}`].map((asset) => ({ network: NETWORK, asset }));
   const tokens = [dollar!, euro!];
@@ -151,14 +191,7 @@ test("of several tokens that a seller takes, each device is quoted the one that 
       awayAfterMs: 1_000,
       isFirst: true,
     },
-    {
-      timer: testTimer(),
-      note: () => {},
-      timing: UNTIMED,
-      holds: () => true,
-      changed: () => {},
-      termsTrouble: async () => "",
-    },
+    GUARDS,
   );
   const asked = async (...pays: { network: string; asset: string }[]) => {
     const { quote } = await seller.quote(100, pays.map(tokenName).join(" "));
