@@ -34,6 +34,7 @@ import type { Counts } from "./purchase/session.ts";
 import { Sessions } from "./purchase/sessions.ts";
 import { fetchResource } from "./sellers/client/resource.ts";
 import { type HttpPools, openHttpPools, openSellers, readAuthorities } from "./sellers/open-router.ts";
+import { ReceiptRounds } from "./sellers/receipt-rounds.ts";
 import { EventHub } from "./telemetry/event-hub.ts";
 import { limitNotes } from "./telemetry/limited-log.ts";
 import { type OpenChains, openChains } from "./treasury/open-chains.ts";
@@ -103,6 +104,13 @@ async function openGateway(
   const events = new EventHub();
   const rules = openRules({ config, keys, chains, ledger, enrolment, http, cluster, events, note }, opened);
   closers.add("sellers", () => rules.sellers.stop());
+  const receipts = new ReceiptRounds({
+    ledger,
+    sourceOf: (seller) => rules.sellers.sourceOf(seller),
+    holds: (device) => cluster.holds(device),
+    note,
+    everyMs: config.market.receiptsEverySeconds * 1_000,
+  });
   const monitoring = await Monitoring.open(config, files.monitoring, {
     broker,
     cluster: () => cluster.status(),
@@ -124,6 +132,7 @@ async function openGateway(
   events.report(monitoring);
   // Membership is given up after the last purchase ended: then no other gateway repeats it.
   closers.add("cluster", () => cluster.close());
+  closers.add("receipts of use", () => receipts.stop());
   closers.add("sessions", () => rules.sessions.drain());
   await cluster.join(config, identity, external, { ...rules, receive: rules.filter.receive }, note);
 

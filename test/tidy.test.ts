@@ -53,7 +53,7 @@ const ARROWS: readonly { from: RegExp; may: readonly string[] }[] = [
   },
   {
     from: /^gateway\/purchase\//,
-    may: ["device/core/", "device/protocol/", "device/payment/", "gateway/purchase/"],
+    may: ["device/core/", "device/protocol/", "device/payment/", "device/market/", "gateway/purchase/"],
   },
   {
     from: /^simulator\/seller\/(accounts\/accounts|claims\/claims|sale\/tariff)\.ts$/,

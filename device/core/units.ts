@@ -12,6 +12,9 @@ export const COUNTER_MAX = 281474976710655;
 /** Metered units in which tariffs are quoted: a price is in atomic units per million units (mWh: per kWh). */
 export const PRICED_UNITS = 1000000;
 
+/** Highest price that a GRANT has room for, atomic units per million units. */
+export const PRICE_MAX = 4294967295;
+
 /** Largest quantum whose energy is reckoned exactly, atomic units: 2^53 / 10^6. */
 export const QUANTUM_MAX = 9007199254;
 

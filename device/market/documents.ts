@@ -9,7 +9,7 @@ import { at, Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { Evidence, OfferedTerms } from "./judge.ts";
 import { readSignedOffer, type SignedOffer } from "./signed-offer.ts";
-import { readTerms, type Terms } from "./terms-of-sale.ts";
+import { readTerms, type Terms, termsHash } from "./terms-of-sale.ts";
 import { readSignedReceipt, type SignedReceipt } from "./usage-receipt.ts";
 
 /** Of a file, characters: a year of one device's hourly receipts is 7 MB. */
@@ -31,6 +31,62 @@ const FILE = z.strictObject({
   receipts: z.array(z.unknown()).default([]),
   channels: z.array(CHANNEL).default([]),
 });
+
+/** What a seller has signed, as it is kept: under a name that only its content can have. */
+export interface StoredDocument {
+  readonly kind: "terms" | "receipt";
+  readonly name: string;
+  /** Empty for terms. */
+  readonly channelId: string;
+  /** Of a receipt what was charged by then, atomic units; 0 for terms. */
+  readonly charged: number;
+  /** JSON. */
+  readonly text: string;
+}
+
+export function termsDocument(offered: OfferedTerms): StoredDocument {
+  const name = termsHash(offered.terms);
+  return { kind: "terms", name, channelId: "", charged: 0, text: JSON.stringify(offered) };
+}
+
+export function receiptDocument(signed: SignedReceipt): StoredDocument {
+  const { channelId, charged, granted, toSeconds } = signed.receipt;
+  const name = `${channelId} ${toSeconds} ${charged} ${granted}`;
+  return { kind: "receipt", name, channelId, charged, text: JSON.stringify(signed) };
+}
+
+/** Who signs receipts of use. */
+export interface ReceiptSource {
+  /**
+   * What was sold on a channel until now, under the seller's signature, which is checked; `offered` are its terms, or null
+   * and why.
+   * @param register of the device's meter, units
+   */
+  receipt(
+    channelId: string,
+    payTo: string,
+    register: number,
+  ): Promise<
+    | { readonly kind: "none"; readonly reason: string }
+    | {
+        readonly kind: "signed";
+        readonly signed: SignedReceipt;
+        readonly offered: OfferedTerms | null;
+        readonly reason: string;
+      }
+  >;
+}
+
+/** A channel whose seller owes a receipt of use. */
+export interface ReceiptDue {
+  readonly channelId: string;
+  readonly device: string;
+  /** By the name that its buyer has for it. */
+  readonly seller: string;
+  readonly payTo: string;
+  /** The highest that a payment on it stated, units. */
+  readonly register: number;
+}
 
 export type Documents = Pick<Evidence, "offered" | "receipts" | "channels">;
 

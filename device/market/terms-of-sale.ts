@@ -8,13 +8,12 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import canonicalize from "canonicalize";
 import { z } from "zod";
-import { QUANTUM_MAX } from "#core/units";
+import { PRICE_MAX, QUANTUM_MAX } from "#core/units";
 import { type Hex, toHex } from "#payment/bytes";
 
 /** Two days by the minute. */
 export const STEPS_MAX = 2_880;
 const QUANTA_MAX = 64;
-const PRICE_MAX = 4_294_967_295;
 const SECONDS_MAX = 4_294_967_295;
 /** A seller is bound for at most this long. */
 export const WINDOW_SECONDS_MAX = 7 * 86_400;

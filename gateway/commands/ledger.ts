@@ -6,7 +6,11 @@
 
 import { once } from "node:events";
 import { Command } from "commander";
+import { type Documents, documentsText } from "#market/documents";
+import type { OfferedTerms } from "#market/judge";
+import type { SignedReceipt } from "#market/usage-receipt";
 import { Watt402Error } from "#payment/watt402-error";
+import { parseJson } from "#protocol/nesting";
 import type { LoadedConfig } from "../config/layers.ts";
 import { openLedger } from "../ledger/open-ledger.ts";
 import type { Reconciliation } from "../ledger/statements/differences.ts";
@@ -65,6 +69,17 @@ export function ledgerCommand(load: () => LoadedConfig): Command {
       }),
     );
   ledger
+    .command("documents")
+    .description(
+      "what a device's sellers have signed: terms and receipts of use, for `watt402-gateway verify`",
+    )
+    .argument("<device>", "its address")
+    .action((device: string) =>
+      withLedger(load, async (store) => {
+        process.stdout.write(documentsText(await documentsOf(store, deviceIn(device))));
+      }),
+    );
+  ledger
     .command("reconcile")
     .description("hold ledger, seller and chain against each other; exit code 1 when they differ")
     .option("--json", "as one JSON document")
@@ -94,6 +109,19 @@ export async function withLedger(
   } finally {
     await store.close();
   }
+}
+
+/** A device's receipts, the terms that their sellers have signed, and the channels that they are of. */
+async function documentsOf(store: LedgerStore, device: string): Promise<Documents> {
+  const receipts = (await store.receiptsOf(device)).map((text) => parseJson(text) as SignedReceipt);
+  const channels = await store.channelsOf(device);
+  const payees = new Set(channels.map(({ requirements }) => requirements.payTo.toLowerCase()));
+  const all = (await store.terms()).map((text) => parseJson(text) as OfferedTerms);
+  return {
+    offered: all.filter(({ terms }) => payees.has(terms.payTo)),
+    receipts,
+    channels: channels.flatMap(({ config }) => (config === null ? [] : [config])),
+  };
 }
 
 async function reconcileAll(ledger: LedgerStore, { config }: LoadedConfig): Promise<Reconciliation> {

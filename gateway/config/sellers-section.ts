@@ -40,6 +40,11 @@ const SELLER = z.strictObject({
     .array(PAYMENT_TOKEN.asset.transform((text) => text.toLowerCase()))
     .max(8)
     .default([]),
+  /** Keys that may sign its terms and receipts beside its payee. */
+  termsKeys: z
+    .array(PAYMENT_TOKEN.asset.transform((text) => text.toLowerCase()))
+    .max(8)
+    .default([]),
   method: z.enum(["GET", "POST"]).default("GET"),
   unit: z.string().max(16).default("mWh"),
   unitsPerPayment: z.number().int().min(1).max(COUNTER_MAX).optional(),
@@ -84,6 +89,8 @@ export const SELLER_SECTIONS = {
       choose: z.enum(["order", "cheapest"]).default("order"),
       /** A seller in trouble loses its devices to the next one after this. */
       awayAfterMs: z.number().int().min(100).max(86_400_000).default(20_000),
+      /** Sellers that sign their terms are asked for receipts of use so often, and at the end; 0: at the end alone. */
+      receiptsEverySeconds: z.number().int().min(0).max(86_400).default(3_600),
     })
     .prefault({}),
 };

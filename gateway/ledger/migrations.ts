@@ -119,6 +119,13 @@ CREATE TABLE unknown_outcome (
   () => `
 -- The seller that a device buys from now, by the address that is paid; empty: it buys from any.
 ALTER TABLE device ADD COLUMN payee TEXT NOT NULL DEFAULT '';`,
+  ({ integer, keyed }) => `
+-- What sellers have signed, as JSON: terms by their hash, receipts of use by channel and what was charged.
+CREATE TABLE document (
+  kind TEXT NOT NULL, name TEXT NOT NULL, channel_id TEXT NOT NULL, charged ${integer} NOT NULL, text TEXT NOT NULL,
+  PRIMARY KEY (kind, name)
+)${keyed};
+CREATE INDEX document_of_channel ON document (channel_id, charged);`,
 ];
 
 /** Members of an entry of the journal that was a table, from one index up to another. */

@@ -73,6 +73,24 @@ export const UNKNOWN_OUTCOMES = {
   end: "DELETE FROM unknown_outcome WHERE channel_id = ?",
 } as const;
 
+export const DOCUMENTS = {
+  one: "SELECT name FROM document WHERE kind = ? AND name = ?",
+  save:
+    "INSERT INTO document (kind, name, channel_id, charged, text) VALUES (?, ?, ?, ?, ?)" +
+    " ON CONFLICT (kind, name) DO NOTHING",
+  terms: "SELECT text FROM document WHERE kind = 'terms' ORDER BY name",
+  receipts:
+    "SELECT d.text FROM document d JOIN channel c ON c.id = d.channel_id" +
+    " WHERE d.kind = 'receipt' AND c.device = ? ORDER BY d.channel_id, d.charged",
+  /** Channels under signed terms on which more was charged than their newest receipt says. */
+  due:
+    "SELECT p.channel_id, c.device, c.requirements, c.seller, max(p.register) AS register" +
+    " FROM channel c JOIN payment p ON p.channel_id = c.id" +
+    " WHERE c.config IS NOT NULL AND c.resource LIKE '%terms=0x%' AND c.charged >" +
+    " coalesce((SELECT max(d.charged) FROM document d WHERE d.channel_id = c.id AND d.kind = 'receipt'), 0)" +
+    " GROUP BY p.channel_id, c.device, c.requirements, c.seller ORDER BY p.channel_id LIMIT ?",
+} as const;
+
 export const ENROLMENTS = {
   one: "SELECT * FROM enrolment WHERE device = ?",
   all: "SELECT * FROM enrolment WHERE device > ? ORDER BY device LIMIT ?",

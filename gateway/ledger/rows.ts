@@ -3,6 +3,7 @@
  *
  * Promise: what is written as a record is read back as that record; integers stay below 2^53.
  */
+import type { ReceiptDue } from "#market/documents";
 import { parseJson } from "#protocol/nesting";
 import { tokenName } from "#protocol/payment-token";
 import type { EnrolmentRecord } from "../enrolment/enrolment.ts";
@@ -159,6 +160,17 @@ export function overdueIn(row: Row): OverdueDeposit {
   const deposit = depositIn(row);
   const requirements = parseJson(row.requirements as string) as ChannelRecord["requirements"];
   return { deposit, channel: { id: deposit.channelId, device: row.device as string, requirements } };
+}
+
+export function receiptDueIn(row: Row): ReceiptDue {
+  const { payTo } = parseJson(row.requirements as string) as ChannelRecord["requirements"];
+  return {
+    channelId: row.channel_id as string,
+    device: row.device as string,
+    seller: row.seller as string,
+    payTo,
+    register: Number(row.register),
+  };
 }
 
 /** Parameters of `READS.totals`. */

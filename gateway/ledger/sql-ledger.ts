@@ -5,6 +5,7 @@
  * limits are about, which the database keeps unchanged until the deposit is stored.
  */
 
+import type { ReceiptDue, StoredDocument } from "#market/documents";
 import { type PaymentToken, tokenName } from "#protocol/payment-token";
 import type { Decision, EnrolmentRecord, Enrolments } from "../enrolment/enrolment.ts";
 import type {
@@ -17,7 +18,7 @@ import type {
   Read,
   UnknownOutcome,
 } from "../purchase/ports.ts";
-import { ENROLMENTS, READS, UNKNOWN_OUTCOMES } from "./queries.ts";
+import { DOCUMENTS, ENROLMENTS, READS, UNKNOWN_OUTCOMES } from "./queries.ts";
 import {
   type Cell,
   depositIn,
@@ -25,6 +26,7 @@ import {
   enrolmentIn,
   overdueIn,
   type Row,
+  receiptDueIn,
   totalsCells,
   totalsIn,
   withdrawalIn,
@@ -80,6 +82,23 @@ export abstract class SqlLedger implements Enrolments {
             cells: [channelId, unknown.maxClaimable, unknown.sinceSeconds],
           };
     await this.writeThenRead(write, { sql: UNKNOWN_OUTCOMES.one, cells: [channelId] });
+  }
+
+  async saveDocument({ kind, name, channelId, charged, text }: StoredDocument): Promise<void> {
+    const write = { sql: DOCUMENTS.save, cells: [kind, name, channelId, charged, text] };
+    await this.writeThenRead(write, { sql: DOCUMENTS.one, cells: [kind, name] });
+  }
+
+  terms(): Read<readonly string[]> {
+    return after(this.select(DOCUMENTS.terms), (rows) => rows.map(({ text }) => String(text)));
+  }
+
+  receiptsOf(device: string): Read<readonly string[]> {
+    return after(this.select(DOCUMENTS.receipts, device), (rows) => rows.map(({ text }) => String(text)));
+  }
+
+  receiptsDue(limit: number): Read<readonly ReceiptDue[]> {
+    return after(this.select(DOCUMENTS.due, limit), (rows) => rows.map(receiptDueIn));
   }
 
   enrolment(device: string): Read<EnrolmentRecord | null> {

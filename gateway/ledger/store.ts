@@ -3,6 +3,7 @@
  *
  * Promise: nothing here changes a payment; one is recorded once and stays.
  */
+import type { ReceiptDue } from "#market/documents";
 import type { Enrolments } from "../enrolment/enrolment.ts";
 import type { ChannelRecord, DeviceRecord, Ledger, PaymentRecord, Read } from "../purchase/ports.ts";
 
@@ -47,6 +48,10 @@ export interface LedgerStore extends Ledger, Enrolments {
   payments(filter: PaymentFilter): AsyncIterable<PaymentRecord>;
   /** In the order of their index. */
   withdrawals(channelId: string): Read<readonly WithdrawalRecord[]>;
+  /** JSON of all terms that sellers have signed; of a device's receipts, by channel and what was charged. */
+  terms(): Read<readonly string[]>;
+  receiptsOf(device: string): Read<readonly string[]>;
+  receiptsDue(limit: number): Read<readonly ReceiptDue[]>;
   saveWithdrawal(record: WithdrawalRecord): Promise<void>;
   /** Payments at start and since; transactions since. */
   readonly counts: { readonly payments: number; readonly commits: number };

@@ -5,6 +5,8 @@
  */
 import type { Grant } from "#core/events";
 import type { WireRefusal } from "#core/refusal";
+import type { StoredDocument } from "#market/documents";
+import type { OfferedTerms } from "#market/judge";
 import type { Authorization } from "#payment/authorization";
 import type { Pay } from "#protocol/frames";
 import type {
@@ -165,6 +167,8 @@ export interface Ledger {
   overdueDeposits(token: PaymentToken, nowSeconds: number, limit: number): Read<readonly OverdueDeposit[]>;
   /** Remembers that a payment's outcome is not known, or with null that it is. */
   saveUnknown(channelId: string, unknown: UnknownOutcome | null): Promise<void>;
+  /** Keeps what a seller has signed; one that is there stays as it is. */
+  saveDocument(document: StoredDocument): Promise<void>;
   /** Replaces what is known of a deposit. */
   saveDeposit(record: DepositRecord): Promise<void>;
 }
@@ -175,10 +179,9 @@ export interface Quote {
   readonly requirements: OfferedRequirements;
   /** Approvals of Permit2 that the seller brings to the chain with a payment; none when absent. */
   readonly sponsored?: readonly ApprovalKind[];
+  /** Terms that it has signed, which `resource` names by their hash. */
+  readonly offered?: OfferedTerms;
 }
-
-/** Highest price that a GRANT has room for, atomic units per million metered units. */
-export const PRICE_MAX = 4_294_967_295;
 
 export interface Tariff {
   readonly unit: string;
@@ -193,10 +196,7 @@ export interface Tariff {
 }
 
 /** The seller's counters of a channel. */
-export interface SellerCounters {
-  readonly charged: number;
-  readonly granted: number;
-}
+export type SellerCounters = Readonly<Record<"charged" | "granted", number>>;
 
 /** As a seller shows it; nothing about it is checked. */
 export interface SignedVoucher {

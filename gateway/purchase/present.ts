@@ -7,7 +7,7 @@
  * for one PAY.
  */
 import type { WireRefusal } from "#core/refusal";
-import { PRICED_UNITS } from "#core/units";
+import { PRICE_MAX, PRICED_UNITS } from "#core/units";
 import { purchaseNonce } from "#payment/authorization";
 import { fromHex } from "#payment/bytes";
 import { transferMethodOf, verifierOf } from "#payment/offer/offer";
@@ -16,16 +16,15 @@ import { confirmDeposit, type DepositParts, depositSize, hasArrived, intendDepos
 import { classifyRefusal, type NotSold, type SellerFault } from "./faults/seller-fault.ts";
 import { authorizationPayload, signatureText, voucherPayload } from "./payload.ts";
 import { depositApproval } from "./permit2/deposit-permit.ts";
-import {
-  type ChannelRecord,
-  type DepositRecord,
-  type Logger,
-  type Observe,
-  PRICE_MAX,
-  type Sale,
-  type Seller,
-  type SellerCounters,
-  type SignedVoucher,
+import type {
+  ChannelRecord,
+  DepositRecord,
+  Logger,
+  Observe,
+  Sale,
+  Seller,
+  SellerCounters,
+  SignedVoucher,
 } from "./ports.ts";
 
 export interface PurchaseParts extends DepositParts {

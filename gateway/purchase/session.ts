@@ -9,6 +9,7 @@ import { detach } from "#core/detach";
 import type { Grant } from "#core/events";
 import type { Hmac } from "#core/ports";
 import type { WireRefusal } from "#core/refusal";
+import { termsDocument } from "#market/documents";
 import { fromHex } from "#payment/bytes";
 import { addressOf, type Key } from "#payment/key";
 import { tagKeyBetween } from "#payment/tag-key";
@@ -197,6 +198,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
     const reason = `expected an offer of at most ${LEAVES.offer.bytesMax} bytes, found ${sealed.length}: the seller's requirements are too long`;
     return publishNoOffer(parts, session, "seller-refused", { seller: client.name, reason });
   }
+  if (quote.offered !== undefined) await parts.ledger.saveDocument(termsDocument(quote.offered));
   await parts.ledger.saveChannel(channel);
   session.channel = channel;
   keepChannel(session, channel);

@@ -5,6 +5,7 @@
  */
 
 import { readFileSync } from "node:fs";
+import type { ReceiptSource } from "#market/documents";
 import { Watt402Error } from "#payment/watt402-error";
 import type { Config } from "../config/config.ts";
 import { shownUrl } from "../config/layers.ts";
@@ -21,6 +22,8 @@ import type { SellerStatus } from "./seller-status.ts";
 
 export interface Sellers {
   readonly router: SellerRouter;
+  /** Who signs receipts of a seller, by its name (ChannelRecord.seller); null for who signs none. */
+  sourceOf(seller: string): ReceiptSource | null;
   status(): readonly SellerStatus[];
   stop(): void;
 }
@@ -76,9 +79,14 @@ export function openSellers(
     };
     const spoken = clientOf(seller, http.sellers.get(seller.name)!);
     const client = new RunningSellerClient(spoken, options, { ...guards, timer: SYSTEM_TIMER });
-    return { client, devices: devicesOf(seller, groups) };
+    return { client, spoken, devices: devicesOf(seller, groups) };
   });
   return {
+    sourceOf(name) {
+      const owner = entries.find(({ client }) => client.owns(name));
+      const { receipt } = owner?.spoken ?? {};
+      return receipt === undefined ? null : { receipt };
+    },
     router: openSellerRouter(entries, market.choose, SYSTEM_TIMER.nowMs),
     status: () => entries.map(({ client }) => client.status()),
     stop() {
@@ -103,11 +111,11 @@ export function openSellerHttp(
 }
 
 /** The client that speaks a seller's language. */
-export function clientOf(seller: SellerConfig, http: Http): Seller {
+export function clientOf(seller: SellerConfig, http: Http): Seller & Partial<ReceiptSource> {
   const { kind, url, resource, method, unit, unitsPerPayment, metered } = seller;
-  const { schemes, tokens, transferMethods: methods, verifyingContracts: verifiers } = seller;
+  const { schemes, tokens, transferMethods: methods, verifyingContracts: verifiers, termsKeys } = seller;
   const payable = { schemes, tokens, methods, verifiers };
-  if (kind === "electricity") return electricitySeller(http, url, payable, resource);
+  if (kind === "electricity") return electricitySeller(http, url, payable, resource, termsKeys);
   return fixedSeller(http, { url, method, unit, unitsPerPayment: unitsPerPayment!, metered }, payable);
 }
 

@@ -28,20 +28,20 @@ import { startRounds } from "./claims/rounds.ts";
 import { EvmChain } from "./claims/settlement-chain.ts";
 import { authorizationCheck } from "./claims/signed-authorization.ts";
 import type { Clock } from "./ports.ts";
-import { BoundPrices } from "./sale/bound-prices.ts";
 import { shareOf, WHOLE } from "./sale/charged-share.ts";
-import { declaredExtensions } from "./sale/declared-extensions.ts";
 import { EnergySale } from "./sale/energy-sale.ts";
 import { ELECTRICITY, type Goods } from "./sale/goods.ts";
 import { type GasSponsoring, paymentWays, type TransferMethod } from "./sale/payment-ways.ts";
-import { SignedTerms } from "./sale/signed-terms.ts";
 import { DEFAULT_MENU, type Quote, quoting, type Tariff } from "./sale/tariff.ts";
-import { Terms } from "./sale/terms.ts";
 import { openOwnScheme } from "./scheme/open-scheme.ts";
 import type { SchemeServer } from "./scheme/scheme-server.ts";
 import { energyServer } from "./server/energy-server.ts";
 import type { PublicBaseOptions } from "./server/public-base.ts";
 import { type StopReport, stopInOrder } from "./server/stop.ts";
+import { BoundPrices } from "./terms/bound-prices.ts";
+import { declaredExtensions } from "./terms/declared-extensions.ts";
+import { SignedTerms } from "./terms/signed-terms.ts";
+import { Terms } from "./terms/terms.ts";
 
 /** A week of one lamp's light: one deposit (120k gas) carries some ten thousand purchases. */
 const DEFAULT_MIN_DEPOSIT_ATOMIC = 1_000_000;

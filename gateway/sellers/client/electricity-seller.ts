@@ -6,15 +6,12 @@
  */
 
 import { z } from "zod";
-import { COUNTER_MAX, QUANTUM_MAX } from "#core/units";
+import { COUNTER_MAX, PRICE_MAX, QUANTUM_MAX } from "#core/units";
+import type { ReceiptSource } from "#market/documents";
+import { withTerms } from "#market/signed-offer";
+import { termsHash } from "#market/terms-of-sale";
 import { parseJson } from "#protocol/nesting";
-import {
-  type ChannelRecord,
-  PRICE_MAX,
-  type Sale,
-  type Seller,
-  type SellerCounters,
-} from "../../purchase/ports.ts";
+import type { ChannelRecord, Sale, Seller, SellerCounters, Tariff } from "../../purchase/ports.ts";
 import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
 import {
   chooseRequirements,
@@ -25,6 +22,7 @@ import {
   wanting,
 } from "./requirements.ts";
 import { type Answer, type Http, isElsewhere, refusalIn } from "./seller-http.ts";
+import { SellerTerms } from "./seller-terms.ts";
 
 const counter = z.number().int().min(0).max(COUNTER_MAX);
 const price = z.number().int().min(1).max(PRICE_MAX);
@@ -50,10 +48,19 @@ const ENERGY = "/v1/energy";
 /**
  * @param baseUrl of the API, as "http://127.0.0.1:4021"
  * @param resource what is bought there, as "/v1/energy"; the first that its tariff names when absent
+ * @param termsKeys that may sign its terms beside its payee, addresses in lower case
  */
-export function electricitySeller(http: Http, baseUrl: string, payable: Payable, resource?: string): Seller {
+export function electricitySeller(
+  http: Http,
+  baseUrl: string,
+  payable: Payable,
+  resource?: string,
+  termsKeys: readonly string[] = [],
+): Seller & ReceiptSource {
   const base = baseUrl.replace(/\/+$/, "");
   const echo = new ExtensionEcho();
+  const signed = new SellerTerms(http, base, termsKeys);
+  let heard: Tariff | null = null;
   let path = resource ?? ENERGY;
   const urlOf = (quantumAtomic: number, of = path) => `${base}${of}?quantum=${quantumAtomic}`;
   return {
@@ -63,7 +70,8 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable,
       if (parsed?.success) {
         const { resources, menu, ...tariff } = parsed.data;
         path = resource ?? resources?.[0] ?? ENERGY;
-        return { tariff: { ...tariff, menu: menu.toSorted((a, b) => a - b) }, reason: "" };
+        heard = { ...tariff, menu: menu.toSorted((a, b) => a - b) };
+        return { tariff: heard, reason: "" };
       }
       return { tariff: null, reason: `${base}/v1/tariff: expected a tariff, ${found(answer)}` };
     },
@@ -77,9 +85,15 @@ export function electricitySeller(http: Http, baseUrl: string, payable: Payable,
       }
       echo.heard(url, answer.required);
       const { requirements, ...others } = chooseRequirements(answer.required, wanting(payable, wanted));
-      const quote = requirements && { resource: url, requirements, sponsored: sponsoredBy(answer.required) };
-      return { ...others, quote, reason: `${url}: ${others.reason}` };
+      if (requirements === null) return { ...others, quote: null, reason: `${url}: ${others.reason}` };
+      const { offered, reason } = await signed.wordFor(answer.required, requirements, heard);
+      if (reason !== "") return { quote: null, reason: `${url}: ${reason}` };
+      const quote = { requirements, sponsored: sponsoredBy(answer.required) };
+      if (offered === null) return { quote: { ...quote, resource: url }, reason: "" };
+      const named = withTerms(url, termsHash(offered.terms));
+      return { quote: { ...quote, resource: named, offered }, reason: "" };
     },
+    receipt: (...asked) => signed.receipt(...asked),
     async pay(channel, amountAtomic, payload): Promise<Sale> {
       const resource = {
         method: "POST",

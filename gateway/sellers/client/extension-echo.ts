@@ -1,5 +1,6 @@
 /**
- * The extensions that a seller's 402 declares, echoed with the payment (x402 version 2, "Extensions").
+ * The extensions that a seller's 402 declares, echoed with the payment (x402 version 2, "Extensions"), without the
+ * offers that it has signed: x402 asks for none of them back, and they would be the most of a payment's header.
  *
  * Promise: the echo is what the seller declared last for that resource, unchanged. Where it declares a
  * payment-identifier, the identifier is derived from what was signed: a payment that is presented again has the same
@@ -17,13 +18,15 @@ const ECHO_MAX = 6_000;
 /** Resources of one seller whose extensions are remembered: more than its menu holds. */
 const RESOURCES_MAX = 256;
 const IDENTIFIER = "payment-identifier";
+const OFFERS = "offer-receipt";
 
 export class ExtensionEcho {
   /** By URL; in JSON too, to be compared. */
   readonly #declared = new Map<string, { readonly text: string; readonly value: Extensions }>();
 
   /** Takes what a 402 declares. @returns whether that is something else than before */
-  heard(url: string, { extensions }: PaymentRequired): boolean {
+  heard(url: string, required: PaymentRequired): boolean {
+    const extensions = echoed(required);
     const text = textOf(extensions);
     const before = this.#declared.get(url)?.text ?? "";
     if (text === before) return false;
@@ -76,9 +79,15 @@ export async function presentPayment(
 }
 
 /** Why a seller's extensions cannot be echoed; empty when they can. */
-export function echoTrouble({ extensions }: PaymentRequired): string {
-  const { length } = textOf(extensions);
+export function echoTrouble(required: PaymentRequired): string {
+  const { length } = textOf(echoed(required));
   return length > ECHO_MAX ? `expected extensions of at most ${ECHO_MAX} characters, found ${length}` : "";
+}
+
+function echoed({ extensions }: PaymentRequired): Extensions | undefined {
+  if (extensions === undefined || !(OFFERS in extensions)) return extensions;
+  const { [OFFERS]: _offers, ...others } = extensions;
+  return others;
 }
 
 function textOf(extensions: Extensions | undefined): string {

@@ -5,9 +5,9 @@
  * worth its units when what was signed for it was charged in full, and its share of them else, whatever the
  * price is by now.
  */
-import { PRICED_UNITS } from "#core/units";
+import { PRICE_MAX, PRICED_UNITS } from "#core/units";
 import type { PaymentToken } from "#protocol/payment-token";
-import { type ChannelRecord, PRICE_MAX, type Sale, type Seller } from "../../purchase/ports.ts";
+import type { ChannelRecord, Sale, Seller } from "../../purchase/ports.ts";
 import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
 import {
   chargedInReceipt,

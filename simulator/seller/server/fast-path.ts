@@ -6,9 +6,9 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import type { PaymentRequirements } from "@x402/core/types";
 import { countFailure, detach } from "#core/detach";
 import type { SettleResponse } from "../ports.ts";
-import type { Terms } from "../sale/terms.ts";
 import { HeaderReader } from "../scheme/header-reader.ts";
 import type { VoucherOutcome, VoucherService } from "../scheme/voucher-service.ts";
+import type { Terms } from "../terms/terms.ts";
 import { CROSS_ORIGIN_HEADERS } from "./http-manners.ts";
 
 interface FastPathParts {

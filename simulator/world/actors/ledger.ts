@@ -125,6 +125,11 @@ export class SimulatedLedger implements Ledger {
     return this.#commit(() => this.#tables.put("unknown", channelId, unknown));
   }
 
+  /** Sellers of the world sign nothing. */
+  saveDocument(): Promise<void> {
+    return Promise.resolve();
+  }
+
   saveDeposit(record: DepositRecord): Promise<void> {
     return this.#commit(() => this.#putDeposit(record));
   }

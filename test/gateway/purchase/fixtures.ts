@@ -31,6 +31,7 @@ import {
   type UnknownOutcome,
 } from "#gateway/purchase/ports";
 import type { PurchaseParts } from "#gateway/purchase/present";
+import type { StoredDocument } from "#market/documents";
 import { hmacSha256 } from "#node/key/native-hmac";
 import { type Authorization, depositNonce, purchaseNonce, transferDigest } from "#payment/authorization";
 import { fromHex, toHex } from "#payment/bytes";
@@ -137,6 +138,10 @@ export class MemoryLedger implements Ledger {
   async saveUnknown(channelId: string, unknown: UnknownOutcome | null): Promise<void> {
     if (unknown === null) this.unknowns.delete(channelId);
     else this.unknowns.set(channelId, unknown);
+  }
+  readonly documents = new Map<string, StoredDocument>();
+  async saveDocument(document: StoredDocument): Promise<void> {
+    this.documents.set(`${document.kind} ${document.name}`, document);
   }
   async saveDeposit(record: DepositRecord): Promise<void> {
     this.depositRows.set(`${record.channelId} ${record.index}`, record);

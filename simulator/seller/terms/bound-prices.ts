@@ -12,7 +12,7 @@ import { readText } from "#node/config/text-file";
 import { writeOver } from "#node/journal/private-file";
 import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
-import type { Quote, Tariff } from "./tariff.ts";
+import type { Quote, Tariff } from "../sale/tariff.ts";
 
 const DAY_SECONDS = 86_400;
 /** Terms that would end sooner reach to the end of the day after: a buyer has to fetch them, and to use them. */

@@ -4,9 +4,9 @@
 import { encodePaymentRequiredHeader } from "@x402/core/http";
 import type { x402ResourceServer } from "@x402/core/server";
 import type { Network, PaymentPayload, PaymentRequirements } from "@x402/core/types";
+import type { Goods, Resource } from "../sale/goods.ts";
+import type { PaymentWay } from "../sale/payment-ways.ts";
 import { type DeclaredExtensions, offerReceipt } from "./declared-extensions.ts";
-import type { Goods, Resource } from "./goods.ts";
-import type { PaymentWay } from "./payment-ways.ts";
 import type { SignedTerms } from "./signed-terms.ts";
 
 interface TermsOptions {

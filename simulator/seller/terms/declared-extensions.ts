@@ -4,7 +4,7 @@
  */
 import type { SignedOffer } from "#market/signed-offer";
 import { EIP2612_KEY, ERC20_APPROVAL_KEY } from "../claims/gas-sponsor.ts";
-import type { GasSponsoring, PaymentWay } from "./payment-ways.ts";
+import type { GasSponsoring, PaymentWay } from "../sale/payment-ways.ts";
 
 export type DeclaredExtensions = Readonly<Record<string, { readonly info: object; readonly schema: object }>>;
 
