@@ -47,7 +47,7 @@ describe("an honest seller", () => {
           const honest = evidenceOf(made);
           const of = honest.receipts[0]!.receipt;
           const foreign = termsOf({ payTo: STRANGER.address, price: [[1, 900_000]] });
-          const forged = { ...of, charged: 0, granted: 0, toSeconds: of.toSeconds + 1 };
+          const forged = { ...of, charged: 2 ** 40, granted: 2 ** 40, toSeconds: of.toSeconds };
           const evidence = {
             ...honest,
             offered: some([

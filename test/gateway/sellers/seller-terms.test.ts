@@ -91,6 +91,10 @@ describe("a quote", () => {
     expect(quote).toBeNull();
     expect(reason).toContain(`expected an offer signed by ${SELLER.address}`);
     expect((await quoted([STRANGER.address])).quote).toHaveProperty("offered");
+    // The document is the payee's own; what is asked now is not.
+    serve(offered(bound()));
+    offers = [offered(bound(), {}, STRANGER).offer];
+    expect((await quoted()).quote).toBeNull();
   });
 
   it.each<[string, () => void, string]>([
