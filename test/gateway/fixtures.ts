@@ -9,6 +9,7 @@ import type { Hex } from "viem";
 import { generatePrivateKey } from "viem/accounts";
 import type { Checkpoint, Effect, Grant } from "#core/events";
 import type { Policy } from "#core/policy";
+import type { Clock } from "#core/ports";
 import type { Settings } from "#core/state";
 import { type Config, checkConfig } from "#gateway/config/config";
 import { type Gateway, startGateway } from "#gateway/gateway";
@@ -234,18 +235,6 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
     memory.meterUnits += (((loadMilliwatts * level) / 100) * (nowMs - since)) / 3_600_000;
     since = nowMs;
   };
-  const connection = openMqttLink({
-    brokerUrl,
-    ...options.account,
-    protocolVersion: 4,
-    key,
-    gatewayPublicKey,
-    keepaliveSeconds: 5,
-    clock,
-    random: Math.random,
-    reconnect: { firstMs: 100, maxMs: 500 },
-    onTrouble: (text) => troubles.push(text),
-  });
   const host = startHost({
     settings: settingsOf(ground, options, loadMilliwatts, unit),
     walletRules: () => rulesOf(options),
@@ -275,7 +264,7 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
         done(null);
       },
     },
-    link: options.moving?.through(connection) ?? connection,
+    link: connect(brokerUrl, key, options, { gatewayPublicKey, clock, troubles }),
     almanac: { plan: () => [{ minuteOfDay: 0, levelPercent: 100 }] },
     describe: {
       model: "test light",
@@ -318,6 +307,27 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
     stop: () => host.stop(),
   };
   return light;
+}
+
+function connect(
+  brokerUrl: string,
+  key: Key,
+  { account, moving }: LightOptions,
+  { gatewayPublicKey, clock, troubles }: { gatewayPublicKey: Uint8Array; clock: Clock; troubles: string[] },
+): HostLink {
+  const link = openMqttLink({
+    brokerUrl,
+    ...account,
+    protocolVersion: 4,
+    key,
+    gatewayPublicKey,
+    keepaliveSeconds: 5,
+    clock,
+    random: Math.random,
+    reconnect: { firstMs: 100, maxMs: 500 },
+    onTrouble: (text) => troubles.push(text),
+  });
+  return moving?.through(link) ?? link;
 }
 
 function rulesOf({ permit2, verifiers }: LightOptions): WalletRules {

@@ -16,6 +16,8 @@ export interface Resource {
   readonly path: string;
   /** For people and catalogues. */
   readonly description: string;
+  /** What each paid answer brings beside the counters. */
+  readonly data?: string | undefined;
 }
 
 export interface Goods {
@@ -32,6 +34,8 @@ export const ELECTRICITY: Goods = {
 /** Paths that every seller answers itself. */
 const TAKEN = /^\/(v1\/tariff|v1\/accounts|v1\/terms|livez|readyz)(\/|$)/;
 const RESOURCES_MAX = 32;
+/** Characters: with the counters it fits a response of the general transport. */
+const DATA_MAX = 32_768;
 const QUANTA_MAX = 64;
 
 const resource = z.strictObject({
@@ -40,6 +44,7 @@ const resource = z.strictObject({
     .regex(/^(\/[A-Za-z0-9._~-]{1,64}){1,8}$/, "expected a path such as /v1/parking")
     .refine((path) => !TAKEN.test(path), "expected a path that the seller does not answer itself"),
   description: z.string().min(1).max(200),
+  data: z.string().min(1).max(DATA_MAX).optional(),
 });
 
 const FILE = z.strictObject({

@@ -188,7 +188,7 @@ function addResource(
     const outcome = await parts.sale.present(jsonIn(header), offers, used);
     const require = (reason: string, payment?: PaymentPayload) =>
       terms.paymentRequired(base, resource, quantum, reason, payment);
-    return answer(reply, outcome, require);
+    return answer(reply, outcome, require, resource.data);
   });
 }
 
@@ -197,11 +197,12 @@ async function answer(
   reply: FastifyReply,
   outcome: PresentOutcome,
   require: (reason: string, payment?: PaymentPayload) => Promise<string>,
+  data?: string,
 ): Promise<FastifyReply> {
   switch (outcome.kind) {
     case "sold":
       if (outcome.isRepetition) reply.header(REPETITION_HEADER, "true");
-      return paid(reply, receiptHeader(outcome.stored.receipt)).send(outcome.stored.answer);
+      return paid(reply, receiptHeader(outcome.stored.receipt)).send({ ...outcome.stored.answer, data });
     case "acknowledged":
       return paid(reply, receiptHeader(outcome.receipt)).send(outcome.body);
     case "malformed": {

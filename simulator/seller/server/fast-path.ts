@@ -26,7 +26,9 @@ const FAILURE_MAX = 200;
 export function fastPath(parts: FastPathParts, framework: RequestListener): RequestListener {
   const offersByUrl = new Map<string, readonly PaymentRequirements[]>();
   const { terms } = parts;
-  for (const { path } of terms.goods.resources) {
+  for (const { path, data } of terms.goods.resources) {
+    // What brings more than counters is the framework's.
+    if (data !== undefined) continue;
     for (const quantum of terms.menu)
       offersByUrl.set(`${path}?quantum=${quantum}`, terms.offers(quantum) ?? []);
   }
