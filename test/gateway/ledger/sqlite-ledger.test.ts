@@ -15,6 +15,7 @@ import { tokenName } from "#protocol/payment-token";
 import { bundleOf } from "../processes/bundle.ts";
 import { deviceOf, newKey, requirementsOf } from "../purchase/fixtures.ts";
 import { channelNumbered, depositNumbered, paymentNumbered } from "./records.ts";
+import { expectDocuments } from "./signed-documents.ts";
 
 const KILLS = 25;
 
@@ -133,6 +134,12 @@ test("everything is read back as it was after the file was closed and opened", a
   expect(again.channels().filter((channel) => channel.unknown !== undefined)).toEqual([]);
   expect(again.counts.payments).toBe(1);
   await again.close();
+});
+
+test("what sellers have signed stays as it was first kept, and a receipt is due for what is charged beyond the newest", async () => {
+  const ledger = openSqliteLedger(directory);
+  await expectDocuments(ledger, channelNumbered(1), paymentNumbered(1));
+  await ledger.close();
 });
 
 test("deposits are summed as the rules sum them: each token by itself, strangers' apart until they buy, expired ones nowhere", async () => {

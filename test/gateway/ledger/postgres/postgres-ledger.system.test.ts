@@ -16,6 +16,7 @@ import { tokenName } from "#protocol/payment-token";
 import { bundleOf } from "../../processes/bundle.ts";
 import { deviceOf, newBench, newKey, openChannelOf } from "../../purchase/fixtures.ts";
 import { channelNumbered, paymentNumbered } from "../records.ts";
+import { expectDocuments } from "../signed-documents.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
 
 const KILLS = 12;
@@ -221,6 +222,12 @@ test("an outcome that is not known is read with its channel, from whichever gate
   await other.saveUnknown(channel.id, null);
   expect((await one.channels())[0]!.unknown).toBeUndefined();
   await Promise.all([one.close(), other.close()]);
+});
+
+test("what sellers have signed stays as it was first kept, and a receipt is due for what is charged beyond the newest", async () => {
+  const ledger = await open();
+  await expectDocuments(ledger, channelNumbered(1), paymentNumbered(1));
+  await ledger.close();
 });
 
 /** Steps before deposits named their token. */
