@@ -92,6 +92,7 @@ export class Charger {
       paidUntil: () => (this.#serves() ? this.#paidUntil : null),
       quantumUnits: () => this.#quantumUnits,
       price: () => this.#price,
+      onClockChange: () => this.#limiter.clockChanged(),
       onChange: () => this.#changed(),
       onKeep: () => this.#save(),
     });
@@ -110,7 +111,9 @@ export class Charger {
   observe({ account, channel, register }: State): void {
     if (account !== null) this.#paidUntil = register.raw + creditOf(account, register.total);
     if (channel !== null) {
-      this.#quantumUnits = unitsForQuantum(channel.quantumAtomic, channel.pricePerMillionUnits);
+      // What is offered is what the next purchase is: while that is too small, none is made.
+      const quantumAtomic = Math.max(channel.quantumAtomic, channel.quantumOfferedAtomic);
+      this.#quantumUnits = unitsForQuantum(quantumAtomic, channel.pricePerMillionUnits);
       this.#price = channel.pricePerMillionUnits;
     }
     this.#soon();
@@ -150,6 +153,11 @@ export class Charger {
   /** Delivered above confirmed limits, milliwatt-hours. */
   excessMilliwattHours(): number {
     return this.#meter.obedience().excessMilliwattHours;
+  }
+
+  /** What must last is stored. */
+  isStored(): boolean {
+    return this.#storeTrouble === null;
   }
 
   // ---- ports ----
@@ -218,6 +226,7 @@ export class Charger {
 
   #look(): void {
     if (this.#closed) return;
+    if (this.#storeTrouble !== null) this.#save();
     this.#tellTrouble();
     const nowMs = this.#clock.nowMs();
     const { reportMs } = this.#settings.times;
@@ -235,7 +244,8 @@ export class Charger {
     );
     if (transaction === null) this.#mayStart(nowMs);
     else this.#askWhenSilent(nowMs, reportMs);
-    this.#lookAt(Math.min(againMs, nowMs + reportMs));
+    // A clock that rounds may wake it a moment early.
+    this.#lookAt(Math.max(nowMs + 1, Math.min(againMs, nowMs + reportMs)));
   }
 
   #serves(): boolean {
@@ -251,7 +261,8 @@ export class Charger {
     const commands = this.#commands;
     if (commands === null || this.#settings.start !== "plug" || nowMs < this.#startAtMs) return;
     const unmetered = this.#meter.reportedAtMs() === null;
-    const left = this.#paidUntil - this.#meter.flow(nowMs).most;
+    // What may have flowed since the latest report is known by the transaction's first one; until then nothing does.
+    const left = this.#paidUntil - this.#total();
     const paid = unmetered || isWorthBeginning(left, this.#settings.times);
     if (!this.#visit.mayStart() || !this.#wants() || !this.#serves() || !paid) return;
     this.#startAtMs = nowMs + START_RETRY_MS;

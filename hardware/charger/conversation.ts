@@ -26,6 +26,8 @@ import type { ChargerSettings } from "./settings.ts";
 const SOON_MS = 20;
 /** A charge point's clock that is off by more is named. */
 const CLOCK_OFF_SECONDS = 300;
+/** Rounding, drift and the way of its messages. */
+const CLOCK_SLACK_SECONDS = 5;
 /** Transactions that were refused and may still be heard of. */
 const REFUSED_MAX = 16;
 /** Status notifications within a minute that are named a storm. */
@@ -46,6 +48,8 @@ export interface ConversationParts {
   readonly quantumUnits: () => number;
   /** Atomic units per million units; 0 while unknown. */
   readonly price: () => number;
+  /** Limits that were set by the clock before begin and end at other times. */
+  readonly onClockChange: () => void;
   readonly onChange: () => void;
   /** Something that must survive a restart of this side. */
   readonly onKeep: () => void;
@@ -58,12 +62,17 @@ export class Conversation implements StationEvents {
   #commands: StationCommands | null = null;
   #station: Station | null = null;
   #offsetSeconds = 0;
+  /** False while the charge point's clock was just found to be another: how old its message is cannot be said then. */
+  #knowsAges = true;
+  /** Unix seconds at monotonic 0, for as long as this side's clock is not trusted: not before anything that is remembered. */
+  readonly #fallbackSeconds: number;
   #lastTransaction: number;
   #statuses = { minute: 0, count: 0 };
 
   constructor(parts: ConversationParts) {
     this.#parts = parts;
     this.#lastTransaction = parts.lastTransaction;
+    this.#fallbackSeconds = parts.meter.latestSeconds() - parts.clock.nowMs() / 1000;
     this.#display = new CostDisplay(parts.clock, parts.settings.token_decimals);
   }
 
@@ -81,7 +90,8 @@ export class Conversation implements StationEvents {
   }
 
   wallSeconds(): number {
-    return this.#parts.clock.wallSeconds() ?? 0;
+    const { clock } = this.#parts;
+    return clock.wallSeconds() ?? this.#fallbackSeconds + clock.nowMs() / 1000;
   }
 
   /** Unix seconds, as the charge point's own clock shows them. */
@@ -108,7 +118,9 @@ export class Conversation implements StationEvents {
     if (!Number.isFinite(offset)) return;
     // What may be late makes the clock no slower than it is known to be, but for a jump.
     const jumped = Math.abs(offset - this.#offsetSeconds) > CLOCK_OFF_SECONDS;
+    this.#knowsAges = certain || (!jumped && offset - this.#offsetSeconds < CLOCK_SLACK_SECONDS);
     if (certain || offset > this.#offsetSeconds || jumped) this.#offsetSeconds = offset;
+    if (jumped) this.#parts.onClockChange();
   }
 
   status({ connector, plugged, word, faulted }: ConnectorStatus): void {
@@ -165,7 +177,8 @@ export class Conversation implements StationEvents {
     const { settings, visit, clock, meter, oddities, price } = this.#parts;
     if (sample.connector !== settings.connector) return;
     this.#adopt(sample.transactionId);
-    const ageMs = Number.isFinite(sample.atSeconds) ? (this.stationSeconds() - sample.atSeconds) * 1000 : 0;
+    const ageSeconds = Number.isFinite(sample.atSeconds) ? this.stationSeconds() - sample.atSeconds : 0;
+    const ageMs = this.#knowsAges ? ageSeconds * 1000 : null;
     const { note, step } = meter.report(sample, clock.nowMs(), ageMs, this.#parts.quantumUnits());
     if (note === "backwards" || note === "implausible" || note === "rebased")
       oddities.note(`the charge point's register is ${note}: ${sample.value.energyMilliwattHours} mWh`);

@@ -14,7 +14,7 @@ import { Charger } from "./charger.ts";
 import { quantumFault } from "./limits/smallest-quantum.ts";
 import { fileStore, memoryStore } from "./metering/kept-charger.ts";
 import type { CentralSystem } from "./ocpp/central-system.ts";
-import type { StationCommands } from "./ocpp/ports.ts";
+import type { DialectParts, StationCommands } from "./ocpp/ports.ts";
 import { type ChargerSettings, readChargerSettings } from "./settings.ts";
 
 /** A password of OCPP has at most 64 characters, or 40 in 1.6. */
@@ -58,7 +58,7 @@ export function openCharger(
   const file = `charger-${Buffer.from(settings.identity).toString("hex").slice(0, 96)}.json`;
   const store = stateDirectory === null ? memoryStore() : fileStore(join(stateDirectory, file));
   const charger = new Charger({ settings, clock, store });
-  const { host, port, identity, connector, phases, volts, rate_unit } = settings;
+  const { host, port, identity } = settings;
   const parts = {
     host,
     port,
@@ -66,16 +66,7 @@ export function openCharger(
     password: passwordOf(settings),
     tls: tlsOf(settings),
     clock,
-    dialect: {
-      events: charger.conversation,
-      connector,
-      rateUnit: rate_unit,
-      milliwattsPerAmp: phases * volts * 1000,
-      phases,
-      heartbeatSeconds: HEARTBEAT_SECONDS,
-      now: () => charger.conversation.wallSeconds(),
-      stationNow: () => charger.conversation.stationSeconds(),
-    },
+    dialect: dialectPartsOf(charger, settings),
     onStation: (commands: StationCommands | null) => charger.station(commands),
     onOddity: charger.oddities.note,
     onWait,
@@ -96,6 +87,23 @@ export function openCharger(
     }
   };
   return { charger, settings, listen };
+}
+
+/** What a charger's side of OCPP needs, whatever carries it. */
+export function dialectPartsOf(
+  { conversation }: Charger,
+  { connector, phases, volts, rate_unit }: ChargerSettings,
+): Omit<DialectParts, "call"> {
+  return {
+    events: conversation,
+    connector,
+    rateUnit: rate_unit,
+    milliwattsPerAmp: phases * volts * 1000,
+    phases,
+    heartbeatSeconds: HEARTBEAT_SECONDS,
+    now: () => conversation.wallSeconds(),
+    stationNow: () => conversation.stationSeconds(),
+  };
 }
 
 /** `ocpp-rpc` and its schemas are loaded by devices that have a charge point alone. */

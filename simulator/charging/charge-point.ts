@@ -13,7 +13,8 @@ import { type HeldProfile, HeldProfiles } from "./charging-limits.ts";
 import { NamedTimers } from "./named-timers.ts";
 import { handlers2, voice2 } from "./station-2.ts";
 import { handlers16, voice16 } from "./station-16.ts";
-import { StationLink } from "./station-link.ts";
+import { type Dial, StationLink } from "./station-link.ts";
+import { StationMeter } from "./station-meter.ts";
 import type {
   EndReason,
   PlugState,
@@ -29,14 +30,12 @@ const BOOT_MS = 20_000;
 const LATE_MS = 30_000;
 const DAY_SECONDS = 86_400;
 const STORM_MESSAGES = 400;
-const BACKWARDS_MILLIWATT_HOURS = 500_000;
 /** Between two looks at what the car takes as it fills. */
 const LOOK_MS = 15_000;
 
 export interface ChargePointParts {
-  readonly url: string;
-  readonly identity: string;
-  readonly password: string | null;
+  /** How it connects to its central system. */
+  readonly dial: Dial;
   readonly version: OcppVersion;
   readonly clock: Clock;
   readonly random: Random;
@@ -56,21 +55,20 @@ export class ChargePoint {
   readonly #link: StationLink;
   readonly #voice: StationVoice;
   readonly #profiles = new HeldProfiles();
+  readonly meter: StationMeter;
   #car: Car | null = null;
   #transaction: RunningTransaction | null = null;
   #offeredMilliwatts = 0;
   #atMs: number;
   #delivered = 0;
-  /** Delivered when the transaction began; and what its meter's register counts from. */
+  /** Delivered when the transaction began. */
   #beganAt = 0;
-  #countsFrom = 0;
   #limitMilliwattHours = Number.POSITIVE_INFINITY;
   #clockOffSeconds: number;
   #reportMs = 60_000;
   #state: PlugState = "available";
   #off = false;
   #ignores = false;
-  #backwards = 0;
   #shownCost: number | null = null;
   readonly #timers: NamedTimers;
 
@@ -80,17 +78,15 @@ export class ChargePoint {
     this.#atMs = parts.clock.nowMs();
     this.#clockOffSeconds = this.#has("clock-off-by-a-day") ? -DAY_SECONDS : 0;
     this.#ignores = this.#has("ignores-limits");
+    this.meter = new StationMeter(parts.meterInitial, this.#has("meter-per-transaction"));
     const byPhases = this.#has("meter-by-phases");
     const form = { byPhases, unit: byPhases ? "kWh" : "Wh" } as const;
     const orders = this.#orders();
     const say: StationLink["send"] = (method, params, kept, answered) =>
       this.#link.send(method, params, kept, answered);
-    const { version, url, identity, password, clock, onWait } = parts;
+    const { version, dial, clock, onWait } = parts;
     this.#link = new StationLink({
-      url,
-      identity,
-      password,
-      version,
+      dial,
       clock,
       onWait,
       handlers: version === "1.6" ? handlers16(orders) : handlers2(orders),
@@ -162,7 +158,7 @@ export class ChargePoint {
     }
     if (this.#has("status-storm"))
       for (let count = 0; count < STORM_MESSAGES; count++) this.#voice.status(1, this.#state);
-    if (this.#has("meter-backwards")) this.#backwards = 4;
+    if (this.#has("meter-backwards")) this.meter.goBackwards();
     if (this.#has("reboots")) this.#reboot();
     if (this.#has("dies")) this.loseLink(null);
     if (this.#has("queues-offline")) this.loseLink(60_000 + 240_000 * this.#parts.random());
@@ -176,6 +172,16 @@ export class ChargePoint {
       .finally(() => this.#parts.onWait(false))
       .catch(() => {});
     if (forMs !== null) this.#timers.after("link", forMs, () => this.#link.connect());
+  }
+
+  /** A link that is lost is found again now. */
+  findLink(): void {
+    if (!this.#off) this.#link.connect();
+  }
+
+  /** Its register stands where it is, whatever flows. */
+  stickMeter(): void {
+    this.meter.stick(this.#shown());
   }
 
   async close(): Promise<void> {
@@ -197,7 +203,7 @@ export class ChargePoint {
   #begin(idTag: string, remoteStartId: number | null): void {
     this.#integrate();
     this.#beganAt = this.#delivered;
-    this.#countsFrom = this.#has("meter-per-transaction") ? this.#delivered : -this.#parts.meterInitial;
+    this.meter.begin(this.#delivered);
     this.#limitMilliwattHours = Number.POSITIVE_INFINITY;
     const { version, clock } = this.#parts;
     const id =
@@ -305,20 +311,14 @@ export class ChargePoint {
     const transaction = this.#transaction;
     if (transaction === null) return;
     const shown = this.#shown();
-    if (this.#backwards > 0) this.#backwards--;
+    if (!this.meter.reports()) return;
     if (!this.#has("reports-late")) this.#voice.report(transaction, shown);
     else this.#timers.after(`late ${shown.atSeconds}`, LATE_MS, () => this.#voice.report(transaction, shown));
   }
 
   #shown(): ShownMeter {
     this.#integrate();
-    const counted = this.#delivered - this.#countsFrom;
-    const energy = this.#backwards > 0 ? counted - BACKWARDS_MILLIWATT_HOURS : counted;
-    return {
-      energyMilliwattHours: Math.max(0, energy),
-      powerMilliwatts: this.#power(),
-      atSeconds: this.#stationSeconds(),
-    };
+    return this.meter.shown(this.#delivered, this.#power(), this.#stationSeconds());
   }
 
   #say(state: PlugState): void {

@@ -39,6 +39,16 @@ export const CHARGING_FAULTS = [
 
 export type ChargingFault = (typeof CHARGING_FAULTS)[number];
 
+/** Those that strike at a time; the others are so from the beginning. */
+export const STRIKING: readonly ChargingFault[] = [
+  "breaks-limits",
+  "queues-offline",
+  "reboots",
+  "dies",
+  "meter-backwards",
+  "status-storm",
+];
+
 const DISOBEDIENT: readonly ChargingFault[] = ["ignores-limits", "breaks-limits"];
 
 export function obeys(faults: readonly ChargingFault[]): boolean {

@@ -15,6 +15,7 @@ import { Watt402Error } from "#payment/watt402-error";
 import { Car, type CarModel, COMPACT_CAR } from "./car.ts";
 import { ChargePoint } from "./charge-point.ts";
 import { type ChargingFault, obeys } from "./charging-faults.ts";
+import { dialWebSocket } from "./station-socket.ts";
 
 /** A car's visit, seconds of the clock since the site was opened. */
 export interface Stay {
@@ -94,15 +95,7 @@ let sites = 0;
 export async function openChargingSite(options: ChargingSiteOptions): Promise<ChargingSite> {
   const { clock, random, version, faults = [], car = COMPACT_CAR, onWait = () => {} } = options;
   const identity = `site-${++sites}`;
-  const table = {
-    host: PASSWORDLESS_HOST,
-    port: 0,
-    identity,
-    phases: PHASES,
-    volts: VOLTS * 1.1,
-    max_amps: AMPS,
-    ...options.charger,
-  };
+  const table = siteTable(identity, options.charger);
   const wantedUnits = options.wantedUnits ?? smallestQuantum(readChargerSettings(table).times);
   const { charger, settings, listen } = openCharger(table, {
     clock,
@@ -114,9 +107,7 @@ export async function openChargingSite(options: ChargingSiteOptions): Promise<Ch
   if (at === null) throw new Watt402Error("in-use", charger.load.trouble() ?? "expected a free port");
   const maxMilliwatts = AMPS * PHASES * VOLTS * 1000;
   const point = new ChargePoint({
-    url: `ws://${PASSWORDLESS_HOST}:${at}`,
-    identity,
-    password: null,
+    dial: dialWebSocket({ url: `ws://${PASSWORDLESS_HOST}:${at}`, identity, password: null, version }),
     version,
     clock,
     random,
@@ -158,6 +149,19 @@ export async function openChargingSite(options: ChargingSiteOptions): Promise<Ch
       await charger.load.close();
       await point.close();
     },
+  };
+}
+
+/** `[charger]` of a device at a simulated charge point. */
+export function siteTable(identity: string, more: ChargingSiteOptions["charger"] = {}) {
+  return {
+    host: PASSWORDLESS_HOST,
+    port: 0,
+    identity,
+    phases: PHASES,
+    volts: VOLTS * 1.1,
+    max_amps: AMPS,
+    ...more,
   };
 }
 

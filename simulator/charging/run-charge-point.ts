@@ -12,6 +12,7 @@ import { positive, whole } from "../arguments.ts";
 import { Car, COMPACT_CAR } from "./car.ts";
 import { ChargePoint } from "./charge-point.ts";
 import { CHARGING_FAULTS, type ChargingFault } from "./charging-faults.ts";
+import { dialWebSocket } from "./station-socket.ts";
 
 interface Flags {
   readonly url: string;
@@ -42,9 +43,12 @@ export async function runChargePoint(argv: readonly string[]): Promise<number> {
     });
     const milliwattsPerAmp = flags.phases * VOLTS * 1000;
     const point = new ChargePoint({
-      url: flags.url.replace(/\/$/, ""),
-      identity: flags.identity,
-      password: flags.passwordFile === undefined ? null : readText(flags.passwordFile).trim(),
+      dial: dialWebSocket({
+        url: flags.url.replace(/\/$/, ""),
+        identity: flags.identity,
+        password: flags.passwordFile === undefined ? null : readText(flags.passwordFile).trim(),
+        version: flags.ocpp,
+      }),
       version: flags.ocpp,
       clock,
       random: Math.random,

@@ -1,28 +1,32 @@
 /**
- * A charge point's connection to its central system: OCPP-J over a real WebSocket, with a queue for when there is none.
+ * A charge point's connection to its central system, whatever carries it, with a queue for when there is none.
  *
  * Promise: calls go out one at a time and in order; those to be kept wait for a connection, at most QUEUE_MAX, and are
  * sent again when it is lost before they were answered; the others are dropped without one. It connects anew after
  * RECONNECT_MS for as long as it is wanted.
  */
-import { createRPCError, RPCClient } from "ocpp-rpc";
 import { detach } from "#core/detach";
 import type { Clock } from "#core/ports";
-import type { OcppVersion } from "#hardware/charger/ocpp/ports";
-import { OCPP_21 } from "#hardware/charger/ocpp/schemas-2.1";
+import type { StationHandlers } from "./station-voice.ts";
 
 export const QUEUE_MAX = 500;
 const RECONNECT_MS = 10_000;
-const CALL_TIMEOUT_MS = 30_000;
+
+/** One connection. */
+export interface StationSocket {
+  connect(): Promise<unknown>;
+  /** Rejects with an error that has a member `rpcErrorCode` when the other side refused, else because it is lost. */
+  call(method: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
+  close(): Promise<unknown>;
+}
+
+/** Makes a connection, not open yet. @param onClosed called when it was open and is not any more */
+export type Dial = (handlers: StationHandlers, onClosed: () => void) => StationSocket;
 
 export interface StationLinkParts {
-  /** Without the identity, as ws://127.0.0.1:9220. */
-  readonly url: string;
-  readonly identity: string;
-  readonly password: string | null;
-  readonly version: OcppVersion;
+  readonly dial: Dial;
   readonly clock: Clock;
-  readonly handlers: Readonly<Record<string, (params: never) => Readonly<Record<string, unknown>>>>;
+  readonly handlers: StationHandlers;
   readonly onConnected: () => void;
   /** Called before and after what the other side has to answer. */
   readonly onWait: (waits: boolean) => void;
@@ -35,19 +39,10 @@ interface Queued {
   readonly answered: (answer: Readonly<Record<string, unknown>> | null) => void;
 }
 
-interface Client {
-  connect(): Promise<unknown>;
-  call(method: string, params: unknown): Promise<unknown>;
-  close(options: { readonly force?: boolean }): Promise<unknown>;
-  handle(method: string | Handler, answer?: Handler): void;
-  on(event: "close" | "error", take: () => void): void;
-}
-type Handler = (call: { readonly method: string; readonly params: unknown }) => unknown;
-
 export class StationLink {
   readonly #parts: StationLinkParts;
   readonly #queue: Queued[] = [];
-  #client: Client | null = null;
+  #client: StationSocket | null = null;
   #open = false;
   #busy = false;
   #wanted = false;
@@ -66,7 +61,10 @@ export class StationLink {
     this.#cancelConnect?.();
     this.#cancelConnect = null;
     if (this.#client !== null) return;
-    const client = this.#newClient();
+    const { dial, handlers } = this.#parts;
+    const client = dial(handlers, () => {
+      if (this.#client === client) this.#lost();
+    });
     this.#client = client;
     this.#parts.onWait(true);
     const connected = client.connect().then(
@@ -94,7 +92,7 @@ export class StationLink {
     const client = this.#client;
     this.#client = null;
     this.#open = false;
-    await client?.close({ force: true }).catch(() => {});
+    await client?.close().catch(() => {});
   }
 
   /**
@@ -145,7 +143,7 @@ export class StationLink {
   }
 
   #lost(): void {
-    detach(this.#client?.close({ force: true }) ?? Promise.resolve(), () => {});
+    detach(this.#client?.close() ?? Promise.resolve(), () => {});
     this.#client = null;
     this.#open = false;
     if (!this.#wanted || this.#cancelConnect !== null) return;
@@ -154,32 +152,5 @@ export class StationLink {
       this.#cancelConnect = null;
       this.connect();
     });
-  }
-
-  #newClient(): Client {
-    const { url, identity, password, version, handlers } = this.#parts;
-    const options = {
-      endpoint: url,
-      identity,
-      ...(password === null ? {} : { password }),
-      protocols: [`ocpp${version}`],
-      strictMode: true,
-      strictModeValidators: [OCPP_21],
-      reconnect: false,
-      callTimeoutMs: CALL_TIMEOUT_MS,
-      pingIntervalMs: 0,
-    };
-    const client = new RPCClient(
-      options as unknown as ConstructorParameters<typeof RPCClient>[0],
-    ) as unknown as Client;
-    client.handle(({ method, params }) => {
-      const answer = handlers[method];
-      if (answer !== undefined) return answer(params as never);
-      throw createRPCError("NotImplemented", `${method} is not implemented`, {});
-    });
-    client.on("close", () => {
-      if (this.#client === client) this.#lost();
-    });
-    return client;
   }
 }

@@ -78,8 +78,10 @@ export function valuesOf(shown: ShownMeter, { byPhases, unit }: MeterForm) {
   const power = shown.powerMilliwatts / (unit === "kWh" ? 1e6 : 1000);
   const digits = unit === "kWh" ? 6 : 0;
   const phases = byPhases ? ["L1", "L2", "L3"] : [undefined];
+  // A register shows what is full.
+  const scale = 10 ** (phases.length === 3 ? digits + 3 : digits);
   const one = (measurand: string, value: number, of: string, phase: string | undefined) => ({
-    value: Number((value / phases.length).toFixed(phases.length === 3 ? digits + 3 : digits)),
+    value: Math.floor((value / phases.length) * scale) / scale,
     measurand,
     unit: of,
     ...(phase === undefined ? {} : { phase }),

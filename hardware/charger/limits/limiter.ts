@@ -59,6 +59,10 @@ export class Limiter {
   #unpaidSinceMs: number | null = null;
   #stopped: string | null = null;
   #linkMs = 0;
+  /** The transaction whose limit is reckoned with: it ends with it. */
+  #limited: string | null = null;
+  /** The limit was set by another clock. */
+  #stale = false;
   /** The latest limit for this transaction ran without end and was 0. */
   #isZero: string | null = null;
 
@@ -113,6 +117,7 @@ export class Limiter {
   aim(aim: LimitAim | null): number {
     const { clock } = this.#parts;
     const nowMs = clock.nowMs();
+    this.#endLimit(aim?.transactionId ?? null, nowMs);
     if (aim === null) {
       this.#unpaidSinceMs = null;
       return Infinity;
@@ -134,6 +139,19 @@ export class Limiter {
     const stopAtMs = this.#unpaidSinceMs === null ? Infinity : this.#unpaidSinceMs + this.#parts.stopAfterMs;
     const renewAtMs = limitMilliwatts > baseMilliwatts ? endsAtMs - horizonMs(this.#times()) : Infinity;
     return Math.max(nowMs + 250, Math.min(stopAtMs > nowMs ? stopAtMs : Infinity, renewAtMs));
+  }
+
+  /** What follows another transaction, or none, has the default profile alone. */
+  #endLimit(transactionId: string | null, nowMs: number): void {
+    if (this.#limited === null || this.#limited === transactionId) return;
+    const { meter } = this.#parts;
+    this.#limited = null;
+    meter.limit(nowMs, meter.flow(nowMs).baseMilliwatts, Infinity);
+  }
+
+  /** A limit that was set by the charge point's clock before may begin later, when nothing is reckoned: it is replaced. */
+  clockChanged(): void {
+    this.#stale = this.#limited !== null;
   }
 
   /** Limit 0 and the transaction stopped, for a runtime that ends. */
@@ -160,10 +178,11 @@ export class Limiter {
   }
 
   #differs({ transactionId }: LimitAim, limit: ReturnType<typeof paidLimit>, nowMs: number): boolean {
+    if (this.#stale) return true;
     const { limitMilliwatts, endsAtMs, baseMilliwatts } = this.#parts.meter.flow(nowMs);
     const inForce = endsAtMs > nowMs && limitMilliwatts > baseMilliwatts;
     if (limit.milliwatts === 0) return this.#isZero !== transactionId && (inForce || baseMilliwatts > 0);
-    if (!inForce) return limit.milliwatts > baseMilliwatts;
+    if (!inForce || this.#limited !== transactionId) return limit.milliwatts > baseMilliwatts;
     const changed =
       Math.abs(limit.milliwatts - limitMilliwatts) > POWER_STEP * this.#parts.range.maxMilliwatts;
     const endMs = nowMs + limit.durationSeconds * 1000;
@@ -181,6 +200,11 @@ export class Limiter {
     const limited = before.limitMilliwatts > before.baseMilliwatts;
     meter.limit(sentMs, higher, limited || zero ? Math.max(zero ? 0 : endsAtMs, beforeEndsAtMs) : endsAtMs);
     this.#calling = true;
+    this.#stale = false;
+    this.#limited = transactionId;
+    const inForce = (milliwatts: number, untilMs: number) => {
+      if (this.#limited === transactionId) meter.limit(clock.nowMs(), milliwatts, untilMs);
+    };
     const answered = (accepted: boolean | null, found: string | null) => {
       if (this.#commands !== commands) return;
       const nowMs = clock.nowMs();
@@ -189,10 +213,10 @@ export class Limiter {
       if (accepted === true) {
         this.#refusals = 0;
         this.#isZero = zero ? transactionId : null;
-        meter.limit(nowMs, limit.milliwatts, endsAtMs);
+        inForce(limit.milliwatts, endsAtMs);
       } else {
         // Refused leaves the limit before in force; no answer leaves the higher of both.
-        if (accepted === false) meter.limit(nowMs, before.limitMilliwatts, beforeEndsAtMs);
+        if (accepted === false) inForce(before.limitMilliwatts, beforeEndsAtMs);
         if (accepted === false && zero) this.#isZero = transactionId;
         else this.#refusals += 1;
         this.#retryAtMs = nowMs + RETRY_MS;

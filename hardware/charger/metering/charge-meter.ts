@@ -3,13 +3,15 @@
  *
  * Promise: the register shown never falls and holds reported energy alone, so what is paid is what the charge point's own
  * meter counted; what may have flowed since is reckoned beside it (limits/flow.ts), and a report that shows more than
- * confirmed limits allow is judged (limits/obedience.ts). A report's age is taken by the charge point's own clock,
+ * confirmed limits allow is judged (limits/obedience.ts), where it is known when it was measured. While the register stands and power is shown, what that power
+ * makes counts as flowed, and is believed at once when the register moves again. A report's age is taken by the charge point's own clock,
  * whatever day that shows.
  */
 import type { Reading } from "#core/events";
 import { energyMilliwattHours } from "#core/units";
 import { allowedBetween, type Flow, flowAt, limitFlow, newFlow, reportFlow } from "../limits/flow.ts";
 import { judgeReport, OBEDIENT, type Obedience } from "../limits/obedience.ts";
+import { DURATION_MAX_SECONDS } from "../limits/paid-limit.ts";
 import type { ReportTimes } from "../limits/smallest-quantum.ts";
 import type { StationSample } from "../ocpp/ports.ts";
 import { type EnergyRegister, type RegisterNote, takeSample } from "./energy-register.ts";
@@ -32,24 +34,34 @@ export interface Reported {
 
 export class ChargeMeter {
   readonly #times: ReportTimes;
+  readonly #beganMs: number;
   #register: EnergyRegister;
   #obedience: Obedience;
   #flow: Flow;
   #reportedAtMs: number | null = null;
   #measuredMilliwatts: number | null = null;
+  /** When the latest report was measured; when the latest whose register moved, or rightly stood, was. */
+  #measuredAtMs = 0;
   #stepAtMs: number | null = null;
-  /** When the latest report that was not queued arrived; and the charge point's own time of the latest one. */
-  #liveAtMs: number | null = null;
+  /** By the power that was shown since, milliwatt-hours. */
+  #hidden = 0;
+  /** Time that passed and no report was about yet, and the charge point's own time of the latest one. */
+  #unseenMs = UNKNOWN_ELAPSED_MS;
   #atSeconds = 0;
+  #heard = false;
+  /** `#stepAtMs` is known, and so are the limits since. */
+  #judges = false;
   #stopLatencyMs: number | null = null;
 
   constructor(kept: KeptCharger, times: ReportTimes, nowMs: number) {
     this.#times = times;
+    this.#beganMs = nowMs;
     this.#register = kept.register;
     const { excessMilliwattHours, disobeys } = kept;
     this.#obedience = { ...OBEDIENT, excessMilliwattHours, disobeys };
-    // What limits an earlier life of this side left behind is not known.
-    this.#flow = newFlow(kept.register.total, nowMs, times.maxMilliwatts);
+    // A limit that an earlier life of this side left behind holds for as long as any.
+    const unknown = newFlow(kept.register.total, nowMs, times.maxMilliwatts);
+    this.#flow = { ...unknown, endsAtMs: nowMs + 1000 * DURATION_MAX_SECONDS };
   }
 
   register(): EnergyRegister {
@@ -60,9 +72,9 @@ export class ChargeMeter {
     return this.#obedience;
   }
 
-  /** Monotonic time of the latest report; null before the first one. */
+  /** Monotonic time of the latest report; null until one was not out of a queue: before, the register is one of old. */
   reportedAtMs(): number | null {
-    return this.#reportedAtMs;
+    return this.#heard ? this.#reportedAtMs : null;
   }
 
   /** How long the charger took to follow a fallen limit, at most; null while none was seen. */
@@ -88,13 +100,18 @@ export class ChargeMeter {
     if (unlimited) this.#flow = limitFlow(this.#flow, nowMs, milliwatts, Infinity, stopLatencyMs);
   }
 
+  /** The latest time of the charge point that is remembered, Unix seconds; 0 when none is. */
+  latestSeconds(): number {
+    return Math.max(0, ...this.#register.tracks.map(({ atSeconds }) => atSeconds));
+  }
+
   /**
-   * @param ageMs of the sample, by the charge point's own clock
+   * @param ageMs of the sample, by the charge point's own clock; null while that is not known
    * @param quantumUnits of one purchase; Infinity while unknown
    */
-  report(sample: StationSample, nowMs: number, ageMs: number, quantumUnits: number): Reported {
+  report(sample: StationSample, nowMs: number, ageMs: number | null, quantumUnits: number): Reported {
     const { energyMilliwattHours: energy, powerMilliwatts } = sample.value;
-    const atMs = nowMs - Math.min(AGE_MAX_MS, Math.max(0, ageMs));
+    const atMs = nowMs - Math.min(AGE_MAX_MS, Math.max(0, ageMs ?? 0));
     if (energy === null) {
       if (powerMilliwatts !== null) this.#measuredMilliwatts = powerMilliwatts;
       return { note: null, step: 0 };
@@ -106,30 +123,38 @@ export class ChargeMeter {
       { most: this.#stepMax(nowMs, atSeconds), estimate: this.#estimate(atMs) },
     );
     const step = register.total - this.#register.total;
-    const known = this.#reportedAtMs !== null;
+    const judgedFrom = this.#judges;
     if (powerMilliwatts !== null) this.#measuredMilliwatts = powerMilliwatts;
     this.#register = register;
     if (note === "late" || note === "implausible" || note === "backwards") return { note, step: 0 };
     const flow = this.flow(nowMs);
-    if (known && (note === "counted" || note === "rebased")) {
+    this.#judges = ageMs !== null && atMs >= this.#beganMs;
+    if (judgedFrom && this.#judges && (note === "counted" || note === "rebased")) {
       const allowed = allowedBetween(flow, this.#stepAtMs ?? atMs, atMs);
       this.#obedience = judgeReport(this.#obedience, step, allowed, quantumUnits);
       this.#learnStopLatency(flow, step, allowed, atMs);
     }
+    const before = this.#measuredMilliwatts ?? 0;
     this.#measuredMilliwatts = powerMilliwatts ?? this.#powerSince(step, atMs);
-    this.#stepAtMs = atMs;
-    this.#reportedAtMs = nowMs;
-    this.#atSeconds = atSeconds;
-    if (nowMs - atMs <= 2 * this.#times.reportMs) this.#liveAtMs = nowMs;
-    const report = { total: register.total, atMs, measuredMilliwatts: this.#measuredMilliwatts };
+    const stands = step === 0 && note === "counted";
+    this.#hidden = stands ? this.#hiddenAt(flow, atMs, Math.max(before, this.#measuredMilliwatts)) : 0;
+    this.#measuredAtMs = atMs;
+    if (this.#hidden === 0) this.#stepAtMs = atMs;
+    this.#countTime(nowMs, atSeconds);
+    this.#heard ||= ageMs !== null && ageMs <= 2 * this.#times.reportMs;
+    const total = register.total + this.#hidden;
+    // Of unknown age, it may be as old as can be.
+    const measuredAtMs = ageMs === null ? nowMs - AGE_MAX_MS : atMs;
+    const report = { total, atMs: measuredAtMs, measuredMilliwatts: this.#measuredMilliwatts };
     this.#flow = reportFlow(flow, nowMs, report, this.#times.stopLatencyMs);
     return { note, step };
   }
 
   /** Null until the charge point has shown its register since this side's start. */
   reading(nowMs: number): Reading | null {
-    if (this.#reportedAtMs === null) return null;
-    const silent = nowMs - this.#reportedAtMs > 2 * this.#times.reportMs;
+    const reportedAtMs = this.reportedAtMs();
+    if (reportedAtMs === null) return null;
+    const silent = nowMs - reportedAtMs > 2 * this.#times.reportMs;
     const { limitMilliwatts } = this.flow(nowMs);
     const powerMilliwatts = Math.round(silent ? limitMilliwatts : (this.#measuredMilliwatts ?? 0));
     return { raw: this.#register.total, powerMilliwatts };
@@ -137,18 +162,36 @@ export class ChargeMeter {
 
   #stepMax(nowMs: number, atSeconds: number): number {
     const reportedAtMs = this.#reportedAtMs;
-    // What was queued comes at once, and was measured since the last report that was not.
-    const queuedMs = Math.min((atSeconds - this.#atSeconds) * 1000, nowMs - (this.#liveAtMs ?? nowMs));
-    const elapsedMs = reportedAtMs === null ? UNKNOWN_ELAPSED_MS : Math.max(nowMs - reportedAtMs, queuedMs);
+    const arrivedMs = reportedAtMs === null ? UNKNOWN_ELAPSED_MS : nowMs - reportedAtMs;
+    // What was queued comes at once, and was measured in time of which nothing was known yet.
+    const queuedMs = Math.min((atSeconds - this.#atSeconds) * 1000, this.#unseenMs + arrivedMs);
+    const elapsedMs = Math.max(arrivedMs, queuedMs);
     const full = energyMilliwattHours(this.#times.maxMilliwatts, elapsedMs);
-    return STEP_SLACK_MILLIWATT_HOURS + STEP_FACTOR * full;
+    return STEP_SLACK_MILLIWATT_HOURS + STEP_FACTOR * (full + this.#hidden);
+  }
+
+  #countTime(nowMs: number, atSeconds: number): void {
+    if (this.#reportedAtMs !== null) {
+      const ownMs = Math.max(0, (atSeconds - this.#atSeconds) * 1000);
+      const left = this.#unseenMs + nowMs - this.#reportedAtMs - ownMs;
+      this.#unseenMs = Math.min(UNKNOWN_ELAPSED_MS, Math.max(0, left));
+    }
+    this.#reportedAtMs = nowMs;
+    this.#atSeconds = atSeconds;
+  }
+
+  /** By the power that is shown beside a register that stands, and never more than limits allow. */
+  #hiddenAt(flow: Flow, atMs: number, milliwatts: number): number {
+    if (this.#stepAtMs === null) return 0;
+    const shown = energyMilliwattHours(milliwatts, Math.max(0, atMs - this.#measuredAtMs));
+    return this.#hidden + Math.min(Math.floor(shown), allowedBetween(flow, this.#measuredAtMs, atMs));
   }
 
   /** By the power that was shown last, since the register was believed last. */
   #estimate(atMs: number): number {
     if (this.#stepAtMs === null) return 0;
-    const elapsedMs = Math.max(0, atMs - this.#stepAtMs);
-    return Math.floor(energyMilliwattHours(this.#measuredMilliwatts ?? 0, elapsedMs));
+    const elapsedMs = Math.max(0, atMs - this.#measuredAtMs);
+    return this.#hidden + Math.floor(energyMilliwattHours(this.#measuredMilliwatts ?? 0, elapsedMs));
   }
 
   /** For charge points that show no power. */

@@ -38,12 +38,24 @@ export function memoryStore(): ChargerStore {
   };
 }
 
-export function fileStore(file: string): ChargerStore {
+/** The file that it is kept in. */
+export interface KeptFile {
+  /** Null when there is none. */
+  read(): string | null;
+  /** Durable and whole when it returns. @throws when it is not */
+  write(text: string): void;
+}
+
+/** @param file its name, for what is said */
+export function fileStore(file: string, kept: KeptFile = diskFile(file)): ChargerStore {
   return {
-    load: () => readKeptCharger(file),
-    save: (kept) => {
+    load: () => {
+      const text = kept.read();
+      return text === null ? NEW_CHARGER : readKeptCharger(text, file);
+    },
+    save: (charger) => {
       try {
-        writeOver(file, `${JSON.stringify(kept)}\n`);
+        kept.write(`${JSON.stringify(charger)}\n`);
         return null;
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException;
@@ -60,16 +72,23 @@ const NEW_CHARGER: KeptCharger = {
   disobeys: false,
 };
 
-/** @throws one line when the file is there and is not what was stored */
-function readKeptCharger(file: string): KeptCharger {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") return NEW_CHARGER;
-    throw new Watt402Error("file-inaccessible", `${file}: expected a readable file, found ${code}`);
-  }
+function diskFile(file: string): KeptFile {
+  return {
+    read: () => {
+      try {
+        return readFileSync(file, "utf8");
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === "ENOENT") return null;
+        throw new Watt402Error("file-inaccessible", `${file}: expected a readable file, found ${code}`);
+      }
+    },
+    write: (text) => writeOver(file, text),
+  };
+}
+
+/** @throws one line when it is not what was stored */
+function readKeptCharger(text: string, file: string): KeptCharger {
   const kept = parse(text);
   if (kept !== null) return kept;
   throw new Watt402Error(

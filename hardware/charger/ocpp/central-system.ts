@@ -14,8 +14,7 @@ import { RPCServer } from "ocpp-rpc";
 import { detach } from "#core/detach";
 import type { Clock } from "#core/ports";
 import { Watt402Error } from "#payment/watt402-error";
-import { speak2 } from "./ocpp2.ts";
-import { speak16 } from "./ocpp16.ts";
+import { speak } from "./dialects.ts";
 import type { Dialect, DialectParts, OcppVersion } from "./ports.ts";
 import { OCPP_21 } from "./schemas-2.1.ts";
 
@@ -157,8 +156,7 @@ function speakWith(client: Client, parts: CentralSystemParts): Dialect["commands
     }
   };
   const version = SUBPROTOCOLS[client.protocol ?? ""] ?? "1.6";
-  const all = { ...parts.dialect, call };
-  const dialect = version === "1.6" ? speak16(all) : speak2(all, version);
+  const dialect = speak(version, { ...parts.dialect, call });
   for (const [method, answer] of Object.entries(dialect.answers)) {
     client.handle(method, ({ params }) => answer(params as never));
   }

@@ -110,8 +110,8 @@ export interface DialectParts {
   readonly stationNow: () => number;
 }
 
-/** When the default limit begins: in the past of every clock, one that is off by years too. */
-export const DEFAULT_FROM = "2020-01-01T00:00:00Z";
+/** When the default limit begins: in the past of every clock, that of one which never was told the time, too. */
+export const DEFAULT_FROM = "1970-01-01T00:00:00Z";
 
 /** The id under which transactions are started from here. */
 export const OWN_ID_TAG = "watt402";

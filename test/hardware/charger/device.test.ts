@@ -9,6 +9,7 @@ import { toHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
 import { Car, COMPACT_CAR } from "#simulator/charging/car";
 import { ChargePoint } from "#simulator/charging/charge-point";
+import { dialWebSocket } from "#simulator/charging/station-socket";
 import { freePort } from "#simulator/services/free-port";
 import { until } from "../../device/node/broker.ts";
 import { ASSET, NETWORK, SELLER, startGateway } from "../gateway.ts";
@@ -74,9 +75,12 @@ describe("watt402-device with a charge point", () => {
     const port = await freePort();
     const run = runDevice(program, ["--config", configure(gateway.broker.port, port, QUANTUM)]);
     const point = new ChargePoint({
-      url: `ws://127.0.0.1:${port}`,
-      identity: "CP-7",
-      password: PASSWORD,
+      dial: dialWebSocket({
+        url: `ws://127.0.0.1:${port}`,
+        identity: "CP-7",
+        password: PASSWORD,
+        version: "2.0.1",
+      }),
       version: "2.0.1",
       clock: fastClock(),
       random: Math.random,
