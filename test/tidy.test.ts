@@ -98,7 +98,7 @@ const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     services: ["chain", "profiles", "seller"],
     fleet: ["chain", "charging", "city", "hardware", "profiles", "scenario", "seller", "services"],
     report: ["fleet", "scenario"],
-    world: ["city", "fleet", "hardware", "profiles", "report", "scenario", "seller"],
+    world: ["charging", "city", "fleet", "hardware", "profiles", "report", "scenario", "seller"],
   },
   "simulator/world": {
     engine: [],

@@ -3,7 +3,8 @@
  *
  * Promise: what bounds the flow is the device's own side of OCPP; the site tells only what was really delivered.
  */
-import { type ChargingSite, openChargingSite } from "../charging/charging-site.ts";
+import { readChargerSettings } from "#hardware/charger/settings";
+import { type ChargingSite, openChargingSite, siteTable } from "../charging/charging-site.ts";
 import { pick } from "../city/random.ts";
 import { ELECTRICITY } from "../seller/sale/goods.ts";
 import { DEFAULT_MENU } from "../seller/sale/tariff.ts";
@@ -17,6 +18,9 @@ const MAX_MILLIWATTS = 11_040_000;
 
 /** Charge points report by the tenth of a watt-hour at best; what is bought covers far more. */
 const RESOLUTION_MILLIWATT_HOURS = 100;
+
+/** A night of reports ten seconds apart would be mostly reports. */
+const WORLD_REPORT_SECONDS = 60;
 
 /** When the car comes, seconds after the site was opened, and how full it is. */
 const PLUG_SECONDS = 1;
@@ -44,6 +48,7 @@ export const EV_CHARGER: Profile = {
     almanac: { plan: () => [] },
   }),
   load: null,
+  charger: readChargerSettings(siteTable("CP-0", { report_seconds: WORLD_REPORT_SECONDS })),
   async open(site, clock, onWait) {
     const opened = await openChargingSite({
       clock,

@@ -5,6 +5,7 @@
  */
 import type { State } from "#core/machine";
 import type { Almanac, Clock, Lamp, Meter } from "#core/ports";
+import type { ChargerSettings } from "#hardware/charger/settings";
 import { Watt402Error } from "#payment/watt402-error";
 import type { LampType, MeterType } from "../city/lamp-model.ts";
 import type { Draw } from "../city/random.ts";
@@ -79,6 +80,8 @@ export interface Profile {
   readonly depositAtomic?: number;
   /** Load and meter in memory, on a clock of milliseconds; null where they are to be had behind sockets alone. */
   readonly load: ((site: Equipment, draw: Draw, nowMs: () => number) => SimulatedLoad) | null;
+  /** What stands there is a charge point that speaks OCPP; and what the device's settings for it are in a world. */
+  readonly charger?: ChargerSettings;
   /** The same behind real sockets, for a fleet; missing where there are none. @param onWait true while an answer is due */
   open?(site: Site, clock: Clock, onWait: (waits: boolean) => void): Promise<SimulatedLoad>;
 }

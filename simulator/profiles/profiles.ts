@@ -12,9 +12,9 @@ export const PROFILES: readonly Profile[] = [STREETLIGHT, EV_CHARGER, COMPUTE, S
 export const PROFILE_NAMES: readonly string[] = PROFILES.map(({ name }) => name);
 
 /** Those that a world can play in virtual time. */
-export const WORLD_PROFILE_NAMES: readonly string[] = PROFILES.filter(({ load }) => load !== null).map(
-  ({ name }) => name,
-);
+export const WORLD_PROFILE_NAMES: readonly string[] = PROFILES.filter(
+  ({ load, charger }) => load !== null || charger !== undefined,
+).map(({ name }) => name);
 
 /** @param name one of PROFILE_NAMES */
 export function profileNamed(name: string, known: readonly Profile[] = PROFILES): Profile {

@@ -23,6 +23,8 @@ const STEP_SLACK_MILLIWATT_HOURS = 20_000;
 const STEP_FACTOR = 2;
 /** After a restart of this side the time since the last report is unknown. */
 const UNKNOWN_ELAPSED_MS = 86_400_000;
+/** The end of the year 9999: what is above is no time. */
+const SECONDS_MAX = 253_402_300_800;
 /** A report is taken to be at most so old. */
 const AGE_MAX_MS = 86_400_000;
 
@@ -102,7 +104,8 @@ export class ChargeMeter {
 
   /** The latest time of the charge point that is remembered, Unix seconds; 0 when none is. */
   latestSeconds(): number {
-    return Math.max(0, ...this.#register.tracks.map(({ atSeconds }) => atSeconds));
+    const times = this.#register.tracks.map(({ atSeconds }) => atSeconds);
+    return Math.max(0, ...times.filter((time) => time < SECONDS_MAX));
   }
 
   /**

@@ -21,10 +21,12 @@ import { deviceSigner, type Signing, voucherBy } from "../engine/signing.ts";
 import type { World } from "../engine/world.ts";
 import { CHAIN_ID } from "../engine/world-terms.ts";
 import { BoardMemory } from "../surroundings/board-memory.ts";
+import { ChargingEquipment } from "../surroundings/charging-equipment.ts";
 import { DiskMemory, NOTHING, textOf } from "../surroundings/disk-memory.ts";
 import type { Network } from "../surroundings/faulty-network.ts";
 import type { Memory, OpenMemory, Recovered } from "../surroundings/memory.ts";
 import { type Site, SiteMeter } from "../surroundings/simulated-site.ts";
+import type { LoadParts, SiteLoad } from "../surroundings/site-load.ts";
 
 /** What a light's ports report. */
 export interface LightWatch {
@@ -72,7 +74,7 @@ export class Light {
   /** 40 lower-case hex digits. */
   readonly device: string;
   readonly site: Site;
-  readonly meter: SiteMeter;
+  readonly meter: SiteLoad;
   readonly memory: Memory;
   readonly clock: WorldClock;
   /** Its disk became another than it left: what it remembers is not to be relied on. */
@@ -101,13 +103,13 @@ export class Light {
   private rememberedAtBoot = false;
 
   constructor(parts: LightParts) {
-    const { world, faults, index, site, epochSeconds } = parts;
+    const { world, index, site, epochSeconds } = parts;
     this.parts = parts;
     this.name = `light ${index}`;
     this.device = keyOf(this.name).address.slice(2);
     this.site = site;
     this.random = world.stream(this.name);
-    this.meter = new SiteMeter(site, faults, world.stream(`load of ${this.name}`), () => world.nowMs);
+    this.meter = loadOn(parts, this.name);
     this.memory = memoryOf(parts, this);
     this.clock = new WorldClock(world, epochSeconds, () => parts.watch.acted(this, "set a timer"));
     this.life = new ProcessLifetime(world);
@@ -134,18 +136,18 @@ export class Light {
     const { world, watch } = this.parts;
     watch.recovered(this, { ...this.memory.recover(), allowed: [this.answered, ...this.asked] });
     const life = new ProcessLifetime(world);
-    const memory = this.openMemory(life);
-    if (memory === null) return;
+    const opened = this.openMemory(life);
+    if (opened === null) return;
     this.life = life;
     // A counter that is wrong from the first look on is to the device what a meter exchanged without power is.
     this.forgot ||= this.meter.isWrong;
     this.rememberedAtBoot = this.answered.includes('"channels":[{');
-    this.clock.begin(life);
     world.note(`${this.name} starts`);
-    life.soon(() => this.start(life, memory));
+    life.soon(() => this.start(life, opened));
   }
 
-  private start(life: ProcessLifetime, { journal, signer, follow }: OpenMemory): void {
+  private start(life: ProcessLifetime, { memory, load }: Opened): void {
+    const { journal, signer, follow } = memory;
     const { world, network, site, watch, owner } = this.parts;
     const { drive } = this.meter;
     const clock = { nowMs: () => world.nowMs, at: (ms: number, wake: () => void) => life.at(ms, wake) };
@@ -157,18 +159,19 @@ export class Light {
       clock: this.clock,
       chainSeconds: () => null,
       random: this.random,
-      meter: this.meter,
+      meter: load.meter,
       lamp: {
+        ...(load.lamp.onTrouble && { onTrouble: (take) => load.lamp.onTrouble?.(take) }),
         set: (levelPercent) => {
           if (!life.isAlive) return;
           watch.acted(this, "set the lamp");
           world.note(`${this.name} lamp ${levelPercent}`);
-          this.meter.set(levelPercent);
+          load.lamp.set(levelPercent);
         },
       },
       journal: this.watched(journal, life),
       link: network.link(this.device, life, (link) => owner.bend(followed?.through(link) ?? link)),
-      almanac: followed?.almanac ?? site.almanac,
+      almanac: followed?.almanac ?? load.almanac,
       whereabouts: followed?.whereabouts,
       describe: {
         model: site.profile.model(site),
@@ -193,6 +196,7 @@ export class Light {
       },
       observe: (event, effects, state) => {
         follow(state);
+        load.observe(state);
         owner.observe(event, effects, state);
       },
     });
@@ -202,6 +206,7 @@ export class Light {
   kill(): void {
     if (!this.life.isAlive) return;
     this.life.end();
+    this.meter.left();
     this.host = null;
     this.forgot ||= this.epochAtReset !== null || this.meterLied || this.meter.isWrong;
     this.parts.network.unplug(this.device);
@@ -210,7 +215,7 @@ export class Light {
 
   cutPower(): void {
     this.kill();
-    this.meter.set(0);
+    this.meter.cutPower();
     this.memory.cutPower();
   }
 
@@ -244,9 +249,11 @@ export class Light {
     return this.reserves.get(channelTag) ?? 0;
   }
 
-  private openMemory(life: ProcessLifetime): OpenMemory | null {
+  private openMemory(life: ProcessLifetime): Opened | null {
     try {
-      return this.memory.open(life, () => this.parts.watch.acted(this, "wrote to its disk"));
+      const memory = this.memory.open(life, () => this.parts.watch.acted(this, "wrote to its disk"));
+      this.clock.begin(life);
+      return { memory, load: this.meter.open(life, this.clock, memory) };
     } catch (error) {
       this.parts.world.note(`${this.name} does not start: ${(error as Error).message}`);
       return null;
@@ -278,6 +285,20 @@ export class Light {
       },
     };
   }
+}
+
+/** What a process has in its hands. */
+interface Opened {
+  readonly memory: OpenMemory;
+  readonly load: LoadParts;
+}
+
+function loadOn({ world, faults, site, epochSeconds }: LightParts, name: string): SiteLoad {
+  const draw = world.stream(`load of ${name}`);
+  const { charger } = site.profile;
+  if (charger === undefined) return new SiteMeter(site, faults, draw, () => world.nowMs);
+  const { meterInitial } = site;
+  return new ChargingEquipment({ world, faults, draw, name, epochSeconds, settings: charger, meterInitial });
 }
 
 function memoryOf({ world, faults, signing, isBoard, watch }: LightParts, light: Light): Memory {

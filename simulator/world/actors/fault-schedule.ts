@@ -76,6 +76,7 @@ class FaultSchedule {
     this.#scheduleMeters();
     this.#scheduleSigners();
     this.#scheduleImages();
+    for (const light of this.#parts.lights) light.meter.trouble(this.#untilMs);
   }
 
   /** @param perHour at severity 1 */

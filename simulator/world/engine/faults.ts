@@ -5,7 +5,8 @@
  * how badly, follows from its seed. After `heal` nothing new goes wrong.
  */
 import { Watt402Error } from "#payment/watt402-error";
-import type { Draw } from "../../city/random.ts";
+import { CHARGING_FAULTS, type ChargingFault } from "../../charging/charging-faults.ts";
+import { type Draw, pick } from "../../city/random.ts";
 
 /** Lies of a gateway or seller in what it offers and answers. */
 export const HOSTILE_KINDS = [
@@ -85,14 +86,19 @@ export const FAULT_KINDS = [
   "signer-unavailable",
 ] as const;
 
-export type FaultKind = (typeof FAULT_KINDS)[number];
+export type FaultKind = (typeof FAULT_KINDS)[number] | ChargingFault;
 
 /** Chance that a world suffers a kind when all are asked for: few at a time go deeper than all at once. */
 const ARMED_SHARE = 0.4;
 
 export type FaultChoice = "all" | "none" | readonly FaultKind[];
 
+/** At most so many of a charge point's own faults are one's. */
+const CHARGING_FAULTS_MAX = 3;
+const CHARGING_FAULT_SHARE = 0.6;
+
 export class Faults {
+  private readonly choice: FaultChoice;
   readonly counts = new Map<FaultKind, number>();
   private readonly severities = new Map<FaultKind, number>();
   private readonly random: Draw;
@@ -100,6 +106,7 @@ export class Faults {
 
   constructor(choice: FaultChoice, random: Draw) {
     this.random = random;
+    this.choice = choice;
     const kinds = choice === "all" ? FAULT_KINDS : choice === "none" ? [] : choice;
     for (const kind of kinds) {
       const severity = 0.3 + 1.7 * random();
@@ -120,6 +127,19 @@ export class Faults {
     return true;
   }
 
+  /** What one charge point does wrong. @param draw its own: a world without one is the same */
+  drawChargingFaults(draw: Draw): readonly ChargingFault[] {
+    const { choice } = this;
+    if (choice === "none") return [];
+    if (choice !== "all") return CHARGING_FAULTS.filter((kind) => choice.includes(kind));
+    const drawn: ChargingFault[] = [];
+    while (drawn.length < CHARGING_FAULTS_MAX && draw() < CHARGING_FAULT_SHARE) {
+      const kind = pick(CHARGING_FAULTS, draw);
+      if (!drawn.includes(kind)) drawn.push(kind);
+    }
+    return drawn;
+  }
+
   fired(kind: FaultKind): void {
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
   }
@@ -134,11 +154,11 @@ export class Faults {
 export function readFaultChoice(text: string): FaultChoice {
   if (text === "all" || text === "none") return text;
   return text.split(",").map((name) => {
-    const kind = FAULT_KINDS.find((known) => known === name.trim());
+    const kind = [...FAULT_KINDS, ...CHARGING_FAULTS].find((known) => known === name.trim());
     if (kind === undefined) {
       throw new Watt402Error(
         "config-invalid",
-        `expected all, none or kinds of ${FAULT_KINDS.join(", ")}; found "${name.trim()}"`,
+        `expected all, none or kinds of ${[...FAULT_KINDS, ...CHARGING_FAULTS].join(", ")}; found "${name.trim()}"`,
       );
     }
     return kind;

@@ -26,7 +26,7 @@ import type { World } from "../engine/world.ts";
 import { NETWORK, RECEIVER, TOKEN } from "../engine/world-terms.ts";
 import type { Wiretap } from "../surroundings/faulty-network.ts";
 import { brokenAtRest } from "./at-rest.ts";
-import { newObservations, type Observations } from "./observations.ts";
+import { hasRoom, newObservations, type Observations, unnamedFault } from "./observations.ts";
 import type { Invariant, WorldViolation } from "./world-violation.ts";
 
 /** The order of messages waiting at a host may differ from their arrival by this. */
@@ -80,12 +80,18 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
   }
 
   private watchEnergy({ light, soldUnits, largestSaleUnits }: Observations): void {
-    if (light.meterForgot) return;
+    if (light.meterForgot || !light.meter.isBound) return;
     // What is led around the meter is no promise of the device's: the feeder's meter finds it.
     const delivered = light.meter.meteredUnits();
     const allowed = soldUnits + largestSaleUnits;
     if (delivered <= allowed) return;
     this.broken("E2", `${light.name}: expected at most ${allowed} units, ${delivered.toFixed(1)} delivered`);
+  }
+
+  /** E2 of a load that breaks limits: it is found out. Called again and again once faults have stopped. */
+  watchDisobedient(light: Light): void {
+    const fault = unnamedFault(this.seen.get(light.device)!, this.parts.world.nowMs);
+    if (fault !== null) this.broken("E2", fault);
   }
 
   private watchRegister(seen: Observations, register: number): void {
@@ -351,17 +357,7 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
 
   /** Whether this light's own budget and the channel's limit leave room for another rung. */
   hasMoney(light: Light): boolean {
-    const seen = this.seen.get(light.device)!;
-    const { dailyBudgetAtomic } = light.site.settings.policy;
-    const today = seen.signedByDay.get(light.clock.latestDay) ?? 0;
-    // A day that the clock only visited was begun with money of the day before.
-    let sum = 0;
-    for (const signed of seen.signedByDay.values()) sum += signed;
-    const room = 3 * light.site.settings.policy.quantumMaxAtomic;
-    for (const id of seen.channelIds) {
-      if ((this.signedMax.get(id) ?? 0) + room >= this.parts.perChannelAtomic) return false;
-    }
-    return Math.max(today, sum) + room < dailyBudgetAtomic;
+    return hasRoom(this.seen.get(light.device)!, this.signedMax, this.parts.perChannelAtomic);
   }
 
   /** Sum over all channels of the most that was charged, atomic units. */

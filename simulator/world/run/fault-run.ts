@@ -4,7 +4,6 @@
  *
  * Promise: the same options give the same outcome and the same trace, whatever else the machine does.
  */
-import { plannedLevel } from "#core/lamp";
 import { shareOf } from "../../seller/sale/charged-share.ts";
 import { Adversary } from "../actors/adversary.ts";
 import { ChainModel } from "../actors/chain.ts";
@@ -220,7 +219,8 @@ function lookAtLights({ world, lights, oracle, left }: Built, epochSeconds: numb
   const wallSeconds = epochSeconds + world.nowMs / 1000;
   for (const light of lights) {
     const canPay = light.isServed && !light.memoryLost && !left.has(light) && oracle.hasMoney(light);
-    oracle.watchLight(light, plannedLevel(light.site.almanac.plan(wallSeconds), wallSeconds), canPay);
+    oracle.watchLight(light, light.meter.wantedPercent(wallSeconds), canPay);
+    oracle.watchDisobedient(light);
   }
 }
 
@@ -235,7 +235,7 @@ async function rest(parts: Built, endMs: number): Promise<void> {
       void seller.claimRound();
     });
   }
-  for (const light of lights) light.meter.set(0);
+  for (const light of lights) light.meter.end();
   await world.run(endMs + REST_MS, () => oracle.afterEvent());
   oracle.atRest();
 }

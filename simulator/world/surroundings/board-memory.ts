@@ -73,6 +73,9 @@ export class BoardMemory implements Memory {
     return {
       journal: journalOn(pages),
       signer: keeper,
+      file: (path) => {
+        throw new Error(`${path}: expected a disk, found a board's flash`);
+      },
       follow: (state: State) => keeper.follow(state),
     };
   }

@@ -38,7 +38,8 @@ export class DiskMemory implements Memory {
 
   open(life: ProcessLifetime, touched: () => void): OpenMemory {
     const journal = openJournal(JOURNAL, this.disk.mount(life, touched));
-    return { journal, signer: this.signer, follow: () => {} };
+    const file = (path: string) => this.disk.keptFile(path, touched);
+    return { journal, signer: this.signer, file, follow: () => {} };
   }
 
   recover(): Recovered {

@@ -4,6 +4,7 @@
  * Promise: synced bytes survive every power cut; of unsynced bytes a prefix does. Renames last once their
  * folder was synced. It fails, slows down, flips a bit or becomes an older image of itself on request.
  */
+import type { KeptFile } from "#hardware/charger/metering/kept-charger";
 import type { DiskFile, JournalDisk } from "#node/journal/journal-disk";
 import type { Draw } from "../../city/random.ts";
 import type { Faults } from "../engine/faults.ts";
@@ -112,6 +113,21 @@ export class Disk {
       datasync: () => sync(file),
       sync: () => sync(file),
       close: () => Promise.resolve(),
+    };
+  }
+
+  /** A file that is durable when it was written, for one process. @param touchedBy as of `mount` */
+  keptFile(path: string, touchedBy: () => void): KeptFile {
+    return {
+      read: () => this.names.get(path)?.bytes.toString() ?? null,
+      write: (text) => {
+        touchedBy();
+        if (this.faults.strikes("disk-full", 0.08)) throw new Error("ENOSPC: no space left on device");
+        const bytes = Buffer.from(text);
+        const inode = { bytes, durable: bytes };
+        this.names.set(path, inode);
+        this.durableNames.set(path, inode);
+      },
     };
   }
 

@@ -5,6 +5,7 @@
  */
 import type { State } from "#core/machine";
 import type { Journal, Signer } from "#core/ports";
+import type { KeptFile } from "#hardware/charger/metering/kept-charger";
 import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 
 /** What recovery made of a memory, once, again, and after having been interrupted. */
@@ -18,6 +19,8 @@ export interface Recovered {
 export interface OpenMemory {
   readonly journal: Journal;
   readonly signer: Signer;
+  /** A small file beside the journal, written over as a whole. @throws on a board, which has none */
+  file(path: string): KeptFile;
   /** Called with the device's state after each of its steps. */
   follow(state: State): void;
 }

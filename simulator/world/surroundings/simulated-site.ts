@@ -5,8 +5,11 @@
  * it and nothing else.
  */
 import type { PlanStep, Reading } from "#core/events";
+import { plannedLevel } from "#core/lamp";
 import type { Settings } from "#core/machine";
 import type { Lamp, Meter } from "#core/ports";
+import { smallestQuantum } from "#hardware/charger/limits/smallest-quantum";
+import { machineSettingsOf } from "#hardware/charger/settings";
 import { METER_TYPES } from "../../city/lamp-model.ts";
 import { type Draw, pick } from "../../city/random.ts";
 import type { Drive } from "../../profiles/driving/drive.ts";
@@ -14,6 +17,7 @@ import { type Equipment, loadOf, type Profile, type SimulatedLoad } from "../../
 import { STREETLIGHT } from "../../profiles/streetlight.ts";
 import type { Faults } from "../engine/faults.ts";
 import { policyWithin } from "../engine/world-terms.ts";
+import type { LoadParts, SiteLoad } from "./site-load.ts";
 
 export interface Site extends Equipment {
   readonly profile: Profile;
@@ -29,6 +33,9 @@ export const QUANTUM_MAX_ATOMIC = 5000;
 
 const WATTS = [30, 40, 60, 90, 120] as const;
 const WANTED_MINUTES = 10;
+/** A menu's nearest quantum, at a price that rose, is still above the smallest that keeps a charge point to what is paid. */
+const CHARGER_QUANTA = 2;
+const CHARGER_LOW_MARK = 1500;
 const DAILY_BUDGET_ATOMIC = 2_000_000;
 /** Enough for a part of a night. */
 const TIGHT_BUDGET_ATOMIC = 60_000;
@@ -73,8 +80,7 @@ export function drawSite(draw: Draw, faults: Faults, profile: Profile = STREETLI
     meter: lamp.meter.rollOverAt === 0 ? equipment.meter : { ...equipment.meter, rollOverAt: ROLL_OVER_AT },
     meterInitial: rolls ? lamp.meterInitial : equipment.meterInitial,
     profile,
-    wantedUnits: Math.round((ratedMilliwatts * WANTED_MINUTES) / 60),
-    settings: {
+    ...wantsOf(profile, ratedMilliwatts, {
       policy: policyWithin({
         unit: profile.goods.unit,
         priceCeiling: pricesOf(profile).ceiling,
@@ -89,7 +95,21 @@ export function drawSite(draw: Draw, faults: Faults, profile: Profile = STREETLI
       readingMs: 1_800_000,
       signsOnDemand: true,
       levelWithoutClock: 100,
-    },
+    }),
+  };
+}
+
+/** What one purchase should bring, and what the machine's settings are for the load. */
+function wantsOf(
+  { charger }: Profile,
+  ratedMilliwatts: number,
+  settings: Settings,
+): Pick<Site, "settings" | "wantedUnits"> {
+  if (charger === undefined)
+    return { wantedUnits: Math.round((ratedMilliwatts * WANTED_MINUTES) / 60), settings };
+  return {
+    wantedUnits: CHARGER_QUANTA * smallestQuantum(charger.times),
+    settings: { ...settings, ...machineSettingsOf(charger, settings), lowMarkPermille: CHARGER_LOW_MARK },
   };
 }
 
@@ -105,11 +125,15 @@ function drawPlan(draw: Draw): PlanStep[] {
 }
 
 /** The site's lamp and meter, as they are and as the meter shows it. */
-export class SiteMeter implements Lamp, Meter {
+export class SiteMeter implements SiteLoad, Lamp, Meter {
+  readonly isBound = true;
+  readonly disobeys = false;
+  readonly isNamed = false;
   /** The relay is closed. */
   isLit = false;
   /** The level that the lamp really has, 0..100 per cent. */
   levelPercent = 0;
+  private readonly site: Site;
   private readonly model: SimulatedLoad;
   private readonly faults: Faults;
   private readonly rollOverAt: number;
@@ -125,6 +149,7 @@ export class SiteMeter implements Lamp, Meter {
   private readonly nowMs: () => number;
 
   constructor(site: Site, faults: Faults, draw: Draw, nowMs: () => number) {
+    this.site = site;
     this.model = loadOf(site, draw, nowMs);
     this.rollOverAt = site.meter.rollOverAt;
     this.nowMs = nowMs;
@@ -134,6 +159,30 @@ export class SiteMeter implements Lamp, Meter {
   /** Where the device moves. */
   get drive(): Drive | undefined {
     return this.model.drive;
+  }
+
+  open(): LoadParts {
+    return { meter: this, lamp: this, almanac: this.site.almanac, observe: () => {} };
+  }
+
+  left(): void {
+    // Without its process it stays as it is.
+  }
+
+  cutPower(): void {
+    this.set(0);
+  }
+
+  end(): void {
+    this.set(0);
+  }
+
+  trouble(): void {
+    // Its faults are those of the meter, which are scheduled for all.
+  }
+
+  wantedPercent(wallSeconds: number): number {
+    return plannedLevel(this.site.almanac.plan(wallSeconds), wallSeconds);
   }
 
   set(levelPercent: number): void {

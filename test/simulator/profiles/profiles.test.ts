@@ -7,7 +7,7 @@ import { unitsForQuantum } from "#core/units";
 import { METER_TYPES } from "#simulator/city/lamp-model";
 import { seededRandom } from "#simulator/city/random";
 import { type Equipment, loadOf, type SimulatedLoad } from "#simulator/profiles/profile";
-import { PROFILES, profileNamed, soldBy, WORLD_PROFILE_NAMES } from "#simulator/profiles/profiles";
+import { PROFILES, profileNamed, soldBy } from "#simulator/profiles/profiles";
 import { STREETLIGHT } from "#simulator/profiles/streetlight";
 import { readTariff } from "#simulator/seller/run-seller";
 import { DEFAULT_MENU } from "#simulator/seller/sale/tariff";
@@ -46,7 +46,10 @@ const STEPS = fc.array(
   { minLength: 1, maxLength: 20 },
 );
 
-for (const name of WORLD_PROFILE_NAMES) {
+/** Those that are no sockets' other end. */
+const IN_MEMORY = PROFILES.filter(({ load }) => load !== null).map(({ name }) => name);
+
+for (const name of IN_MEMORY) {
   test(`a ${name} never uses more than its level allows, and nothing at level 0`, () => {
     fc.assert(
       fc.property(STEPS, fc.nat(), (steps, seed) => {

@@ -19,6 +19,8 @@ export interface Mutation {
   readonly file: string;
   readonly guard: string;
   readonly instead: string;
+  /** What the devices are; streetlights when absent. */
+  readonly profile?: string;
   /** Any of these letters may be the first to break. */
   readonly breaks: readonly Invariant[];
   /** A world that missed it when this was written: tried first. */

@@ -1,4 +1,7 @@
-/** Every guard is missed when it is gone, in the worlds that `--seeds 200 --lights 8 --faults all` runs. */
+/**
+ * Every guard is missed when it is gone, in the worlds that `--seeds 200 --lights 8 --faults all` runs, or two machines of
+ * its profile.
+ */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openWorkshop, type Workshop } from "./mutants.ts";
 import { MUTATIONS } from "./mutations.ts";
@@ -17,7 +20,9 @@ describe("a guard that is taken out is missed", () => {
       const runNight = await workshop.night(mutation);
       const seeds = [mutation.seed, ...Array.from({ length: SEEDS_MAX }, (_, index) => index + 1)];
       for (const seed of seeds) {
-        const options = { seed, lights: 8, nights: 1, faults: "all", signing: "stand-in" } as const;
+        const { profile } = mutation;
+        const lights = profile === undefined ? 8 : 2;
+        const options = { seed, lights, nights: 1, faults: "all", signing: "stand-in", profile } as const;
         const { violation } = await runNight(options);
         if (violation === null) continue;
         expect(mutation.breaks, violation.told).toContain(violation.invariant);

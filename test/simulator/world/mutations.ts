@@ -206,4 +206,13 @@ export const MUTATIONS: readonly Mutation[] = [
     breaks: ["E1"],
     seed: 62,
   },
+  {
+    name: "a charge point's limit has no end",
+    file: "hardware/charger/limits/limiter.ts",
+    guard: "limit.milliwatts, zero ? null : limit.durationSeconds)",
+    instead: "limit.milliwatts, null)",
+    profile: "ev-charger",
+    breaks: ["E2"],
+    seed: 10,
+  },
 ];
