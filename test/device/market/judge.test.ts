@@ -7,7 +7,7 @@ const RUNS = 10;
 
 describe("an honest seller", () => {
   it("is never convicted, whichever documents are held back, in whatever order, whatever strangers add", () => {
-    judgeHonest(RUNS);
+    expect(judgeHonest(RUNS)).toBe(RUNS);
   });
 
   it("is held to no receipt but its own, and what lacks a signature is said to be missing", () => {
@@ -30,5 +30,7 @@ describe("an honest seller", () => {
 });
 
 describe("a lying seller", () => {
-  it.each(Object.keys(LIES) as Lie[])("is convicted of %s, every time", (lie) => judgeLying(lie, RUNS));
+  it.each(Object.keys(LIES) as Lie[])("is convicted of %s, every time", (lie) => {
+    expect(judgeLying(lie, RUNS)).toBeGreaterThanOrEqual(RUNS);
+  });
 });
