@@ -47,6 +47,8 @@ export class ChargeMeter {
   #stepAtMs: number | null = null;
   /** By the power that was shown since, milliwatt-hours. */
   #hidden = 0;
+  /** By the power that was shown while values were not believed, milliwatt-hours, and until when. */
+  #doubted = { milliwattHours: 0, untilMs: 0 };
   /** Time that passed and no report was about yet, and the charge point's own time of the latest one. */
   #unseenMs = UNKNOWN_ELAPSED_MS;
   #atSeconds = 0;
@@ -127,9 +129,13 @@ export class ChargeMeter {
     );
     const step = register.total - this.#register.total;
     const judgedFrom = this.#judges;
+    const isDoubted = note === "implausible" || note === "backwards";
+    // With the power that was shown until now: a car that stopped meanwhile shows none.
+    const milliwattHours = isDoubted ? this.#estimate(atMs) - this.#hidden : 0;
+    if (note !== "late") this.#doubted = { milliwattHours, untilMs: atMs };
     if (powerMilliwatts !== null) this.#measuredMilliwatts = powerMilliwatts;
     this.#register = register;
-    if (note === "late" || note === "implausible" || note === "backwards") return { note, step: 0 };
+    if (note === "late" || isDoubted) return { note, step: 0 };
     const flow = this.flow(nowMs);
     this.#judges = ageMs !== null && atMs >= this.#beganMs;
     if (judgedFrom && this.#judges && (note === "counted" || note === "rebased")) {
@@ -193,8 +199,13 @@ export class ChargeMeter {
   /** By the power that was shown last, since the register was believed last. */
   #estimate(atMs: number): number {
     if (this.#stepAtMs === null) return 0;
-    const elapsedMs = Math.max(0, atMs - this.#measuredAtMs);
-    return this.#hidden + Math.floor(energyMilliwattHours(this.#measuredMilliwatts ?? 0, elapsedMs));
+    const { milliwattHours, untilMs } = this.#doubted;
+    const elapsedMs = Math.max(0, atMs - Math.max(this.#measuredAtMs, untilMs));
+    return (
+      this.#hidden +
+      milliwattHours +
+      Math.floor(energyMilliwattHours(this.#measuredMilliwatts ?? 0, elapsedMs))
+    );
   }
 
   /** For charge points that show no power. */

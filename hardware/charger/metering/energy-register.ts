@@ -4,7 +4,8 @@
  * Promise (E1): `total` never falls. What a meter counted is counted once, whether its register runs on for ever or
  * starts at 0 with each transaction or each boot, whether a value comes late, twice or out of order. A meter that goes
  * backwards adds nothing until it passes its highest value; a step beyond what the supply carries is not believed until
- * REBASE_AFTER values agree with it, and then only what the power shown meanwhile makes of it is counted.
+ * REBASE_AFTER values agree with it, or its transaction ends, and then only what the power shown meanwhile makes of it is
+ * counted.
  */
 import { raiseCounter } from "#core/units";
 
@@ -111,7 +112,9 @@ function beginTrack(
   if (raw < current.raw) {
     if (!sample.begins && sample.atSeconds < current.atSeconds) return { register, note: "late" };
     const counted = !sample.begins && raw <= stepMax ? raw : 0;
-    return { register: moveTo(register, trackOf(key, sample), counted), note: "restarted" };
+    // Values that were not believed end with their transaction; what flowed meanwhile does not.
+    const doubted = register.doubted === null ? 0 : bounds.estimate;
+    return { register: moveTo(register, trackOf(key, sample), counted + doubted), note: "restarted" };
   }
   return doubt(register, { ...current, key }, sample, bounds, "implausible");
 }

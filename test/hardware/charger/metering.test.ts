@@ -104,6 +104,16 @@ describe("the register over a charge point's meter", () => {
     expect(register.total).toBe(43_000);
   });
 
+  it("keeps what flowed while values were not believed, though their transaction ends before they are", () => {
+    const before = [
+      { energyMilliwattHours: 500_000, atSeconds: 10 },
+      { energyMilliwattHours: 400_000, atSeconds: 20 },
+    ].reduce(take, NEW_ENERGY_REGISTER);
+    const begins = { transactionId: "2", energyMilliwattHours: 400_000, atSeconds: 30, begins: true };
+    const { register } = takeSample(before, begins, { ...BOUNDS, estimate: 40_000 });
+    expect(register.total).toBe(before.total + 40_000);
+  });
+
   it("survives any sequence of samples without falling or throwing", () => {
     const sample = fc.record({
       transactionId: fc.option(fc.constantFrom("1", "2", "3")),
