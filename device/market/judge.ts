@@ -132,7 +132,7 @@ export function judge(evidence: Evidence): Judgement {
   return { convictions, missing, countersigned: evidence.receipts.filter(isWhole).length };
 }
 
-/** Why a receipt is not the device's word, too; null when it is. */
+/** Why a receipt is not signed by its device, too; null when it is. */
 function deviceLacks({ receipt, device }: SignedReceipt, channels: Evidence["channels"]): string | null {
   if (device === null) return "the device's signature";
   const config = channels.find((one) => channelIdOf(one, receipt.chainId) === receipt.channelId);

@@ -2,8 +2,8 @@
  * Receipts of use: what a seller has charged and granted on a channel up to a second, signed by it and by the device.
  *
  * Promise: counters are cumulative, so any two receipts of a channel state what was sold between them, whichever others
- * are lost; the chain and the terms are in what is signed. The register is the device's word alone: the seller signs what it was
- * given, and only the device's own signature stands for it.
+ * are lost; the chain and the terms are in what is signed. The register is stated by the device: the seller signs
+ * what it was given, and only the device's own signature stands for it.
  */
 import { z } from "zod";
 import { COUNTER_MAX } from "#core/units";

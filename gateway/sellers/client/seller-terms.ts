@@ -1,7 +1,7 @@
 /**
  * The terms that a seller has signed for what it quotes, and its receipts of use.
  *
- * Promise: terms are taken as a seller's word only when the payee's own key, or one that the operator named, has signed an
+ * Promise: terms bind a seller only when the payee's own key, or one that the operator named, has signed an
  * offer of just what is asked, the document has the hash that the offer names, and it says the price that the seller asks now.
  * Offers that name no terms of ours bind nobody to a price, and are passed over.
  */
@@ -32,7 +32,7 @@ const DOCUMENT = z.object({ terms: z.unknown(), offer: z.unknown() });
 const KEPT_MAX = 32;
 
 /** `reason`: why what the seller has signed binds it to nothing; empty where it has signed nothing of the kind. */
-export type SellersWord = { readonly offered: OfferedTerms | null; readonly reason: string };
+export type FoundTerms = { readonly offered: OfferedTerms | null; readonly reason: string };
 
 export class SellerTerms implements ReceiptSource {
   readonly #http: Http;
@@ -51,11 +51,11 @@ export class SellerTerms implements ReceiptSource {
   }
 
   /** What binds the seller to its quote. @param tariff as it was heard last */
-  async wordFor(
+  async termsFor(
     required: PaymentRequired,
     requirements: OfferedRequirements,
     tariff: Tariff | null,
-  ): Promise<SellersWord> {
+  ): Promise<FoundTerms> {
     const declared = OFFER_RECEIPT.safeParse(required.extensions?.["offer-receipt"]);
     const offers = declared.success ? declared.data.info.offers.map(readSignedOffer) : [];
     const naming = offers.filter(
@@ -94,7 +94,7 @@ export class SellerTerms implements ReceiptSource {
   }
 
   /** Terms by their hash, with an offer that names them. */
-  async #document(hash: string): Promise<SellersWord> {
+  async #document(hash: string): Promise<FoundTerms> {
     const known = this.#known.get(hash);
     if (known !== undefined) return { offered: known, reason: "" };
     const url = `${this.#base}/v1/terms/${hash}`;

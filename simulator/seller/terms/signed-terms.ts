@@ -1,7 +1,8 @@
 /**
- * The seller's word: terms of what it sells now, offers that bind it to them, receipts of what was used.
+ * What a seller signs: terms of what it sells now, offers that bind it to them, receipts of what was used.
  *
- * Promise: of one second there is one price, that of the terms in force. A receipt states counters that are on disk.
+ * Promise: of one second there is one price, that of the terms in force. A receipt states counters that are on disk, and a
+ * second that no earlier one was after: a clock that is set back makes the seller contradict nothing that it has signed.
  */
 import type { PaymentRequirements } from "@x402/core/types";
 import { type OfferPayload, offerDigest, type SignedOffer, withTerms } from "#market/signed-offer";
@@ -52,6 +53,7 @@ export class SignedTerms {
   /** By hash; the newest last. */
   readonly #kept = new Map<string, Offered>();
   #signed = { second: 0, count: 0 };
+  #latestSeconds = 0;
   #newest: { readonly window: PriceWindow; readonly offered: Offered } | null = null;
 
   constructor(parts: SignedTermsParts) {
@@ -97,7 +99,7 @@ export class SignedTerms {
 
   /** What was sold on a channel until now. @param register as the buyer states it */
   receipt(channelId: string, register: number): SignedReceipt | NoReceipt {
-    const { sold, store, key, nowSeconds, nowMs } = this.#parts;
+    const { sold, store, key, nowMs } = this.#parts;
     const account = store.account(channelId);
     if (account?.scheme !== "batch-settlement") return "no-channel";
     const second = Math.floor(nowMs() / 1000);
@@ -109,15 +111,23 @@ export class SignedTerms {
       channelId,
       chainId: chainIdOf(sold.network),
       ...{ charged, granted, register },
-      toSeconds: nowSeconds(),
+      toSeconds: this.#seconds(),
       termsHash: this.#now().hash,
     };
     return { receipt, seller: toHex(key.sign(receiptDigest(receipt))), device: null };
   }
 
+  /** Of the tariff's clock, and never less than before, nor before the terms in force. */
+  #seconds(): number {
+    const { nowSeconds, prices } = this.#parts;
+    const seconds = Math.max(this.#latestSeconds, nowSeconds());
+    this.#latestSeconds = Math.max(seconds, prices.windowAt(seconds).fromSeconds);
+    return this.#latestSeconds;
+  }
+
   #now(): Offered {
-    const { prices, sold, api, nowSeconds } = this.#parts;
-    const window = prices.windowAt(nowSeconds());
+    const { prices, sold, api } = this.#parts;
+    const window = prices.windowAt(this.#seconds());
     if (this.#newest?.window === window) return this.#newest.offered;
     const terms: Terms = { version: 1, ...sold, api: api(), ...window };
     const hash = termsHash(terms);

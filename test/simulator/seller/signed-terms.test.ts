@@ -73,6 +73,28 @@ describe("a seller that signs its terms", () => {
       expect(await ask(`0x${"12".repeat(32)}`, odd)).toBe(400);
   });
 
+  it("contradicts none of its receipts when its clock is set back", async () => {
+    let nowSeconds = START;
+    const { url } = await ground.start({ clock: { nowSeconds: () => nowSeconds } });
+    const buyer = (await ground.payer()).batch();
+    const receipts = [];
+    for (const later of [100, 50, -10, 86_400, 20]) {
+      nowSeconds = START + later;
+      const bought = await buyer.fetch(`${url}/v1/energy?quantum=100`, { method: "POST" });
+      const { account } = (await bought.json()) as { account: string };
+      const signed = await json(`${url}/v1/accounts/${account}/receipt?register=7`, { method: "POST" });
+      const receipt = readSignedReceipt(signed)!;
+      receipts.push({ receipt, document: await json(`${url}/v1/terms/${receipt.receipt.termsHash}`) });
+    }
+    const offered = receipts.map(({ document }) => ({
+      terms: readTerms(document.terms).terms!,
+      offer: readSignedOffer(document.offer)!,
+    }));
+    const evidence = { offered, channels: [], chain: [], sellersKeys: [] };
+    const { convictions } = judge({ ...evidence, receipts: receipts.map(({ receipt }) => receipt) });
+    expect(convictions).toEqual([]);
+  });
+
   it("sells until the end of its terms at what it has signed, though it is started again with another tariff", async () => {
     let nowSeconds = START;
     const clock = { nowSeconds: () => nowSeconds };
