@@ -47,11 +47,11 @@ const permit2 = option({
   extra: { name: "USD Coin", version: "2", assetTransferMethod: "permit2" },
 });
 
-const client = () =>
+const client = (payable: Parameters<typeof fixedSeller>[2] = PAYABLE) =>
   fixedSeller(
     standIn.http,
     { url: standIn.url, method: "GET", unit: "mWh", unitsPerPayment: 500, metered: false },
-    PAYABLE,
+    payable,
   );
 
 const SPOKEN = `spoken: batch-settlement by eip3009, exact by eip3009 on ${NETWORK} in token ${TOKEN}`;
@@ -139,24 +139,13 @@ const GUARDS = {
 };
 
 test("a seller whose terms pay somebody else than its section says is not bought from, by that reason", async () => {
-  const sale = {
-    url: standIn.url,
-    method: "GET",
-    unit: "mWh",
-    unitsPerPayment: 500,
-    metered: false,
-  } as const;
   const tokens = [{ network: NETWORK, asset: TOKEN }];
   const limits = { callsMax: 2, queueMax: 2, awayAfterMs: 1_000, isFirst: true };
   answer = version2([option(tokens[0]!)]);
   const [here, elsewhere] = [requirementsOf("exact", 100).payTo.toLowerCase(), `0x${"0e".repeat(20)}`];
   const quoted = async (payee: string) => {
     const options = { name: "north", kind: "fixed", url: standIn.url, tokens, payee, ...limits } as const;
-    const seller = new RunningSellerClient(
-      fixedSeller(standIn.http, sale, { ...PAYABLE, tokens }),
-      options,
-      GUARDS,
-    );
+    const seller = new RunningSellerClient(client({ ...PAYABLE, tokens }), options, GUARDS);
     const asked = await seller.quote(100);
     seller.stop();
     return asked;
@@ -172,15 +161,8 @@ test("a seller whose terms pay somebody else than its section says is not bought
 test("of several tokens that a seller takes, each device is quoted the one that it pays with, at the same price alone", async () => {
   const [dollar, euro] = [TOKEN, `0x${"e0".repeat(20)}`].map((asset) => ({ network: NETWORK, asset }));
   const tokens = [dollar!, euro!];
-  const sale = {
-    url: standIn.url,
-    method: "GET",
-    unit: "mWh",
-    unitsPerPayment: 500,
-    metered: false,
-  } as const;
   const seller = new RunningSellerClient(
-    fixedSeller(standIn.http, sale, { ...PAYABLE, tokens }),
+    client({ ...PAYABLE, tokens }),
     {
       name: "both",
       kind: "fixed",
