@@ -6,7 +6,7 @@
  */
 
 import { decodePaymentRequiredHeader, decodePaymentResponseHeader } from "@x402/core/http";
-import { isPaymentPayloadV2, isPaymentRequiredV2 } from "@x402/core/schemas";
+import { isPaymentPayloadV2, isPaymentRequiredV2, PaymentRequiredV2Schema } from "@x402/core/schemas";
 import type { PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse } from "@x402/core/types";
 import { isShallow, TOO_DEEP } from "./nesting.ts";
 
@@ -24,10 +24,31 @@ type HeaderRead<Value> =
   | { readonly value: Value; readonly error: null }
   | { readonly value: null; readonly error: string };
 
+/** One that has an entry nobody can read beside others is read without it; names of networks are left as they are. */
 export function readPaymentRequiredHeader(header: string): HeaderRead<PaymentRequired> {
-  return readHeader(header, PAYMENT_REQUIRED_HEADER, decodePaymentRequiredHeader, (value) =>
-    isPaymentRequiredV2(value as PaymentRequired),
+  return readHeader(header, PAYMENT_REQUIRED_HEADER, decodePaymentRequiredHeader, readableTerms);
+}
+
+/** Terms with the entries of `accepts` that can be read; why there is none, empty for what are no terms at all. */
+function readableTerms(value: unknown): PaymentRequired | string {
+  if (isPaymentRequired(value)) return value;
+  if (typeof value !== "object" || value === null || !("accepts" in value)) return "";
+  const required = value as PaymentRequired;
+  if (!Array.isArray(required.accepts)) return "";
+  const accepts = required.accepts.filter((entry) =>
+    isPaymentRequired({ ...required, accepts: [withCaip2(entry)] }),
   );
+  if (accepts.length > 0) return { ...required, accepts };
+  const issue = PaymentRequiredV2Schema.safeParse(required).error?.issues[0];
+  if (issue?.path[0] !== "accepts" || issue.path.length < 2) return "";
+  return `${issue.path.join(".").slice(0, 80)}: expected as in x402 version 2: ${issue.message.slice(0, 120)}`;
+}
+
+/** An entry as it would be under a name of this version: version 1's are for who chooses, and who says what was found. */
+function withCaip2(entry: unknown): unknown {
+  if (typeof entry !== "object" || entry === null || !("network" in entry)) return entry;
+  const { network } = entry;
+  return typeof network === "string" && !network.includes(":") ? { ...entry, network: "eip155:1" } : entry;
 }
 
 /** Is a decoded PAYMENT-RESPONSE one of version 2? */
@@ -39,7 +60,9 @@ export function isSettleResponse(value: unknown): value is SettleResponse {
 }
 
 export function readPaymentResponseHeader(header: string): HeaderRead<SettleResponse> {
-  return readHeader(header, PAYMENT_RESPONSE_HEADER, decodePaymentResponseHeader, isSettleResponse);
+  return readHeader(header, PAYMENT_RESPONSE_HEADER, decodePaymentResponseHeader, (value) =>
+    isSettleResponse(value) ? value : "",
+  );
 }
 
 /** True for a version 2 payment payload, as devices send it over the general transport. */
@@ -60,8 +83,8 @@ function textOf(header: string): string {
 function readHeader<Value>(
   header: string,
   name: string,
-  decode: (header: string) => Value,
-  isValid: (value: unknown) => boolean,
+  decode: (header: string) => unknown,
+  take: (value: unknown) => Value | string,
 ): HeaderRead<Value> {
   if (header.length > HEADER_MAX) {
     return {
@@ -71,8 +94,9 @@ function readHeader<Value>(
   }
   try {
     if (!isShallow(textOf(header))) return { value: null, error: `${name}: ${TOO_DEEP}` };
-    const value = decode(header);
-    if (isValid(value)) return { value, error: null };
+    const taken = take(decode(header));
+    if (typeof taken !== "string") return { value: taken, error: null };
+    if (taken !== "") return { value: null, error: `${name}: ${taken}` };
   } catch {
     // Not base64, or not JSON: reported below like any other wrong content.
   }

@@ -71,6 +71,12 @@ test("what a seller accepts and what is spoken are distinguished by version, sch
       version2([option({ extra: {} })]),
       `found exact by eip3009 on ${NETWORK} in token ${TOKEN}, without the token's name and version in extra; ${SPOKEN}`,
     ],
+    // Names of networks as version 1 had them, in a header of version 2; an amount that fits no counter.
+    [
+      version2([option({ network: "base" })]),
+      `on base (a name of x402 version 1; expected CAIP-2, as eip155:8453) in token ${TOKEN}; ${SPOKEN}`,
+    ],
+    [version2([option({ amount: "9007199254740993" })]), "amount 9007199254740993 above 9007199254"],
     [
       version2(Array.from({ length: 9 }, () => option({ scheme: "upto".repeat(100) }))),
       `; 5 more; ${SPOKEN}`,
@@ -83,6 +89,20 @@ test("what a seller accepts and what is spoken are distinguished by version, sch
     expect(reason).toContain(expected);
     expect(reason.length).toBeLessThan(1200);
     expect(isUnpayable).toBe(true);
+  }
+});
+
+test("an entry that cannot be read keeps nobody from the others, and alone it is named by its place", async () => {
+  answer = version2([option({ network: "base" }), option({})]);
+  expect((await client().tariff()).tariff).not.toBeNull();
+  const { amount: _amount, ...without } = option({});
+  for (const odd of [without, option({ payTo: 5 }), option({ network: 5 })]) {
+    answer = version2([odd as typeof without & { amount: string }, option({})]);
+    expect((await client().tariff()).tariff).not.toBeNull();
+    answer = version2([odd as typeof without & { amount: string }]);
+    const { tariff, reason } = await client().tariff();
+    expect(tariff).toBeNull();
+    expect(reason).toMatch(/payment-required: accepts\.0\.(amount|payTo|network): /);
   }
 });
 
