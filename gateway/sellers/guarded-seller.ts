@@ -88,6 +88,8 @@ export class GuardedSeller implements Seller {
   readonly #counts = { answered: 0, failed: 0, refused: 0 };
   #lastFailure = "";
   #chargesInPart = false;
+  /** Of the last quote that was asked for: nothing that it accepts can be paid here. */
+  #isUnpayable = false;
 
   /** @param probe called when the circuit waits for one call that tries the seller */
   constructor(seller: Seller, limits: SellerLimits, guards: SellerGuards, probe: () => void) {
@@ -121,10 +123,12 @@ export class GuardedSeller implements Seller {
   async quote(...asking: Parameters<Seller["quote"]>): Promise<AskedQuote> {
     const asked = await this.#call("call", QUOTE, async () => {
       const heard = await this.#seller.quote(...asking);
+      this.#isUnpayable = heard.quote === null && heard.isUnpayable === true;
       if (heard.quote === null) this.health.quoteFailed(heard.reason);
       return heard;
     });
-    if (asked.quote === null) return asked;
+    // While it is left alone it is what it was: a device is told whether to wait or to call somebody.
+    if (asked.quote === null) return this.#isUnpayable ? { ...asked, isUnpayable: true } : asked;
     // It did answer: its circuit stays closed, and what is paid for already can be bought on.
     const reason = await this.#guards.termsTrouble(asked.quote.requirements);
     if (reason === "") {

@@ -178,6 +178,29 @@ test("a seller whose terms pay somebody else than its section says is not bought
   });
 });
 
+test("a seller that cannot be paid is told apart from one that is away, also while it is left alone", async () => {
+  const tokens = [{ network: NETWORK, asset: TOKEN }];
+  const limits = { callsMax: 2, queueMax: 2, awayAfterMs: 1_000, isFirst: true };
+  const options = {
+    name: "north",
+    kind: "fixed",
+    url: standIn.url,
+    tokens,
+    payee: undefined,
+    ...limits,
+  } as const;
+  answer = version2([option({ network: "base" })]);
+  const seller = new RunningSellerClient(client(), options, GUARDS);
+  const reasons: string[] = [];
+  for (let asked = 0; asked < 10; asked++) {
+    const { reason, isUnpayable } = await seller.quote(100);
+    expect(isUnpayable).toBe(true);
+    reasons.push(reason);
+  }
+  seller.stop();
+  expect(reasons.at(-1)).toContain("left alone");
+});
+
 test("of several tokens that a seller takes, each device is quoted the one that it pays with, at the same price alone", async () => {
   const [dollar, euro] = [TOKEN, `0x${"e0".repeat(20)}`].map((asset) => ({ network: NETWORK, asset }));
   const tokens = [dollar!, euro!];
