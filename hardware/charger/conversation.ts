@@ -178,7 +178,9 @@ export class Conversation implements StationEvents {
     if (sample.connector !== settings.connector) return;
     this.#adopt(sample.transactionId);
     const ageSeconds = Number.isFinite(sample.atSeconds) ? this.stationSeconds() - sample.atSeconds : 0;
-    const ageMs = this.#knowsAges ? ageSeconds * 1000 : null;
+    // What is from later than its clock shows says that this is not its clock.
+    const isKnown = this.#knowsAges && ageSeconds > -CLOCK_SLACK_SECONDS;
+    const ageMs = isKnown ? ageSeconds * 1000 : null;
     const { note, step } = meter.report(sample, clock.nowMs(), ageMs, this.#parts.quantumUnits());
     if (note === "backwards" || note === "implausible" || note === "rebased")
       oddities.note(`the charge point's register is ${note}: ${sample.value.energyMilliwattHours} mWh`);
