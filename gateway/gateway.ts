@@ -34,6 +34,7 @@ import type { Counts } from "./purchase/session.ts";
 import { Sessions } from "./purchase/sessions.ts";
 import { fetchResource } from "./sellers/client/resource.ts";
 import { type HttpPools, openHttpPools, openSellers, readAuthorities } from "./sellers/open-router.ts";
+import { PriceBoard, type SellerPrices } from "./sellers/price-board.ts";
 import { ReceiptRounds } from "./sellers/receipt-rounds.ts";
 import { EventHub } from "./telemetry/event-hub.ts";
 import { limitNotes } from "./telemetry/limited-log.ts";
@@ -111,8 +112,11 @@ async function openGateway(
     note,
     everyMs: config.market.receiptsEverySeconds * 1_000,
   });
+  const { prices } = rules;
+  closers.add("prices ahead", () => prices.stop());
   const monitoring = await Monitoring.open(config, files.monitoring, {
     broker,
+    prices: () => prices.all(),
     cluster: () => cluster.status(),
     sellers: () => rules.sellers.status(),
     treasuryAtomic: ({ network, asset }) =>
@@ -130,6 +134,7 @@ async function openGateway(
   });
   closers.add("monitoring", () => monitoring.close());
   events.report(monitoring);
+  prices.start((seller, known) => monitoring.pricesChanged(seller, known));
   // Membership is given up after the last purchase ended: then no other gateway repeats it.
   closers.add("cluster", () => cluster.close());
   closers.add("receipts of use", () => receipts.stop());
@@ -271,11 +276,13 @@ function openRules(
     receive: (...message) => sessions.receive(...message),
     observe,
   });
+  const prices = new PriceBoard(sellers.series, () => Date.now() / 1000, note);
   const { devices } = filter;
   const forward = new GeneralTransport({
     devices,
     fetch: fetchResource(http.forward),
     origins: config.forward.origins.map((origin) => new URL(origin).origin),
+    pricesFor: (device): SellerPrices | null => prices.of(sessions.sellerOf(device) ?? ""),
   });
   const sessions = new Sessions(
     {
@@ -301,7 +308,7 @@ function openRules(
       ...(embedded === null ? {} : { isConnected: (device: string) => embedded.isConnected(device) }),
     },
   );
-  return { sellers, filter, forward, sessions, counts };
+  return { sellers, prices, filter, forward, sessions, counts };
 }
 
 /** The configured tokens, each with its chain and the limits of its deposits. */

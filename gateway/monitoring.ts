@@ -14,6 +14,7 @@ import { parseJson } from "#protocol/nesting";
 import { isSameToken, type PaymentToken } from "#protocol/payment-token";
 import type { Broker } from "./broker/broker.ts";
 import type { Access } from "./broker/external/access-probe.ts";
+import { PRICES_FOLDER } from "./broker/external/external.ts";
 import { clusterTrouble } from "./cluster/cluster.ts";
 import type { ClusterStatus } from "./cluster/cluster-status.ts";
 import type { Config } from "./config/config.ts";
@@ -27,6 +28,7 @@ import { type HttpServer, openHttpServer } from "./http/http-server.ts";
 import type { WaitingPayments } from "./ledger/store.ts";
 import { noteFailure } from "./purchase/faults/note-failure.ts";
 import type { GatewayEvent, Logger, Timing } from "./purchase/ports.ts";
+import type { SellerPrices } from "./sellers/price-board.ts";
 import { isSelling } from "./sellers/seller-health.ts";
 import type { SellerStatus } from "./sellers/seller-status.ts";
 import { type AlarmConditions, Alarms } from "./telemetry/alarms.ts";
@@ -38,6 +40,7 @@ import type { Light } from "./telemetry/light-view.ts";
 import { readLocations } from "./telemetry/locations.ts";
 import type { AccessSources } from "./telemetry/metrics/access-metrics.ts";
 import { Metrics } from "./telemetry/metrics/metrics.ts";
+import { priceDiscovery, priceMessage } from "./telemetry/price-forms.ts";
 import { openWebhooks, type Webhooks } from "./telemetry/webhooks.ts";
 
 interface MonitoringParts {
@@ -48,6 +51,8 @@ interface MonitoringParts {
   readonly treasuryAddress: string;
   /** In the order of preference. */
   readonly sellers: () => readonly SellerStatus[];
+  /** Of those that publish any. */
+  readonly prices: () => readonly SellerPrices[];
   readonly ledger: Api["ledger"];
   readonly journal: () => WaitingPayments;
   readonly access: AccessSources;
@@ -183,6 +188,18 @@ export class Monitoring {
     if (!this.#feed.wantsFrames) return;
     const frame = frameOf(event, wallSeconds());
     if (frame !== null) this.#feed.frame(frame);
+  }
+
+  /** Another price holds, or another series is known; null: it is over. */
+  pricesChanged(seller: string, prices: SellerPrices | null): void {
+    const { broker } = this.#parts;
+    if (prices === null) {
+      broker.retain(PRICES_FOLDER + seller, "");
+      return;
+    }
+    const money = moneyOf(this.#config.tokens, prices.token);
+    this.#homeAssistant.announcePrice(seller, priceDiscovery(prices, money));
+    broker.retain(PRICES_FOLDER + seller, priceMessage(prices, money));
   }
 
   async close(): Promise<void> {

@@ -8,17 +8,12 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import canonicalize from "canonicalize";
 import { z } from "zod";
-import { PRICE_MAX, QUANTUM_MAX } from "#core/units";
+import { QUANTUM_MAX } from "#core/units";
 import { type Hex, toHex } from "#payment/bytes";
+import { CURVE, curveFaults, priceAt } from "./price-series.ts";
 
-/** Two days by the minute. */
-export const STEPS_MAX = 2_880;
 const QUANTA_MAX = 64;
-const SECONDS_MAX = 4_294_967_295;
-/** A seller is bound for at most this long. */
-export const WINDOW_SECONDS_MAX = 7 * 86_400;
 
-const seconds = z.int().min(0).max(SECONDS_MAX);
 const address = z.string().regex(/^0x[0-9a-f]{40}$/);
 
 const TERMS = z
@@ -38,26 +33,13 @@ const TERMS = z
     quantaAtomic: z.array(z.int().min(1).max(QUANTUM_MAX)).min(1).max(QUANTA_MAX),
     /** Less than a quantum may be charged of one. */
     metered: z.boolean(),
-    /** The price from a second on, atomic units per million units; each until the next, the last to the window's end. */
-    price: z
-      .array(z.tuple([seconds, z.int().min(1).max(PRICE_MAX)]))
-      .min(1)
-      .max(STEPS_MAX),
-    /** The window, Unix seconds: from the first to before the last of them. */
-    fromSeconds: seconds,
-    untilSeconds: seconds,
+    ...CURVE,
   })
   .superRefine((terms, context) => {
     const say = (path: string, message: string) =>
       context.addIssue({ code: "custom", path: [path], message });
-    const { fromSeconds, untilSeconds, price, quantaAtomic } = terms;
-    const length = untilSeconds - fromSeconds;
-    if (length <= 0 || length > WINDOW_SECONDS_MAX)
-      say("untilSeconds", `expected 1 to ${WINDOW_SECONDS_MAX} s after fromSeconds, found ${length}`);
-    if (price[0]![0] > fromSeconds)
-      say("price", `expected a price from ${fromSeconds} on, found the first from ${price[0]![0]}`);
-    if (price.some(([start], at) => at > 0 && start <= price[at - 1]![0]))
-      say("price", "expected rising seconds, found some that are not");
+    const { quantaAtomic } = terms;
+    for (const [path, message] of curveFaults(terms)) say(path, message);
     if (quantaAtomic.some((quantum, at) => at > 0 && quantum <= quantaAtomic[at - 1]!))
       say("quantaAtomic", "expected rising quanta, found some that are not");
   });
@@ -76,12 +58,6 @@ export function readTerms(document: unknown): { readonly terms: Terms | null; re
 /** SHA-256 of the terms' one form: 0x and 64 lower-case hex digits. */
 export function termsHash(terms: Terms): Hex {
   return toHex(sha256(utf8ToBytes(canonicalize(terms)!)));
-}
-
-/** The price at a second, atomic units per million units; null outside the window. */
-export function priceAt(terms: Terms, atSeconds: number): number | null {
-  if (atSeconds < terms.fromSeconds || atSeconds >= terms.untilSeconds) return null;
-  return terms.price.findLast(([start]) => start <= atSeconds)![1];
 }
 
 /** The highest price within a span that the window covers, both ends included; null where it does not reach at all. */

@@ -96,6 +96,28 @@ export const ANSWERS = {
   Sellers: z.object({
     sellers: list(z.object({ ...SELLER_STATUS.shape, lights: count("lights that buy from it") })),
   }),
+  Prices: z.object({
+    sellers: list(
+      z.object({
+        seller: text("its name"),
+        network: text("what it is paid in: CAIP-2"),
+        asset: text("the token's address"),
+        money: MONEY,
+        unit: text("the metered unit"),
+        timeZone: text("IANA name of the zone that the tariff is made in"),
+        fromSeconds: unixSeconds("the series begins"),
+        untilSeconds: unixSeconds("it ends, exclusive"),
+        price: list(z.tuple([unixSeconds("from when"), count("atomic units for a million metered units")])),
+      }),
+    ),
+  }),
+  EvccRates: list(
+    z.object({
+      start: text("ISO 8601 in UTC"),
+      end: text("ISO 8601 in UTC"),
+      value: z.number().min(0).describe("whole tokens per kWh"),
+    }),
+  ),
   Duty: CLUSTER_STATUS,
   Payment: PAYMENT,
   Payments: z.object({

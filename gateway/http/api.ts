@@ -6,16 +6,18 @@
  */
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { z } from "zod";
-import type { PaymentToken } from "#protocol/payment-token";
+import { isSameToken, type PaymentToken } from "#protocol/payment-token";
 import { isDeviceName } from "#protocol/topics";
 import type { ClusterStatus } from "../cluster/cluster-status.ts";
 import type { MoneySection } from "../config/monitoring-section.ts";
 import type { Enrolments } from "../enrolment/enrolment.ts";
 import type { Ledger } from "../purchase/ports.ts";
+import type { SellerPrices } from "../sellers/price-board.ts";
 import type { SellerStatus } from "../sellers/seller-status.ts";
 import type { TreasuryBalance } from "../telemetry/alarms.ts";
 import type { Fleet } from "../telemetry/fleet-view.ts";
 import { daysLeft, type Light } from "../telemetry/light-view.ts";
+import { evccRates } from "../telemetry/price-forms.ts";
 import type { Answer } from "./answers.ts";
 import { channelBody, lightBody } from "./light-rows.ts";
 import { OPENAPI } from "./openapi.ts";
@@ -28,6 +30,7 @@ export interface Api {
   readonly tokens: readonly (PaymentToken & MoneySection)[];
   readonly unit: string;
   readonly sellers: () => readonly SellerStatus[];
+  readonly prices: () => readonly SellerPrices[];
   readonly cluster: () => ClusterStatus;
   /** In the order of the tokens. */
   readonly treasury: () => readonly TreasuryBalance[];
@@ -71,6 +74,27 @@ function registerFleet(app: FastifyInstance, api: Api): void {
       if (seller !== null) lights.set(seller, (lights.get(seller) ?? 0) + 1);
     return { sellers: api.sellers().map((seller) => ({ ...seller, lights: lights.get(seller.name) ?? 0 })) };
   });
+
+  const moneyOf = ({ token }: SellerPrices) => api.tokens.find((known) => isSameToken(known, token))!;
+  app.get("/api/v1/prices", (): Answer<"Prices"> => {
+    const pricesOf = (known: SellerPrices): Answer<"Prices">["sellers"][number] => {
+      const { seller, series, token } = known;
+      const { symbol, decimals } = moneyOf(known);
+      const { network, asset } = token;
+      return { seller, network, asset, money: { symbol, decimals }, ...series };
+    };
+    return { sellers: api.prices().map(pricesOf) };
+  });
+
+  app.get<{ Params: { seller: string } }>(
+    "/api/v1/prices/:seller/evcc",
+    (request, reply): Answer<"EvccRates"> | FastifyReply => {
+      const known = api.prices().find(({ seller }) => seller === request.params.seller);
+      if (known?.series.unit === "mWh") return evccRates(known, moneyOf(known));
+      const found = known === undefined ? "none that publishes prices" : `one of ${known.series.unit}`;
+      return reply.code(404).send({ error: `expected a seller of energy by its name, found ${found}` });
+    },
+  );
 
   app.get("/api/v1/duty", (): Answer<"Duty"> => api.cluster());
 

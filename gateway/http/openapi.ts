@@ -83,6 +83,19 @@ export const OPENAPI = {
     },
     "/api/v1/fleet": get("The fleet as it is now", "Fleet"),
     "/api/v1/sellers": get("The sellers, the most wanted first", "Sellers"),
+    "/api/v1/prices": get("Prices ahead, of the sellers that publish them", "Prices"),
+    "/api/v1/prices/{seller}/evcc": {
+      get: {
+        summary:
+          "The same of one seller of energy, as a forecast for evcc's custom tariff: whole tokens per kWh",
+        parameters: [{ name: "seller", in: "path", required: true, schema: { type: "string" } }],
+        responses: {
+          "200": json("Steps that follow each other", "EvccRates"),
+          "401": json("No token", "Error"),
+          "404": json("No such seller, or none that sells energy", "Error"),
+        },
+      },
+    },
     "/api/v1/duty": get("Who of several gateways takes which payments", "Duty"),
     "/api/v1/history": get("The fleet over time, oldest first", "History", HISTORY_QUERY),
     "/api/v1/lights": get("Lights, in the order of being heard first", "Lights", LIGHTS_QUERY),

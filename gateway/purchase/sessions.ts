@@ -66,6 +66,11 @@ export class Sessions {
     return this.#table.size;
   }
 
+  /** Where a device buys, by the configuration's name; null before its first offer. */
+  sellerOf(device: string): string | null {
+    return this.#table.get(device)?.channel?.seller ?? null;
+  }
+
   receive(device: string, leaf: Leaf, payload: Uint8Array): void {
     if (!this.#isOpen) return;
     try {

@@ -6,6 +6,7 @@
 
 import { readFileSync } from "node:fs";
 import type { ReceiptSource } from "#market/documents";
+import type { PricePublisher } from "#market/price-series";
 import { Watt402Error } from "#payment/watt402-error";
 import type { Config } from "../config/config.ts";
 import { shownUrl } from "../config/layers.ts";
@@ -16,6 +17,7 @@ import { electricitySeller } from "./client/electricity-seller.ts";
 import { fixedSeller } from "./client/fixed-seller.ts";
 import { type Http, openHttp } from "./client/seller-http.ts";
 import type { SellerGuards } from "./guarded-seller.ts";
+import type { SeriesSource } from "./price-board.ts";
 import { RunningSellerClient } from "./seller-client.ts";
 import { openSellerRouter } from "./seller-router.ts";
 import type { SellerStatus } from "./seller-status.ts";
@@ -24,6 +26,8 @@ export interface Sellers {
   readonly router: SellerRouter;
   /** Who signs receipts of a seller, by its name (ChannelRecord.seller); null for who signs none. */
   sourceOf(seller: string): ReceiptSource | null;
+  /** Those that may publish prices ahead. */
+  readonly series: readonly SeriesSource[];
   status(): readonly SellerStatus[];
   stop(): void;
 }
@@ -87,12 +91,23 @@ export function openSellers(
       const { receipt } = owner?.spoken ?? {};
       return receipt === undefined ? null : { receipt };
     },
+    series: entries.flatMap(({ client, spoken: { publishedPrices } }) =>
+      publishedPrices === undefined ? [] : [seriesOf(client, publishedPrices)],
+    ),
     router: openSellerRouter(entries, market.choose, SYSTEM_TIMER.nowMs),
     status: () => entries.map(({ client }) => client.status()),
     stop() {
       for (const { client } of entries) client.stop();
     },
   };
+}
+
+function seriesOf(
+  client: RunningSellerClient,
+  publishedPrices: PricePublisher["publishedPrices"],
+): SeriesSource {
+  const unit = () => client.tariff()?.unit ?? null;
+  return { name: client.name, token: client.tokens[0]!, unit, publishedPrices };
 }
 
 /** An HTTP pool that reaches this seller alone. */
@@ -111,7 +126,7 @@ export function openSellerHttp(
 }
 
 /** The client that speaks a seller's language. */
-export function clientOf(seller: SellerConfig, http: Http): Seller & Partial<ReceiptSource> {
+export function clientOf(seller: SellerConfig, http: Http): Seller & Partial<ReceiptSource & PricePublisher> {
   const { kind, url, resource, method, unit, unitsPerPayment, metered } = seller;
   const { schemes, tokens, transferMethods: methods, verifyingContracts: verifiers, termsKeys } = seller;
   const payable = { schemes, tokens, methods, verifiers };

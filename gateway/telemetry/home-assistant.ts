@@ -37,6 +37,8 @@ interface HomeAssistantOptions {
 export interface HomeAssistant {
   /** Announces a light, once per run and again when it pays in another token. */
   announce(light: LightDescription): void;
+  /** Announces a seller's price, once per run. @param config its discovery message */
+  announcePrice(seller: string, config: string): void;
   /** Takes a light's announcement back; it is announced again when it comes again. */
   forget(device: string): void;
 }
@@ -47,6 +49,10 @@ const STALE_LINES_MAX = 1_000;
 const ENTITIES = ["energy", "power", "spent", "state", "starved"] as const;
 type Entity = (typeof ENTITIES)[number];
 
+/** What is remembered of a seller's price begins so, where a light has its device. */
+const PRICE = "price_";
+const priceTopic = (prefix: string, name: string) => `${prefix}/sensor/watt402_${name}/config`;
+
 /** A reading comes every minute or so; after an hour of silence the value is no longer the present one. */
 const EXPIRE_SECONDS = 3_600;
 
@@ -55,10 +61,19 @@ export function openHomeAssistant(options: HomeAssistantOptions): HomeAssistant 
   const remembered = new Set(readMemory(memoryFile));
   /** By device: how its money was written. */
   const announced = new Map<string, MoneySection>();
+  /** Sellers whose price was announced in this run. */
+  const prices = new Set<string>();
   let staleLines = 0;
 
+  function remember(line: string): void {
+    // Remembered before it is published: what is announced can always be taken back.
+    if (!remembered.has(line)) appendFileSync(memoryFile, `${line}\n`);
+    remembered.add(line);
+  }
+
   function takeBack(before: string, device: string): void {
-    for (const entity of ENTITIES) retain(configTopic(before, device, entity), "");
+    if (device.startsWith(PRICE)) retain(priceTopic(before, device), "");
+    else for (const entity of ENTITIES) retain(configTopic(before, device, entity), "");
   }
 
   if (!isEnabled && remembered.size > 0) {
@@ -74,13 +89,16 @@ export function openHomeAssistant(options: HomeAssistantOptions): HomeAssistant 
       const money = options.moneyOf(light);
       if (announced.get(light.device) === money) return;
       announced.set(light.device, money);
-      const line = `${prefix} ${light.device}`;
-      // Remembered before it is published: what is announced can always be taken back.
-      if (!remembered.has(line)) appendFileSync(memoryFile, `${line}\n`);
-      remembered.add(line);
+      remember(`${prefix} ${light.device}`);
       for (const entity of ENTITIES) {
         retain(configTopic(prefix, light.device, entity), JSON.stringify(discovery(light, entity, money)));
       }
+    },
+    announcePrice(seller, config) {
+      if (!isEnabled || prices.has(seller)) return;
+      prices.add(seller);
+      remember(`${prefix} ${PRICE}${seller}`);
+      retain(priceTopic(prefix, PRICE + seller), config);
     },
     forget(device) {
       const line = `${prefix} ${device}`;

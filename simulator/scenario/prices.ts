@@ -34,6 +34,7 @@ export function pricedBy(
   });
   const edges = spells.flatMap(({ fromSeconds, untilSeconds }) => [fromSeconds, untilSeconds]);
   return {
+    timeZone: base.timeZone,
     priceAt(seconds) {
       const holding = spells.filter((spell) => spell.fromSeconds <= seconds && seconds < spell.untilSeconds);
       const factor = holding.reduce((product, spell) => product * spell.factor, 1);

@@ -13,6 +13,7 @@ import { UptoEvmScheme } from "@x402/evm/upto/server";
 import type { FastifyInstance } from "fastify";
 import type { Address, Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
+import type { PriceSeries } from "#market/price-series";
 import type { Curve } from "#node/key/native-curve";
 import { fromHex } from "#payment/bytes";
 import { openKey } from "#payment/key";
@@ -32,6 +33,7 @@ import { shareOf, WHOLE } from "./sale/charged-share.ts";
 import { EnergySale } from "./sale/energy-sale.ts";
 import { ELECTRICITY, type Goods } from "./sale/goods.ts";
 import { type GasSponsoring, paymentWays, type TransferMethod } from "./sale/payment-ways.ts";
+import { seriesOf } from "./sale/price-curve.ts";
 import { DEFAULT_MENU, type Quote, quoting, type Tariff } from "./sale/tariff.ts";
 import { openOwnScheme } from "./scheme/open-scheme.ts";
 import type { SchemeServer } from "./scheme/scheme-server.ts";
@@ -224,6 +226,7 @@ async function serve(opened: Opened): Promise<SellerService> {
     voucherService: own?.voucherService,
     store,
     quote,
+    series: () => seriesNow(opened, terms.goods.unit),
     isMetered: chargedShare !== WHOLE,
     terms,
     chain: watch,
@@ -290,6 +293,11 @@ function buildTerms(
 }
 
 /** Where the prices that it has signed are kept. */
+function seriesNow({ options, prices, nowSeconds }: Opened, unit: string): PriceSeries {
+  const now = nowSeconds();
+  return seriesOf(options.tariff, unit, now, prices?.windowAt(now) ?? null);
+}
+
 function boundFile({ dataDirectory }: SellerOptions): string {
   mkdirSync(dataDirectory, { recursive: true });
   return join(dataDirectory, "bound-prices.json");

@@ -6,7 +6,7 @@
  * its retention: gateway and devices check them on receipt.
  */
 import { LEAVES, type Leaf, TOPIC_PREFIX } from "#protocol/topics";
-import { MEMBERS_FOLDER } from "./external.ts";
+import { MEMBERS_FOLDER, PRICES_FOLDER } from "./external.ts";
 
 export interface AclOptions {
   /** User name of the gateways. */
@@ -41,6 +41,8 @@ export function mosquittoFiles(options: AclOptions, byPasswords = false): AclFil
     ...leavesThatGo("down").map((leaf) => `topic write ${TOPIC_PREFIX}+/${leaf}`),
     "# What gateways say to each other.",
     `topic readwrite ${MEMBERS_FOLDER}#`,
+    "# Prices ahead.",
+    `topic write ${PRICES_FOLDER}#`,
     ...(discoveryPrefix === null ? [] : [`topic write ${discoveryPrefix}/#`]),
     "",
     "# Every device, on its own topics alone. Whatever is not named here is denied.",
@@ -116,6 +118,7 @@ export function emqxFiles({ gatewayUser, discoveryPrefix }: AclOptions): AclFile
     `${gateway}, publish, ${all("down")}}.`,
     "%% What gateways say to each other.",
     `${gateway}, all, ${topics([`${MEMBERS_FOLDER}#`])}}.`,
+    `${gateway}, publish, ${topics([`${PRICES_FOLDER}#`])}}.`,
     ...(discoveryPrefix === null ? [] : [`${gateway}, publish, ${topics([`${discoveryPrefix}/#`])}}.`]),
     "",
     "%% Every device, on its own topics alone, retained only where the table of leaves says so.",

@@ -69,6 +69,9 @@ const SUBSCRIPTION_REFUSED = 128;
 /** Topics between gateways; no device's topic begins like it. */
 export const MEMBERS_FOLDER = `${TOPIC_PREFIX}gateway/`;
 
+/** Prices ahead, retained, one topic for each seller; likewise. */
+export const PRICES_FOLDER = `${TOPIC_PREFIX}prices/`;
+
 const UP_LEAVES = (Object.keys(LEAVES) as Leaf[]).filter((leaf) => LEAVES[leaf].direction === "up");
 const everyDevice = (leaf: Leaf) => `${TOPIC_PREFIX}+/${leaf}`;
 

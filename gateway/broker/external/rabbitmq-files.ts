@@ -9,7 +9,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { TOPIC_PREFIX } from "#protocol/topics";
 import { type AclFiles, type AclOptions, leavesThatGo, MADE_BY, PAYLOAD_BYTES_MAX } from "./acl-files.ts";
-import { MEMBERS_FOLDER } from "./external.ts";
+import { MEMBERS_FOLDER, PRICES_FOLDER } from "./external.ts";
 
 /** Who may log in; without a password by a certificate with that common name alone. */
 export interface BrokerUser {
@@ -101,9 +101,10 @@ const DEVICE_TOPICS = {
 function gatewayTopics(discoveryPrefix: string | null) {
   const device = `${literal(TOPIC_PREFIX)}([0-9a-f]{40}|[*])`;
   const members = `${literal(MEMBERS_FOLDER)}.*`;
+  const prices = `${literal(PRICES_FOLDER)}.*`;
   const discovery = discoveryPrefix === null ? [] : [`${literal(`${discoveryPrefix}/`)}.*`];
   return {
-    write: `^(${[`${device}${leavesOf("down")}`, members, ...discovery].join("|")})$`,
+    write: `^(${[`${device}${leavesOf("down")}`, members, prices, ...discovery].join("|")})$`,
     read: `^(${device}${leavesOf("up")}|${members})$`,
   };
 }

@@ -8,8 +8,10 @@
 import { z } from "zod";
 import { COUNTER_MAX, PRICE_MAX, QUANTUM_MAX } from "#core/units";
 import type { ReceiptSource } from "#market/documents";
+import type { PricePublisher } from "#market/price-series";
 import { withTerms } from "#market/signed-offer";
 import { termsHash } from "#market/terms-of-sale";
+import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { ChannelRecord, Sale, Seller, SellerCounters, Tariff } from "../../purchase/ports.ts";
 import { ExtensionEcho, presentPayment } from "./extension-echo.ts";
@@ -56,7 +58,7 @@ export function electricitySeller(
   payable: Payable,
   resource?: string,
   termsKeys: readonly string[] = [],
-): Seller & ReceiptSource {
+): Seller & ReceiptSource & PricePublisher {
   const base = baseUrl.replace(/\/+$/, "");
   const echo = new ExtensionEcho();
   const signed = new SellerTerms(http, base, termsKeys);
@@ -94,6 +96,13 @@ export function electricitySeller(
       return { quote: { ...quote, resource: named, offered }, reason: "" };
     },
     receipt: (...asked) => signed.receipt(...asked),
+    async publishedPrices() {
+      const url = `${base}/v1/prices`;
+      const answer = await http.call("GET", url, null);
+      if (answer.kind === "paid") return jsonIn(answer) ?? {};
+      if (answer.kind === "refused" && answer.status === 404) return null;
+      throw new Watt402Error("unreachable", `${url}: expected a price series, ${found(answer)}`);
+    },
     async pay(channel, amountAtomic, payload): Promise<Sale> {
       const resource = {
         method: "POST",

@@ -9,6 +9,7 @@
 import { z } from "zod";
 import type { ReceiptSource } from "#market/documents";
 import type { OfferedTerms } from "#market/judge";
+import { priceAt } from "#market/price-series";
 import {
   contradictionIn,
   offerSigner,
@@ -16,7 +17,7 @@ import {
   type SignedOffer,
   termsHashIn,
 } from "#market/signed-offer";
-import { priceAt, readTerms, termsHash } from "#market/terms-of-sale";
+import { readTerms, termsHash } from "#market/terms-of-sale";
 import { readSignedReceipt, receiptSigner, type SignedReceipt } from "#market/usage-receipt";
 import type { OfferedRequirements } from "#protocol/messages";
 import { parseJson } from "#protocol/nesting";

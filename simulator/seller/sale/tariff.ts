@@ -20,6 +20,8 @@ export interface Quote {
 }
 
 export interface Tariff {
+  /** IANA name of the zone that it is made in; UTC when absent. */
+  readonly timeZone?: string | undefined;
   /** Atomic units per million metered units at a unix second. */
   priceAt(seconds: number): number;
   /** First unix second after `seconds` at which another price may hold. */
@@ -92,6 +94,7 @@ export function timeOfUseTariff(options: {
     return windows.find((window) => holds(window, minute, weekday))?.pricePerMillionUnits ?? otherwise;
   };
   return {
+    timeZone: options.timeZone,
     priceAt,
     validUntilSeconds: (seconds) => {
       // Clock changes make local arithmetic treacherous; stepping real minutes cannot be fooled by them.

@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { PaymentPayload } from "@x402/core/types";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
 import { isCounter } from "#core/units";
+import type { PriceSeries } from "#market/price-series";
 import { cut } from "#node/config/shown";
 import { parseJson } from "#protocol/nesting";
 import type { ChainWatch } from "../claims/chain-watch.ts";
@@ -41,6 +42,8 @@ interface ServerParts {
   readonly voucherService: VoucherService | undefined;
   readonly store: AccountStore;
   readonly quote: () => Quote;
+  /** What it will ask, as far as it knows. */
+  readonly series: () => PriceSeries;
   /** It charges less than is signed. */
   readonly isMetered: boolean;
   readonly terms: Terms;
@@ -94,6 +97,8 @@ function addReads(app: FastifyInstance, parts: ServerParts): void {
     resources: terms.goods.resources.map(({ path }) => path),
     ...(parts.isMetered ? { metered: true } : {}),
   }));
+
+  app.get("/v1/prices", async () => parts.series());
 
   app.get<{ Params: { id: string } }>("/v1/accounts/:id", async (request, reply) => {
     const id = request.params.id.toLowerCase();

@@ -7,30 +7,24 @@
  */
 import { existsSync } from "node:fs";
 import { z } from "zod";
-import { STEPS_MAX } from "#market/terms-of-sale";
+import { CURVE, type PriceCurve } from "#market/price-series";
 import { readText } from "#node/config/text-file";
 import { writeOver } from "#node/journal/private-file";
 import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
+import { curveOf } from "../sale/price-curve.ts";
 import type { Quote, Tariff } from "../sale/tariff.ts";
 
 const DAY_SECONDS = 86_400;
 /** Terms that would end sooner reach to the end of the day after: a buyer has to fetch them, and to use them. */
 const WINDOW_SECONDS_MIN = 600;
 
-const WINDOW = z.strictObject({
-  fromSeconds: z.int().min(0),
-  untilSeconds: z.int().min(1),
-  price: z.array(z.tuple([z.int().min(0), z.int().min(1)])).min(1),
-});
-
-/** As terms have them: Unix seconds, and the price from a second on, atomic units per million units. */
-export type PriceWindow = z.infer<typeof WINDOW>;
+const WINDOW = z.strictObject(CURVE);
 
 export class BoundPrices {
   readonly #file: string;
   readonly #tariff: Tariff;
-  #window: PriceWindow | null;
+  #window: PriceCurve | null;
 
   /** @param file where the window in force is kept; throws one line when it holds something else */
   constructor(file: string, tariff: Tariff) {
@@ -40,7 +34,7 @@ export class BoundPrices {
   }
 
   /** In force at a second; one before its begin, by a clock that was set back, is answered with its first price. */
-  windowAt(seconds: number): PriceWindow {
+  windowAt(seconds: number): PriceCurve {
     if (this.#window !== null && seconds < this.#window.untilSeconds) return this.#window;
     const window = windowFrom(this.#tariff, Math.floor(seconds));
     writeOver(this.#file, JSON.stringify(window));
@@ -59,22 +53,13 @@ export class BoundPrices {
   }
 }
 
-function windowFrom(tariff: Tariff, fromSeconds: number): PriceWindow {
+function windowFrom(tariff: Tariff, fromSeconds: number): PriceCurve {
   const endOfDay = (Math.floor(fromSeconds / DAY_SECONDS) + 1) * DAY_SECONDS;
   const untilSeconds = endOfDay - fromSeconds < WINDOW_SECONDS_MIN ? endOfDay + DAY_SECONDS : endOfDay;
-  const price: [number, number][] = [];
-  let start = fromSeconds;
-  for (
-    ;
-    start < untilSeconds && price.length < STEPS_MAX;
-    start = Math.ceil(tariff.validUntilSeconds(start))
-  ) {
-    price.push([start, tariff.priceAt(start)]);
-  }
-  return { fromSeconds, untilSeconds: Math.min(start, untilSeconds), price };
+  return curveOf(tariff, fromSeconds, untilSeconds);
 }
 
-function windowIn(file: string): PriceWindow {
+function windowIn(file: string): PriceCurve {
   const read = WINDOW.safeParse(jsonIn(file));
   if (read.success) return read.data;
   throw new Watt402Error(

@@ -5,6 +5,7 @@
  * second that no earlier one was after: a clock that is set back makes the seller contradict nothing that it has signed.
  */
 import type { PaymentRequirements } from "@x402/core/types";
+import type { PriceCurve } from "#market/price-series";
 import { type OfferPayload, offerDigest, type SignedOffer, withTerms } from "#market/signed-offer";
 import { type Terms, termsHash } from "#market/terms-of-sale";
 import { receiptDigest, type SignedReceipt, type UsageReceipt } from "#market/usage-receipt";
@@ -12,7 +13,7 @@ import { toHex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
 import type { Key } from "#payment/key";
 import type { AccountStore } from "../ports.ts";
-import type { BoundPrices, PriceWindow } from "./bound-prices.ts";
+import type { BoundPrices } from "./bound-prices.ts";
 
 /** What terms say beside prices and their window. */
 export type Sold = Pick<Terms, "unit" | "network" | "asset" | "payTo" | "quantaAtomic" | "metered">;
@@ -54,7 +55,7 @@ export class SignedTerms {
   readonly #kept = new Map<string, Offered>();
   #signed = { second: 0, count: 0 };
   #latestSeconds = 0;
-  #newest: { readonly window: PriceWindow; readonly offered: Offered } | null = null;
+  #newest: { readonly window: PriceCurve; readonly offered: Offered } | null = null;
 
   constructor(parts: SignedTermsParts) {
     this.#parts = parts;

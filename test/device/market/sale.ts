@@ -4,8 +4,9 @@
  */
 import fc from "fast-check";
 import type { Evidence, OfferedTerms } from "#market/judge";
+import { priceAt } from "#market/price-series";
 import { type OfferPayload, offerDigest, withTerms } from "#market/signed-offer";
-import { priceAt, type Terms, termsHash } from "#market/terms-of-sale";
+import { type Terms, termsHash } from "#market/terms-of-sale";
 import { receiptDigest, type SignedReceipt, type UsageReceipt } from "#market/usage-receipt";
 import { toHex } from "#payment/bytes";
 import { channelIdOf } from "#payment/channel";

@@ -1,8 +1,9 @@
 import { verifyOfferSignatureEIP712 } from "@x402/extensions/offer-receipt";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { priceAt, STEPS_MAX } from "#market/price-series";
 import { contradictionIn, offerSigner, readSignedOffer, termsHashIn, withTerms } from "#market/signed-offer";
-import { highestPrice, priceAt, readTerms, STEPS_MAX, type Terms, termsHash } from "#market/terms-of-sale";
+import { highestPrice, readTerms, type Terms, termsHash } from "#market/terms-of-sale";
 import { readSignedReceipt, receiptSigner } from "#market/usage-receipt";
 import { dealings, offerOf, receiptsOf, SELLER, STRANGER, termsOf } from "./sale.ts";
 

@@ -8,6 +8,7 @@ import { Feed } from "#gateway/http/feed";
 import { Health } from "#gateway/http/health";
 import { openHttpServer } from "#gateway/http/http-server";
 import type { ChannelRecord, GatewayEvent, PaymentRecord, Tariff } from "#gateway/purchase/ports";
+import type { SellerPrices } from "#gateway/sellers/price-board";
 import type { SellerStatus } from "#gateway/sellers/seller-status";
 import { frameOf } from "#gateway/telemetry/decoded-frames";
 import { Fleet } from "#gateway/telemetry/fleet-view";
@@ -31,6 +32,18 @@ export const TOKENS = [
     lowBalanceAtomic: 0,
   },
 ] as const;
+
+const PRICES: SellerPrices = {
+  seller: "seller",
+  token: TOKENS[0],
+  series: {
+    unit: "mWh",
+    timeZone: "UTC",
+    price: [[1_800_000_000, PRICE]],
+    fromSeconds: 1_800_000_000,
+    untilSeconds: 1_800_003_600,
+  },
+};
 
 export const TARIFF: Tariff = {
   unit: "mWh",
@@ -301,6 +314,7 @@ export async function openStage({ locations = new Map(), token = null }: StageOp
     feed,
     health,
     metrics,
+    prices: () => [PRICES],
     cluster: () => CLUSTER,
     ledger: ledgerOf(fleet, charged, payments, now),
     tokens: TOKENS,

@@ -2,8 +2,9 @@
 import { decodePaymentRequiredHeader } from "@x402/core/http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { judge } from "#market/judge";
+import { priceAt, readPriceSeries } from "#market/price-series";
 import { offerSigner, readSignedOffer, termsHashIn } from "#market/signed-offer";
-import { priceAt, readTerms, termsHash } from "#market/terms-of-sale";
+import { readTerms, termsHash } from "#market/terms-of-sale";
 import { readSignedReceipt } from "#market/usage-receipt";
 import { flatTariff, seriesTariff } from "#simulator/seller/sale/tariff";
 import { type Ground, prepareGround } from "./fixtures.ts";
@@ -113,6 +114,11 @@ describe("a seller that signs its terms", () => {
     expect([priceAt(terms, START), priceAt(terms, START + 3_600)]).toEqual([100_000, 300_000]);
     await first.stop();
     const again = await ground.start({ clock, dataDirectory, tariff: flatTariff(900_000) });
+    const { series } = readPriceSeries(await json(`${again.url}/v1/prices`));
+    const ahead = [0, 3_600, terms.untilSeconds - START, 40 * 3_600];
+    expect(ahead.map((later) => priceAt(series!, START + later))).toEqual([
+      100_000, 300_000, 900_000, 900_000,
+    ]);
     for (const [later, price] of [
       [0, 100_000],
       [3_600, 300_000],

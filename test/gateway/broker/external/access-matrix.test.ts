@@ -163,7 +163,9 @@ test("the files for Mosquitto and EMQX name every leaf once each way, the gatewa
     `topic ${isUp ? "read" : "write"} x402/1/+/${name}`,
     `pattern ${isUp ? "write" : "read"} x402/1/%u/${name}`,
   ]);
-  expect(rules.sort()).toEqual([...expected, "topic readwrite x402/1/gateway/#"].sort());
+  expect(rules.sort()).toEqual(
+    [...expected, "topic readwrite x402/1/gateway/#", "topic write x402/1/prices/#"].sort(),
+  );
   expect(acl).toContain("user gate\n");
 
   const emqx = emqxFiles({ ...options, discoveryPrefix: "homeassistant" })["acl.conf"]!;
@@ -180,6 +182,7 @@ test("the files for Mosquitto and EMQX name every leaf once each way, the gatewa
   expect(topicsIn(/re, .*\{retain, true\}/)).toEqual(own(({ isUp, isRetained }) => isUp && isRetained));
   expect(topicsIn(/re, .*subscribe/).sort()).toEqual(own(({ isUp }) => !isUp).sort());
   expect(emqx).toContain('{allow, {username, "gate"}, publish, ["homeassistant/#"]}.');
+  expect(emqx).toContain('{allow, {username, "gate"}, publish, ["x402/1/prices/#"]}.');
 });
 
 test("the files for RabbitMQ let each device pass the listed pairs alone, on queues of its own, and keep no password", () => {

@@ -61,6 +61,7 @@ export function topicsFor(speaker: string, other: string): string[] {
     `$share/g/x402/1/${speaker}/grant`,
     "x402/1/gateway/a/b/pay",
     "x402/1/gateway/#",
+    "x402/1/prices/seller",
     "x402/#",
     "x402/1/#",
     `x402/2/${speaker}/pay`,
