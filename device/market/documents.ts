@@ -8,7 +8,7 @@ import { z } from "zod";
 import { at, Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
 import type { Evidence, OfferedTerms } from "./judge.ts";
-import { readSignedOffer, type SignedOffer } from "./signed-offer.ts";
+import { contradictionIn, readSignedOffer, type SignedOffer } from "./signed-offer.ts";
 import { readTerms, type Terms, termsHash } from "./terms-of-sale.ts";
 import { readSignedReceipt, type SignedReceipt } from "./usage-receipt.ts";
 
@@ -44,8 +44,11 @@ export interface StoredDocument {
   readonly text: string;
 }
 
+/** An offer that contradicts its terms is kept beside one that does not: it is what convicts. */
 export function termsDocument(offered: OfferedTerms): StoredDocument {
-  const name = termsHash(offered.terms);
+  const { offer, terms } = offered;
+  const hash = termsHash(terms);
+  const name = contradictionIn(offer, terms) === null ? hash : `${hash} ${offer.payload.amount}`;
   return { kind: "terms", name, channelId: "", charged: 0, text: JSON.stringify(offered) };
 }
 

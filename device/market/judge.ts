@@ -14,23 +14,25 @@ import { highestPrice, type Terms, termsHash } from "./terms-of-sale.ts";
 import { receiptSigner, type SignedReceipt } from "./usage-receipt.ts";
 
 /** What a seller can be convicted of. */
-export type Lie =
+export const LIES = [
   /** Its signed offer says something else than the terms that it names. */
-  | "offer-contradicts-terms"
+  "offer-contradicts-terms",
   /** Its receipt is of a channel that pays somebody else, or in another token, than its terms say. */
-  | "terms-of-another-sale"
+  "terms-of-another-sale",
   /** Its receipt names terms that did not hold at that second. */
-  | "terms-not-in-force"
+  "terms-not-in-force",
   /** A counter fell between two of its receipts. */
-  | "counters-fell"
+  "counters-fell",
   /** Two of its receipts of one second cannot both be true. */
-  | "receipts-contradict"
+  "receipts-contradict",
   /** Between two of its receipts it granted less than the money buys at the highest price of all its terms then. */
-  | "granted-below-terms"
+  "granted-below-terms",
   /** More was charged than the channel ever held, by the chain. */
-  | "charged-above-deposit"
+  "charged-above-deposit",
   /** It took more from the channel than it had charged by its own later receipt. */
-  | "claimed-above-charged";
+  "claimed-above-charged",
+] as const;
+export type Lie = (typeof LIES)[number];
 
 export interface Conviction {
   readonly lie: Lie;

@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { Command } from "commander";
 import { type Documents, documentsText } from "#market/documents";
 import type { OfferedTerms } from "#market/judge";
+import { contradictionIn } from "#market/signed-offer";
 import type { SignedReceipt } from "#market/usage-receipt";
 import { Watt402Error } from "#payment/watt402-error";
 import { parseJson } from "#protocol/nesting";
@@ -111,14 +112,19 @@ export async function withLedger(
   }
 }
 
-/** A device's receipts, the terms that their sellers have signed, and the channels that they are of. */
+/**
+ * A device's receipts, the terms that their sellers have signed, and the channels that they are of; also each offer by
+ * which a seller contradicts its terms, for nobody is offered a channel by it.
+ */
 async function documentsOf(store: LedgerStore, device: string): Promise<Documents> {
   const receipts = (await store.receiptsOf(device)).map((text) => parseJson(text) as SignedReceipt);
   const channels = await store.channelsOf(device);
   const payees = new Set(channels.map(({ requirements }) => requirements.payTo.toLowerCase()));
   const all = (await store.terms()).map((text) => parseJson(text) as OfferedTerms);
   return {
-    offered: all.filter(({ terms }) => payees.has(terms.payTo)),
+    offered: all.filter(
+      ({ terms, offer }) => payees.has(terms.payTo) || contradictionIn(offer, terms) !== null,
+    ),
     receipts,
     channels: channels.flatMap(({ config }) => (config === null ? [] : [config])),
   };

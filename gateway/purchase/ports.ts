@@ -232,7 +232,8 @@ export interface NoTerms {
 }
 
 export type AskedTariff = { readonly tariff: Tariff | null } & NoTerms;
-export type AskedQuote = { readonly quote: Quote | null } & NoTerms;
+/** `evidence`: what convicts the seller, where that is why there is no quote. */
+export type AskedQuote = { readonly quote: Quote | null; readonly evidence?: OfferedTerms } & NoTerms;
 
 export interface Seller {
   /** Resolves with null, and a reason, while the seller does not answer. */

@@ -168,6 +168,7 @@ async function offerChannel(parts: SessionParts, session: Session): Promise<void
   const isHeard = isRefused && (await client.reconsider());
   const tariff = client.tariff();
   const asked = tariff && (await client.quote(quantumFor(session, client, tariff), pays));
+  if (asked?.evidence !== undefined) await parts.ledger.saveDocument(termsDocument(asked.evidence));
   if (tariff === null || !asked?.quote) {
     const { reason, isUnpayable } = asked ?? client.lacks();
     const refusal = isUnpayable ? "seller-refused" : "seller-unavailable";

@@ -29,6 +29,8 @@ export class ReceiptRounds {
   readonly #parts: ReceiptRoundsParts;
   readonly #timer: NodeJS.Timeout | null;
   #round: Promise<void> = Promise.resolve();
+  /** The channel that got the latest receipt: a seller that signs few a second would serve the same ones in each round. */
+  #latest = "";
 
   constructor(parts: ReceiptRoundsParts) {
     this.#parts = parts;
@@ -51,9 +53,11 @@ export class ReceiptRounds {
 
   async #askAll(): Promise<void> {
     const { ledger, sourceOf, holds } = this.#parts;
-    for (const due of await ledger.receiptsDue(CHANNELS_A_ROUND_MAX)) {
-      const source = sourceOf(due.seller);
-      if (source !== null && holds(due.device)) await this.#ask(source, due);
+    const due = await ledger.receiptsDue(CHANNELS_A_ROUND_MAX);
+    const first = due.findIndex(({ channelId }) => channelId > this.#latest);
+    for (const one of first === -1 ? due : [...due.slice(first), ...due.slice(0, first)]) {
+      const source = sourceOf(one.seller);
+      if (source !== null && holds(one.device)) await this.#ask(source, one);
     }
   }
 
@@ -64,6 +68,7 @@ export class ReceiptRounds {
     if (reason !== "")
       note("warn", "a receipt of use is missing, or its terms", { device, channelId, reason });
     if (answer.kind === "none") return;
+    this.#latest = channelId;
     if (answer.offered !== null) await ledger.saveDocument(termsDocument(answer.offered));
     await ledger.saveDocument(receiptDocument(answer.signed));
   }

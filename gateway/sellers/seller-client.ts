@@ -8,6 +8,7 @@
 import { detach } from "#core/detach";
 import { isPaidBy, type PaymentToken } from "#protocol/payment-token";
 import { noteFailure } from "../purchase/faults/note-failure.ts";
+import { SOLD_OUT } from "../purchase/faults/seller-fault.ts";
 import type { AskedQuote, NoTerms, Seller, SellerClient, Tariff } from "../purchase/ports.ts";
 import { GuardedSeller, type SellerGuards, type SellerLimits } from "./guarded-seller.ts";
 import type { HealthName } from "./seller-health.ts";
@@ -117,7 +118,8 @@ export class RunningSellerClient implements SellerClient {
   }
 
   refused(device: string, reason: string): void {
-    this.#seller.health.refused(device, reason);
+    if (reason.endsWith(SOLD_OUT)) this.#seller.health.soldOut(reason);
+    else this.#seller.health.refused(device, reason);
   }
 
   status(): SellerStatus {

@@ -122,6 +122,13 @@ export class SellerHealth {
     if (this.#name !== "good" || !this.#isOneDevicesFault()) this.#soldNothing(reason);
   }
 
+  /** It has nothing left to sell: its devices go at once, and one tries from time to time whether it has again. */
+  soldOut(reason: string): void {
+    this.#failedPayments += 1;
+    if (this.#name === "away") this.#reason = reason;
+    else this.#leave(reason);
+  }
+
   /** It quoted what it sells. */
   quoted(): void {
     if (this.#failedQuotes === 0) return;

@@ -10,8 +10,13 @@ import { guardProcess } from "#node/process-guard";
 import { Watt402Error } from "#payment/watt402-error";
 import { positive, readBy, whole } from "../arguments.ts";
 import type { Scheme } from "./accounts/accounts.ts";
-import type { HeaderSource } from "./claims/facilitator-headers.ts";
-import type { FacilitatorOptions } from "./claims/facilitators-elsewhere.ts";
+import {
+  facilitatorsOf,
+  type OriginHeaders,
+  readFacilitator,
+  readOriginHeaders,
+} from "./claims/facilitator-flags.ts";
+import { CONDUCTS, type Conduct, lieOf } from "./conduct/conduct.ts";
 import type { Clock } from "./ports.ts";
 import { type Goods, readSellFile } from "./sale/goods.ts";
 import {
@@ -50,6 +55,8 @@ interface Flags {
   readonly schemes?: readonly Scheme[];
   readonly tariff: string;
   readonly signTerms: boolean;
+  readonly conduct: Conduct;
+  readonly stock?: number;
   readonly tariffEpoch?: number;
   readonly speed: number;
   readonly tokensPerEuro: number;
@@ -142,6 +149,15 @@ function readFlags(argv: readonly string[]): Flags {
       "sign terms of a day, offers and receipts of use, and sell at what was signed",
       false,
     )
+    .addOption(
+      new Option(
+        "--conduct <kind>",
+        "greedy: dearer while it sells; vanishing: paid and gone; the others: a lie, under --sign-terms",
+      )
+        .choices(CONDUCTS)
+        .default(CONDUCTS[0]),
+    )
+    .option("--stock <units>", "what it has to sell on a day, in units", whole(1, 2 ** 48 - 1))
     .option("--tariff-epoch <unix>", "tariff time at the start", whole(0, Number.MAX_SAFE_INTEGER))
     .option("--speed <factor>", "tariff seconds in a second", positive, 1)
     .option("--tokens-per-euro <rate>", "whole tokens to a euro, for EUR/MWh series", positive, 1)
@@ -233,6 +249,8 @@ function optionsOf(flags: Flags): SellerOptions {
     token: flags.token,
     tariff: readTariff(flags.tariff, flags.tokensPerEuro),
     signsTerms: flags.signTerms,
+    conduct: conductOf(flags),
+    ...(flags.stock === undefined ? {} : { stockUnits: flags.stock }),
     clock: followingClock(movedClock(flags.tariffEpoch, flags.speed)),
     menu: flags.menu,
     schemes: flags.schemes ?? schemesOf(flags.scheme),
@@ -250,54 +268,24 @@ function optionsOf(flags: Flags): SellerOptions {
     ...(facilitatorKey === undefined ? {} : { facilitatorKey }),
     ...(flags.facilitator === undefined && flags.facilitatorHeaders.length === 0
       ? {}
-      : { facilitators: facilitatorsOf(flags) }),
+      : { facilitators: facilitatorsOf(flags.facilitator, flags.facilitatorHeaders) }),
     publicUrl: flags.publicUrl,
     trustedProxies: flags.trustProxy,
   };
 }
 
+/** Throws one line for a lie of who signs nothing. */
+function conductOf({ conduct, signTerms }: Flags): Conduct {
+  if (signTerms || lieOf(conduct) === null) return conduct;
+  throw new Watt402Error(
+    "config-invalid",
+    `--conduct ${conduct}: expected --sign-terms beside it, found none`,
+  );
+}
+
 function schemesOf(scheme: Flags["scheme"]): readonly Scheme[] {
   if (scheme === "all") return SCHEMES;
   return scheme === "both" ? ["batch-settlement", "exact"] : [scheme];
-}
-
-interface OriginHeaders {
-  readonly origin: string;
-  readonly source: HeaderSource;
-}
-
-function readFacilitator(text: string): string {
-  const url = URL.parse(text);
-  if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "")
-    return text;
-  throw new Watt402Error("config-invalid", "expected an http or https URL without a user");
-}
-
-function readOriginHeaders(text: string): OriginHeaders {
-  const [, origin, isCommand, rest] = /^(https?:\/\/[^/=?#@]+)=(!?)(.+)$/.exec(text) ?? [];
-  if (origin === undefined || rest === undefined) {
-    throw new Watt402Error("config-invalid", "expected https://facilitator.example=FILE, or =!COMMAND");
-  }
-  const source: HeaderSource =
-    isCommand === "!" ? { kind: "command", command: rest } : { kind: "file", file: rest };
-  return { origin: new URL(origin).origin, source };
-}
-
-/** Each facilitator with the headers of its origin, which go to no other. */
-function facilitatorsOf({ facilitator = [], facilitatorHeaders }: Flags): FacilitatorOptions[] {
-  const stray = facilitatorHeaders.find(
-    ({ origin }) => !facilitator.some((url) => new URL(url).origin === origin),
-  );
-  if (stray !== undefined) {
-    throw new Watt402Error(
-      "config-invalid",
-      `--facilitator-headers: expected the origin of a --facilitator, found ${stray.origin}`,
-    );
-  }
-  return facilitator.map((url) => {
-    const headers = facilitatorHeaders.find(({ origin }) => origin === new URL(url).origin)?.source;
-    return headers === undefined ? { url } : { url, headers };
-  });
 }
 
 /** `flat:PRICE`, `tou:FILE` or `csv:FILE`. Throws `TariffError` or one line about the file. */

@@ -28,6 +28,11 @@ import { requireSponsoring } from "./claims/gas-sponsor.ts";
 import { startRounds } from "./claims/rounds.ts";
 import { EvmChain } from "./claims/settlement-chain.ts";
 import { authorizationCheck } from "./claims/signed-authorization.ts";
+import { type Conduct, lieOf, takenQuote } from "./conduct/conduct.ts";
+import { GreedyTariff } from "./conduct/greedy-tariff.ts";
+import { LyingPen } from "./conduct/lying-pen.ts";
+import { Stock } from "./conduct/stock.ts";
+import { vanishing } from "./conduct/vanishing.ts";
 import type { Clock } from "./ports.ts";
 import { shareOf, WHOLE } from "./sale/charged-share.ts";
 import { EnergySale } from "./sale/energy-sale.ts";
@@ -77,6 +82,10 @@ export interface SellerOptions extends PublicBaseOptions {
   readonly tariff: Tariff;
   /** Signs terms, offers and receipts of use, and sells at the prices it has signed; false when absent. */
   readonly signsTerms?: boolean;
+  /** Honest when absent. */
+  readonly conduct?: Conduct;
+  /** Units that it has to sell on a day of its clock; no end of them when absent. */
+  readonly stockUnits?: number;
   readonly clock?: Clock;
   readonly menu?: readonly number[];
   /** Electricity when absent. */
@@ -122,6 +131,7 @@ interface Opened {
   readonly prices: BoundPrices | undefined;
   /** Of the tariff's clock. */
   readonly nowSeconds: () => number;
+  readonly isSoldOut: (() => boolean) | undefined;
   readonly log: (line: string) => void;
 }
 
@@ -137,18 +147,26 @@ export async function startSeller(options: SellerOptions): Promise<SellerService
   });
   const clock = options.clock ?? { nowSeconds: () => Math.floor(Date.now() / 1000) };
   const nowSeconds = () => clock.nowSeconds();
-  const prices =
-    options.signsTerms === true ? new BoundPrices(boundFile(options), options.tariff) : undefined;
-  const quoteAt = quoting(options.tariff);
+  const { conduct = "honest", stockUnits } = options;
+  const greedy = conduct === "greedy" ? new GreedyTariff(options.tariff) : undefined;
+  const tariff = greedy ?? options.tariff;
+  const stock = stockUnits === undefined ? undefined : new Stock(stockUnits, nowSeconds);
+  const prices = options.signsTerms === true ? new BoundPrices(boundFile(options), tariff) : undefined;
+  const quoteAt = quoting(tariff);
   const quote = () => (prices === undefined ? quoteAt(nowSeconds()) : prices.quote(nowSeconds()));
   const store = new SqliteAccounts({
     directory: options.dataDirectory,
     identity: { network: connection.network, token, receiver: privateKeyToAccount(receiverKey).address },
-    quote,
+    quote: () => takenQuote(conduct, quote()),
+    sold(units) {
+      greedy?.sold();
+      stock?.take(units);
+    },
     log,
   });
+  const isSoldOut = stock && (() => stock.isEmpty);
   try {
-    return await serve({ options, connection, store, quote, prices, nowSeconds, log });
+    return await serve({ options, connection, store, quote, prices, nowSeconds, isSoldOut, log });
   } catch (error) {
     await store.close();
     throw error;
@@ -156,7 +174,7 @@ export async function startSeller(options: SellerOptions): Promise<SellerService
 }
 
 async function serve(opened: Opened): Promise<SellerService> {
-  const { options, connection, store, quote, log } = opened;
+  const { options, connection, store, quote, isSoldOut, log } = opened;
   const { network, client, watch } = connection;
   const { gasSponsoring = [] } = options;
   const receiver = privateKeyToAccount(options.receiverKey);
@@ -195,6 +213,7 @@ async function serve(opened: Opened): Promise<SellerService> {
           store,
           chargedShare,
           nowMs,
+          isSoldOut,
           log,
         });
   const resourceServer = new x402ResourceServer(facilitator)
@@ -214,6 +233,7 @@ async function serve(opened: Opened): Promise<SellerService> {
     voucherService: own?.voucherService,
     chargedShare,
     nowMs,
+    isSoldOut,
     authorizationIsSigned: authorizationCheck(connection, token),
     echoesExtensions: (payment) => terms.echoesExtensions(payment),
     warn: log,
@@ -231,6 +251,7 @@ async function serve(opened: Opened): Promise<SellerService> {
     terms,
     chain: watch,
     publicBase,
+    before: options.conduct === "vanishing" ? vanishing : undefined,
     log,
   });
   await listen(app, options.host ?? "127.0.0.1", options.port ?? 0);
@@ -268,7 +289,8 @@ function buildTerms(
     isDiscoverable = true,
     menu = DEFAULT_MENU,
   } = options;
-  const { goods = ELECTRICITY, token } = options;
+  const { goods = ELECTRICITY, token, conduct = "honest" } = options;
+  const lie = lieOf(conduct);
   const ways = paymentWays(schemes, transferMethods, gasSponsoring);
   const signed =
     prices === undefined
@@ -276,6 +298,7 @@ function buildTerms(
       : new SignedTerms({
           ...{ prices, store, nowSeconds, api },
           nowMs: () => Date.now(),
+          lying: lie === null ? undefined : new LyingPen(lie),
           key: openKey(fromHex(options.receiverKey)),
           sold: {
             ...{ unit: goods.unit, network, metered },

@@ -15,6 +15,9 @@ export interface SellerFault {
   readonly isBehindChain: boolean;
 }
 
+/** A seller's word for having nothing left: devices buy elsewhere at once. */
+export const SOLD_OUT = "sold_out";
+
 export type NotSold = Exclude<Sale, { kind: "paid" }>;
 
 /** @param maxClaimable the cumulative amount that was refused, atomic units */
@@ -61,7 +64,7 @@ function refusalOf(reason: string): WireRefusal {
   if (code === undefined) return "seller-refused";
   if (/signature/.test(code)) return "bad-signature";
   if (/cumulative_(amount_mismatch|below_claimed)/.test(code)) return "counter-mismatch";
-  if (/channel_busy|verification_state_unavailable|settlement_pending/.test(code))
+  if (/channel_busy|sold_out|verification_state_unavailable|settlement_pending/.test(code))
     return "seller-unavailable";
   if (/valid_before|expired/.test(code)) return "expired";
   if (

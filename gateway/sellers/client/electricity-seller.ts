@@ -88,8 +88,8 @@ export function electricitySeller(
       echo.heard(url, answer.required);
       const { requirements, ...others } = chooseRequirements(answer.required, wanting(payable, wanted));
       if (requirements === null) return { ...others, quote: null, reason: `${url}: ${others.reason}` };
-      const { offered, reason } = await signed.termsFor(answer.required, requirements, heard);
-      if (reason !== "") return { quote: null, reason: `${url}: ${reason}` };
+      const { offered, reason, ...proof } = await signed.termsFor(answer.required, requirements, heard);
+      if (reason !== "") return { ...proof, quote: null, reason: `${url}: ${reason}` };
       const quote = { requirements, sponsored: sponsoredBy(answer.required) };
       if (offered === null) return { quote: { ...quote, resource: url }, reason: "" };
       const named = withTerms(url, termsHash(offered.terms));

@@ -33,7 +33,12 @@ const DOCUMENT = z.object({ terms: z.unknown(), offer: z.unknown() });
 const KEPT_MAX = 32;
 
 /** `reason`: why what the seller has signed binds it to nothing; empty where it has signed nothing of the kind. */
-export type FoundTerms = { readonly offered: OfferedTerms | null; readonly reason: string };
+export type FoundTerms = {
+  readonly offered: OfferedTerms | null;
+  readonly reason: string;
+  /** An offer under a right signature that contradicts the terms that it names. */
+  readonly evidence?: OfferedTerms;
+};
 
 export class SellerTerms implements ReceiptSource {
   readonly #http: Http;
@@ -65,15 +70,18 @@ export class SellerTerms implements ReceiptSource {
     if (naming.length === 0) return { offered: null, reason: "" };
     const offer = naming.find((one) => isOf(one!, requirements));
     if (!offer) return { offered: null, reason: "terms: expected an offer of what is asked, found others" };
-    const trouble = this.#signatureTrouble(offer, requirements.payTo);
-    if (trouble !== "") return { offered: null, reason: trouble };
+    const unsigned = this.#signatureTrouble(offer, requirements.payTo);
+    if (unsigned !== "") return { offered: null, reason: unsigned };
     const found = await this.#document(termsHashIn(offer.payload.resourceUrl)!);
     if (found.offered === null) return found;
     const { terms } = found.offered;
-    const contradiction =
-      contradictionIn(offer, terms) ?? this.#odd(terms.api) ?? priceTrouble(terms, tariff);
-    if (contradiction === null) return { offered: { terms, offer }, reason: "" };
-    return { offered: null, reason: `terms: ${contradiction}` };
+    const contradiction = contradictionIn(offer, terms);
+    const evidence = { terms, offer };
+    if (contradiction !== null) return { offered: null, reason: `terms: ${contradiction}`, evidence };
+    const trouble = this.#odd(terms.api) ?? priceTrouble(terms, tariff);
+    return trouble === null
+      ? { offered: evidence, reason: "" }
+      : { offered: null, reason: `terms: ${trouble}` };
   }
 
   async receipt(channelId: string, payTo: string, register: number) {

@@ -57,15 +57,25 @@ export interface AccountRows {
 export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
   readonly #rows: AccountRows;
   readonly #quote: () => Quote;
+  readonly #sold: (units: number) => void;
   readonly #network: SettleResponse["network"];
   readonly #reservations = new Map<string, Channel>();
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  /** @param quote the price at the moment of charging */
-  constructor(rows: AccountRows, network: SettleResponse["network"], quote: () => Quote) {
+  /**
+   * @param quote the price at the moment of charging
+   * @param sold called with the units of each purchase when it is charged
+   */
+  constructor(
+    rows: AccountRows,
+    network: SettleResponse["network"],
+    quote: () => Quote,
+    sold: (units: number) => void = () => {},
+  ) {
     this.#rows = rows;
     this.#network = network;
     this.#quote = quote;
+    this.#sold = sold;
   }
 
   get isFull(): boolean {
@@ -103,6 +113,7 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
       if (known !== undefined) return known;
       const before = this.account(payer) ?? newAccount(payer, sale.scheme);
       const { account, answer } = purchase(before, sale.amountAtomic, this.#quote());
+      this.#sold(account.granted - before.granted);
       const stored = { answer, signature: sale.signature, receipt: sale.receipt };
       this.#rows.putRecord({ account, channel: null });
       // A forgotten nonce could be charged anew from the same transfer, so these are kept for good.
@@ -265,6 +276,7 @@ export class AccountBook implements AccountStore, ChannelStorage, VoucherStore {
     const before = this.account(id) ?? newAccount(id, "batch-settlement");
     const quote = this.#quote();
     const { account } = purchase(before, amountAtomic, quote, Number(next.chargedCumulativeAmount));
+    this.#sold(account.granted - before.granted);
     return { account, channel: next, quote, amountAtomic, onChain: previous };
   }
 

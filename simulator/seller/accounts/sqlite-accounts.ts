@@ -53,6 +53,8 @@ interface SqliteAccountsOptions {
   readonly identity: SellerIdentity;
   /** The price at the moment of charging. */
   readonly quote: () => Quote;
+  /** Called with the units of each purchase when it is charged. */
+  readonly sold?: (units: number) => void;
   /** What the journal lies on; this machine's disk when absent. */
   readonly disk?: SegmentDisk;
   readonly maxQueued?: number;
@@ -69,7 +71,7 @@ export class SqliteAccounts extends AccountBook {
 
   constructor(options: SqliteAccountsOptions) {
     const rows = new SqliteRows(options);
-    super(rows, options.identity.network, options.quote);
+    super(rows, options.identity.network, options.quote, options.sold);
     this.#rows = rows;
   }
 

@@ -5,6 +5,7 @@
 
 import { PaymentPayloadV2Schema } from "@x402/core/schemas";
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
+import { SOLD_OUT } from "#gateway/purchase/faults/seller-fault";
 import type { ChainWatch } from "../claims/chain-watch.ts";
 import type { AccountStore, Chain, StoredAnswer } from "../ports.ts";
 import { presentedVoucher } from "../scheme/presented-voucher.ts";
@@ -38,6 +39,7 @@ const CHANNEL_BUSY = "invalid_batch_settlement_evm_channel_busy";
 /** Refusals that need no word of the chain's; any other may come of a node that does not answer. */
 const BY_SELLER: ReadonlySet<string> = new Set([
   NO_MATCH,
+  SOLD_OUT,
   WITHDRAWAL_PENDING,
   CHANNEL_BUSY,
   ECHO_MISMATCH,
@@ -62,6 +64,8 @@ export interface EnergySaleParts extends TransferParts {
   readonly nowMs: () => number;
   /** Whether a payment's extensions are those that were declared; absent where none are. */
   readonly echoesExtensions?: (payment: PaymentPayload) => boolean;
+  /** Nothing is left to sell; absent where there always is. */
+  readonly isSoldOut?: (() => boolean) | undefined;
   /** One line about something that went wrong and cannot be answered to the buyer. */
   readonly warn: (line: string) => void;
 }
@@ -223,11 +227,12 @@ export class EnergySale {
     identity: PaymentIdentity,
     asked: Asked,
   ): Promise<SaleOutcome> {
-    const { resourceServer, store, echoesExtensions } = this.#parts;
+    const { resourceServer, store, echoesExtensions, isSoldOut } = this.#parts;
     const requirements = resourceServer.findMatchingRequirements([...offers], payment);
     if (requirements === undefined) return { kind: "unpaid", reason: NO_MATCH, payment: undefined };
     if (echoesExtensions?.(payment) === false)
       return { kind: "unpaid", reason: ECHO_MISMATCH, payment: undefined };
+    if (isSoldOut?.() && identity.type !== "refund") return { kind: "unpaid", reason: SOLD_OUT, payment };
     if (identity.scheme !== "batch-settlement")
       return sellTransfer(this.#parts, payment, requirements, identity, {
         ...asked,

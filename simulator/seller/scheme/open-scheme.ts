@@ -20,6 +20,7 @@ interface OwnSchemeOptions {
   readonly chargedShare: ChargedShare;
   /** Unix time in milliseconds. */
   readonly nowMs: () => number;
+  readonly isSoldOut: (() => boolean) | undefined;
   /** One line for the operator. */
   readonly log: (line: string) => void;
 }
@@ -32,7 +33,7 @@ interface OwnScheme {
 
 /** Warns when vouchers will be verified the slow way, and says why. */
 export async function openOwnScheme(options: OwnSchemeOptions): Promise<OwnScheme> {
-  const { official, chainId, chain, store, chargedShare, nowMs, log } = options;
+  const { official, chainId, chain, store, chargedShare, nowMs, isSoldOut, log } = options;
   const { curve, reason } = fastestCurve();
   if (reason !== undefined) {
     log(
@@ -50,6 +51,7 @@ export async function openOwnScheme(options: OwnSchemeOptions): Promise<OwnSchem
       signatures,
       chargedShare,
       nowMs,
+      isSoldOut,
       onchainStateTtlMs: official.getOnchainStateTtlMs(),
       warn: log,
     }),

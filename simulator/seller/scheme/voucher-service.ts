@@ -21,6 +21,8 @@ interface VoucherServiceParts {
   readonly nowMs: () => number;
   /** How long what was read of a channel from the chain is relied on. */
   readonly onchainStateTtlMs: number;
+  /** Nothing is left to sell; absent where there always is. */
+  readonly isSoldOut?: (() => boolean) | undefined;
   /** One line about something that went wrong and cannot be answered to the buyer. */
   readonly warn: (line: string) => void;
 }
@@ -78,7 +80,8 @@ export class VoucherService {
     if (running !== undefined) return this.#join(running, voucher, offers);
     const offer = offers.find((one) => one.scheme === "batch-settlement" && echoes(one, voucher.accepted));
     if (offer === undefined) return undefined;
-    const { store, signatures, nowMs } = this.#parts;
+    const { store, signatures, nowMs, isSoldOut } = this.#parts;
+    if (isSoldOut?.()) return undefined;
     const channel = store.channel(voucher.channelId);
     const atMs = nowMs();
     if (channel === undefined || !this.#isFit(channel, offer, atMs)) return undefined;

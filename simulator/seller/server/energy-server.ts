@@ -3,7 +3,7 @@
  *
  * Promise: it translates x402's headers and statuses only; every decision is the sale's.
  */
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener } from "node:http";
 import type { PaymentPayload } from "@x402/core/types";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
 import { isCounter } from "#core/units";
@@ -49,11 +49,13 @@ interface ServerParts {
   readonly terms: Terms;
   readonly chain: Pick<ChainWatch, "origin" | "trouble">;
   readonly publicBase: PublicBaseOptions;
+  /** What stands before all that is answered; absent: nothing. */
+  readonly before?: ((listener: RequestListener) => RequestListener) | undefined;
   readonly log: (line: string) => void;
 }
 
 export function energyServer(parts: ServerParts): FastifyInstance {
-  const { voucherService, terms } = parts;
+  const { voucherService, terms, before = (listener) => listener } = parts;
   let isOpen = true;
   const app = fastify({
     logger: false,
@@ -62,9 +64,11 @@ export function energyServer(parts: ServerParts): FastifyInstance {
     serverFactory: (framework) =>
       createServer(
         { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
-        voucherService === undefined
-          ? framework
-          : fastPath({ voucherService, terms, isOpen: () => isOpen, log: parts.log }, framework),
+        before(
+          voucherService === undefined
+            ? framework
+            : fastPath({ voucherService, terms, isOpen: () => isOpen, log: parts.log }, framework),
+        ),
       ),
   });
   app.addHook("preClose", (done) => {

@@ -12,6 +12,7 @@ import { receiptDigest, type SignedReceipt, type UsageReceipt } from "#market/us
 import { toHex } from "#payment/bytes";
 import { chainIdOf } from "#payment/eip712";
 import type { Key } from "#payment/key";
+import type { LyingPen } from "../conduct/lying-pen.ts";
 import type { AccountStore } from "../ports.ts";
 import type { BoundPrices } from "./bound-prices.ts";
 
@@ -24,7 +25,9 @@ interface SignedTermsParts {
   readonly key: Key;
   /** Where the seller is reached, without a slash at its end. */
   readonly api: () => string;
-  readonly store: Pick<AccountStore, "account">;
+  readonly store: Pick<AccountStore, "account" | "channel">;
+  /** What is signed in the place of what is so; absent: nothing. */
+  readonly lying?: LyingPen | undefined;
   /** Unix seconds on the tariff's clock. */
   readonly nowSeconds: () => number;
   /** Unix milliseconds, of the wall clock. */
@@ -53,7 +56,7 @@ export class SignedTerms {
   readonly #parts: SignedTermsParts;
   /** By hash; the newest last. */
   readonly #kept = new Map<string, Offered>();
-  #signed = { second: 0, count: 0 };
+  #signedIn = { second: 0, count: 0 };
   #latestSeconds = 0;
   #newest: { readonly window: PriceCurve; readonly offered: Offered } | null = null;
 
@@ -84,14 +87,8 @@ export class SignedTerms {
     const signed = accepts.map((option, acceptIndex) => {
       const { scheme, network, asset, payTo, amount } = option;
       const resourceUrl = withTerms(resource, hash);
-      const payload: OfferPayload = {
-        version: 1,
-        resourceUrl,
-        ...{ scheme, network, asset, payTo, amount },
-        validUntil: terms.untilSeconds,
-      };
-      const signature = toHex(this.#parts.key.sign(offerDigest(payload)));
-      return { format: "eip712" as const, acceptIndex, payload, signature };
+      const offer = { version: 1 as const, resourceUrl, ...{ scheme, network, asset, payTo, amount } };
+      return { acceptIndex, ...this.#signed({ ...offer, validUntil: terms.untilSeconds }) };
     });
     if (offers.size >= OFFERS_MAX) offers.clear();
     offers.set(resource, signed);
@@ -100,21 +97,24 @@ export class SignedTerms {
 
   /** What was sold on a channel until now. @param register as the buyer states it */
   receipt(channelId: string, register: number): SignedReceipt | NoReceipt {
-    const { sold, store, key, nowMs } = this.#parts;
+    const { sold, store, key, nowMs, lying } = this.#parts;
     const account = store.account(channelId);
     if (account?.scheme !== "batch-settlement") return "no-channel";
     const second = Math.floor(nowMs() / 1000);
-    if (this.#signed.second !== second) this.#signed = { second, count: 0 };
-    if (this.#signed.count >= RECEIPTS_A_SECOND_MAX) return "too-many";
-    this.#signed.count += 1;
+    if (this.#signedIn.second !== second) this.#signedIn = { second, count: 0 };
+    if (this.#signedIn.count >= RECEIPTS_A_SECOND_MAX) return "too-many";
+    this.#signedIn.count += 1;
     const { charged, granted } = account;
-    const receipt: UsageReceipt = {
+    const toSeconds = this.#seconds();
+    const honest: UsageReceipt = {
       channelId,
       chainId: chainIdOf(sold.network),
       ...{ charged, granted, register },
-      toSeconds: this.#seconds(),
-      termsHash: this.#now().hash,
+      toSeconds,
+      termsHash: this.#named().hash,
     };
+    const price = this.#parts.prices.quote(toSeconds).pricePerMillionUnits;
+    const receipt = lying?.receipt(honest, { account, channel: store.channel(channelId), price }) ?? honest;
     return { receipt, seller: toHex(key.sign(receiptDigest(receipt))), device: null };
   }
 
@@ -131,11 +131,39 @@ export class SignedTerms {
     const window = prices.windowAt(this.#seconds());
     if (this.#newest?.window === window) return this.#newest.offered;
     const terms: Terms = { version: 1, ...sold, api: api(), ...window };
-    const hash = termsHash(terms);
-    const offered = { terms, hash, offers: new Map() };
-    for (const old of this.#kept.keys()) if (this.#kept.size >= KEPT_MAX) this.#kept.delete(old);
-    this.#kept.set(hash, offered);
+    const offered = this.#keep(terms);
     this.#newest = { window, offered };
+    return offered;
+  }
+
+  /** The terms that a receipt names. */
+  #named(): Offered {
+    const present = this.#now();
+    const { lying } = this.#parts;
+    const terms = lying?.termsOf(present.terms) ?? present.terms;
+    const hash = termsHash(terms);
+    const known = this.#kept.get(hash);
+    if (known !== undefined) return known;
+    const named = this.#keep(terms);
+    const { network, asset, payTo, api, untilSeconds, quantaAtomic } = terms;
+    const amount = String(quantaAtomic[0]);
+    const resourceUrl = withTerms(`${api}/?quantum=${amount}`, hash);
+    const sold = { scheme: "batch-settlement", network, asset, payTo, amount };
+    const offer = this.#signed({ version: 1, resourceUrl, ...sold, validUntil: untilSeconds });
+    named.offers.set(resourceUrl, [offer]);
+    return named;
+  }
+
+  #signed(offer: OfferPayload): SignedOffer {
+    const { lying, key } = this.#parts;
+    const payload = lying?.offer(offer) ?? offer;
+    return { format: "eip712", payload, signature: toHex(key.sign(offerDigest(payload))) };
+  }
+
+  #keep(terms: Terms): Offered {
+    const offered = { terms, hash: termsHash(terms), offers: new Map() };
+    for (const old of this.#kept.keys()) if (this.#kept.size >= KEPT_MAX) this.#kept.delete(old);
+    this.#kept.set(offered.hash, offered);
     return offered;
   }
 }

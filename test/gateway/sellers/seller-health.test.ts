@@ -69,3 +69,25 @@ test("a seller whose tariff is fine and that quotes nothing is left, and has its
   health.quoted();
   expect(health.name).toBe("good");
 });
+
+test("a seller that has nothing left loses its devices at once, and is tried again at growing intervals until it sells", () => {
+  const { health, timer } = standingOf();
+  health.paid("b");
+  health.soldOut("sold_out");
+  for (const waitMs of [30_000, 60_000, 120_000]) {
+    expect(health.name).toBe("away");
+    // Payments that were on their way are refused, too, and put nothing off.
+    health.soldOut("sold_out");
+    timer.pass(waitMs / 4);
+    health.answered();
+    expect(health.name).toBe("away");
+    timer.pass(waitMs);
+    health.answered();
+    expect(health.name).toBe("trial");
+    health.soldOut("sold_out");
+  }
+  timer.pass(30 * 60_000);
+  health.answered();
+  health.paid("a");
+  expect(health.name).toBe("good");
+});
