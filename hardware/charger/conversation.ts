@@ -11,6 +11,7 @@ import type { CarVisit, Transaction } from "./car-visit.ts";
 import { CostDisplay } from "./cost-display.ts";
 import { textOf } from "./limits/limiter.ts";
 import type { ChargeMeter } from "./metering/charge-meter.ts";
+import { isOtherCount } from "./metering/energy-register.ts";
 import {
   type ConnectorStatus,
   OWN_ID_TAG,
@@ -181,6 +182,7 @@ export class Conversation implements StationEvents {
     // What is from later than its clock shows says that this is not its clock.
     const isKnown = this.#knowsAges && ageSeconds > -CLOCK_SLACK_SECONDS;
     const ageMs = isKnown ? ageSeconds * 1000 : null;
+    const before = meter.register();
     const { note, step } = meter.report(sample, clock.nowMs(), ageMs, this.#parts.quantumUnits());
     if (note === "backwards" || note === "implausible" || note === "rebased")
       oddities.note(`the charge point's register is ${note}: ${sample.value.energyMilliwattHours} mWh`);
@@ -189,7 +191,8 @@ export class Conversation implements StationEvents {
       transaction.costAtomic += (step * price()) / PRICED_UNITS;
       this.#showCost(transaction, false);
     }
-    if (note === "first" || note === "rebased" || meter.obedience().disobeys) this.#parts.onKeep();
+    const isOther = note === "rebased" || isOtherCount(before, meter.register());
+    if (isOther || meter.obedience().disobeys) this.#parts.onKeep();
     this.#parts.onChange();
   }
 

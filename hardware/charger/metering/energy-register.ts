@@ -53,6 +53,13 @@ export const REBASE_AFTER = 3;
 
 export const NEW_ENERGY_REGISTER: EnergyRegister = { total: 0, tracks: [], doubted: null };
 
+/** Whether a restart of this side between both would count from another place: what was shown last is no end of the same count. */
+export function isOtherCount(before: EnergyRegister, after: EnergyRegister): boolean {
+  const former = before.tracks.at(-1);
+  const latest = after.tracks.at(-1);
+  return latest !== undefined && (latest.key !== former?.key || latest.raw < former.raw);
+}
+
 interface Taken {
   readonly register: EnergyRegister;
   readonly note: RegisterNote;

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { Charger } from "#hardware/charger/charger";
+import type { Conversation } from "#hardware/charger/conversation";
 import { memoryStore } from "#hardware/charger/metering/kept-charger";
 import { readChargerSettings } from "#hardware/charger/settings";
 import { TurnClock } from "../../simulator/charging/turn-clock.ts";
@@ -46,4 +47,30 @@ it("a value from later than its clock is known to show is of an age that nobody 
     conversation.sampled(sample as Parameters<typeof conversation.sampled>[0]);
     meter.read((reading) => expect(reading !== null).toBe(isKnown));
   }
+});
+
+it("after a restart in the middle of a transaction a register that began at 0 with it goes on where it stood", async () => {
+  const clock = new TurnClock(EPOCH);
+  const store = memoryStore();
+  const open = () => new Charger({ settings: SETTINGS, clock, store }).conversation;
+  /** An hour later. */
+  const sampled = async (to: Conversation, transactionId: string, energyMilliwattHours: number) => {
+    await clock.run(clock.nowMs() + 3_600_000);
+    const value = { energyMilliwattHours, powerMilliwatts: 0 };
+    const begins = energyMilliwattHours === 0;
+    const sample = { connector: 1, transactionId, begins, atSeconds: clock.wallSeconds(), value };
+    to.sampled(sample as Parameters<Conversation["sampled"]>[0]);
+  };
+  const before = open();
+  before.started({ connector: 1, idTag: "card", transactionId: "a" });
+  await sampled(before, "a", 0);
+  await sampled(before, "a", 3e6);
+  before.ended("a", true);
+  before.started({ connector: 1, idTag: "card", transactionId: "b" });
+  await sampled(before, "b", 0);
+  await sampled(before, "b", 4e6);
+  const after = open();
+  await sampled(after, "b", 5e6);
+  after.ended("b", true);
+  expect(store.load().register.total).toBe(8e6);
 });
