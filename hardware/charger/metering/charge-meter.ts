@@ -122,16 +122,22 @@ export class ChargeMeter {
       return { note: null, step: 0 };
     }
     const { transactionId, atSeconds, begins } = sample;
+    const estimate = this.#estimate(atMs);
+    const allowedSince = allowedBetween(this.flow(nowMs), this.#stepAtMs ?? atMs, atMs);
     const { register, note } = takeSample(
       this.#register,
       { transactionId, energyMilliwattHours: energy, atSeconds, begins },
-      { most: this.#stepMax(nowMs, atSeconds), estimate: this.#estimate(atMs) },
+      {
+        most: this.#stepMax(nowMs, atSeconds),
+        estimate,
+        forgotten: Math.min(estimate, Math.floor(allowedSince)),
+      },
     );
     const step = register.total - this.#register.total;
     const judgedFrom = this.#judges;
     const isDoubted = note === "implausible" || note === "backwards";
     // With the power that was shown until now: a car that stopped meanwhile shows none.
-    const milliwattHours = isDoubted ? this.#estimate(atMs) - this.#hidden : 0;
+    const milliwattHours = isDoubted ? estimate - this.#hidden : 0;
     if (note !== "late") this.#doubted = { milliwattHours, untilMs: atMs };
     if (powerMilliwatts !== null) this.#measuredMilliwatts = powerMilliwatts;
     this.#register = register;

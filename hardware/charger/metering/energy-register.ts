@@ -3,7 +3,8 @@
  *
  * Promise (E1): `total` never falls. What a meter counted is counted once, whether its register runs on for ever or
  * starts at 0 with each transaction or each boot, whether a value comes late, twice or out of order. A meter that goes
- * backwards adds nothing until it passes its highest value; a step beyond what the supply carries is not believed until
+ * backwards adds nothing until it passes its highest value; one that begins at 0 again in the middle of a transaction counts
+ * by the power shown since the value before, where that is more than it shows; a step beyond what the supply carries is not believed until
  * REBASE_AFTER values agree with it, or its transaction ends, and then only what the power shown meanwhile makes of it is
  * counted.
  */
@@ -71,6 +72,8 @@ export interface StepBounds {
   readonly most: number;
   /** What the power that was shown since makes of it: counted when a register is taken for another one. */
   readonly estimate: number;
+  /** What a register that begins at 0 again may have forgotten: the same, within limits. */
+  readonly forgotten: number;
 }
 
 export function takeSample(register: EnergyRegister, sample: RegisterSample, bounds: StepBounds): Taken {
@@ -97,8 +100,10 @@ function goOn(register: EnergyRegister, track: Track, sample: RegisterSample, bo
     return { register: replace(register, { ...track, raw, atSeconds }, step), note: "counted" };
   }
   if (sample.atSeconds <= track.atSeconds) return { register, note: "late" };
-  if (raw <= track.raw / 2 && raw <= stepMax)
-    return { register: replace(register, trackOf(track.key, sample), raw), note: "restarted" };
+  if (raw <= track.raw / 2 && raw <= stepMax) {
+    const step = Math.max(raw, bounds.forgotten);
+    return { register: replace(register, trackOf(track.key, sample), step), note: "restarted" };
+  }
   return doubt(register, track, sample, bounds, "backwards");
 }
 

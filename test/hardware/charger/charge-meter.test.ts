@@ -81,6 +81,21 @@ describe("values that are not believed", () => {
   });
 });
 
+describe("a register that begins at 0 again in the middle of a transaction", () => {
+  it("counts what it forgot by the power that was shown, and never more than limits allow", () => {
+    for (const [endsAtMs, forgotten] of [
+      [Number.POSITIVE_INFINITY, STEP],
+      [1_000, 10_000],
+    ] as const) {
+      const meter = newMeter();
+      meter.setBase(0, 0);
+      meter.limit(0, POWER, endsAtMs);
+      report(meter, 1_000, 500_000);
+      expect(report(meter, 11_000, 10_000)).toEqual({ note: "restarted", step: forgotten });
+    }
+  });
+});
+
 describe("a limit", () => {
   const sent: string[] = [];
   const commands = {

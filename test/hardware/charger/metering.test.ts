@@ -13,7 +13,7 @@ import {
 import { fileStore } from "#hardware/charger/metering/kept-charger";
 import { readMeterValue, type SampledValue } from "#hardware/charger/metering/sampled-values";
 
-const BOUNDS = { most: 200_000, estimate: 0 };
+const BOUNDS = { most: 200_000, estimate: 0, forgotten: 0 };
 
 function take(register: EnergyRegister, sample: Partial<RegisterSample>): EnergyRegister {
   const whole = { transactionId: "1", energyMilliwattHours: 0, atSeconds: 0, begins: false, ...sample };
@@ -97,7 +97,7 @@ describe("the register over a charge point's meter", () => {
     expect(register.total).toBe(10_000);
     for (const [at, note] of ["implausible", "implausible", "rebased"].entries()) {
       const sample = { transactionId: "1", energyMilliwattHours: 9e9 + at, atSeconds: 5 + at, begins: false };
-      const taken = takeSample(register, sample, { most: 200_000, estimate: 33_000 });
+      const taken = takeSample(register, sample, { ...BOUNDS, estimate: 33_000 });
       expect(taken.note).toBe(note);
       register = taken.register;
     }
