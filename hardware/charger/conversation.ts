@@ -19,6 +19,7 @@ import {
   type StationCommands,
   type StationEvents,
   type StationSample,
+  type TransactionEnd,
 } from "./ocpp/ports.ts";
 import type { Oddities } from "./oddities.ts";
 import type { ChargerSettings } from "./settings.ts";
@@ -68,6 +69,10 @@ export class Conversation implements StationEvents {
   /** Unix seconds at monotonic 0, for as long as this side's clock is not trusted: not before anything that is remembered. */
   readonly #fallbackSeconds: number;
   #lastTransaction: number;
+  /** When a car was last said to be there, by the charge point's own clock. */
+  #pluggedSeconds = 0;
+  /** The latest transaction's end said that its car is gone, and nothing was said of another one. */
+  #isLeft = false;
   #statuses = { minute: 0, count: 0 };
 
   constructor(parts: ConversationParts) {
@@ -124,7 +129,7 @@ export class Conversation implements StationEvents {
     if (jumped) this.#parts.onClockChange();
   }
 
-  status({ connector, plugged, word, faulted }: ConnectorStatus): void {
+  status({ connector, plugged, word, faulted, atSeconds }: ConnectorStatus): void {
     const { settings, visit, oddities } = this.#parts;
     this.#countStatus();
     if (faulted) oddities.note(`connector ${connector} is faulted`);
@@ -135,6 +140,10 @@ export class Conversation implements StationEvents {
         );
       return;
     }
+    // It says so once more of the cable that a car has left.
+    if (word === "Finishing" && this.#isLeft) return;
+    if (plugged !== null) this.#isLeft = false;
+    if (plugged === true) this.#pluggedSeconds = Number.isNaN(atSeconds) ? this.stationSeconds() : atSeconds;
     const transaction = visit.transaction();
     if (plugged === null || !visit.plug(plugged, this.#total(), this.wallSeconds())) return;
     if (!plugged && transaction !== null)
@@ -196,13 +205,14 @@ export class Conversation implements StationEvents {
     this.#parts.onChange();
   }
 
-  ended(transactionId: string, mayGoOn: boolean): void {
+  ended(transactionId: string, end: TransactionEnd, atSeconds: number): void {
     const { visit } = this.#parts;
     this.#refused.delete(transactionId);
     const transaction = visit.transaction();
     if (transaction?.id === transactionId) {
       this.#showCost(transaction, true);
-      visit.end(mayGoOn);
+      visit.end(end === "stopped");
+      if (end === "car-gone") this.#left(atSeconds);
     }
     this.#parts.onKeep();
     this.#parts.onChange();
@@ -261,6 +271,15 @@ export class Conversation implements StationEvents {
     if (this.#refused.has(transactionId) || visit.knewOf(transactionId)) return;
     oddities.note(`found transaction ${shortOf(transactionId)} under way; it goes on here`);
     visit.begin(transactionId, this.#total(), this.wallSeconds());
+  }
+
+  /** Its car is gone; what was heard of a later time is about the next one. */
+  #left(atSeconds: number): void {
+    const { visit } = this.#parts;
+    const isNext = this.#pluggedSeconds > atSeconds;
+    this.#isLeft = !isNext;
+    for (const plugged of isNext ? [false, true] : [false])
+      visit.plug(plugged, this.#total(), this.wallSeconds());
   }
 
   #showCost(transaction: Transaction, final: boolean): void {

@@ -12,6 +12,7 @@ import {
   DEFAULT_FROM,
   type Dialect,
   type DialectParts,
+  endOf,
   isoTime,
   OWN_ID_TAG,
   rateOf,
@@ -26,13 +27,7 @@ const DEFAULT_PROFILE = 1;
 const LIMIT_PROFILE = 2;
 
 /** Reasons after which a transaction is not begun again from here. */
-const BY_DRIVER: readonly string[] = [
-  "Local",
-  "EVDisconnected",
-  "DeAuthorized",
-  "EmergencyStop",
-  "UnlockCommand",
-];
+const BY_DRIVER: readonly string[] = ["Local", "DeAuthorized", "EmergencyStop", "UnlockCommand"];
 
 interface Boot {
   readonly chargePointVendor: string;
@@ -121,7 +116,8 @@ function answersOf(parts: DialectParts): Dialect["answers"] {
       const connector = connectors.get(stop.transactionId) ?? parts.connector;
       connectors.delete(stop.transactionId);
       whole(connector, stop.transactionId, stop.timestamp, stop.meterStop, false);
-      events.ended(String(stop.transactionId), !BY_DRIVER.includes(stop.reason ?? "Local"));
+      const end = endOf(stop.reason ?? "Local", BY_DRIVER);
+      events.ended(String(stop.transactionId), end, secondsOf(stop.timestamp));
       return {};
     },
     MeterValues: ({ connectorId, transactionId, meterValue }: Values) => {
@@ -143,7 +139,7 @@ function answersOf(parts: DialectParts): Dialect["answers"] {
   };
 }
 
-function statusOf({ connectorId, status }: Status): ConnectorStatus {
+function statusOf({ connectorId, status, timestamp = "" }: Status): ConnectorStatus {
   const plugged = ["Preparing", "Charging", "SuspendedEVSE", "SuspendedEV", "Finishing"].includes(status);
   const known = plugged || status === "Available";
   return {
@@ -151,6 +147,7 @@ function statusOf({ connectorId, status }: Status): ConnectorStatus {
     plugged: known ? plugged : null,
     word: status,
     faulted: status === "Faulted",
+    atSeconds: secondsOf(timestamp),
   };
 }
 

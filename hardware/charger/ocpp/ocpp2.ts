@@ -10,6 +10,7 @@ import {
   DEFAULT_FROM,
   type Dialect,
   type DialectParts,
+  endOf,
   isoTime,
   OWN_ID_TAG,
   rateOf,
@@ -23,7 +24,6 @@ const LIMIT_PROFILE = 2;
 /** Reasons after which a transaction is not begun again from here. */
 const BY_DRIVER: readonly string[] = [
   "Local",
-  "EVDisconnected",
   "StoppedByEV",
   "SOCLimitReached",
   "DeAuthorized",
@@ -88,9 +88,10 @@ function answersOf(parts: DialectParts, version: "2.0.1" | "2.1"): Dialect["answ
     },
     Heartbeat: () => ({ currentTime: currentTime() }),
     StatusNotification: ({ timestamp, connectorStatus: word, evseId }: Status) => {
-      events.clockSeen(secondsOf(timestamp), true);
+      const atSeconds = secondsOf(timestamp);
+      events.clockSeen(atSeconds, true);
       const plugged = word === "Occupied" ? true : word === "Available" ? false : null;
-      events.status({ connector: evseId, plugged, word, faulted: word === "Faulted" });
+      events.status({ connector: evseId, plugged, word, faulted: word === "Faulted", atSeconds });
       return {};
     },
     Authorize: ({ idToken }: { readonly idToken: { readonly idToken: string } }) => ({
@@ -137,7 +138,8 @@ function answerEvent(
   const { transactionId, chargingState, stoppedReason = "Local" } = event.transactionInfo;
   const evse = event.evse?.id ?? parts.connector;
   const live = event.offline !== true;
-  if (live) events.clockSeen(secondsOf(event.timestamp), false);
+  const atSeconds = secondsOf(event.timestamp);
+  if (live) events.clockSeen(atSeconds, false);
   let accepted = true;
   if (event.eventType === "Started") {
     ({ accepted } = events.started({
@@ -153,12 +155,12 @@ function answerEvent(
   }
   if (event.eventType !== "Ended" && live && chargingState !== undefined) {
     const plugged = chargingState !== "Idle";
-    events.status({ connector: evse, plugged, word: chargingState, faulted: false });
+    events.status({ connector: evse, plugged, word: chargingState, faulted: false, atSeconds });
   }
   const cost = events.costSoFar(transactionId);
   const limit =
     version === "2.1" && event.eventType !== "Ended" ? events.transactionLimit(transactionId) : null;
-  if (event.eventType === "Ended") events.ended(transactionId, !BY_DRIVER.includes(stoppedReason));
+  if (event.eventType === "Ended") events.ended(transactionId, endOf(stoppedReason, BY_DRIVER), atSeconds);
   return {
     ...(cost === null ? {} : { totalCost: cost }),
     ...(limit === null ? {} : { transactionLimit: { maxEnergy: Math.floor(limit / 1000) } }),

@@ -23,7 +23,12 @@ export interface ConnectorStatus {
   /** The charge point's word, for people. */
   readonly word: string;
   readonly faulted: boolean;
+  /** By the charge point's own clock; NaN where it does not say it. */
+  readonly atSeconds: number;
 }
+
+/** Why a transaction ended. One that was only stopped may be begun again from here. */
+export type TransactionEnd = "stopped" | "by-driver" | "car-gone";
 
 export interface StationSample {
   readonly connector: number;
@@ -52,8 +57,8 @@ export interface StationEvents {
   /** Answers with the transaction's id, and whether it may go on. */
   started(start: TransactionStart): { readonly transactionId: string; readonly accepted: boolean };
   sampled(sample: StationSample): void;
-  /** @param mayGoOn false when its car or its driver ended it */
-  ended(transactionId: string, mayGoOn: boolean): void;
+  /** @param atSeconds when, by the charge point's own clock */
+  ended(transactionId: string, end: TransactionEnd, atSeconds: number): void;
   /** What the car itself asked for (ISO 15118). */
   wished(energyMilliwattHours: number | null, readyBySeconds: number | null): void;
   /** What the transaction may deliver in all, milliwatt-hours; null for a transaction that is not known. */
@@ -129,4 +134,10 @@ export function secondsOf(time: string): number {
 export function rateOf(milliwatts: number, { rateUnit, milliwattsPerAmp }: DialectParts): number {
   if (rateUnit === "W") return Math.floor(milliwatts / 1000);
   return Math.floor((milliwatts * 10) / milliwattsPerAmp + 1e-6) / 10;
+}
+
+/** @param byDriver the version's reasons after which a transaction is not begun again */
+export function endOf(reason: string, byDriver: readonly string[]): TransactionEnd {
+  if (reason === "EVDisconnected") return "car-gone";
+  return byDriver.includes(reason) ? "by-driver" : "stopped";
 }

@@ -1,7 +1,9 @@
 import { expect, it } from "vitest";
+import type { State } from "#core/machine";
 import { Charger } from "#hardware/charger/charger";
 import type { Conversation } from "#hardware/charger/conversation";
 import { memoryStore } from "#hardware/charger/metering/kept-charger";
+import type { StationCommands } from "#hardware/charger/ocpp/ports";
 import { readChargerSettings } from "#hardware/charger/settings";
 import { TurnClock } from "../../simulator/charging/turn-clock.ts";
 
@@ -65,12 +67,55 @@ it("after a restart in the middle of a transaction a register that began at 0 wi
   before.started({ connector: 1, idTag: "card", transactionId: "a" });
   await sampled(before, "a", 0);
   await sampled(before, "a", 3e6);
-  before.ended("a", true);
+  before.ended("a", "by-driver", clock.wallSeconds());
   before.started({ connector: 1, idTag: "card", transactionId: "b" });
   await sampled(before, "b", 0);
   await sampled(before, "b", 4e6);
   const after = open();
   await sampled(after, "b", 5e6);
-  after.ended("b", true);
+  after.ended("b", "by-driver", clock.wallSeconds());
   expect(store.load().register.total).toBe(8e6);
+});
+
+it("a car that comes while the charge point is out of reach is served, whichever is heard first: its coming or the end of the one before", async () => {
+  for (const order of ["end, status", "status, end"]) {
+    const clock = new TurnClock(EPOCH);
+    const charger = new Charger({ settings: SETTINGS, clock, store: memoryStore() });
+    const { conversation } = charger;
+    let starts = 0;
+    const accept = async () => true;
+    const start = async () => ++starts > 0;
+    const commands = { setDefault: accept, setLimit: accept, stop: accept, configure: async () => [], start };
+    charger.station(commands as unknown as StationCommands);
+    const status = (word: string, plugged: boolean, atSeconds: number) =>
+      conversation.status({ connector: 1, plugged, word, faulted: false, atSeconds });
+    status("Preparing", true, EPOCH);
+    conversation.started({ connector: 1, idTag: "card", transactionId: "a" });
+    const said = {
+      end: () => conversation.ended("a", "car-gone", EPOCH + 60),
+      status: () => status("Preparing", true, EPOCH + 120),
+    };
+    for (const one of order.split(", ")) said[one as "end" | "status"]();
+    await clock.run(clock.nowMs() + 60_000);
+    expect(starts).toBeGreaterThan(0);
+  }
+});
+
+it("while a purchase is too small for what must be paid ahead, another offer is asked for, again and again", async () => {
+  const clock = new TurnClock(EPOCH);
+  const charger = new Charger({ settings: SETTINGS, clock, store: memoryStore() });
+  let wishes = 0;
+  charger.offerWish.onWish(() => wishes++);
+  const priced = async (pricePerMillionUnits: number, untilMs: number) => {
+    const channel = { quantumAtomic: 1000, quantumOfferedAtomic: 1000, pricePerMillionUnits };
+    charger.observe({ account: null, channel, register: { raw: 0, total: 0 } } as unknown as State);
+    await clock.run(untilMs);
+  };
+  await priced(1_000, 1_000_000);
+  expect(wishes).toBe(0);
+  await priced(1_000_000, 2_000_000);
+  expect(wishes).toBeGreaterThanOrEqual(3);
+  const before = wishes;
+  await priced(1_000, 3_000_000);
+  expect(wishes).toBe(before);
 });
