@@ -29,6 +29,8 @@ export interface HostParts
   readonly signer?: Signer;
   /** Of a device that moves between sellers: then what one of them granted is good at that one alone. */
   readonly whereabouts?: Whereabouts | undefined;
+  /** Of a load that cannot work at every terms. */
+  readonly offerWish?: OfferWish | undefined;
   /** It may buy single resources over the general transport, by exact from its own wallet, within the first policy. */
   readonly buysOnce?: boolean | undefined;
 }
@@ -38,6 +40,11 @@ export interface Whereabouts {
   now(): Place;
   /** Called when another seller's region begins, or ends: the meter is read at once, for what was used before. */
   onChange(take: () => void): void;
+}
+
+export interface OfferWish {
+  /** Called when only another offer helps: the device says hello again, where its link is up. */
+  onWish(take: () => void): void;
 }
 
 /** A machine that runs, on Linux or on a board. */

@@ -22,7 +22,7 @@ import { hmacSha256 } from "./key/native-hmac.ts";
 
 export { PORT_ANSWER_MS } from "#host/machine-host";
 export type { Description, HostCounters } from "#host/machine-parts";
-export type { Host, HostLink, HostParts, RunningMachine, Whereabouts } from "./host-parts.ts";
+export type { Host, HostLink, HostParts, OfferWish, RunningMachine, Whereabouts } from "./host-parts.ts";
 
 /** Starts a device. Throws what `journal.load` throws, with the lamp dark. */
 export function startHost(parts: HostParts): Host {
@@ -32,6 +32,10 @@ export function startHost(parts: HostParts): Host {
   if (side !== null) side.onAsk = () => machine.wake();
   machine.start();
   parts.whereabouts?.onChange(() => machine.wake());
+  // What the gateway would tell by itself may have been lost, or refused after a lie.
+  parts.offerWish?.onWish(() => {
+    if (machine.state().linkUp) machine.hear({ type: "link", at: machine.moment(), up: true });
+  });
   parts.almanac.onChange?.(() => {
     const at = machine.moment();
     if (at.wallSeconds !== null) machine.hear({ type: "plan", at, plan: parts.almanac.plan(at.wallSeconds) });

@@ -11,6 +11,7 @@ import { detach } from "#core/detach";
 import type { State } from "#core/machine";
 import type { Almanac, Clock } from "#core/ports";
 import { unitsForQuantum } from "#core/units";
+import type { OfferWish } from "#node/host-parts";
 import type { Load } from "../lamps/lamp-driver.ts";
 import type { MeterDriver } from "../meters/meter-driver.ts";
 import { CarVisit } from "./car-visit.ts";
@@ -27,6 +28,8 @@ import type { ChargerSettings } from "./settings.ts";
 /** Answers to one message are sent before the commands that follow from it. */
 const SOON_MS = 20;
 const START_RETRY_MS = 30_000;
+/** Between two requests for terms by which the charge point can be served: prices change by the hour. */
+const WISH_RETRY_MS = 300_000;
 
 export interface ChargerParts {
   readonly settings: ChargerSettings;
@@ -38,6 +41,8 @@ export class Charger {
   readonly meter: MeterDriver;
   readonly load: Load;
   readonly almanac: Almanac;
+  /** While a purchase is too small, no other one is made, so nothing would tell that prices fell. */
+  readonly offerWish: OfferWish;
   readonly conversation: Conversation;
   readonly oddities: Oddities;
   readonly #settings: ChargerSettings;
@@ -56,12 +61,14 @@ export class Charger {
   #openTrouble: string | null = null;
   #told: string | null = null;
   #startAtMs = 0;
+  #wishAtMs = 0;
   #wanted = false;
   #closed = false;
   #cancelLook: (() => void) | null = null;
   #lookAtMs = Number.POSITIVE_INFINITY;
   #takeTrouble: (trouble: string | null) => void = () => {};
   #takePlan: () => void = () => {};
+  #takeWish: () => void = () => {};
   #closeServer: () => Promise<void> = async () => {};
 
   constructor({ settings, clock, store }: ChargerParts) {
@@ -102,6 +109,11 @@ export class Charger {
       plan: () => [{ minuteOfDay: 0, levelPercent: this.#wants() ? 100 : 0 }],
       onChange: (take) => {
         this.#takePlan = take;
+      },
+    };
+    this.offerWish = {
+      onWish: (take) => {
+        this.#takeWish = take;
       },
     };
     this.#tellTrouble();
@@ -242,6 +254,10 @@ export class Charger {
             stop: this.#meter.obedience().disobeys || this.#limiter.fault() !== null,
           },
     );
+    if (this.#quantumFault() !== null && nowMs >= this.#wishAtMs) {
+      this.#wishAtMs = nowMs + WISH_RETRY_MS;
+      this.#takeWish();
+    }
     if (transaction === null) this.#mayStart(nowMs);
     else this.#askWhenSilent(nowMs, reportMs);
     // A clock that rounds may wake it a moment early.
@@ -285,7 +301,7 @@ export class Charger {
 
   #trouble(): string | null {
     const { disobeys, excessMilliwattHours } = this.#meter.obedience();
-    const { identity, times } = this.#settings;
+    const { identity } = this.#settings;
     if (this.#openTrouble !== null) return this.#openTrouble;
     if (disobeys)
       return `load-disobeys: ${identity} delivered ${excessMilliwattHours} mWh above limits that it confirmed; it is stopped and not served again`;
@@ -294,6 +310,11 @@ export class Charger {
       return `expected the charge point ${identity} to be connected, found nobody; check its address and password`;
     const fault = this.#limiter.fault();
     if (fault !== null) return fault;
+    return this.#quantumFault();
+  }
+
+  #quantumFault(): string | null {
+    const { times } = this.#settings;
     return this.#quantumUnits === Number.POSITIVE_INFINITY ? null : quantumFault(this.#quantumUnits, times);
   }
 

@@ -134,6 +134,7 @@ class RunningLight implements Light {
       journal: this.#watchedJournal(),
       link: this.#link,
       almanac: charger?.almanac ?? almanacOf(config),
+      offerWish: charger?.offerWish,
       describe: {
         model: config.model,
         firmware: deviceFirmware(),

@@ -11,6 +11,7 @@ import { smallestQuantum } from "#hardware/charger/limits/smallest-quantum";
 import type { OcppVersion } from "#hardware/charger/ocpp/ports";
 import { openCharger } from "#hardware/charger/open-charger";
 import { readChargerSettings } from "#hardware/charger/settings";
+import type { OfferWish } from "#node/host-parts";
 import { Watt402Error } from "#payment/watt402-error";
 import { Car, type CarModel, COMPACT_CAR } from "./car.ts";
 import { ChargePoint } from "./charge-point.ts";
@@ -47,6 +48,7 @@ export interface ChargingSite {
   readonly meter: Meter;
   readonly load: Lamp;
   readonly almanac: Almanac;
+  readonly offerWish: OfferWish;
   /** To be called with each state of the machine: what is paid bounds what may flow. */
   observe(state: State): void;
   /** What the machine's settings are to be for this load. */
@@ -130,6 +132,7 @@ export async function openChargingSite(options: ChargingSiteOptions): Promise<Ch
     meter: charger.meter,
     load: charger.load,
     almanac: charger.almanac,
+    offerWish: charger.offerWish,
     observe: (state) => charger.observe(state),
     settings: {
       ratedMilliwatts: 0,

@@ -6,6 +6,7 @@
 import type { State } from "#core/machine";
 import type { Almanac, Clock, Lamp, Meter } from "#core/ports";
 import type { ChargerSettings } from "#hardware/charger/settings";
+import type { OfferWish } from "#node/host-parts";
 import { Watt402Error } from "#payment/watt402-error";
 import type { LampType, MeterType } from "../city/lamp-model.ts";
 import type { Draw } from "../city/random.ts";
@@ -29,6 +30,7 @@ export interface SimulatedLoad extends Lamp, Meter {
   /** What it knows better than its site: its plan, its settings, and what one purchase has to bring. */
   readonly own?: {
     readonly almanac: Almanac;
+    readonly offerWish: OfferWish;
     readonly settings: {
       readonly ratedMilliwatts: number;
       readonly tickMs: number;

@@ -104,6 +104,7 @@ export class Light implements EveningLight {
       link: this.link,
       almanac: this.drive?.almanac ?? load.own?.almanac ?? site.almanac,
       whereabouts: this.drive?.whereabouts,
+      offerWish: load.own?.offerWish,
       describe: {
         model: site.profile.model(site),
         firmware: "watt402-simulate",

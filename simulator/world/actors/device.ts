@@ -173,6 +173,7 @@ export class Light {
       link: network.link(this.device, life, (link) => owner.bend(followed?.through(link) ?? link)),
       almanac: followed?.almanac ?? load.almanac,
       whereabouts: followed?.whereabouts,
+      offerWish: load.offerWish,
       describe: {
         model: site.profile.model(site),
         firmware: "world",

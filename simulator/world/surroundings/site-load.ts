@@ -6,6 +6,7 @@
  */
 import type { State } from "#core/machine";
 import type { Almanac, Clock, Lamp, Meter } from "#core/ports";
+import type { OfferWish } from "#node/host-parts";
 import type { Drive } from "../../profiles/driving/drive.ts";
 import type { ProcessLifetime } from "../engine/process-lifetime.ts";
 import type { OpenMemory } from "./memory.ts";
@@ -15,6 +16,7 @@ export interface LoadParts {
   readonly meter: Meter;
   readonly lamp: Lamp;
   readonly almanac: Almanac;
+  readonly offerWish?: OfferWish;
   /** Called with each state of the machine. */
   observe(state: State): void;
 }

@@ -69,6 +69,25 @@ describe("a host whose ports answer at once", () => {
     expect(bench.did.findLast((one) => one.did === "lamp")).toMatchObject({ levelPercent: 40 });
   });
 
+  it("says hello again where only another offer helps its load, and not while its link is down", () => {
+    const bench = new Bench();
+    let wish = () => {};
+    const offerWish = {
+      onWish(take: () => void) {
+        wish = take;
+      },
+    };
+    const host = linked(bench, { offerWish });
+    const hellos = () => bench.messages("hello").length;
+    const before = hellos();
+    wish();
+    expect(hellos()).toBe(before + 1);
+    bench.link(false);
+    wish();
+    expect(hellos()).toBe(before + 1);
+    expect(host.state().linkUp).toBe(false);
+  });
+
   it("opens the relay at the very instant its credit ends", () => {
     const bench = new Bench();
     linked(bench);
