@@ -18,6 +18,8 @@ export class StationMeter {
   #extra = 0;
   #silent = false;
   #stuck: number | null = null;
+  /** Times that its register began at 0 anew. */
+  restarts = 0;
 
   /** @param initial what it shows at first, milliwatt-hours @param perTransaction it begins at 0 with each of them */
   constructor(initial: number, perTransaction: boolean) {
@@ -27,7 +29,7 @@ export class StationMeter {
 
   /** A transaction begins. */
   begin(delivered: number): void {
-    if (this.#perTransaction) this.#countsFrom = delivered;
+    if (this.#perTransaction) this.reset(delivered);
   }
 
   /** What it shows now. */
@@ -67,6 +69,7 @@ export class StationMeter {
   /** Its register begins at 0 again. */
   reset(delivered: number): void {
     this.#countsFrom = delivered;
+    this.restarts++;
   }
 
   get isRight(): boolean {

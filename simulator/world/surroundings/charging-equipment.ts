@@ -7,7 +7,7 @@
  */
 import type { Clock } from "#core/ports";
 import { Charger } from "#hardware/charger/charger";
-import { fileStore } from "#hardware/charger/metering/kept-charger";
+import { fileStore, type KeptFile } from "#hardware/charger/metering/kept-charger";
 import { VERSIONS } from "#hardware/charger/ocpp/ports";
 import { dialectPartsOf } from "#hardware/charger/open-charger";
 import type { ChargerSettings } from "#hardware/charger/settings";
@@ -49,7 +49,8 @@ export interface ChargingParts {
 }
 
 export class ChargingEquipment implements SiteLoad {
-  readonly hidReset = false;
+  /** The device's disk is one of before its meter began at 0 again: what it counted in between is unknown. */
+  hidReset = false;
   readonly isBound: boolean;
   readonly disobeys: boolean;
   readonly #parts: ChargingParts;
@@ -59,6 +60,10 @@ export class ChargingEquipment implements SiteLoad {
   readonly #maxMilliwatts: number;
   #charger: Charger | null = null;
   #doubtedUntilMs = 0;
+  /** What the device has kept of it: the latest last, with how often the meter had begun at 0 by then. */
+  readonly #kept: { readonly text: string | null; readonly restarts: number }[] = [
+    { text: null, restarts: 0 },
+  ];
 
   constructor(parts: ChargingParts) {
     const { world, faults, draw, epochSeconds, settings, meterInitial } = parts;
@@ -101,7 +106,10 @@ export class ChargingEquipment implements SiteLoad {
     return !this.#point.meter.isRight || this.#parts.world.nowMs < this.#doubtedUntilMs;
   }
   get isNamed(): boolean {
-    return this.#charger?.load.trouble()?.startsWith("load-disobeys: ") ?? false;
+    const trouble = this.#charger?.load.trouble() ?? "";
+    // One that confirms no limit breaks none: it is named for that, and not served.
+    const isRefusing = this.#kinds.includes("refuses-profiles") && trouble.includes("TxDefaultProfile");
+    return isRefusing || trouble.startsWith("load-disobeys: ");
   }
 
   wantedPercent(): number {
@@ -123,7 +131,8 @@ export class ChargingEquipment implements SiteLoad {
 
   open(life: ProcessLifetime, clock: Clock, memory: OpenMemory): LoadParts {
     const { settings, world, name } = this.#parts;
-    const charger = new Charger({ settings, clock, store: fileStore(KEPT_FILE, memory.file(KEPT_FILE)) });
+    const kept = this.#watched(memory.file(KEPT_FILE));
+    const charger = new Charger({ settings, clock, store: fileStore(KEPT_FILE, kept) });
     this.#charger = charger;
     this.#link.listen({
       life,
@@ -133,12 +142,29 @@ export class ChargingEquipment implements SiteLoad {
         charger.station(commands);
       },
     });
-    const { meter, load, almanac } = charger;
+    const { meter, load, almanac, offerWish } = charger;
     return {
       meter,
       lamp: load,
       almanac,
+      offerWish,
       observe: (state) => charger.observe(state),
+    };
+  }
+
+  #watched({ read, write }: KeptFile): KeptFile {
+    return {
+      read: () => {
+        const text = read();
+        // What was written last is what is read, but on a disk that became another one.
+        const image = this.#kept.findLast((one) => one.text === text);
+        this.hidReset ||= image !== undefined && image.restarts < this.#kept.at(-1)!.restarts;
+        return text;
+      },
+      write: (text) => {
+        write(text);
+        this.#kept.push({ text, restarts: this.#point.meter.restarts });
+      },
     };
   }
 
