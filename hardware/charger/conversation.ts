@@ -63,7 +63,11 @@ export class Conversation implements StationEvents {
   readonly #refused = new Set<string>();
   #commands: StationCommands | null = null;
   #station: Station | null = null;
-  #offsetSeconds = 0;
+  /**
+   * The charge point's own clock at monotonic 0, Unix seconds; null until it was heard. Not held against this side's wall
+   * clock: that may step, or be trusted only later, and the charge point's does not follow it.
+   */
+  #stationEpoch: number | null = null;
   /** False while the charge point's clock was just found to be another: how old its message is cannot be said then. */
   #knowsAges = true;
   /** Unix seconds at monotonic 0, for as long as this side's clock is not trusted: not before anything that is remembered. */
@@ -97,17 +101,17 @@ export class Conversation implements StationEvents {
 
   wallSeconds(): number {
     const { clock } = this.#parts;
-    return clock.wallSeconds() ?? this.#fallbackSeconds + clock.nowMs() / 1000;
+    return clock.wallSeconds() ?? this.#fallbackSeconds + this.#monotonicSeconds();
   }
 
   /** Unix seconds, as the charge point's own clock shows them. */
   stationSeconds(): number {
-    return this.wallSeconds() + this.#offsetSeconds;
+    return this.#stationEpoch === null ? this.wallSeconds() : this.#stationEpoch + this.#monotonicSeconds();
   }
 
   clockFault(): string | null {
-    if (Math.abs(this.#offsetSeconds) <= CLOCK_OFF_SECONDS) return null;
-    const off = Math.round(this.#offsetSeconds);
+    const off = Math.round(this.stationSeconds() - this.wallSeconds());
+    if (Math.abs(off) <= CLOCK_OFF_SECONDS) return null;
     return `expected the charge point's clock within ${CLOCK_OFF_SECONDS} s, found it off by ${off} s; limits are set by its own clock`;
   }
 
@@ -116,17 +120,16 @@ export class Conversation implements StationEvents {
   booted(station: Station): void {
     this.#station = station;
     // The answer sets its clock.
-    this.#offsetSeconds = 0;
+    this.#setStationClock(this.wallSeconds());
   }
 
   clockSeen(atSeconds: number, certain: boolean): void {
-    const offset = atSeconds - this.wallSeconds();
-    if (!Number.isFinite(offset)) return;
+    if (!Number.isFinite(atSeconds)) return;
+    const ahead = atSeconds - this.stationSeconds();
     // What may be late makes the clock no slower than it is known to be, but for a jump.
-    const jumped = Math.abs(offset - this.#offsetSeconds) > CLOCK_OFF_SECONDS;
-    this.#knowsAges = certain || (!jumped && offset - this.#offsetSeconds < CLOCK_SLACK_SECONDS);
-    if (certain || offset > this.#offsetSeconds || jumped) this.#offsetSeconds = offset;
-    if (jumped) this.#parts.onClockChange();
+    const isOther = this.#stationEpoch === null || Math.abs(ahead) > CLOCK_OFF_SECONDS;
+    this.#knowsAges = certain || (!isOther && ahead < CLOCK_SLACK_SECONDS);
+    if (certain || isOther || ahead > 0) this.#setStationClock(atSeconds);
   }
 
   status({ connector, plugged, word, faulted, atSeconds }: ConnectorStatus): void {
@@ -237,6 +240,17 @@ export class Conversation implements StationEvents {
   }
 
   // ---- ----
+
+  /** Limits that were set by another clock begin and end at other times. */
+  #setStationClock(nowSeconds: number): void {
+    const isOther = Math.abs(nowSeconds - this.stationSeconds()) > CLOCK_SLACK_SECONDS;
+    this.#stationEpoch = nowSeconds - this.#monotonicSeconds();
+    if (isOther) this.#parts.onClockChange();
+  }
+
+  #monotonicSeconds(): number {
+    return this.#parts.clock.nowMs() / 1000;
+  }
 
   /** Each is looked at, for the last one is how things are. */
   #countStatus(): void {

@@ -119,3 +119,34 @@ it("while a purchase is too small for what must be paid ahead, another offer is 
   await priced(1_000, 3_000_000);
   expect(wishes).toBe(before);
 });
+
+it("a step of this side's clock makes no report of the charge point older", async () => {
+  const clock = new TurnClock(EPOCH);
+  let stepSeconds = 0;
+  const stepping = {
+    nowMs: () => clock.nowMs(),
+    wallSeconds: () => clock.wallSeconds() + stepSeconds,
+    at: (ms: number, wake: () => void) => clock.at(ms, wake),
+  };
+  const charger = new Charger({ settings: SETTINGS, clock: stepping, store: memoryStore() });
+  const { conversation } = charger;
+  const sampled = async (atMs: number, energyMilliwattHours: number) => {
+    await clock.run(atMs);
+    conversation.clockSeen(clock.wallSeconds(), false);
+    const value = { energyMilliwattHours, powerMilliwatts: 0 };
+    const sample = {
+      connector: 1,
+      transactionId: null,
+      begins: false,
+      atSeconds: clock.wallSeconds(),
+      value,
+    };
+    conversation.sampled(sample as Parameters<typeof conversation.sampled>[0]);
+  };
+  conversation.clockSeen(EPOCH, true);
+  await sampled(300_000, 1_000_000);
+  stepSeconds = 200;
+  await sampled(400_000, 1_300_000);
+  expect(charger.excessMilliwattHours()).toBe(0);
+  expect(conversation.stationSeconds()).toBe(EPOCH + 400);
+});
