@@ -68,8 +68,8 @@ export class Conversation implements StationEvents {
    * clock: that may step, or be trusted only later, and the charge point's does not follow it.
    */
   #stationEpoch: number | null = null;
-  /** False while the charge point's clock was just found to be another: how old its message is cannot be said then. */
-  #knowsAges = true;
+  /** False while the charge point's clock is not known, or was just found to be another: how old its message is cannot be said then. */
+  #knowsAges = false;
   /** Unix seconds at monotonic 0, for as long as this side's clock is not trusted: not before anything that is remembered. */
   readonly #fallbackSeconds: number;
   #lastTransaction: number;

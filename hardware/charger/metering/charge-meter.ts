@@ -55,6 +55,8 @@ export class ChargeMeter {
   #heard = false;
   /** `#stepAtMs` is known, and so are the limits since. */
   #judges = false;
+  /** The register moved between two reports of this life: one that stands may hide what flowed before this side's start. */
+  #hasMoved = false;
   #stopLatencyMs: number | null = null;
 
   constructor(kept: KeptCharger, times: ReportTimes, nowMs: number) {
@@ -143,7 +145,8 @@ export class ChargeMeter {
     this.#register = register;
     if (note === "late" || isDoubted) return { note, step: 0 };
     const flow = this.flow(nowMs);
-    this.#judges = ageMs !== null && atMs >= this.#beganMs;
+    this.#hasMoved ||= this.#reportedAtMs !== null && (step > 0 || note === "restarted");
+    this.#judges = ageMs !== null && atMs >= this.#beganMs && this.#hasMoved;
     if (judgedFrom && this.#judges && (note === "counted" || note === "rebased")) {
       const allowed = allowedBetween(flow, this.#stepAtMs ?? atMs, atMs);
       this.#obedience = judgeReport(this.#obedience, step, allowed, quantumUnits);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Limiter } from "#hardware/charger/limits/limiter";
 import { ChargeMeter } from "#hardware/charger/metering/charge-meter";
+import type { EnergyRegister } from "#hardware/charger/metering/energy-register";
 import { memoryStore } from "#hardware/charger/metering/kept-charger";
 import type { StationCommands } from "#hardware/charger/ocpp/ports";
 import { TurnClock } from "../../simulator/charging/turn-clock.ts";
@@ -14,6 +15,10 @@ const STEP = Math.floor((POWER * 10) / 3600);
 
 function newMeter(): ChargeMeter {
   return new ChargeMeter(memoryStore().load(), TIMES, 0);
+}
+
+function newRegister(raw: number): EnergyRegister {
+  return { total: 0, tracks: [{ key: "1", raw, atSeconds: 0 }], doubted: null };
 }
 
 interface Shown {
@@ -64,6 +69,22 @@ describe("a process that starts again beside a charge that goes on", () => {
       // A queue shows a register of old: until something is measured now, nothing is known of it.
       if (ageMs === null) expect(meter.reading(1_002)).toBeNull();
     }
+  });
+});
+
+describe("a register that stood over a restart of this side", () => {
+  it("judges nothing by what it shows at once when it moves, for that flowed before, too", () => {
+    const kept = { ...memoryStore().load(), register: newRegister(500_000) };
+    const meter = new ChargeMeter(kept, TIMES, 0);
+    meter.setBase(0, 0);
+    meter.limit(0, POWER, Number.POSITIVE_INFINITY);
+    report(meter, 1_000, 500_000 + STEP);
+    report(meter, 11_000, 500_000 + STEP);
+    // Twenty intervals of it before the restart, and it is believed: power was shown.
+    report(meter, 21_000, 500_000 + 5 * STEP);
+    expect(meter.obedience()).toMatchObject({ disobeys: false, excessMilliwattHours: 0 });
+    for (const [at, atMs] of [31_000, 41_000].entries()) report(meter, atMs, 500_000 + (7 + 2 * at) * STEP);
+    expect(meter.obedience().disobeys).toBe(true);
   });
 });
 

@@ -36,14 +36,15 @@ it("a side without a trusted clock tells its charge point no time before what it
   expect(charger.conversation.wallSeconds()).toBe(EPOCH);
 });
 
-it("a value from later than its clock is known to show is of an age that nobody knows: by it nothing is metered or judged", () => {
-  for (const [seconds, isKnown] of [
-    [600, false],
-    [0, true],
+it("a value from later than its clock is known to show, or of a clock that was not heard yet, is of an age that nobody knows: by it nothing is metered or judged", () => {
+  for (const [seconds, isHeard, isKnown] of [
+    [600, true, false],
+    [0, false, false],
+    [0, true, true],
   ] as const) {
     const clock = new TurnClock(EPOCH);
     const { conversation, meter } = new Charger({ settings: SETTINGS, clock, store: memoryStore() });
-    conversation.clockSeen(EPOCH, true);
+    if (isHeard) conversation.clockSeen(EPOCH, true);
     const value = { energyMilliwattHours: 1e6, powerMilliwatts: 0 };
     const sample = { connector: 1, transactionId: null, begins: false, atSeconds: EPOCH + seconds, value };
     conversation.sampled(sample as Parameters<typeof conversation.sampled>[0]);
