@@ -53,10 +53,12 @@ export function hasRoom(
   return Math.max(today, sum) + room < dailyBudgetAtomic;
 }
 
-/** Why a load that breaks its limits should have been named by now, in one line; null when it need not, or is. */
-export function unnamedFault(seen: Observations, nowMs: number): string | null {
+/** Why a load is named as one that breaks its limits, or should have been by now, in one line; null when that is right. */
+export function namingFault(seen: Observations, nowMs: number): string | null {
   const { light } = seen;
   const { meter } = light;
+  if (meter.isAccused && !meter.disobeys)
+    return `${light.name}: it obeys its limits, and is named as one that does not`;
   const delivered = meter.deliveredUnits();
   const allowed = seen.soldUnits + seen.largestSaleUnits;
   const isFound = !meter.disobeys || meter.isNamed || delivered <= allowed || light.memoryLost;

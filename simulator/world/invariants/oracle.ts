@@ -26,7 +26,7 @@ import type { World } from "../engine/world.ts";
 import { NETWORK, RECEIVER, TOKEN } from "../engine/world-terms.ts";
 import type { Wiretap } from "../surroundings/faulty-network.ts";
 import { brokenAtRest } from "./at-rest.ts";
-import { hasRoom, newObservations, type Observations, unnamedFault } from "./observations.ts";
+import { hasRoom, namingFault, newObservations, type Observations } from "./observations.ts";
 import type { Invariant, WorldViolation } from "./world-violation.ts";
 
 /** The order of messages waiting at a host may differ from their arrival by this. */
@@ -88,9 +88,9 @@ export class Oracle implements Wiretap, SellerWatch, LightWatch {
     this.broken("E2", `${light.name}: expected at most ${allowed} units, ${delivered.toFixed(1)} delivered`);
   }
 
-  /** E2 of a load that breaks limits: it is found out. Called again and again once faults have stopped. */
+  /** E2 of a load that breaks limits: it is found out, and none that obeys is taken for one. Called again and again once faults have stopped. */
   watchDisobedient(light: Light): void {
-    const fault = unnamedFault(this.seen.get(light.device)!, this.parts.world.nowMs);
+    const fault = namingFault(this.seen.get(light.device)!, this.parts.world.nowMs);
     if (fault !== null) this.broken("E2", fault);
   }
 

@@ -106,10 +106,15 @@ export class ChargingEquipment implements SiteLoad {
     return !this.#point.meter.isRight || this.#parts.world.nowMs < this.#doubtedUntilMs;
   }
   get isNamed(): boolean {
-    const trouble = this.#charger?.load.trouble() ?? "";
     // One that confirms no limit breaks none: it is named for that, and not served.
-    const isRefusing = this.#kinds.includes("refuses-profiles") && trouble.includes("TxDefaultProfile");
-    return isRefusing || trouble.startsWith("load-disobeys: ");
+    const refuses = this.#kinds.includes("refuses-profiles") && this.#trouble.includes("TxDefaultProfile");
+    return refuses || this.isAccused;
+  }
+  get isAccused(): boolean {
+    return this.#trouble.startsWith("load-disobeys: ");
+  }
+  get #trouble(): string {
+    return this.#charger?.load.trouble() ?? "";
   }
 
   wantedPercent(): number {

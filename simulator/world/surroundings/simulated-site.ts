@@ -129,6 +129,7 @@ export class SiteMeter implements SiteLoad, Lamp, Meter {
   readonly isBound = true;
   readonly disobeys = false;
   readonly isNamed = false;
+  readonly isAccused = false;
   /** The relay is closed. */
   isLit = false;
   /** The level that the lamp really has, 0..100 per cent. */

@@ -37,6 +37,8 @@ export interface SiteLoad {
   /** It breaks limits that it confirmed, and a device has to find that out; and whether the present one has. */
   readonly disobeys: boolean;
   readonly isNamed: boolean;
+  /** The device says that it breaks its limits. */
+  readonly isAccused: boolean;
   /** What it would take now if it were paid for, 0..100 per cent: L1. */
   wantedPercent(wallSeconds: number): number;
   /** Delivered since the beginning, units. */
