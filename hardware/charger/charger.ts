@@ -144,6 +144,7 @@ export class Charger {
   station(commands: StationCommands | null): void {
     this.#commands = commands;
     this.#startAtMs = 0;
+    this.#tellIdle();
     this.conversation.attach(commands);
     const begin = async () => {
       await this.#limiter.attach(commands);
@@ -214,12 +215,18 @@ export class Charger {
   // ---- decisions ----
 
   #changed(): void {
+    this.#tellIdle();
     if (this.#wants() !== this.#wanted) {
       this.#wanted = !this.#wanted;
       this.#takePlan();
     }
     this.#tellTrouble();
     this.#soon();
+  }
+
+  #tellIdle(): void {
+    const isIdle = this.#commands !== null && this.#visit.transaction() === null;
+    this.#meter.setIdle(this.#clock.nowMs(), isIdle);
   }
 
   #soon(): void {

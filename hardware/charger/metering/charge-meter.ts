@@ -53,6 +53,9 @@ export class ChargeMeter {
   #unseenMs = UNKNOWN_ELAPSED_MS;
   #atSeconds = 0;
   #heard = false;
+  /** Time since the latest report in which nothing could flow, and since when nothing can; null while something can. */
+  #idleMs = 0;
+  #idleSinceMs: number | null = null;
   /** `#stepAtMs` is known, and so are the limits since. */
   #judges = false;
   /** The register moved between two reports of this life: one that stands may hide what flowed before this side's start. */
@@ -104,6 +107,19 @@ export class ChargeMeter {
     const unlimited = this.flow(nowMs).endsAtMs === Infinity;
     this.#flow = { ...this.#flow, baseMilliwatts: milliwatts };
     if (unlimited) this.#flow = limitFlow(this.#flow, nowMs, milliwatts, Infinity, stopLatencyMs);
+  }
+
+  /** Whether the charge point is there and in no transaction: what its register shows of that time is not believed. */
+  setIdle(nowMs: number, isIdle: boolean): void {
+    if (isIdle) this.#idleSinceMs ??= nowMs;
+    else {
+      this.#idleMs = this.#idleUntil(nowMs);
+      this.#idleSinceMs = null;
+    }
+  }
+
+  #idleUntil(nowMs: number): number {
+    return this.#idleMs + (this.#idleSinceMs === null ? 0 : nowMs - this.#idleSinceMs);
   }
 
   /** The latest time of the charge point that is remembered, Unix seconds; 0 when none is. */
@@ -183,7 +199,7 @@ export class ChargeMeter {
     const arrivedMs = reportedAtMs === null ? UNKNOWN_ELAPSED_MS : nowMs - reportedAtMs;
     // What was queued comes at once, and was measured in time of which nothing was known yet.
     const queuedMs = Math.min((atSeconds - this.#atSeconds) * 1000, this.#unseenMs + arrivedMs);
-    const elapsedMs = Math.max(arrivedMs, queuedMs);
+    const elapsedMs = Math.max(0, Math.max(arrivedMs, queuedMs) - this.#idleUntil(nowMs));
     const full = energyMilliwattHours(this.#times.maxMilliwatts, elapsedMs);
     return STEP_SLACK_MILLIWATT_HOURS + STEP_FACTOR * (full + this.#hidden);
   }
@@ -196,6 +212,8 @@ export class ChargeMeter {
     }
     this.#reportedAtMs = nowMs;
     this.#atSeconds = atSeconds;
+    this.#idleMs = 0;
+    if (this.#idleSinceMs !== null) this.#idleSinceMs = nowMs;
   }
 
   /** By the power that is shown beside a register that stands, and never more than limits allow. */

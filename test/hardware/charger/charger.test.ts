@@ -10,6 +10,13 @@ import { TurnClock } from "../../simulator/charging/turn-clock.ts";
 const EPOCH = 1_800_000_000;
 const SETTINGS = readChargerSettings({ identity: "CP-1", host: "127.0.0.1", max_amps: 16 });
 
+/** A charge point that takes whatever it is told. */
+function accepting(start = async () => true): StationCommands {
+  const accept = async () => true;
+  const commands = { setDefault: accept, setLimit: accept, stop: accept, configure: async () => [], start };
+  return commands as unknown as StationCommands;
+}
+
 it("what could not be stored is stored when the store takes it again", async () => {
   const clock = new TurnClock(EPOCH);
   const store = memoryStore();
@@ -84,10 +91,7 @@ it("a car that comes while the charge point is out of reach is served, whichever
     const charger = new Charger({ settings: SETTINGS, clock, store: memoryStore() });
     const { conversation } = charger;
     let starts = 0;
-    const accept = async () => true;
-    const start = async () => ++starts > 0;
-    const commands = { setDefault: accept, setLimit: accept, stop: accept, configure: async () => [], start };
-    charger.station(commands as unknown as StationCommands);
+    charger.station(accepting(async () => ++starts > 0));
     const status = (word: string, plugged: boolean, atSeconds: number) =>
       conversation.status({ connector: 1, plugged, word, faulted: false, atSeconds });
     status("Preparing", true, EPOCH);
@@ -150,4 +154,30 @@ it("a step of this side's clock makes no report of the charge point older", asyn
   await sampled(400_000, 1_300_000);
   expect(charger.excessMilliwattHours()).toBe(0);
   expect(conversation.stationSeconds()).toBe(EPOCH + 400);
+});
+
+it("what a meter shows of hours in which nothing could flow is not believed, and nobody is named for it", async () => {
+  const clock = new TurnClock(EPOCH);
+  const charger = new Charger({ settings: SETTINGS, clock, store: memoryStore() });
+  const { conversation } = charger;
+  const sampled = (transactionId: string, energyMilliwattHours: number) => {
+    const value = { energyMilliwattHours, powerMilliwatts: 0 };
+    const sample = { connector: 1, transactionId, begins: true, atSeconds: clock.wallSeconds(), value };
+    conversation.started({ connector: 1, idTag: "card", transactionId });
+    conversation.sampled(sample as Parameters<typeof conversation.sampled>[0]);
+  };
+  charger.station(accepting());
+  conversation.clockSeen(EPOCH, true);
+  for (const [id, raw] of [
+    ["a", 0],
+    ["b", 10_000],
+    ["c", 20_000],
+    ["d", 30_000_000],
+  ] as const) {
+    await clock.run(clock.nowMs() + 5 * 3_600_000);
+    sampled(id, raw);
+    conversation.ended(id, "by-driver", clock.wallSeconds());
+  }
+  charger.meter.read((reading) => expect(reading?.raw).toBe(20_000));
+  expect(charger.excessMilliwattHours()).toBe(0);
 });
