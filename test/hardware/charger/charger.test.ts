@@ -10,10 +10,10 @@ import { TurnClock } from "../../simulator/charging/turn-clock.ts";
 const EPOCH = 1_800_000_000;
 const SETTINGS = readChargerSettings({ identity: "CP-1", host: "127.0.0.1", max_amps: 16 });
 
-/** A charge point that takes whatever it is told. */
-function accepting(start = async () => true): StationCommands {
+/** A charge point that takes whatever it is told, but for what is given. */
+function accepting(start = async () => true, setLimit = async () => true): StationCommands {
   const accept = async () => true;
-  const commands = { setDefault: accept, setLimit: accept, stop: accept, configure: async () => [], start };
+  const commands = { setDefault: accept, setLimit, stop: accept, configure: async () => [], start };
   return commands as unknown as StationCommands;
 }
 
@@ -180,4 +180,41 @@ it("what a meter shows of hours in which nothing could flow is not believed, and
   }
   charger.meter.read((reading) => expect(reading?.raw).toBe(20_000));
   expect(charger.excessMilliwattHours()).toBe(0);
+});
+
+it("a clock that wakes a moment early is asked once for each millisecond at most, though what is waited for is not there yet", async () => {
+  const EARLY_MS = 0.25;
+  const clock = new TurnClock(EPOCH);
+  let wakes = 0;
+  const early = {
+    nowMs: () => clock.nowMs(),
+    wallSeconds: () => clock.wallSeconds(),
+    at: (ms: number, wake: () => void) => {
+      if (++wakes > 1000) throw new Error("it asks without end");
+      return clock.at(ms - EARLY_MS, wake);
+    },
+  };
+  const charger = new Charger({ settings: SETTINGS, clock: early, store: memoryStore() });
+  charger.station(accepting(undefined, async () => false));
+  charger.conversation.started({ connector: 1, idTag: "card", transactionId: "a" });
+  charger.load.set(100);
+  const account = { granted: 10_000_000, registerAtOpen: 0 };
+  charger.observe({ account, channel: null, register: { raw: 0, total: 0 } } as unknown as State);
+  // A refused limit is tried again after three seconds.
+  await clock.run(30_000);
+  expect(wakes).toBeLessThan(1000);
+});
+
+it("a price at which the present purchase is too small stops no service where a large enough one is offered", async () => {
+  const clock = new TurnClock(EPOCH);
+  const charger = new Charger({ settings: SETTINGS, clock, store: memoryStore() });
+  charger.station(accepting());
+  const trouble = async (quantumOfferedAtomic: number) => {
+    const channel = { quantumAtomic: 10, quantumOfferedAtomic, pricePerMillionUnits: 1_000 };
+    charger.observe({ account: null, channel, register: { raw: 0, total: 0 } } as unknown as State);
+    await clock.run(clock.nowMs() + 1_000);
+    return charger.load.trouble();
+  };
+  expect(await trouble(10)).toContain("expected a purchase of at least");
+  expect(await trouble(1_000)).toBeNull();
 });
