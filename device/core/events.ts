@@ -6,7 +6,7 @@
  */
 
 import type { Account } from "./credit.ts";
-import type { HostRefusal, Refusal, WireRefusal } from "./refusal.ts";
+import type { HostRefusal, LoadRefusal, Refusal, WireRefusal } from "./refusal.ts";
 import type { Register } from "./register.ts";
 
 export type Scheme = "batch-settlement" | "exact" | "upto";
@@ -134,7 +134,9 @@ export type Event =
       readonly type: "host-recovered";
       readonly at: Moment;
       readonly refusal: HostRefusal;
-    };
+    }
+  /** Null: the load follows. */
+  | { readonly type: "load"; readonly at: Moment; readonly refusal: LoadRefusal | null };
 
 /** What a device remembers of a channel it buys on. */
 export interface ChannelMark {

@@ -68,15 +68,15 @@ function hear(state: State, event: Event, effects: Effect[]): State {
     case "plan":
       return { ...state, plan: event.plan };
     case "host-failed":
-      if (event.refusal === "lamp-failed") return { ...state, lampRefusal: event.refusal };
       return {
         ...state,
         hostRefusal: event.refusal,
         persistDue: state.persistDue || event.refusal === "journal-failed",
       };
     case "host-recovered":
-      if (event.refusal === "lamp-failed") return { ...state, lampRefusal: null };
       return state.hostRefusal === event.refusal ? { ...state, hostRefusal: null } : state;
+    case "load":
+      return { ...state, lampRefusal: event.refusal };
   }
 }
 

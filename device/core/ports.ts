@@ -2,6 +2,7 @@
  * What the core asks of a platform. Each host supplies these; nothing else touches the outside.
  */
 import type { Checkpoint, PlanStep, Reading, Terms } from "./events.ts";
+import type { LoadRefusal } from "./refusal.ts";
 
 /** Time. A timer fires at most once; a host keeps one. */
 export interface Clock {
@@ -30,8 +31,11 @@ export interface Lamp {
    * Called with one line when the light does not follow, and with null when it does again. A lamp that cannot fail
    * has none; one that does goes on trying the newest level by itself.
    */
-  onTrouble?(take: (trouble: string | null) => void): void;
+  onTrouble?(take: TakeTrouble): void;
 }
+
+/** @param refusal what the trouble is to whoever hears of the device; "lamp-failed" when absent */
+export type TakeTrouble = (trouble: string | null, refusal?: LoadRefusal) => void;
 
 /** Durable memory for one checkpoint. */
 export interface Journal {

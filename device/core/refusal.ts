@@ -49,10 +49,13 @@ export type DeviceRefusal =
   | "clock-unset"
   | "journal-failed"
   | "signer-failed"
-  | "lamp-failed";
+  | LoadRefusal;
 
 /** What a host reports to the machine about its own parts. */
-export type HostRefusal = "journal-failed" | "signer-failed" | "lamp-failed";
+export type HostRefusal = "journal-failed" | "signer-failed";
+
+/** What a host reports to the machine about its load: it does not follow, or it broke a limit that it had confirmed. */
+export type LoadRefusal = "lamp-failed" | "load-disobeys";
 
 export type Refusal = WireRefusal | DeviceRefusal;
 

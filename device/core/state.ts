@@ -6,7 +6,7 @@
 import { type Account, creditOf } from "./credit.ts";
 import type { Budget, ChannelMark, Checkpoint, PlanStep, Report } from "./events.ts";
 import type { Policy } from "./policy.ts";
-import type { Refusal } from "./refusal.ts";
+import type { LoadRefusal, Refusal } from "./refusal.ts";
 import { type MeterLimits, NEW_REGISTER, type Register } from "./register.ts";
 import { type Channel, markOf, type Pending, type Retry } from "./rungs.ts";
 
@@ -65,8 +65,8 @@ export interface State {
   readonly offerRefusal: Refusal | null;
   readonly answerRefusal: Refusal | null;
   readonly hostRefusal: Refusal | null;
-  /** "lamp-failed" while the light does not follow: what it is paid for would not be delivered. */
-  readonly lampRefusal: Refusal | null;
+  /** While the load does not follow, what it is paid for would not be delivered; one that breaks limits is paid for no more. */
+  readonly lampRefusal: LoadRefusal | null;
   readonly persistDue: boolean;
   readonly readingAtMs: number;
   readonly reported: string;

@@ -82,9 +82,12 @@ export class MachineHost {
   start(): void {
     this.readMeter((reading) => {
       this.hear({ type: "power-up", at: this.moment(), reading });
-      this.parts.lamp.onTrouble?.((trouble) => {
-        const type = trouble === null ? "host-recovered" : "host-failed";
-        this.hear({ type, at: this.moment(), refusal: "lamp-failed" });
+      this.parts.lamp.onTrouble?.((trouble, refusal) => {
+        this.hear({
+          type: "load",
+          at: this.moment(),
+          refusal: trouble === null ? trouble : refusal || "lamp-failed",
+        });
       });
       this.hearPlan();
       this.parts.link.onMessage((leaf, payload) => this.takeMessage(leaf, payload));

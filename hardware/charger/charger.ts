@@ -9,7 +9,8 @@
 import { creditOf } from "#core/credit";
 import { detach } from "#core/detach";
 import type { State } from "#core/machine";
-import type { Almanac, Clock } from "#core/ports";
+import type { Almanac, Clock, TakeTrouble } from "#core/ports";
+import type { LoadRefusal } from "#core/refusal";
 import { unitsForQuantum } from "#core/units";
 import type { OfferWish } from "#node/host-parts";
 import type { Load } from "../lamps/lamp-driver.ts";
@@ -66,7 +67,7 @@ export class Charger {
   #closed = false;
   #cancelLook: (() => void) | null = null;
   #lookAtMs = Number.POSITIVE_INFINITY;
-  #takeTrouble: (trouble: string | null) => void = () => {};
+  #takeTrouble: TakeTrouble = () => {};
   #takePlan: () => void = () => {};
   #takeWish: () => void = () => {};
   #closeServer: () => Promise<void> = async () => {};
@@ -199,7 +200,7 @@ export class Charger {
       },
       onTrouble: (take) => {
         this.#takeTrouble = take;
-        if (this.#told !== null) take(this.#told);
+        if (this.#told !== null) take(this.#told, this.#refusal());
       },
       trouble: () => this.#told,
       close: async () => {
@@ -309,9 +310,9 @@ export class Charger {
   #trouble(): string | null {
     const { disobeys, excessMilliwattHours } = this.#meter.obedience();
     const { identity } = this.#settings;
-    if (this.#openTrouble !== null) return this.#openTrouble;
     if (disobeys)
       return `load-disobeys: ${identity} delivered ${excessMilliwattHours} mWh above limits that it confirmed; it is stopped and not served again`;
+    if (this.#openTrouble !== null) return this.#openTrouble;
     if (this.#storeTrouble !== null) return this.#storeTrouble;
     if (this.#commands === null)
       return `expected the charge point ${identity} to be connected, found nobody; check its address and password`;
@@ -329,7 +330,11 @@ export class Charger {
     const trouble = this.#trouble();
     if (trouble === this.#told) return;
     this.#told = trouble;
-    this.#takeTrouble(trouble);
+    this.#takeTrouble(trouble, this.#refusal());
+  }
+
+  #refusal(): LoadRefusal {
+    return this.#meter.obedience().disobeys ? "load-disobeys" : "lamp-failed";
   }
 
   #notes(): readonly string[] {

@@ -4,14 +4,14 @@
  * Promise: a driver touches nothing before it is asked to. When it cannot do what it was asked, it rejects
  * with one line that names part, finding and remedy, and the next attempt begins from the beginning.
  */
-import type { Clock, Lamp } from "#core/ports";
+import type { Clock, Lamp, TakeTrouble } from "#core/ports";
 import type { Sysfs } from "./pwm/sysfs.ts";
 
 /** A load as the rest of the light sees it, whatever carries it. */
 export interface Load extends Lamp {
   readonly name: string;
   readonly afterDeath: string;
-  onTrouble(take: (trouble: string | null) => void): void;
+  onTrouble(take: TakeTrouble): void;
   /** Why it does not follow, in one line; null while it does. */
   trouble(): string | null;
   /** Leaves it safe and releases it, bounded. */

@@ -41,6 +41,7 @@ const OF_A_PART: readonly Refusal[] = [
   "meter-silent",
   "meter-implausible",
   "lamp-failed",
+  "load-disobeys",
   "journal-failed",
   "signer-failed",
   "clock-unset",
@@ -59,7 +60,7 @@ function asRunning(status: Status): Check[] {
   return [
     check(
       "lamp",
-      refusal !== "lamp-failed",
+      refusal !== "lamp-failed" && refusal !== "load-disobeys",
       `${lamp.name}, ${lamp.levelPercent} % of ${lamp.wantedPercent} % wanted`,
       refused,
     ),

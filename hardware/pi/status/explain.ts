@@ -138,6 +138,10 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
   },
   "signer-failed": { meaning: "the key does not sign", remedy: "see `watt402-device doctor`" },
   "lamp-failed": { meaning: "the lamp does not follow", remedy: "check its wiring and [lamp.driver]" },
+  "load-disobeys": {
+    meaning: "the load broke a limit that it had confirmed, and is not served again",
+    remedy: "repair it, then delete charger-*.json beside the journal",
+  },
 };
 
 export function explain(refusal: Refusal): Explanation {

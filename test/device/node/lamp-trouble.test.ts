@@ -1,20 +1,21 @@
 import { describe, expect, it } from "vitest";
+import type { TakeTrouble } from "#core/ports";
 import { channelTagOf } from "#core/rungs";
 import { Bench, CHANNEL_ID } from "./fixtures.ts";
 
 /** A lamp that the test breaks and mends. */
 function breakable() {
-  let take: (trouble: string | null) => void = () => {};
+  let take: TakeTrouble = () => {};
   const levels: number[] = [];
   return {
     levels,
     lamp: {
       set: (levelPercent: number) => void levels.push(levelPercent),
-      onTrouble: (listener: (trouble: string | null) => void) => {
+      onTrouble: (listener: TakeTrouble) => {
         take = listener;
       },
     },
-    tell: (trouble: string | null) => take(trouble),
+    tell: (...told: Parameters<TakeTrouble>) => take(...told),
   };
 }
 
@@ -41,6 +42,21 @@ describe("a lamp that does not follow", () => {
     bench.grant(channelTagOf(CHANNEL_ID), 200, 5000);
     expect(bench.messages("state").at(-1)).toMatchObject({ refusal: null, starved: false });
     expect(broken.levels.at(-1)).toBe(100);
+    await host.stop();
+  });
+
+  it("is told apart from one that breaks its limits, which is not paid for any longer either", async () => {
+    const bench = new Bench();
+    const broken = breakable();
+    const host = bench.start({ lamp: broken.lamp });
+    bench.link(true);
+    bench.offer();
+    bench.answer();
+    broken.tell("found nobody");
+    broken.tell("load-disobeys: delivered 9 mWh above limits", "load-disobeys");
+    expect(bench.messages("state").at(-1)).toMatchObject({ refusal: "load-disobeys" });
+    bench.clock.advance(600_000);
+    expect(bench.pays()).toHaveLength(1);
     await host.stop();
   });
 

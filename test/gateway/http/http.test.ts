@@ -31,6 +31,7 @@ async function lively(): Promise<Stage> {
   stage.pass(90);
   for (let index = 0; index < 120; index++) stage.pay(index);
   stage.state(7, { starved: true, levelPercent: 0, refusal: "deposit-exhausted" });
+  stage.state(8, { levelPercent: 0, refusal: "load-disobeys" });
   stage.tell({ type: "lost", device: deviceName(9) });
   for (let second = 0; second < 3; second++) {
     stage.pass(1);
@@ -107,6 +108,8 @@ test("lights and payments are walked page by page, each once; a wrong query is r
     lights: [{ device: deviceName(7), refusal: "deposit-exhausted" }],
     next: null,
   });
+  const disobeyed = await (await fetch(`${url}/api/v1/lights/${deviceName(8)}`)).json();
+  expect(disobeyed).toMatchObject({ refusal: "load-disobeys" });
   const payments = `${url}/api/v1/lights/${deviceName(3)}/payments`;
   const first = await (await fetch(`${payments}?limit=1`)).json();
   expect(first).toMatchObject({ channel: channelOf(3), payments: [{ maxClaimable: 100 }], next: 100 });

@@ -6,8 +6,8 @@ import type { Checkpoint } from "#core/events";
 import { channelTagOf } from "#core/rungs";
 import { startHost } from "#node/host";
 import { decodePay, encodeGrant } from "#protocol/frames";
-import type { OfferMessage } from "#protocol/messages";
-import { sealFrame, sealJson } from "#protocol/tag";
+import { type OfferMessage, readState } from "#protocol/messages";
+import { peekJson, sealFrame, sealJson } from "#protocol/tag";
 import type { ChargingFault } from "#simulator/charging/charging-faults";
 import { type ChargingSiteOptions, openChargingSite } from "#simulator/charging/charging-site";
 import { seededRandom } from "#simulator/city/random";
@@ -52,6 +52,8 @@ export interface SessionOutcome {
   readonly obeys: boolean;
   readonly inTransaction: boolean;
   readonly trouble: string | null;
+  /** What its state message says last. */
+  readonly refusal: string | null;
   readonly troubles: readonly string[];
   readonly remarks: readonly string[];
   readonly shownCost: number | null;
@@ -76,6 +78,7 @@ export async function runSession(options: SessionOptions): Promise<SessionOutcom
   const unpaidMs = (options.unpaidFromMinute ?? Number.POSITIVE_INFINITY) * 60_000;
   let granted = 0;
   let payments = 0;
+  let refusal: string | null = null;
   let takeMessage: (leaf: string, payload: Uint8Array) => void = () => {};
   let stored: Checkpoint | null = null;
   const host = startHost({
@@ -106,6 +109,7 @@ export async function runSession(options: SessionOptions): Promise<SessionOutcom
     link: {
       publish: (leaf, payload) => {
         if (leaf === "hello") takeMessage("offer", sealJson(TAGGER, "offer", offerOf(quantumAtomic)));
+        if (leaf === "state") refusal = readState(peekJson(payload) ?? "").message?.refusal ?? null;
         if (leaf !== "pay") return;
         const { maxClaimable } = decodePay(payload).frame!;
         clock.at(clock.nowMs() + GRANT_MS, () => {
@@ -145,6 +149,7 @@ export async function runSession(options: SessionOptions): Promise<SessionOutcom
     obeys: site.obeys,
     inTransaction: site.truth.isInTransaction(),
     trouble: site.trouble(),
+    refusal,
     troubles: [...troubles],
     remarks: [...remarks],
     shownCost: site.truth.shownCost(),

@@ -78,9 +78,12 @@ describe("a charge point that is paid as it goes", () => {
     it(`${fault}: named, and within one purchase of what is paid (OCPP ${version})`, async () => {
       const stays = [{ plugSeconds: 20, leaveSeconds: 600, charged: 0.3 }];
       const outcome = await runSession({ seed: 9, version, faults: [fault], ...SHORT, stays });
-      if (obeys([fault])) expectPaid(outcome);
-      else {
+      if (obeys([fault])) {
+        expectPaid(outcome);
+        expect(outcome.refusal).not.toBe("load-disobeys");
+      } else {
         expect(outcome.trouble).toMatch(/^load-disobeys: /);
+        expect(outcome.refusal).toBe("load-disobeys");
         expect(outcome.excessMilliwattHours).toBeGreaterThan(0);
         expect(outcome.inTransaction).toBe(false);
       }
