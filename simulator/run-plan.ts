@@ -78,6 +78,12 @@ export function planRun(flags: FleetFlags): RunPlan {
   const { plan, settings } = planEvening(flags, DEFAULT_RUN);
   const { scenario, prices, epochSeconds, minutes } = plan;
   refuseWithoutSeller(scenario, flags);
+  if (scenario.market !== null) {
+    throw new Watt402Error(
+      "config-invalid",
+      `scenario ${scenario.name}: expected one without [market], found a market; play it by watt402-simulate world --scenario ${flags.scenario}`,
+    );
+  }
   if (flags.espruino !== undefined) refuseForBoards(flags.espruino, flags, plan);
   refuseForUnits(flags, plan);
   if (flags.chains !== undefined && flags.chains > 1)

@@ -106,7 +106,8 @@ const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     actors: ["engine", "surroundings"],
     invariants: ["actors", "engine", "surroundings"],
     fast: ["engine", "surroundings"],
-    run: ["actors", "engine", "fast", "invariants", "surroundings"],
+    market: ["actors", "surroundings"],
+    run: ["actors", "engine", "fast", "invariants", "market", "surroundings"],
   },
 };
 

@@ -23,7 +23,7 @@ export interface LoadStep {
   readonly unitsPerHour: number;
 }
 
-/** Looks for the marginal rank: each halves the span, and 50 leave less than a millionth of any load. */
+/** Looks for the marginal price, over the mean: each halves the span, and 50 leave less than a millionth of any load. */
 const HALVINGS = 50;
 const SLOPE_MIN = 1e-6;
 
@@ -31,7 +31,8 @@ const SECONDS_PER_HOUR = 3_600;
 
 /**
  * @param steps prices from now on, one after the other; time behind the last one counts as dear as the dearest
- * @param spread 0: the cheapest steps at full power; 1: full power for the cheapest alone, none for the dearest
+ * @param spread 0: the cheapest steps at full power; else a step that is so much of the mean price dearer than one with full
+ * power has none
  */
 export function loadSchedule(
   steps: readonly PriceStep[],
@@ -41,18 +42,17 @@ export function loadSchedule(
 ): LoadStep[] {
   const { deadlineSeconds, unitsPerHour: most } = need;
   const priced = until(steps, nowSeconds, deadlineSeconds);
-  const prices = priced.map(({ pricePerMillionUnits }) => pricePerMillionUnits);
-  const [least, dearest] = [Math.min(...prices), Math.max(...prices)];
-  // 0 the cheapest, 1 the dearest.
-  const rank = ({ pricePerMillionUnits }: PriceStep) =>
-    (pricePerMillionUnits - least) / Math.max(1, dearest - least);
+  // By all that is known, not by what is left before the deadline: a plan made again an hour later is the same plan.
+  const mean = meanOf(priced.length > steps.length ? priced : steps);
+  const rank = ({ pricePerMillionUnits }: PriceStep) => pricePerMillionUnits / mean;
+  const ranks = priced.map(rank);
   // The rank at which a step has no power any more lies so far above the one with full power.
   const slope = Math.max(SLOPE_MIN, spread);
   const powerAt = (marginal: number, step: PriceStep) =>
     most * Math.min(1, Math.max(0, (marginal - rank(step)) / slope));
   const unitsAt = (marginal: number) =>
     priced.reduce((sum, step) => sum + powerAt(marginal, step) * hoursOf(step), 0);
-  let [low, high] = [0, 1 + slope];
+  let [low, high] = [Math.min(...ranks), Math.max(...ranks) + slope];
   for (let halving = 0; halving < HALVINGS; halving++) {
     const middle = (low + high) / 2;
     if (unitsAt(middle) < need.units) low = middle;
@@ -74,6 +74,13 @@ function until(steps: readonly PriceStep[], nowSeconds: number, deadlineSeconds:
   if (knownUntil >= deadlineSeconds) return known;
   const dearest = Math.max(0, ...known.map(({ pricePerMillionUnits }) => pricePerMillionUnits));
   return [...known, { startSeconds: knownUntil, endSeconds: deadlineSeconds, pricePerMillionUnits: dearest }];
+}
+
+/** Of a million units, over time. */
+function meanOf(steps: readonly PriceStep[]): number {
+  const hours = steps.reduce((sum, step) => sum + hoursOf(step), 0);
+  const sum = steps.reduce((total, step) => total + step.pricePerMillionUnits * hoursOf(step), 0);
+  return Math.max(1, sum / hours);
 }
 
 function hoursOf({ startSeconds, endSeconds }: PriceStep): number {

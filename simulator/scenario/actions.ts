@@ -35,6 +35,19 @@ export interface Stage {
   readonly action: Action;
 }
 
+/** How a load may answer prices ahead: a light dims to no less, another has its energy by a time of the UTC day. */
+export type Flexibility =
+  | { readonly kind: "dims"; readonly leastPercent: number }
+  | {
+      readonly kind: "waits";
+      readonly milliwatts: number;
+      readonly milliwattHours: number;
+      /** From then on it may run, within the spread after it, each device at a minute of its own. */
+      readonly fromMinute: number;
+      readonly spreadMinutes: number;
+      readonly readyByMinute: number;
+    };
+
 /** Lights with something in common. A light is in one group at most, besides EVERYONE. */
 export interface Group {
   readonly name: string;
@@ -47,6 +60,8 @@ export interface Group {
   readonly dailyBudgetAtomic: number | null;
   /** What its devices are; null for the run's own. */
   readonly profile: string | null;
+  /** How they answer prices; null: not at all. */
+  readonly flexibility: Flexibility | null;
 }
 
 /** Carries out stages: a fleet on real sockets, or a world. */

@@ -11,7 +11,7 @@ import { cut, shown } from "#node/config/shown";
 import { parseToml } from "#node/config/toml";
 import { Watt402Error } from "#payment/watt402-error";
 import { PROFILE_NAMES } from "../profiles/profiles.ts";
-import { type Action, CHEATS, EVERYONE, type Group, type Stage } from "./actions.ts";
+import { type Action, CHEATS, EVERYONE, type Flexibility, type Group, type Stage } from "./actions.ts";
 
 /** What a scenario sets of a run; options of the command line come before it. */
 interface RunSettings {
@@ -42,8 +42,16 @@ export interface Scenario {
     readonly timeZone?: string;
   } | null;
   readonly groups: readonly Group[];
+  /** A feeder of limited power whose price rises with its load; null: loads answer no prices. */
+  readonly market: Market | null;
   /** In the order of their beginnings. */
   readonly stages: readonly Stage[];
+}
+
+export interface Market {
+  readonly feederMilliwatts: number;
+  /** On top of the tariff for each feeder's worth of power above its limit, atomic units per kWh. */
+  readonly congestionPerKwh: number;
 }
 
 const MS_PER_MINUTE = 60_000;
@@ -95,6 +103,40 @@ const PLACE = z.strictObject({
   time_zone: text(64).optional(),
 });
 
+const MARKET = z.strictObject({
+  feeder_kilowatts: number(0.001, 1_000_000),
+  congestion_per_kwh: whole(0, 1_000_000_000).default(0),
+});
+
+const MINUTE_ERROR = { error: 'expected a UTC time of day such as "17:30"' };
+const MINUTE = z
+  .string(MINUTE_ERROR)
+  .regex(/^([01]\d|2[0-3]):[0-5]\d$/, MINUTE_ERROR)
+  .transform((time) => Number(time.slice(0, 2)) * 60 + Number(time.slice(3)));
+
+const DIMS = z
+  .strictObject({ least_percent: whole(1, 100) })
+  .transform(({ least_percent }): Flexibility => ({ kind: "dims", leastPercent: least_percent }));
+
+const WAITS = z
+  .strictObject({
+    kilowatts: number(0.001, 1_000),
+    energy_kwh: number(0.001, 10_000),
+    from: MINUTE,
+    spread_minutes: whole(0, 720).default(0),
+    ready_by: MINUTE,
+  })
+  .transform(
+    ({ kilowatts, energy_kwh, from, spread_minutes, ready_by }): Flexibility => ({
+      kind: "waits",
+      milliwatts: Math.round(kilowatts * 1e6),
+      milliwattHours: Math.round(energy_kwh * 1e6),
+      fromMinute: from,
+      spreadMinutes: spread_minutes,
+      readyByMinute: ready_by,
+    }),
+  );
+
 const GROUP = z.strictObject({
   name: NAME,
   share: number(0, 1).optional(),
@@ -102,6 +144,8 @@ const GROUP = z.strictObject({
   street: text(100).optional(),
   daily_budget_atomic: whole(1, 2 ** 48 - 1).optional(),
   profile: PROFILE.optional(),
+  dims: DIMS.optional(),
+  waits: WAITS.optional(),
 });
 
 const DO = ["drop-connections", "stop-gateway", "stop-seller", "price", "cheat"] as const;
@@ -121,6 +165,7 @@ const SCENARIO = z.strictObject({
   story: text(1_000),
   run: RUN.prefault({}),
   place: PLACE.optional(),
+  market: MARKET.optional(),
   group: z.array(GROUP).max(GROUPS_MAX).default([]),
   stage: z.array(STAGE).max(STAGES_MAX).default([]),
 });
@@ -132,7 +177,7 @@ type StageRow = z.infer<typeof STAGE>;
 export function readScenario(toml: string, file: string, name: string): Scenario {
   const read = SCENARIO.safeParse(parseToml(toml, file), { reportInput: true });
   if (!read.success) throw new Watt402Error("file-invalid", `${file}: ${complaint(read.error.issues[0]!)}`);
-  const { title, story, run, place, group, stage } = read.data;
+  const { title, story, run, place, market, group, stage } = read.data;
   const groups = group.map((row, index) => groupOf(row, `${file}: group ${index + 1}`));
   const names = new Set([EVERYONE, ...groups.map((one) => one.name)]);
   if (names.size !== groups.length + 1) {
@@ -151,6 +196,7 @@ export function readScenario(toml: string, file: string, name: string): Scenario
     surcharge,
     place: place === undefined ? null : placeOf(place),
     groups,
+    market: market === undefined ? null : marketOf(market, groups, file),
     stages: stages.toSorted((left, right) => left.startMs - right.startMs),
   };
 }
@@ -164,8 +210,23 @@ export const CALM: Scenario = {
   surcharge: 0,
   place: null,
   groups: [],
+  market: null,
   stages: [],
 };
+
+/** Without a feeder no load has anything to answer. */
+function marketOf(
+  { feeder_kilowatts, congestion_per_kwh }: z.infer<typeof MARKET>,
+  groups: readonly Group[],
+  file: string,
+): Market {
+  if (groups.some(({ flexibility }) => flexibility !== null))
+    return { feederMilliwatts: Math.round(feeder_kilowatts * 1e6), congestionPerKwh: congestion_per_kwh };
+  throw new Watt402Error(
+    "file-invalid",
+    `${file}: market: expected a group with dims or waits, whose loads answer prices, found none`,
+  );
+}
 
 /** `stage 2 at_minute: expected …, found "soon"`. Zod counts from 0, people from 1. */
 function complaint(issue: z.core.$ZodIssue): string {
@@ -181,7 +242,7 @@ function complaint(issue: z.core.$ZodIssue): string {
 }
 
 function groupOf(
-  { name, share, count, street, daily_budget_atomic: budget, profile }: GroupRow,
+  { name, share, count, street, daily_budget_atomic: budget, profile, dims, waits }: GroupRow,
   where: string,
 ): Group {
   const given = [share, count, street].filter((one) => one !== undefined).length;
@@ -196,7 +257,10 @@ function groupOf(
       : count !== undefined
         ? { kind: "count", count }
         : { kind: "street", street: street! };
-  return { name, pick, dailyBudgetAtomic: budget ?? null, profile: profile ?? null };
+  if (dims !== undefined && waits !== undefined)
+    throw new Watt402Error("file-invalid", `${where}: expected dims or waits, found both`);
+  const flexibility = dims ?? waits ?? null;
+  return { name, pick, dailyBudgetAtomic: budget ?? null, profile: profile ?? null, flexibility };
 }
 
 function stageOf(row: StageRow, groups: ReadonlySet<string>, where: string): Stage {

@@ -98,6 +98,11 @@ function jobsOf(flags: WorldFlags): Job[] {
     boards === 0 &&
     chargePercent === undefined &&
     profile === undefined;
+  if (request !== null && planWorldEvening(request).scenario.market !== null) {
+    refuseBesideMarket(flags);
+    const options = { seed: seed ?? 1, lights, nights, faults: "none", signing } as const;
+    return [{ kind: "market", options, request }];
+  }
   if (!isFast) {
     return numbers.map((number, index): Job => {
       const options: WorldOptions = {
@@ -124,6 +129,23 @@ function jobsOf(flags: WorldFlags): Job[] {
       return { kind: "city", seed: number, nights, request, from, to, looks };
     });
   });
+}
+
+/** Two fleets are compared: nothing else may make them differ. */
+function refuseBesideMarket({ faults, seeds, boards, chargePercent, report }: WorldFlags): void {
+  const given = {
+    seeds,
+    boards,
+    "charge-percent": chargePercent,
+    report,
+    faults: faults === "none" ? undefined : faults,
+  };
+  const [found] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+  if (found === undefined) return;
+  throw new Watt402Error(
+    "config-invalid",
+    `--${found}: expected one untroubled world and no page for a scenario with a [market], found it; leave it out`,
+  );
 }
 
 /** Writes the page: the first world's evening, and the faults and violations of all. */

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { type Result, resultLines } from "../../result.ts";
 import { FAULT_KINDS, type FaultKind } from "../engine/faults.ts";
 import type { WorldOutcome } from "./fault-run.ts";
+import { type MarketResult, marketLines } from "./price-response.ts";
 import { commandOf, DRAWN_LIGHTS, type WorldFlags } from "./world-flags.ts";
 import type { JobResult } from "./world-worker.ts";
 
@@ -25,6 +26,8 @@ export interface WorldReport {
   readonly conserved: boolean;
   /** Of a scenario or city: each world's counters, as a fleet's on real sockets are reported. */
   readonly evenings?: readonly Result[];
+  /** Of a scenario with a market: the fleet that answers prices, over the same at a flat price. */
+  readonly market?: MarketResult;
 }
 
 interface WorldViolation {
@@ -46,6 +49,7 @@ export function reportOf(
   const evenings: Result[] = [];
   const hash = createHash("sha256");
   let [events, purchases, worlds, city] = [0, 0, 0, 0];
+  let market: MarketResult | null = null;
   let conserved = results.some((result) => result !== null);
   for (const result of results) {
     if (result === null) continue;
@@ -60,14 +64,22 @@ export function reportOf(
       for (const line of sums.violations) violations.push(cityViolation(flags, line));
       continue;
     }
-    const { outcome, evening } = result;
+    const outcomes = result.kind === "market" ? result.outcomes : [result.outcome];
     worlds++;
-    events += outcome.events;
-    purchases += outcome.purchases;
-    hash.update(`${outcome.seed} ${outcome.traceHash}\n`);
-    for (const [kind, count] of outcome.fired) fired.set(kind, (fired.get(kind) ?? 0) + count);
-    conserved &&= outcome.violation === null && outcome.money.claimed === outcome.money.settled;
-    if (outcome.violation !== null) violations.push(worldViolation(flags, outcome));
+    for (const outcome of outcomes) {
+      events += outcome.events;
+      purchases += outcome.purchases;
+      hash.update(`${outcome.seed} ${outcome.traceHash}\n`);
+      for (const [kind, count] of outcome.fired) fired.set(kind, (fired.get(kind) ?? 0) + count);
+      conserved &&= outcome.violation === null && outcome.money.claimed === outcome.money.settled;
+      if (outcome.violation !== null) violations.push(worldViolation(flags, outcome));
+    }
+    if (result.kind === "market") {
+      market = result.market;
+      city = result.lights;
+      continue;
+    }
+    const { outcome, evening } = result;
     if (evening === null) continue;
     evenings.push(evening);
     conserved &&= evening.conserved;
@@ -88,6 +100,7 @@ export function reportOf(
     peakMiB: Math.round(process.resourceUsage().maxRSS / 1024),
     conserved,
     ...(evenings.length > 0 ? { evenings } : {}),
+    ...(market === null ? {} : { market }),
   };
 }
 
@@ -132,6 +145,7 @@ export function worldLines(report: WorldReport): string[] {
   return [
     `${report.seeds} ${report.seeds === 1 ? "world" : "worlds"} of ${report.lights} lights: ${report.events} events, ${report.purchases} purchases, in ${(report.wallMs / 1000).toFixed(1)} s and ${report.peakMiB} MiB`,
     ...(evening === undefined ? [] : ["", ...resultLines(evening), ""]),
+    ...(report.market === undefined ? [] : ["", ...marketLines(report.market), ""]),
     ...(others.length > 0 ? [`and ${others.length} more worlds like this one`, ""] : []),
     ...faults,
     `trace ${report.traceHash}`,

@@ -10,6 +10,7 @@ import { drawnTown } from "../fast/drawn-town.ts";
 import { type FastLights, type FastSums, runFastCity } from "../fast/fast-city.ts";
 import { CitySampler, type SampleSums } from "../fast/fast-samples.ts";
 import { runFaults, type WorldOutcome } from "./fault-run.ts";
+import { type MarketRun, runPriceResponse } from "./price-response.ts";
 import { type EveningRequest, planWorldEvening, townOf } from "./scenario-plan.ts";
 import { runObservedWorld } from "./scenario-run.ts";
 import type { WorldOptions } from "./world-options.ts";
@@ -24,6 +25,8 @@ export type Job =
       /** Runs it again. */
       readonly command: string;
     }
+  /** A fleet that answers prices, beside the same one at a flat price. */
+  | { readonly kind: "market"; readonly options: WorldOptions; readonly request: EveningRequest }
   /** Lights `from` to `to` (exclusive) on the fast path. */
   | {
       readonly kind: "city";
@@ -51,6 +54,7 @@ export type JobResult =
       /** Null when no report was asked for. */
       readonly observed: { readonly lights: FastLights; readonly looks: SampleSums } | null;
     }
+  | ({ readonly kind: "market" } & MarketRun)
   | { readonly kind: "failed"; readonly reason: string };
 
 async function doJob(job: Job): Promise<JobResult> {
@@ -60,6 +64,10 @@ async function doJob(job: Job): Promise<JobResult> {
     case "evening": {
       const { outcome, result, model } = await runObservedWorld(job.options, job.request, job.command);
       return { kind: "night", outcome, evening: job.request === null ? null : result, model };
+    }
+    case "market": {
+      const plan = planWorldEvening(job.request);
+      return { kind: "market", ...(await runPriceResponse(job.options, plan, plan.scenario.market!)) };
     }
     case "city":
       return doCity(job);

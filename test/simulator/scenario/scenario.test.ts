@@ -46,7 +46,16 @@ describe("a scenario's file", () => {
       run: { lights: 10, startSeconds: Date.UTC(2026, 0, 15, 20) / 1000 },
       surcharge: 0,
       place: { latitude: 69.65, longitude: 18.96, timeZone: "Europe/Oslo" },
-      groups: [{ name: "few", pick: { kind: "share", share: 0.2 }, dailyBudgetAtomic: 5, profile: null }],
+      groups: [
+        {
+          name: "few",
+          pick: { kind: "share", share: 0.2 },
+          dailyBudgetAtomic: 5,
+          profile: null,
+          flexibility: null,
+        },
+      ],
+      market: null,
       stages: [
         {
           name: "early",
@@ -105,8 +114,8 @@ describe("a scenario's file", () => {
 describe("the scenarios that are shipped", () => {
   it("can be opened, stand within their own evening, and name tariffs that can be read", () => {
     expect(shippedScenarios()).toEqual([
-      ...["budget-exhaustion", "cheaters", "gateway-restart", "machines", "price-spike"],
-      ...["reconnect-storm", "seller-outage", "winter-night"],
+      ...["budget-exhaustion", "cheaters", "gateway-restart", "machines", "price-response"],
+      ...["price-spike", "reconnect-storm", "seller-outage", "winter-night"],
     ]);
     for (const name of shippedScenarios()) {
       const { run, stages, groups, place } = openScenario(name);
@@ -178,6 +187,7 @@ describe("groups", () => {
             pick: { kind: "share", share: one },
             dailyBudgetAtomic: null,
             profile: null,
+            flexibility: null,
           }),
         );
         const members = membersOf(groups, city);
@@ -195,7 +205,7 @@ describe("groups", () => {
     const city = generateCity({ lights: 100, seed: 1 });
     const { street } = city.lights[0]!;
     const group = (pick: Group["pick"]): Group[] => [
-      { name: "g", pick, dailyBudgetAtomic: null, profile: null },
+      { name: "g", pick, dailyBudgetAtomic: null, profile: null, flexibility: null },
     ];
     const members = membersOf(group({ kind: "street", street }), city);
     expect([...members.keys()].toSorted()).toEqual(
