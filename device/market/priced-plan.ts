@@ -13,7 +13,6 @@ import { type PriceSeries, priceAt, stepsFrom } from "./price-series.ts";
 
 /** A light's prices are compared within a day. */
 const DAY_SECONDS = 86_400;
-const MINUTES_PER_DAY = 1_440;
 
 /** Of the power, so much is kept for what goes wrong before a deadline. */
 const RESERVE = 0.1;
@@ -51,35 +50,34 @@ export function dimmingPlan(planned: Almanac, leastPercent: number): PricedPlan 
   });
 }
 
-/** @param unitsPerHour at full power */
-export function deadlinePlan(task: (wallSeconds: number) => Task | null, unitsPerHour: number): PricedPlan {
+/** What the load can be held to, units per hour: at full power, and the least that it runs at (0: any). */
+interface LoadPower {
+  readonly most: number;
+  readonly least: number;
+}
+
+export function deadlinePlan(task: (wallSeconds: number) => Task | null, power: LoadPower): PricedPlan {
   return new LevelPlan((series, wallSeconds) => {
     const due = task(wallSeconds);
-    return [
-      { minuteOfDay: 0, levelPercent: due === null ? 0 : levelFor(due, unitsPerHour, series, wallSeconds) },
-    ];
+    return [{ minuteOfDay: 0, levelPercent: due === null ? 0 : levelFor(due, power, series, wallSeconds) }];
   });
 }
 
 function levelFor(
   { unitsLeft, deadlineSeconds }: Task,
-  unitsPerHour: number,
+  { most, least }: LoadPower,
   series: PriceSeries | null,
   wallSeconds: number,
 ): number {
-  const reckoned = unitsPerHour * (1 - RESERVE);
+  const reckoned = most * (1 - RESERVE);
   const hoursLeft = (deadlineSeconds - wallSeconds) / 3_600;
   if (series === null || unitsLeft >= reckoned * hoursLeft) return 100;
   const need = { units: unitsLeft, deadlineSeconds, unitsPerHour: reckoned };
-  const [now] = loadSchedule(stepsFrom(series, wallSeconds), wallSeconds, need, SPREAD);
-  return Math.min(100, Math.ceil((100 * now!.unitsPerHour) / unitsPerHour));
-}
-
-/** The next time that a UTC day's minute comes, Unix seconds. */
-export function nextMinute(minuteOfDay: number, wallSeconds: number): number {
-  const minute = Math.floor(wallSeconds / 60);
-  const ahead = (minuteOfDay - (minute % MINUTES_PER_DAY) + MINUTES_PER_DAY) % MINUTES_PER_DAY;
-  return (minute + (ahead === 0 ? MINUTES_PER_DAY : ahead)) * 60;
+  const [now, ...later] = loadSchedule(stepsFrom(series, wallSeconds), wallSeconds, need, SPREAD);
+  const isCheapest = later.every(({ unitsPerHour }) => unitsPerHour <= now!.unitsPerHour);
+  // Below its least power it is off or at that, whichever is nearer; in the cheapest step it is not off.
+  if (now!.unitsPerHour < least / 2 && !isCheapest) return 0;
+  return Math.min(100, Math.ceil((100 * Math.max(least, now!.unitsPerHour)) / most));
 }
 
 type LevelRule = (series: PriceSeries | null, wallSeconds: number) => readonly PlanStep[];

@@ -7,6 +7,7 @@ import type { State } from "#core/machine";
 import type { Link, Signer } from "#core/ports";
 import type { Place } from "#host/credit-by-seller";
 import type { HostCounters, MachineParts } from "#host/machine-parts";
+import type { PricedPlan } from "#market/priced-plan";
 import type { Key } from "#payment/key";
 import type { WalletRulesOf } from "#payment/offer/offer";
 import type { OneOffResult } from "./general/one-off-buyer.ts";
@@ -31,6 +32,8 @@ export interface HostParts
   readonly whereabouts?: Whereabouts | undefined;
   /** Of a load that cannot work at every terms. */
   readonly offerWish?: OfferWish | undefined;
+  /** Its almanac, where that answers prices: then it asks its gateway for them. */
+  readonly priced?: PricedPlan | null | undefined;
   /** It may buy single resources over the general transport, by exact from its own wallet, within the first policy. */
   readonly buysOnce?: boolean | undefined;
 }

@@ -16,6 +16,7 @@ import { tagKeyBetween } from "#payment/tag-key";
 import { Watt402Error } from "#payment/watt402-error";
 import { openMessage } from "./checked-inbox.ts";
 import { OneOffBuyer } from "./general/one-off-buyer.ts";
+import { PriceWatch } from "./general/price-watch.ts";
 import { SideSpending } from "./general/side-spending.ts";
 import type { Host, HostLink, HostParts } from "./host-parts.ts";
 import { hmacSha256 } from "./key/native-hmac.ts";
@@ -27,8 +28,8 @@ export type { Host, HostLink, HostParts, OfferWish, RunningMachine, Whereabouts 
 /** Starts a device. Throws what `journal.load` throws, with the lamp dark. */
 export function startHost(parts: HostParts): Host {
   const side = parts.buysOnce === true ? new SideSpending() : null;
-  const buyer = side === null ? null : buyerFor(parts, side);
-  const machine = new MachineHost(machineParts(parts, side, buyer));
+  const general = openGeneral(parts, side);
+  const machine = new MachineHost(machineParts(parts, side, general));
   if (side !== null) side.onAsk = () => machine.wake();
   machine.start();
   parts.whereabouts?.onChange(() => machine.wake());
@@ -40,7 +41,22 @@ export function startHost(parts: HostParts): Host {
     const at = machine.moment();
     if (at.wallSeconds !== null) machine.hear({ type: "plan", at, plan: parts.almanac.plan(at.wallSeconds) });
   });
-  return new RunningHost(machine, parts.link, buyer);
+  return new RunningHost(machine, parts.link, general);
+}
+
+/** What speaks on the general transport. */
+interface General {
+  readonly buyer: OneOffBuyer | null;
+  readonly prices: PriceWatch | null;
+}
+
+function openGeneral(parts: HostParts, side: SideSpending | null): General {
+  const { priced, clock, random, link } = parts;
+  const send = (leaf: "request", payload: Uint8Array) => link.publish(leaf, payload, false);
+  return {
+    buyer: side === null ? null : buyerFor(parts, side),
+    prices: priced ? new PriceWatch(priced, { clock, random, send }) : null,
+  };
 }
 
 function buyerFor({ key, clock, chainSeconds, random, settings, link }: HostParts, side: SideSpending) {
@@ -52,26 +68,27 @@ function buyerFor({ key, clock, chainSeconds, random, settings, link }: HostPart
   });
 }
 
-/** The same link; what is of the general transport goes to the buyer. */
-function linkFor(link: HostLink, buyer: OneOffBuyer | null): Link {
-  if (buyer === null) return link;
+/** The same link; what is of the general transport goes to those who speak on it. */
+function linkFor(link: HostLink, { buyer, prices }: General): Link {
+  if (buyer === null && prices === null) return link;
   return {
     publish: (leaf, payload, retained) => link.publish(leaf, payload, retained),
     onMessage: (take) =>
       link.onMessage((leaf, payload) => {
-        if (leaf === "payment-required" || leaf === "response") buyer.take(leaf, payload);
-        else take(leaf, payload);
+        if (leaf !== "payment-required" && leaf !== "response") take(leaf, payload);
+        else if (leaf !== "response" || prices?.take(payload) !== true) buyer?.take(leaf, payload);
       }),
     onChange: (take) =>
       link.onChange((up) => {
         take(up);
-        buyer.linkChanged(up);
+        buyer?.linkChanged(up);
+        prices?.linkChanged(up);
       }),
   };
 }
 
 /** Member by member: a copy by spreading gives every device a shape of its own, which in a fleet is half a kilobyte. */
-function machineParts(parts: HostParts, side: SideSpending | null, buyer: OneOffBuyer | null): MachineParts {
+function machineParts(parts: HostParts, side: SideSpending | null, general: General): MachineParts {
   const { key, walletRules, settings, whereabouts } = parts;
   const tagger = { hmac: hmacSha256, key: tagKeyBetween(key, parts.gatewayPublicKey) };
   const step: MachineParts["step"] =
@@ -92,7 +109,7 @@ function machineParts(parts: HostParts, side: SideSpending | null, buyer: OneOff
     meter: parts.meter,
     lamp: parts.lamp,
     journal: side === null ? parts.journal : side.journal(parts.journal),
-    link: linkFor(parts.link, buyer),
+    link: linkFor(parts.link, general),
     almanac: parts.almanac,
     describe: describeTo(parts),
     signer: parts.signer ?? signWith(key),
@@ -118,17 +135,17 @@ function describeTo({ describe, settings, whereabouts }: HostParts): Description
 class RunningHost implements Host {
   readonly #machine: MachineHost;
   readonly #link: HostLink;
-  readonly #buyer: OneOffBuyer | null;
+  readonly #general: General;
   #stopping: Promise<void> | null = null;
 
-  constructor(machine: MachineHost, link: HostLink, buyer: OneOffBuyer | null) {
+  constructor(machine: MachineHost, link: HostLink, general: General) {
     this.#machine = machine;
     this.#link = link;
-    this.#buyer = buyer;
+    this.#general = general;
   }
 
   get buyOnce(): Host["buyOnce"] {
-    const buyer = this.#buyer;
+    const { buyer } = this.#general;
     return buyer === null ? null : (order) => buyer.buy(order);
   }
 
@@ -150,7 +167,8 @@ class RunningHost implements Host {
   }
 
   async #stop(): Promise<void> {
-    this.#buyer?.stop();
+    this.#general.buyer?.stop();
+    this.#general.prices?.stop();
     const error = await new Promise<string | null>((resolve) => this.#machine.stop(resolve));
     await this.#link.close();
     if (error !== null)

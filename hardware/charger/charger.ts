@@ -12,10 +12,12 @@ import type { State } from "#core/machine";
 import type { Almanac, Clock, TakeTrouble } from "#core/ports";
 import type { LoadRefusal } from "#core/refusal";
 import { unitsForQuantum } from "#core/units";
+import type { PricedPlan } from "#market/priced-plan";
 import type { OfferWish } from "#node/host-parts";
 import type { Load } from "../lamps/lamp-driver.ts";
 import type { MeterDriver } from "../meters/meter-driver.ts";
 import { CarVisit } from "./car-visit.ts";
+import { lookNow, pricedPlan } from "./charge-plan.ts";
 import { Conversation } from "./conversation.ts";
 import { wantsMore, wishFault } from "./limits/charge-wish.ts";
 import { Limiter, textOf } from "./limits/limiter.ts";
@@ -42,6 +44,8 @@ export class Charger {
   readonly meter: MeterDriver;
   readonly load: Load;
   readonly almanac: Almanac;
+  /** The same, where the configuration has prices followed. */
+  readonly priced: PricedPlan | null;
   /** While a purchase is too small, no other one is made, so nothing would tell that prices fell. */
   readonly offerWish: OfferWish;
   readonly conversation: Conversation;
@@ -106,7 +110,11 @@ export class Charger {
     });
     this.meter = this.#asMeter();
     this.load = this.#asLoad();
-    this.almanac = {
+    this.priced = settings.follow_prices
+      ? pricedPlan(this.#visit, range, () => (this.#wants() ? this.#delivered() : null))
+      : null;
+    if (this.priced !== null) this.#takePlan = () => lookNow(this.priced!, clock);
+    this.almanac = this.priced ?? {
       plan: () => [{ minuteOfDay: 0, levelPercent: this.#wants() ? 100 : 0 }],
       onChange: (take) => {
         this.#takePlan = take;

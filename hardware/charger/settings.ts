@@ -53,6 +53,8 @@ export const CHARGER = table({
   /** Decimals of the token that is paid in: a million atomic units are one dollar of USDC. */
   token_decimals: integer(0, 18).default(6),
   wish: WISH.prefault({}),
+  /** What is wished by a time is charged in the hours that are cheap by then. */
+  follow_prices: z.boolean({ error: "true or false" }).default(false),
 })
   .refine(({ min_amps, max_amps }) => min_amps <= max_amps, { path: ["min_amps"], error: "at most max_amps" })
   .refine(({ host, password_file }) => LOOPBACK.test(host) || password_file !== undefined, {

@@ -11,6 +11,7 @@ import type { Server } from "node:net";
 import type { Logger } from "pino";
 import { detach } from "#core/detach";
 import type { Clock } from "#core/ports";
+import { dimmingPlan } from "#market/priced-plan";
 import { systemClock } from "#node/clock";
 import type { DeviceConfig } from "#node/config/device-config";
 import { within } from "#node/deadline";
@@ -117,6 +118,9 @@ class RunningLight implements Light {
     const { settings } = config;
     const rollOverAt = settings.meter.rollOverAt || meter.rollOverAt;
     const charger = parts.charger?.charger ?? null;
+    const planned = almanacOf(config);
+    const dims = config.leastPercent === null ? null : dimmingPlan(planned, config.leastPercent);
+    const priced = charger === null ? dims : charger.priced;
     this.#host = startHost({
       settings: {
         ...settings,
@@ -133,7 +137,8 @@ class RunningLight implements Light {
       lamp,
       journal: this.#watchedJournal(),
       link: this.#link,
-      almanac: charger?.almanac ?? almanacOf(config),
+      almanac: priced ?? charger?.almanac ?? planned,
+      priced,
       offerWish: charger?.offerWish,
       describe: {
         model: config.model,

@@ -14,6 +14,7 @@ import type { Settings } from "#core/state";
 import { type Config, checkConfig } from "#gateway/config/config";
 import { type Gateway, startGateway } from "#gateway/gateway";
 import type { Logger } from "#gateway/purchase/ports";
+import type { PricedPlan } from "#market/priced-plan";
 import { systemClock } from "#node/clock";
 import { type Host, type HostLink, startHost, type Whereabouts } from "#node/host";
 import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
@@ -135,6 +136,8 @@ export interface LightOptions {
   readonly wantedUnits?: number;
   /** Load of the lamp, milliwatts. */
   readonly loadMilliwatts?: number;
+  /** Answers prices in the place of a plan of full light. */
+  readonly priced?: PricedPlan;
   readonly priceCeiling?: number;
   readonly unit?: string;
   readonly readingMs?: number;
@@ -265,7 +268,8 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
       },
     },
     link: connect(brokerUrl, key, options, { gatewayPublicKey, clock, troubles }),
-    almanac: { plan: () => [{ minuteOfDay: 0, levelPercent: 100 }] },
+    almanac: options.priced ?? { plan: () => [{ minuteOfDay: 0, levelPercent: 100 }] },
+    priced: options.priced,
     describe: {
       model: "test light",
       firmware: "1",

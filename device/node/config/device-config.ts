@@ -59,6 +59,8 @@ export interface DeviceConfig {
   readonly walletRules: WalletRulesOf;
   /** Null beside a charger, whose cars make the plan. */
   readonly plan: { readonly steps: readonly PlanStep[] } | { readonly sun: SunPlan } | null;
+  /** Of the plan's level, so much is left where an hour is the dearest that is known ahead; null: prices dim nothing. */
+  readonly leastPercent: number | null;
   /** Tables of the hardware's drivers, checked by hardware/; null means simulated. */
   readonly meterDriver: Readonly<Record<string, unknown>> | null;
   readonly lampDriver: Readonly<Record<string, unknown>> | null;
@@ -141,6 +143,7 @@ const CONFIG = table({
   plan: z
     .strictObject({
       steps: list(STEP, 1).optional(),
+      least_percent: integer(1, 100).optional(),
       sun: table({
         latitude: number(-90, 90),
         longitude: number(-180, 180),
@@ -215,6 +218,7 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
     settings: settingsOf(data),
     walletRules: walletRulesIn(data.policy),
     plan: plan === undefined ? null : planOf(plan),
+    leastPercent: plan?.least_percent ?? null,
     meterDriver: meter.driver ?? null,
     lampDriver: lamp.driver ?? null,
     charger: data.charger ?? null,

@@ -6,7 +6,7 @@
  * on the list are called.
  */
 
-import { cutTo, type PriceSeries } from "#market/price-series";
+import { cutTo, PRICES_URL, type PriceSeries } from "#market/price-series";
 import {
   type PaymentRequiredMessage,
   RESPONSE_BODY_MAX,
@@ -51,9 +51,6 @@ const UNREAD: Readonly<Record<Unread, { readonly status: number; readonly error:
   "unknown-device": { status: 403, error: "this gateway does not know the device: say hello first" },
   overloaded: { status: 503, error: "too much is under way: send the same again, later" },
 };
-
-/** What a device asks for to see the prices ahead at its seller. */
-export const PRICES_URL = "watt402:prices";
 
 /** 23 characters a step fit a response. */
 const PRICE_STEPS_MAX = 2_000;

@@ -63,7 +63,7 @@ function waitingMember(
   const delivered = () => member.light?.meter.deliveredUnits() ?? 0;
   const delayMinutes = LOOK_MINUTES * Math.floor((delayShare * spreadMinutes) / LOOK_MINUTES);
   const task = new DailyTask(flexibility, delayMinutes, delivered);
-  const plan = deadlinePlan((wallSeconds) => task.now(wallSeconds), milliwatts);
+  const plan = deadlinePlan((wallSeconds) => task.now(wallSeconds), { most: milliwatts, least: 0 });
   const lamp = {
     ratedMilliwatts: milliwatts,
     startUpPermille: 1_000,

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { plannedLevel } from "#core/lamp";
 import { dearness, loadSchedule } from "#market/load-schedule";
 import { type PriceSeries, stepsFrom } from "#market/price-series";
-import { deadlinePlan, dimmingPlan, nextMinute } from "#market/priced-plan";
+import { deadlinePlan, dimmingPlan } from "#market/priced-plan";
 
 /** A midnight of UTC. */
 const FROM = 1_800_057_600;
@@ -73,14 +73,18 @@ test("of a night with two cheap hours a car takes the cheapest first, and a spre
 
 test("whatever the prices are, a load that is looked at each quarter of an hour has what it needs at its deadline, where there is time", () => {
   fc.assert(
-    fc.property(prices, needs, (asked, { units, deadlineSeconds, unitsPerHour }) => {
+    fc.property(prices, needs, fc.constantFrom(0, 0.375), (asked, need, least) => {
+      const { units, deadlineSeconds, unitsPerHour } = need;
       let left = units;
-      const plan = deadlinePlan(() => (left > 0 ? { unitsLeft: left, deadlineSeconds } : null), unitsPerHour);
+      const power = { most: unitsPerHour, least: least * unitsPerHour };
+      const plan = deadlinePlan(() => (left > 0 ? { unitsLeft: left, deadlineSeconds } : null), power);
       plan.heard(seriesOf(asked), FROM);
       for (let at = FROM; at < deadlineSeconds; at += 900) {
         plan.look(at);
         const hours = Math.min(900, deadlineSeconds - at) / HOUR;
-        left -= (unitsPerHour * hours * plannedLevel(plan.plan(at), at)) / 100;
+        const level = plannedLevel(plan.plan(at), at);
+        expect(level === 0 || level >= 100 * least).toBe(true);
+        left -= (unitsPerHour * hours * level) / 100;
       }
       const most = (unitsPerHour * (deadlineSeconds - FROM)) / HOUR;
       expect(left).toBeLessThanOrEqual(Math.max(0, units - most) + units * 1e-6);
@@ -113,9 +117,4 @@ test("a light dims between its least level and its plan by how dear the hour is 
   plan.look(FROM + HOUR + 1);
   expect(changes).toBe(3);
   expect(dearness([])).toBe(0);
-});
-
-test("the next time of a minute is within a day, and never now", () => {
-  expect(nextMinute(0, FROM)).toBe(FROM + 24 * HOUR);
-  expect(nextMinute(61, FROM + HOUR)).toBe(FROM + HOUR + 60);
 });

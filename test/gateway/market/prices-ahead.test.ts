@@ -6,10 +6,10 @@ import { type AddressInfo, createServer as createBroker } from "node:net";
 import { Aedes } from "aedes";
 import { connect } from "mqtt";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { PRICES_URL } from "#gateway/purchase/general/forward";
 import { PriceBoard } from "#gateway/sellers/price-board";
 import { evccRates, priceDiscovery, priceMessage } from "#gateway/telemetry/price-forms";
-import { readPriceSeries } from "#market/price-series";
+import { PRICES_URL, readPriceSeries } from "#market/price-series";
+import { dimmingPlan } from "#market/priced-plan";
 import { seriesTariff, timeOfUseTariff } from "#simulator/seller/sale/tariff";
 import { type Ground, prepareGround, until } from "../fixtures.ts";
 import { startSeller } from "../purchase/agreement.ts";
@@ -74,6 +74,29 @@ test("what a seller asks for the next two days is told by the API, in evcc's for
   await gateway.stop();
   await seller.stop();
 }, 60_000);
+
+test("a light dims by itself while the hour is the dearest that its seller has told ahead", async () => {
+  const now = Math.floor(Date.now() / 1000);
+  const tariff = seriesTariff([
+    { startSeconds: now - HOUR, pricePerMillionUnits: 350_000 },
+    { startSeconds: now + HOUR, pricePerMillionUnits: 200_000 },
+  ]);
+  const seller = await startSeller(ground, { tariff });
+  const gateway = await ground.gateway(ground.config(seller.url));
+  const planned = { plan: () => [{ minuteOfDay: 0, levelPercent: 80 }] };
+  const light = ground.light(gateway.brokerUrl, { priced: dimmingPlan(planned, 50) });
+  const levels = new Set<number>();
+  await until(
+    () => levels.add(light.host.state().levelPercent).has(40),
+    90_000,
+    () => `40 per cent, found ${[...levels]}`,
+  );
+  await light.untilCharged(light.charged() + 100);
+  expect(light.host.state().levelPercent).toBe(40);
+  await light.stop();
+  await gateway.stop();
+  await seller.stop();
+}, 120_000);
 
 /** What a newcomer gets of some topics; rejects when it is not so many. */
 async function retainedOn(url: string, topics: string[], count: number): Promise<Map<string, string>> {

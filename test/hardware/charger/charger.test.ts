@@ -8,7 +8,8 @@ import { readChargerSettings } from "#hardware/charger/settings";
 import { TurnClock } from "../../simulator/charging/turn-clock.ts";
 
 const EPOCH = 1_800_000_000;
-const SETTINGS = readChargerSettings({ identity: "CP-1", host: "127.0.0.1", max_amps: 16 });
+const CHARGE_POINT = { identity: "CP-1", host: "127.0.0.1", max_amps: 16 };
+const SETTINGS = readChargerSettings(CHARGE_POINT);
 
 /** A charge point that takes whatever it is told, but for what is given. */
 function accepting(start = async () => true, setLimit = async () => true): StationCommands {
@@ -217,4 +218,39 @@ it("a price at which the present purchase is too small stops no service where a 
   };
   expect(await trouble(10)).toContain("expected a purchase of at least");
   expect(await trouble(1_000)).toBeNull();
+});
+
+it("what a car wishes by a time is charged in the cheap hours before it, where prices are followed, and at once where none is known", async () => {
+  const hour = 3_600;
+  const wish = { energy_kwh: 10, ready_by: new Date((EPOCH + 6 * hour) * 1000).toISOString().slice(11, 16) };
+  const price = [30, 30, 10, 10, 30, 30, 30].map((asked, at): [number, number] => [EPOCH + at * hour, asked]);
+  const series = { unit: "mWh", timeZone: "UTC", price, fromSeconds: EPOCH, untilSeconds: EPOCH + 7 * hour };
+  for (const follows of [false, true]) {
+    const clock = new TurnClock(EPOCH);
+    const settings = readChargerSettings({ ...CHARGE_POINT, wish, follow_prices: follows });
+    const charger = new Charger({ settings, clock, store: memoryStore() });
+    const levelAt = (hours: number) => charger.almanac.plan(EPOCH + hours * hour)[0]!.levelPercent;
+    expect(levelAt(0)).toBe(0);
+    charger.conversation.status({
+      ...{ connector: 1, plugged: true, word: "Preparing", faulted: false },
+      atSeconds: EPOCH,
+    });
+    expect(levelAt(0)).toBe(100);
+    let told = 0;
+    charger.almanac.onChange!(() => {
+      told += 1;
+    });
+    if (!follows) {
+      expect([charger.priced, levelAt(2)]).toEqual([null, 100]);
+      continue;
+    }
+    charger.priced!.heard(series, EPOCH);
+    expect(told).toBe(1);
+    expect(levelAt(0)).toBe(0);
+    // At no less than the charger's least power.
+    expect(levelAt(2)).toBeGreaterThan((100 * settings.min_amps) / settings.max_amps - 1);
+    // Nothing was delivered: what is left of the time is all needed.
+    expect(levelAt(5.5)).toBe(100);
+    expect(levelAt(6.5)).toBe(100);
+  }
 });
