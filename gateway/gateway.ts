@@ -28,8 +28,9 @@ import { ClusterIntake, fenceDevices, groupOf, memberIdentityOf } from "./open-c
 import type { FindToken } from "./purchase/deposit.ts";
 import { isNewcomer } from "./purchase/funding.ts";
 import { GeneralTransport } from "./purchase/general/forward.ts";
+import { OwnDocuments } from "./purchase/general/own-documents.ts";
 import { isVoucherSigned } from "./purchase/payload.ts";
-import type { Logger } from "./purchase/ports.ts";
+import type { ChannelRecord, Logger } from "./purchase/ports.ts";
 import type { Counts } from "./purchase/session.ts";
 import { Sessions } from "./purchase/sessions.ts";
 import { fetchResource } from "./sellers/client/resource.ts";
@@ -282,6 +283,11 @@ function openRules(
     devices,
     fetch: fetchResource(http.forward),
     origins: config.forward.origins.map((origin) => new URL(origin).origin),
+    documents: new OwnDocuments({
+      ledger,
+      channelOf: (device): ChannelRecord | null => sessions.channelOf(device),
+      sourceOf: (seller) => sellers.sourceOf(seller),
+    }),
     pricesFor: (device): SellerPrices | null => prices.of(sessions.sellerOf(device) ?? ""),
   });
   const sessions = new Sessions(

@@ -40,6 +40,8 @@ export interface StoredDocument {
   readonly channelId: string;
   /** Of a receipt what was charged by then, atomic units; 0 for terms. */
   readonly charged: number;
+  /** A receipt that its device has signed, too: it takes the place of the same one without. */
+  readonly isCountersigned: boolean;
   /** JSON. */
   readonly text: string;
 }
@@ -49,13 +51,15 @@ export function termsDocument(offered: OfferedTerms): StoredDocument {
   const { offer, terms } = offered;
   const hash = termsHash(terms);
   const name = contradictionIn(offer, terms) === null ? hash : `${hash} ${offer.payload.amount}`;
-  return { kind: "terms", name, channelId: "", charged: 0, text: JSON.stringify(offered) };
+  const text = JSON.stringify(offered);
+  return { kind: "terms", name, channelId: "", charged: 0, isCountersigned: false, text };
 }
 
 export function receiptDocument(signed: SignedReceipt): StoredDocument {
   const { channelId, charged, granted, toSeconds } = signed.receipt;
   const name = `${channelId} ${toSeconds} ${charged} ${granted}`;
-  return { kind: "receipt", name, channelId, charged, text: JSON.stringify(signed) };
+  const isCountersigned = signed.device !== null;
+  return { kind: "receipt", name, channelId, charged, isCountersigned, text: JSON.stringify(signed) };
 }
 
 /** Who signs receipts of use. */

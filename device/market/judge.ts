@@ -11,7 +11,7 @@ import { chainIdOf } from "#payment/eip712";
 import type { ChannelConfig } from "#protocol/messages";
 import { contradictionIn, isOfferOf, offerSigner, type SignedOffer } from "./signed-offer.ts";
 import { highestPrice, type Terms, termsHash } from "./terms-of-sale.ts";
-import { receiptSigner, type SignedReceipt } from "./usage-receipt.ts";
+import { receiptSigner, type SignedReceipt, type UsageReceipt } from "./usage-receipt.ts";
 
 /** What a seller can be convicted of. */
 export const LIES = [
@@ -44,8 +44,28 @@ export interface Conviction {
   readonly text: string;
 }
 
+/** A device that has signed what contradicts an earlier receipt of its own: its meter's register only rises. */
+export interface DeviceConviction {
+  readonly lie: "register-fell";
+  /** Whose signatures say so: an address in lower case. */
+  readonly device: string;
+  readonly channelId: string;
+  readonly text: string;
+}
+
+/** The latest that both have signed of a channel: neither can say that it was charged, granted or used otherwise by then. */
+export interface Acknowledged {
+  readonly channelId: string;
+  readonly charged: number;
+  readonly granted: number;
+  readonly register: number;
+  readonly toSeconds: number;
+}
+
 export interface Judgement {
   readonly convictions: readonly Conviction[];
+  readonly devices: readonly DeviceConviction[];
+  readonly acknowledged: readonly Acknowledged[];
   /** What could not be judged, and why; one line each. */
   readonly missing: readonly string[];
   /** Receipts that both have signed. */
@@ -131,7 +151,35 @@ export function judge(evidence: Evidence): Judgement {
     );
   }
   const isWhole = (signed: SignedReceipt) => deviceLacks(signed, evidence.channels) === null;
-  return { convictions, missing, countersigned: evidence.receipts.filter(isWhole).length };
+  const whole = evidence.receipts.filter(isWhole).sort(byTime);
+  const latest = new Map(whole.map(({ receipt }) => [receipt.channelId, acknowledgedBy(receipt)]));
+  return {
+    convictions,
+    devices: ofDevices(whole, evidence.channels),
+    acknowledged: [...latest.values()],
+    missing,
+    countersigned: whole.length,
+  };
+}
+
+function acknowledgedBy({ channelId, charged, granted, register, toSeconds }: UsageReceipt): Acknowledged {
+  return { channelId, charged, granted, register, toSeconds };
+}
+
+/** What a device has signed of its own register, on one channel: two sellers' clocks may be apart. @param whole in the order of time */
+function ofDevices(whole: readonly SignedReceipt[], channels: Evidence["channels"]): DeviceConviction[] {
+  const before = new Map<string, UsageReceipt>();
+  return whole.flatMap(({ receipt }) => {
+    const config = channels.find((one) => channelIdOf(one, receipt.chainId) === receipt.channelId)!;
+    const device = lower(config.payerAuthorizer);
+    const last = before.get(receipt.channelId);
+    before.set(receipt.channelId, receipt);
+    // Of one second the order is not known.
+    if (last === undefined || receipt.register >= last.register || receipt.toSeconds === last.toSeconds)
+      return [];
+    const text = `a register of ${last.register} at ${last.toSeconds}, ${receipt.register} at ${receipt.toSeconds}`;
+    return [{ lie: "register-fell" as const, device, channelId: receipt.channelId, text }];
+  });
 }
 
 /** Why a receipt is not signed by its device, too; null when it is. */

@@ -31,7 +31,7 @@ export function verifyCommand(): Command {
       const judgement = judge({ ...documents, chain, sellersKeys: options.key });
       const judged = { ...judgement, terms: documents.offered.length, receipts: documents.receipts.length };
       process.stdout.write(options.json ? `${JSON.stringify(judged, null, 2)}\n` : textOf(judged));
-      if (judgement.convictions.length > 0) process.exitCode = 1;
+      if (judgement.convictions.length + judgement.devices.length > 0) process.exitCode = 1;
     });
 }
 
@@ -50,15 +50,24 @@ async function recordedOn(
 }
 
 function textOf(judged: Judgement & { readonly terms: number; readonly receipts: number }): string {
-  const { convictions, missing, countersigned, terms, receipts } = judged;
+  const { convictions, devices, acknowledged, missing, countersigned, terms, receipts } = judged;
+  const found = convictions.length + devices.length;
   const lines = [
     `${terms} terms, ${receipts} receipts of use, ${countersigned} of them signed by the device too`,
     ...convictions.map(({ lie, seller, channelId, text }) => {
       const where = channelId === null ? "" : ` on channel ${channelId}`;
       return `CONVICTED ${seller}: ${lie}${where}: ${text}`;
     }),
+    ...devices.map(
+      ({ lie, device, channelId, text }) =>
+        `CONVICTED device ${device}: ${lie} on channel ${channelId}: ${text}`,
+    ),
+    ...acknowledged.map(
+      ({ channelId, charged, granted, register, toSeconds }) =>
+        `both have signed, by ${toSeconds} on channel ${channelId}: charged ${charged}, granted ${granted}, register ${register}`,
+    ),
     ...missing.map((what) => `missing: ${what}`),
-    convictions.length === 0 ? "nobody is convicted by these documents" : `${convictions.length} convictions`,
+    found === 0 ? "nobody is convicted by these documents" : `${found} convictions`,
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -74,10 +74,13 @@ export const UNKNOWN_OUTCOMES = {
 } as const;
 
 export const DOCUMENTS = {
-  one: "SELECT name FROM document WHERE kind = ? AND name = ?",
+  one: "SELECT text FROM document WHERE kind = ? AND name = ?",
   save:
     "INSERT INTO document (kind, name, channel_id, charged, text) VALUES (?, ?, ?, ?, ?)" +
     " ON CONFLICT (kind, name) DO NOTHING",
+  replace:
+    "INSERT INTO document (kind, name, channel_id, charged, text) VALUES (?, ?, ?, ?, ?)" +
+    " ON CONFLICT (kind, name) DO UPDATE SET text = excluded.text",
   terms: "SELECT text FROM document WHERE kind = 'terms' ORDER BY name",
   receipts:
     "SELECT d.text FROM document d JOIN channel c ON c.id = d.channel_id" +

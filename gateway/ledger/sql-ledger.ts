@@ -84,9 +84,15 @@ export abstract class SqlLedger implements Enrolments {
     await this.writeThenRead(write, { sql: UNKNOWN_OUTCOMES.one, cells: [channelId] });
   }
 
-  async saveDocument({ kind, name, channelId, charged, text }: StoredDocument): Promise<void> {
-    const write = { sql: DOCUMENTS.save, cells: [kind, name, channelId, charged, text] };
+  async saveDocument(document: StoredDocument): Promise<void> {
+    const { kind, name, channelId, charged, isCountersigned, text } = document;
+    const sql = isCountersigned ? DOCUMENTS.replace : DOCUMENTS.save;
+    const write = { sql, cells: [kind, name, channelId, charged, text] };
     await this.writeThenRead(write, { sql: DOCUMENTS.one, cells: [kind, name] });
+  }
+
+  document(kind: StoredDocument["kind"], name: string): Read<string | null> {
+    return after(this.select(DOCUMENTS.one, kind, name), ([row]) => (row ? String(row.text) : null));
   }
 
   terms(): Read<readonly string[]> {

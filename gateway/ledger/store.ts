@@ -3,7 +3,7 @@
  *
  * Promise: nothing here changes a payment; one is recorded once and stays.
  */
-import type { ReceiptDue } from "#market/documents";
+import type { ReceiptDue, StoredDocument } from "#market/documents";
 import type { Enrolments } from "../enrolment/enrolment.ts";
 import type { ChannelRecord, DeviceRecord, Ledger, PaymentRecord, Read } from "../purchase/ports.ts";
 
@@ -48,6 +48,8 @@ export interface LedgerStore extends Ledger, Enrolments {
   payments(filter: PaymentFilter): AsyncIterable<PaymentRecord>;
   /** In the order of their index. */
   withdrawals(channelId: string): Read<readonly WithdrawalRecord[]>;
+  /** JSON of one, by its name; null for an unknown one. */
+  document(kind: StoredDocument["kind"], name: string): Read<string | null>;
   /** JSON of all terms that sellers have signed; of a device's receipts, by channel and what was charged. */
   terms(): Read<readonly string[]>;
   receiptsOf(device: string): Read<readonly string[]>;

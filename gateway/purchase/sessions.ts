@@ -10,7 +10,7 @@ import type { Refusal } from "#core/refusal";
 import { LEAVES, type Leaf } from "#protocol/topics";
 import { noteFailure } from "./faults/note-failure.ts";
 import type { Forward } from "./general/forward.ts";
-import type { DeviceRecord } from "./ports.ts";
+import type { ChannelRecord, DeviceRecord } from "./ports.ts";
 import {
   drop,
   makeOffer,
@@ -66,9 +66,14 @@ export class Sessions {
     return this.#table.size;
   }
 
+  /** That a device buys on; null before its first offer. */
+  channelOf(device: string): ChannelRecord | null {
+    return this.#table.get(device)?.channel ?? null;
+  }
+
   /** Where a device buys, by the configuration's name; null before its first offer. */
   sellerOf(device: string): string | null {
-    return this.#table.get(device)?.channel?.seller ?? null;
+    return this.channelOf(device)?.seller ?? null;
   }
 
   receive(device: string, leaf: Leaf, payload: Uint8Array): void {

@@ -19,6 +19,7 @@ import { LEAVES } from "#protocol/topics";
 import { isPaymentPayload, type PaymentPayload } from "#protocol/x402";
 import type { Devices } from "../ports.ts";
 import { idIn } from "./message-id.ts";
+import { OWN, type OwnDocuments } from "./own-documents.ts";
 
 /** What came back from a resource. */
 export type Fetched =
@@ -36,6 +37,8 @@ interface ForwardParts {
   readonly origins: readonly string[];
   /** What is known ahead of the prices at the device's seller; null where nothing is. */
   readonly pricesFor: (device: string) => { readonly series: PriceSeries } | null;
+  /** Signed terms and receipts; absent: there are none. */
+  readonly documents?: Pick<OwnDocuments, "answer">;
 }
 
 export interface Forward {
@@ -100,7 +103,9 @@ export class GeneralTransport implements Forward {
     const { message: request, error } = readRequest(text);
     if (request === null) return this.#answer(device, failed(idIn(text), `request: ${error}`));
     if (request.url === PRICES_URL) return this.#answer(device, this.#pricesAnswer(device, request));
-    const { origins } = this.#parts;
+    const { origins, documents } = this.#parts;
+    if (documents !== undefined && request.url.startsWith(OWN))
+      return this.#answer(device, await documents.answer(device, request));
     if (!origins.includes(originOf(request.url))) {
       const listed = origins.join(", ") || "none";
       const url = request.url.slice(0, 80);

@@ -64,7 +64,9 @@ export function judgeHonest(numRuns: number): number {
           chain: some([honestChain(made, late)]),
         };
         judged += 1;
-        expect(judge(evidence).convictions.filter(({ seller }) => seller === SELLER.address)).toEqual([]);
+        const { convictions, devices } = judge(evidence);
+        expect(convictions.filter(({ seller }) => seller === SELLER.address)).toEqual([]);
+        expect(devices).toEqual([]);
       },
     ),
     { numRuns },
