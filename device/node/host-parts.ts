@@ -12,6 +12,7 @@ import type { Key } from "#payment/key";
 import type { WalletRulesOf } from "#payment/offer/offer";
 import type { OneOffResult } from "./general/one-off-buyer.ts";
 import type { OneOffOrder } from "./general/one-off-order.ts";
+import type { MarketRules, MarketStore } from "./market/market-rules.ts";
 
 /** A link that says goodbye: `close` resolves when what was published is delivered or given up. */
 export interface HostLink extends Link {
@@ -36,6 +37,8 @@ export interface HostParts
   readonly priced?: PricedPlan | null | undefined;
   /** It may buy single resources over the general transport, by exact from its own wallet, within the first policy. */
   readonly buysOnce?: boolean | undefined;
+  /** It holds sellers to the terms that they have signed, and countersigns receipts of use; absent: neither. */
+  readonly market?: { readonly rules: MarketRules; readonly store: MarketStore } | undefined;
 }
 
 /** Where a device that moves is. */

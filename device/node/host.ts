@@ -7,6 +7,7 @@
 import type { State } from "#core/machine";
 import type { Link } from "#core/ports";
 import { payeeAt, stepBySeller } from "#host/credit-by-seller";
+import { openOffer } from "#host/inbox";
 import { MachineHost } from "#host/machine-host";
 import type { Description, MachineParts } from "#host/machine-parts";
 import { paysOf, policiesOf, stepTokens } from "#host/several-tokens";
@@ -20,6 +21,7 @@ import { PriceWatch } from "./general/price-watch.ts";
 import { SideSpending } from "./general/side-spending.ts";
 import type { Host, HostLink, HostParts } from "./host-parts.ts";
 import { hmacSha256 } from "./key/native-hmac.ts";
+import { Market } from "./market/market.ts";
 
 export { PORT_ANSWER_MS } from "#host/machine-host";
 export type { Description, HostCounters } from "#host/machine-parts";
@@ -28,8 +30,8 @@ export type { Host, HostLink, HostParts, OfferWish, RunningMachine, Whereabouts 
 /** Starts a device. Throws what `journal.load` throws, with the lamp dark. */
 export function startHost(parts: HostParts): Host {
   const side = parts.buysOnce === true ? new SideSpending() : null;
-  const general = openGeneral(parts, side);
-  const machine = new MachineHost(machineParts(parts, side, general));
+  const general = openGeneral(parts, side, () => machine.state());
+  const machine: MachineHost = new MachineHost(machineParts(parts, side, general));
   if (side !== null) side.onAsk = () => machine.wake();
   machine.start();
   parts.whereabouts?.onChange(() => machine.wake());
@@ -48,14 +50,22 @@ export function startHost(parts: HostParts): Host {
 interface General {
   readonly buyer: OneOffBuyer | null;
   readonly prices: PriceWatch | null;
+  readonly market: Market | null;
 }
 
-function openGeneral(parts: HostParts, side: SideSpending | null): General {
-  const { priced, clock, random, link } = parts;
+function openGeneral(parts: HostParts, side: SideSpending | null, state: () => State): General {
+  const { priced, market, key, settings, clock, random, link } = parts;
   const send = (leaf: "request", payload: Uint8Array) => link.publish(leaf, payload, false);
   return {
     buyer: side === null ? null : buyerFor(parts, side),
     prices: priced ? new PriceWatch(priced, { clock, random, send }) : null,
+    market:
+      market === undefined
+        ? null
+        : new Market({
+            ...{ ...market, key, settings, clock, random, state },
+            send: (payload) => send("request", payload),
+          }),
   };
 }
 
@@ -69,20 +79,22 @@ function buyerFor({ key, clock, chainSeconds, random, settings, link }: HostPart
 }
 
 /** The same link; what is of the general transport goes to those who speak on it. */
-function linkFor(link: HostLink, { buyer, prices }: General): Link {
-  if (buyer === null && prices === null) return link;
+function linkFor(link: HostLink, { buyer, prices, market }: General): Link {
+  if (buyer === null && prices === null && market === null) return link;
   return {
     publish: (leaf, payload, retained) => link.publish(leaf, payload, retained),
     onMessage: (take) =>
       link.onMessage((leaf, payload) => {
         if (leaf !== "payment-required" && leaf !== "response") take(leaf, payload);
-        else if (leaf !== "response" || prices?.take(payload) !== true) buyer?.take(leaf, payload);
+        else if (leaf === "payment-required") buyer?.take(leaf, payload);
+        else if (prices?.take(payload) !== true && market?.take(payload) !== true) buyer?.take(leaf, payload);
       }),
     onChange: (take) =>
       link.onChange((up) => {
         take(up);
         buyer?.linkChanged(up);
         prices?.linkChanged(up);
+        market?.linkChanged(up);
       }),
   };
 }
@@ -91,17 +103,23 @@ function linkFor(link: HostLink, { buyer, prices }: General): Link {
 function machineParts(parts: HostParts, side: SideSpending | null, general: General): MachineParts {
   const { key, walletRules, settings, whereabouts } = parts;
   const tagger = { hmac: hmacSha256, key: tagKeyBetween(key, parts.gatewayPublicKey) };
-  const step: MachineParts["step"] =
+  const { market } = general;
+  const own: MachineParts["step"] =
     whereabouts === undefined
       ? stepTokens
       : (state, event) => stepBySeller(settings, whereabouts.now(), state, event);
+  const step = market === null ? own : market.step(own);
   return {
     settings,
     step: side === null ? step : side.step(step),
     publicKey: toHex(key.publicKey),
     tagger,
     open(leaf, payload, take) {
-      take(openMessage(tagger, key.address, leaf, payload, walletRules));
+      const opened = openMessage(tagger, key.address, leaf, payload, walletRules);
+      const read = market !== null && opened.kind === "offer" ? openOffer(tagger, payload) : null;
+      if (market !== null && opened.kind === "offer" && read?.kind === "message")
+        market.hear(opened.offer, read.message.resource, take);
+      else take(opened);
     },
     clock: parts.clock,
     chainSeconds: parts.chainSeconds,
@@ -169,6 +187,7 @@ class RunningHost implements Host {
   async #stop(): Promise<void> {
     this.#general.buyer?.stop();
     this.#general.prices?.stop();
+    this.#general.market?.stop();
     const error = await new Promise<string | null>((resolve) => this.#machine.stop(resolve));
     await this.#link.close();
     if (error !== null)

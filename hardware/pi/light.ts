@@ -8,6 +8,7 @@
  */
 
 import type { Server } from "node:net";
+import { dirname, join } from "node:path";
 import type { Logger } from "pino";
 import { detach } from "#core/detach";
 import type { Clock } from "#core/ports";
@@ -20,6 +21,7 @@ import { diskTrouble, isUnwritable } from "#node/journal/disk-trouble";
 import { type FileJournal, openJournal } from "#node/journal/journal";
 import { openOrCreateKey } from "#node/key/keystore";
 import { findPassphrase } from "#node/key/passphrase";
+import { marketFile } from "#node/market/market-file";
 import { type MqttLink, openMqttLink } from "#node/mqtt-link";
 import type { Key } from "#payment/key";
 import { Watt402Error } from "#payment/watt402-error";
@@ -36,6 +38,9 @@ import { foreignTrouble, Troubles } from "./status/troubles.ts";
 
 /** The machine steps at least once a tick; its ports may hold a step up this much longer, milliseconds. */
 const STEP_SLACK_MS = 3 * PORT_ANSWER_MS;
+
+/** What it knows of sellers, beside its journal. */
+const SELLERS_FILE = "sellers.json";
 
 /** Longest orderly end of one part, milliseconds; they end side by side. */
 const PART_STOP_MS = 3800;
@@ -128,6 +133,10 @@ class RunningLight implements Light {
         ...(parts.charger && machineSettingsOf(parts.charger.settings, settings)),
       },
       walletRules: config.walletRules,
+      market: config.marketRules && {
+        rules: config.marketRules,
+        store: marketFile(join(dirname(config.journalFile), SELLERS_FILE)),
+      },
       key: this.#key,
       gatewayPublicKey,
       clock,

@@ -16,7 +16,7 @@ import { type Gateway, startGateway } from "#gateway/gateway";
 import type { Logger } from "#gateway/purchase/ports";
 import type { PricedPlan } from "#market/priced-plan";
 import { systemClock } from "#node/clock";
-import { type Host, type HostLink, startHost, type Whereabouts } from "#node/host";
+import { type Host, type HostLink, type HostParts, startHost, type Whereabouts } from "#node/host";
 import { type MqttLinkOptions, openMqttLink } from "#node/mqtt-link";
 import { fromHex } from "#payment/bytes";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
@@ -154,6 +154,8 @@ export interface LightOptions {
   /** It buys single resources over the general transport, too. */
   readonly buysOnce?: boolean;
   readonly dailyBudgetAtomic?: number;
+  /** What it wants of sellers that sign their terms. */
+  readonly market?: HostParts["market"];
   /** Where it is, and what becomes of its connection there. */
   readonly moving?: { readonly whereabouts: Whereabouts; through(link: HostLink): HostLink };
   /** What proves it to a broker of others. */
@@ -242,6 +244,7 @@ function lightUp(ground: Ground, brokerUrl: string, options: LightOptions): Ligh
     settings: settingsOf(ground, options, loadMilliwatts, unit),
     walletRules: () => rulesOf(options),
     buysOnce: options.buysOnce,
+    market: options.market,
     whereabouts: options.moving?.whereabouts,
     key,
     gatewayPublicKey,

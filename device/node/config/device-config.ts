@@ -14,8 +14,9 @@ import { COUNTER_MAX } from "#core/units";
 import type { WalletRulesOf } from "#payment/offer/offer";
 import { Watt402Error } from "#payment/watt402-error";
 import { readBrokerUrl } from "../broker-socket.ts";
+import type { MarketRules } from "../market/market-rules.ts";
 import { choice, faultsOf, integer, list, number, pattern, table, text } from "./config-shape.ts";
-import { POLICY, policiesIn, walletRulesIn } from "./policy-config.ts";
+import { marketRulesIn, POLICY, policiesIn, walletRulesIn } from "./policy-config.ts";
 import { faultText } from "./shown.ts";
 import { readText } from "./text-file.ts";
 import { parseToml } from "./toml.ts";
@@ -57,6 +58,8 @@ export interface DeviceConfig {
   };
   readonly settings: Settings;
   readonly walletRules: WalletRulesOf;
+  /** Undefined: sellers' terms are not asked for. */
+  readonly marketRules: MarketRules | undefined;
   /** Null beside a charger, whose cars make the plan. */
   readonly plan: { readonly steps: readonly PlanStep[] } | { readonly sun: SunPlan } | null;
   /** Of the plan's level, so much is left where an hour is the dearest that is known ahead; null: prices dim nothing. */
@@ -217,6 +220,7 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
     },
     settings: settingsOf(data),
     walletRules: walletRulesIn(data.policy),
+    marketRules: marketRulesIn(data.policy),
     plan: plan === undefined ? null : planOf(plan),
     leastPercent: plan?.least_percent ?? null,
     meterDriver: meter.driver ?? null,

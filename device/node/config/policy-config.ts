@@ -4,7 +4,7 @@
  * Promise: every token has its own limits and budget, and is named once; what the first one does not share with the
  * others (unit, what the lamp does unpaid) is said once, for all of them.
  */
-import type { z } from "zod";
+import { z } from "zod";
 import type { Policy } from "#core/policy";
 import { COUNTER_MAX } from "#core/units";
 import { TOKENS_MAX } from "#host/several-tokens";
@@ -12,6 +12,7 @@ import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { TOKEN_ALONE, type WalletRulesOf } from "#payment/offer/offer";
 import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
 import { isSameToken, tokenName } from "#protocol/payment-token";
+import type { MarketRules } from "../market/market-rules.ts";
 import { address, choice, integer, list, pattern, table } from "./config-shape.ts";
 import { PERMIT2, permit2RulesOf, TRANSFER_METHODS } from "./permit2-config.ts";
 
@@ -21,6 +22,9 @@ const QUANTUM_MAX = 9_007_199_254;
 /** What Circle's Gateway wants of a transfer is seven days and some time to verify it. */
 const VERIFYING_SECONDS = 8 * 86_400;
 const VALIDITY_MAX_SECONDS = 366 * 86_400;
+
+/** That may sign for sellers beside their payees. */
+const KEYS_MAX = 32;
 
 /** Beside the first. */
 const MORE_TOKENS_MAX = TOKENS_MAX - 1;
@@ -50,8 +54,18 @@ function movesUpto({ schemes, transfer_methods }: Pick<TokenTable, "schemes" | "
   return !schemes.includes("upto") || transfer_methods.includes("permit2");
 }
 
+/** Of sellers that sign their terms. */
+const TERMS = table({
+  required: z.boolean({ error: "true or false" }).default(false),
+  keys: list(address, 0)
+    .max(KEYS_MAX, { error: `a list of at most ${KEYS_MAX}` })
+    .default([]),
+  receipt_every_seconds: integer(0, 86_400).default(3_600),
+});
+
 export const POLICY = table({
   ...PER_TOKEN,
+  terms: TERMS.optional(),
   unpaid: choice(["off", "dim", "on"]).default("off"),
   unpaid_level_percent: integer(0, 100).default(20),
   tokens: list(table(PER_TOKEN).refine(movesUpto, UPTO_METHODS), 0)
@@ -76,6 +90,13 @@ type PolicyTable = z.output<typeof POLICY>;
 /** The policy of each token, the first one first. */
 export function policiesIn(policy: PolicyTable, unit: string): readonly Policy[] {
   return [policy, ...policy.tokens].map((token) => policyOf(token, policy, unit));
+}
+
+/** What sellers' signed terms have to be; undefined where the owner says nothing of them: then they are not asked for. */
+export function marketRulesIn({ terms }: PolicyTable): MarketRules | undefined {
+  if (terms === undefined) return undefined;
+  const { required, keys, receipt_every_seconds } = terms;
+  return { isRequired: required, keys, receiptEveryMs: receipt_every_seconds * 1_000 };
 }
 
 /** What may be signed from the device's own wallet, by the token that is asked for. */

@@ -58,6 +58,8 @@ export function boardFileOf(
       `policy.schemes: expected batch-settlement alone on a board, found ${settings.policy.schemes.join(", ")}`,
     );
   }
+  if (config.marketRules?.isRequired)
+    faults.push("policy.terms.required: expected false, as a board checks no signed terms, found true");
   if (settings.policies !== undefined) {
     faults.push(
       `policy.tokens: expected none, as a board pays with one token, found ${settings.policies.length - 1}`,

@@ -3,6 +3,7 @@ import type { Policy } from "#core/policy";
 import { unitsForQuantum } from "#core/units";
 import { policiesOf } from "#host/several-tokens";
 import type { DeviceConfig } from "#node/config/device-config";
+import type { MarketRules } from "#node/market/market-rules";
 import type { WalletRules } from "#payment/offer/offer";
 import type { Permit2Rules } from "#payment/permit2/permit2-offer";
 
@@ -14,7 +15,7 @@ const STAKES: Readonly<Record<string, string>> = {
   upto: "The same, each of as much as the seller charges, and no more than was signed.",
 };
 
-export function policyInWords({ settings, unit, walletRules }: DeviceConfig): string {
+export function policyInWords({ settings, unit, walletRules, marketRules }: DeviceConfig): string {
   const policies = policiesOf(settings);
   const [first] = policies;
   return [
@@ -25,6 +26,7 @@ export function policyInWords({ settings, unit, walletRules }: DeviceConfig): st
             "the gateway's offer says with which.",
         ]),
     ...policies.flatMap((policy) => tokenInWords(policy, unit, walletRules(policy))),
+    ...(marketRules === undefined ? [] : termsInWords(marketRules)),
     `Without credit its lamp is ${unpaidInWords(first!)}.`,
     "Whatever else is asked of it, by whomever, it refuses, and says so in its state.",
   ].join("\n");
@@ -47,6 +49,19 @@ function tokenInWords(policy: Policy, unit: string, rules: WalletRules): string[
       ? []
       : [`What another contract than the token verifies is good for ${verifierSecondsMax} s at most.`]),
     ...(permit2 === null ? [] : permit2InWords(permit2)),
+  ];
+}
+
+function termsInWords({ isRequired, keys, receiptEveryMs }: MarketRules): string[] {
+  const signers = keys.length === 0 ? "their payee" : `their payee or one of ${keys.join(", ")}`;
+  return [
+    `Terms that a seller has signed (by ${signers}) bind it: an offer beside them is refused, and one that grants less is left.`,
+    ...(isRequired ? ["It buys from no seller that signs none."] : []),
+    ...(receiptEveryMs === 0
+      ? []
+      : [
+          `Every ${receiptEveryMs / 1_000} s it signs what it was charged and granted, when it knows the same.`,
+        ]),
   ];
 }
 

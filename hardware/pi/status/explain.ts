@@ -116,6 +116,24 @@ const EXPLAINED: Readonly<Record<Refusal, Explanation>> = {
     meaning: "nobody sells where the device is",
     remedy: "nothing to do: it buys again in a seller's region",
   },
+  "terms-missing": {
+    meaning: "the offer names no terms under the seller's signature, or the gateway does not hand them out",
+    remedy: `${AT_THE_GATEWAY} for a seller that signs its terms, or change policy.terms.required`,
+  },
+  "terms-unsigned": {
+    meaning: "the seller's terms are signed by neither its payee nor a key that the owner named",
+    remedy: "ask the seller for its key, and name it in policy.terms.keys",
+  },
+  "terms-contradicted": {
+    meaning:
+      "the offer is not what the seller's signed terms say: token, payee, unit, quantum, price, or the time",
+    remedy: "see the clock; ask the seller, and keep the documents: `watt402-gateway verify` judges them",
+  },
+  "grant-below-terms": {
+    meaning: "the seller granted less than the money buys by the terms that it has signed",
+    remedy:
+      "`watt402-gateway verify` judges its receipts; a seller that is to be trusted again is taken out of sellers.json",
+  },
   "metered-seller": {
     meaning: "the seller charges by what was used, and this device signs its vouchers ahead",
     remedy: `${AT_THE_GATEWAY} for a seller that charges whole quanta`,

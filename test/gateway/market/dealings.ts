@@ -100,7 +100,7 @@ async function claimed(sellerUrl: string, id: string): Promise<void> {
   }
 }
 
-function rows(data: string, sql: string): unknown[] {
+export function rows(data: string, sql: string): unknown[] {
   const db = new Libsql(join(data, "ledger.sqlite"), { readonly: true });
   try {
     return db.prepare(sql).all();
@@ -120,7 +120,7 @@ const receiptsFrom = (receipts: number, seconds: number) =>
   ` GROUP BY channel_id HAVING count(*) >= ${receipts}`;
 
 /** What an operator's command prints. */
-async function said(...argv: readonly string[]): Promise<string> {
+export async function said(...argv: readonly string[]): Promise<string> {
   let text = "";
   const spy = vi.spyOn(process.stdout, "write").mockImplementation((piece) => {
     text += String(piece);
