@@ -13,6 +13,7 @@ import type { WalletRulesOf } from "#payment/offer/offer";
 import type { OneOffResult } from "./general/one-off-buyer.ts";
 import type { OneOffOrder } from "./general/one-off-order.ts";
 import type { MarketRules, MarketStore } from "./market/market-rules.ts";
+import type { MeterDocuments } from "./market/meter-documents.ts";
 
 /** A link that says goodbye: `close` resolves when what was published is delivered or given up. */
 export interface HostLink extends Link {
@@ -38,7 +39,13 @@ export interface HostParts
   /** It may buy single resources over the general transport, by exact from its own wallet, within the first policy. */
   readonly buysOnce?: boolean | undefined;
   /** It holds sellers to the terms that they have signed, and countersigns receipts of use; absent: neither. */
-  readonly market?: { readonly rules: MarketRules; readonly store: MarketStore } | undefined;
+  readonly market?:
+    | {
+        readonly rules: MarketRules;
+        readonly store: MarketStore;
+        readonly meterDocuments?: MeterDocuments | undefined;
+      }
+    | undefined;
 }
 
 /** Where a device that moves is. */

@@ -22,6 +22,7 @@ import { type FileJournal, openJournal } from "#node/journal/journal";
 import { openOrCreateKey } from "#node/key/keystore";
 import { findPassphrase } from "#node/key/passphrase";
 import { marketFile } from "#node/market/market-file";
+import { type MeterDocuments, meterDocumentsIn } from "#node/market/meter-documents";
 import { type MqttLink, openMqttLink } from "#node/mqtt-link";
 import type { Key } from "#payment/key";
 import { Watt402Error } from "#payment/watt402-error";
@@ -41,6 +42,7 @@ const STEP_SLACK_MS = 3 * PORT_ANSWER_MS;
 
 /** What it knows of sellers, beside its journal. */
 const SELLERS_FILE = "sellers.json";
+const METER_DOCUMENTS_FILE = "meter.ocmf";
 
 /** Longest orderly end of one part, milliseconds; they end side by side. */
 const PART_STOP_MS = 3800;
@@ -136,6 +138,7 @@ class RunningLight implements Light {
       market: config.marketRules && {
         rules: config.marketRules,
         store: marketFile(join(dirname(config.journalFile), SELLERS_FILE)),
+        meterDocuments: this.#meterDocuments(config, meter.name),
       },
       key: this.#key,
       gatewayPublicKey,
@@ -232,6 +235,13 @@ class RunningLight implements Light {
       "gateway",
       foreign === 0 || this.#host.state().channel !== null ? null : foreignTrouble(foreign),
     );
+  }
+
+  #meterDocuments(config: DeviceConfig, meter: string): MeterDocuments | undefined {
+    if (config.marketRules?.signsMeterDocuments !== true) return undefined;
+    const identity = { model: config.model, firmware: deviceFirmware(), device: this.#key.address, meter };
+    const file = join(dirname(config.journalFile), METER_DOCUMENTS_FILE);
+    return meterDocumentsIn(file, identity, this.#key);
   }
 
   #watchedJournal(): FileJournal {

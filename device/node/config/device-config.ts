@@ -220,7 +220,7 @@ function configOf(data: z.output<typeof CONFIG>): DeviceConfig {
     },
     settings: settingsOf(data),
     walletRules: walletRulesIn(data.policy),
-    marketRules: marketRulesIn(data.policy),
+    marketRules: marketRulesIn(data.policy, meter.unit),
     plan: plan === undefined ? null : planOf(plan),
     leastPercent: plan?.least_percent ?? null,
     meterDriver: meter.driver ?? null,

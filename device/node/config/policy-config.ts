@@ -11,6 +11,7 @@ import { TOKENS_MAX } from "#host/several-tokens";
 import { BATCH_SETTLEMENT_ADDRESS } from "#payment/channel";
 import { TOKEN_ALONE, type WalletRulesOf } from "#payment/offer/offer";
 import { PERMIT2_ADDRESS } from "#payment/permit2/permit";
+import { Watt402Error } from "#payment/watt402-error";
 import { isSameToken, tokenName } from "#protocol/payment-token";
 import type { MarketRules } from "../market/market-rules.ts";
 import { address, choice, integer, list, pattern, table } from "./config-shape.ts";
@@ -61,6 +62,7 @@ const TERMS = table({
     .max(KEYS_MAX, { error: `a list of at most ${KEYS_MAX}` })
     .default([]),
   receipt_every_seconds: integer(0, 86_400).default(3_600),
+  sign_meter_documents: z.boolean({ error: "true or false" }).default(false),
 });
 
 export const POLICY = table({
@@ -93,10 +95,18 @@ export function policiesIn(policy: PolicyTable, unit: string): readonly Policy[]
 }
 
 /** What sellers' signed terms have to be; undefined where the owner says nothing of them: then they are not asked for. */
-export function marketRulesIn({ terms }: PolicyTable): MarketRules | undefined {
+export function marketRulesIn({ terms }: PolicyTable, unit: string): MarketRules | undefined {
   if (terms === undefined) return undefined;
-  const { required, keys, receipt_every_seconds } = terms;
-  return { isRequired: required, keys, receiptEveryMs: receipt_every_seconds * 1_000 };
+  if (terms.sign_meter_documents && unit !== "mWh") {
+    const where = "policy.terms.sign_meter_documents";
+    throw new Watt402Error(
+      "config-invalid",
+      `${where}: expected false beside meter.unit = "${unit}", found true`,
+    );
+  }
+  const { required, keys, receipt_every_seconds, sign_meter_documents } = terms;
+  const receiptEveryMs = receipt_every_seconds * 1_000;
+  return { isRequired: required, keys, receiptEveryMs, signsMeterDocuments: sign_meter_documents };
 }
 
 /** What may be signed from the device's own wallet, by the token that is asked for. */

@@ -23,6 +23,7 @@ const MEMORY = z.strictObject({
       }),
     )
     .max(REMEMBERED_MAX),
+  documents: counter.default(0),
 });
 
 export function marketFile(file: string): MarketStore {

@@ -11,6 +11,8 @@ export interface MarketRules {
   readonly keys: readonly string[];
   /** Between two receipts of use that it countersigns; 0: only one of a seller that broke its terms. */
   readonly receiptEveryMs: number;
+  /** What its meter showed at two receipts in a row is signed as a document of its own, in units of 1 mWh. */
+  readonly signsMeterDocuments?: boolean;
 }
 
 /** What it countersigned last on a channel: later receipts may state no less. */
@@ -26,9 +28,11 @@ export interface MarketMemory {
   /** Payees that granted less than they had signed: nothing more is signed to them. */
   readonly broken: readonly string[];
   readonly acknowledged: readonly Acknowledged[];
+  /** Meter documents that were numbered: a number is stored before it is used. */
+  readonly documents: number;
 }
 
-export const NOTHING_KNOWN: MarketMemory = { broken: [], acknowledged: [] };
+export const NOTHING_KNOWN: MarketMemory = { broken: [], acknowledged: [], documents: 0 };
 
 /** Payees, and channels, that are remembered; beyond, the oldest is forgotten. */
 export const REMEMBERED_MAX = 64;

@@ -27,6 +27,7 @@ import type { Key } from "#payment/key";
 import { parseJson } from "#protocol/nesting";
 import { GatewayDocuments, RECEIPT_URL, TERMS_URL } from "./gateway-documents.ts";
 import { type MarketMemory, type MarketRules, type MarketStore, REMEMBERED_MAX } from "./market-rules.ts";
+import type { MeterDocuments } from "./meter-documents.ts";
 import { judgeReceipt } from "./receipt-check.ts";
 import { SalesBook } from "./sales-book.ts";
 import { refuseUnderTerms, termsIn } from "./terms-check.ts";
@@ -34,6 +35,8 @@ import { refuseUnderTerms, termsIn } from "./terms-check.ts";
 interface MarketParts {
   readonly rules: MarketRules;
   readonly store: MarketStore;
+  /** The meter's span between two receipts is signed, too; absent: it is not. */
+  readonly meterDocuments?: MeterDocuments | undefined;
   readonly key: Pick<Key, "sign">;
   readonly settings: Settings;
   readonly clock: Clock;
@@ -218,22 +221,28 @@ export class Market {
 
   /** Stored first: a device that forgot it might sign less later. */
   #acknowledge({ receipt }: SignedReceipt): boolean {
-    const { channelId, charged, granted, register, toSeconds } = receipt;
+    const { channelId, charged, granted, register, toSeconds, termsHash } = receipt;
+    const { meterDocuments } = this.#parts;
+    const before = this.#memory.acknowledged.find((one) => one.channelId === channelId);
+    const isNumbered = meterDocuments?.isFull === false && before !== undefined;
+    const documents = this.#memory.documents + (isNumbered ? 1 : 0);
     const others = this.#memory.acknowledged.filter((one) => one.channelId !== channelId);
     const acknowledged = [...others, { channelId, charged, granted, register, toSeconds }];
-    const memory = { ...this.#memory, acknowledged: acknowledged.slice(-REMEMBERED_MAX) };
+    const memory = { ...this.#memory, documents, acknowledged: acknowledged.slice(-REMEMBERED_MAX) };
     if (!this.#stored(memory)) return false;
     this.#memory = memory;
+    if (!isNumbered) return true;
+    const [begin, end] = [before, receipt].map((one) => ({
+      register: one.register,
+      atSeconds: one.toSeconds,
+    }));
+    // A number whose document could not be written is used no more.
+    attempt(() => meterDocuments?.write({ begin: begin!, end: end!, termsHash, page: documents }));
     return true;
   }
 
   #stored(memory: MarketMemory): boolean {
-    try {
-      this.#parts.store.store(memory);
-      return true;
-    } catch {
-      return false;
-    }
+    return attempt(() => this.#parts.store.store(memory));
   }
 
   // ---- the link ----
@@ -255,6 +264,16 @@ export class Market {
 
 function refuse(take: Take, refusal: DeviceRefusal): void {
   take({ kind: "offer-refused", refusal });
+}
+
+/** False when it throws. */
+function attempt(work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function receiptIn(body: string): SignedReceipt | null {

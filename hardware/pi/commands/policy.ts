@@ -52,7 +52,7 @@ function tokenInWords(policy: Policy, unit: string, rules: WalletRules): string[
   ];
 }
 
-function termsInWords({ isRequired, keys, receiptEveryMs }: MarketRules): string[] {
+function termsInWords({ isRequired, keys, receiptEveryMs, signsMeterDocuments }: MarketRules): string[] {
   const signers = keys.length === 0 ? "their payee" : `their payee or one of ${keys.join(", ")}`;
   return [
     `Terms that a seller has signed (by ${signers}) bind it: an offer beside them is refused, and one that grants less is left.`,
@@ -62,6 +62,9 @@ function termsInWords({ isRequired, keys, receiptEveryMs }: MarketRules): string
       : [
           `Every ${receiptEveryMs / 1_000} s it signs what it was charged and granted, when it knows the same.`,
         ]),
+    ...(signsMeterDocuments
+      ? ["What its meter showed then it signs as OCMF, which certifies neither of them."]
+      : []),
   ];
 }
 

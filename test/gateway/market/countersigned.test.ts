@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Judgement } from "#market/judge";
+import type { MeterSpan } from "#market/ocmf";
 import { type MarketMemory, type MarketStore, NOTHING_KNOWN } from "#node/market/market-rules";
 import type { SellerOptions } from "#simulator/seller/seller";
 import { type Ground, type Light, prepareGround, until } from "../fixtures.ts";
@@ -51,9 +52,11 @@ describe("a light that holds its seller to its terms", () => {
     const seller = await startSeller(ground, { signsTerms: true });
     const config = ground.config(seller.url);
     const gateway = await ground.gateway(config);
+    const spans: MeterSpan[] = [];
+    const store = kept();
     const light = ground.light(gateway.brokerUrl, {
       loadMilliwatts: 1_800_000,
-      market: { rules: RULES, store: kept() },
+      market: { rules: RULES, store, meterDocuments: { isFull: false, write: (span) => spans.push(span) } },
     });
     await light.untilCharged(3 * QUANTUM);
     await until(
@@ -69,6 +72,14 @@ describe("a light that holds its seller to its terms", () => {
     expect(acknowledged).toHaveLength(1);
     expect(acknowledged[0]!.charged).toBeLessThanOrEqual(light.charged());
     expect(acknowledged[0]!.granted).toBe(5 * acknowledged[0]!.charged);
+    // Each document begins where the one before ended, and no number comes twice.
+    expect(spans.length).toBeGreaterThanOrEqual(1);
+    expect(spans.map(({ page }) => page)).toEqual(spans.map((_, at) => at + 1));
+    expect(store.memory.documents).toBe(spans.length);
+    for (const [at, { begin, end }] of spans.entries()) {
+      expect(end.register).toBeGreaterThanOrEqual(begin.register);
+      if (at > 0) expect(begin).toEqual(spans[at - 1]!.end);
+    }
     await seller.stop();
   });
 

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { LIES } from "#market/judge";
+import { mint } from "#simulator/chain/deploy";
 import { type Ground, prepareGround } from "../fixtures.ts";
 import { convicted, deal } from "./dealings.ts";
 
@@ -15,6 +16,8 @@ const LIMIT_MS = 20 * 60_000;
 let ground: Ground;
 beforeAll(async () => {
   ground = await prepareGround();
+  // Each light has a deposit.
+  await mint(ground.anvil, ground.treasuryKey.address, 10n ** 14n);
 });
 afterAll(() => ground.stop());
 
