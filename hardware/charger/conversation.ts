@@ -203,7 +203,9 @@ export class Conversation implements StationEvents {
       transaction.costAtomic += (step * price()) / PRICED_UNITS;
       this.#showCost(transaction, false);
     }
-    const isOther = note === "rebased" || isOtherCount(before, meter.register());
+    const after = meter.register();
+    // What a register that begins anew showed of a transaction that ends unseen is nowhere else.
+    const isOther = note === "rebased" || isOtherCount(before, after) || (after.countsAnew && step > 0);
     if (isOther || meter.obedience().disobeys) this.#parts.onKeep();
     this.#parts.onChange();
   }

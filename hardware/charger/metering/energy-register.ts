@@ -26,6 +26,10 @@ export interface EnergyRegister {
   readonly tracks: readonly Track[];
   /** A value that is not believed yet, and how many agreed with it in a row. */
   readonly doubted: { readonly raw: number; readonly count: number } | null;
+  /** Where the register stood when a lower one was taken in its place: should that have been a fault, it is found again from here. */
+  readonly left: { readonly key: string; readonly raw: number; readonly total: number } | null;
+  /** It was seen to begin at 0 with a transaction, or in one: what was not stored of one that is over is lost. */
+  readonly countsAnew: boolean;
 }
 
 export interface RegisterSample {
@@ -52,7 +56,13 @@ export const TRACKS_MAX = 8;
 /** Values that must agree before an impossible one is taken for a meter exchanged or reprogrammed. */
 export const REBASE_AFTER = 3;
 
-export const NEW_ENERGY_REGISTER: EnergyRegister = { total: 0, tracks: [], doubted: null };
+export const NEW_ENERGY_REGISTER: EnergyRegister = {
+  total: 0,
+  tracks: [],
+  doubted: null,
+  left: null,
+  countsAnew: false,
+};
 
 /** Whether a restart of this side between both would count from another place: what was shown last is no end of the same count. */
 export function isOtherCount(before: EnergyRegister, after: EnergyRegister): boolean {
@@ -93,6 +103,9 @@ export function takeSample(register: EnergyRegister, sample: RegisterSample, bou
 function goOn(register: EnergyRegister, track: Track, sample: RegisterSample, bounds: StepBounds): Taken {
   const stepMax = bounds.most;
   const raw = sample.energyMilliwattHours;
+  const back = isBack(register, track, raw, stepMax);
+  if (back !== null)
+    return { register: replace(register, trackOf(track.key, sample), back), note: "rebased" };
   if (raw >= track.raw) {
     const step = raw - track.raw;
     if (step > stepMax) return doubt(register, track, sample, bounds, "implausible");
@@ -102,7 +115,7 @@ function goOn(register: EnergyRegister, track: Track, sample: RegisterSample, bo
   if (sample.atSeconds <= track.atSeconds) return { register, note: "late" };
   if (raw <= track.raw / 2 && raw <= stepMax) {
     const step = Math.max(raw, bounds.forgotten);
-    return { register: replace(register, trackOf(track.key, sample), step), note: "restarted" };
+    return { register: anew(replace(register, trackOf(track.key, sample), step)), note: "restarted" };
   }
   return doubt(register, track, sample, bounds, "backwards");
 }
@@ -126,7 +139,7 @@ function beginTrack(
     const counted = !sample.begins && raw <= stepMax ? raw : 0;
     // Values that were not believed end with their transaction; what flowed meanwhile does not.
     const doubted = register.doubted === null ? 0 : bounds.estimate;
-    return { register: moveTo(register, trackOf(key, sample), counted + doubted), note: "restarted" };
+    return { register: anew(moveTo(register, trackOf(key, sample), counted + doubted)), note: "restarted" };
   }
   return doubt(register, { ...current, key }, sample, bounds, "implausible");
 }
@@ -144,10 +157,24 @@ function doubt(
   if (count < REBASE_AFTER) return { register: { ...register, doubted: { raw, count } }, note };
   const known = register.tracks.some(({ key }) => key === track.key);
   const rebased = trackOf(track.key, sample);
-  return {
-    register: known ? replace(register, rebased, estimate) : moveTo(register, rebased, estimate),
-    note: "rebased",
-  };
+  if (!known) return { register: moveTo(register, rebased, estimate), note: "rebased" };
+  const left = raw < track.raw ? { key: track.key, raw: track.raw, total: register.total } : null;
+  return { register: { ...replace(register, rebased, estimate), left }, note: "rebased" };
+}
+
+/**
+ * What is to be counted when a register that was left behind is seen again; null when it is not. It stands where it would
+ * with all that was counted meanwhile, and above what the one in its place can have reached.
+ */
+function isBack({ left, total }: EnergyRegister, track: Track, raw: number, stepMax: number): number | null {
+  if (left === null || left.key !== track.key || raw < left.raw) return null;
+  const fellBy = left.raw - track.raw + (total - left.total);
+  if (raw - track.raw < fellBy || raw - left.raw > total - left.total + stepMax) return null;
+  return Math.max(0, left.total + (raw - left.raw) - total);
+}
+
+function anew(register: EnergyRegister): EnergyRegister {
+  return { ...register, countsAnew: true };
 }
 
 function trackOf(key: string, { energyMilliwattHours, atSeconds }: RegisterSample): Track {
@@ -156,10 +183,13 @@ function trackOf(key: string, { energyMilliwattHours, atSeconds }: RegisterSampl
 
 function moveTo(register: EnergyRegister, track: Track, step: number): EnergyRegister {
   const tracks = [...register.tracks, track].slice(-TRACKS_MAX);
-  return { total: raiseCounter(register.total, step), tracks, doubted: null };
+  return { ...register, total: raiseCounter(register.total, step), tracks, doubted: null, left: null };
 }
 
 function replace(register: EnergyRegister, track: Track, step: number): EnergyRegister {
   const tracks = register.tracks.map((one) => (one.key === track.key ? track : one));
-  return { total: raiseCounter(register.total, step), tracks, doubted: null };
+  // Once it is passed, it is no other one's any more.
+  const passed = register.left?.key === track.key && track.raw >= register.left.raw;
+  const left = passed ? null : register.left;
+  return { ...register, total: raiseCounter(register.total, step), tracks, doubted: null, left };
 }

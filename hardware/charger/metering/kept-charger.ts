@@ -108,7 +108,11 @@ function parse(text: string): KeptCharger | null {
       isCounter(excessMilliwattHours) &&
       typeof disobeys === "boolean";
     if (!right) return null;
-    return { register: { ...register, doubted: null }, lastTransaction, excessMilliwattHours, disobeys };
+    const { left = null, countsAnew = false } = register;
+    const isLeft = left === null || (isCounter(left.raw) && isCounter(left.total));
+    if (!isLeft) return null;
+    const read = { ...register, doubted: null, left, countsAnew };
+    return { register: read, lastTransaction, excessMilliwattHours, disobeys };
   } catch {
     return null;
   }

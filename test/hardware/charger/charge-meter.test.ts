@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Limiter } from "#hardware/charger/limits/limiter";
 import { ChargeMeter } from "#hardware/charger/metering/charge-meter";
-import type { EnergyRegister } from "#hardware/charger/metering/energy-register";
+import { type EnergyRegister, NEW_ENERGY_REGISTER } from "#hardware/charger/metering/energy-register";
 import { memoryStore } from "#hardware/charger/metering/kept-charger";
 import type { StationCommands } from "#hardware/charger/ocpp/ports";
 import { TurnClock } from "../../simulator/charging/turn-clock.ts";
@@ -18,7 +18,7 @@ function newMeter(): ChargeMeter {
 }
 
 function newRegister(raw: number): EnergyRegister {
-  return { total: 0, tracks: [{ key: "1", raw, atSeconds: 0 }], doubted: null };
+  return { ...NEW_ENERGY_REGISTER, tracks: [{ key: "1", raw, atSeconds: 0 }] };
 }
 
 interface Shown {

@@ -104,6 +104,25 @@ describe("the register over a charge point's meter", () => {
     expect(register.total).toBe(43_000);
   });
 
+  it("finds a meter again that went backwards for longer than it is doubted: nothing of it counts twice", () => {
+    let register = take(NEW_ENERGY_REGISTER, { energyMilliwattHours: 5_000_000, atSeconds: 1 });
+    const shown = (energyMilliwattHours: number, atSeconds: number) => {
+      const sample = { transactionId: "1", energyMilliwattHours, atSeconds, begins: false };
+      const taken = takeSample(register, sample, { ...BOUNDS, estimate: 60_000 });
+      register = taken.register;
+      return taken.note;
+    };
+    // Half a kilowatt-hour below what it counted.
+    expect([2, 3, 4, 5].map((at) => shown(4_500_000 + (at - 1) * 20_000, at))).toEqual([
+      ...["backwards", "backwards", "rebased", "counted"],
+    ]);
+    expect(register.total).toBe(80_000);
+    expect(shown(5_100_000, 6)).toBe("rebased");
+    expect(register.total).toBe(100_000);
+    expect(shown(5_120_000, 7)).toBe("counted");
+    expect(register.total).toBe(120_000);
+  });
+
   it("keeps what flowed while values were not believed, though their transaction ends before they are", () => {
     const before = [
       { energyMilliwattHours: 500_000, atSeconds: 10 },
