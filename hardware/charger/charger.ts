@@ -106,6 +106,7 @@ export class Charger {
       price: () => this.#price,
       onClockChange: () => this.#limiter.clockChanged(),
       onChange: () => this.#changed(),
+      onCar: () => this.#limiter.forgive(),
       onKeep: () => this.#save(),
     });
     this.meter = this.#asMeter();

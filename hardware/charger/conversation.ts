@@ -53,6 +53,8 @@ export interface ConversationParts {
   /** Limits that were set by the clock before begin and end at other times. */
   readonly onClockChange: () => void;
   readonly onChange: () => void;
+  /** A car came. */
+  readonly onCar: () => void;
   /** Something that must survive a restart of this side. */
   readonly onKeep: () => void;
 }
@@ -153,6 +155,7 @@ export class Conversation implements StationEvents {
       oddities.note(
         `expected transaction ${shortOf(transaction.id)} to be stopped, found the car gone (${word})`,
       );
+    if (plugged) this.#parts.onCar();
     this.#parts.onChange();
   }
 
@@ -296,6 +299,7 @@ export class Conversation implements StationEvents {
     this.#isLeft = !isNext;
     for (const plugged of isNext ? [false, true] : [false])
       visit.plug(plugged, this.#total(), this.wallSeconds());
+    if (isNext) this.#parts.onCar();
   }
 
   #showCost(transaction: Transaction, final: boolean): void {

@@ -158,7 +158,7 @@ export class ChargePoint {
     }
     if (this.#has("status-storm"))
       for (let count = 0; count < STORM_MESSAGES; count++) this.#voice.status(1, this.#state);
-    if (this.#has("meter-backwards")) this.meter.goBackwards();
+    if (this.#has("meter-backwards")) this.meter.goBackwards(this.deliveredMilliwattHours());
     if (this.#has("reboots")) this.#reboot();
     if (this.#has("dies")) this.loseLink(null);
     if (this.#has("queues-offline")) this.loseLink(60_000 + 240_000 * this.#parts.random());

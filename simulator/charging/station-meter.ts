@@ -48,7 +48,9 @@ export class StationMeter {
 
   // ---- what goes wrong ----
 
-  goBackwards(): void {
+  /** Only where it is seen to fall: what it hides while it stands, or shows of 0, comes back as a leap that nothing explains. */
+  goBackwards(delivered: number): void {
+    if (this.#stuck !== null || delivered - this.#countsFrom < 2 * BACKWARDS_MILLIWATT_HOURS) return;
     this.#backwards = BACKWARDS_REPORTS;
   }
 

@@ -4,7 +4,7 @@
  * Promise: a limit counts as in force from the moment it is sent and, until it is confirmed, the higher of it and the one
  * before; one is under way at a time. Without credit the limit is 0 at once, and the transaction is stopped after
  * `stopAfterMs` of it. A charge point that refuses a default profile, or its limits REFUSALS_MAX times in a row, is not
- * served: it would go on by itself when the link is lost.
+ * served: it would go on by itself when the link is lost. Its limits are tried again with the next car.
  */
 import type { Clock } from "#core/ports";
 import type { ChargeMeter } from "../metering/charge-meter.ts";
@@ -147,6 +147,11 @@ export class Limiter {
     const { meter } = this.#parts;
     this.#limited = null;
     meter.limit(nowMs, meter.flow(nowMs).baseMilliwatts, Infinity);
+  }
+
+  /** Another car came: what was refused for the transaction of the one before may have been over by then. */
+  forgive(): void {
+    this.#refusals = 0;
   }
 
   /** A limit that was set by the charge point's clock before may begin later, when nothing is reckoned: it is replaced. */

@@ -45,6 +45,10 @@ export class ChargeMeter {
   /** When the latest report was measured; when the latest whose register moved, or rightly stood, was. */
   #measuredAtMs = 0;
   #stepAtMs: number | null = null;
+  /** When the latest whose register moved was measured: one that stands hides what flowed since, though it shows no power. */
+  #movedAtMs: number | null = null;
+  /** What a register that went backwards has not shown yet of what flowed meanwhile: it comes at once when it is right again. */
+  #owed = 0;
   /** By the power that was shown since, milliwatt-hours. */
   #hidden = 0;
   /** By the power that was shown while values were not believed, milliwatt-hours, and until when. */
@@ -149,10 +153,12 @@ export class ChargeMeter {
         most: this.#stepMax(nowMs, atSeconds),
         estimate,
         forgotten: Math.min(estimate, Math.floor(allowedSince)),
+        isKnown: this.#reportedAtMs !== null,
       },
     );
     const step = register.total - this.#register.total;
     const judgedFrom = this.#judges;
+    const wasDoubted = this.#register.doubted !== null;
     const isDoubted = note === "implausible" || note === "backwards";
     // With the power that was shown until now: a car that stopped meanwhile shows none.
     const milliwattHours = isDoubted ? estimate - this.#hidden : 0;
@@ -164,7 +170,8 @@ export class ChargeMeter {
     this.#hasMoved ||= this.#reportedAtMs !== null && (step > 0 || note === "restarted");
     this.#judges = ageMs !== null && atMs >= this.#beganMs && this.#hasMoved;
     if (judgedFrom && this.#judges && (note === "counted" || note === "rebased")) {
-      const allowed = allowedBetween(flow, this.#stepAtMs ?? atMs, atMs);
+      const allowed = this.#owed + allowedBetween(flow, this.#movedAtMs ?? atMs, atMs);
+      this.#owed = Math.min(this.#owed, Math.max(0, allowed - step));
       this.#obedience = judgeReport(this.#obedience, step, allowed, quantumUnits);
       this.#learnStopLatency(flow, step, allowed, atMs);
     }
@@ -172,6 +179,8 @@ export class ChargeMeter {
     this.#measuredMilliwatts = powerMilliwatts ?? this.#powerSince(step, atMs);
     const stands = step === 0 && note === "counted";
     this.#hidden = stands ? this.#hiddenAt(flow, atMs, Math.max(before, this.#measuredMilliwatts)) : 0;
+    if (step > 0 || note !== "counted") this.#movedAtMs = atMs;
+    if (wasDoubted && note === "counted") this.#owed = Math.max(0, estimate - step);
     this.#measuredAtMs = atMs;
     if (this.#hidden === 0) this.#stepAtMs = atMs;
     this.#countTime(nowMs, atSeconds);
@@ -201,7 +210,8 @@ export class ChargeMeter {
     const queuedMs = Math.min((atSeconds - this.#atSeconds) * 1000, this.#unseenMs + arrivedMs);
     const elapsedMs = Math.max(0, Math.max(arrivedMs, queuedMs) - this.#idleUntil(nowMs));
     const full = energyMilliwattHours(this.#times.maxMilliwatts, elapsedMs);
-    return STEP_SLACK_MILLIWATT_HOURS + STEP_FACTOR * (full + this.#hidden);
+    const hidden = Math.max(this.#hidden, allowedBetween(this.flow(nowMs), this.#movedAtMs ?? nowMs, nowMs));
+    return STEP_SLACK_MILLIWATT_HOURS + STEP_FACTOR * (full + hidden);
   }
 
   #countTime(nowMs: number, atSeconds: number): void {

@@ -84,6 +84,8 @@ export interface StepBounds {
   readonly estimate: number;
   /** What a register that begins at 0 again may have forgotten: the same, within limits. */
   readonly forgotten: number;
+  /** The register was seen in this life: one that leaps after a restart may have gone on as well as come back. */
+  readonly isKnown: boolean;
 }
 
 export function takeSample(register: EnergyRegister, sample: RegisterSample, bounds: StepBounds): Taken {
@@ -104,8 +106,10 @@ function goOn(register: EnergyRegister, track: Track, sample: RegisterSample, bo
   const stepMax = bounds.most;
   const raw = sample.energyMilliwattHours;
   const back = isBack(register, track, raw, stepMax);
-  if (back !== null)
-    return { register: replace(register, trackOf(track.key, sample), back), note: "rebased" };
+  if (back !== null && bounds.isKnown) {
+    const found = replace(register, trackOf(track.key, sample), back);
+    return { register: { ...found, left: null }, note: "rebased" };
+  }
   if (raw >= track.raw) {
     const step = raw - track.raw;
     if (step > stepMax) return doubt(register, track, sample, bounds, "implausible");
@@ -188,8 +192,5 @@ function moveTo(register: EnergyRegister, track: Track, step: number): EnergyReg
 
 function replace(register: EnergyRegister, track: Track, step: number): EnergyRegister {
   const tracks = register.tracks.map((one) => (one.key === track.key ? track : one));
-  // Once it is passed, it is no other one's any more.
-  const passed = register.left?.key === track.key && track.raw >= register.left.raw;
-  const left = passed ? null : register.left;
-  return { ...register, total: raiseCounter(register.total, step), tracks, doubted: null, left };
+  return { ...register, total: raiseCounter(register.total, step), tracks, doubted: null };
 }

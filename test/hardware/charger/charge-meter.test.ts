@@ -72,6 +72,34 @@ describe("a process that starts again beside a charge that goes on", () => {
   });
 });
 
+describe("a register that went backwards and passes where it stood before it is right again", () => {
+  it("names nobody for what comes at once then: it flowed meanwhile", () => {
+    const meter = newMeter();
+    meter.setBase(0, 0);
+    meter.limit(0, POWER, Number.POSITIVE_INFINITY);
+    // In intervals' energy above the first value.
+    for (const [at, shown] of [0, 1, -0.5, 0.5, 1.5, 5].entries())
+      report(meter, 1_000 + at * 10_000, 500_000 + shown * STEP);
+    expect(meter.register().total).toBe(5 * STEP);
+    expect(meter.obedience()).toMatchObject({ disobeys: false, excessMilliwattHours: 0 });
+  });
+});
+
+describe("a register that stood and showed no power until its transaction was over", () => {
+  it("is believed of what limits allowed meanwhile, though nothing could flow since", () => {
+    const meter = newMeter();
+    meter.setBase(0, 0);
+    meter.limit(0, POWER, 61_000);
+    report(meter, 1_000, 500_000);
+    report(meter, 61_000, 500_000, { milliwatts: 0 });
+    meter.setIdle(61_000, true);
+    meter.setIdle(3_661_000, false);
+    const next = { milliwatts: 0, transactionId: "2", begins: true };
+    expect(report(meter, 3_661_000, 500_000 + 5 * STEP, next)).toEqual({ note: "counted", step: 5 * STEP });
+    expect(meter.obedience().excessMilliwattHours).toBe(0);
+  });
+});
+
 describe("a register that stood over a restart of this side", () => {
   it("judges nothing by what it shows at once when it moves, for that flowed before, too", () => {
     const kept = { ...memoryStore().load(), register: newRegister(500_000) };

@@ -256,3 +256,28 @@ it("what a car wishes by a time is charged in the cheap hours before it, where p
     expect(levelAt(6.5)).toBe(100);
   }
 });
+
+it("limits that are refused for one car are tried again with the next", async () => {
+  const clock = new TurnClock(EPOCH);
+  const charger = new Charger({ settings: SETTINGS, clock, store: memoryStore() });
+  const { conversation } = charger;
+  charger.station(accepting(undefined, async () => false));
+  // No limit of a former life holds any more.
+  await clock.run(3_700_000);
+  conversation.started({ connector: 1, idTag: "card", transactionId: "a" });
+  charger.load.set(100);
+  const account = { granted: 100_000_000, registerAtOpen: 0 };
+  charger.observe({ account, channel: null, register: { raw: 0, total: 0 } } as unknown as State);
+  await clock.run(3_800_000);
+  expect(charger.load.trouble()).toContain("3 refused in a row");
+  conversation.ended("a", "car-gone", EPOCH + 60);
+  conversation.status({
+    connector: 1,
+    plugged: true,
+    word: "Preparing",
+    faulted: false,
+    atSeconds: EPOCH + 70,
+  });
+  await clock.run(3_801_000);
+  expect(charger.load.trouble()).toBeNull();
+});

@@ -13,7 +13,7 @@ import {
 import { fileStore } from "#hardware/charger/metering/kept-charger";
 import { readMeterValue, type SampledValue } from "#hardware/charger/metering/sampled-values";
 
-const BOUNDS = { most: 200_000, estimate: 0, forgotten: 0 };
+const BOUNDS = { most: 200_000, estimate: 0, forgotten: 0, isKnown: true };
 
 function take(register: EnergyRegister, sample: Partial<RegisterSample>): EnergyRegister {
   const whole = { transactionId: "1", energyMilliwattHours: 0, atSeconds: 0, begins: false, ...sample };
@@ -112,8 +112,8 @@ describe("the register over a charge point's meter", () => {
       register = taken.register;
       return taken.note;
     };
-    // Half a kilowatt-hour below what it counted.
-    expect([2, 3, 4, 5].map((at) => shown(4_500_000 + (at - 1) * 20_000, at))).toEqual([
+    // Seventy watt-hours below what it counted, and past where it stood before it is right again.
+    expect([2, 3, 4, 5].map((at) => shown(4_930_000 + (at - 1) * 20_000, at))).toEqual([
       ...["backwards", "backwards", "rebased", "counted"],
     ]);
     expect(register.total).toBe(80_000);
