@@ -93,6 +93,16 @@ const CHARGED_MAX = 0.7;
 
 let sites = 0;
 
+/** A charge point's clock goes on where the fleet's wall clock stands: until the evening begins. */
+function clockOfItsOwn(clock: Clock): Clock {
+  const epochSeconds = (clock.wallSeconds() ?? 0) - clock.nowMs() / 1000;
+  return {
+    nowMs: () => clock.nowMs(),
+    wallSeconds: () => epochSeconds + clock.nowMs() / 1000,
+    at: (ms, wake) => clock.at(ms, wake),
+  };
+}
+
 /** Resolves once the charge point's address is open; it connects, boots and gets its car by itself. */
 export async function openChargingSite(options: ChargingSiteOptions): Promise<ChargingSite> {
   const { clock, random, version, faults = [], car = COMPACT_CAR, onWait = () => {} } = options;
@@ -111,7 +121,7 @@ export async function openChargingSite(options: ChargingSiteOptions): Promise<Ch
   const point = new ChargePoint({
     dial: dialWebSocket({ url: `ws://${PASSWORDLESS_HOST}:${at}`, identity, password: null, version }),
     version,
-    clock,
+    clock: clockOfItsOwn(clock),
     random,
     faults,
     maxMilliwatts,
