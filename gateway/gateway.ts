@@ -287,8 +287,8 @@ function openRules(
       ledger,
       channelOf: (device): ChannelRecord | null => sessions.channelOf(device),
       sourceOf: (seller) => sellers.sourceOf(seller),
+      pricesFor: (device): SellerPrices | null => prices.of(sessions.channelOf(device)?.seller ?? ""),
     }),
-    pricesFor: (device): SellerPrices | null => prices.of(sessions.sellerOf(device) ?? ""),
   });
   const sessions = new Sessions(
     {

@@ -89,9 +89,6 @@ const SERIES = z
 /** What a seller asks from now on, as far as it knows. */
 export type PriceSeries = z.infer<typeof SERIES>;
 
-/** What a device asks its gateway for, over the general transport, to see the prices ahead at its seller. */
-export const PRICES_URL = "watt402:prices";
-
 /** The same series, ended sooner where it has more steps. */
 export function cutTo(stepsMax: number, series: PriceSeries): PriceSeries {
   const next = series.price[stepsMax];

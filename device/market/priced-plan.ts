@@ -56,6 +56,7 @@ interface LoadPower {
   readonly least: number;
 }
 
+/** @param task what is left to be used, whenever it is asked */
 export function deadlinePlan(task: (wallSeconds: number) => Task | null, power: LoadPower): PricedPlan {
   return new LevelPlan((series, wallSeconds) => {
     const due = task(wallSeconds);

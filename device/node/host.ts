@@ -16,6 +16,7 @@ import { signWith } from "#payment/signer";
 import { tagKeyBetween } from "#payment/tag-key";
 import { Watt402Error } from "#payment/watt402-error";
 import { openMessage } from "./checked-inbox.ts";
+import { GatewayDocuments } from "./general/gateway-documents.ts";
 import { OneOffBuyer } from "./general/one-off-buyer.ts";
 import { PriceWatch } from "./general/price-watch.ts";
 import { SideSpending } from "./general/side-spending.ts";
@@ -49,23 +50,21 @@ export function startHost(parts: HostParts): Host {
 /** What speaks on the general transport. */
 interface General {
   readonly buyer: OneOffBuyer | null;
+  /** What the gateway answers by itself, for both of those below. */
+  readonly documents: GatewayDocuments;
   readonly prices: PriceWatch | null;
   readonly market: Market | null;
 }
 
 function openGeneral(parts: HostParts, side: SideSpending | null, state: () => State): General {
   const { priced, market, key, settings, clock, random, link } = parts;
-  const send = (leaf: "request", payload: Uint8Array) => link.publish(leaf, payload, false);
+  const send = (payload: Uint8Array) => link.publish("request", payload, false);
+  const documents = new GatewayDocuments({ clock, random, send });
   return {
     buyer: side === null ? null : buyerFor(parts, side),
-    prices: priced ? new PriceWatch(priced, { clock, random, send }) : null,
-    market:
-      market === undefined
-        ? null
-        : new Market({
-            ...{ ...market, key, settings, clock, random, state },
-            send: (payload) => send("request", payload),
-          }),
+    documents,
+    prices: priced ? new PriceWatch(priced, { clock, random, documents }) : null,
+    market: market === undefined ? null : new Market({ ...market, key, settings, clock, state, documents }),
   };
 }
 
@@ -79,7 +78,7 @@ function buyerFor({ key, clock, chainSeconds, random, settings, link }: HostPart
 }
 
 /** The same link; what is of the general transport goes to those who speak on it. */
-function linkFor(link: HostLink, { buyer, prices, market }: General): Link {
+function linkFor(link: HostLink, { buyer, documents, prices, market }: General): Link {
   if (buyer === null && prices === null && market === null) return link;
   return {
     publish: (leaf, payload, retained) => link.publish(leaf, payload, retained),
@@ -87,14 +86,14 @@ function linkFor(link: HostLink, { buyer, prices, market }: General): Link {
       link.onMessage((leaf, payload) => {
         if (leaf !== "payment-required" && leaf !== "response") take(leaf, payload);
         else if (leaf === "payment-required") buyer?.take(leaf, payload);
-        else if (prices?.take(payload) !== true && market?.take(payload) !== true) buyer?.take(leaf, payload);
+        else if (!documents.take(payload)) buyer?.take(leaf, payload);
       }),
     onChange: (take) =>
       link.onChange((up) => {
         take(up);
         buyer?.linkChanged(up);
+        documents.linkChanged(up);
         prices?.linkChanged(up);
-        market?.linkChanged(up);
       }),
   };
 }
@@ -188,6 +187,7 @@ class RunningHost implements Host {
     this.#general.buyer?.stop();
     this.#general.prices?.stop();
     this.#general.market?.stop();
+    this.#general.documents.stop();
     const error = await new Promise<string | null>((resolve) => this.#machine.stop(resolve));
     await this.#link.close();
     if (error !== null)

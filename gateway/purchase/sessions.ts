@@ -71,11 +71,6 @@ export class Sessions {
     return this.#table.get(device)?.channel ?? null;
   }
 
-  /** Where a device buys, by the configuration's name; null before its first offer. */
-  sellerOf(device: string): string | null {
-    return this.channelOf(device)?.seller ?? null;
-  }
-
   receive(device: string, leaf: Leaf, payload: Uint8Array): void {
     if (!this.#isOpen) return;
     try {

@@ -6,42 +6,37 @@
  */
 import type { Clock, Random } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/rungs";
-import { PRICES_URL, readPriceSeries } from "#market/price-series";
+import { PRICES_URL } from "#market/own-resources";
+import { readPriceSeries } from "#market/price-series";
 import type { PricedPlan } from "#market/priced-plan";
-import { readResponse } from "#protocol/messages";
 import { parseJson } from "#protocol/nesting";
+import type { GatewayDocuments } from "./gateway-documents.ts";
 
 const ASK_MS = 15 * 60_000;
 /** Until something is known: a gateway knows a device from its hello, and its seller from its first offer. */
 const RETRY: Retry = { firstMs: 2_000, maxMs: ASK_MS };
 /** A plan is looked at so often: a step of the prices may have begun, or a need be met. */
 const LOOK_MS = 60_000;
-/** One request at a time, each under the same name: it is free, and the newest answer counts. */
-const ID = "prices";
-
 interface WatchParts {
   readonly clock: Clock;
   readonly random: Random;
-  send(leaf: "request", payload: Uint8Array): void;
+  readonly documents: Pick<GatewayDocuments, "ask">;
 }
 
 export class PriceWatch {
   readonly #plan: PricedPlan;
-  readonly #clock: Clock;
-  readonly #random: Random;
-  readonly #send: WatchParts["send"];
+  readonly #parts: WatchParts;
   #isUp = false;
+  #isAsking = false;
   #askAtMs = 0;
-  #lookAtMs = 0;
+  #lookAtMs: number;
   #misses = 0;
   #cancel: () => void = () => {};
 
-  constructor(plan: PricedPlan, { clock, random, send }: WatchParts) {
+  constructor(plan: PricedPlan, parts: WatchParts) {
     this.#plan = plan;
-    this.#clock = clock;
-    this.#random = random;
-    this.#send = send;
-    this.#lookAtMs = clock.nowMs() + LOOK_MS;
+    this.#parts = parts;
+    this.#lookAtMs = parts.clock.nowMs() + LOOK_MS;
     this.#wake();
   }
 
@@ -52,45 +47,45 @@ export class PriceWatch {
     this.#wake();
   }
 
-  /** True for an answer that was this one's. */
-  take(payload: Uint8Array): boolean {
-    const { message } = readResponse(new TextDecoder().decode(payload));
-    if (message?.id !== ID) return false;
-    const wallSeconds = this.#clock.wallSeconds();
-    const { series } = message.status === 200 ? readPriceSeries(jsonIn(message.body)) : { series: null };
-    if (series !== null && wallSeconds !== null) {
-      this.#misses = 0;
-      this.#plan.heard(series, wallSeconds);
-    } else {
-      this.#misses += 1;
-      this.#askAtMs = nextAttemptMs(RETRY, this.#misses, this.#clock.nowMs(), this.#random());
-      this.#wake();
-    }
-    return true;
-  }
-
   stop(): void {
     this.#cancel();
   }
 
   #wake(): void {
     this.#cancel();
-    const atMs = this.#isUp ? Math.min(this.#lookAtMs, this.#askAtMs) : this.#lookAtMs;
-    this.#cancel = this.#clock.at(atMs, () => {
+    const mayAsk = this.#isUp && !this.#isAsking;
+    const atMs = mayAsk ? Math.min(this.#lookAtMs, this.#askAtMs) : this.#lookAtMs;
+    this.#cancel = this.#parts.clock.at(atMs, () => {
       this.#look();
       this.#wake();
     });
   }
 
   #look(): void {
-    const nowMs = this.#clock.nowMs();
+    const { clock, documents } = this.#parts;
+    const nowMs = clock.nowMs();
     this.#lookAtMs = nowMs + LOOK_MS;
-    const wallSeconds = this.#clock.wallSeconds();
+    const wallSeconds = clock.wallSeconds();
     if (wallSeconds !== null) this.#plan.look(wallSeconds);
-    if (!this.#isUp || nowMs < this.#askAtMs) return;
-    this.#askAtMs = nowMs + ASK_MS;
-    const request = { v: 1, id: ID, method: "GET", url: PRICES_URL };
-    this.#send("request", new TextEncoder().encode(JSON.stringify(request)));
+    if (!this.#isUp || this.#isAsking || nowMs < this.#askAtMs) return;
+    this.#isAsking = true;
+    documents.ask("GET", PRICES_URL, null, (body) => this.#take(body));
+  }
+
+  #take(body: string | null): void {
+    const { clock, random } = this.#parts;
+    this.#isAsking = false;
+    const wallSeconds = clock.wallSeconds();
+    const { series } = body === null ? { series: null } : readPriceSeries(jsonIn(body));
+    if (series !== null && wallSeconds !== null) {
+      this.#misses = 0;
+      this.#askAtMs = clock.nowMs() + ASK_MS;
+      this.#plan.heard(series, wallSeconds);
+    } else {
+      this.#misses += 1;
+      this.#askAtMs = nextAttemptMs(RETRY, this.#misses, clock.nowMs(), random());
+    }
+    this.#wake();
   }
 }
 

@@ -3,6 +3,7 @@
  *
  * Promise: nothing here but shapes and their bounds.
  */
+import type { Acknowledged } from "#market/judge";
 
 export interface MarketRules {
   /** An offer that names no signed terms is refused. */
@@ -15,18 +16,10 @@ export interface MarketRules {
   readonly signsMeterDocuments?: boolean;
 }
 
-/** What it countersigned last on a channel: later receipts may state no less. */
-export interface Acknowledged {
-  readonly channelId: string;
-  readonly charged: number;
-  readonly granted: number;
-  readonly register: number;
-  readonly toSeconds: number;
-}
-
 export interface MarketMemory {
   /** Payees that granted less than they had signed: nothing more is signed to them. */
   readonly broken: readonly string[];
+  /** What it countersigned last on each channel: later receipts may state no less. */
   readonly acknowledged: readonly Acknowledged[];
   /** Meter documents that were numbered: a number is stored before it is used. */
   readonly documents: number;

@@ -14,18 +14,19 @@
 import { askForBetterOffer } from "#core/ask-for-offer";
 import type { Event, Offer } from "#core/events";
 import type { State, Step } from "#core/machine";
-import type { Clock, Random } from "#core/ports";
+import type { Clock } from "#core/ports";
 import type { DeviceRefusal } from "#core/refusal";
 import type { Settings } from "#core/state";
 import type { Opened } from "#host/inbox";
 import { policyFor } from "#host/several-tokens";
+import { RECEIPT_URL, TERMS_URL } from "#market/own-resources";
 import { termsHashIn } from "#market/signed-offer";
 import type { Terms } from "#market/terms-of-sale";
 import { readSignedReceipt, receiptDigest, type SignedReceipt } from "#market/usage-receipt";
 import { toHex } from "#payment/bytes";
 import type { Key } from "#payment/key";
 import { parseJson } from "#protocol/nesting";
-import { GatewayDocuments, RECEIPT_URL, TERMS_URL } from "./gateway-documents.ts";
+import type { GatewayDocuments } from "../general/gateway-documents.ts";
 import { type MarketMemory, type MarketRules, type MarketStore, REMEMBERED_MAX } from "./market-rules.ts";
 import type { MeterDocuments } from "./meter-documents.ts";
 import { judgeReceipt } from "./receipt-check.ts";
@@ -40,11 +41,9 @@ interface MarketParts {
   readonly key: Pick<Key, "sign">;
   readonly settings: Settings;
   readonly clock: Clock;
-  readonly random: Random;
   /** The machine's present state. */
   readonly state: () => State;
-  /** Publishes on the leaf `request`. */
-  send(payload: Uint8Array): void;
+  readonly documents: Pick<GatewayDocuments, "ask">;
 }
 
 type Take = (opened: Opened) => void;
@@ -69,7 +68,6 @@ const AGAIN_MAX = 6;
 
 export class Market {
   readonly #parts: MarketParts;
-  readonly #documents: GatewayDocuments;
   readonly #terms = new Map<string, Checked>();
   /** Terms of the offers that the machine was given, by channel. */
   readonly #under = new Map<string, Terms>();
@@ -83,7 +81,6 @@ export class Market {
   constructor(parts: MarketParts) {
     this.#parts = parts;
     this.#memory = parts.store.load();
-    this.#documents = new GatewayDocuments(parts);
     this.#askLater();
   }
 
@@ -105,7 +102,7 @@ export class Market {
 
   #lookUp(held: Held): void {
     this.#held = held;
-    this.#documents.ask("GET", TERMS_URL + held.hash, null, (body) => this.#found(held, body));
+    this.#parts.documents.ask("GET", TERMS_URL + held.hash, null, (body) => this.#found(held, body));
   }
 
   #found(held: Held, body: string | null): void {
@@ -190,7 +187,7 @@ export class Market {
       return;
     }
     const stated = register.total;
-    this.#documents.ask("POST", RECEIPT_URL, JSON.stringify({ register: stated }), (body) =>
+    this.#parts.documents.ask("POST", RECEIPT_URL, JSON.stringify({ register: stated }), (body) =>
       this.#takeReceipt(body, stated),
     );
   }
@@ -207,7 +204,7 @@ export class Market {
     this.#askLater();
     if (signed === null || judged !== "sign" || !this.#acknowledge(signed)) return;
     const device = toHex(this.#parts.key.sign(receiptDigest(signed.receipt)));
-    this.#documents.ask("PUT", RECEIPT_URL, JSON.stringify({ ...signed, device }), () => {});
+    this.#parts.documents.ask("PUT", RECEIPT_URL, JSON.stringify({ ...signed, device }), () => {});
   }
 
   #judge(signed: SignedReceipt, register: number) {
@@ -245,20 +242,8 @@ export class Market {
     return attempt(() => this.#parts.store.store(memory));
   }
 
-  // ---- the link ----
-
-  linkChanged(up: boolean): void {
-    this.#documents.linkChanged(up);
-  }
-
-  /** True for an answer that was asked for here. */
-  take(payload: Uint8Array): boolean {
-    return this.#documents.take(payload);
-  }
-
   stop(): void {
     this.#cancel();
-    this.#documents.stop();
   }
 }
 

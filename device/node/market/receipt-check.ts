@@ -4,11 +4,13 @@
  * Promise (P1): it signs only what it knows itself: the counters of its own channel as they stand, the register that it
  * stated, a second that its clock can confirm, under terms that it has checked; never less than it has signed before.
  */
+
 import type { State } from "#core/state";
+import type { Acknowledged } from "#market/judge";
 import type { Terms } from "#market/terms-of-sale";
 import { receiptSigner, type SignedReceipt } from "#market/usage-receipt";
 import { chainIdOf } from "#payment/eip712";
-import { type Acknowledged, CLOCKS_APART_SECONDS } from "./market-rules.ts";
+import { CLOCKS_APART_SECONDS } from "./market-rules.ts";
 
 interface Known {
   readonly channel: State["channel"];

@@ -6,7 +6,7 @@
  * on the list are called.
  */
 
-import { cutTo, PRICES_URL, type PriceSeries } from "#market/price-series";
+import { OWN } from "#market/own-resources";
 import {
   type PaymentRequiredMessage,
   RESPONSE_BODY_MAX,
@@ -19,7 +19,7 @@ import { LEAVES } from "#protocol/topics";
 import { isPaymentPayload, type PaymentPayload } from "#protocol/x402";
 import type { Devices } from "../ports.ts";
 import { idIn } from "./message-id.ts";
-import { OWN, type OwnDocuments } from "./own-documents.ts";
+import type { OwnDocuments } from "./own-documents.ts";
 
 /** What came back from a resource. */
 export type Fetched =
@@ -35,9 +35,7 @@ interface ForwardParts {
   readonly fetch: FetchResource;
   /** Origins that devices may reach, as "https://api.example.org". */
   readonly origins: readonly string[];
-  /** What is known ahead of the prices at the device's seller; null where nothing is. */
-  readonly pricesFor: (device: string) => { readonly series: PriceSeries } | null;
-  /** Signed terms and receipts; absent: there are none. */
+  /** Prices ahead, signed terms and receipts; absent: there are none. */
   readonly documents?: Pick<OwnDocuments, "answer">;
 }
 
@@ -54,9 +52,6 @@ const UNREAD: Readonly<Record<Unread, { readonly status: number; readonly error:
   "unknown-device": { status: 403, error: "this gateway does not know the device: say hello first" },
   overloaded: { status: 503, error: "too much is under way: send the same again, later" },
 };
-
-/** 23 characters a step fit a response. */
-const PRICE_STEPS_MAX = 2_000;
 
 /** Exchanges remembered per device: the answer to a repeated payment comes from here. */
 const EXCHANGES_MAX = 8;
@@ -102,7 +97,6 @@ export class GeneralTransport implements Forward {
   async #takeRequest(device: string, text: string): Promise<void> {
     const { message: request, error } = readRequest(text);
     if (request === null) return this.#answer(device, failed(idIn(text), `request: ${error}`));
-    if (request.url === PRICES_URL) return this.#answer(device, this.#pricesAnswer(device, request));
     const { origins, documents } = this.#parts;
     if (documents !== undefined && request.url.startsWith(OWN))
       return this.#answer(device, await documents.answer(device, request));
@@ -119,15 +113,6 @@ export class GeneralTransport implements Forward {
     if (fetched.kind !== "payment-required") return this.#answer(device, responseOf(request.id, fetched));
     const { paymentRequired } = fetched;
     this.#publish(device, "payment-required", { v: 1, id: request.id, paymentRequired });
-  }
-
-  #pricesAnswer(device: string, { id, method }: RequestMessage): ResponseMessage {
-    if (method !== "GET")
-      return { ...failed(id, `${PRICES_URL}: expected GET, found ${method}`), status: 405 };
-    const known = this.#parts.pricesFor(device);
-    if (known !== null)
-      return { v: 1, id, status: 200, body: JSON.stringify(cutTo(PRICE_STEPS_MAX, known.series)) };
-    return { ...failed(id, "the seller publishes no prices ahead, or none is known yet"), status: 404 };
   }
 
   async #takePayment(device: string, text: string): Promise<void> {

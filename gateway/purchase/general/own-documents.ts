@@ -1,21 +1,22 @@
 /**
- * What a gateway answers by itself over the general transport: terms that sellers have signed, and receipts of use, which
- * a device asks for and countersigns.
+ * What a gateway answers by itself over the general transport: prices ahead, terms that sellers have signed, and receipts of
+ * use, which a device asks for and countersigns.
  *
  * Promise: a receipt is stored as countersigned only under the signature of the device whose channel it is of, and only where it is
  * one that the seller has signed and this gateway has stored; nothing of it touches a payment.
  */
 import { type ReceiptSource, receiptDocument, type StoredDocument, termsDocument } from "#market/documents";
+import { PRICES_URL, RECEIPT_URL, TERMS_URL } from "#market/own-resources";
+import { cutTo, type PriceSeries } from "#market/price-series";
 import { readSignedReceipt, receiptSigner } from "#market/usage-receipt";
 import type { RequestMessage, ResponseMessage } from "#protocol/messages";
 import { parseJson } from "#protocol/nesting";
 import { counter, object } from "#protocol/shape";
 import type { ChannelRecord, Read } from "../ports.ts";
 
-/** Beginning of the names of what is the gateway's own. */
-export const OWN = "watt402:";
-const TERMS = /^watt402:terms\/(0x[0-9a-f]{64})$/;
-const RECEIPT = "watt402:receipt";
+const TERMS_HASH = /^0x[0-9a-f]{64}$/;
+/** 23 characters a step fit a response. */
+const PRICE_STEPS_MAX = 2_000;
 
 interface OwnDocumentsParts {
   readonly ledger: {
@@ -25,6 +26,8 @@ interface OwnDocumentsParts {
   /** That the device buys on; null before its first offer. */
   readonly channelOf: (device: string) => ChannelRecord | null;
   readonly sourceOf: (seller: string) => ReceiptSource | null;
+  /** What is known ahead of the prices at the device's seller; null where nothing is. */
+  readonly pricesFor: (device: string) => { readonly series: PriceSeries } | null;
 }
 
 const ASKED = object({ register: counter });
@@ -38,12 +41,19 @@ export class OwnDocuments {
 
   /** @param device 40 lower-case hex digits */
   async answer(device: string, { id, method, url, body }: RequestMessage): Promise<ResponseMessage> {
-    const [, hash] = TERMS.exec(url) ?? [];
-    if (hash !== undefined && method === "GET") return this.#terms(id, hash);
-    if (url === RECEIPT && method === "POST") return this.#askReceipt(id, device, jsonIn(body));
-    if (url === RECEIPT && method === "PUT") return this.#takeReceipt(id, device, jsonIn(body));
-    const expected = `GET ${OWN}terms/<hash>, POST ${RECEIPT} or PUT ${RECEIPT}`;
+    const hash = url.startsWith(TERMS_URL) ? url.slice(TERMS_URL.length) : "";
+    if (url === PRICES_URL && method === "GET") return this.#prices(id, device);
+    if (TERMS_HASH.test(hash) && method === "GET") return this.#terms(id, hash);
+    if (url === RECEIPT_URL && method === "POST") return this.#askReceipt(id, device, jsonIn(body));
+    if (url === RECEIPT_URL && method === "PUT") return this.#takeReceipt(id, device, jsonIn(body));
+    const expected = `GET ${PRICES_URL} or ${TERMS_URL}<hash>, POST or PUT ${RECEIPT_URL}`;
     return failed(id, 404, `expected ${expected}, found ${method} ${url.slice(0, 80)}`);
+  }
+
+  #prices(id: string, device: string): ResponseMessage {
+    const known = this.#parts.pricesFor(device);
+    if (known === null) return failed(id, 404, "the seller publishes no prices ahead, or none is known yet");
+    return found(id, JSON.stringify(cutTo(PRICE_STEPS_MAX, known.series)));
   }
 
   async #terms(id: string, hash: string): Promise<ResponseMessage> {

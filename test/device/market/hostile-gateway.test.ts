@@ -12,6 +12,7 @@ import type { OfferedTerms } from "#market/judge";
 import { withTerms } from "#market/signed-offer";
 import { highestPrice, type Terms, termsHash } from "#market/terms-of-sale";
 import { readSignedReceipt, receiptSigner, type UsageReceipt } from "#market/usage-receipt";
+import { GatewayDocuments } from "#node/general/gateway-documents";
 import { Market } from "#node/market/market";
 import { CLOCKS_APART_SECONDS, type MarketMemory, NOTHING_KNOWN } from "#node/market/market-rules";
 import { type Key, openKey } from "#payment/key";
@@ -86,10 +87,24 @@ class Device {
   nowMs = 0;
   state: State = { ...bootMachine(SETTINGS, null), linkUp: true };
   readonly #answer: (method: string, url: string) => string;
+  readonly #documents: GatewayDocuments;
   readonly market: Market;
 
   constructor(answer: (method: string, url: string) => string) {
     this.#answer = answer;
+    const clock = {
+      nowMs: () => this.nowMs,
+      wallSeconds: () => this.nowSeconds,
+      at: (atMs: number, act: () => void) => {
+        this.timers.push({ atMs, act });
+        return () => undefined;
+      },
+    };
+    this.#documents = new GatewayDocuments({
+      clock,
+      random: () => 0.5,
+      send: (payload) => this.#serve(new TextDecoder().decode(payload)),
+    });
     this.market = new Market({
       rules: { isRequired: true, keys: [PINNED.address], receiptEveryMs: 1_000 },
       store: {
@@ -100,19 +115,11 @@ class Device {
       },
       key: DEVICE,
       settings: SETTINGS,
-      clock: {
-        nowMs: () => this.nowMs,
-        wallSeconds: () => this.nowSeconds,
-        at: (atMs, act) => {
-          this.timers.push({ atMs, act });
-          return () => undefined;
-        },
-      },
-      random: () => 0.5,
+      clock,
+      documents: this.#documents,
       state: () => this.state,
-      send: (payload) => this.#serve(new TextDecoder().decode(payload)),
     });
-    this.market.linkChanged(true);
+    this.#documents.linkChanged(true);
   }
 
   hear(heard: Offer, hash: string): Opened[] {
@@ -137,7 +144,7 @@ class Device {
       this.signed.push(receipt.receipt);
     }
     const answer = { v: 1, id, status: 200, body: this.#answer(method!, url!) };
-    this.market.take(new TextEncoder().encode(JSON.stringify(answer)));
+    this.#documents.take(new TextEncoder().encode(JSON.stringify(answer)));
   }
 }
 

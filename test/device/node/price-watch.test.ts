@@ -2,8 +2,9 @@
 
 import { expect, test } from "vitest";
 import type { PlanStep } from "#core/events";
-import { PRICES_URL } from "#market/price-series";
+import { PRICES_URL } from "#market/own-resources";
 import { dimmingPlan } from "#market/priced-plan";
+import { GatewayDocuments } from "#node/general/gateway-documents";
 import { PriceWatch } from "#node/general/price-watch";
 import { TurnClock } from "../../simulator/charging/turn-clock.ts";
 
@@ -27,34 +28,49 @@ test("prices dim a light from the answer on and at each step, until they are ove
   const levels: number[] = [];
   plan.onChange!(() => levels.push(plan.plan(clock.wallSeconds())[0]!.levelPercent));
   const asked: string[] = [];
-  const send = (_leaf: string, payload: Uint8Array) => asked.push(new TextDecoder().decode(payload));
-  const watch = new PriceWatch(plan, { clock, random: () => 0, send });
-  const answer = (body: unknown, status = 200, id = "prices") =>
-    watch.take(new TextEncoder().encode(JSON.stringify({ v: 1, id, status, body: JSON.stringify(body) })));
+  const send = (payload: Uint8Array) => asked.push(new TextDecoder().decode(payload));
+  const random = () => 0;
+  const documents = new GatewayDocuments({ clock, random, send });
+  const watch = new PriceWatch(plan, { clock, random, documents });
+  const linkChanged = (up: boolean) => {
+    documents.linkChanged(up);
+    watch.linkChanged(up);
+  };
+  /** Each question once, however often it was sent. */
+  const questions = () => new Set(asked.map((text) => (JSON.parse(text) as { id: string }).id)).size;
+  const asksFor = () => JSON.parse(asked.at(-1)!) as { id: string; url: string };
+  const answer = (body: unknown, status = 200, id = asksFor().id) =>
+    documents.take(
+      new TextEncoder().encode(JSON.stringify({ v: 1, id, status, body: JSON.stringify(body) })),
+    );
 
   await clock.run(clock.nowMs() + 60_000);
   expect(asked).toEqual([]);
-  watch.linkChanged(true);
-  expect(JSON.parse(asked[0]!)).toEqual({ v: 1, id: "prices", method: "GET", url: PRICES_URL });
+  linkChanged(true);
+  expect(asksFor()).toMatchObject({ method: "GET", url: PRICES_URL });
   expect(answer(series, 200, "another")).toBe(false);
   for (const [body, status] of [
     [series, 404],
     ["none", 200],
     [{ ...series, price: [] }, 200],
   ] as const) {
-    const before = asked.length;
+    const before = questions();
     expect(answer(body, status)).toBe(true);
     expect(levels.at(-1)).toBe(100);
     await clock.run(clock.nowMs() + 8_000);
-    expect(asked.length).toBe(before + 1);
+    expect(questions()).toBe(before + 1);
   }
   answer(series);
   expect(levels.at(-1)).toBe(40);
-  answer("none");
+  // Asked again a quarter of an hour later.
+  const known = questions();
+  await clock.run(clock.nowMs() + 16 * 60_000);
+  expect(questions()).toBe(known + 1);
+  expect(answer("none")).toBe(true);
   expect(levels.at(-1)).toBe(40);
   await clock.run(clock.nowMs() + HOUR * 1000);
   expect(levels.at(-1)).toBe(100);
-  watch.linkChanged(false);
+  linkChanged(false);
   const before = asked.length;
   await clock.run(clock.nowMs() + HOUR * 1000);
   expect(asked.length).toBe(before);

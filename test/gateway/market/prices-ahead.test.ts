@@ -8,7 +8,8 @@ import { connect } from "mqtt";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { PriceBoard } from "#gateway/sellers/price-board";
 import { evccRates, priceDiscovery, priceMessage } from "#gateway/telemetry/price-forms";
-import { PRICES_URL, readPriceSeries } from "#market/price-series";
+import { PRICES_URL } from "#market/own-resources";
+import { readPriceSeries } from "#market/price-series";
 import { dimmingPlan } from "#market/priced-plan";
 import { seriesTariff, timeOfUseTariff } from "#simulator/seller/sale/tariff";
 import { type Ground, prepareGround, until } from "../fixtures.ts";
@@ -68,7 +69,7 @@ test("what a seller asks for the next two days is told by the API, in evcc's for
   const posted = await light.host.buyOnce!({ id: "q", method: "POST", url: PRICES_URL, amountMaxAtomic: 1 });
   expect(posted).toMatchObject({
     kind: "refused",
-    text: expect.stringContaining("expected GET, found POST"),
+    text: expect.stringContaining("expected GET watt402:prices"),
   });
   await light.stop();
   await gateway.stop();

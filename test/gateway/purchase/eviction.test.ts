@@ -114,7 +114,6 @@ test("ten thousand strangers' requests leave no more exchanges than the bound, a
       paid += 1;
       return { kind: "answer", status: 200, body: "good", settlement: null };
     },
-    pricesFor: () => null,
     origins: ["https://api.example.org"],
   });
   const say = (device: string, leaf: "request" | "payment", message: object) =>

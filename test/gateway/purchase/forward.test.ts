@@ -33,7 +33,6 @@ function newForward(answers: (payment: PaymentPayload | null, call: number) => F
   const forward = new GeneralTransport({
     devices: { publish: (_device, leaf, payload) => said.push([leaf, new TextDecoder().decode(payload)]) },
     fetch: async (_request, payment) => answers(payment, calls.push(payment)),
-    pricesFor: () => null,
     origins: [ORIGIN],
   });
   const say = async (leaf: "request" | "payment", message: object): Promise<ResponseMessage | null> => {

@@ -25,6 +25,7 @@ function documents() {
     },
     channelOf: () => null,
     sourceOf: () => null,
+    pricesFor: () => null,
   });
   const ask = async (
     method: "GET" | "POST" | "PUT",
@@ -56,6 +57,7 @@ it("answers what it does not know, or cannot have signed, by a status of its own
   const { ask } = documents();
   expect(await ask("GET", `watt402:terms/0x${"12".repeat(32)}`, {})).toBe(404);
   expect(await ask("GET", "watt402:terms/0x12", {})).toBe(404);
+  expect(await ask("GET", "watt402:prices", {})).toBe(404);
   expect(await ask("POST", "watt402:receipt", { register: -1 })).toBe(400);
   expect(await ask("POST", "watt402:receipt", { register: 1 })).toBe(404);
 });

@@ -155,7 +155,6 @@ const base64 = (bytes: Buffer) => bytes.toString("base64");
 const forwarded = new GeneralTransport({
   devices: { publish: () => undefined },
   fetch: async () => ({ kind: "unavailable", reason: "" }),
-  pricesFor: () => null,
   origins: ["https://api.example.org"],
 });
 

@@ -8,11 +8,6 @@ import type { Clock, Random } from "#core/ports";
 import { nextAttemptMs, type Retry } from "#core/rungs";
 import { type RequestMessage, readResponse } from "#protocol/messages";
 
-/** `watt402:terms/<hash>`: terms with an offer that binds to them. */
-export const TERMS_URL = "watt402:terms/";
-/** `POST`: a receipt of use of the device's channel, signed by its seller; `PUT`: the same, signed by the device too. */
-export const RECEIPT_URL = "watt402:receipt";
-
 /** An answer of status 200; null: none, or another one. */
 type Take = (body: string | null) => void;
 
