@@ -19,14 +19,20 @@ function breakable() {
   };
 }
 
+/** A light that has bought once. */
+function paying() {
+  const bench = new Bench();
+  const broken = breakable();
+  const host = bench.start({ lamp: broken.lamp });
+  bench.link(true);
+  bench.offer();
+  bench.answer();
+  return { bench, broken, host };
+}
+
 describe("a lamp that does not follow", () => {
   it("is reported in the state, is not paid for any longer, and is paid for again once it follows", async () => {
-    const bench = new Bench();
-    const broken = breakable();
-    const host = bench.start({ lamp: broken.lamp });
-    bench.link(true);
-    bench.offer();
-    bench.answer();
+    const { bench, broken, host } = paying();
     expect(bench.pays()).toHaveLength(1);
 
     broken.tell('LED "lamp": expected /sys/class/leds/lamp, found none');
@@ -46,12 +52,7 @@ describe("a lamp that does not follow", () => {
   });
 
   it("is told apart from one that breaks its limits, which is not paid for any longer either", async () => {
-    const bench = new Bench();
-    const broken = breakable();
-    const host = bench.start({ lamp: broken.lamp });
-    bench.link(true);
-    bench.offer();
-    bench.answer();
+    const { bench, broken, host } = paying();
     broken.tell("found nobody");
     broken.tell("load-disobeys: delivered 9 mWh above limits", "load-disobeys");
     expect(bench.messages("state").at(-1)).toMatchObject({ refusal: "load-disobeys" });
